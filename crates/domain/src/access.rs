@@ -1,0 +1,32 @@
+//! Who may do what: the one table in code.
+
+use crate::user::Role;
+
+/// Something a caller may or may not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// Be known: see the own account, log out.
+    Account,
+    /// See vehicles.
+    ReadVehicles,
+    /// See the catalogue and send commands; the catalogue narrows it by command.
+    SubmitCommands,
+    /// See the own commands, their responses and their streams.
+    ReadOwnCommands,
+    /// See everybody's commands, their responses and their streams.
+    ReadAllCommands,
+}
+
+impl Permission {
+    /// Whether somebody of `role` has the permission.
+    pub const fn is_granted_to(self, role: Role) -> bool {
+        match (self, role) {
+            (
+                Self::Account | Self::ReadVehicles | Self::SubmitCommands | Self::ReadOwnCommands,
+                Role::Admin | Role::Engineer,
+            )
+            | (Self::ReadAllCommands, Role::Admin) => true,
+            (Self::ReadAllCommands, Role::Engineer) => false,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The commands that can be sent.
+
+mod standard;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::Value;
+
+use crate::{
+    schema::{FieldError, JsonSchema},
+    text_enum::text_enum,
+    user::Role,
+};
+
+/// Everything there is to know of one command before it is sent.
+#[derive(Debug)]
+pub struct CommandSpec {
+    /// Its name on the wire, such as `ReadDTC`.
+    pub name: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// What it does, in a sentence.
+    pub description: &'static str,
+    /// What it can do to the vehicle.
+    pub risk: Risk,
+    /// Whether sending it twice does no more than sending it once.
+    pub idempotent: bool,
+    /// What its parameters look like.
+    pub params_schema: JsonSchema,
+    /// Who may send it.
+    pub allowed_roles: &'static [Role],
+    /// How long the vehicle has to answer, from the moment of sending.
+    pub timeout: Duration,
+}
+
+impl CommandSpec {
+    /// Whether somebody of `role` may send it.
+    pub fn is_allowed_to(&self, role: Role) -> bool {
+        self.allowed_roles.contains(&role)
+    }
+
+    /// Everything that is wrong with `params`; pointers start with `prefix`.
+    pub fn check_params(&self, params: &Value, prefix: &str) -> Vec<FieldError> {
+        self.params_schema.check(params, prefix)
+    }
+}
+
+text_enum! {
+    /// What a command can do to a vehicle.
+    Risk, "risk" {
+        /// It looks and changes nothing.
+        Read = "read",
+        /// It erases stored faults.
+        Clear = "clear",
+        /// It writes data.
+        Write = "write",
+        /// It moves something.
+        Actuate = "actuate",
+    }
+}
+
+impl Risk {
+    /// How long a command waits to be sent when its sender does not say.
+    ///
+    /// A reading is as good an hour later. What changes a car is meant for the car as it stands
+    /// now.
+    pub const fn default_expiry(self) -> Duration {
+        match self {
+            Self::Read => Duration::from_hours(1),
+            Self::Clear | Self::Write | Self::Actuate => Duration::from_mins(5),
+        }
+    }
+}
+
+/// The commands that can be sent, by name.
+#[derive(Debug)]
+pub struct Catalog(BTreeMap<&'static str, CommandSpec>);
+
+impl Catalog {
+    /// The commands every vehicle understands.
+    pub fn standard() -> Self {
+        Self::of(vec![
+            standard::read_dtc(),
+            standard::clear_dtc(),
+            standard::read_data_by_id(),
+        ])
+    }
+
+    /// A catalogue of `specs`.
+    pub fn of(specs: Vec<CommandSpec>) -> Self {
+        Self(specs.into_iter().map(|spec| (spec.name, spec)).collect())
+    }
+
+    /// The command called `name`, which is case-sensitive.
+    pub fn get(&self, name: &str) -> Option<&CommandSpec> {
+        self.0.get(name)
+    }
+
+    /// Every command, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &CommandSpec> {
+        self.0.values()
+    }
+}

@@ -1,0 +1,34 @@
+#![doc = include_str!("../README.md")]
+
+pub mod access;
+pub mod audit;
+pub mod catalog;
+pub mod clock;
+pub mod command;
+pub mod event;
+pub mod id;
+pub mod page;
+pub mod random;
+pub mod response;
+pub mod schema;
+pub mod user;
+pub mod vehicle;
+pub mod vin;
+
+mod text_enum;
+
+pub use access::Permission;
+pub use audit::AuditEntry;
+pub use catalog::{Catalog, CommandSpec, Risk};
+pub use clock::{Clock, SystemClock, TestClock};
+pub use command::{Command, CommandStatus, FailureKind};
+pub use event::StreamEvent;
+pub use id::{CommandId, LogId, ResponseId, SessionId, UserId, VehicleId};
+pub use page::Page;
+pub use random::{Random, SeededRandom, SystemRandom};
+pub use response::Response;
+pub use schema::{FieldError, JsonSchema};
+pub use text_enum::UnknownText;
+pub use user::{Role, User};
+pub use vehicle::{ConnectionStatus, Vehicle, VehicleHealth};
+pub use vin::Vin;
