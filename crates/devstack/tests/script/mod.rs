@@ -1,0 +1,18 @@
+use std::path::Path;
+use std::process::Command;
+
+/// Writes an executable shell script. Another process does the writing: a program cannot be
+/// started while a test in another thread, which just forks, still holds it open for writing.
+pub(crate) fn write_script(path: &Path, script: &str) {
+    let write = r#"printf '#!/bin/sh\n%s\n' "$2" > "$1" && chmod 755 "$1""#;
+    let status = Command::new("sh")
+        .args(["-c", write, "sh"])
+        .arg(path)
+        .arg(script)
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "cannot write {}",
+        path.display()
+    );
+}
