@@ -1,0 +1,250 @@
+//! Commands and their states. Every change of state is a compare and set.
+
+use chrono::{DateTime, Utc};
+use diesel::{pg::Pg, prelude::*};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use sovd_domain::{Command, CommandId, CommandStatus, FailureKind, Page, UserId, VehicleId};
+use uuid::Uuid;
+
+use crate::{Connection, StorageError, schema::commands};
+
+/// Which commands to list; what is not set does not narrow the list.
+#[derive(Debug, Clone, Default)]
+pub struct CommandFilter {
+    /// Those sent by this user.
+    pub user_id: Option<UserId>,
+    /// Those sent to this vehicle.
+    pub vehicle_id: Option<VehicleId>,
+    /// Those in this state.
+    pub status: Option<CommandStatus>,
+    /// Those with this name.
+    pub command_name: Option<String>,
+    /// Those submitted at or after this moment.
+    pub start: Option<DateTime<Utc>>,
+    /// Those submitted at or before this moment.
+    pub end: Option<DateTime<Utc>>,
+}
+
+/// Writes a command that was just accepted.
+///
+/// # Errors
+///
+/// When the database is away, or the user or the vehicle is gone.
+pub async fn insert(connection: &mut Connection, command: &Command) -> Result<(), StorageError> {
+    diesel::insert_into(commands::table)
+        .values((
+            commands::command_id.eq(command.command_id.0),
+            commands::user_id.eq(command.user_id.0),
+            commands::vehicle_id.eq(command.vehicle_id.0),
+            commands::command_name.eq(&command.command_name),
+            commands::command_params.eq(&command.command_params),
+            commands::status.eq(command.status.as_str()),
+            commands::submitted_at.eq(command.submitted_at),
+            commands::expires_at.eq(command.expires_at),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The command with the id; only if it is `owner`'s, when that is given.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn find(
+    connection: &mut Connection,
+    command_id: CommandId,
+    owner: Option<UserId>,
+) -> Result<Option<Command>, StorageError> {
+    let mut query = commands::table.find(command_id.0).into_boxed();
+    if let Some(owner) = owner {
+        query = query.filter(commands::user_id.eq(owner.0));
+    }
+    query
+        .select(CommandRow::as_select())
+        .first(connection)
+        .await
+        .optional()?
+        .map(Command::try_from)
+        .transpose()
+}
+
+/// One page of the commands that match, newest first, and how many match in all.
+///
+/// # Errors
+///
+/// When the database is away or a row is unreadable.
+pub async fn list(
+    connection: &mut Connection,
+    filter: &CommandFilter,
+    page: Page,
+) -> Result<(Vec<Command>, i64), StorageError> {
+    let total = matching(filter).count().get_result(connection).await?;
+    let rows: Vec<CommandRow> = matching(filter)
+        .select(CommandRow::as_select())
+        .order((commands::submitted_at.desc(), commands::command_id.desc()))
+        .limit(page.limit())
+        .offset(page.offset())
+        .load(connection)
+        .await?;
+    let found: Result<_, _> = rows.into_iter().map(Command::try_from).collect();
+    Ok((found?, total))
+}
+
+/// Moves a command from `pending` to `in_progress`, or leaves it there. Nothing when it has
+/// ended.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn start(
+    connection: &mut Connection,
+    command_id: CommandId,
+    now: DateTime<Utc>,
+) -> Result<Option<Command>, StorageError> {
+    let open = commands::table
+        .find(command_id.0)
+        .filter(commands::status.eq_any(["pending", "in_progress"]));
+    diesel::update(open)
+        .set((
+            commands::status.eq(CommandStatus::InProgress.as_str()),
+            commands::started_at.eq(diesel::dsl::sql::<
+                diesel::sql_types::Nullable<diesel::sql_types::Timestamptz>,
+            >("coalesce(started_at, ")
+            .bind::<diesel::sql_types::Timestamptz, _>(now)
+            .sql(")")),
+        ))
+        .returning(CommandRow::as_returning())
+        .get_result(connection)
+        .await
+        .optional()?
+        .map(Command::try_from)
+        .transpose()
+}
+
+/// Moves a command from `in_progress` to `completed`. Nothing when it was elsewhere.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn complete(
+    connection: &mut Connection,
+    command_id: CommandId,
+    now: DateTime<Utc>,
+) -> Result<Option<Command>, StorageError> {
+    let running = commands::table
+        .find(command_id.0)
+        .filter(commands::status.eq(CommandStatus::InProgress.as_str()));
+    diesel::update(running)
+        .set((
+            commands::status.eq(CommandStatus::Completed.as_str()),
+            commands::completed_at.eq(now),
+        ))
+        .returning(CommandRow::as_returning())
+        .get_result(connection)
+        .await
+        .optional()?
+        .map(Command::try_from)
+        .transpose()
+}
+
+/// Moves a command that has not ended to `failed`. Nothing when it has.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn fail(
+    connection: &mut Connection,
+    command_id: CommandId,
+    kind: FailureKind,
+    message: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<Command>, StorageError> {
+    let open = commands::table
+        .find(command_id.0)
+        .filter(commands::status.eq_any(["pending", "in_progress"]));
+    diesel::update(open)
+        .set((
+            commands::status.eq(CommandStatus::Failed.as_str()),
+            commands::failure_kind.eq(kind.as_str()),
+            commands::error_message.eq(message),
+            commands::completed_at.eq(now),
+        ))
+        .returning(CommandRow::as_returning())
+        .get_result(connection)
+        .await
+        .optional()?
+        .map(Command::try_from)
+        .transpose()
+}
+
+fn matching(filter: &CommandFilter) -> commands::BoxedQuery<'_, Pg> {
+    let mut query = commands::table.into_boxed();
+    if let Some(user_id) = filter.user_id {
+        query = query.filter(commands::user_id.eq(user_id.0));
+    }
+    if let Some(vehicle_id) = filter.vehicle_id {
+        query = query.filter(commands::vehicle_id.eq(vehicle_id.0));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(commands::status.eq(status.as_str()));
+    }
+    if let Some(name) = &filter.command_name {
+        query = query.filter(commands::command_name.eq(name));
+    }
+    if let Some(start) = filter.start {
+        query = query.filter(commands::submitted_at.ge(start));
+    }
+    if let Some(end) = filter.end {
+        query = query.filter(commands::submitted_at.le(end));
+    }
+    query
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = commands, check_for_backend(Pg))]
+struct CommandRow {
+    command_id: Uuid,
+    user_id: Uuid,
+    vehicle_id: Uuid,
+    command_name: String,
+    command_params: Value,
+    status: String,
+    failure_kind: Option<String>,
+    error_message: Option<String>,
+    submitted_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    completed_at: Option<DateTime<Utc>>,
+    expires_at: DateTime<Utc>,
+}
+
+impl TryFrom<CommandRow> for Command {
+    type Error = StorageError;
+
+    fn try_from(row: CommandRow) -> Result<Self, StorageError> {
+        let id = row.command_id;
+        Ok(Self {
+            command_id: CommandId(id),
+            status: row
+                .status
+                .parse()
+                .map_err(|error| StorageError::corrupt("commands", "status", id, error))?,
+            failure_kind: row
+                .failure_kind
+                .map(|kind| kind.parse())
+                .transpose()
+                .map_err(|error| StorageError::corrupt("commands", "failure_kind", id, error))?,
+            user_id: UserId(row.user_id),
+            vehicle_id: VehicleId(row.vehicle_id),
+            command_name: row.command_name,
+            command_params: row.command_params,
+            error_message: row.error_message,
+            submitted_at: row.submitted_at,
+            started_at: row.started_at,
+            completed_at: row.completed_at,
+            expires_at: row.expires_at,
+        })
+    }
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+pub mod audit;
+pub mod commands;
+pub mod migrations;
+pub mod queue;
+pub mod responses;
+pub mod seeds;
+pub mod sessions;
+pub mod users;
+pub mod vehicles;
+pub mod verify;
+
+mod database;
+mod error;
+mod like;
+mod schema;
+
+pub use database::{Connection, Database, PoolSettings, Transaction};
+pub use error::StorageError;

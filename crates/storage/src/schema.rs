@@ -1,0 +1,96 @@
+//! The tables as diesel sees them.
+
+diesel::table! {
+    users (user_id) {
+        user_id -> Uuid,
+        username -> Varchar,
+        email -> Varchar,
+        password_hash -> Varchar,
+        role -> Varchar,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    vehicles (vehicle_id) {
+        vehicle_id -> Uuid,
+        vin -> Varchar,
+        make -> Varchar,
+        model -> Varchar,
+        year -> Int4,
+        connection_status -> Varchar,
+        last_seen_at -> Nullable<Timestamptz>,
+        metadata -> Nullable<Jsonb>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    commands (command_id) {
+        command_id -> Uuid,
+        user_id -> Uuid,
+        vehicle_id -> Uuid,
+        command_name -> Varchar,
+        command_params -> Jsonb,
+        status -> Varchar,
+        error_message -> Nullable<Text>,
+        submitted_at -> Timestamptz,
+        completed_at -> Nullable<Timestamptz>,
+        failure_kind -> Nullable<Varchar>,
+        started_at -> Nullable<Timestamptz>,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    responses (response_id) {
+        response_id -> Uuid,
+        command_id -> Uuid,
+        response_payload -> Jsonb,
+        sequence_number -> Int4,
+        is_final -> Bool,
+        received_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    sessions (session_id) {
+        session_id -> Uuid,
+        user_id -> Uuid,
+        refresh_token -> Varchar,
+        expires_at -> Timestamptz,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    audit_logs (log_id) {
+        log_id -> Uuid,
+        user_id -> Nullable<Uuid>,
+        vehicle_id -> Nullable<Uuid>,
+        command_id -> Nullable<Uuid>,
+        action -> Varchar,
+        entity_type -> Varchar,
+        entity_id -> Nullable<Uuid>,
+        details -> Nullable<Jsonb>,
+        ip_address -> Nullable<Varchar>,
+        user_agent -> Nullable<Text>,
+        timestamp -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    command_queue (command_id) {
+        command_id -> Uuid,
+        vehicle_id -> Uuid,
+        position -> Int8,
+        due_at -> Timestamptz,
+        lease_id -> Nullable<Uuid>,
+        lease_until -> Nullable<Timestamptz>,
+        attempt -> Int4,
+    }
+}
+
+diesel::joinable!(sessions -> users (user_id));
+diesel::allow_tables_to_appear_in_same_query!(sessions, users);

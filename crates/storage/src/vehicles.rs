@@ -1,0 +1,146 @@
+//! Vehicles.
+
+use chrono::{DateTime, Utc};
+use diesel::{pg::Pg, prelude::*};
+use diesel_async::RunQueryDsl;
+use serde_json::{Value, json};
+use sovd_domain::{ConnectionStatus, Page, Vehicle, VehicleId};
+use uuid::Uuid;
+
+use crate::{Connection, StorageError, like, schema::vehicles};
+
+/// Which vehicles to list; what is not set does not narrow the list.
+#[derive(Debug, Clone, Default)]
+pub struct VehicleFilter {
+    /// Those in this state.
+    pub status: Option<ConnectionStatus>,
+    /// Those with this in their VIN, whatever its case.
+    pub search: Option<String>,
+    /// Those of this make exactly.
+    pub make: Option<String>,
+    /// Those of this model exactly.
+    pub model: Option<String>,
+    /// Those of this model year.
+    pub year: Option<i32>,
+}
+
+/// One page of the vehicles that match, by VIN, and how many match in all.
+///
+/// # Errors
+///
+/// When the database is away or a row is unreadable.
+pub async fn list(
+    connection: &mut Connection,
+    filter: &VehicleFilter,
+    page: Page,
+) -> Result<(Vec<Vehicle>, i64), StorageError> {
+    let total = matching(filter).count().get_result(connection).await?;
+    let rows: Vec<VehicleRow> = matching(filter)
+        .select(VehicleRow::as_select())
+        .order(vehicles::vin)
+        .limit(page.limit())
+        .offset(page.offset())
+        .load(connection)
+        .await?;
+    let found: Result<_, _> = rows.into_iter().map(Vehicle::try_from).collect();
+    Ok((found?, total))
+}
+
+/// The vehicle with the id.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn find(
+    connection: &mut Connection,
+    vehicle_id: VehicleId,
+) -> Result<Option<Vehicle>, StorageError> {
+    vehicles::table
+        .find(vehicle_id.0)
+        .select(VehicleRow::as_select())
+        .first(connection)
+        .await
+        .optional()?
+        .map(Vehicle::try_from)
+        .transpose()
+}
+
+/// The vehicle with the id, locked until the transaction ends, so that commands to one vehicle
+/// are queued one after the other.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn lock(
+    connection: &mut Connection,
+    vehicle_id: VehicleId,
+) -> Result<Option<Vehicle>, StorageError> {
+    vehicles::table
+        .find(vehicle_id.0)
+        .select(VehicleRow::as_select())
+        .for_no_key_update()
+        .first(connection)
+        .await
+        .optional()?
+        .map(Vehicle::try_from)
+        .transpose()
+}
+
+fn matching(filter: &VehicleFilter) -> vehicles::BoxedQuery<'_, Pg> {
+    let mut query = vehicles::table.into_boxed();
+    if let Some(status) = filter.status {
+        query = query.filter(vehicles::connection_status.eq(status.as_str()));
+    }
+    if let Some(search) = &filter.search {
+        let pattern = like::containing(&search.to_ascii_uppercase());
+        query = query.filter(vehicles::vin.like(pattern));
+    }
+    if let Some(make) = &filter.make {
+        query = query.filter(vehicles::make.eq(make));
+    }
+    if let Some(model) = &filter.model {
+        query = query.filter(vehicles::model.eq(model));
+    }
+    if let Some(year) = filter.year {
+        query = query.filter(vehicles::year.eq(year));
+    }
+    query
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = vehicles, check_for_backend(Pg))]
+struct VehicleRow {
+    vehicle_id: Uuid,
+    vin: String,
+    make: String,
+    model: String,
+    year: i32,
+    connection_status: String,
+    last_seen_at: Option<DateTime<Utc>>,
+    metadata: Option<Value>,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<VehicleRow> for Vehicle {
+    type Error = StorageError;
+
+    fn try_from(row: VehicleRow) -> Result<Self, StorageError> {
+        let id = row.vehicle_id;
+        Ok(Self {
+            vehicle_id: VehicleId(id),
+            vin: row
+                .vin
+                .parse()
+                .map_err(|error| StorageError::corrupt("vehicles", "vin", id, error))?,
+            connection_status: row.connection_status.parse().map_err(|error| {
+                StorageError::corrupt("vehicles", "connection_status", id, error)
+            })?,
+            make: row.make,
+            model: row.model,
+            year: row.year,
+            last_seen_at: row.last_seen_at,
+            metadata: row.metadata.unwrap_or_else(|| json!({})),
+            created_at: row.created_at,
+        })
+    }
+}

@@ -1,0 +1,41 @@
+WITH tables AS (
+    SELECT pg_class.oid, pg_class.relname AS name
+    FROM pg_catalog.pg_class
+    WHERE pg_class.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
+      AND pg_class.relkind IN ('r', 'p')
+), facts AS (
+    SELECT 'table' AS kind, name AS name, '' AS definition FROM tables
+    UNION ALL
+    SELECT 'column', tables.name || '.' || attribute.attname,
+           pg_catalog.format_type(attribute.atttypid, attribute.atttypmod)
+           || CASE WHEN attribute.attnotnull THEN ' NOT NULL' ELSE '' END
+           || CASE attribute.attidentity WHEN '' THEN '' ELSE ' IDENTITY' END
+           || coalesce(' DEFAULT ' || pg_catalog.pg_get_expr(fallback.adbin, fallback.adrelid), '')
+    FROM tables
+    JOIN pg_catalog.pg_attribute attribute
+      ON attribute.attrelid = tables.oid AND attribute.attnum > 0 AND NOT attribute.attisdropped
+    LEFT JOIN pg_catalog.pg_attrdef fallback
+      ON fallback.adrelid = attribute.attrelid AND fallback.adnum = attribute.attnum
+    UNION ALL
+    SELECT 'constraint', tables.name || '.' || constraints.conname,
+           pg_catalog.pg_get_constraintdef(constraints.oid)
+    FROM tables JOIN pg_catalog.pg_constraint constraints ON constraints.conrelid = tables.oid
+    UNION ALL
+    SELECT 'index', indexes.relname, pg_catalog.pg_get_indexdef(indexes.oid)
+    FROM tables
+    JOIN pg_catalog.pg_index ON pg_index.indrelid = tables.oid
+    JOIN pg_catalog.pg_class indexes ON indexes.oid = pg_index.indexrelid
+    UNION ALL
+    SELECT 'trigger', tables.name || '.' || triggers.tgname,
+           pg_catalog.pg_get_triggerdef(triggers.oid)
+    FROM tables
+    JOIN pg_catalog.pg_trigger triggers ON triggers.tgrelid = tables.oid AND NOT triggers.tgisinternal
+    UNION ALL
+    SELECT 'function', functions.proname, pg_catalog.pg_get_functiondef(functions.oid)
+    FROM pg_catalog.pg_proc functions
+    WHERE functions.pronamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
+      AND functions.prokind = 'f'
+)
+SELECT kind::text AS kind, name::text AS name,
+       replace(definition, $1 || '.', '')::text AS definition
+FROM facts

@@ -1,0 +1,57 @@
+use serde_json::{Value, json};
+use sovd_domain::{AuditEntry, audit::Origin};
+use sovd_storage::audit;
+
+use crate::fleet::{Fleet, at};
+
+#[tokio::test]
+async fn a_line_says_where_the_request_came_from() {
+    let fleet = Fleet::new().await;
+    let vehicle = fleet.vehicle("VIN1").await;
+    let command = fleet.submit(1, vehicle).await;
+    let entry = AuditEntry {
+        entity_id: Some(command.0),
+        user_id: Some(fleet.engineer),
+        vehicle_id: Some(vehicle),
+        command_id: Some(command),
+        details: json!({"command_name": "ReadDTC"}),
+        origin: Origin {
+            ip_address: Some("2001:db8::1".parse().unwrap()),
+            user_agent: Some("curl/8".to_owned()),
+            request_id: Some("request-1".to_owned()),
+        },
+        ..AuditEntry::new("command.submit", "command")
+    };
+    audit::insert(&mut *fleet.connection().await, &entry, at(5))
+        .await
+        .unwrap();
+    let sql = "SELECT to_jsonb(audit_logs) - 'log_id' - 'timestamp' FROM audit_logs
+               WHERE timestamp = $1";
+    let row = fleet.client.query_one(sql, &[&at(5)]).await.unwrap();
+    let expected = json!({
+        "user_id": fleet.engineer,
+        "vehicle_id": vehicle,
+        "command_id": command,
+        "action": "command.submit",
+        "entity_type": "command",
+        "entity_id": command,
+        "details": {"command_name": "ReadDTC", "request_id": "request-1"},
+        "ip_address": "2001:db8::1",
+        "user_agent": "curl/8",
+    });
+    assert_eq!(row.get::<_, Value>(0), expected);
+}
+
+#[tokio::test]
+async fn a_line_of_the_program_itself_has_no_origin() {
+    let fleet = Fleet::new().await;
+    let entry = AuditEntry::new("session.sweep", "session");
+    audit::insert(&mut *fleet.connection().await, &entry, at(0))
+        .await
+        .unwrap();
+    let sql = "SELECT jsonb_strip_nulls(to_jsonb(audit_logs) - 'log_id' - 'timestamp')
+               FROM audit_logs";
+    let row = fleet.client.query_one(sql, &[]).await.unwrap();
+    let expected = json!({"action": "session.sweep", "entity_type": "session", "details": {}});
+    assert_eq!(row.get::<_, Value>(0), expected);
+}

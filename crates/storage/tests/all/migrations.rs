@@ -1,0 +1,191 @@
+use sovd_devstack::{Stack, TestDatabase};
+use sovd_storage::{
+    StorageError,
+    migrations::{self, Steps},
+};
+use uuid::Uuid;
+
+use crate::{
+    catalogue,
+    fleet::{Fleet, at, migrated},
+};
+
+async fn empty() -> TestDatabase {
+    Stack::shared().unwrap().empty_database().await.unwrap()
+}
+
+async fn facts(database: &TestDatabase) -> Vec<String> {
+    catalogue::all(&database.client().await.unwrap()).await
+}
+
+/// Which migrations are applied, oldest first.
+async fn applied(database: &TestDatabase) -> Vec<bool> {
+    let states = migrations::status(database.url()).await.unwrap();
+    states.iter().map(|state| state.applied).collect()
+}
+
+#[tokio::test]
+async fn up_applies_everything_once_and_in_order() {
+    let database = empty().await;
+    assert!(!applied(&database).await.contains(&true));
+    let names = migrations::up(database.url()).await.unwrap();
+    assert_eq!(names[0], "00000000000001_command_execution");
+    assert!(names.is_sorted());
+    assert_eq!(applied(&database).await, vec![true; names.len()]);
+    let states = migrations::status(database.url()).await.unwrap();
+    assert!(states.iter().map(|state| &state.name).eq(&names));
+    let again = migrations::up(database.url()).await.unwrap();
+    assert_eq!(again, [""; 0]);
+}
+
+#[tokio::test]
+async fn down_goes_one_step_and_up_comes_back() {
+    let database = migrated().await;
+    let before = facts(&database).await;
+    let mut expected = applied(&database).await;
+    let reverted = migrations::down(database.url(), Steps::Count(1)).await;
+    let reverted = reverted.unwrap();
+    *expected.last_mut().unwrap() = false;
+    assert_eq!(applied(&database).await, expected);
+    assert_ne!(facts(&database).await, before);
+    assert_eq!(migrations::up(database.url()).await.unwrap(), reverted);
+    assert_eq!(facts(&database).await, before);
+}
+
+#[tokio::test]
+async fn down_to_nothing_and_up_again_ends_in_the_same_schema() {
+    let database = migrated().await;
+    let before = facts(&database).await;
+    let mut reverted = migrations::down(database.url(), Steps::All).await.unwrap();
+    assert_eq!(facts(&database).await, [""; 0]);
+    assert!(!applied(&database).await.contains(&true));
+    reverted.reverse();
+    assert_eq!(migrations::up(database.url()).await.unwrap(), reverted);
+    assert_eq!(facts(&database).await, before);
+}
+
+#[tokio::test]
+async fn every_migration_can_be_reverted_alone() {
+    let database = empty().await;
+    let count = migrations::up(database.url()).await.unwrap().len();
+    for left in (0..count).rev() {
+        let before = facts(&database).await;
+        migrations::down(database.url(), Steps::Count(1))
+            .await
+            .unwrap();
+        migrations::up(database.url()).await.unwrap();
+        migrations::down(database.url(), Steps::Count(count - left - 1))
+            .await
+            .unwrap();
+        assert_eq!(facts(&database).await, before);
+        migrations::down(database.url(), Steps::Count(1))
+            .await
+            .unwrap();
+    }
+    assert_eq!(facts(&database).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn down_goes_no_further_than_there_is() {
+    let database = empty().await;
+    for steps in [Steps::All, Steps::Count(3)] {
+        let reverted = migrations::down(database.url(), steps).await.unwrap();
+        assert_eq!(reverted, [""; 0]);
+    }
+    let count = migrations::up(database.url()).await.unwrap().len();
+    let none = migrations::down(database.url(), Steps::Count(0)).await;
+    assert_eq!(none.unwrap(), [""; 0]);
+    let all = migrations::down(database.url(), Steps::Count(99)).await;
+    assert_eq!(all.unwrap().len(), count);
+}
+
+#[tokio::test]
+async fn redo_applies_the_latest_anew() {
+    let database = migrated().await;
+    let before = facts(&database).await;
+    let states = migrations::status(database.url()).await.unwrap();
+    let redone = migrations::redo(database.url()).await.unwrap();
+    assert_eq!(redone.as_ref(), states.last().map(|state| &state.name));
+    assert_eq!(facts(&database).await, before);
+}
+
+#[tokio::test]
+async fn redo_of_an_empty_database_does_nothing() {
+    let database = empty().await;
+    assert_eq!(migrations::redo(database.url()).await.unwrap(), None);
+    assert!(!applied(&database).await.contains(&true));
+}
+
+#[tokio::test]
+async fn redo_leaves_pending_migrations_pending() {
+    let database = migrated().await;
+    migrations::down(database.url(), Steps::Count(1))
+        .await
+        .unwrap();
+    let before = applied(&database).await;
+    migrations::redo(database.url()).await.unwrap();
+    assert_eq!(applied(&database).await, before);
+}
+
+#[tokio::test]
+async fn two_programs_that_start_at_once_migrate_once() {
+    let database = empty().await;
+    let (one, other) = tokio::join!(
+        migrations::up(database.url()),
+        migrations::up(database.url())
+    );
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert!(one.is_empty() != other.is_empty(), "{one:?} {other:?}");
+    assert!(!applied(&database).await.contains(&false));
+}
+
+#[tokio::test]
+async fn a_migration_of_a_newer_program_stops_down() {
+    let database = migrated().await;
+    let client = database.client().await.unwrap();
+    client
+        .batch_execute("INSERT INTO __diesel_schema_migrations VALUES ('99999999999999')")
+        .await
+        .unwrap();
+    let error = migrations::down(database.url(), Steps::All)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StorageError::Migration(_)), "{error:?}");
+    assert!(error.to_string().contains("99999999999999"), "{error}");
+    assert!(!applied(&database).await.contains(&false));
+    assert_eq!(migrations::up(database.url()).await.unwrap(), [""; 0]);
+}
+
+/// The queue came after the commands: those that wait when it is added must not be lost.
+#[tokio::test]
+async fn the_queue_takes_over_the_commands_that_wait() {
+    let fleet = Fleet::new().await;
+    let vehicle = fleet.vehicle("VIN1").await;
+    for (number, submitted) in [(1, 30), (2, 10), (3, 20)] {
+        let command = crate::fleet::command(number, fleet.engineer, vehicle, at(submitted));
+        fleet.store(&command).await;
+    }
+    fleet
+        .client
+        .batch_execute(
+            "UPDATE commands SET status = 'completed'
+             WHERE command_id = '00000000-0000-0000-0000-000000000003'",
+        )
+        .await
+        .unwrap();
+    let states = migrations::status(fleet.url()).await.unwrap();
+    let later = states
+        .iter()
+        .skip_while(|state| !state.name.ends_with("_command_queue"))
+        .count();
+    migrations::down(fleet.url(), Steps::Count(later))
+        .await
+        .unwrap();
+    migrations::up(fleet.url()).await.unwrap();
+    let queued = "SELECT command_id::text FROM command_queue
+                  JOIN commands USING (command_id, vehicle_id) ORDER BY position";
+    assert_eq!(
+        catalogue::lines(&fleet.client, queued).await,
+        [2, 1].map(|number| Uuid::from_u128(number).to_string())
+    );
+}

@@ -1,0 +1,107 @@
+use serde_json::json;
+use sovd_domain::{AuditEntry, CommandId, VehicleId};
+use sovd_storage::{audit, responses, sessions};
+use uuid::Uuid;
+
+use crate::{
+    fleet::{Fleet, at},
+    responses::chunk,
+    sessions::session,
+};
+
+/// One of everything that hangs on a user and a vehicle.
+async fn with_history() -> (Fleet, VehicleId, CommandId) {
+    let fleet = Fleet::new().await;
+    let vehicle = fleet.vehicle("VIN1").await;
+    let command = fleet.submit(1, vehicle).await;
+    let mut connection = fleet.connection().await;
+    responses::insert(&mut connection, &chunk(command, 1))
+        .await
+        .unwrap();
+    sessions::insert(&mut connection, session(1, fleet.engineer, "hash"))
+        .await
+        .unwrap();
+    let entry = AuditEntry {
+        entity_id: Some(command.0),
+        user_id: Some(fleet.engineer),
+        vehicle_id: Some(vehicle),
+        command_id: Some(command),
+        details: json!({"command_name": "ReadDTC"}),
+        ..AuditEntry::new("command.submit", "command")
+    };
+    audit::insert(&mut connection, &entry, at(0)).await.unwrap();
+    drop(connection);
+    (fleet, vehicle, command)
+}
+
+async fn counts(fleet: &Fleet) -> [i64; 7] {
+    let mut counts = [0; 7];
+    let tables = [
+        "users",
+        "vehicles",
+        "commands",
+        "command_queue",
+        "responses",
+        "sessions",
+        "audit_logs",
+    ];
+    for (count, table) in counts.iter_mut().zip(tables) {
+        *count = fleet.count(table).await;
+    }
+    counts
+}
+
+/// What the one line of the trail still points at: user, vehicle, command and entity.
+async fn trail(fleet: &Fleet) -> [Option<Uuid>; 4] {
+    let sql = "SELECT user_id, vehicle_id, command_id, entity_id FROM audit_logs";
+    let row = fleet.client.query_one(sql, &[]).await.unwrap();
+    [row.get(0), row.get(1), row.get(2), row.get(3)]
+}
+
+#[tokio::test]
+async fn a_deleted_user_takes_what_it_owns_and_leaves_the_audit_trail() {
+    let (fleet, vehicle, command) = with_history().await;
+    assert_eq!(counts(&fleet).await, [1, 1, 1, 1, 1, 1, 1]);
+    fleet
+        .client
+        .batch_execute("DELETE FROM users")
+        .await
+        .unwrap();
+    assert_eq!(counts(&fleet).await, [0, 1, 0, 0, 0, 0, 1]);
+    assert_eq!(
+        trail(&fleet).await,
+        [None, Some(vehicle.0), None, Some(command.0)]
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_vehicle_takes_its_commands_and_leaves_the_audit_trail() {
+    let (fleet, _, command) = with_history().await;
+    fleet
+        .client
+        .batch_execute("DELETE FROM vehicles")
+        .await
+        .unwrap();
+    assert_eq!(counts(&fleet).await, [1, 0, 0, 0, 0, 1, 1]);
+    let engineer = fleet.engineer.0;
+    assert_eq!(
+        trail(&fleet).await,
+        [Some(engineer), None, None, Some(command.0)]
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_command_takes_its_answer_and_its_place_in_the_queue() {
+    let (fleet, vehicle, command) = with_history().await;
+    fleet
+        .client
+        .batch_execute("DELETE FROM commands")
+        .await
+        .unwrap();
+    assert_eq!(counts(&fleet).await, [1, 1, 0, 0, 0, 1, 1]);
+    let engineer = fleet.engineer.0;
+    assert_eq!(
+        trail(&fleet).await,
+        [Some(engineer), Some(vehicle.0), None, Some(command.0)]
+    );
+}

@@ -1,0 +1,224 @@
+use sovd_devstack::{Stack, TestDatabase};
+use sovd_storage::{
+    migrations, seeds,
+    verify::{self, Difference, Verification},
+};
+
+use crate::{catalogue, fleet::migrated};
+
+async fn run(database: &TestDatabase) -> Verification {
+    verify::run(database.url()).await.unwrap()
+}
+
+/// What is found in a database to which somebody has done `sql`.
+async fn found_after(sql: &str) -> Vec<Difference> {
+    let database = migrated().await;
+    seeds::insert(database.url()).await.unwrap();
+    let client = database.client().await.unwrap();
+    client.batch_execute(sql).await.unwrap();
+    run(&database).await.differences
+}
+
+fn difference(kind: &str, name: &str, expected: Option<&str>, found: Option<&str>) -> Difference {
+    Difference {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        expected: expected.map(str::to_owned),
+        found: found.map(str::to_owned),
+    }
+}
+
+#[tokio::test]
+async fn a_migrated_database_is_as_it_should_be() {
+    let database = migrated().await;
+    let verification = run(&database).await;
+    assert_eq!(verification.differences, []);
+    for count in &verification.counts {
+        assert_eq!(count.expected, count.found, "{count:?}");
+    }
+    let client = database.client().await.unwrap();
+    let tables = verification
+        .counts
+        .iter()
+        .find(|count| count.kind == "table")
+        .unwrap();
+    // One more, in which diesel notes the migrations.
+    assert_eq!(tables.found, catalogue::tables(&client).await.len() + 1);
+    let kinds: Vec<&str> = verification
+        .counts
+        .iter()
+        .map(|count| count.kind.as_str())
+        .collect();
+    for kind in ["column", "constraint", "index"] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_came_down_and_up_is_as_it_should_be() {
+    let database = migrated().await;
+    migrations::down(database.url(), migrations::Steps::All)
+        .await
+        .unwrap();
+    migrations::up(database.url()).await.unwrap();
+    assert_eq!(run(&database).await.differences, []);
+}
+
+#[tokio::test]
+async fn a_dropped_index_is_found() {
+    assert_eq!(
+        found_after("DROP INDEX idx_commands_status").await,
+        [difference(
+            "index",
+            "idx_commands_status",
+            Some("CREATE INDEX idx_commands_status ON commands USING btree (status)"),
+            None
+        )]
+    );
+}
+
+#[tokio::test]
+async fn an_index_on_other_columns_is_found() {
+    let differences = found_after(
+        "DROP INDEX idx_commands_status;
+         CREATE INDEX idx_commands_status ON commands (status, user_id)",
+    )
+    .await;
+    let [found] = &differences[..] else {
+        panic!("{differences:?}")
+    };
+    assert_eq!(found.name, "idx_commands_status");
+    assert_ne!(found.expected, found.found);
+}
+
+#[tokio::test]
+async fn an_added_column_is_found() {
+    assert_eq!(
+        found_after("ALTER TABLE users ADD COLUMN nickname text DEFAULT 'x'").await,
+        [difference(
+            "column",
+            "users.nickname",
+            None,
+            Some("text DEFAULT 'x'::text")
+        )]
+    );
+}
+
+#[tokio::test]
+async fn a_changed_type_is_found() {
+    assert_eq!(
+        found_after("ALTER TABLE vehicles ALTER COLUMN year TYPE bigint").await,
+        [difference(
+            "column",
+            "vehicles.year",
+            Some("integer NOT NULL"),
+            Some("bigint NOT NULL")
+        )]
+    );
+}
+
+#[tokio::test]
+async fn a_changed_default_is_found() {
+    let differences = found_after("ALTER TABLE commands ALTER COLUMN status DROP DEFAULT").await;
+    let [found] = &differences[..] else {
+        panic!("{differences:?}")
+    };
+    assert_eq!(found.name, "commands.status");
+}
+
+#[tokio::test]
+async fn a_dropped_constraint_is_found() {
+    let differences = found_after("ALTER TABLE users DROP CONSTRAINT chk_users_role").await;
+    let [found] = &differences[..] else {
+        panic!("{differences:?}")
+    };
+    assert_eq!(
+        (&*found.kind, &*found.name),
+        ("constraint", "users.chk_users_role")
+    );
+    assert!(
+        found.expected.is_some() && found.found.is_none(),
+        "{found:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_softened_foreign_key_is_found() {
+    let differences = found_after(
+        "ALTER TABLE sessions DROP CONSTRAINT sessions_user_id_fkey;
+         ALTER TABLE sessions ADD FOREIGN KEY (user_id) REFERENCES users (user_id)",
+    )
+    .await;
+    assert_eq!(
+        differences,
+        [difference(
+            "constraint",
+            "sessions.sessions_user_id_fkey",
+            Some("FOREIGN KEY (user_id) REFERENCES users(user_id) ON DELETE CASCADE"),
+            Some("FOREIGN KEY (user_id) REFERENCES users(user_id)")
+        )]
+    );
+}
+
+#[tokio::test]
+async fn an_extra_table_is_found() {
+    assert_eq!(
+        found_after("CREATE TABLE notes (note text)").await,
+        [
+            difference("column", "notes.note", None, Some("text")),
+            difference("table", "notes", None, Some("")),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_missing_table_is_found() {
+    for table in ["responses", "vehicles", "users"] {
+        let differences = found_after(&format!("DROP TABLE {table} CASCADE")).await;
+        assert!(
+            differences.contains(&difference("table", table, Some(""), None)),
+            "{table}: {differences:?}"
+        );
+        assert!(
+            differences
+                .iter()
+                .all(|found| found.found.as_deref() != Some(""))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_seed_is_found() {
+    let differences = found_after("DELETE FROM users WHERE username = 'engineer'").await;
+    let [found] = &differences[..] else {
+        panic!("{differences:?}")
+    };
+    assert_eq!((&*found.kind, &*found.name), ("seeds in users", "users"));
+    let differences = found_after("DELETE FROM vehicles").await;
+    let [found] = &differences[..] else {
+        panic!("{differences:?}")
+    };
+    assert_eq!(found.kind, "seeds in vehicles");
+    assert_eq!(found.found.as_deref(), Some("0 rows"));
+}
+
+#[tokio::test]
+async fn an_unmigrated_database_lacks_everything() {
+    let database = Stack::shared().unwrap().empty_database().await.unwrap();
+    let verification = run(&database).await;
+    assert!(verification.counts.iter().all(|count| count.found == 0));
+    assert!(!verification.differences.is_empty());
+}
+
+#[tokio::test]
+async fn a_comparison_leaves_nothing_behind() {
+    let database = migrated().await;
+    let client = database.client().await.unwrap();
+    let before = catalogue::all(&client).await;
+    let sql = "SELECT nspname::text FROM pg_namespace
+               WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'";
+    tokio::join!(run(&database), run(&database));
+    assert_eq!(catalogue::lines(&client, sql).await, ["public"]);
+    assert_eq!(catalogue::all(&client).await, before);
+    assert_eq!(run(&database).await.differences, []);
+}

@@ -1,0 +1,6 @@
+DROP TABLE audit_logs;
+DROP TABLE sessions;
+DROP TABLE responses;
+DROP TABLE commands;
+DROP TABLE vehicles;
+DROP TABLE users;
