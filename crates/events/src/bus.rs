@@ -1,0 +1,86 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sovd_domain::{CommandId, StreamEvent};
+use thiserror::Error;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+/// Carries events between processes, or within one.
+#[async_trait]
+pub trait EventBus: Send + Sync {
+    /// Sends an event to whoever watches its command. What it tells must be committed already.
+    ///
+    /// # Errors
+    ///
+    /// When the messenger is away. The event is still in the database.
+    async fn publish(&self, event: &StreamEvent) -> Result<(), BusError>;
+
+    /// Watches a command from now on, until the subscription is dropped.
+    fn subscribe(&self, command_id: CommandId) -> Subscription;
+
+    /// Asks the messenger for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    async fn ping(&self) -> Result<(), BusError>;
+}
+
+/// The messenger did not do its work.
+#[derive(Debug, Error)]
+pub enum BusError {
+    /// It is away.
+    #[error("the event bus is not available: {0}")]
+    Unavailable(String),
+    /// The address of the bus is none.
+    #[error("the address of the event bus is not valid: {0}")]
+    Address(String),
+}
+
+/// What a subscription yields.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Signal {
+    /// Something happened to the command.
+    Event(Arc<StreamEvent>),
+    /// Something may have been missed: read the database.
+    Reread,
+}
+
+/// A watch on one command.
+pub struct Subscription {
+    receiver: Receiver<Signal>,
+    // After the receiver: when it runs, this watcher is not counted any more.
+    _on_drop: OnDrop,
+}
+
+impl Subscription {
+    pub(crate) fn new(
+        receiver: Receiver<Signal>,
+        on_drop: impl FnOnce() + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            receiver,
+            _on_drop: OnDrop(Some(Box::new(on_drop))),
+        }
+    }
+
+    /// Waits for the next signal. A reader that was too slow gets one [`Signal::Reread`] for all
+    /// that it missed. After the bus is gone this never returns.
+    pub async fn next(&mut self) -> Signal {
+        match self.receiver.recv().await {
+            Ok(signal) => signal,
+            Err(RecvError::Lagged(_)) => Signal::Reread,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+struct OnDrop(Option<Box<dyn FnOnce() + Send + Sync>>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        if let Some(run) = self.0.take() {
+            run();
+        }
+    }
+}

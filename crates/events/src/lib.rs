@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+
+mod bus;
+mod hub;
+mod local;
+mod redis;
+
+pub use bus::{BusError, EventBus, Signal, Subscription};
+pub use local::LocalBus;
+pub use redis::RedisBus;

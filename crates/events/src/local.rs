@@ -1,0 +1,44 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sovd_domain::{CommandId, StreamEvent};
+
+use crate::{
+    bus::{BusError, EventBus, Subscription},
+    hub::Hub,
+};
+
+/// A bus for a single process.
+#[derive(Clone)]
+pub struct LocalBus {
+    hub: Arc<Hub>,
+}
+
+impl LocalBus {
+    /// A bus whose watchers may be `backlog` signals behind before they are sent to the database.
+    pub fn new(backlog: usize) -> Self {
+        Self {
+            hub: Arc::new(Hub::new(backlog)),
+        }
+    }
+}
+
+#[async_trait]
+impl EventBus for LocalBus {
+    async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
+        self.hub.deliver(event.clone());
+        Ok(())
+    }
+
+    fn subscribe(&self, command_id: CommandId) -> Subscription {
+        let receiver = self.hub.watch(command_id);
+        let hub = Arc::clone(&self.hub);
+        Subscription::new(receiver, move || {
+            hub.forget_unwatched(command_id);
+        })
+    }
+
+    async fn ping(&self) -> Result<(), BusError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+mod publisher;
+mod subscriber;
+
+use std::{fmt::Display, sync::Arc};
+
+use async_trait::async_trait;
+use bb8_redis::redis::Client;
+use sovd_domain::{CommandId, StreamEvent};
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    bus::{BusError, EventBus, Subscription},
+    hub::Hub,
+};
+use publisher::Publisher;
+use subscriber::{Request, Subscriber};
+
+/// A bus that spans processes.
+///
+/// Dropping it ends its subscribing connection.
+pub struct RedisBus {
+    publisher: Publisher,
+    hub: Arc<Hub>,
+    requests: UnboundedSender<Request>,
+    _subscriber: DropGuard,
+}
+
+impl RedisBus {
+    /// A bus over the Redis at `url`, whose watchers may be `backlog` signals behind before they
+    /// are sent to the database. Redis may be away: the bus keeps trying.
+    ///
+    /// Its tasks run on the runtime that calls this, which must outlive every HTTP worker.
+    ///
+    /// # Errors
+    ///
+    /// When `url` is no address of a Redis.
+    pub fn new(url: &str, backlog: usize) -> Result<Self, BusError> {
+        let client = Client::open(url).map_err(|error| BusError::Address(error.to_string()))?;
+        let hub = Arc::new(Hub::new(backlog));
+        let (requests, inbox) = mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        let subscriber = Subscriber::new(client.clone(), Arc::clone(&hub), inbox);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(subscriber.run()));
+        Ok(Self {
+            publisher: Publisher::new(client),
+            hub,
+            requests,
+            _subscriber: stop.drop_guard(),
+        })
+    }
+}
+
+#[async_trait]
+impl EventBus for RedisBus {
+    async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
+        self.publisher.publish(event).await
+    }
+
+    fn subscribe(&self, command_id: CommandId) -> Subscription {
+        let receiver = self.hub.watch(command_id);
+        // The subscriber has gone only when the bus has, and then nothing is to be heard.
+        let _ = self.requests.send(Request::Watch(command_id));
+        let requests = self.requests.clone();
+        Subscription::new(receiver, move || {
+            let _ = requests.send(Request::Unwatch(command_id));
+        })
+    }
+
+    async fn ping(&self) -> Result<(), BusError> {
+        self.publisher.ping().await
+    }
+}
+
+fn channel(command_id: CommandId) -> String {
+    format!("response:{command_id}")
+}
+
+fn unavailable(error: impl Display) -> BusError {
+    BusError::Unavailable(error.to_string())
+}

@@ -1,0 +1,161 @@
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use bb8_redis::redis::{
+    Client, RedisError, RedisResult,
+    aio::{PubSub, PubSubSink},
+};
+use futures_util::StreamExt;
+use sovd_domain::CommandId;
+use tokio::{
+    sync::mpsc::UnboundedReceiver,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+
+use super::channel;
+use crate::hub::Hub;
+
+/// The first pause before connecting again, doubled up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+/// How often a silent connection is tried, and how long an answer may take.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What the watchers of this process ask of the subscriber.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Request {
+    Watch(CommandId),
+    Unwatch(CommandId),
+}
+
+/// Keeps the one subscribing connection of a process.
+pub(super) struct Subscriber {
+    client: Client,
+    hub: Arc<Hub>,
+    requests: UnboundedReceiver<Request>,
+}
+
+impl Subscriber {
+    pub(super) fn new(client: Client, hub: Arc<Hub>, requests: UnboundedReceiver<Request>) -> Self {
+        Self {
+            client,
+            hub,
+            requests,
+        }
+    }
+
+    /// Serves until it is dropped.
+    pub(super) async fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.connect().await {
+                Ok(connection) => {
+                    tracing::debug!("subscribed to redis");
+                    pause = FIRST_PAUSE;
+                    let error = self.serve(connection).await;
+                    tracing::warn!(%error, "lost the subscription to redis, connecting again");
+                }
+                Err(error) if pause == FIRST_PAUSE => {
+                    tracing::warn!(%error, "redis is away: streams read the database meanwhile");
+                }
+                Err(_) => {}
+            }
+            self.hub.reread_all();
+            sleep(pause).await;
+            pause = (pause * 2).min(LAST_PAUSE);
+        }
+    }
+
+    async fn connect(&self) -> RedisResult<PubSub> {
+        timeout(HEARTBEAT, self.client.get_async_pubsub())
+            .await
+            .unwrap_or_else(|_| Err(no_answer()))
+    }
+
+    /// Serves one connection until it breaks.
+    async fn serve(&mut self, connection: PubSub) -> RedisError {
+        let (sink, mut messages) = connection.split();
+        let mut channels = Channels {
+            sink,
+            live: HashSet::new(),
+            hub: Arc::clone(&self.hub),
+        };
+        // Whoever asked while there was no connection stands in the hub.
+        while self.requests.try_recv().is_ok() {}
+        for command_id in self.hub.watched() {
+            if self.hub.forget_unwatched(command_id) {
+                continue;
+            }
+            if let Err(error) = channels.handle(Request::Watch(command_id)).await {
+                return error;
+            }
+        }
+        let mut heartbeat = interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let outcome = tokio::select! {
+                message = messages.next() => match message {
+                    Some(message) => {
+                        self.deliver(message.get_payload_bytes());
+                        Ok(())
+                    }
+                    None => Err(no_answer()),
+                },
+                Some(request) = self.requests.recv() => channels.handle(request).await,
+                _ = heartbeat.tick() => channels.ping().await,
+            };
+            if let Err(error) = outcome {
+                return error;
+            }
+        }
+    }
+
+    fn deliver(&self, payload: &[u8]) {
+        match serde_json::from_slice(payload) {
+            Ok(event) => self.hub.deliver(event),
+            Err(error) => tracing::warn!(%error, "somebody published what is no stream event"),
+        }
+    }
+}
+
+/// The channels that one connection is subscribed to.
+struct Channels {
+    sink: PubSubSink,
+    live: HashSet<CommandId>,
+    hub: Arc<Hub>,
+}
+
+impl Channels {
+    async fn handle(&mut self, request: Request) -> RedisResult<()> {
+        match request {
+            Request::Watch(command_id) => {
+                if self.live.insert(command_id) {
+                    in_time(self.sink.subscribe(channel(command_id))).await?;
+                    // What came between the watcher's first look and now was not heard.
+                    self.hub.reread(command_id);
+                }
+            }
+            Request::Unwatch(command_id) => {
+                if self.hub.forget_unwatched(command_id) && self.live.remove(&command_id) {
+                    in_time(self.sink.unsubscribe(channel(command_id))).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> RedisResult<()> {
+        in_time(self.sink.ping::<bb8_redis::redis::Value>())
+            .await
+            .map(|_| ())
+    }
+}
+
+async fn in_time<T>(answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    timeout(HEARTBEAT, answer)
+        .await
+        .unwrap_or_else(|_| Err(no_answer()))
+}
+
+fn no_answer() -> RedisError {
+    RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))
+}

@@ -1,0 +1,144 @@
+//! What every event bus promises, shown on each.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod signals;
+
+use signals::{command, event, is_probe, next, next_event, number, watch};
+use sovd_devstack::{Redis, SearchPath};
+use sovd_events::{EventBus, LocalBus, RedisBus, Signal};
+
+/// A power of two, because the channel below rounds up to one.
+const BACKLOG: u8 = 8;
+
+/// Runs each function of the suite on each bus.
+macro_rules! contract {
+    ($($name:ident)+) => {
+        mod local {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(&super::LocalBus::new(super::BACKLOG.into())).await;
+                }
+            )+
+        }
+
+        mod redis {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let server = super::Redis::start(&super::SearchPath::system()).unwrap();
+                    let bus = super::RedisBus::new(&server.url(), super::BACKLOG.into()).unwrap();
+                    super::$name(&bus).await;
+                }
+            )+
+        }
+    };
+}
+
+contract! {
+    an_event_reaches_every_subscriber_of_its_command
+    an_event_reaches_no_subscriber_of_another_command
+    events_keep_their_order
+    a_gone_subscriber_does_not_disturb_the_others
+    a_command_can_be_watched_again
+    a_slow_subscriber_is_told_to_read_again_and_goes_on
+    an_event_that_nobody_watches_is_no_error
+    the_bus_answers_a_ping
+}
+
+async fn an_event_reaches_every_subscriber_of_its_command(bus: &dyn EventBus) {
+    let id = command(1);
+    let mut subscriptions = [
+        watch(bus, id).await,
+        watch(bus, id).await,
+        watch(bus, id).await,
+    ];
+    let event = event(id, 1);
+    bus.publish(&event).await.unwrap();
+    for subscription in &mut subscriptions {
+        assert_eq!(*next_event(subscription).await, event);
+    }
+}
+
+async fn an_event_reaches_no_subscriber_of_another_command(bus: &dyn EventBus) {
+    let mut one = watch(bus, command(1)).await;
+    let mut other = watch(bus, command(2)).await;
+    bus.publish(&event(command(1), 1)).await.unwrap();
+    assert_eq!(*next_event(&mut one).await, event(command(1), 1));
+    // Had the first event come here as well, it would come before the second.
+    bus.publish(&event(command(2), 2)).await.unwrap();
+    assert_eq!(*next_event(&mut other).await, event(command(2), 2));
+}
+
+async fn events_keep_their_order(bus: &dyn EventBus) {
+    let id = command(1);
+    let mut subscription = watch(bus, id).await;
+    for burst in 0..10 {
+        let numbers = burst * 5 + 1..=burst * 5 + 5;
+        for number in numbers.clone() {
+            bus.publish(&event(id, number)).await.unwrap();
+        }
+        for expected in numbers {
+            let event = next_event(&mut subscription).await;
+            assert_eq!(number(&event), expected);
+        }
+    }
+}
+
+async fn a_gone_subscriber_does_not_disturb_the_others(bus: &dyn EventBus) {
+    let id = command(1);
+    let gone = watch(bus, id).await;
+    let mut other = watch(bus, id).await;
+    drop(gone);
+    for number in 1..=3 {
+        bus.publish(&event(id, number)).await.unwrap();
+        assert_eq!(*next_event(&mut other).await, event(id, number));
+    }
+}
+
+async fn a_command_can_be_watched_again(bus: &dyn EventBus) {
+    let id = command(1);
+    for number in 1..=20 {
+        let mut subscription = watch(bus, id).await;
+        bus.publish(&event(id, number)).await.unwrap();
+        assert_eq!(*next_event(&mut subscription).await, event(id, number));
+    }
+}
+
+async fn a_slow_subscriber_is_told_to_read_again_and_goes_on(bus: &dyn EventBus) {
+    let id = command(1);
+    let mut slow = watch(bus, id).await;
+    let mut quick = watch(bus, id).await;
+    let last = i32::from(BACKLOG) * 3;
+    for number in 1..=last {
+        bus.publish(&event(id, number)).await.unwrap();
+        // What the quick one has heard lies ready for the slow one.
+        assert_eq!(*next_event(&mut quick).await, event(id, number));
+    }
+    assert_eq!(next(&mut slow).await, Signal::Reread);
+    for expected in last - i32::from(BACKLOG) + 1..=last {
+        match next(&mut slow).await {
+            Signal::Event(event) => assert_eq!(number(&event), expected),
+            Signal::Reread => panic!("one is enough"),
+        }
+    }
+    bus.publish(&event(id, 99)).await.unwrap();
+    assert_eq!(*next_event(&mut slow).await, event(id, 99));
+}
+
+async fn an_event_that_nobody_watches_is_no_error(bus: &dyn EventBus) {
+    bus.publish(&event(command(1), 1)).await.unwrap();
+    let mut subscription = watch(bus, command(1)).await;
+    bus.publish(&event(command(1), 2)).await.unwrap();
+    let event = next_event(&mut subscription).await;
+    assert_eq!(number(&event), 2);
+    assert!(!is_probe(&event));
+}
+
+async fn the_bus_answers_a_ping(bus: &dyn EventBus) {
+    bus.ping().await.unwrap();
+}

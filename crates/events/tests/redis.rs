@@ -1,0 +1,14 @@
+//! What only the bus over Redis does.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "redis/channel.rs"]
+mod channel;
+#[path = "redis/outage.rs"]
+mod outage;
+#[path = "redis/server.rs"]
+mod server;
+mod signals;

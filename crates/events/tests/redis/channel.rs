@@ -1,0 +1,142 @@
+use futures_util::StreamExt;
+use serde_json::Value;
+use sovd_domain::StreamEvent;
+use sovd_events::{BusError, EventBus, RedisBus, Signal};
+use tokio::time::timeout;
+
+use crate::{
+    server::Server,
+    signals::{DEADLINE, command, event, next, next_event, watch},
+};
+
+#[tokio::test]
+async fn a_subscription_says_when_it_is_confirmed() {
+    let server = Server::start();
+    let bus = server.bus();
+    let mut subscription = bus.subscribe(command(1));
+    assert_eq!(next(&mut subscription).await, Signal::Reread);
+    assert_eq!(server.subscribers(command(1)).await, 1);
+    bus.publish(&event(command(1), 1)).await.unwrap();
+    let heard = next(&mut subscription).await;
+    assert_eq!(heard, Signal::Event(event(command(1), 1).into()));
+}
+
+#[tokio::test]
+async fn events_go_from_one_process_to_another() {
+    let server = Server::start();
+    let (here, there) = (server.bus(), server.bus());
+    let mut own = watch(&here, command(1)).await;
+    let mut other = watch(&there, command(1)).await;
+    for (number, bus) in [(1, &here), (2, &there)] {
+        bus.publish(&event(command(1), number)).await.unwrap();
+        assert_eq!(*next_event(&mut own).await, event(command(1), number));
+        assert_eq!(*next_event(&mut other).await, event(command(1), number));
+    }
+}
+
+#[tokio::test]
+async fn anybody_can_read_the_event_on_the_channel_of_its_command() {
+    let server = Server::start();
+    let bus = server.bus();
+    let mut exact = server.client().get_async_pubsub().await.unwrap();
+    let channel = "response:00000000-0000-0000-0000-000000000001";
+    exact.subscribe(channel).await.unwrap();
+    let mut pattern = server.client().get_async_pubsub().await.unwrap();
+    pattern.psubscribe("response:*").await.unwrap();
+    let event = event(command(1), 3);
+    bus.publish(&event).await.unwrap();
+    for reader in [&mut exact, &mut pattern] {
+        let mut messages = reader.on_message();
+        let message = timeout(DEADLINE, messages.next()).await.unwrap().unwrap();
+        assert_eq!(message.get_channel_name(), channel);
+        let payload: Value = serde_json::from_slice(message.get_payload_bytes()).unwrap();
+        assert_eq!(payload, serde_json::to_value(&event).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn anybody_can_publish_an_event() {
+    let server = Server::start();
+    let bus = server.bus();
+    let mut subscription = watch(&bus, command(1)).await;
+    let event = event(command(1), 1);
+    let json = serde_json::to_string(&event).unwrap();
+    let channel = format!("response:{}", command(1));
+    let _: i64 = server.ask(&["PUBLISH", &channel, &json]).await;
+    assert_eq!(*next_event(&mut subscription).await, event);
+}
+
+#[tokio::test]
+async fn garbage_on_the_channel_is_passed_over() {
+    let server = Server::start();
+    let bus = server.bus();
+    let mut subscription = watch(&bus, command(1)).await;
+    let channel = format!("response:{}", command(1));
+    for garbage in ["", "{", "null", "{\"event\":\"party\"}", "\u{0}"] {
+        let readers: i64 = server.ask(&["PUBLISH", &channel, garbage]).await;
+        assert_eq!(readers, 1);
+    }
+    bus.publish(&event(command(1), 1)).await.unwrap();
+    let heard: StreamEvent = (*next_event(&mut subscription).await).clone();
+    assert_eq!(heard, event(command(1), 1));
+    assert_eq!(server.subscribers(command(1)).await, 1);
+    assert_eq!(server.calls("subscribe").await, 1);
+}
+
+#[tokio::test]
+async fn a_command_has_one_subscription_whatever_the_number_of_followers() {
+    let server = Server::start();
+    let bus = server.bus();
+    let mut followers = Vec::new();
+    for _ in 0..50 {
+        followers.push(watch(&bus, command(1)).await);
+    }
+    assert_eq!(server.subscribers(command(1)).await, 1);
+    assert_eq!(server.calls("subscribe").await, 1);
+    let mut other = watch(&bus, command(2)).await;
+    assert_eq!(server.calls("subscribe").await, 2);
+    let clients: String = server.ask(&["CLIENT", "LIST", "TYPE", "pubsub"]).await;
+    assert_eq!(clients.lines().count(), 1, "{clients}");
+    bus.publish(&event(command(1), 1)).await.unwrap();
+    for follower in &mut followers {
+        assert_eq!(*next_event(follower).await, event(command(1), 1));
+    }
+    bus.publish(&event(command(2), 1)).await.unwrap();
+    assert_eq!(*next_event(&mut other).await, event(command(2), 1));
+}
+
+#[tokio::test]
+async fn the_last_follower_takes_the_subscription_along() {
+    let server = Server::start();
+    let bus = server.bus();
+    let first = watch(&bus, command(1)).await;
+    let mut last = watch(&bus, command(1)).await;
+    drop(first);
+    bus.publish(&event(command(1), 1)).await.unwrap();
+    next_event(&mut last).await;
+    assert_eq!(server.subscribers(command(1)).await, 1);
+    assert_eq!(server.calls("unsubscribe").await, 0);
+    drop(last);
+    server.wait_for_subscribers(command(1), 0).await;
+}
+
+#[tokio::test]
+async fn a_dropped_bus_closes_its_subscribing_connection() {
+    let server = Server::start();
+    let bus = server.bus();
+    let _subscription = watch(&bus, command(1)).await;
+    assert_eq!(server.subscribers(command(1)).await, 1);
+    drop(bus);
+    server.wait_for_subscribers(command(1), 0).await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_refused() {
+    for url in ["", "localhost", "http://127.0.0.1:6379", "redis://"] {
+        let outcome = RedisBus::new(url, 64).map(|_| ());
+        assert!(
+            matches!(outcome, Err(BusError::Address(_))),
+            "{url}: {outcome:?}"
+        );
+    }
+}

@@ -1,0 +1,66 @@
+use std::fmt::Debug;
+
+use bb8_redis::redis::{Client, FromRedisValue, aio::MultiplexedConnection, cmd};
+use sovd_devstack::{Redis, SearchPath};
+use sovd_domain::CommandId;
+use sovd_events::RedisBus;
+use tokio::time::timeout;
+
+use crate::signals::DEADLINE;
+
+/// A private Redis that is asked about the bus behind its back.
+pub(crate) struct Server {
+    pub(crate) redis: Redis,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        Self {
+            redis: Redis::start(&SearchPath::system()).unwrap(),
+        }
+    }
+
+    pub(crate) fn bus(&self) -> RedisBus {
+        RedisBus::new(&self.redis.url(), 64).unwrap()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::open(self.redis.url()).unwrap()
+    }
+
+    pub(crate) async fn raw(&self) -> MultiplexedConnection {
+        let connecting = self.client();
+        connecting.get_multiplexed_async_connection().await.unwrap()
+    }
+
+    pub(crate) async fn ask<T: FromRedisValue + Debug>(&self, words: &[&str]) -> T {
+        let mut command = cmd(words.first().unwrap());
+        for word in words.iter().skip(1) {
+            command.arg(word);
+        }
+        command.query_async(&mut self.raw().await).await.unwrap()
+    }
+
+    /// How many connections are subscribed to the command's channel.
+    pub(crate) async fn subscribers(&self, command_id: CommandId) -> i64 {
+        let channel = format!("response:{command_id}");
+        let (_, count): (String, i64) = self.ask(&["PUBSUB", "NUMSUB", &channel]).await;
+        count
+    }
+
+    /// Asks until that many connections are subscribed to the command's channel.
+    pub(crate) async fn wait_for_subscribers(&self, command_id: CommandId, expected: i64) {
+        let asking = async { while self.subscribers(command_id).await != expected {} };
+        timeout(DEADLINE, asking).await.unwrap();
+    }
+
+    /// How often the server has been given a command.
+    pub(crate) async fn calls(&self, command: &str) -> usize {
+        let statistics: String = self.ask(&["INFO", "commandstats"]).await;
+        let start = format!("cmdstat_{command}:calls=");
+        let rest = statistics
+            .lines()
+            .find_map(|line| line.strip_prefix(&start));
+        rest.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
+    }
+}
