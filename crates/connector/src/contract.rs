@@ -1,0 +1,152 @@
+//! What every connector must do, as a suite to run against a real peer.
+//!
+//! The peer must answer `ReadDTC` and `ReadDataByID` and must not know `NoSuchCommand`.
+
+use std::{fmt::Display, time::Duration};
+
+use futures_util::{StreamExt, future::join_all};
+use serde_json::{Value, json};
+use sovd_domain::{CommandId, Random, SeededRandom, VehicleId, Vin};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use crate::{
+    error::ConnectorError,
+    request::{CommandRequest, Connector, ResponseChunk},
+};
+
+/// The longest time the peer may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A vehicle the connector under test can reach.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its id.
+    pub vehicle_id: VehicleId,
+    /// Its VIN.
+    pub vin: Vin,
+}
+
+/// A rule that the connector broke.
+#[derive(Debug, Error)]
+#[error("{rule}: {found}")]
+pub struct Violation {
+    rule: &'static str,
+    found: String,
+}
+
+/// Checks every rule.
+///
+/// # Errors
+///
+/// The first rule that does not hold.
+pub async fn check(connector: &dyn Connector, peer: &Peer) -> Result<(), Violation> {
+    let suite = Suite {
+        connector,
+        peer,
+        random: SeededRandom::new(1),
+    };
+    suite.answers_end_with_their_only_final_chunk().await?;
+    suite.unknown_commands_are_unsupported().await?;
+    suite.many_commands_at_once_are_answered().await?;
+    suite.a_dropped_stream_leaves_the_connector_usable().await
+}
+
+struct Suite<'a> {
+    connector: &'a dyn Connector,
+    peer: &'a Peer,
+    random: SeededRandom,
+}
+
+impl Suite<'_> {
+    async fn answers_end_with_their_only_final_chunk(&self) -> Result<(), Violation> {
+        const RULE: &str = "an answer has at least one chunk, and the last one alone is final";
+        for request in [self.read_dtc(), self.read_vin()] {
+            let chunks = self.answer(RULE, request).await?;
+            let finals: Vec<bool> = chunks.iter().map(|chunk| chunk.is_final).collect();
+            let ends_well = finals.last() == Some(&true);
+            if !ends_well || finals.iter().filter(|is_final| **is_final).count() != 1 {
+                return Err(violation(RULE, format!("final flags {finals:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    async fn unknown_commands_are_unsupported(&self) -> Result<(), Violation> {
+        const RULE: &str = "a command the connector does not speak is Unsupported";
+        match self
+            .connector
+            .execute(self.request("NoSuchCommand", json!({})))
+            .await
+        {
+            Err(ConnectorError::Unsupported { .. }) => Ok(()),
+            Err(other) => Err(violation(RULE, other)),
+            Ok(_) => Err(violation(RULE, "a stream")),
+        }
+    }
+
+    async fn many_commands_at_once_are_answered(&self) -> Result<(), Violation> {
+        const RULE: &str = "commands at the same time are answered each on its own";
+        let answers = (0..20).map(|_| self.answer(RULE, self.read_vin()));
+        for answer in join_all(answers).await {
+            answer?;
+        }
+        Ok(())
+    }
+
+    async fn a_dropped_stream_leaves_the_connector_usable(&self) -> Result<(), Violation> {
+        const RULE: &str = "after a stream is dropped the next command is answered";
+        for _ in 0..10 {
+            drop(self.connector.execute(self.read_dtc()).await);
+        }
+        self.answer(RULE, self.read_dtc()).await.map(|_| ())
+    }
+
+    async fn answer(
+        &self,
+        rule: &'static str,
+        request: CommandRequest,
+    ) -> Result<Vec<ResponseChunk>, Violation> {
+        let collect = async {
+            let stream = self.connector.execute(request).await?;
+            stream
+                .collect::<Vec<_>>()
+                .await
+                .into_iter()
+                .collect::<Result<Vec<_>, _>>()
+        };
+        match timeout(PATIENCE, collect).await {
+            Ok(Ok(chunks)) => Ok(chunks),
+            Ok(Err(error)) => Err(violation(rule, error)),
+            Err(_) => Err(violation(rule, "no answer")),
+        }
+    }
+
+    fn read_dtc(&self) -> CommandRequest {
+        self.request("ReadDTC", json!({ "ecuAddress": "0x10" }))
+    }
+
+    fn read_vin(&self) -> CommandRequest {
+        self.request(
+            "ReadDataByID",
+            json!({ "ecuAddress": "0x10", "dataId": "0xF190" }),
+        )
+    }
+
+    fn request(&self, command_name: &str, params: Value) -> CommandRequest {
+        CommandRequest {
+            command_id: CommandId(self.random.uuid()),
+            vehicle_id: self.peer.vehicle_id,
+            vin: self.peer.vin.clone(),
+            command_name: command_name.to_owned(),
+            params,
+        }
+    }
+}
+
+fn violation(rule: &'static str, found: impl Display) -> Violation {
+    Violation {
+        rule,
+        found: found.to_string(),
+    }
+}

@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(feature = "contract")]
+pub mod contract;
+pub mod mock;
+
+mod error;
+mod registry;
+mod request;
+
+pub use error::ConnectorError;
+pub use mock::{MockBehaviour, MockConnector, MockFailure};
+pub use registry::{Registry, UnknownConnector};
+pub use request::{CommandRequest, Connector, ResponseChunk, ResponseStream};

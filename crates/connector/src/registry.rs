@@ -1,0 +1,77 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use sovd_domain::Vehicle;
+use thiserror::Error;
+
+use crate::request::Connector;
+
+/// The connectors of a process, and which one a vehicle is reached through.
+pub struct Registry {
+    connectors: BTreeMap<&'static str, Arc<dyn Connector>>,
+    default: Arc<dyn Connector>,
+}
+
+/// A connector was named that is not registered.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("there is no connector {name:?}; registered are {registered}")]
+pub struct UnknownConnector {
+    name: String,
+    registered: String,
+}
+
+impl Registry {
+    /// A registry of `connectors` that uses the one called `default` unless a vehicle says
+    /// otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When none is called `default`.
+    pub fn new(
+        connectors: Vec<Arc<dyn Connector>>,
+        default: &str,
+    ) -> Result<Self, UnknownConnector> {
+        let connectors: BTreeMap<_, _> = connectors
+            .into_iter()
+            .map(|connector| (connector.name(), connector))
+            .collect();
+        let default = connectors
+            .get(default)
+            .cloned()
+            .ok_or_else(|| UnknownConnector::new(default, &connectors))?;
+        Ok(Self {
+            connectors,
+            default,
+        })
+    }
+
+    /// The connector that `vehicle` is reached through: the one its metadata names under
+    /// `connector`, else the default.
+    ///
+    /// # Errors
+    ///
+    /// When its metadata names one that is not registered.
+    pub fn connector_for(&self, vehicle: &Vehicle) -> Result<&dyn Connector, UnknownConnector> {
+        match vehicle
+            .metadata
+            .get("connector")
+            .and_then(|name| name.as_str())
+        {
+            None => Ok(self.default.as_ref()),
+            Some(name) => self
+                .connectors
+                .get(name)
+                .map(AsRef::as_ref)
+                .ok_or_else(|| UnknownConnector::new(name, &self.connectors)),
+        }
+    }
+}
+
+impl UnknownConnector {
+    fn new(name: &str, connectors: &BTreeMap<&'static str, Arc<dyn Connector>>) -> Self {
+        let registered = connectors.keys().copied().collect::<Vec<_>>().join(", ");
+        Self {
+            name: name.to_owned(),
+            registered,
+        }
+    }
+}
