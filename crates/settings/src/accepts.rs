@@ -1,0 +1,223 @@
+use config::{Value, ValueKind};
+
+use crate::address::{is_host, is_origin, is_postgres_url, is_redis_url};
+
+/// The values a key takes, whether they come typed from a file or as text from a variable.
+#[derive(Debug)]
+pub(crate) enum Accepts {
+    /// A whole number between two bounds, both included.
+    Whole(i64, i64),
+    Switch,
+    OneOf(&'static [&'static str]),
+    Name,
+    Host,
+    Secret,
+    PostgresUrl,
+    /// Optional: an empty text is none.
+    RedisUrl,
+    /// A list, or one text with commas.
+    Origins,
+    LogLevel,
+}
+
+impl Accepts {
+    /// The value in the form that its field deserialises from, or `None` if it is not accepted.
+    pub(crate) fn read(&self, value: &ValueKind) -> Option<ValueKind> {
+        let text = match value {
+            ValueKind::String(text) => Some(text.as_str()),
+            _ => None,
+        };
+        match self {
+            Self::Whole(min, max) => {
+                let number = match value {
+                    ValueKind::I64(number) => *number,
+                    _ => text?.trim().parse().ok()?,
+                };
+                (*min..=*max).contains(&number).then_some(number.into())
+            }
+            Self::Switch => match value {
+                ValueKind::Boolean(on) => Some((*on).into()),
+                _ => text?.trim().parse::<bool>().ok().map(ValueKind::from),
+            },
+            Self::OneOf(names) => when(text?, |text| names.contains(&text)),
+            Self::Name => when(text?, is_name),
+            Self::Host => when(text?, is_host),
+            Self::Secret => when(text?, |text| !text.is_empty()),
+            Self::PostgresUrl => when(text?, is_postgres_url),
+            Self::RedisUrl if text == Some("") => Some(ValueKind::Nil),
+            Self::RedisUrl => when(text?, is_redis_url),
+            Self::Origins => origins(value),
+            Self::LogLevel => when(text?, is_log_level),
+        }
+    }
+
+    /// What is accepted, to follow "expected".
+    pub(crate) fn expected(&self) -> String {
+        match self {
+            Self::Whole(min, max) => return format!("a whole number from {min} to {max}"),
+            Self::OneOf(names) => return format!("one of {}", names.join(", ")),
+            Self::Switch => "true or false",
+            Self::Name => {
+                "a name of 1 to 64 lower-case letters, digits, - and _, beginning with a letter"
+            }
+            Self::Host => "an IP address or a host name",
+            Self::Secret => "a text that is not empty",
+            Self::PostgresUrl => {
+                "postgres://user:password@host:port/database, with special characters of the \
+                 password percent-encoded"
+            }
+            Self::RedisUrl => {
+                "redis://host:port or rediss://host:port, with special characters of the password \
+                 percent-encoded, or an empty text for none"
+            }
+            Self::Origins => {
+                "* or http(s)://host[:port] as browsers send it, without path, final slash or \
+                 default port; several as a list, or separated by commas in a variable"
+            }
+            Self::LogLevel => {
+                "off, error, warn, info, debug or trace, or target=level, several separated by \
+                 commas"
+            }
+        }
+        .to_owned()
+    }
+}
+
+fn when(text: &str, is_accepted: impl Fn(&str) -> bool) -> Option<ValueKind> {
+    is_accepted(text).then(|| text.into())
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text
+            .chars()
+            .all(|c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_'))
+}
+
+fn origins(value: &ValueKind) -> Option<ValueKind> {
+    let texts: Vec<&str> = match value {
+        ValueKind::String(list) if list.trim().is_empty() => Vec::new(),
+        ValueKind::String(list) => list.split(',').map(str::trim).collect(),
+        ValueKind::Array(items) => items.iter().map(item_text).collect::<Option<_>>()?,
+        _ => return None,
+    };
+    texts
+        .iter()
+        .all(|text| is_origin(text))
+        .then(|| texts.into())
+}
+
+fn item_text(item: &Value) -> Option<&str> {
+    match &item.kind {
+        ValueKind::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn is_log_level(text: &str) -> bool {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    text.split(',').all(|directive| {
+        let (target, level) = directive.rsplit_once('=').unwrap_or(("any", directive));
+        let is_target = !target.is_empty() && !target.contains(char::is_whitespace);
+        is_target && LEVELS.contains(&level.to_lowercase().as_str())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_sorts(accepts: &Accepts, good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert!(
+                accepts.read(&(*text).into()).is_some(),
+                "{text} should be accepted"
+            );
+        }
+        for text in bad {
+            assert!(
+                accepts.read(&(*text).into()).is_none(),
+                "{text} should be refused"
+            );
+        }
+    }
+
+    #[test]
+    fn whole_numbers_end_at_their_bounds() {
+        assert_sorts(
+            &Accepts::Whole(1, 9),
+            &["1", "9", " 5 "],
+            &["0", "10", "-1", "5.0", "", "five", "99999999999999999999"],
+        );
+        assert!(Accepts::Whole(1, 9).read(&5.0.into()).is_none());
+        assert!(Accepts::Whole(0, 1).read(&true.into()).is_none());
+    }
+
+    #[test]
+    fn switches() {
+        assert_sorts(
+            &Accepts::Switch,
+            &["true", "false"],
+            &["1", "yes", "", "TRUE"],
+        );
+    }
+
+    #[test]
+    fn names() {
+        let (longest, too_long) = ("a".repeat(64), "a".repeat(65));
+        assert_sorts(
+            &Accepts::Name,
+            &["mock", "a", "sovd-http_2", &longest],
+            &["", "2a", "Mock", "a b", &too_long],
+        );
+    }
+
+    #[test]
+    fn browser_origins() {
+        assert_sorts(
+            &Accepts::Origins,
+            &[
+                "",
+                "*",
+                "https://a.example",
+                "http://localhost:3000, https://b.example",
+            ],
+            &[
+                "https://a.example/",
+                "https://a.example/app",
+                "https://a.example:443",
+                "https://A.example",
+                "https://u:p@a.example",
+                "ftp://a.example",
+                "a.example",
+                "https://a.example,,https://b.example",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_empty_redis_address_is_none() {
+        assert_eq!(Accepts::RedisUrl.read(&"".into()), Some(ValueKind::Nil));
+        assert_sorts(&Accepts::PostgresUrl, &[], &[""]);
+        assert_sorts(&Accepts::Secret, &["x"], &[""]);
+    }
+
+    #[test]
+    fn log_levels() {
+        assert_sorts(
+            &Accepts::LogLevel,
+            &["info", "WARN", "warn,sovd_api=debug", "off"],
+            &[
+                "",
+                "loud",
+                "info,",
+                "sovd_api=loud",
+                "info, sovd_api=debug",
+                "=info",
+                "sovd_api",
+            ],
+        );
+    }
+}

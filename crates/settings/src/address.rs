@@ -1,0 +1,134 @@
+use std::net::IpAddr;
+
+use url::Url;
+
+use crate::secret_url;
+
+pub(crate) fn is_host(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // A last label of digits is a mistyped address: no top-level domain looks like that.
+    let ends_in_number = text
+        .rsplit('.')
+        .next()
+        .is_some_and(|label| label.chars().all(|c| c.is_ascii_digit()));
+    text.parse::<IpAddr>().is_ok()
+        || (text.len() <= 253 && text.split('.').all(is_label) && !ends_in_number)
+}
+
+pub(crate) fn is_postgres_url(text: &str) -> bool {
+    let names_host_in_query = |url: &Url| {
+        url.query_pairs()
+            .any(|(name, value)| name == "host" && !value.is_empty())
+    };
+    url_with_scheme(text, &["postgres", "postgresql"])
+        .is_some_and(|url| has_host(&url) || names_host_in_query(&url))
+}
+
+pub(crate) fn is_redis_url(text: &str) -> bool {
+    url_with_scheme(text, &["redis", "rediss"]).is_some_and(|url| has_host(&url))
+}
+
+pub(crate) fn is_origin(text: &str) -> bool {
+    // A browser sends the serialised origin, so any other spelling would never match.
+    text == "*"
+        || Url::parse(text).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+        })
+}
+
+fn url_with_scheme(text: &str, schemes: &[&str]) -> Option<Url> {
+    // What cannot be masked has an unescaped character in its password and would be read as
+    // another host.
+    secret_url::masked(text)?;
+    Url::parse(text)
+        .ok()
+        .filter(|url| schemes.contains(&url.scheme()))
+}
+
+fn has_host(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| !host.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_sorts(test: impl Fn(&str) -> bool, good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert!(test(text), "{text} should be accepted");
+        }
+        for text in bad {
+            assert!(!test(text), "{text} should be refused");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        let (longest, too_long) = ("a".repeat(63), "a".repeat(64));
+        assert_sorts(
+            is_host,
+            &[
+                "127.0.0.1",
+                "::1",
+                "0.0.0.0",
+                "localhost",
+                "api.example.com",
+                &longest,
+            ],
+            &[
+                "",
+                "-a",
+                "a-",
+                "a..b",
+                "a_b",
+                "256.1.1.1",
+                "[::1]",
+                "a:80",
+                &too_long,
+            ],
+        );
+        let name = format!("{}.{longest}.{longest}.{}", longest, "a".repeat(61));
+        assert_eq!(name.len(), 253);
+        assert_sorts(is_host, &[&name], &[&format!("{name}a")]);
+    }
+
+    #[test]
+    fn postgres_urls() {
+        assert_sorts(
+            is_postgres_url,
+            &[
+                "postgres://localhost",
+                "postgresql://u:p@db:5432/sovd?sslmode=require",
+                "postgres:///sovd?host=/var/run/postgresql",
+            ],
+            &[
+                "",
+                "localhost",
+                "postgres:///sovd",
+                "mysql://u:p@db/sovd",
+                "postgres://u:a/b@db/x",
+            ],
+        );
+    }
+
+    #[test]
+    fn redis_urls() {
+        assert_sorts(
+            is_redis_url,
+            &["redis://localhost", "rediss://:p@cache:6380/1"],
+            &[
+                "",
+                "localhost:6379",
+                "redis://",
+                "http://cache",
+                "redis:///0",
+            ],
+        );
+    }
+}

@@ -1,0 +1,41 @@
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::accepts::Accepts;
+use crate::key::Key;
+
+/// The dispatcher that sends queued commands.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dispatch {
+    /// Whether this process sends commands to vehicles.
+    pub enabled: bool,
+    /// Commands in flight at a time in this process, 1 to 10000.
+    pub concurrency: usize,
+    /// Seconds a claimed command belongs to this process unless renewed, 5 to 3600.
+    pub lease_seconds: u64,
+    /// Milliseconds between two looks for work that nobody announced, 10 to 60000.
+    pub sweep_ms: u64,
+}
+
+impl Dispatch {
+    pub(crate) const KEYS: &[Key] = &[
+        Key::new("dispatch.enabled", Accepts::Switch),
+        Key::new("dispatch.concurrency", Accepts::Whole(1, 10_000)),
+        Key::new("dispatch.lease_seconds", Accepts::Whole(5, 3600)),
+        Key::new("dispatch.sweep_ms", Accepts::Whole(10, 60_000)),
+    ];
+
+    /// Time a claimed command belongs to this process unless renewed.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_seconds)
+    }
+
+    /// Time between two looks for work that nobody announced.
+    #[must_use]
+    pub fn sweep_interval(&self) -> Duration {
+        Duration::from_millis(self.sweep_ms)
+    }
+}

@@ -1,0 +1,72 @@
+use secrecy::SecretString;
+
+use crate::{
+    Auth, Connector, Database, Dispatch, Environment, JwtAlgorithm, Limits, Log, LogFormat,
+    MockConnector, MockFailure, Redis, SecretUrl, Server, Settings, Streams,
+};
+
+impl Settings {
+    /// Settings for tests that build the whole program: any free port, one worker, a small pool,
+    /// the cheapest bcrypt, and simulated vehicles that answer at once.
+    #[must_use]
+    pub fn for_tests(database_url: &str, redis_url: Option<&str>) -> Self {
+        Self {
+            environment: Environment::Test,
+            server: Server {
+                host: "127.0.0.1".to_owned(),
+                port: 0,
+                workers: 1,
+                cors_origins: Vec::new(),
+                shutdown_seconds: 10,
+                body_limit_bytes: 262_144,
+            },
+            database: Database {
+                url: SecretUrl::new(database_url),
+                pool_size: 2,
+                pool_overflow: 8,
+                checkout_timeout_ms: 3000,
+                wait_seconds: 30,
+            },
+            redis: Redis {
+                url: redis_url.map(SecretUrl::new),
+            },
+            auth: Auth {
+                jwt_secret: SecretString::from("9f2b6c0de1a74835b8c6d7e0f1a2334455c9e8d7"),
+                jwt_algorithm: JwtAlgorithm::Hs256,
+                jwt_expiration_minutes: 15,
+                refresh_days: 7,
+                bcrypt_cost: 4,
+            },
+            connector: Connector {
+                default: "mock".to_owned(),
+                mock: MockConnector {
+                    min_delay_ms: 0,
+                    max_delay_ms: 0,
+                    chunks: 1,
+                    failure: MockFailure::None,
+                    hang: false,
+                    lose_final: false,
+                },
+            },
+            dispatch: Dispatch {
+                enabled: true,
+                concurrency: 64,
+                lease_seconds: 30,
+                sweep_ms: 1000,
+            },
+            streams: Streams {
+                ping_seconds: 20,
+                idle_seconds: 60,
+                buffer: 64,
+            },
+            limits: Limits {
+                commands_per_minute: 0,
+                requests_per_minute: 0,
+            },
+            log: Log {
+                level: "info".to_owned(),
+                format: LogFormat::Pretty,
+            },
+        }
+    }
+}

@@ -1,0 +1,46 @@
+#![doc = include_str!("../README.md")]
+
+mod accepts;
+mod address;
+mod auth;
+mod connector;
+mod database;
+mod dispatch;
+mod dotenv;
+mod effective;
+mod environment;
+mod error;
+mod files;
+mod for_tests;
+mod key;
+mod limits;
+mod load;
+mod log;
+mod origin;
+mod redis;
+mod rules;
+mod sample;
+mod secret_url;
+mod server;
+mod settings;
+mod sources;
+mod streams;
+mod variables;
+
+pub use auth::{Auth, JwtAlgorithm};
+pub use connector::{Connector, MockConnector, MockFailure};
+pub use database::Database;
+pub use dispatch::Dispatch;
+pub use environment::Environment;
+pub use error::{Problem, SettingsError};
+pub use limits::Limits;
+pub use load::Loaded;
+pub use log::{Log, LogFormat};
+pub use origin::{Origins, Row};
+pub use redis::Redis;
+pub use secrecy::{ExposeSecret, SecretString};
+pub use secret_url::SecretUrl;
+pub use server::Server;
+pub use settings::Settings;
+pub use sources::Sources;
+pub use streams::Streams;

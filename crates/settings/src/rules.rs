@@ -1,0 +1,124 @@
+use std::borrow::Cow;
+
+use config::ValueKind;
+use url::Url;
+
+use crate::Environment;
+use crate::effective::{Effective, Entry};
+use crate::error::Problem;
+use crate::key::Key;
+use crate::sample::is_sample;
+
+/// What a single value cannot tell: keys that are absent, pairs that contradict each other, and
+/// what production refuses although it is well formed.
+pub(crate) fn check(
+    effective: &Effective,
+    environment: Option<Environment>,
+    problems: &mut Vec<Problem>,
+) {
+    check_required(effective, problems);
+    check_orders(effective, problems);
+    if environment == Some(Environment::Production) {
+        check_production(effective, problems);
+    }
+}
+
+fn check_required(effective: &Effective, problems: &mut Vec<Problem>) {
+    for path in ["database.url", "auth.jwt_secret"] {
+        let explained = problems
+            .iter()
+            .any(|problem| problem.explains_absence_of(path));
+        if effective.get(path).is_none() && !explained {
+            problems.extend(Key::find(path).and_then(missing));
+        }
+    }
+}
+
+fn missing(key: &'static Key) -> Option<Problem> {
+    let variable = key.variables().next()?;
+    Some(Problem::Missing {
+        key: key.path,
+        variable,
+    })
+}
+
+fn check_orders(effective: &Effective, problems: &mut Vec<Problem>) {
+    let orders = [
+        (
+            "connector.mock.min_delay_ms",
+            "connector.mock.max_delay_ms",
+            0,
+        ),
+        // A quiet client is heard from once a ping: a shorter patience lets all of them go.
+        ("streams.ping_seconds", "streams.idle_seconds", 1),
+    ];
+    for (lower, upper, distance) in orders {
+        problems.extend(check_order(
+            effective.get(lower),
+            effective.get(upper),
+            distance,
+        ));
+    }
+}
+
+fn check_order(lower: Option<&Entry>, upper: Option<&Entry>, distance: i64) -> Option<Problem> {
+    let (lower, upper) = (lower?, upper?);
+    let (ValueKind::I64(low), ValueKind::I64(high)) = (&lower.value, &upper.value) else {
+        return None;
+    };
+    let relation = if distance == 0 {
+        "at most"
+    } else {
+        "less than"
+    };
+    let (path, origin) = (upper.key.path, &upper.origin);
+    (low + distance > *high)
+        .then(|| lower.invalid(format!("{relation} {path} = {high} (from {origin})")))
+}
+
+fn check_production(effective: &Effective, problems: &mut Vec<Problem>) {
+    let mut apply = |path: &str, rule: fn(&Entry) -> Option<Problem>| {
+        problems.extend(effective.get(path).and_then(rule));
+    };
+    apply("auth.jwt_secret", check_secret);
+    apply("database.url", check_url_password);
+    apply("redis.url", check_url_password);
+    apply("server.cors_origins", check_origins);
+    apply("auth.bcrypt_cost", check_cost);
+}
+
+fn check_secret(entry: &Entry) -> Option<Problem> {
+    let secret = entry.text()?;
+    if secret.len() < 32 {
+        Some(entry.invalid("at least 32 bytes in production"))
+    } else if is_sample(secret) {
+        Some(entry.invalid("a random secret in production, not a sample or a repetition"))
+    } else {
+        None
+    }
+}
+
+fn check_url_password(entry: &Entry) -> Option<Problem> {
+    let url = Url::parse(entry.text()?).ok()?;
+    let from_query = url
+        .query_pairs()
+        .find(|(name, _)| name == "password")
+        .map(|(_, value)| value);
+    let password = url.password().map(Cow::Borrowed).or(from_query)?;
+    (password == "change-me").then(|| entry.invalid("another password than the sample"))
+}
+
+fn check_origins(entry: &Entry) -> Option<Problem> {
+    let ValueKind::Array(items) = &entry.value else {
+        return None;
+    };
+    items
+        .iter()
+        .any(|item| item.kind == ValueKind::from("*"))
+        .then(|| entry.invalid("the origins by name in production, not *"))
+}
+
+fn check_cost(entry: &Entry) -> Option<Problem> {
+    matches!(entry.value, ValueKind::I64(..10))
+        .then(|| entry.invalid("a whole number from 10 to 15 in production"))
+}

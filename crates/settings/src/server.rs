@@ -1,0 +1,52 @@
+use std::num::NonZeroUsize;
+use std::thread;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::accepts::Accepts;
+use crate::key::Key;
+
+/// The HTTP server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// IP address or host name to listen on.
+    pub host: String,
+    /// TCP port; 0 lets the system pick a free one.
+    pub port: u16,
+    /// Worker threads, 0 to 1024; 0 is one for each processor core.
+    pub workers: usize,
+    /// Origins a browser may call from, each `http(s)://host[:port]`; `*` is any.
+    pub cors_origins: Vec<String>,
+    /// Seconds that running requests get to finish at shutdown, 0 to 600.
+    pub shutdown_seconds: u64,
+    /// Largest request body in bytes, 1024 to 1048575.
+    pub body_limit_bytes: usize,
+}
+
+impl Server {
+    pub(crate) const KEYS: &[Key] = &[
+        Key::new("server.host", Accepts::Host),
+        Key::new("server.port", Accepts::Whole(0, 65_535)),
+        Key::new("server.workers", Accepts::Whole(0, 1024)),
+        Key::new("server.cors_origins", Accepts::Origins).flat("CORS_ORIGINS"),
+        Key::new("server.shutdown_seconds", Accepts::Whole(0, 600)),
+        Key::new("server.body_limit_bytes", Accepts::Whole(1024, 1_048_575)),
+    ];
+
+    /// Worker threads to start, with 0 resolved to the number of processor cores.
+    #[must_use]
+    pub fn worker_threads(&self) -> usize {
+        match self.workers {
+            0 => thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            workers => workers,
+        }
+    }
+
+    /// Time that running requests get to finish at shutdown.
+    #[must_use]
+    pub fn shutdown_grace(&self) -> Duration {
+        Duration::from_secs(self.shutdown_seconds)
+    }
+}

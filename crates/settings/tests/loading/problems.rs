@@ -1,0 +1,106 @@
+use sovd_settings::Settings;
+
+use crate::setup::{DATABASE, Dir, assert_contains, env, error, load};
+
+#[test]
+fn a_bad_value_names_key_source_and_what_is_accepted() {
+    let error = error(env([
+        ("DATABASE_URL", DATABASE),
+        ("SOVD__SERVER__PORT", "http"),
+    ]));
+
+    assert_eq!(
+        error,
+        "the configuration is not valid: server.port = \"http\" (from environment \
+         SOVD__SERVER__PORT): expected a whole number from 0 to 65535"
+    );
+}
+
+#[test]
+fn all_problems_are_reported_together() {
+    let dir = Dir::with([("development.toml", "[log]\nformat = \"xml\"\ncolour = true")]);
+
+    let error = Settings::load(dir.under([
+        ("SOVD__SERVER__PORT", "65536"),
+        ("JWT_EXPIRATION_MINUTES", "0"),
+        ("SOVD__NOTHING", "1"),
+        ("SOVD__CONNECTOR__MOCK__MIN_DELAY_MS", "1501"),
+    ]))
+    .unwrap_err();
+
+    assert_eq!(error.problems().len(), 8, "{error}");
+    let text = error.to_string();
+    assert_contains(&text, "the configuration has 8 problems:\n  ");
+    let file = dir.path("development.toml");
+    assert_contains(
+        &text,
+        &format!("log.format = \"xml\" (from {file}): expected one of json, "),
+    );
+    assert_contains(&text, "database.url is not set: set DATABASE_URL");
+    assert_contains(&text, "auth.jwt_secret is not set: set JWT_SECRET");
+}
+
+#[test]
+fn an_unknown_environment_is_an_error() {
+    for name in ["prod", "", "Production"] {
+        let error = error(env([
+            ("DATABASE_URL", DATABASE),
+            ("SOVD_ENVIRONMENT", name),
+        ]));
+        let expected = format!(
+            "environment = {name:?} (from environment SOVD_ENVIRONMENT): expected one of \
+             development, production, test"
+        );
+        assert_contains(&error, &expected);
+    }
+}
+
+#[test]
+fn the_shortest_delay_may_equal_the_longest_but_not_exceed_it() {
+    let with_shortest = |shortest| {
+        env([
+            ("DATABASE_URL", DATABASE),
+            ("SOVD__CONNECTOR__MOCK__MIN_DELAY_MS", shortest),
+        ])
+    };
+
+    let mock = load(with_shortest("1500")).settings.connector.mock;
+    assert_eq!(mock.min_delay(), mock.max_delay());
+    assert_contains(
+        &error(with_shortest("1501")),
+        "connector.mock.min_delay_ms = 1501 (from environment SOVD__CONNECTOR__MOCK__MIN_DELAY_MS): \
+         expected at most connector.mock.max_delay_ms = 1500 (from built-in default)",
+    );
+}
+
+#[test]
+fn a_ping_comes_before_the_patience_ends() {
+    let with_ping = |seconds| {
+        env([
+            ("DATABASE_URL", DATABASE),
+            ("SOVD__STREAMS__PING_SECONDS", seconds),
+        ])
+    };
+
+    load(with_ping("59"));
+    assert_contains(
+        &error(with_ping("60")),
+        "expected less than streams.idle_seconds = 60",
+    );
+}
+
+#[test]
+fn typed_values_of_a_file_are_checked_like_texts() {
+    let dir = Dir::with([(
+        "development.toml",
+        "[server]\nport = 1.5\ncors_origins = [\"http://ok\", 5]\n[dispatch]\nenabled = 1\n\
+         [auth]\njwt_algorithm = true\njwt_secret = \"x\"",
+    )]);
+
+    let error = error(dir.under([("DATABASE_URL", DATABASE)]));
+
+    assert_contains(&error, "server.port = 1.5 (from");
+    assert_contains(&error, "server.cors_origins = [\"http://ok\", 5] (from");
+    assert_contains(&error, "dispatch.enabled = 1 (from");
+    assert_contains(&error, "auth.jwt_algorithm = true (from");
+}

@@ -1,0 +1,114 @@
+use std::fs;
+use std::path::Path;
+
+use sovd_settings::{Environment, LogFormat, Sources};
+
+use crate::setup::{DATABASE, assert_contains, env, error, load};
+
+/// 32 bytes, the fewest that are accepted.
+const SECRET: &str = "7c1f0b6f4f1e9d2a8b5c3d4e6f708192";
+
+fn production(name: &str, value: &str) -> Sources {
+    let mut sources = env([
+        ("SOVD_ENVIRONMENT", "production"),
+        ("DATABASE_URL", DATABASE),
+        ("JWT_SECRET", SECRET),
+    ]);
+    sources.env.insert(name.to_owned(), value.to_owned());
+    sources
+}
+
+#[test]
+fn production_needs_an_address_and_a_secret() {
+    let error = error(env([("SOVD__ENVIRONMENT", "production")]));
+
+    assert_contains(&error, "database.url is not set: set DATABASE_URL");
+    assert_contains(&error, "auth.jwt_secret is not set: set JWT_SECRET");
+}
+
+#[test]
+fn production_logs_json() {
+    let settings = load(production("JWT_ALGORITHM", "HS384")).settings;
+
+    assert_eq!(settings.environment, Environment::Production);
+    assert_eq!(settings.log.format, LogFormat::Json);
+}
+
+#[test]
+fn a_secret_has_at_least_32_bytes() {
+    load(production("JWT_SECRET", SECRET));
+    assert_contains(
+        &error(production("JWT_SECRET", &SECRET[1..])),
+        "auth.jwt_secret = *** (from environment JWT_SECRET): expected at least 32 bytes",
+    );
+}
+
+#[test]
+fn a_sample_secret_is_refused() {
+    for secret in ["development-sample-secret-change-me", &"secret".repeat(8)] {
+        let error = error(production("JWT_SECRET", secret));
+        assert_contains(&error, "auth.jwt_secret = ***");
+        assert!(!error.contains(secret), "{error}");
+    }
+}
+
+#[test]
+fn the_values_of_the_example_file_run_in_development_only() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/.env.example");
+    let mut sources = Sources {
+        dotenv: Some(example.clone()),
+        ..Sources::default()
+    };
+    load(sources.clone());
+
+    sources
+        .env
+        .insert("SOVD_ENVIRONMENT".to_owned(), "production".to_owned());
+    let error = error(sources);
+
+    for key in [
+        "auth.jwt_secret = ***",
+        "database.url = \"postgres://sovd:***@",
+        "redis.url = \"",
+    ] {
+        assert_contains(&error, key);
+    }
+    assert!(!error.contains("change-me"), "{error}");
+    let text = fs::read_to_string(example).unwrap();
+    for name in [
+        "SOVD_ENVIRONMENT",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "JWT_SECRET",
+        "JWT_ALGORITHM",
+        "JWT_EXPIRATION_MINUTES",
+        "LOG_LEVEL",
+        "CORS_ORIGINS",
+    ] {
+        assert_contains(&text, &format!("\n{name}="));
+    }
+}
+
+#[test]
+fn any_origin_is_refused() {
+    load(production("CORS_ORIGINS", "https://app.example"));
+    assert_contains(
+        &error(production("CORS_ORIGINS", "https://app.example,*")),
+        "expected the origins by name in production",
+    );
+    load(env([("DATABASE_URL", DATABASE), ("CORS_ORIGINS", "*")]));
+}
+
+#[test]
+fn bcrypt_costs_at_least_10() {
+    load(production("SOVD__AUTH__BCRYPT_COST", "10"));
+    assert_contains(
+        &error(production("SOVD__AUTH__BCRYPT_COST", "9")),
+        "auth.bcrypt_cost = 9 (from environment SOVD__AUTH__BCRYPT_COST): expected a whole number \
+         from 10 to 15",
+    );
+    load(env([
+        ("DATABASE_URL", DATABASE),
+        ("SOVD__AUTH__BCRYPT_COST", "4"),
+    ]));
+}

@@ -1,0 +1,155 @@
+use sovd_settings::{ExposeSecret, JwtAlgorithm};
+
+use crate::setup::{DATABASE, Dir, assert_contains, env, error, load};
+
+#[test]
+fn every_customary_name_reaches_its_key() {
+    let settings = load(env([
+        ("DATABASE_URL", DATABASE),
+        ("REDIS_URL", "redis://cache"),
+        ("JWT_SECRET", "signing key"),
+        ("JWT_ALGORITHM", "HS512"),
+        ("JWT_EXPIRATION_MINUTES", "5"),
+        ("LOG_LEVEL", "debug"),
+        ("CORS_ORIGINS", "http://localhost:1, http://localhost:2"),
+    ]))
+    .settings;
+
+    assert_eq!(settings.database.url.expose(), DATABASE);
+    assert_eq!(settings.redis.url.unwrap().expose(), "redis://cache");
+    assert_eq!(settings.auth.jwt_secret.expose_secret(), "signing key");
+    assert_eq!(settings.auth.jwt_algorithm, JwtAlgorithm::Hs512);
+    assert_eq!(settings.auth.jwt_expiration_minutes, 5);
+    assert_eq!(settings.log.level, "debug");
+    assert_eq!(
+        settings.server.cors_origins,
+        ["http://localhost:1", "http://localhost:2"]
+    );
+}
+
+#[test]
+fn the_full_name_beats_the_customary_one_in_one_place() {
+    let loaded = load(env([
+        ("DATABASE_URL", DATABASE),
+        ("LOG_LEVEL", "warn"),
+        ("SOVD__LOG__LEVEL", "error"),
+    ]));
+
+    assert_eq!(loaded.settings.log.level, "error");
+    assert_eq!(
+        loaded.origins.of("log.level"),
+        Some("environment SOVD__LOG__LEVEL")
+    );
+}
+
+#[test]
+fn a_customary_name_of_the_environment_beats_a_full_one_of_the_dotenv_file() {
+    let dir = Dir::with([(".env", "SOVD__LOG__LEVEL=error")]);
+
+    let loaded = load(dir.under([("DATABASE_URL", DATABASE), ("LOG_LEVEL", "warn")]));
+
+    assert_eq!(loaded.settings.log.level, "warn");
+}
+
+#[test]
+fn a_file_variable_names_the_file_of_the_value() {
+    let dir = Dir::with([("url", &format!("{DATABASE}\n")), ("port", "1\r\n")]);
+    let (url, port) = (dir.path("url"), dir.path("port"));
+
+    let loaded = load(env([
+        ("DATABASE_URL_FILE", &url),
+        ("SOVD__SERVER__PORT_FILE", &port),
+    ]));
+
+    assert_eq!(loaded.settings.database.url.expose(), DATABASE);
+    assert_eq!(loaded.settings.server.port, 1);
+    let origin = format!("file {url} named by DATABASE_URL_FILE");
+    assert_eq!(loaded.origins.of("database.url"), Some(origin.as_str()));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_its_variable() {
+    let error = error(env([("DATABASE_URL_FILE", "/does/not/exist")]));
+
+    assert_contains(
+        &error,
+        "DATABASE_URL_FILE (from environment) names /does/not/exist, which",
+    );
+    assert!(!error.contains("is not set"), "{error}");
+}
+
+#[test]
+fn a_value_given_twice_in_one_place_is_an_error() {
+    let error = error(env([
+        ("DATABASE_URL", DATABASE),
+        ("DATABASE_URL_FILE", "/any"),
+    ]));
+
+    assert_contains(
+        &error,
+        "DATABASE_URL and DATABASE_URL_FILE (from environment) are both set",
+    );
+    assert!(!error.contains("is not set"), "{error}");
+}
+
+#[test]
+fn an_empty_file_variable_is_absent() {
+    load(env([("DATABASE_URL", DATABASE), ("DATABASE_URL_FILE", "")]));
+}
+
+#[test]
+fn an_empty_variable_clears_what_is_optional_and_nothing_else() {
+    let settings = load(env([
+        ("DATABASE_URL", DATABASE),
+        ("REDIS_URL", ""),
+        ("CORS_ORIGINS", ""),
+    ]))
+    .settings;
+    assert!(settings.redis.url.is_none());
+    assert!(settings.server.cors_origins.is_empty());
+
+    let error = error(env([("DATABASE_URL", DATABASE), ("JWT_SECRET", "")]));
+    assert_contains(
+        &error,
+        "auth.jwt_secret = *** (from environment JWT_SECRET): expected a text",
+    );
+}
+
+#[test]
+fn a_prefixed_variable_that_reaches_nothing_is_an_error() {
+    let dir = Dir::with([(".env", "SOVD__LOG=info")]);
+
+    let error = error(dir.under([
+        ("DATABASE_URL", DATABASE),
+        ("SOVD__SERVER__PROT", "1"),
+        ("SOVD__SERVER__PROT_FILE", "/any"),
+        ("SOVD_UNRELATED", "1"),
+    ]));
+
+    assert_contains(
+        &error,
+        "SOVD__SERVER__PROT (from environment) is not a setting",
+    );
+    assert_contains(
+        &error,
+        "SOVD__SERVER__PROT_FILE (from environment) is not a setting",
+    );
+    assert_contains(
+        &error,
+        &format!("SOVD__LOG (from {}) is not a setting", dir.path(".env")),
+    );
+    assert!(!error.contains("UNRELATED"), "{error}");
+}
+
+#[test]
+fn an_override_must_name_a_key() {
+    let mut sources = env([("DATABASE_URL", DATABASE)]);
+    sources
+        .overrides
+        .insert("server.prot".to_owned(), "1".to_owned());
+
+    assert_contains(
+        &error(sources),
+        "server.prot (from override) is not a setting",
+    );
+}
