@@ -1,0 +1,46 @@
+use std::fmt::Write;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use sovd_domain::Random;
+
+/// 256 random bits; the database keeps only their hash.
+pub(super) struct RefreshToken(SecretString);
+
+impl RefreshToken {
+    pub(super) fn generate(random: &dyn Random) -> Self {
+        let mut bytes = [0; 32];
+        random.fill(&mut bytes);
+        Self(URL_SAFE_NO_PAD.encode(bytes).into())
+    }
+
+    pub(super) fn hash(&self) -> String {
+        hash(self.0.expose_secret())
+    }
+
+    pub(super) fn into_secret(self) -> SecretString {
+        self.0
+    }
+}
+
+/// SHA-256 in hexadecimal. A token of 256 random bits needs no salt and no slow hash.
+pub(super) fn hash(token: &str) -> String {
+    Sha256::digest(token.as_bytes())
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hash;
+
+    #[test]
+    fn hashes_as_fips_180_4_says() {
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hash("abc"), expected);
+    }
+}

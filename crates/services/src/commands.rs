@@ -1,0 +1,117 @@
+//! Sending commands and looking at them.
+
+mod submit;
+
+use std::sync::Arc;
+
+use sovd_domain::{Catalog, Command, CommandId, Page, Permission, Response, UserId};
+use sovd_storage::{commands, responses};
+use tokio::sync::Notify;
+
+use crate::{caller::Caller, environment::Environment, error::ServiceError, limits::Limits};
+
+pub use sovd_storage::commands::CommandFilter;
+pub use submit::Submission;
+
+/// Takes commands in and shows what became of them.
+pub struct Commands {
+    environment: Environment,
+    limits: Arc<Limits>,
+    new_work: Arc<Notify>,
+}
+
+impl Commands {
+    /// A command service that tells `new_work` when it has queued something.
+    pub fn new(environment: Environment, limits: Arc<Limits>, new_work: Arc<Notify>) -> Self {
+        Self {
+            environment,
+            limits,
+            new_work,
+        }
+    }
+
+    /// Every command that can be sent.
+    pub fn catalog(&self) -> &Catalog {
+        &self.environment.catalog
+    }
+
+    /// One page of the commands that match, newest first, and how many match in all. Who may
+    /// see only the own ones sees only those, whatever the filter says.
+    ///
+    /// # Errors
+    ///
+    /// When the caller may not see commands.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        filter: CommandFilter,
+        page: Page,
+    ) -> Result<(Vec<Command>, i64), ServiceError> {
+        let Some(owner) = visible_owner(caller)? else {
+            return self.list_matching(&filter, page).await;
+        };
+        match filter.user_id {
+            Some(other) if other != owner => Ok((Vec::new(), 0)),
+            _ => {
+                let own = CommandFilter {
+                    user_id: Some(owner),
+                    ..filter
+                };
+                self.list_matching(&own, page).await
+            }
+        }
+    }
+
+    /// The command with the id.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NotFound`] when there is none that the caller may see.
+    pub async fn get(
+        &self,
+        caller: &Caller,
+        command_id: CommandId,
+    ) -> Result<Command, ServiceError> {
+        let owner = visible_owner(caller)?;
+        let mut connection = self.environment.database.connection().await?;
+        commands::find(&mut connection, command_id, owner)
+            .await?
+            .ok_or(ServiceError::NotFound {
+                what: "command",
+                pointer: None,
+            })
+    }
+
+    /// The chunks of the answer so far, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NotFound`] when there is no such command that the caller may see.
+    pub async fn responses(
+        &self,
+        caller: &Caller,
+        command_id: CommandId,
+    ) -> Result<Vec<Response>, ServiceError> {
+        self.get(caller, command_id).await?;
+        let mut connection = self.environment.database.connection().await?;
+        Ok(responses::list(&mut connection, command_id, 0).await?)
+    }
+
+    async fn list_matching(
+        &self,
+        filter: &CommandFilter,
+        page: Page,
+    ) -> Result<(Vec<Command>, i64), ServiceError> {
+        let mut connection = self.environment.database.connection().await?;
+        Ok(commands::list(&mut connection, filter, page).await?)
+    }
+}
+
+/// Whose commands the caller may see; nobody in particular for those who may see all.
+fn visible_owner(caller: &Caller) -> Result<Option<UserId>, ServiceError> {
+    if Permission::ReadAllCommands.is_granted_to(caller.user.role) {
+        return Ok(None);
+    }
+    caller.require(Permission::ReadOwnCommands)?;
+    Ok(Some(caller.user.user_id))
+}

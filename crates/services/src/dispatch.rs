@@ -1,0 +1,159 @@
+//! Carrying commands out.
+
+mod execution;
+mod record;
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use sovd_connector::Registry;
+use sovd_domain::{CommandStatus, FailureKind, StreamEvent};
+use sovd_storage::{StorageError, audit, commands, queue, queue::Claim};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::environment::Environment;
+use execution::Execution;
+use record::ended_entry;
+
+/// Claims commands from the queue and hands them to connectors. Any number of processes may.
+#[derive(Clone)]
+pub struct Dispatcher {
+    environment: Environment,
+    connectors: Arc<Registry>,
+    settings: DispatchSettings,
+    new_work: Arc<Notify>,
+}
+
+/// How a dispatcher works.
+#[derive(Debug, Clone, Copy)]
+pub struct DispatchSettings {
+    /// How many commands it carries out at the same time.
+    pub concurrency: usize,
+    /// How long a claim is good for unless it is renewed. When a process dies, its commands wait
+    /// that long.
+    pub lease: Duration,
+    /// How often it looks for work that nobody told it of.
+    pub sweep: Duration,
+}
+
+impl Dispatcher {
+    /// A dispatcher that looks for work when `new_work` tells it to.
+    pub fn new(
+        environment: Environment,
+        connectors: Arc<Registry>,
+        settings: DispatchSettings,
+        new_work: Arc<Notify>,
+    ) -> Self {
+        Self {
+            environment,
+            connectors,
+            settings,
+            new_work,
+        }
+    }
+
+    /// Works until `stop`; then takes nothing new, and returns once what is under way has ended
+    /// or was abandoned by `give_up`. An abandoned command is free at once for another process.
+    pub async fn run(self, stop: CancellationToken, give_up: CancellationToken) {
+        let places = Arc::new(Semaphore::new(self.settings.concurrency));
+        let executions = TaskTracker::new();
+        loop {
+            let claims = self.claim(places.available_permits()).await;
+            for claim in claims {
+                // There are as many places as claims: only this loop takes any.
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                    break;
+                };
+                let execution = Execution::new(self.clone(), claim, give_up.clone());
+                executions.spawn(async move {
+                    execution.run().await;
+                    drop(place);
+                });
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.new_work.notified() => {}
+                () = sleep(self.settings.sweep) => self.expire().await,
+            }
+        }
+        executions.close();
+        executions.wait().await;
+    }
+
+    async fn claim(&self, free: usize) -> Vec<Claim> {
+        if free == 0 {
+            return Vec::new();
+        }
+        let now = self.environment.clock.now();
+        let limit = i64::try_from(free).unwrap_or(i64::MAX);
+        let claimed = async {
+            let mut connection = self.environment.database.connection().await?;
+            queue::claim(&mut connection, now, now + self.lease(), limit).await
+        };
+        claimed.await.unwrap_or_else(|error: StorageError| {
+            tracing::warn!(%error, "cannot look for work, trying again");
+            Vec::new()
+        })
+    }
+
+    /// Ends the commands that waited too long.
+    async fn expire(&self) {
+        match self.end_expired().await {
+            Ok(events) => {
+                for event in events {
+                    self.publish(&event).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot expire commands, trying again"),
+        }
+    }
+
+    async fn end_expired(&self) -> Result<Vec<StreamEvent>, StorageError> {
+        let now = self.environment.clock.now();
+        let mut transaction = self.environment.database.begin().await?;
+        let mut events = Vec::new();
+        for command_id in queue::remove_expired(&mut transaction, now).await? {
+            let message = "it could not be sent before it expired";
+            let kind = FailureKind::Expired;
+            let ended = commands::fail(&mut transaction, command_id, kind, message, now).await?;
+            if let Some(command) = ended {
+                audit::insert(&mut transaction, &ended_entry(&command), now).await?;
+                events.extend(StreamEvent::of_state(&command));
+            }
+        }
+        transaction.commit().await?;
+        Ok(events)
+    }
+
+    /// Tells the watchers. When the bus is away they find it in the database.
+    async fn publish(&self, event: &StreamEvent) {
+        if let Err(error) = self.environment.bus.publish(event).await {
+            let command_id = event.command_id();
+            tracing::warn!(%error, %command_id, "an event is delayed");
+        }
+    }
+
+    fn lease(&self) -> TimeDelta {
+        TimeDelta::from_std(self.settings.lease).unwrap_or(TimeDelta::MAX)
+    }
+}
+
+/// How a command ended, before it is written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failure {
+    kind: FailureKind,
+    message: String,
+}
+
+/// The action under which the end of a command stands in the audit trail.
+fn action_of(status: CommandStatus) -> &'static str {
+    match status {
+        CommandStatus::Completed => "command.complete",
+        CommandStatus::Failed => "command.fail",
+        CommandStatus::Pending | CommandStatus::InProgress => "command.progress",
+    }
+}

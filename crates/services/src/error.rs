@@ -1,0 +1,80 @@
+use std::time::Duration;
+
+use sovd_domain::FieldError;
+use sovd_storage::StorageError;
+use thiserror::Error;
+
+/// Why a use case did not do what was asked.
+#[derive(Debug, Error)]
+pub enum ServiceError {
+    /// It is not known who asks.
+    #[error(transparent)]
+    NotAuthenticated(#[from] AuthFailure),
+    /// It is known, and they may not.
+    #[error("you may not do this")]
+    Forbidden,
+    /// There is no such thing, or the caller may not know of it.
+    #[error("there is no such {what}")]
+    NotFound {
+        /// The kind of thing, such as `command`.
+        what: &'static str,
+        /// The field of the input that named it, if one did.
+        pointer: Option<&'static str>,
+    },
+    /// The input is understood and wrong.
+    #[error("the input is not valid")]
+    Invalid(Vec<FieldError>),
+    /// The vehicle is not connected, and this command does not wait.
+    #[error("the vehicle is not connected, and a command of this risk is not kept for later")]
+    VehicleOffline,
+    /// The caller asks too much at once.
+    #[error("too many requests; try again in {} s", retry_after.as_secs())]
+    RateLimited {
+        /// When the next one will be taken.
+        retry_after: Duration,
+    },
+    /// The database or its pool is away. Trying later may help.
+    #[error("the service is not available")]
+    Unavailable(#[source] StorageError),
+    /// The fault is ours.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why it is not known who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum AuthFailure {
+    /// There is no token.
+    #[error("no access token was sent")]
+    MissingToken,
+    /// The user is unknown or the password is wrong; which of the two is nobody's business.
+    #[error("the user name or the password is wrong")]
+    InvalidCredentials,
+    /// The token was good once.
+    #[error("the token has expired")]
+    TokenExpired,
+    /// The token is not one of ours, or not of this kind.
+    #[error("the token is not valid")]
+    TokenInvalid,
+    /// The login the token belongs to has ended.
+    #[error("the session has ended")]
+    SessionRevoked,
+}
+
+impl ServiceError {
+    pub(crate) fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<StorageError> for ServiceError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable(_) => Self::Unavailable(error),
+            StorageError::Duplicate { .. }
+            | StorageError::CorruptRow { .. }
+            | StorageError::Database(_)
+            | StorageError::Migration(_) => Self::internal(error),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Whether the parts are there.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::environment::Environment;
+
+/// Longer than a pool makes anybody wait, so that the pool's own answer comes first.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Asks the parts for a sign of life.
+pub struct Health {
+    environment: Environment,
+}
+
+/// Which parts answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Readiness {
+    /// PostgreSQL.
+    pub database: bool,
+    /// Redis; always there with the bus of a single process.
+    pub bus: bool,
+}
+
+impl Health {
+    /// A health service.
+    pub fn new(environment: Environment) -> Self {
+        Self { environment }
+    }
+
+    /// Asks each part.
+    pub async fn readiness(&self) -> Readiness {
+        let database = timeout(PATIENCE, self.environment.database.ping());
+        let bus = timeout(PATIENCE, self.environment.bus.ping());
+        let (database, bus) = tokio::join!(database, bus);
+        Readiness {
+            database: matches!(database, Ok(Ok(()))),
+            bus: matches!(bus, Ok(Ok(()))),
+        }
+    }
+}
