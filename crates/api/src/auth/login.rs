@@ -1,0 +1,54 @@
+use actix_web::{
+    HttpRequest, post,
+    web::{Data, Json},
+};
+use secrecy::SecretString;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::TokensBody;
+use crate::{
+    extract::{JsonBody, origin_of},
+    problem::{Problem, ProblemBody},
+    state::ApiState,
+};
+
+/// Who logs in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoginRequest {
+    /// 1 to 50 characters.
+    #[schema(min_length = 1, max_length = 50, example = "engineer")]
+    username: String,
+    /// 1 to 128 characters.
+    #[schema(min_length = 1, max_length = 128, value_type = String, format = Password)]
+    password: SecretString,
+}
+
+/// Log in
+///
+/// Opens a session. The answer takes the same time whether or not the user exists.
+#[utoipa::path(
+    tag = "auth",
+    request_body = LoginRequest,
+    responses(
+        (status = 200, description = "Tokens for the new session", body = TokensBody),
+        (status = 401, description = "`invalid_credentials`", body = ProblemBody,
+         content_type = "application/problem+json"),
+        (status = 422, description = "`validation_failed`", body = ProblemBody,
+         content_type = "application/problem+json"),
+    ),
+)]
+#[post("/login")]
+pub(crate) async fn login(
+    request: HttpRequest,
+    state: Data<ApiState>,
+    body: JsonBody<LoginRequest>,
+) -> Result<Json<TokensBody>, Problem> {
+    let LoginRequest { username, password } = body.0;
+    let tokens = state
+        .auth
+        .login(&username, password, origin_of(&request))
+        .await?;
+    Ok(Json(tokens.into()))
+}

@@ -1,0 +1,61 @@
+use actix_web::{
+    post,
+    web::{Data, Json},
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    extract::{Authorized, OptionalJsonBody},
+    permissions::Account,
+    problem::{Problem, ProblemBody},
+    state::ApiState,
+};
+
+/// Which session to end.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogoutRequest {
+    /// The session that holds this token; without it all of the caller's sessions end.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 500, value_type = Option<String>, format = Password)]
+    refresh_token: Option<SecretString>,
+}
+
+/// That it worked.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Message)]
+pub(crate) struct MessageBody {
+    /// For people.
+    #[schema(example = "logged out")]
+    message: &'static str,
+}
+
+/// Log out
+///
+/// Ends one session or, without a body, all of the caller's sessions. Their access tokens end
+/// with them.
+#[utoipa::path(
+    tag = "auth",
+    security(("bearer" = [])),
+    request_body(content = Option<LogoutRequest>),
+    responses(
+        (status = 200, description = "Logged out", body = MessageBody),
+        (status = 401, description = "No valid token", body = ProblemBody,
+         content_type = "application/problem+json"),
+    ),
+)]
+#[post("/logout")]
+pub(crate) async fn logout(
+    authorized: Authorized<Account>,
+    state: Data<ApiState>,
+    body: OptionalJsonBody<LogoutRequest>,
+) -> Result<Json<MessageBody>, Problem> {
+    let token = body.0.and_then(|body| body.refresh_token);
+    let token = token.as_ref().map(ExposeSecret::expose_secret);
+    state.auth.logout(&authorized.caller, token).await?;
+    Ok(Json(MessageBody {
+        message: "logged out",
+    }))
+}

@@ -1,0 +1,54 @@
+use actix_web::{get, web::Json};
+use serde::Serialize;
+use sovd_domain::User;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    extract::Authorized,
+    permissions::Account,
+    problem::{Problem, ProblemBody},
+};
+
+/// Who somebody is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Me)]
+pub(crate) struct MeBody {
+    /// Identifies the user.
+    user_id: Uuid,
+    /// The name used to log in.
+    #[schema(example = "engineer")]
+    username: String,
+    /// The address.
+    #[schema(example = "engineer@sovd.example.com")]
+    email: String,
+    /// `admin` or `engineer`.
+    #[schema(example = "engineer")]
+    role: &'static str,
+}
+
+/// See the own account
+#[utoipa::path(
+    tag = "auth",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, description = "Whoever holds the token", body = MeBody),
+        (status = 401, description = "No valid token", body = ProblemBody,
+         content_type = "application/problem+json"),
+    ),
+)]
+#[get("/me")]
+pub(crate) async fn me(authorized: Authorized<Account>) -> Result<Json<MeBody>, Problem> {
+    Ok(Json(authorized.caller.user.into()))
+}
+
+impl From<User> for MeBody {
+    fn from(user: User) -> Self {
+        Self {
+            user_id: user.user_id.0,
+            username: user.username,
+            email: user.email,
+            role: user.role.as_str(),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `/api/v1/commands`
+
+pub(crate) mod catalog;
+pub(crate) mod get;
+pub(crate) mod list;
+pub(crate) mod responses;
+pub(crate) mod submit;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sovd_domain::Command;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A command and how far it has come.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Command)]
+pub(crate) struct CommandBody {
+    /// Identifies the command.
+    command_id: Uuid,
+    /// Who sent it.
+    user_id: Uuid,
+    /// Where to.
+    vehicle_id: Uuid,
+    /// Its name in the catalogue.
+    #[schema(example = "ReadDTC")]
+    command_name: String,
+    /// Its parameters.
+    #[schema(value_type = Object)]
+    command_params: Value,
+    /// `pending`, `in_progress`, `completed` or `failed`.
+    #[schema(example = "completed")]
+    status: &'static str,
+    /// Null unless failed: `rejected`, `unreachable`, `timeout`, `expired`, `cancelled`,
+    /// `outcome_unknown` or `internal`.
+    failure_kind: Option<&'static str>,
+    /// Why it failed, for people.
+    error_message: Option<String>,
+    /// When it was accepted.
+    submitted_at: DateTime<Utc>,
+    /// When it was first handed to a connector.
+    started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    completed_at: Option<DateTime<Utc>>,
+    /// The moment after which it is not sent any more.
+    expires_at: DateTime<Utc>,
+    /// The WebSocket that shows its events.
+    #[schema(example = "/ws/responses/6f1f6f0e-5c0c-4e0e-9e1b-0d8c4f0f2b11")]
+    stream_url: String,
+}
+
+impl From<Command> for CommandBody {
+    fn from(command: Command) -> Self {
+        Self {
+            stream_url: format!("/ws/responses/{}", command.command_id),
+            command_id: command.command_id.0,
+            user_id: command.user_id.0,
+            vehicle_id: command.vehicle_id.0,
+            command_name: command.command_name,
+            command_params: command.command_params,
+            status: command.status.as_str(),
+            failure_kind: command.failure_kind.map(sovd_domain::FailureKind::as_str),
+            error_message: command.error_message,
+            submitted_at: command.submitted_at,
+            started_at: command.started_at,
+            completed_at: command.completed_at,
+            expires_at: command.expires_at,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+use actix_web::{
+    get,
+    web::{Data, Json},
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sovd_domain::{CommandId, Response};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    extract::{Authorized, PathId},
+    permissions::ReadOwnCommands,
+    problem::{Problem, ProblemBody},
+    state::ApiState,
+};
+
+/// One chunk of a vehicle's answer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Response)]
+pub(crate) struct ResponseBody {
+    /// Identifies the chunk.
+    response_id: Uuid,
+    /// The command it answers.
+    command_id: Uuid,
+    /// What the vehicle sent.
+    response_payload: Value,
+    /// Its place in the answer, from 1.
+    #[schema(example = 1)]
+    sequence_number: i32,
+    /// Whether the answer ends here.
+    is_final: bool,
+    /// When it arrived.
+    received_at: DateTime<Utc>,
+}
+
+/// See the answer to a command
+///
+/// All chunks so far, in order.
+#[utoipa::path(
+    tag = "commands",
+    security(("bearer" = [])),
+    params(("command_id" = Uuid, Path, description = "The command")),
+    responses(
+        (status = 200, description = "The chunks in order", body = Vec<ResponseBody>),
+        (status = 400, description = "`malformed_request`: the id is not a UUID",
+         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid token", body = ProblemBody,
+         content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: or it is somebody else's",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/{command_id}/responses")]
+pub(crate) async fn responses(
+    authorized: Authorized<ReadOwnCommands>,
+    state: Data<ApiState>,
+    command_id: PathId<CommandId>,
+) -> Result<Json<Vec<ResponseBody>>, Problem> {
+    let responses = state
+        .commands
+        .responses(&authorized.caller, command_id.0)
+        .await?;
+    Ok(Json(
+        responses.into_iter().map(ResponseBody::from).collect(),
+    ))
+}
+
+impl From<Response> for ResponseBody {
+    fn from(response: Response) -> Self {
+        Self {
+            response_id: response.response_id.0,
+            command_id: response.command_id.0,
+            response_payload: response.response_payload,
+            sequence_number: response.sequence_number,
+            is_final: response.is_final,
+            received_at: response.received_at,
+        }
+    }
+}

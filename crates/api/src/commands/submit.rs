@@ -1,0 +1,90 @@
+use std::time::Duration;
+
+use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sovd_domain::VehicleId;
+use sovd_services::commands::Submission;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::CommandBody;
+use crate::{
+    extract::{Authorized, JsonBody},
+    permissions::SubmitCommands,
+    problem::{Problem, ProblemBody},
+    state::ApiState,
+};
+
+/// A command to send.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SubmitRequest {
+    /// Where to.
+    vehicle_id: Uuid,
+    /// A name of the catalogue.
+    #[schema(min_length = 1, max_length = 100, example = "ReadDTC")]
+    command_name: String,
+    /// What the catalogue's schema for the command says.
+    #[schema(value_type = Object, example = json!({"ecuAddress": "0x10"}))]
+    command_params: Map<String, Value>,
+    /// How long it may wait to be sent, in seconds: 1 to 604800 (7 days). Left out, a reading
+    /// waits an hour and anything else five minutes.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 604_800)]
+    expires_in_seconds: Option<u32>,
+}
+
+/// Send a command
+///
+/// The answer means that the command is safely queued. Watch it on `stream_url`.
+#[utoipa::path(
+    tag = "commands",
+    security(("bearer" = [])),
+    request_body = SubmitRequest,
+    responses(
+        (status = 201, description = "The command is queued", body = CommandBody,
+         headers(("Location" = String))),
+        (status = 400, description = "`malformed_request`: not JSON", body = ProblemBody,
+         content_type = "application/problem+json"),
+        (status = 401, description = "No valid token", body = ProblemBody,
+         content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: not a command for this role",
+         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: there is no such vehicle",
+         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`vehicle_offline`: and the command does more than read",
+         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`validation_failed`: each bad field is named",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[post("")]
+pub(crate) async fn submit(
+    authorized: Authorized<SubmitCommands>,
+    state: Data<ApiState>,
+    body: JsonBody<SubmitRequest>,
+) -> Result<HttpResponse, Problem> {
+    let command = state
+        .commands
+        .submit(&authorized.caller, body.0.into())
+        .await?;
+    let location = format!("/api/v1/commands/{}", command.command_id);
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, location))
+        .json(CommandBody::from(command)))
+}
+
+impl From<SubmitRequest> for Submission {
+    fn from(request: SubmitRequest) -> Self {
+        Self {
+            vehicle_id: VehicleId(request.vehicle_id),
+            command_name: request.command_name,
+            command_params: Value::Object(request.command_params),
+            expires_in: request
+                .expires_in_seconds
+                .map(u64::from)
+                .map(Duration::from_secs),
+        }
+    }
+}

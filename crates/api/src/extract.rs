@@ -1,0 +1,15 @@
+//! Taking requests apart. Every extractor answers its errors as problems.
+
+mod authorized;
+mod json_body;
+mod origin;
+mod page_headers;
+mod path_id;
+mod query_params;
+
+pub(crate) use authorized::{Authorized, bearer_token};
+pub(crate) use json_body::{JsonBody, OptionalJsonBody};
+pub(crate) use origin::origin_of;
+pub(crate) use page_headers::page_headers;
+pub(crate) use path_id::PathId;
+pub(crate) use query_params::{QueryParams, page};

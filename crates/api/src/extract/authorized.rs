@@ -1,0 +1,46 @@
+use std::{future::Future, marker::PhantomData, pin::Pin};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web::Data};
+use sovd_services::{AuthFailure, Caller, ServiceError};
+
+use super::origin_of;
+use crate::{permissions::Required, problem::Problem, state::ApiState};
+
+/// A caller who is known and has the permission `P`.
+pub(crate) struct Authorized<P: Required> {
+    pub(crate) caller: Caller,
+    permission: PhantomData<P>,
+}
+
+impl<P: Required> FromRequest for Authorized<P> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let caller = authorize::<P>(&request).await?;
+            Ok(Self {
+                caller,
+                permission: PhantomData,
+            })
+        })
+    }
+}
+
+async fn authorize<P: Required>(request: &HttpRequest) -> Result<Caller, ServiceError> {
+    let state = request
+        .app_data::<Data<ApiState>>()
+        .ok_or_else(|| ServiceError::Internal("the API has no state".into()))?;
+    let token = bearer_token(request).ok_or(AuthFailure::MissingToken)?;
+    let caller = state.auth.authenticate(token, origin_of(request)).await?;
+    caller.require(P::PERMISSION)?;
+    Ok(caller)
+}
+
+/// The token of the `Authorization` header (RFC 6750).
+pub(crate) fn bearer_token(request: &HttpRequest) -> Option<&str> {
+    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

@@ -1,0 +1,158 @@
+use std::{
+    any::TypeId,
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest,
+    dev::Payload,
+    web::{BytesMut, Data},
+};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sovd_domain::{FieldError, JsonSchema};
+use utoipa::PartialSchema;
+
+use crate::{
+    problem::{Code, Problem},
+    state::ApiState,
+};
+
+/// How much of a body past its limit is read and thrown away, so that the client gets to read
+/// the answer instead of a broken connection.
+const DRAIN_LIMIT: usize = 8 * 1024 * 1024;
+
+/// A JSON body that meets the schema its type has in the OpenAPI document.
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+/// The same for a body that may be left out.
+pub(crate) struct OptionalJsonBody<T>(pub(crate) Option<T>);
+
+impl<T: DeserializeOwned + PartialSchema + 'static> FromRequest for JsonBody<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let bytes = read(&request, payload).await?;
+            parse(&request, &bytes).map(Self)
+        })
+    }
+}
+
+impl<T: DeserializeOwned + PartialSchema + 'static> FromRequest for OptionalJsonBody<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let bytes = read(&request, payload).await?;
+            if bytes.is_empty() {
+                return Ok(Self(None));
+            }
+            parse(&request, &bytes).map(Some).map(Self)
+        })
+    }
+}
+
+async fn read(request: &HttpRequest, mut payload: Payload) -> Result<BytesMut, Problem> {
+    let limit = request
+        .app_data::<Data<ApiState>>()
+        .map_or(0, |state| state.body_limit);
+    let mut body = BytesMut::new();
+    let mut length = 0;
+    while let Some(chunk) = payload.next().await {
+        let chunk =
+            chunk.map_err(|error| Problem::new(Code::MalformedRequest, error.to_string()))?;
+        length += chunk.len();
+        if length <= limit {
+            body.extend_from_slice(&chunk);
+        } else if length > DRAIN_LIMIT {
+            break;
+        }
+    }
+    if length > limit {
+        let detail = format!("a body has at most {limit} bytes");
+        return Err(Problem::new(Code::PayloadTooLarge, detail));
+    }
+    Ok(body)
+}
+
+fn parse<T: DeserializeOwned + PartialSchema + 'static>(
+    request: &HttpRequest,
+    bytes: &[u8],
+) -> Result<T, Problem> {
+    if request.content_type() != "application/json" {
+        let detail = "the Content-Type must be application/json";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+        let detail = format!(
+            "the body is not JSON: line {}, column {}",
+            error.line(),
+            error.column()
+        );
+        Problem::new(Code::MalformedRequest, detail)
+    })?;
+    let mut errors = schema_of::<T>()?.check(&value, "");
+    find_nul(&value, "", &mut errors);
+    if !errors.is_empty() {
+        return Err(Problem::with_fields(Code::ValidationFailed, errors));
+    }
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let pointer = format!("/{}", error.path().to_string().replace('.', "/"));
+        let errors = vec![FieldError::new(pointer, "is not what the schema describes")];
+        Problem::with_fields(Code::ValidationFailed, errors)
+    })
+}
+
+/// PostgreSQL cannot keep U+0000 in a text.
+fn find_nul(value: &Value, pointer: &str, errors: &mut Vec<FieldError>) {
+    const DETAIL: &str = "must not contain U+0000";
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            errors.push(FieldError::new(pointer, DETAIL));
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                find_nul(item, &format!("{pointer}/{index}"), errors);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if name.contains('\0') {
+                    errors.push(FieldError::new(pointer, DETAIL));
+                }
+                find_nul(field, &format!("{pointer}/{name}"), errors);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The schema of a body type, made once.
+fn schema_of<T: PartialSchema + 'static>() -> Result<Arc<JsonSchema>, Problem> {
+    static SCHEMAS: OnceLock<Mutex<HashMap<TypeId, Arc<JsonSchema>>>> = OnceLock::new();
+    let mut schemas = SCHEMAS
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if let Some(schema) = schemas.get(&TypeId::of::<T>()) {
+        return Ok(Arc::clone(schema));
+    }
+    let broken = |cause: String| Problem {
+        cause: Some(cause),
+        ..Problem::new(Code::Internal, "the schema of this body is broken")
+    };
+    let document = serde_json::to_value(T::schema()).map_err(|error| broken(error.to_string()))?;
+    let schema = JsonSchema::new(document).map_err(|error| broken(error.to_string()))?;
+    let schema = Arc::new(schema);
+    schemas.insert(TypeId::of::<T>(), Arc::clone(&schema));
+    Ok(schema)
+}

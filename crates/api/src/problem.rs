@@ -1,0 +1,172 @@
+//! Errors as clients see them: RFC 9457 from every layer.
+
+mod code;
+mod layer;
+
+use std::{fmt, time::Duration};
+
+use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use serde::Serialize;
+use sovd_domain::FieldError;
+use sovd_services::{AuthFailure, ServiceError};
+use utoipa::ToSchema;
+
+pub(crate) use code::Code;
+pub(crate) use layer::render_problems;
+
+/// How long a client should wait when the database is away.
+const DATABASE_RETRY: Duration = Duration::from_secs(2);
+
+/// What went wrong, before it is known which request it belongs to.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    pub(crate) code: Code,
+    pub(crate) detail: String,
+    pub(crate) errors: Vec<FieldError>,
+    /// For the log, never for the caller.
+    pub(crate) cause: Option<String>,
+    /// When trying again may help.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            cause: None,
+            retry_after: None,
+        }
+    }
+
+    /// A request with bad fields; each is named.
+    pub(crate) fn with_fields(code: Code, errors: Vec<FieldError>) -> Self {
+        let detail = match errors.len() {
+            1 => "1 field is invalid".to_owned(),
+            count => format!("{count} fields are invalid"),
+        };
+        Self {
+            errors,
+            ..Self::new(code, detail)
+        }
+    }
+
+    fn internal(cause: String) -> Self {
+        let detail = "something went wrong here; the correlation id helps to find it";
+        Self {
+            cause: Some(cause),
+            ..Self::new(Code::Internal, detail)
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// An empty answer that carries the problem to [`render_problems`], which knows the request.
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::new(self.status_code());
+        response.extensions_mut().insert(self.clone());
+        response
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::NotAuthenticated(failure) => {
+                let code = match failure {
+                    AuthFailure::MissingToken => Code::NotAuthenticated,
+                    AuthFailure::InvalidCredentials => Code::InvalidCredentials,
+                    AuthFailure::TokenExpired => Code::TokenExpired,
+                    AuthFailure::TokenInvalid => Code::TokenInvalid,
+                    AuthFailure::SessionRevoked => Code::SessionRevoked,
+                };
+                Self::new(code, failure.to_string())
+            }
+            ServiceError::Forbidden => Self::new(Code::Forbidden, error.to_string()),
+            ServiceError::NotFound { what, pointer } => {
+                let detail = format!("there is no such {what}");
+                let errors = pointer
+                    .map(|pointer| FieldError::new(pointer, detail.clone()))
+                    .into_iter();
+                Self {
+                    errors: errors.collect(),
+                    ..Self::new(Code::NotFound, detail)
+                }
+            }
+            ServiceError::Invalid(errors) => Self::with_fields(Code::ValidationFailed, errors),
+            ServiceError::VehicleOffline => Self::new(Code::VehicleOffline, error.to_string()),
+            ServiceError::RateLimited { retry_after } => Self {
+                retry_after: Some(retry_after),
+                ..Self::new(Code::RateLimited, error.to_string())
+            },
+            ServiceError::Unavailable(cause) => Self {
+                cause: Some(chain(&cause)),
+                retry_after: Some(DATABASE_RETRY),
+                ..Self::new(
+                    Code::Unavailable,
+                    "the database does not answer; try again later",
+                )
+            },
+            ServiceError::Internal(cause) => Self::internal(chain(cause.as_ref())),
+        }
+    }
+}
+
+/// An error with all of its causes, for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// An error (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
+    /// Identifies the kind of problem.
+    #[schema(example = "/problems/validation_failed")]
+    r#type: String,
+    /// The kind of problem for people.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong this time, for people.
+    detail: String,
+    /// The path that was asked for.
+    instance: String,
+    /// The kind of problem for programs.
+    #[schema(example = "validation_failed")]
+    code: String,
+    /// The request's id, which stands in the log too.
+    correlation_id: String,
+    /// Every bad field; left out when no field is to blame.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldErrorBody>,
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FieldError)]
+pub(crate) struct FieldErrorBody {
+    /// Where it is (RFC 6901).
+    #[schema(example = "/command_params/ecuAddress")]
+    pointer: String,
+    /// What is accepted.
+    detail: String,
+}

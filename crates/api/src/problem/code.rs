@@ -1,0 +1,62 @@
+use actix_web::http::StatusCode;
+
+macro_rules! codes {
+    ($($name:ident = $text:literal, $status:ident, $title:literal;)+) => {
+        /// The kinds of problems a client can meet.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Code {
+            $($name),+
+        }
+
+        impl Code {
+            /// The word for programs.
+            pub(crate) const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+
+            /// The HTTP status.
+            pub(crate) const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status),+ }
+            }
+
+            /// The words for people.
+            pub(crate) const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedRequest = "malformed_request", BAD_REQUEST, "Malformed request";
+    NotAuthenticated = "not_authenticated", UNAUTHORIZED, "Not authenticated";
+    InvalidCredentials = "invalid_credentials", UNAUTHORIZED, "Invalid credentials";
+    TokenExpired = "token_expired", UNAUTHORIZED, "Token expired";
+    TokenInvalid = "token_invalid", UNAUTHORIZED, "Token invalid";
+    SessionRevoked = "session_revoked", UNAUTHORIZED, "Session revoked";
+    Forbidden = "forbidden", FORBIDDEN, "Forbidden";
+    NotFound = "not_found", NOT_FOUND, "Not found";
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
+    PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "Payload too large";
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE,
+        "Unsupported media type";
+    VehicleOffline = "vehicle_offline", CONFLICT, "Vehicle offline";
+    ValidationFailed = "validation_failed", UNPROCESSABLE_ENTITY, "Validation failed";
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
+    Internal =  "internal", INTERNAL_SERVER_ERROR, "Internal error";
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Unavailable";
+}
+
+impl Code {
+    /// The kind behind a status that a library answered on its own.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            other if other.is_client_error() => Self::MalformedRequest,
+            _ => Self::Internal,
+        }
+    }
+}

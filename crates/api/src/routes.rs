@@ -1,0 +1,102 @@
+//! The route table.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    dev::ResourceDef,
+    http::header::ALLOW,
+    web::{self, Data},
+};
+use utoipa::openapi::{OpenApi, PathItem};
+use utoipa_actix_web::{scope, service_config::ServiceConfig};
+
+use crate::{
+    auth, commands, docs, health,
+    problem::{Code, Problem},
+    vehicles, websocket,
+};
+
+/// Every operation of the OpenAPI document.
+pub(crate) fn routes(config: &mut ServiceConfig) {
+    config
+        .service(
+            scope::scope("/api/v1/auth")
+                .service(auth::login::login)
+                .service(auth::refresh::refresh)
+                .service(auth::logout::logout)
+                .service(auth::me::me),
+        )
+        .service(
+            scope::scope("/api/v1/vehicles")
+                .service(vehicles::list::list)
+                .service(vehicles::get::get_vehicle)
+                .service(vehicles::status::status),
+        )
+        .service(
+            scope::scope("/api/v1/commands")
+                .service(commands::catalog::catalog)
+                .service(commands::submit::submit)
+                .service(commands::list::list)
+                .service(commands::get::get_command)
+                .service(commands::responses::responses),
+        )
+        .service(websocket::responses::watch)
+        .service(health::live)
+        .service(health::ready)
+        .service(health::health);
+}
+
+/// What is served beside them.
+pub(crate) fn documentation(config: &mut web::ServiceConfig) {
+    config.service(docs::openapi_json).configure(docs::ui);
+}
+
+/// Answers whatever no route takes: 405 when another method would do, else 404.
+pub(crate) async fn fallback(
+    request: HttpRequest,
+    methods: Data<MethodTable>,
+) -> Result<HttpResponse, Problem> {
+    match methods.allowed(request.path()) {
+        None => Err(Problem::new(
+            Code::NotFound,
+            "there is nothing at this path",
+        )),
+        Some(allowed) => Ok(HttpResponse::MethodNotAllowed()
+            .insert_header((ALLOW, allowed))
+            .finish()),
+    }
+}
+
+/// Which methods each path of the document takes.
+pub(crate) struct MethodTable(Vec<(ResourceDef, String)>);
+
+impl MethodTable {
+    pub(crate) fn of(document: &OpenApi) -> Self {
+        let rows = document
+            .paths
+            .paths
+            .iter()
+            .map(|(path, item)| (ResourceDef::new(path.as_str()), methods_of(item).join(", ")));
+        Self(rows.collect())
+    }
+
+    fn allowed(&self, path: &str) -> Option<String> {
+        let (_, methods) = self
+            .0
+            .iter()
+            .find(|(resource, _)| resource.is_match(path))?;
+        Some(methods.clone())
+    }
+}
+
+fn methods_of(item: &PathItem) -> Vec<&'static str> {
+    [
+        (item.get.is_some(), "GET"),
+        (item.post.is_some(), "POST"),
+        (item.put.is_some(), "PUT"),
+        (item.patch.is_some(), "PATCH"),
+        (item.delete.is_some(), "DELETE"),
+    ]
+    .into_iter()
+    .filter_map(|(is_taken, method)| is_taken.then_some(method))
+    .collect()
+}

@@ -1,0 +1,38 @@
+use std::{sync::Arc, time::Duration};
+
+use sovd_services::{
+    auth::Auth, commands::Commands, health::Health, streams::Streams, vehicles::Vehicles,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What handlers work with. Clones share it.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Logging in and out.
+    pub auth: Arc<Auth>,
+    /// The fleet.
+    pub vehicles: Arc<Vehicles>,
+    /// Commands.
+    pub commands: Arc<Commands>,
+    /// Watching commands.
+    pub streams: Arc<Streams>,
+    /// Signs of life.
+    pub health: Arc<Health>,
+    /// How sockets are kept.
+    pub sockets: SocketSettings,
+    /// Cancelled when the server stops: sockets then say goodbye.
+    pub closing: CancellationToken,
+    /// The open sockets, which the server waits for.
+    pub open_sockets: TaskTracker,
+    /// The largest request body in bytes.
+    pub body_limit: usize,
+}
+
+/// How sockets are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketSettings {
+    /// How often a peer is pinged.
+    pub ping: Duration,
+    /// How long a peer may be silent.
+    pub idle: Duration,
+}

@@ -1,0 +1,65 @@
+//! `/api/v1/vehicles`
+
+pub(crate) mod get;
+pub(crate) mod list;
+pub(crate) mod status;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sovd_domain::Vehicle;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A vehicle.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Vehicle)]
+pub(crate) struct VehicleBody {
+    /// Identifies the vehicle.
+    vehicle_id: Uuid,
+    /// Vehicle identification number: 1 to 17 of A-Z and 0-9.
+    #[schema(example = "TESTVIN0000000001")]
+    vin: String,
+    /// The manufacturer.
+    #[schema(example = "Tesla")]
+    make: String,
+    /// The model.
+    #[schema(example = "Model 3")]
+    model: String,
+    /// The model year.
+    #[schema(example = 2023)]
+    year: i32,
+    /// `EV` or `ICE`; null while it is not known.
+    vehicle_type: Option<String>,
+    /// The customer it belongs to; null while nobody is known.
+    owner_id: Option<Uuid>,
+    /// `connected`, `disconnected` or `error`.
+    #[schema(example = "connected")]
+    connection_status: &'static str,
+    /// When it was last heard of.
+    last_seen_at: Option<DateTime<Utc>>,
+    /// Whatever the owner of the fleet keeps with it.
+    #[schema(value_type = Object)]
+    metadata: Value,
+    /// When it was registered.
+    created_at: DateTime<Utc>,
+}
+
+impl From<Vehicle> for VehicleBody {
+    fn from(vehicle: Vehicle) -> Self {
+        Self {
+            vehicle_id: vehicle.vehicle_id.0,
+            vin: vehicle.vin.to_string(),
+            make: vehicle.make,
+            model: vehicle.model,
+            year: vehicle.year,
+            // Neither is stored before customers are.
+            vehicle_type: None,
+            owner_id: None,
+            connection_status: vehicle.connection_status.as_str(),
+            last_seen_at: vehicle.last_seen_at,
+            metadata: vehicle.metadata,
+            created_at: vehicle.created_at,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+use actix_web::{HttpRequest, HttpResponse, get, web::Data};
+use serde::Deserialize;
+use sovd_domain::ConnectionStatus;
+use sovd_services::vehicles::VehicleFilter;
+use utoipa::IntoParams;
+
+use super::VehicleBody;
+use crate::{
+    extract::{Authorized, QueryParams, page, page_headers},
+    permissions::ReadVehicles,
+    problem::{Problem, ProblemBody},
+    state::ApiState,
+};
+
+/// Which vehicles.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListVehicles {
+    /// Those in this state: `connected`, `disconnected` or `error`.
+    #[param(value_type = Option<String>)]
+    status: Option<ConnectionStatus>,
+    /// Those with this in their VIN, whatever its case.
+    search: Option<String>,
+    /// Those of this make.
+    make: Option<String>,
+    /// Those of this model.
+    model: Option<String>,
+    /// Those of this model year.
+    year: Option<i32>,
+    /// How many at most: 1 to 100, 50 when left out.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<i64>,
+    /// How many to pass over: 0 or more.
+    #[param(minimum = 0)]
+    offset: Option<i64>,
+}
+
+/// List vehicles
+///
+/// By VIN. `X-Total-Count` tells how many match, `Link` where the next and the previous page are.
+#[utoipa::path(
+    tag = "vehicles",
+    security(("bearer" = [])),
+    params(ListVehicles),
+    responses(
+        (status = 200, description = "One page of the vehicles that match",
+         body = Vec<VehicleBody>,
+         headers(("X-Total-Count" = i64), ("Link" = String))),
+        (status = 400, description = "`malformed_request`: an unknown or unreadable parameter",
+         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid token", body = ProblemBody,
+         content_type = "application/problem+json"),
+        (status = 422, description = "`validation_failed`: a limit or an offset out of range",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[get("")]
+pub(crate) async fn list(
+    request: HttpRequest,
+    authorized: Authorized<ReadVehicles>,
+    state: Data<ApiState>,
+    query: QueryParams<ListVehicles>,
+) -> Result<HttpResponse, Problem> {
+    let query = query.0;
+    let page = page(query.limit, query.offset)?;
+    let filter = VehicleFilter {
+        status: query.status,
+        search: query.search,
+        make: query.make,
+        model: query.model,
+        year: query.year,
+    };
+    let (vehicles, total) = state
+        .vehicles
+        .list(&authorized.caller, &filter, page)
+        .await?;
+    let mut response = HttpResponse::Ok();
+    for header in page_headers(&request, page, total) {
+        response.insert_header(header);
+    }
+    let bodies: Vec<VehicleBody> = vehicles.into_iter().map(VehicleBody::from).collect();
+    Ok(response.json(bodies))
+}

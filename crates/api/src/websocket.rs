@@ -1,0 +1,6 @@
+//! `/ws`
+
+pub(crate) mod responses;
+
+mod socket;
+mod token;

@@ -1,0 +1,111 @@
+use actix_web::{
+    HttpRequest, HttpResponse, get,
+    web::{Data, Payload},
+};
+use actix_ws::{CloseCode, CloseReason};
+use sovd_domain::CommandId;
+use sovd_services::{AuthFailure, ServiceError, streams::Follower};
+
+use super::{
+    socket::Socket,
+    token::{EVENTS_PROTOCOL, access_token, query_value, token_protocol},
+};
+use crate::{
+    extract::origin_of,
+    problem::{Problem, ProblemBody},
+    state::ApiState,
+};
+
+/// Watch a command
+///
+/// Upgrades to a WebSocket; each text frame is one event (JSON). Whenever a client connects, it
+/// receives every response once and in order, then one terminal event (`status` `completed`, or
+/// `error`), then close code 1000. The token comes in `Authorization`, in the sub-protocol list
+/// as `bearer.<token>` (offer `sovd.events.v1` beside it), or as `?token=`. A bad token, a command
+/// that is not the caller's or a bad `after` closes with 1008 and the reason.
+#[utoipa::path(
+    tag = "streams",
+    security(("bearer" = [])),
+    params(
+        ("command_id" = Uuid, Path, description = "The command"),
+        ("after" = Option<i32>, Query, minimum = 0,
+         description = "The number of the last response that the client has"),
+        ("token" = Option<String>, Query, description = "An access token, for older clients"),
+    ),
+    responses(
+        (status = 101, description = "The stream"),
+        (status = 400, description = "`malformed_request`: not a WebSocket handshake",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/ws/responses/{command_id}")]
+pub(crate) async fn watch(
+    request: HttpRequest,
+    payload: Payload,
+    state: Data<ApiState>,
+) -> Result<HttpResponse, actix_web::Error> {
+    let token_protocol = token_protocol(&request);
+    let mut protocols = vec![EVENTS_PROTOCOL];
+    protocols.extend(token_protocol.as_deref());
+    let (response, session, messages) =
+        actix_ws::handle_with_protocols(&request, payload, &protocols)?;
+    let socket = Socket::new(session, messages, &state);
+    let follower = follow(&request, &state).await;
+    state.open_sockets.spawn_local(async move {
+        match follower {
+            Ok(follower) => socket.serve(follower).await,
+            Err(reason) => socket.refuse(reason).await,
+        }
+    });
+    Ok(response)
+}
+
+async fn follow(request: &HttpRequest, state: &ApiState) -> Result<Follower, CloseReason> {
+    let command_id: CommandId = request
+        .match_info()
+        .query("command_id")
+        .parse()
+        .map_err(|_| policy("command_id is not a UUID"))?;
+    let after = match query_value(request, "after") {
+        None => 0,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|after: &i32| *after >= 0)
+            .ok_or_else(|| policy("after is not a number from 0 on"))?,
+    };
+    let followed = async {
+        let token = access_token(request).ok_or(AuthFailure::MissingToken)?;
+        let caller = state.auth.authenticate(&token, origin_of(request)).await?;
+        state
+            .streams
+            .follow(&state.commands, &caller, command_id, after)
+            .await
+    };
+    followed.await.map_err(close_reason)
+}
+
+fn close_reason(error: ServiceError) -> CloseReason {
+    let code = match &error {
+        ServiceError::Unavailable(_) | ServiceError::RateLimited { .. } => CloseCode::Again,
+        ServiceError::Internal(_) => CloseCode::Error,
+        ServiceError::NotAuthenticated(_)
+        | ServiceError::Forbidden
+        | ServiceError::NotFound { .. }
+        | ServiceError::Invalid(_)
+        | ServiceError::VehicleOffline => CloseCode::Policy,
+    };
+    let problem = Problem::from(error);
+    if let Some(cause) = &problem.cause {
+        tracing::error!(%cause, "a stream cannot be opened");
+    }
+    (
+        code,
+        format!("{}: {}", problem.code.as_str(), problem.detail),
+    )
+        .into()
+}
+
+fn policy(reason: &str) -> CloseReason {
+    (CloseCode::Policy, reason).into()
+}
