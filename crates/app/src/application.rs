@@ -1,0 +1,124 @@
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use sovd_api::{ApiState, Server};
+use sovd_services::dispatch::Dispatcher;
+use sovd_settings::Settings;
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, sleep_until, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{build, error::StartError, shutdown::Shutdown};
+
+/// What is kept of the shutdown time to hand abandoned commands back.
+const RESERVE: Duration = Duration::from_secs(2);
+
+/// The whole program, bound to its address and not yet serving.
+pub struct Application {
+    server: Server,
+    state: ApiState,
+    dispatcher: Option<Dispatcher>,
+    grace: Duration,
+}
+
+impl Application {
+    /// Makes the program from its settings.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    pub async fn build(settings: Settings) -> Result<Self, StartError> {
+        build::ready_database(&settings.database).await?;
+        let new_work = Arc::new(Notify::new());
+        let environment = build::environment(&settings)?;
+        let dispatcher = build::dispatcher(&settings, environment.clone(), Arc::clone(&new_work))?;
+        let state = build::api_state(&settings, &environment, new_work);
+        let server = Server::bind(state.clone(), &build::server_settings(&settings.server))?;
+        for address in server.addresses() {
+            tracing::info!(%address, environment = %settings.environment, "listening");
+        }
+        Ok(Self {
+            server,
+            state,
+            dispatcher: settings.dispatch.enabled.then_some(dispatcher),
+            grace: settings.server.shutdown_grace(),
+        })
+    }
+
+    /// The addresses that it listens on.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.server.addresses()
+    }
+
+    /// Serves until `shutdown` asks to stop.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Serve`] when the system takes the sockets away.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), StartError> {
+        let Self {
+            server,
+            state,
+            dispatcher,
+            grace,
+        } = self;
+        let give_up = CancellationToken::new();
+        let handle = server.handle();
+        let dispatching =
+            dispatcher.map(|it| tokio::spawn(it.run(shutdown.soft().clone(), give_up.clone())));
+        let mut serving = tokio::spawn(server.run());
+
+        tokio::select! {
+            () = shutdown.soft().cancelled() => {}
+            served = &mut serving => {
+                shutdown.stop_now();
+                give_up.cancel();
+                return served
+                    .map_err(std::io::Error::other)
+                    .flatten()
+                    .map_err(StartError::Serve);
+            }
+        }
+        tracing::info!("stopping");
+        let deadline = Instant::now() + grace;
+        handle.pause().await;
+        let finish = async {
+            let sockets = close_sockets(&state, deadline);
+            let commands = finish_commands(dispatching, &give_up, deadline);
+            tokio::join!(sockets, commands);
+            handle.stop(true).await;
+        };
+        tokio::select! {
+            () = finish => {}
+            () = sleep_until(deadline) => handle.stop(false).await,
+            () = shutdown.hard().cancelled() => handle.stop(false).await,
+        }
+        give_up.cancel();
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn close_sockets(state: &ApiState, deadline: Instant) {
+    state.closing.cancel();
+    state.open_sockets.close();
+    let _ = timeout_at(deadline, state.open_sockets.wait()).await;
+}
+
+/// Lets commands that are under way end, and hands back those that take too long.
+async fn finish_commands(
+    dispatching: Option<JoinHandle<()>>,
+    give_up: &CancellationToken,
+    deadline: Instant,
+) {
+    let Some(mut dispatching) = dispatching else {
+        return;
+    };
+    let patience = deadline.checked_sub(RESERVE).unwrap_or(deadline);
+    if timeout_at(patience, &mut dispatching).await.is_err() {
+        give_up.cancel();
+        let _ = timeout_at(deadline, dispatching).await;
+    }
+}

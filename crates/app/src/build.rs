@@ -1,0 +1,175 @@
+//! Makes the parts from the settings.
+
+use std::sync::Arc;
+
+use sovd_api::{ApiState, ServerSettings, SocketSettings};
+use sovd_connector::{Connector, MockBehaviour, MockConnector, MockFailure, Registry};
+use sovd_domain::{Catalog, SystemClock, SystemRandom};
+use sovd_events::{EventBus, LocalBus, RedisBus};
+use sovd_services::{
+    Environment,
+    auth::{Auth, AuthSettings, HmacAlgorithm, SigningKey},
+    commands::Commands,
+    dispatch::{DispatchSettings, Dispatcher},
+    health::Health,
+    limits::{LimitSettings, Limits},
+    streams::Streams,
+    vehicles::Vehicles,
+};
+use sovd_settings as settings;
+use sovd_settings::{ExposeSecret, Settings};
+use sovd_storage::{Database, PoolSettings, migrations};
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::error::StartError;
+
+/// Waits for the database and makes sure that it is as new as the program.
+pub(crate) async fn ready_database(settings: &settings::Database) -> Result<(), StartError> {
+    let url = settings.url.expose();
+    migrations::wait_for(url, settings.start_timeout())
+        .await
+        .map_err(|source| StartError::DatabaseAway {
+            url: settings.url.to_string(),
+            seconds: settings.wait_seconds,
+            source,
+        })?;
+    let states = migrations::status(url)
+        .await
+        .map_err(|source| StartError::Database {
+            url: settings.url.to_string(),
+            source,
+        })?;
+    let pending: Vec<String> = states
+        .into_iter()
+        .filter(|state| !state.applied)
+        .map(|state| state.name)
+        .collect();
+    if pending.is_empty() {
+        Ok(())
+    } else {
+        Err(StartError::PendingMigrations { pending })
+    }
+}
+
+pub(crate) fn environment(settings: &Settings) -> Result<Environment, StartError> {
+    let database = &settings.database;
+    let pool = PoolSettings {
+        size: database.pool_size,
+        overflow: database.pool_overflow,
+        checkout_timeout: database.checkout_timeout(),
+    };
+    Ok(Environment {
+        database: Database::new(database.url.expose(), pool),
+        bus: bus(settings)?,
+        catalog: Arc::new(Catalog::standard()),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+    })
+}
+
+fn bus(settings: &Settings) -> Result<Arc<dyn EventBus>, StartError> {
+    let buffer = settings.streams.buffer;
+    if let Some(url) = &settings.redis.url {
+        return Ok(Arc::new(RedisBus::new(url.expose(), buffer)?));
+    }
+    tracing::info!("no redis.url: events stay in this process, which is right for a single one");
+    Ok(Arc::new(LocalBus::new(buffer)))
+}
+
+pub(crate) fn dispatcher(
+    settings: &Settings,
+    environment: Environment,
+    new_work: Arc<Notify>,
+) -> Result<Dispatcher, StartError> {
+    let mock = MockConnector::new(
+        mock_behaviour(&settings.connector.mock),
+        Arc::clone(&environment.random),
+    );
+    let connectors: Vec<Arc<dyn Connector>> = vec![Arc::new(mock)];
+    let registry = Registry::new(connectors, &settings.connector.default)?;
+    let dispatch = DispatchSettings {
+        concurrency: settings.dispatch.concurrency,
+        lease: settings.dispatch.lease(),
+        sweep: settings.dispatch.sweep_interval(),
+    };
+    Ok(Dispatcher::new(
+        environment,
+        Arc::new(registry),
+        dispatch,
+        new_work,
+    ))
+}
+
+fn mock_behaviour(mock: &settings::MockConnector) -> MockBehaviour {
+    MockBehaviour {
+        min_delay: mock.min_delay(),
+        max_delay: mock.max_delay(),
+        chunks: usize::try_from(mock.chunks).unwrap_or(usize::MAX),
+        failure: match mock.failure {
+            settings::MockFailure::None => None,
+            settings::MockFailure::Rejected => Some(MockFailure::Rejected),
+            settings::MockFailure::Unreachable => Some(MockFailure::Unreachable),
+            settings::MockFailure::Timeout => Some(MockFailure::Timeout),
+            settings::MockFailure::Broken => Some(MockFailure::Broken),
+        },
+        hang: mock.hang,
+        lose_final: mock.lose_final,
+    }
+}
+
+pub(crate) fn api_state(
+    settings: &Settings,
+    environment: &Environment,
+    new_work: Arc<Notify>,
+) -> ApiState {
+    let limits = Arc::new(Limits::new(LimitSettings {
+        commands_per_minute: settings.limits.commands_per_minute,
+        requests_per_minute: settings.limits.requests_per_minute,
+    }));
+    let auth = Auth::new(
+        environment.clone(),
+        &auth_settings(&settings.auth),
+        Arc::clone(&limits),
+    );
+    ApiState {
+        auth: Arc::new(auth),
+        vehicles: Arc::new(Vehicles::new(environment.clone())),
+        commands: Arc::new(Commands::new(environment.clone(), limits, new_work)),
+        streams: Arc::new(Streams::new(environment.clone())),
+        health: Arc::new(Health::new(environment.clone())),
+        sockets: SocketSettings {
+            ping: settings.streams.ping_interval(),
+            idle: settings.streams.idle_timeout(),
+        },
+        closing: CancellationToken::new(),
+        open_sockets: TaskTracker::new(),
+        body_limit: settings.server.body_limit_bytes,
+    }
+}
+
+fn auth_settings(auth: &settings::Auth) -> AuthSettings {
+    AuthSettings {
+        key: SigningKey {
+            secret: auth.jwt_secret.expose_secret().into(),
+            algorithm: match auth.jwt_algorithm {
+                settings::JwtAlgorithm::Hs256 => HmacAlgorithm::Hs256,
+                settings::JwtAlgorithm::Hs384 => HmacAlgorithm::Hs384,
+                settings::JwtAlgorithm::Hs512 => HmacAlgorithm::Hs512,
+            },
+        },
+        access_ttl: auth.access_ttl(),
+        refresh_ttl: auth.refresh_ttl(),
+        bcrypt_cost: auth.bcrypt_cost,
+    }
+}
+
+pub(crate) fn server_settings(server: &settings::Server) -> ServerSettings {
+    ServerSettings {
+        host: server.host.clone(),
+        port: server.port,
+        workers: server.worker_threads(),
+        cors_origins: server.cors_origins.clone(),
+        shutdown: server.shutdown_grace(),
+    }
+}

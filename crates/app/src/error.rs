@@ -1,0 +1,59 @@
+use std::io;
+
+use sovd_api::ServerError;
+use sovd_connector::UnknownConnector;
+use sovd_events::BusError;
+use sovd_settings::SettingsError;
+use sovd_storage::StorageError;
+use sovd_telemetry::TelemetryError;
+use thiserror::Error;
+
+/// Why the program does not start or has to stop.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A setting is missing or wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The log level cannot be understood.
+    #[error("log.level: {0}")]
+    Telemetry(#[from] TelemetryError),
+    /// The database did not answer in time.
+    #[error("the database at {url} did not answer within {seconds} s: {source}")]
+    DatabaseAway {
+        /// Where it should be, without the password.
+        url: String,
+        /// How long the program waited.
+        seconds: u64,
+        /// What the last attempt said.
+        source: StorageError,
+    },
+    /// The database does what it is not asked.
+    #[error("the database at {url}: {source}")]
+    Database {
+        /// Where it is, without the password.
+        url: String,
+        /// What it says.
+        source: StorageError,
+    },
+    /// The database is older than the program.
+    #[error(
+        "the database lacks {}; run `migrate up` (in a checkout: `cargo migrate up`)",
+        pending.join(", ")
+    )]
+    PendingMigrations {
+        /// The migrations that are not applied.
+        pending: Vec<String>,
+    },
+    /// The address of Redis is none.
+    #[error("redis.url: {0}")]
+    Bus(#[from] BusError),
+    /// The default connector is unknown.
+    #[error("connector.default: {0}")]
+    Connector(#[from] UnknownConnector),
+    /// The address cannot be had.
+    #[error("server.host, server.port: {0}")]
+    Address(#[from] ServerError),
+    /// The system takes away what the server needs.
+    #[error("the server stopped: {0}")]
+    Serve(#[source] io::Error),
+}

@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+
+pub mod migrate;
+
+mod application;
+mod build;
+mod error;
+mod shutdown;
+
+pub use application::Application;
+pub use error::StartError;
+pub use shutdown::Shutdown;
+pub use sovd_settings as settings;
+pub use sovd_settings::Settings;
+
+/// The whole HTTP API as OpenAPI 3.1, as JSON.
+pub fn openapi_json() -> String {
+    sovd_api::document().to_pretty_json().unwrap_or_default()
+}
+
+/// Sends the logs of this process to standard output, as the settings say.
+///
+/// # Errors
+///
+/// When the level cannot be understood.
+pub fn init_telemetry(log: &settings::Log) -> Result<(), StartError> {
+    let format = match log.format {
+        settings::LogFormat::Json => sovd_telemetry::Format::Json,
+        settings::LogFormat::Pretty => sovd_telemetry::Format::Pretty,
+    };
+    Ok(sovd_telemetry::init(&log.level, format)?)
+}
