@@ -1,0 +1,96 @@
+//! `sovd-migrate`: brings a database up to date, seeds it, compares it with the migrations.
+
+mod print;
+
+use std::{
+    error::Error,
+    io::{Write, stderr},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Parser, Subcommand};
+use sovd_app::{
+    init_telemetry,
+    migrate::{Migrator, Steps},
+    settings::{Log, LogFormat, Sources},
+};
+
+/// Bring the database of `DATABASE_URL` up to date, seed it, or compare it with the migrations.
+#[derive(Parser)]
+#[command(name = "sovd-migrate", version)]
+struct Arguments {
+    /// How long to wait for a database that is still starting, in seconds.
+    #[arg(long, global = true, default_value_t = 30, value_name = "SECONDS")]
+    wait: u64,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Apply what is pending.
+    Up,
+    /// Revert the latest migration, or more. Deletes the data in what it reverts.
+    Down {
+        /// How many.
+        #[arg(long, default_value_t = 1, conflicts_with = "all")]
+        steps: usize,
+        /// All of them.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Revert the latest migration and apply it again.
+    Redo,
+    /// Show which migrations are applied.
+    Status,
+    /// Insert users and vehicles to try things with. Their passwords are known to everybody.
+    Seed {
+        /// Insert them even in production.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Compare the live schema with what the migrations define; fails on any difference.
+    Verify,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(stderr(), "sovd-migrate: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    init_telemetry(&Log {
+        level: "warn".to_owned(),
+        format: LogFormat::Pretty,
+    })?;
+    let migrator = Migrator::from_sources(Sources::from_process()?)?;
+    migrator.wait(Duration::from_secs(arguments.wait)).await?;
+    match arguments.action {
+        Action::Up => print::names("applied", &migrator.up().await?)?,
+        Action::Down { steps, all } => {
+            let steps = if all { Steps::All } else { Steps::Count(steps) };
+            print::names("reverted", &migrator.down(steps).await?)?;
+        }
+        Action::Redo => print::names("redone", migrator.redo().await?.as_slice())?,
+        Action::Status => print::states(&migrator.status().await?)?,
+        Action::Seed { force } => {
+            migrator.seed(force).await?;
+            print::line("the seeds are there")?;
+        }
+        Action::Verify => {
+            let verification = migrator.verify().await?;
+            print::verification(&verification)?;
+            if !verification.differences.is_empty() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
