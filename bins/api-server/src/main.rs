@@ -1,0 +1,55 @@
+//! `sovd-api-server`: serves the API until it is told to stop.
+
+use std::{
+    error::Error,
+    io::{Write, stderr, stdout},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use sovd_app::{
+    Application, Settings, Shutdown, init_telemetry,
+    settings::{Loaded, Sources},
+};
+
+/// Serve the SOVD Command API until SIGTERM or SIGINT.
+///
+/// Settings come from config/default.toml, config/{environment}.toml, .env and the environment;
+/// see the README.
+#[derive(Parser)]
+#[command(name = "sovd-api-server", version)]
+struct Arguments {
+    /// Print the effective settings without secrets, and where each came from, then stop.
+    #[arg(long)]
+    check_config: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(stderr(), "sovd-api-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let loaded = Settings::load(Sources::from_process()?)?;
+    if arguments.check_config {
+        return Ok(print_config(&loaded)?);
+    }
+    init_telemetry(&loaded.settings.log)?;
+    let shutdown = Shutdown::on_signals()?;
+    let application = Application::build(loaded.settings).await?;
+    Ok(application.run(shutdown).await?)
+}
+
+fn print_config(loaded: &Loaded) -> std::io::Result<()> {
+    let mut out = stdout().lock();
+    for row in loaded.describe() {
+        writeln!(out, "{:<32} {:<40} {}", row.key, row.value, row.origin)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! The server as its operator meets it: exit codes, signals, words.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    net::TcpListener,
+    process::{Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use sovd_app::{Settings, migrate::Migrator};
+use sovd_devstack::{Stack, TestDatabase};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, ChildStdout, Command},
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
+
+const SECRET: &str = "f3b1c2d4e5a69788796a5b4c3d2e1f00-not-for-use";
+
+/// Longer than a stop may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn server() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sovd-api-server"));
+    command
+        .env_clear()
+        .env("SOVD__SERVER__PORT", "0")
+        .env("SOVD__DATABASE__WAIT_SECONDS", "0")
+        .env("JWT_SECRET", SECRET)
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+async fn migrated() -> TestDatabase {
+    let stack = Stack::shared().unwrap();
+    let migrate = async |url: &str| {
+        Migrator::new(&Settings::for_tests(url, None))
+            .up()
+            .await
+            .map(|_| ())
+    };
+    stack.test_database("migrated", migrate).await.unwrap()
+}
+
+/// A failed start: its one complaint.
+async fn complaint(command: &mut Command) -> String {
+    let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.starts_with("sovd-api-server: "), "{complaint}");
+    complaint
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+struct Running {
+    child: Child,
+    log: JoinHandle<String>,
+    address: String,
+}
+
+impl Running {
+    async fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .env("SOVD__LOG__FORMAT", "json")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (found, address) = oneshot::channel();
+        let log = tokio::spawn(read_log(child.stdout.take().unwrap(), found));
+        let address = timeout(PATIENCE, address).await.unwrap().unwrap();
+        Self {
+            child,
+            log,
+            address,
+        }
+    }
+
+    async fn get(&self, path: &str) -> reqwest::Result<reqwest::Response> {
+        let answer = reqwest::get(format!("http://{}{path}", self.address));
+        timeout(PATIENCE, answer).await.unwrap()
+    }
+
+    async fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let sent = Command::new("kill")
+            .args(["-s", name, &id])
+            .status()
+            .await
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the end; gives the exit code and what was logged meanwhile.
+    async fn ended(mut self) -> (Option<i32>, String) {
+        let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+        (status.code(), self.log.await.unwrap())
+    }
+}
+
+/// Keeps reading, so that the server never waits for a reader; tells the address on the way.
+async fn read_log(stdout: ChildStdout, found: oneshot::Sender<String>) -> String {
+    let mut lines = BufReader::new(stdout).lines();
+    let (mut log, mut found) = (String::new(), Some(found));
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.contains("\"message\":\"listening\"") {
+            let (_, rest) = line.split_once("\"address\":\"").unwrap();
+            let address = rest.split('"').next().unwrap().to_owned();
+            found.take().unwrap().send(address).unwrap();
+        }
+        log.push_str(&line);
+        log.push('\n');
+    }
+    log
+}
+
+#[tokio::test]
+async fn both_signals_stop_it_in_time() {
+    let database = migrated().await;
+    for signal in ["TERM", "INT"] {
+        let running = Running::start(server().env("DATABASE_URL", database.url())).await;
+        assert_eq!(running.get("/health/ready").await.unwrap().status(), 200);
+        let asked = Instant::now();
+        running.signal(signal).await;
+        let (code, log) = running.ended().await;
+        assert_eq!(code, Some(0), "{log}");
+        assert!(asked.elapsed() < Duration::from_secs(10));
+        assert!(log.contains("\"message\":\"stopped\""), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_a_url_is_never_logged() {
+    let database = migrated().await;
+    let mut command = server();
+    let command = command
+        .env("DATABASE_URL", database.url())
+        .env("LOG_LEVEL", "trace");
+    let running = Running::start(command).await;
+    let id = "00000000-0000-0000-0000-000000000001";
+    running
+        .get(&format!("/ws/responses/{id}?token=hunter2"))
+        .await
+        .unwrap();
+    running.get("/api/v1/vehicles?token=hunter2").await.unwrap();
+    running.signal("TERM").await;
+    let (_, log) = running.ended().await;
+    let ours: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("\"target\":\"sovd_"))
+        .collect();
+    assert!(ours.iter().any(|line| line.contains(id)), "{log}");
+    assert!(!ours.iter().any(|line| line.contains("hunter2")));
+    assert!(!log.contains(SECRET));
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let database = migrated().await;
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let mut command = server();
+    let command = command
+        .env("DATABASE_URL", database.url())
+        .env("SOVD__SERVER__PORT", &port);
+    let complaint = complaint(command).await;
+    assert!(complaint.contains("server.port"), "{complaint}");
+    assert!(complaint.contains(&port), "{complaint}");
+}
+
+#[tokio::test]
+async fn pending_migrations_are_named_with_the_command_that_helps() {
+    let database = Stack::shared().unwrap().empty_database().await.unwrap();
+    let complaint = complaint(server().env("DATABASE_URL", database.url())).await;
+    assert!(
+        complaint.contains("00000000000001_command_execution"),
+        "{complaint}"
+    );
+    assert!(complaint.contains("migrate up"), "{complaint}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_waited_for_and_then_named() {
+    let url = "postgres://sovd:hunter2@127.0.0.1:1/sovd";
+    let mut command = server();
+    let command = command
+        .env("DATABASE_URL", url)
+        .env("SOVD__DATABASE__WAIT_SECONDS", "1");
+    let asked = Instant::now();
+    let complaint = complaint(command).await;
+    assert!(
+        asked.elapsed() >= Duration::from_millis(500),
+        "it did not wait"
+    );
+    assert!(
+        complaint.contains("did not answer within 1 s"),
+        "{complaint}"
+    );
+    assert!(complaint.contains("127.0.0.1:1"), "{complaint}");
+    assert!(!complaint.contains("hunter2"), "{complaint}");
+}
+
+#[tokio::test]
+async fn bad_settings_are_named_with_their_source() {
+    let url = "postgres://sovd@127.0.0.1:1/sovd";
+    for (name, value, parts) in [
+        (
+            "SOVD__SERVER__PORT",
+            "http",
+            ["server.port", "SOVD__SERVER__PORT", "65535"],
+        ),
+        ("SOVD__SERVER__PROT", "1", ["SOVD__SERVER__PROT", "", ""]),
+        (
+            "DATABASE_URL",
+            "mysql://localhost",
+            ["database.url", "DATABASE_URL", "postgres://"],
+        ),
+        (
+            "REDIS_URL",
+            "localhost",
+            ["redis.url", "REDIS_URL", "redis://"],
+        ),
+        ("LOG_LEVEL", "loud", ["log.level", "LOG_LEVEL", "debug"]),
+        ("JWT_SECRET_FILE", "/nowhere", ["JWT_SECRET", "", ""]),
+    ] {
+        let complaint = complaint(server().env("DATABASE_URL", url).env(name, value)).await;
+        for part in parts {
+            assert!(
+                complaint.contains(part),
+                "{name}: {part:?} is missing: {complaint}"
+            );
+        }
+        assert!(!complaint.contains(SECRET));
+    }
+}
+
+#[tokio::test]
+async fn an_unreadable_file_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(
+        directory.path().join("default.toml"),
+        "[server]\nport = = 1\n",
+    )
+    .unwrap();
+    let mut command = server();
+    let command = command
+        .env("DATABASE_URL", "postgres://sovd@127.0.0.1:1/sovd")
+        .env("SOVD_CONFIG_DIR", directory.path());
+    let complaint = complaint(command).await;
+    assert!(complaint.contains("default.toml"), "{complaint}");
+    std::fs::write(
+        directory.path().join("default.toml"),
+        "[server]\nprot = 1\n",
+    )
+    .unwrap();
+    let complaint = self::complaint(command).await;
+    assert!(complaint.contains("server.prot"), "{complaint}");
+}
+
+#[tokio::test]
+async fn production_refuses_a_sample_or_short_secret() {
+    for secret in [
+        "sample-token-key-change-me-before-production",
+        "0123456789abcdef0123456789abcde",
+    ] {
+        let mut command = server();
+        let command = command
+            .env("DATABASE_URL", "postgres://sovd@127.0.0.1:1/sovd")
+            .env("SOVD_ENVIRONMENT", "production")
+            .env("JWT_SECRET", secret);
+        let complaint = complaint(command).await;
+        assert!(complaint.contains("auth.jwt_secret"), "{complaint}");
+        assert!(!complaint.contains(secret), "{complaint}");
+    }
+}
+
+#[tokio::test]
+async fn check_config_shows_values_and_sources_but_no_secret() {
+    let output = server()
+        .arg("--check-config")
+        .env(
+            "DATABASE_URL",
+            "postgres://sovd:hunter2@db.example.com/sovd",
+        )
+        .env("SOVD__CONNECTOR__MOCK__CHUNKS", "7")
+        .output()
+        .await
+        .unwrap();
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    let line = |key: &str| {
+        let mut lines = shown.lines();
+        lines
+            .find(|line| line.split_whitespace().next() == Some(key))
+            .unwrap()
+            .to_owned()
+    };
+    let chunks = line("connector.mock.chunks");
+    assert!(
+        chunks.contains('7') && chunks.contains("SOVD__CONNECTOR__MOCK__CHUNKS"),
+        "{chunks}"
+    );
+    assert!(line("database.url").contains("db.example.com"), "{shown}");
+    assert!(line("database.pool_size").contains("20"), "{shown}");
+    assert!(
+        !shown.contains("hunter2") && !shown.contains(SECRET),
+        "{shown}"
+    );
+}
