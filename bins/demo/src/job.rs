@@ -1,0 +1,87 @@
+use std::{error::Error, net::SocketAddr, time::Instant};
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Engineer, text},
+    say::{say, step},
+};
+
+/// What the main job left behind.
+pub(crate) struct Job {
+    pub(crate) vehicle_id: String,
+    pub(crate) command_id: String,
+}
+
+/// Reads the trouble codes of a connected vehicle, as an engineer would.
+pub(crate) async fn perform(address: SocketAddr) -> Result<Job, Box<dyn Error>> {
+    step(&format!("logging in as {}", Engineer::NAME));
+    let engineer = Engineer::log_in(address).await?;
+
+    step("listing vehicles");
+    let vehicles = engineer.get("/api/v1/vehicles").await?;
+    let vehicles = vehicles.as_array().ok_or("the vehicles are no list")?;
+    for vehicle in vehicles {
+        say(&line_about(vehicle)?);
+    }
+    let vehicle = vehicles
+        .iter()
+        .find(|vehicle| vehicle["connection_status"] == "connected")
+        .ok_or("no vehicle is connected")?;
+    let vehicle_id = text(vehicle, "vehicle_id")?;
+
+    step(&format!("sending ReadDTC to {}", text(vehicle, "vin")?));
+    let submitted = Instant::now();
+    let submission = json!({
+        "vehicle_id": vehicle_id,
+        "command_name": "ReadDTC",
+        "command_params": { "ecuAddress": "0x10" },
+    });
+    let command = engineer.post("/api/v1/commands", &submission).await?;
+    let command_id = text(&command, "command_id")?;
+
+    step("watching the answer arrive");
+    let mut last = Value::Null;
+    let print = |event: &Value| {
+        say(&format!(
+            "  {:>6} ms  {event}",
+            submitted.elapsed().as_millis()
+        ));
+        last = event.clone();
+    };
+    engineer
+        .watch(&text(&command, "stream_url")?, print)
+        .await?;
+    if last.get("status").and_then(Value::as_str) != Some("completed") {
+        return Err("the command did not complete".into());
+    }
+
+    step("looking it up in the history");
+    let stored = engineer
+        .get(&format!("/api/v1/commands/{command_id}"))
+        .await?;
+    let responses = engineer
+        .get(&format!("/api/v1/commands/{command_id}/responses"))
+        .await?;
+    let status = text(&stored, "status")?;
+    let count = responses.as_array().map_or(0, Vec::len);
+    say(&format!("  {command_id}  {status}, {count} response(s)"));
+    if status != "completed" || count == 0 {
+        return Err("the history does not show what was seen".into());
+    }
+    Ok(Job {
+        vehicle_id,
+        command_id,
+    })
+}
+
+fn line_about(vehicle: &Value) -> Result<String, Box<dyn Error>> {
+    Ok(format!(
+        "  {:<17}  {} {} {}, {}",
+        text(vehicle, "vin")?,
+        text(vehicle, "make")?,
+        text(vehicle, "model")?,
+        vehicle["year"],
+        text(vehicle, "connection_status")?,
+    ))
+}

@@ -1,0 +1,74 @@
+//! The demonstration as a newcomer sees it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::Command;
+
+use sovd_devstack::Stack;
+
+fn demo(database_url: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sovd-demo"));
+    command
+        .arg("--once")
+        .env("DATABASE_URL", database_url)
+        .env("REDIS_URL", Stack::shared().unwrap().redis_url())
+        .env("SOVD__SERVER__PORT", "0");
+    command
+}
+
+#[tokio::test]
+async fn it_performs_the_main_job_and_leaves_the_proof() {
+    let database = Stack::shared().unwrap().empty_database().await.unwrap();
+    let output = demo(database.url()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}{complaint}");
+    for part in [
+        "TESTVIN0000000001",
+        "\"status\":\"in_progress\"",
+        "P0420",
+        "\"status\":\"completed\"",
+    ] {
+        assert!(told.contains(part), "{part} is missing: {told}");
+    }
+
+    let client = database.client().await.unwrap();
+    let commands = client
+        .query("SELECT status FROM commands", &[])
+        .await
+        .unwrap();
+    assert_eq!(commands.len(), 1);
+    assert_eq!(commands[0].get::<_, String>(0), "completed");
+    let responses = client
+        .query(
+            "SELECT sequence_number, is_final FROM responses ORDER BY 1",
+            &[],
+        )
+        .await
+        .unwrap();
+    let last = responses.last().unwrap();
+    assert_eq!(
+        last.get::<_, i32>(0),
+        i32::try_from(responses.len()).unwrap()
+    );
+    assert!(last.get::<_, bool>(1));
+    let trail = client
+        .query("SELECT action FROM audit_logs ORDER BY timestamp", &[])
+        .await
+        .unwrap();
+    let actions: Vec<String> = trail.iter().map(|row| row.get(0)).collect();
+    assert_eq!(
+        actions,
+        ["auth.login", "command.submit", "command.complete"]
+    );
+}
+
+#[tokio::test]
+async fn it_fails_when_a_step_fails() {
+    let database = Stack::shared().unwrap().empty_database().await.unwrap();
+    let output = demo(database.url())
+        .env("SOVD__CONNECTOR__MOCK__FAILURE", "rejected")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did not complete"));
+}
