@@ -1,0 +1,174 @@
+use std::net::SocketAddr;
+
+use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+
+use crate::{CONNECTED, Closing, PATIENCE, Socket};
+
+/// Somebody who talks to the API.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    address: SocketAddr,
+    /// Sent with every request when there is one.
+    pub token: Option<String>,
+    /// What the next refresh would spend.
+    pub refresh_token: String,
+}
+
+/// What the API answered.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The JSON, or null when there was none.
+    pub body: Value,
+}
+
+impl Client {
+    /// Somebody whom nobody knows.
+    pub fn new(address: SocketAddr) -> Self {
+        let http = reqwest::Client::builder()
+            .timeout(PATIENCE)
+            .build()
+            .unwrap();
+        Self {
+            http,
+            address,
+            token: None,
+            refresh_token: String::new(),
+        }
+    }
+
+    /// Becomes somebody.
+    pub async fn log_in(&mut self, username: &str, password: &str) {
+        let body = json!({ "username": username, "password": password });
+        let tokens = self.post("/api/v1/auth/login", &body).await.expect(200);
+        self.token = tokens["access_token"].as_str().map(str::to_owned);
+        let refresh_token = tokens["refresh_token"].as_str().unwrap();
+        refresh_token.clone_into(&mut self.refresh_token);
+    }
+
+    /// A request to be changed before it is sent.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self
+            .http
+            .request(method, format!("http://{}{path}", self.address));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// Sends a request.
+    pub async fn send(&self, request: RequestBuilder) -> Reply {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        Reply {
+            status,
+            headers,
+            body: serde_json::from_str(&text).unwrap_or_default(),
+        }
+    }
+
+    /// `GET`
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// `POST`
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Sends a command to the connected vehicle.
+    pub async fn submit(&self, command_name: &str, params: Value) -> Value {
+        let body = json!({
+            "vehicle_id": CONNECTED, "command_name": command_name, "command_params": params,
+        });
+        self.post("/api/v1/commands", &body).await.expect(201)
+    }
+
+    /// Sends `ReadDTC` to the connected vehicle; gives the id of the command.
+    pub async fn read_dtc(&self) -> String {
+        let command = self
+            .submit("ReadDTC", json!({ "ecuAddress": "0x10" }))
+            .await;
+        command["command_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Opens the stream of a command.
+    pub async fn open(&self, command_id: &str) -> Socket {
+        self.open_at(&format!("/ws/responses/{command_id}")).await
+    }
+
+    /// Opens a WebSocket.
+    pub async fn open_at(&self, path: &str) -> Socket {
+        Socket::open(self.address, path, self.token.as_deref()).await
+    }
+
+    /// Every event of a command until the server closes the stream.
+    pub async fn watch(&self, command_id: &str) -> (Vec<Value>, Closing) {
+        self.open(command_id).await.rest().await
+    }
+
+    /// Waits for the end of a command, then looks at it.
+    pub async fn ended(&self, command_id: &str) -> Value {
+        self.watch(command_id).await;
+        self.get(&format!("/api/v1/commands/{command_id}"))
+            .await
+            .expect(200)
+    }
+}
+
+impl Reply {
+    /// The body, if the status is as expected.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self.body
+    }
+
+    /// The body of a problem, if it is one of this status and code and complete.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, code: &str) -> Value {
+        let problem = &self.body;
+        assert_eq!(self.status.as_u16(), status, "{problem}");
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{problem}"
+        );
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status, "{problem}");
+        assert_eq!(problem["type"], format!("/problems/{code}"), "{problem}");
+        assert_eq!(
+            problem["correlation_id"],
+            self.headers["x-request-id"].to_str().unwrap()
+        );
+        for field in ["title", "detail", "instance"] {
+            assert!(
+                problem[field].as_str().is_some_and(|text| !text.is_empty()),
+                "{problem}"
+            );
+        }
+        if status == 401 {
+            assert_eq!(self.headers["www-authenticate"], "Bearer");
+        }
+        self.body
+    }
+
+    /// The same, and the field at `pointer` is to blame.
+    #[track_caller]
+    pub fn expect_bad_field(self, status: u16, code: &str, pointer: &str) -> Value {
+        let problem = self.expect_problem(status, code);
+        let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+        assert!(
+            errors.iter().any(|error| error["pointer"] == pointer),
+            "{problem}"
+        );
+        problem
+    }
+}

@@ -1,0 +1,22 @@
+//! What black-box tests need: the whole program on a database of its own, and clients for it.
+
+mod client;
+mod socket;
+mod world;
+
+pub use client::{Client, Reply};
+pub use socket::{Closing, Socket};
+pub use world::{CONNECTED, OFFLINE, World, WorldOptions};
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+/// How long a test waits for something that must happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for `event`, and fails the test when it does not come.
+pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
+    let outcome = timeout(PATIENCE, event).await;
+    outcome.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
+}

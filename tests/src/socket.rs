@@ -1,0 +1,111 @@
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Message, client::IntoClientRequest, http::Request},
+};
+
+use crate::within;
+
+/// A WebSocket.
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// What the server answered to the handshake.
+    pub headers: HeaderMap,
+}
+
+/// How a server closed a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// The close code (RFC 6455); 0 when the connection broke.
+    pub code: u16,
+    /// The reason.
+    pub reason: String,
+}
+
+impl Socket {
+    /// Opens a socket with the token in the `Authorization` header.
+    pub async fn open(address: SocketAddr, path: &str, token: Option<&str>) -> Self {
+        let mut request = request(address, path);
+        if let Some(token) = token {
+            let value = format!("Bearer {token}").parse().unwrap();
+            request.headers_mut().insert("Authorization", value);
+        }
+        Self::handshake(request).await
+    }
+
+    /// Opens a socket that offers sub-protocols.
+    pub async fn offering(address: SocketAddr, path: &str, protocols: &str) -> Self {
+        let mut request = request(address, path);
+        request
+            .headers_mut()
+            .insert("Sec-WebSocket-Protocol", protocols.parse().unwrap());
+        Self::handshake(request).await
+    }
+
+    async fn handshake(request: Request<()>) -> Self {
+        let (stream, response) = within("a handshake", connect_async(request)).await.unwrap();
+        Self {
+            stream,
+            headers: response.headers().clone(),
+        }
+    }
+
+    /// The next event.
+    ///
+    /// # Errors
+    ///
+    /// How the server closed, when there is none.
+    pub async fn next(&mut self) -> Result<Value, Closing> {
+        loop {
+            return match within("an event", self.stream.next()).await {
+                Some(Ok(Message::Text(text))) => Ok(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    let reason = frame.reason.to_string();
+                    Err(Closing {
+                        code: frame.code.into(),
+                        reason,
+                    })
+                }
+                Some(Ok(Message::Close(None)) | Err(_)) | None => Err(Closing {
+                    code: 0,
+                    reason: String::new(),
+                }),
+                Some(Ok(_)) => continue,
+            };
+        }
+    }
+
+    /// The next frame of any kind; nothing when the connection has ended.
+    pub async fn frame(&mut self) -> Option<Message> {
+        within("a frame", self.stream.next())
+            .await
+            .and_then(Result::ok)
+    }
+
+    /// Sends a frame.
+    pub async fn send(&mut self, message: Message) {
+        self.stream.send(message).await.unwrap();
+    }
+
+    /// Every event until the server closes, and how it did.
+    pub async fn rest(mut self) -> (Vec<Value>, Closing) {
+        let mut events = Vec::new();
+        loop {
+            match self.next().await {
+                Ok(event) => events.push(event),
+                Err(closing) => return (events, closing),
+            }
+        }
+    }
+}
+
+fn request(address: SocketAddr, path: &str) -> Request<()> {
+    format!("ws://{address}{path}")
+        .into_client_request()
+        .unwrap()
+}

@@ -1,0 +1,141 @@
+use std::{net::SocketAddr, time::Duration};
+
+use sovd_app::{Application, Settings, Shutdown, StartError, migrate::Migrator};
+use sovd_devstack::{Postgres, Stack, TestDatabase};
+use tokio::task::JoinHandle;
+
+use crate::{Client, within};
+
+/// The vehicle of the seeds that commands reach.
+pub const CONNECTED: &str = "00000000-0000-0000-0000-000000000101";
+/// The vehicle of the seeds that they do not.
+pub const OFFLINE: &str = "00000000-0000-0000-0000-000000000102";
+
+/// bcrypt at cost 4 of the seeds' passwords, because cost 12 would be most of a test's time.
+/// A second engineer has the first one's.
+const CHEAP_USERS: &str = "
+    UPDATE users SET password_hash = '$2b$04$DZIGyIO2IatThzmNuDb/CuzkIJeQK9sttl3PZ3LomBkRcp9IAgUAy' WHERE username = 'admin';
+    UPDATE users SET password_hash = '$2b$04$KO8HgMxXotcuHip4uQbJS.s.YO/xUbfj2C0xrV2NR3qRLHvx8rgtu' WHERE username = 'engineer';
+    INSERT INTO users (username, email, password_hash, role)
+    SELECT 'other', 'other@example.com', password_hash, role FROM users WHERE username = 'engineer'";
+
+/// The whole program, serving on a port of its own from a database of its own.
+pub struct World {
+    address: SocketAddr,
+    shutdown: Shutdown,
+    serving: JoinHandle<Result<(), StartError>>,
+    database: Option<TestDatabase>,
+}
+
+/// What a world is made of.
+pub struct WorldOptions {
+    /// The settings, to be changed before the start.
+    pub settings: Settings,
+    database: Option<TestDatabase>,
+}
+
+impl WorldOptions {
+    /// Fast settings, a seeded database, and the Redis that all tests share.
+    pub async fn new() -> Self {
+        let stack = Stack::shared().unwrap();
+        let database = stack.test_database("seeded", prepare).await.unwrap();
+        let settings = Settings::for_tests(database.url(), Some(stack.redis_url()));
+        Self {
+            settings,
+            database: Some(database),
+        }
+    }
+
+    /// The same on a PostgreSQL that the test may stop.
+    pub async fn on(postgres: &Postgres) -> Self {
+        let url = postgres.url();
+        prepare(&url).await.unwrap();
+        let redis_url = Stack::shared().unwrap().redis_url();
+        Self {
+            settings: Settings::for_tests(&url, Some(redis_url)),
+            database: None,
+        }
+    }
+
+    /// Starts the program.
+    pub async fn start(self) -> World {
+        let application = Application::build(self.settings).await.unwrap();
+        let address = application.addresses()[0];
+        let shutdown = Shutdown::new();
+        let serving = tokio::spawn(application.run(shutdown.clone()));
+        World {
+            address,
+            shutdown,
+            serving,
+            database: self.database,
+        }
+    }
+}
+
+impl World {
+    /// The program with fast settings.
+    pub async fn start() -> Self {
+        WorldOptions::new().await.start().await
+    }
+
+    /// The program with settings that `change` changed.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut options = WorldOptions::new().await;
+        change(&mut options.settings);
+        options.start().await
+    }
+
+    /// Where it serves.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A connection to its database.
+    pub async fn sql(&self) -> tokio_postgres::Client {
+        self.database.as_ref().unwrap().client().await.unwrap()
+    }
+
+    /// A client that nobody knows.
+    pub fn stranger(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// A client that is logged in; the password is the user name's with `123`.
+    pub async fn log_in(&self, username: &str) -> Client {
+        let password = if username == "admin" {
+            "admin123"
+        } else {
+            "engineer123"
+        };
+        let mut client = self.stranger();
+        client.log_in(username, password).await;
+        client
+    }
+
+    /// Asks it to stop, without waiting.
+    pub fn stop(&self) {
+        self.shutdown.stop();
+    }
+
+    /// Waits until it has stopped.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not go on.
+    pub async fn stopped(self) -> Result<(), StartError> {
+        within("the program to stop", self.serving).await.unwrap()
+    }
+}
+
+async fn prepare(url: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let migrator = Migrator::new(&Settings::for_tests(url, None));
+    migrator.wait(Duration::from_secs(10)).await?;
+    migrator.up().await?;
+    migrator.seed(false).await?;
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
+    let driver = tokio::spawn(connection);
+    client.batch_execute(CHEAP_USERS).await?;
+    drop(client);
+    driver.await??;
+    Ok(())
+}

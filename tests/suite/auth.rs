@@ -1,0 +1,222 @@
+use serde_json::{Value, json};
+use sovd_tests::World;
+
+const LOGIN: &str = "/api/v1/auth/login";
+const REFRESH: &str = "/api/v1/auth/refresh";
+const LOGOUT: &str = "/api/v1/auth/logout";
+const ME: &str = "/api/v1/auth/me";
+
+#[tokio::test]
+async fn a_login_gives_tokens_of_the_documented_shape() {
+    let world = World::start().await;
+    let body = json!({ "username": "engineer", "password": "engineer123" });
+    let tokens = world.stranger().post(LOGIN, &body).await.expect(200);
+    assert_eq!(tokens["token_type"], "bearer");
+    assert_eq!(tokens["expires_in"], 900);
+    let fields: Vec<&String> = tokens.as_object().unwrap().keys().collect();
+    assert_eq!(
+        fields,
+        ["access_token", "expires_in", "refresh_token", "token_type"]
+    );
+
+    let engineer = world.log_in("engineer").await;
+    let me = engineer.get(ME).await.expect(200);
+    assert_eq!(me["username"], "engineer");
+    assert_eq!(me["email"], "engineer@sovd.example.com");
+    assert_eq!(me["role"], "engineer");
+    assert_eq!(me["user_id"], "00000000-0000-0000-0000-000000000002");
+    assert_eq!(me.as_object().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_stranger_and_a_wrong_password_get_the_same_answer() {
+    let world = World::start().await;
+    let attempt = async |username: &str, password: &str| {
+        let body = json!({ "username": username, "password": password });
+        let mut problem = world
+            .stranger()
+            .post(LOGIN, &body)
+            .await
+            .expect_problem(401, "invalid_credentials");
+        problem["correlation_id"] = Value::Null;
+        problem
+    };
+    let wrong = attempt("engineer", "wrong").await;
+    assert_eq!(attempt("nobody", "engineer123").await, wrong);
+    assert_eq!(attempt("ENGINEER", "engineer123").await, wrong);
+    assert_eq!(attempt("engineer", &"x".repeat(100)).await, wrong);
+    assert_eq!(attempt("engineer' OR '1'='1", "x").await, wrong);
+
+    let sql = world.sql().await;
+    let rows = sql
+        .query(
+            "SELECT details::text FROM audit_logs WHERE action = 'auth.login_failed'",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert_eq!(rows.len(), 5);
+    assert!(
+        rows.iter()
+            .all(|row| !row.get::<_, String>(0).contains("engineer123"))
+    );
+}
+
+#[tokio::test]
+async fn login_fields_have_edges() {
+    let world = World::start().await;
+    let attempt = async |username: String, password: String| {
+        let body = json!({ "username": username, "password": password });
+        world.stranger().post(LOGIN, &body).await
+    };
+    let engineer = || "engineer".to_owned();
+    attempt("u".repeat(50), "p".repeat(128))
+        .await
+        .expect_problem(401, "invalid_credentials");
+    for (username, password, pointer) in [
+        ("u".repeat(51), "p".to_owned(), "/username"),
+        (String::new(), "p".to_owned(), "/username"),
+        (engineer(), "p".repeat(129), "/password"),
+        (engineer(), String::new(), "/password"),
+        (engineer(), "hunter\u{0}2".to_owned(), "/password"),
+    ] {
+        let problem = attempt(username, password.clone()).await.expect_bad_field(
+            422,
+            "validation_failed",
+            pointer,
+        );
+        let secret = password.trim_matches('p');
+        assert!(
+            secret.is_empty() || !problem.to_string().contains(secret),
+            "{problem}"
+        );
+    }
+    world
+        .stranger()
+        .post(LOGIN, &json!({ "username": "engineer" }))
+        .await
+        .expect_bad_field(422, "validation_failed", "/password");
+}
+
+#[tokio::test]
+async fn a_refresh_spends_its_token() {
+    let world = World::start().await;
+    let mut engineer = world.log_in("engineer").await;
+    let old = engineer.refresh_token.clone();
+    let tokens = engineer
+        .post(REFRESH, &json!({ "refresh_token": old }))
+        .await
+        .expect(200);
+    assert_ne!(tokens["refresh_token"], old);
+    engineer.token = tokens["access_token"].as_str().map(str::to_owned);
+    engineer.get(ME).await.expect(200);
+    engineer
+        .post(REFRESH, &json!({ "refresh_token": old }))
+        .await
+        .expect_problem(401, "token_invalid");
+    engineer
+        .post(
+            REFRESH,
+            &json!({ "refresh_token": tokens["refresh_token"] }),
+        )
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn of_many_refreshes_at_once_one_succeeds() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let body = json!({ "refresh_token": engineer.refresh_token });
+    let attempts = (0..10).map(|_| engineer.post(REFRESH, &body));
+    let replies = futures_util::future::join_all(attempts).await;
+    let successes = replies.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(successes, 1);
+}
+
+#[tokio::test]
+async fn an_expired_refresh_token_is_worth_nothing() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let sql = world.sql().await;
+    sql.execute(
+        "UPDATE sessions SET expires_at = now() - interval '1 second'",
+        &[],
+    )
+    .await
+    .unwrap();
+    engineer
+        .post(REFRESH, &json!({ "refresh_token": engineer.refresh_token }))
+        .await
+        .expect_problem(401, "token_invalid");
+}
+
+#[tokio::test]
+async fn the_database_never_holds_a_token() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let sql = world.sql().await;
+    let row = sql
+        .query_one("SELECT refresh_token FROM sessions", &[])
+        .await
+        .unwrap();
+    let stored: String = row.get(0);
+    assert_ne!(stored, engineer.refresh_token);
+    assert_eq!(stored.len(), 64, "it is a SHA-256");
+}
+
+#[tokio::test]
+async fn logout_ends_one_session_or_all() {
+    let world = World::start().await;
+    let one = world.log_in("engineer").await;
+    let two = world.log_in("engineer").await;
+    let three = world.log_in("engineer").await;
+    let other = world.log_in("other").await;
+
+    let body = json!({ "refresh_token": two.refresh_token });
+    let answer = one.post(LOGOUT, &body).await.expect(200);
+    assert!(answer["message"].is_string());
+    two.get(ME).await.expect_problem(401, "session_revoked");
+    two.post(REFRESH, &body)
+        .await
+        .expect_problem(401, "token_invalid");
+    one.get(ME).await.expect(200);
+
+    one.send(one.request(reqwest::Method::POST, LOGOUT))
+        .await
+        .expect(200);
+    for ended in [&one, &three] {
+        ended.get(ME).await.expect_problem(401, "session_revoked");
+    }
+    other.get(ME).await.expect(200);
+}
+
+#[tokio::test]
+async fn nobody_ends_somebody_elses_session() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let other = world.log_in("other").await;
+    other
+        .post(LOGOUT, &json!({ "refresh_token": engineer.refresh_token }))
+        .await
+        .expect(200);
+    engineer.get(ME).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_user_may_ask_only_so_often() {
+    let world = World::with(|settings| settings.limits.requests_per_minute = 5).await;
+    let engineer = world.log_in("engineer").await;
+    for _ in 0..5 {
+        engineer.get(ME).await.expect(200);
+    }
+    let refused = engineer.get(ME).await;
+    let seconds: u64 = refused.headers["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..=13).contains(&seconds), "{seconds}");
+    refused.expect_problem(429, "rate_limited");
+    world.log_in("other").await.get(ME).await.expect(200);
+}

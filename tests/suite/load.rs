@@ -1,0 +1,80 @@
+use std::time::Duration;
+
+use serde_json::json;
+use sovd_tests::{CONNECTED, World, within};
+
+#[tokio::test]
+async fn two_hundred_commands_at_once_all_complete() {
+    let world = World::with(|settings| {
+        settings.database.pool_size = 5;
+        settings.database.pool_overflow = 10;
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let body = json!({
+        "vehicle_id": CONNECTED, "command_name": "ReadDTC",
+        "command_params": { "ecuAddress": "0x10" },
+    });
+    let jobs = (0..200).map(|_| async {
+        let command = engineer.post("/api/v1/commands", &body).await.expect(201);
+        let (events, closing) = engineer
+            .watch(command["command_id"].as_str().unwrap())
+            .await;
+        assert_eq!(closing.code, 1000);
+        assert_eq!(events.last().unwrap()["status"], "completed");
+    });
+    futures_util::future::join_all(jobs).await;
+
+    let sql = world.sql().await;
+    let counts = sql
+        .query_one(
+            "SELECT count(*) FILTER (WHERE status = 'completed'), count(*) FROM commands",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        (counts.get::<_, i64>(0), counts.get::<_, i64>(1)),
+        (200, 200)
+    );
+    let gaps = sql
+        .query(
+            "SELECT command_id FROM responses GROUP BY command_id \
+             HAVING count(*) <> max(sequence_number) OR count(*) FILTER (WHERE is_final) <> 1",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert!(gaps.is_empty());
+
+    // Whoever still held a connection would be in a transaction or a query.
+    let idle = async {
+        loop {
+            let busy = sql
+                .query_one(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND pid <> pg_backend_pid() AND state <> 'idle'",
+                    &[],
+                )
+                .await
+                .unwrap();
+            if busy.get::<_, i64>(0) == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("the connections to be idle", idle).await;
+    let open = sql
+        .query_one(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND pid <> pg_backend_pid()",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert!(
+        open.get::<_, i64>(0) <= 15,
+        "no connection past the pool's size"
+    );
+}

@@ -1,0 +1,17 @@
+//! Black-box tests of the whole program over HTTP and WebSocket, on real PostgreSQL and Redis.
+
+mod architecture;
+mod auth;
+mod bad_input;
+mod commands;
+mod cors;
+mod health;
+mod load;
+mod main_job;
+mod openapi;
+mod outages;
+mod outcomes;
+mod shutdown;
+mod streams;
+mod tokens;
+mod vehicles;

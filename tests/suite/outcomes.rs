@@ -1,0 +1,125 @@
+use serde_json::{Value, json};
+use sovd_app::{Settings, settings::MockFailure};
+use sovd_tests::{OFFLINE, World};
+
+/// How a command ends in a world that `change` changed: its record and the last event.
+async fn end_of(
+    command_name: &str,
+    change: impl FnOnce(&mut Settings),
+) -> (Value, Value, Vec<Value>) {
+    let world = World::with(change).await;
+    let engineer = world.log_in("engineer").await;
+    let command = engineer
+        .submit(command_name, json!({ "ecuAddress": "0x10" }))
+        .await;
+    let id = command["command_id"].as_str().unwrap();
+    let (events, closing) = engineer.watch(id).await;
+    assert_eq!(closing.code, 1000);
+    let stored = engineer
+        .get(&format!("/api/v1/commands/{id}"))
+        .await
+        .expect(200);
+    let responses = engineer
+        .get(&format!("/api/v1/commands/{id}/responses"))
+        .await
+        .expect(200);
+    let event = events.last().unwrap().clone();
+    (stored, event, responses.as_array().unwrap().clone())
+}
+
+#[tokio::test]
+async fn a_failure_says_what_is_known_of_the_vehicle() {
+    for (command_name, failure, kind) in [
+        ("ReadDTC", MockFailure::Rejected, "rejected"),
+        ("ClearDTC", MockFailure::Rejected, "rejected"),
+        ("ReadDTC", MockFailure::Unreachable, "unreachable"),
+        ("ClearDTC", MockFailure::Unreachable, "unreachable"),
+        ("ReadDTC", MockFailure::Timeout, "timeout"),
+        ("ClearDTC", MockFailure::Timeout, "outcome_unknown"),
+        ("ReadDTC", MockFailure::Broken, "outcome_unknown"),
+        ("ClearDTC", MockFailure::Broken, "outcome_unknown"),
+    ] {
+        let (stored, event, _) = end_of(command_name, |settings| {
+            settings.connector.mock.failure = failure;
+        })
+        .await;
+        assert_eq!(stored["status"], "failed", "{command_name} {kind}");
+        assert_eq!(stored["failure_kind"], kind, "{command_name}");
+        assert!(!stored["error_message"].as_str().unwrap().is_empty());
+        assert_eq!(event["event"], "error");
+        assert_eq!(event["status"], "failed");
+        for field in ["failure_kind", "error_message", "completed_at"] {
+            assert_eq!(event[field], stored[field], "{field}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_its_end_is_not_completed() {
+    let (stored, event, responses) = end_of("ReadDTC", |settings| {
+        settings.connector.mock.chunks = 3;
+        settings.connector.mock.lose_final = true;
+    })
+    .await;
+    assert_eq!(stored["failure_kind"], "outcome_unknown");
+    assert_eq!(event["event"], "error");
+    assert_eq!(responses.len(), 2, "what came is kept");
+    assert!(
+        responses
+            .iter()
+            .all(|response| response["is_final"] == false)
+    );
+}
+
+#[tokio::test]
+async fn what_came_before_the_line_broke_is_kept() {
+    let (_, _, responses) = end_of("ReadDTC", |settings| {
+        settings.connector.mock.chunks = 3;
+        settings.connector.mock.failure = MockFailure::Broken;
+    })
+    .await;
+    assert_eq!(responses.len(), 2);
+}
+
+#[tokio::test]
+async fn a_command_that_waits_too_long_expires_unsent() {
+    let world = World::with(|settings| settings.dispatch.sweep_ms = 50).await;
+    let engineer = world.log_in("engineer").await;
+    let body = json!({
+        "vehicle_id": OFFLINE, "command_name": "ReadDTC",
+        "command_params": { "ecuAddress": "0x10" }, "expires_in_seconds": 1,
+    });
+    let command = engineer.post("/api/v1/commands", &body).await.expect(201);
+    let id = command["command_id"].as_str().unwrap();
+    let (events, closing) = engineer.watch(id).await;
+    assert_eq!(closing.code, 1000);
+    assert_eq!(events.len(), 1, "it was never in progress");
+    assert_eq!(events[0]["failure_kind"], "expired");
+    let stored = engineer
+        .get(&format!("/api/v1/commands/{id}"))
+        .await
+        .expect(200);
+    assert_eq!(stored["started_at"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_vehicle_with_an_unknown_connector_fails_on_our_side() {
+    let world = World::start().await;
+    let sql = world.sql().await;
+    sql.execute(
+        "UPDATE vehicles SET metadata = '{\"connector\": \"carrier-pigeon\"}'",
+        &[],
+    )
+    .await
+    .unwrap();
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let command = engineer.ended(&id).await;
+    assert_eq!(command["failure_kind"], "internal");
+    assert!(
+        command["error_message"]
+            .as_str()
+            .unwrap()
+            .contains("carrier-pigeon")
+    );
+}

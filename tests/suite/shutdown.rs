@@ -1,0 +1,84 @@
+use sovd_tests::{World, within};
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn sockets_are_told_that_the_server_goes_away() {
+    let world = World::with(|settings| settings.connector.mock.hang = true).await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let mut socket = engineer.open(&id).await;
+    assert_eq!(socket.next().await.unwrap()["status"], "in_progress");
+    world.stop();
+    let (events, closing) = socket.rest().await;
+    assert!(events.is_empty());
+    assert_eq!(closing.code, 1001, "{closing:?}");
+    world.stopped().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stopped_server_takes_no_connection() {
+    let world = World::start().await;
+    let address = world.address();
+    world.stop();
+    world.stopped().await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_command_under_way_is_handed_back_at_shutdown() {
+    let world = World::with(|settings| {
+        settings.connector.mock.hang = true;
+        settings.server.shutdown_seconds = 3;
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let mut socket = engineer.open(&id).await;
+    socket.next().await.unwrap();
+    let sql = world.sql().await;
+    world.stop();
+    // The database goes with the world, so it is asked while the server is still stopping.
+    let handed_back = async {
+        loop {
+            let rows = sql
+                .query("SELECT 1 FROM command_queue WHERE lease_id IS NULL", &[])
+                .await
+                .unwrap();
+            if rows.len() == 1 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the claim to be released", handed_back).await;
+    world.stopped().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_command_that_can_end_in_time_ends() {
+    let world = World::with(|settings| {
+        settings.connector.mock.min_delay_ms = 300;
+        settings.connector.mock.max_delay_ms = 300;
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let mut socket = engineer.open(&id).await;
+    socket.next().await.unwrap();
+    let sql = world.sql().await;
+    world.stop();
+    let ended = async {
+        loop {
+            let row = sql
+                .query_one("SELECT status FROM commands", &[])
+                .await
+                .unwrap();
+            if row.get::<_, String>(0) == "completed" {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the command to complete", ended).await;
+    world.stopped().await.unwrap();
+}

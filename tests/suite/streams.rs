@@ -1,0 +1,199 @@
+use serde_json::{Value, json};
+use sovd_tests::{Client, OFFLINE, Socket, World};
+use tokio_tungstenite::tungstenite::Message;
+
+const CHUNKS: u32 = 20;
+
+async fn many_chunks() -> World {
+    World::with(|settings| settings.connector.mock.chunks = CHUNKS).await
+}
+
+fn numbers(events: &[Value]) -> Vec<i64> {
+    events
+        .iter()
+        .filter_map(|event| event["sequence_number"].as_i64())
+        .collect()
+}
+
+/// Every response with a number above `after`, once and in order, then one terminal event.
+#[track_caller]
+fn assert_whole(events: &[Value], after: i64) {
+    let expected: Vec<i64> = (after + 1..=i64::from(CHUNKS)).collect();
+    assert_eq!(numbers(events), expected, "after {after}");
+    let terminal = events
+        .iter()
+        .filter(|event| event["status"] == "completed")
+        .count();
+    assert_eq!(terminal, 1);
+    assert_eq!(events.last().unwrap()["status"], "completed");
+}
+
+async fn watch_after(client: &Client, id: &str, after: i64) -> Vec<Value> {
+    let socket = client
+        .open_at(&format!("/ws/responses/{id}?after={after}"))
+        .await;
+    let (events, closing) = socket.rest().await;
+    assert_eq!(closing.code, 1000);
+    events
+}
+
+#[tokio::test]
+async fn whenever_a_client_connects_it_gets_the_same_tail() {
+    let world = many_chunks().await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let during =
+        futures_util::future::join_all((0..=21).map(|after| watch_after(&engineer, &id, after)))
+            .await;
+    for (after, events) in (0..).zip(&during) {
+        assert_whole(events, after.min(i64::from(CHUNKS)));
+    }
+    for after in 0..=21 {
+        assert_whole(
+            &watch_after(&engineer, &id, after).await,
+            after.min(i64::from(CHUNKS)),
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_come_before_the_command_starts() {
+    let world = many_chunks().await;
+    let engineer = world.log_in("engineer").await;
+    let body = json!({
+        "vehicle_id": OFFLINE, "command_name": "ReadDTC",
+        "command_params": { "ecuAddress": "0x10" },
+    });
+    let command = engineer.post("/api/v1/commands", &body).await.expect(201);
+    let socket = engineer.open(command["command_id"].as_str().unwrap()).await;
+    let sql = world.sql().await;
+    sql.execute("UPDATE vehicles SET connection_status = 'connected'", &[])
+        .await
+        .unwrap();
+    let (events, closing) = socket.rest().await;
+    assert_eq!(events[0]["status"], "in_progress");
+    assert_whole(&events, 0);
+    assert_eq!(closing.code, 1000);
+}
+
+#[tokio::test]
+async fn many_clients_of_one_command_all_get_everything() {
+    let world = many_chunks().await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let watchers = (0..50).map(|_| engineer.watch(&id));
+    for (events, closing) in futures_util::future::join_all(watchers).await {
+        assert_whole(&events, 0);
+        assert_eq!(closing.code, 1000);
+    }
+}
+
+#[tokio::test]
+async fn the_token_may_come_in_three_places() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let token = engineer.token.clone().unwrap();
+    let path = format!("/ws/responses/{id}");
+
+    engineer.open(&id).await.next().await.unwrap();
+    let both = format!("sovd.events.v1, bearer.{token}");
+    let mut socket = Socket::offering(world.address(), &path, &both).await;
+    assert_eq!(socket.headers["sec-websocket-protocol"], "sovd.events.v1");
+    socket.next().await.unwrap();
+    let alone = format!("bearer.{token}");
+    let mut socket = Socket::offering(world.address(), &path, &alone).await;
+    assert_eq!(socket.headers["sec-websocket-protocol"], alone.as_str());
+    socket.next().await.unwrap();
+    let mut socket = world
+        .stranger()
+        .open_at(&format!("{path}?token={token}"))
+        .await;
+    socket.next().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_may_not_watch_is_told_why() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let other = world.log_in("other").await;
+    let id = engineer.read_dtc().await;
+    let path = format!("/ws/responses/{id}");
+    let unknown = "/ws/responses/00000000-0000-0000-0000-00000000ffff";
+    for (client, path, reason) in [
+        (world.stranger(), path.clone(), "not_authenticated"),
+        (world.stranger(), format!("{path}?token=x"), "token_invalid"),
+        (other, path.clone(), "not_found"),
+        (engineer.clone(), unknown.to_owned(), "not_found"),
+        (engineer.clone(), "/ws/responses/7".to_owned(), "command_id"),
+        (engineer.clone(), format!("{path}?after=-1"), "after"),
+        (engineer.clone(), format!("{path}?after=x"), "after"),
+    ] {
+        let (events, closing) = client.open_at(&path).await.rest().await;
+        assert!(events.is_empty(), "{path}");
+        assert_eq!(closing.code, 1008, "{path}: {closing:?}");
+        assert!(closing.reason.contains(reason), "{path}: {closing:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_handshake_is_a_problem() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    engineer
+        .get(&format!("/ws/responses/{id}"))
+        .await
+        .expect_problem(400, "malformed_request");
+}
+
+#[tokio::test]
+async fn a_peer_is_pinged_and_its_pings_are_answered() {
+    let world = World::with(|settings| {
+        settings.connector.mock.hang = true;
+        settings.streams.ping_seconds = 1;
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let mut socket = engineer.open(&id).await;
+    socket.send(Message::Ping("hello".into())).await;
+    let mut pinged = false;
+    let mut answered = false;
+    while !(pinged && answered) {
+        match socket.frame().await {
+            Some(Message::Ping(_)) => pinged = true,
+            Some(Message::Pong(bytes)) => answered = bytes == "hello",
+            Some(_) => {}
+            None => panic!("the stream ended"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_talks_too_much_is_let_go() {
+    let world = World::with(|settings| settings.connector.mock.hang = true).await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let mut socket = engineer.open(&id).await;
+    socket.next().await.unwrap();
+    socket.send(Message::Text("hello".into())).await;
+    socket.send(Message::Text("x".repeat(4_097).into())).await;
+    let (events, closing) = socket.rest().await;
+    assert!(events.is_empty());
+    assert_eq!(closing.code, 1002, "{closing:?}");
+}
+
+#[tokio::test]
+async fn one_process_runs_without_redis() {
+    let world = World::with(|settings| {
+        settings.redis.url = None;
+        settings.connector.mock.chunks = CHUNKS;
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let (events, closing) = engineer.watch(&id).await;
+    assert_whole(&events, 0);
+    assert_eq!(closing.code, 1000);
+}

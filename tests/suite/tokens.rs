@@ -1,0 +1,160 @@
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, dangerous::insecure_decode};
+use serde_json::{Value, json};
+use sovd_app::settings::ExposeSecret;
+use sovd_tests::{Client, World, WorldOptions};
+
+const ME: &str = "/api/v1/auth/me";
+
+/// A world whose secret the test knows, and somebody who is logged in there.
+async fn world() -> (World, Client, String) {
+    let options = WorldOptions::new().await;
+    let secret = options.settings.auth.jwt_secret.expose_secret().to_owned();
+    let world = options.start().await;
+    let engineer = world.log_in("engineer").await;
+    (world, engineer, secret)
+}
+
+fn claims_of(client: &Client) -> Value {
+    insecure_decode::<Value>(client.token.as_ref().unwrap())
+        .unwrap()
+        .claims
+}
+
+fn signed(claims: &Value, algorithm: Algorithm, secret: &str) -> String {
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&Header::new(algorithm), claims, &key).unwrap()
+}
+
+async fn ask(world: &World, token: &str) -> sovd_tests::Reply {
+    let mut client = world.stranger();
+    client.token = Some(token.to_owned());
+    client.get(ME).await
+}
+
+#[tokio::test]
+async fn without_a_token_nobody_is_known() {
+    let world = World::start().await;
+    world
+        .stranger()
+        .get(ME)
+        .await
+        .expect_problem(401, "not_authenticated");
+    let stranger = world.stranger();
+    let basic = stranger
+        .request(reqwest::Method::GET, ME)
+        .header("Authorization", "Basic eDp5");
+    stranger
+        .send(basic)
+        .await
+        .expect_problem(401, "not_authenticated");
+}
+
+#[tokio::test]
+async fn a_token_signed_by_us_is_good_and_can_be_told_from_others() {
+    let (world, engineer, secret) = world().await;
+    let good = signed(&claims_of(&engineer), Algorithm::HS256, &secret);
+    ask(&world, &good).await.expect(200);
+
+    let foreign = signed(
+        &claims_of(&engineer),
+        Algorithm::HS256,
+        "another-secret-of-32-bytes-or-so",
+    );
+    ask(&world, &foreign)
+        .await
+        .expect_problem(401, "token_invalid");
+    let other_algorithm = signed(&claims_of(&engineer), Algorithm::HS384, &secret);
+    ask(&world, &other_algorithm)
+        .await
+        .expect_problem(401, "token_invalid");
+}
+
+#[tokio::test]
+async fn an_expired_token_is_told_so() {
+    let (world, engineer, secret) = world().await;
+    let mut claims = claims_of(&engineer);
+    claims["exp"] = json!(claims["iat"].as_i64().unwrap() - 1);
+    let token = signed(&claims, Algorithm::HS256, &secret);
+    ask(&world, &token)
+        .await
+        .expect_problem(401, "token_expired");
+}
+
+#[tokio::test]
+async fn an_unsigned_token_is_invalid() {
+    let (world, engineer, _) = world().await;
+    let claims = URL_SAFE_NO_PAD.encode(claims_of(&engineer).to_string());
+    for header in [
+        r#"{"alg":"none","typ":"JWT"}"#,
+        r#"{"alg":"None"}"#,
+        r#"{"typ":"JWT"}"#,
+    ] {
+        let unsigned = format!("{}.{claims}.", URL_SAFE_NO_PAD.encode(header));
+        ask(&world, &unsigned)
+            .await
+            .expect_problem(401, "token_invalid");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_token_is_invalid() {
+    let (world, engineer, _) = world().await;
+    let token = engineer.token.clone().unwrap();
+    let parts: Vec<&str> = token.split('.').collect();
+    let mut claims = claims_of(&engineer);
+    claims["sub"] = json!("00000000-0000-0000-0000-000000000001");
+    claims["role"] = json!("admin");
+    let forged = URL_SAFE_NO_PAD.encode(claims.to_string());
+    let forged = format!("{}.{forged}.{}", parts[0], parts[2]);
+    for bad in [
+        forged.as_str(),
+        "x",
+        "a.b.c",
+        &token[..token.len() - 2],
+        parts[0],
+    ] {
+        ask(&world, bad).await.expect_problem(401, "token_invalid");
+    }
+    ask(&world, "")
+        .await
+        .expect_problem(401, "not_authenticated");
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_no_access_token() {
+    let (world, engineer, secret) = world().await;
+    ask(&world, &engineer.refresh_token)
+        .await
+        .expect_problem(401, "token_invalid");
+    let mut claims = claims_of(&engineer);
+    claims["typ"] = json!("refresh");
+    let token = signed(&claims, Algorithm::HS256, &secret);
+    ask(&world, &token)
+        .await
+        .expect_problem(401, "token_invalid");
+}
+
+#[tokio::test]
+async fn a_token_of_another_audience_issuer_or_session_is_refused() {
+    let (world, engineer, secret) = world().await;
+    for (claim, value, code) in [
+        ("aud", "somebody-else", "token_invalid"),
+        ("iss", "somebody-else", "token_invalid"),
+        (
+            "sid",
+            "00000000-0000-0000-0000-00000000ffff",
+            "session_revoked",
+        ),
+        (
+            "sub",
+            "00000000-0000-0000-0000-000000000001",
+            "session_revoked",
+        ),
+    ] {
+        let mut claims = claims_of(&engineer);
+        claims[claim] = json!(value);
+        let token = signed(&claims, Algorithm::HS256, &secret);
+        ask(&world, &token).await.expect_problem(401, code);
+    }
+}
