@@ -1,0 +1,49 @@
+# Lists the recipes.
+default:
+    @just --list --unsorted
+
+# Performs the main job before your eyes; the same as demo.
+dev *args: (demo args)
+
+# Performs the main job before your eyes.
+demo *args:
+    cargo demo {{ args }}
+
+# Runs all tests, or those that the arguments choose.
+test *args:
+    cargo test {{ args }}
+
+# Checks format, lints and documentation; changes nothing.
+lint: format-check clippy doc
+
+# Fails when a file is not formatted.
+format-check:
+    cargo fmt --all --check
+
+# Runs clippy; a warning is an error.
+clippy:
+    cargo clippy --workspace --all-targets -- --deny warnings
+
+# Builds the documentation; a warning is an error.
+doc:
+    RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps
+
+# Formats all code.
+fmt:
+    cargo fmt --all
+
+# Runs the database tool: up, down, redo, status, seed or verify.
+migrate *args:
+    cargo migrate {{ args }}
+
+# Runs the server with the settings of this directory.
+serve *args:
+    cargo serve {{ args }}
+
+# Runs a private PostgreSQL and Redis and prints their addresses, or does what the arguments say.
+devstack *args="up":
+    cargo devstack {{ args }}
+
+# Checks advisories, licences, sources and who may name which crate; needs cargo-deny.
+deny *args:
+    cargo deny check {{ args }}
