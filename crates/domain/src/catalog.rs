@@ -91,6 +91,15 @@ impl Catalog {
         Self(specs.into_iter().map(|spec| (spec.name, spec)).collect())
     }
 
+    /// The same commands, each with `timeout` to be answered.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        for spec in self.0.values_mut() {
+            spec.timeout = timeout;
+        }
+        self
+    }
+
     /// The command called `name`, which is case-sensitive.
     pub fn get(&self, name: &str) -> Option<&CommandSpec> {
         self.0.get(name)

@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError, schema::responses};
 
-/// Writes a chunk.
+/// Writes a chunk. Writing the very same one again does nothing: whoever lost the answer to a commit
+/// may try again.
 ///
 /// # Errors
 ///
-/// [`StorageError::Duplicate`] when the command has a chunk of that number, and when the
+/// [`StorageError::Duplicate`] when the command has another chunk of that number, and when the
 /// database is away.
 pub async fn insert(connection: &mut Connection, response: &Response) -> Result<(), StorageError> {
     diesel::insert_into(responses::table)
@@ -25,6 +26,8 @@ pub async fn insert(connection: &mut Connection, response: &Response) -> Result<
             responses::is_final.eq(response.is_final),
             responses::received_at.eq(response.received_at),
         ))
+        .on_conflict(responses::response_id)
+        .do_nothing()
         .execute(connection)
         .await?;
     Ok(())

@@ -34,3 +34,53 @@ fn message(panic: &(dyn Any + Send)) -> &str {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{
+        App, HttpResponse,
+        http::StatusCode,
+        middleware::from_fn,
+        test::{TestRequest, init_service},
+        web,
+    };
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{problem::render_problems, request::identify};
+
+    async fn panics() -> HttpResponse {
+        panic!("hunter2")
+    }
+
+    #[actix_web::test]
+    async fn a_panic_is_a_problem_that_tells_nothing() {
+        let app = App::new()
+            .route("/", web::get().to(panics))
+            .wrap(from_fn(catch_panics))
+            .wrap(from_fn(render_problems))
+            .wrap(from_fn(identify));
+        let app = init_service(app).await;
+        let request = TestRequest::get()
+            .insert_header(("X-Request-ID", "t1"))
+            .to_request();
+        let error = actix_web::dev::Service::call(&app, request)
+            .await
+            .unwrap_err();
+        let response = error.error_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(
+            response.headers().get("content-type").unwrap(),
+            "application/problem+json"
+        );
+        assert_eq!(response.headers().get("x-request-id").unwrap(), "t1");
+        let body = actix_web::body::to_bytes(response.into_body())
+            .await
+            .unwrap();
+        let problem: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["code"], "internal");
+        assert_eq!(problem["correlation_id"], "t1");
+        assert_eq!(problem["instance"], "/");
+        assert!(!problem.to_string().contains("hunter2"));
+    }
+}

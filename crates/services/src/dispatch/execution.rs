@@ -12,6 +12,9 @@ use super::{
     record::{self, Recorded},
 };
 
+/// How often an idempotent command is sent when the processes that send it keep dying.
+const MAX_ATTEMPTS: i32 = 3;
+
 /// How long to wait before the database is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -93,10 +96,15 @@ impl Execution {
                 .fail(FailureKind::Internal, "the catalogue has it no more")
                 .await;
         };
-        let was_under_way = loaded.command.started_at.is_some();
-        if was_under_way && !spec.idempotent {
-            let message = "the process that sent it died before the answer came";
-            return self.fail(FailureKind::OutcomeUnknown, message).await;
+        if loaded.command.started_at.is_some() {
+            if !spec.idempotent {
+                let message = "the process that sent it died before the answer came";
+                return self.fail(FailureKind::OutcomeUnknown, message).await;
+            }
+            if self.claim.attempt > MAX_ATTEMPTS {
+                let message = "every process that sent it died before the answer came";
+                return self.fail(FailureKind::Internal, message).await;
+            }
         }
         let connector = match self.dispatcher.connectors.connector_for(&loaded.vehicle) {
             Ok(connector) => connector,
@@ -106,9 +114,16 @@ impl Execution {
             .persist(|| record::started(&self.dispatcher.environment, &self.claim))
             .await?;
         self.tell(started).await?;
-        match self.converse(connector, spec, loaded).await? {
-            None => Ok(()),
-            Some(failure) => self.fail(failure.kind, &failure.message).await,
+        match self.converse(connector, spec, loaded).await {
+            Ok(None) => Ok(()),
+            Ok(Some(failure)) => self.fail(failure.kind, &failure.message).await,
+            Err(Abandoned::Storage(error)) => {
+                let command_id = self.claim.command_id;
+                tracing::error!(%command_id, %error, "an answer cannot be stored");
+                let failure = Failure::unstorable(spec);
+                self.fail(failure.kind, &failure.message).await
+            }
+            Err(abandoned) => Err(abandoned),
         }
     }
 
@@ -279,6 +294,19 @@ impl Failure {
         Self {
             kind,
             message: error.to_string(),
+        }
+    }
+
+    /// The vehicle answered, and the database does not take the answer.
+    fn unstorable(spec: &CommandSpec) -> Self {
+        let kind = if spec.idempotent {
+            FailureKind::Internal
+        } else {
+            FailureKind::OutcomeUnknown
+        };
+        Self {
+            kind,
+            message: "the vehicle answered, and its answer could not be stored".to_owned(),
         }
     }
 
