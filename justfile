@@ -44,6 +44,10 @@ serve *args:
 devstack *args="up":
     cargo devstack {{ args }}
 
+# Measures the start of the server; writes target/bench.
+bench:
+    cargo bench --package sovd-api-server
+
 # Checks advisories, licences, sources and who may name which crate; needs cargo-deny.
 deny *args:
     cargo deny check {{ args }}

@@ -1,0 +1,131 @@
+//! How long the server takes from its start to its first ready answer on a migrated database, and
+//! how much memory it holds when nobody asks it anything. Prints a table, and writes it as JSON
+//! under `target/bench`. Meant for a release build: `cargo bench -p sovd-api-server`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark ends when it cannot measure, and prints what it measured"
+)]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use sovd_app::{Settings, migrate::Migrator};
+use sovd_devstack::Stack;
+
+const RUNS: usize = 10;
+
+struct Sample {
+    ready: Duration,
+    resident_kib: u64,
+}
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stack = Stack::shared().unwrap();
+    let migrate = async |url: &str| {
+        Migrator::new(&Settings::for_tests(url, None))
+            .up()
+            .await
+            .map(|_| ())
+    };
+    let database = runtime
+        .block_on(stack.test_database("migrated", migrate))
+        .unwrap();
+    let mut samples: Vec<Sample> = (0..RUNS)
+        .map(|_| measure(database.url(), stack.redis_url()))
+        .collect();
+    samples.sort_by_key(|sample| sample.ready);
+
+    let middle = samples.get(RUNS / 2).unwrap();
+    let slowest = samples.last().unwrap();
+    let largest = samples
+        .iter()
+        .map(|sample| sample.resident_kib)
+        .max()
+        .unwrap();
+    println!(
+        "{:<28} {:>10}",
+        "start to ready, median",
+        millis(middle.ready)
+    );
+    println!(
+        "{:<28} {:>10}",
+        "start to ready, slowest",
+        millis(slowest.ready)
+    );
+    println!("{:<28} {:>6} KiB", "idle resident memory, largest", largest);
+    let report = format!(
+        "{{\"runs\":{RUNS},\"ready_median_ms\":{},\"ready_slowest_ms\":{},\"resident_kib\":{largest}}}\n",
+        middle.ready.as_millis(),
+        slowest.ready.as_millis(),
+    );
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("startup.json"), report).unwrap();
+}
+
+fn millis(time: Duration) -> String {
+    format!("{} ms", time.as_millis())
+}
+
+fn measure(database_url: &str, redis_url: &str) -> Sample {
+    let begun = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sovd-api-server"))
+        .env_clear()
+        .env("DATABASE_URL", database_url)
+        .env("REDIS_URL", redis_url)
+        .env("SOVD__SERVER__PORT", "0")
+        .env("SOVD__LOG__FORMAT", "json")
+        .current_dir(std::env::temp_dir())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let address = listening_at(&mut child);
+    let answer = get_ready(&address);
+    let ready = begun.elapsed();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let resident_kib = resident(child.id());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    Sample {
+        ready,
+        resident_kib,
+    }
+}
+
+fn listening_at(child: &mut Child) -> String {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let told = lines
+        .map(Result::unwrap)
+        .find(|line| line.contains("\"message\":\"listening\""));
+    let told = told.unwrap();
+    let (_, rest) = told.split_once("\"address\":\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+fn get_ready(address: &str) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket
+        .write_all(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// As Linux counts it.
+fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
