@@ -62,13 +62,11 @@ pub async fn find(
     if let Some(owner) = owner {
         query = query.filter(commands::user_id.eq(owner.0));
     }
-    query
+    let row = query
         .select(CommandRow::as_select())
         .first(connection)
-        .await
-        .optional()?
-        .map(Command::try_from)
-        .transpose()
+        .await;
+    read(row)
 }
 
 /// One page of the commands that match, newest first, and how many match in all.
@@ -107,7 +105,7 @@ pub async fn start(
     let open = commands::table
         .find(command_id.0)
         .filter(commands::status.eq_any(["pending", "in_progress"]));
-    diesel::update(open)
+    let row = diesel::update(open)
         .set((
             commands::status.eq(CommandStatus::InProgress.as_str()),
             commands::started_at.eq(diesel::dsl::sql::<
@@ -118,10 +116,8 @@ pub async fn start(
         ))
         .returning(CommandRow::as_returning())
         .get_result(connection)
-        .await
-        .optional()?
-        .map(Command::try_from)
-        .transpose()
+        .await;
+    read(row)
 }
 
 /// Moves a command from `in_progress` to `completed`. Nothing when it was elsewhere.
@@ -137,17 +133,15 @@ pub async fn complete(
     let running = commands::table
         .find(command_id.0)
         .filter(commands::status.eq(CommandStatus::InProgress.as_str()));
-    diesel::update(running)
+    let row = diesel::update(running)
         .set((
             commands::status.eq(CommandStatus::Completed.as_str()),
             commands::completed_at.eq(now),
         ))
         .returning(CommandRow::as_returning())
         .get_result(connection)
-        .await
-        .optional()?
-        .map(Command::try_from)
-        .transpose()
+        .await;
+    read(row)
 }
 
 /// Moves a command that has not ended to `failed`. Nothing when it has.
@@ -165,7 +159,7 @@ pub async fn fail(
     let open = commands::table
         .find(command_id.0)
         .filter(commands::status.eq_any(["pending", "in_progress"]));
-    diesel::update(open)
+    let row = diesel::update(open)
         .set((
             commands::status.eq(CommandStatus::Failed.as_str()),
             commands::failure_kind.eq(kind.as_str()),
@@ -174,10 +168,13 @@ pub async fn fail(
         ))
         .returning(CommandRow::as_returning())
         .get_result(connection)
-        .await
-        .optional()?
-        .map(Command::try_from)
-        .transpose()
+        .await;
+    read(row)
+}
+
+/// A row that may be missing, as the rest of the program knows it.
+fn read(row: QueryResult<CommandRow>) -> Result<Option<Command>, StorageError> {
+    row.optional()?.map(Command::try_from).transpose()
 }
 
 fn matching(filter: &CommandFilter) -> commands::BoxedQuery<'_, Pg> {

@@ -55,14 +55,12 @@ pub async fn find(
     connection: &mut Connection,
     vehicle_id: VehicleId,
 ) -> Result<Option<Vehicle>, StorageError> {
-    vehicles::table
+    let row = vehicles::table
         .find(vehicle_id.0)
         .select(VehicleRow::as_select())
         .first(connection)
-        .await
-        .optional()?
-        .map(Vehicle::try_from)
-        .transpose()
+        .await;
+    read(row)
 }
 
 /// The vehicle with the id, locked until the transaction ends, so that commands to one vehicle
@@ -75,15 +73,18 @@ pub async fn lock(
     connection: &mut Connection,
     vehicle_id: VehicleId,
 ) -> Result<Option<Vehicle>, StorageError> {
-    vehicles::table
+    let row = vehicles::table
         .find(vehicle_id.0)
         .select(VehicleRow::as_select())
         .for_no_key_update()
         .first(connection)
-        .await
-        .optional()?
-        .map(Vehicle::try_from)
-        .transpose()
+        .await;
+    read(row)
+}
+
+/// A row that may be missing, as the rest of the program knows it.
+fn read(row: QueryResult<VehicleRow>) -> Result<Option<Vehicle>, StorageError> {
+    row.optional()?.map(Vehicle::try_from).transpose()
 }
 
 fn matching(filter: &VehicleFilter) -> vehicles::BoxedQuery<'_, Pg> {
