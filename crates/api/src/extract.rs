@@ -12,4 +12,4 @@ pub(crate) use json_body::{JsonBody, OptionalJsonBody};
 pub(crate) use origin::origin_of;
 pub(crate) use page_headers::page_headers;
 pub(crate) use path_id::PathId;
-pub(crate) use query_params::{QueryParams, page};
+pub(crate) use query_params::{QueryParams, moment, page};

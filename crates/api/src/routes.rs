@@ -71,12 +71,15 @@ pub(crate) struct MethodTable(Vec<(ResourceDef, String)>);
 
 impl MethodTable {
     pub(crate) fn of(document: &OpenApi) -> Self {
-        let rows = document
-            .paths
-            .paths
-            .iter()
-            .map(|(path, item)| (ResourceDef::new(path.as_str()), methods_of(item).join(", ")));
-        Self(rows.collect())
+        let documented = document.paths.paths.iter();
+        let documented =
+            documented.map(|(path, item)| (path.as_str(), methods_of(item).join(", ")));
+        let beside = ["/openapi.json", "/docs/{file}*"].map(|path| (path, "GET, HEAD".to_owned()));
+        let rows = documented.chain(beside);
+        Self(
+            rows.map(|(path, methods)| (ResourceDef::new(path), methods))
+                .collect(),
+        )
     }
 
     fn allowed(&self, path: &str) -> Option<String> {
@@ -91,6 +94,7 @@ impl MethodTable {
 fn methods_of(item: &PathItem) -> Vec<&'static str> {
     [
         (item.get.is_some(), "GET"),
+        (item.get.is_some(), "HEAD"),
         (item.post.is_some(), "POST"),
         (item.put.is_some(), "PUT"),
         (item.patch.is_some(), "PATCH"),

@@ -14,7 +14,7 @@ use utoipa_actix_web::AppExt;
 use crate::{
     docs::{self, Document},
     problem::render_problems,
-    request::{catch_panics, identify, log_request},
+    request::{catch_panics, head_as_get, identify, log_request},
     routes::{self, MethodTable},
     state::ApiState,
 };
@@ -76,6 +76,7 @@ impl Server {
                 .into_app()
                 .configure(routes::documentation)
                 .default_service(web::to(routes::fallback))
+                .wrap(from_fn(head_as_get))
                 .wrap(from_fn(catch_panics))
                 .wrap(cors(&origins))
                 .wrap(from_fn(render_problems))

@@ -31,6 +31,11 @@ impl FieldError {
     }
 }
 
+/// The pointer to the field `name` of what is at `parent` (RFC 6901).
+pub fn pointer_to(parent: &str, name: &str) -> String {
+    format!("{parent}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
 /// The schema itself is wrong.
 #[derive(Debug, Error)]
 #[error("not a JSON Schema: {0}")]
@@ -72,16 +77,13 @@ impl JsonSchema {
         match error.kind() {
             ValidationErrorKind::Required { property } => {
                 let name = property.as_str().unwrap_or_default();
-                vec![FieldError::new(
-                    format!("{at}/{}", escape(name)),
-                    "is required",
-                )]
+                vec![FieldError::new(pointer_to(&at, name), "is required")]
             }
             ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
                 .iter()
                 .map(|name| {
                     let detail = format!("is not known here; {}", self.known_properties(error));
-                    FieldError::new(format!("{at}/{}", escape(name)), detail)
+                    FieldError::new(pointer_to(&at, name), detail)
                 })
                 .collect(),
             _ => vec![FieldError::new(at, self.describe(error))],
@@ -118,10 +120,6 @@ impl JsonSchema {
         let (parent, _keyword) = error.schema_path().as_str().rsplit_once('/')?;
         self.document.pointer(parent)
     }
-}
-
-fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Carrying commands out.
 
 mod execution;
+mod outbox;
 mod record;
 
 use std::{sync::Arc, time::Duration};
@@ -11,12 +12,13 @@ use sovd_domain::{CommandStatus, FailureKind, StreamEvent};
 use sovd_storage::{StorageError, audit, commands, queue, queue::Claim};
 use tokio::{
     sync::{Notify, Semaphore},
-    time::sleep,
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::environment::Environment;
 use execution::Execution;
+use outbox::Outbox;
 use record::ended_entry;
 
 /// Claims commands from the queue and hands them to connectors. Any number of processes may.
@@ -26,6 +28,7 @@ pub struct Dispatcher {
     connectors: Arc<Registry>,
     settings: DispatchSettings,
     new_work: Arc<Notify>,
+    outbox: Outbox,
 }
 
 /// How a dispatcher works.
@@ -41,7 +44,8 @@ pub struct DispatchSettings {
 }
 
 impl Dispatcher {
-    /// A dispatcher that looks for work when `new_work` tells it to.
+    /// A dispatcher that looks for work when `new_work` tells it to. It publishes from a task of
+    /// the runtime that calls this.
     pub fn new(
         environment: Environment,
         connectors: Arc<Registry>,
@@ -49,6 +53,7 @@ impl Dispatcher {
         new_work: Arc<Notify>,
     ) -> Self {
         Self {
+            outbox: Outbox::new(Arc::clone(&environment.bus)),
             environment,
             connectors,
             settings,
@@ -61,27 +66,34 @@ impl Dispatcher {
     pub async fn run(self, stop: CancellationToken, give_up: CancellationToken) {
         let places = Arc::new(Semaphore::new(self.settings.concurrency));
         let executions = TaskTracker::new();
-        loop {
-            let claims = self.claim(places.available_permits()).await;
-            for claim in claims {
+        let mut sweeps = interval(self.settings.sweep);
+        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !stop.is_cancelled() {
+            let asked_at = Instant::now();
+            for claim in self.claim(places.available_permits()).await {
                 // There are as many places as claims: only this loop takes any.
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                     break;
                 };
-                let execution = Execution::new(self.clone(), claim, give_up.clone());
+                let lease_end = asked_at + self.settings.lease;
+                let execution = Execution::new(self.clone(), claim, lease_end, give_up.clone());
+                let vehicle_is_free = Arc::clone(&self.new_work);
                 executions.spawn(async move {
                     execution.run().await;
                     drop(place);
+                    vehicle_is_free.notify_one();
                 });
             }
             tokio::select! {
-                () = stop.cancelled() => break,
+                biased;
+                () = stop.cancelled() => {}
+                _ = sweeps.tick() => self.expire().await,
                 () = self.new_work.notified() => {}
-                () = sleep(self.settings.sweep) => self.expire().await,
             }
         }
         executions.close();
         executions.wait().await;
+        self.outbox.flush().await;
     }
 
     async fn claim(&self, free: usize) -> Vec<Claim> {
@@ -94,7 +106,7 @@ impl Dispatcher {
             let mut connection = self.environment.database.connection().await?;
             queue::claim(&mut connection, now, now + self.lease(), limit).await
         };
-        claimed.await.unwrap_or_else(|error: StorageError| {
+        self.in_time(claimed).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot look for work, trying again");
             Vec::new()
         })
@@ -102,14 +114,20 @@ impl Dispatcher {
 
     /// Ends the commands that waited too long.
     async fn expire(&self) {
-        match self.end_expired().await {
-            Ok(events) => {
-                for event in events {
-                    self.publish(&event).await;
-                }
-            }
+        match self.in_time(self.end_expired()).await {
+            Ok(events) => events.into_iter().for_each(|event| self.outbox.put(event)),
             Err(error) => tracing::warn!(%error, "cannot expire commands, trying again"),
         }
+    }
+
+    /// A database that hangs is as good as one that is away.
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        timeout(self.settings.lease, work)
+            .await
+            .unwrap_or_else(|_| Err(StorageError::Unavailable("it does not answer".to_owned())))
     }
 
     async fn end_expired(&self) -> Result<Vec<StreamEvent>, StorageError> {
@@ -127,14 +145,6 @@ impl Dispatcher {
         }
         transaction.commit().await?;
         Ok(events)
-    }
-
-    /// Tells the watchers. When the bus is away they find it in the database.
-    async fn publish(&self, event: &StreamEvent) {
-        if let Err(error) = self.environment.bus.publish(event).await {
-            let command_id = event.command_id();
-            tracing::warn!(%error, %command_id, "an event is delayed");
-        }
     }
 
     fn lease(&self) -> TimeDelta {

@@ -4,6 +4,7 @@ mod merge;
 
 use std::{collections::VecDeque, time::Duration};
 
+use futures_util::{Stream, stream};
 use sovd_domain::{CommandId, StreamEvent};
 use sovd_events::{Signal, Subscription};
 use sovd_storage::{StorageError, commands, responses};
@@ -63,10 +64,15 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The next event. `None` after the terminal event, or when the command was deleted.
-    ///
-    /// It may be dropped and called again without losing anything.
-    pub async fn next(&mut self) -> Option<StreamEvent> {
+    /// The events, up to the terminal one; without it when the command was deleted.
+    pub fn into_stream(self) -> impl Stream<Item = StreamEvent> {
+        stream::unfold(self, async |mut follower| {
+            let event = follower.next().await?;
+            Some((event, follower))
+        })
+    }
+
+    async fn next(&mut self) -> Option<StreamEvent> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);

@@ -72,7 +72,10 @@ impl Database {
             .min_idle(settings.size)
             .max_size(settings.size.saturating_add(settings.overflow).max(1))
             .connection_timeout(settings.checkout_timeout)
-            .build_unchecked(AsyncDieselConnectionManager::new_with_config(url, config));
+            .build_unchecked(AsyncDieselConnectionManager::new_with_config(
+                bounded(url),
+                config,
+            ));
         Self { pool }
     }
 
@@ -127,6 +130,24 @@ impl Database {
     }
 }
 
+/// The address with limits for a network that swallows what is sent, in seconds; limits that it
+/// has stay.
+fn bounded(url: &str) -> String {
+    const LIMITS: [(&str, u32); 3] = [
+        ("connect_timeout", 5),
+        ("tcp_user_timeout", 10),
+        ("keepalives_idle", 15),
+    ];
+    let mut bounded = url.to_owned();
+    for (name, seconds) in LIMITS {
+        if !url.contains(name) {
+            bounded.push(if bounded.contains('?') { '&' } else { '?' });
+            bounded.push_str(&format!("{name}={seconds}"));
+        }
+    }
+    bounded
+}
+
 /// An open transaction, used like a connection.
 ///
 /// Dropped without a commit it closes its connection, and PostgreSQL rolls back; that is what a
@@ -168,5 +189,22 @@ impl Deref for Transaction {
 impl DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut Connection {
         &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bounded;
+
+    #[test]
+    fn limits_are_added_unless_they_are_there() {
+        assert_eq!(
+            bounded("postgres://host/db"),
+            "postgres://host/db?connect_timeout=5&tcp_user_timeout=10&keepalives_idle=15"
+        );
+        assert_eq!(
+            bounded("postgres://host/db?connect_timeout=1"),
+            "postgres://host/db?connect_timeout=1&tcp_user_timeout=10&keepalives_idle=15"
+        );
     }
 }

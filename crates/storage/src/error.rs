@@ -59,10 +59,13 @@ impl From<DieselError> for StorageError {
                 DatabaseErrorKind::UniqueViolation => Self::Duplicate {
                     constraint: info.constraint_name().unwrap_or("key").to_owned(),
                 },
-                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
+                DatabaseErrorKind::ClosedConnection
+                | DatabaseErrorKind::UnableToSendCommand
+                | DatabaseErrorKind::SerializationFailure
+                | DatabaseErrorKind::ReadOnlyTransaction => {
                     Self::Unavailable(info.message().to_owned())
                 }
-                _ if is_going_away(info.message()) => Self::Unavailable(info.message().to_owned()),
+                _ if may_pass(info.message()) => Self::Unavailable(info.message().to_owned()),
                 _ => Self::Database(error),
             },
             DieselError::BrokenTransactionManager => Self::Unavailable(error.to_string()),
@@ -71,14 +74,16 @@ impl From<DieselError> for StorageError {
     }
 }
 
-/// PostgreSQL's class 57P (operator intervention), of which diesel keeps only the words, and what
-/// the driver says when the socket breaks.
-fn is_going_away(message: &str) -> bool {
+/// PostgreSQL's class 57P (operator intervention), a deadlock and a full disk, of which diesel keeps
+/// only the words, and what the driver says when the socket breaks.
+fn may_pass(message: &str) -> bool {
     [
         "terminating connection",
         "the database system is",
         "connection closed",
         "error communicating",
+        "deadlock detected",
+        "could not extend file",
     ]
     .iter()
     .any(|start| message.starts_with(start))

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::CommandBody;
 use crate::{
-    extract::{Authorized, QueryParams, page, page_headers},
+    extract::{Authorized, QueryParams, moment, page, page_headers},
     permissions::ReadOwnCommands,
     problem::{Problem, ProblemBody},
     state::ApiState,
@@ -80,10 +80,19 @@ pub(crate) async fn list(
     state: Data<ApiState>,
     query: QueryParams<ListCommands>,
 ) -> Result<HttpResponse, Problem> {
-    let page = page(query.0.limit, query.0.offset)?;
+    let query = query.0;
+    let page = page(query.limit, query.offset)?;
+    let filter = CommandFilter {
+        user_id: query.user_id.map(UserId),
+        vehicle_id: query.vehicle_id.map(VehicleId),
+        status: query.status,
+        command_name: query.command_name,
+        start: moment("start_date", query.start_date)?,
+        end: moment("end_date", query.end_date)?,
+    };
     let (commands, total) = state
         .commands
-        .list(&authorized.caller, query.0.into(), page)
+        .list(&authorized.caller, filter, page)
         .await?;
     let mut response = HttpResponse::Ok();
     for header in page_headers(&request, page, total) {
@@ -95,17 +104,4 @@ pub(crate) async fn list(
         limit: page.limit(),
         offset: page.offset(),
     }))
-}
-
-impl From<ListCommands> for CommandFilter {
-    fn from(query: ListCommands) -> Self {
-        Self {
-            user_id: query.user_id.map(UserId),
-            vehicle_id: query.vehicle_id.map(VehicleId),
-            status: query.status,
-            command_name: query.command_name,
-            start: query.start_date,
-            end: query.end_date,
-        }
-    }
 }

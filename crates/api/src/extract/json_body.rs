@@ -4,6 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use actix_web::{
@@ -14,7 +15,8 @@ use actix_web::{
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sovd_domain::{FieldError, JsonSchema};
+use sovd_domain::{FieldError, JsonSchema, schema::pointer_to};
+use tokio::time::timeout;
 use utoipa::PartialSchema;
 
 use crate::{
@@ -25,6 +27,9 @@ use crate::{
 /// How much of a body past its limit is read and thrown away, so that the client gets to read
 /// the answer instead of a broken connection.
 const DRAIN_LIMIT: usize = 8 * 1024 * 1024;
+
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A JSON body that meets the schema its type has in the OpenAPI document.
 pub(crate) struct JsonBody<T>(pub(crate) T);
@@ -61,7 +66,16 @@ impl<T: DeserializeOwned + PartialSchema + 'static> FromRequest for OptionalJson
     }
 }
 
-async fn read(request: &HttpRequest, mut payload: Payload) -> Result<BytesMut, Problem> {
+async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut, Problem> {
+    timeout(PATIENCE, read_all(request, payload))
+        .await
+        .unwrap_or_else(|_| {
+            let detail = format!("the body did not arrive within {} s", PATIENCE.as_secs());
+            Err(Problem::new(Code::MalformedRequest, detail))
+        })
+}
+
+async fn read_all(request: &HttpRequest, mut payload: Payload) -> Result<BytesMut, Problem> {
     let limit = request
         .app_data::<Data<ApiState>>()
         .map_or(0, |state| state.body_limit);
@@ -88,7 +102,10 @@ fn parse<T: DeserializeOwned + PartialSchema + 'static>(
     request: &HttpRequest,
     bytes: &[u8],
 ) -> Result<T, Problem> {
-    if request.content_type() != "application/json" {
+    if !request
+        .content_type()
+        .eq_ignore_ascii_case("application/json")
+    {
         let detail = "the Content-Type must be application/json";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
@@ -129,7 +146,7 @@ fn find_nul(value: &Value, pointer: &str, errors: &mut Vec<FieldError>) {
                 if name.contains('\0') {
                     errors.push(FieldError::new(pointer, DETAIL));
                 }
-                find_nul(field, &format!("{pointer}/{name}"), errors);
+                find_nul(field, &pointer_to(pointer, name), errors);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

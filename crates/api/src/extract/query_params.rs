@@ -1,6 +1,7 @@
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use chrono::{DateTime, Datelike, Utc};
 use serde::de::DeserializeOwned;
 use sovd_domain::{FieldError, Page, page::InvalidPage};
 
@@ -48,6 +49,18 @@ fn malformed(name: &str, detail: &str) -> Problem {
         errors: vec![FieldError::new(format!("/{name}"), detail)],
         ..problem
     }
+}
+
+/// A moment in a query, if it is one that RFC 3339 can name.
+pub(crate) fn moment(
+    name: &str,
+    moment: Option<DateTime<Utc>>,
+) -> Result<Option<DateTime<Utc>>, Problem> {
+    if moment.is_none_or(|moment| (1..=9999).contains(&moment.year())) {
+        return Ok(moment);
+    }
+    let error = FieldError::new(format!("/{name}"), "must be of the years 1 to 9999");
+    Err(Problem::with_fields(Code::ValidationFailed, vec![error]))
 }
 
 /// The page a list is asked for.

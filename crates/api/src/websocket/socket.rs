@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use actix_web::web::Data;
 use actix_ws::{CloseCode, CloseReason, Closed, Message, MessageStream, Session};
@@ -48,16 +48,17 @@ impl Socket {
     }
 
     /// Sends every event until the last one, the peer's end or the server's.
-    pub(super) async fn serve(mut self, mut follower: Follower) {
-        match self.run(&mut follower).await {
+    pub(super) async fn serve(mut self, follower: Follower) {
+        match self.run(follower).await {
             End::Close(reason) => close(self.session, reason).await,
             End::Gone => {}
         }
     }
 
-    async fn run(&mut self, follower: &mut Follower) -> End {
-        let first_ping = Instant::now() + self.settings.ping;
-        let mut pings = interval_at(first_ping, self.settings.ping);
+    async fn run(&mut self, follower: Follower) -> End {
+        // The stream stays where it is while other things happen, so nothing can starve it.
+        let mut events = pin!(follower.into_stream());
+        let mut pings = interval_at(Instant::now() + self.settings.ping, self.settings.ping);
         let mut last_heard = Instant::now();
         let closing = self.closing.clone();
         loop {
@@ -68,7 +69,7 @@ impl Socket {
                     self.hear(message).await
                 }
                 _ = pings.tick() => self.ping(last_heard).await,
-                event = follower.next() => self.tell(event, &closing).await,
+                event = events.next() => self.tell(event).await,
             };
             if let Some(end) = end {
                 return end;
@@ -81,7 +82,10 @@ impl Socket {
         message: Option<Result<Message, actix_ws::ProtocolError>>,
     ) -> Option<End> {
         match message {
-            Some(Ok(Message::Ping(bytes))) => gone_if(self.session.pong(&bytes).await),
+            Some(Ok(Message::Ping(bytes))) => {
+                let pong = self.session.pong(&bytes);
+                in_time(pong, &self.closing, self.settings.idle).await
+            }
             Some(Ok(Message::Close(_))) => Some(End::Close(CloseCode::Normal.into())),
             Some(Ok(_)) => None,
             Some(Err(_)) => Some(End::Close(CloseCode::Protocol.into())),
@@ -93,16 +97,10 @@ impl Socket {
         if last_heard.elapsed() >= self.settings.idle {
             return Some(End::Gone);
         }
-        gone_if(self.session.ping(b"").await)
+        in_time(self.session.ping(b""), &self.closing, self.settings.idle).await
     }
 
-    /// Sends one event. A peer that does not read makes this wait: its own stream stands still,
-    /// nobody else's does.
-    async fn tell(
-        &mut self,
-        event: Option<StreamEvent>,
-        closing: &CancellationToken,
-    ) -> Option<End> {
+    async fn tell(&mut self, event: Option<StreamEvent>) -> Option<End> {
         let Some(event) = event else {
             let reason = (CloseCode::Policy, "the command was deleted");
             return Some(End::Close(reason.into()));
@@ -110,20 +108,29 @@ impl Socket {
         let Ok(text) = serde_json::to_string(&event) else {
             return Some(End::Close(CloseCode::Error.into()));
         };
-        let sent = tokio::select! {
-            sent = timeout(self.settings.idle, self.session.text(text)) => sent,
-            () = closing.cancelled() => return Some(End::Close(CloseCode::Away.into())),
-        };
-        match sent {
-            Ok(Ok(())) if event.is_terminal() => Some(End::Close(CloseCode::Normal.into())),
-            Ok(Ok(())) => None,
-            Ok(Err(Closed)) | Err(_) => Some(End::Gone),
-        }
+        let end = in_time(self.session.text(text), &self.closing, self.settings.idle).await;
+        end.or_else(|| {
+            event
+                .is_terminal()
+                .then(|| End::Close(CloseCode::Normal.into()))
+        })
     }
 }
 
-fn gone_if(sent: Result<(), Closed>) -> Option<End> {
-    sent.err().map(|Closed| End::Gone)
+/// Waits for a peer to take what is sent to it, `limit` at most. A peer that does not read makes
+/// its own stream stand still and nobody else's.
+async fn in_time(
+    sending: impl Future<Output = Result<(), Closed>>,
+    closing: &CancellationToken,
+    limit: Duration,
+) -> Option<End> {
+    tokio::select! {
+        () = closing.cancelled() => Some(End::Close(CloseCode::Away.into())),
+        sent = timeout(limit, sending) => match sent {
+            Ok(Ok(())) => None,
+            Ok(Err(Closed)) | Err(_) => Some(End::Gone),
+        },
+    }
 }
 
 async fn close(session: Session, reason: CloseReason) {

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use sovd_connector::{CommandRequest, Connector, ConnectorError, ResponseChunk, ResponseStream};
 use sovd_domain::{Command, CommandSpec, FailureKind, ResponseId, Vehicle};
 use sovd_storage::{StorageError, commands, queue, queue::Claim, responses, vehicles};
-use tokio::time::{Instant, interval_at, sleep, sleep_until};
+use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -22,6 +22,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Execution {
     dispatcher: Dispatcher,
     claim: Claim,
+    lease_end: Instant,
     give_up: CancellationToken,
 }
 
@@ -44,10 +45,17 @@ struct Loaded {
 }
 
 impl Execution {
-    pub(super) fn new(dispatcher: Dispatcher, claim: Claim, give_up: CancellationToken) -> Self {
+    /// An execution of a claim whose lease ends at `lease_end`, unless it is renewed.
+    pub(super) fn new(
+        dispatcher: Dispatcher,
+        claim: Claim,
+        lease_end: Instant,
+        give_up: CancellationToken,
+    ) -> Self {
         Self {
             dispatcher,
             claim,
+            lease_end,
             give_up,
         }
     }
@@ -67,8 +75,6 @@ impl Execution {
                 tracing::error!(%command_id, %error, "abandoned until the lease ends");
             }
         }
-        // The vehicle is free for its next command.
-        self.dispatcher.new_work.notify_one();
     }
 
     /// Carries the command out while it keeps the lease.
@@ -102,7 +108,7 @@ impl Execution {
                 return self.fail(FailureKind::OutcomeUnknown, message).await;
             }
             if self.claim.attempt > MAX_ATTEMPTS {
-                let message = "every process that sent it died before the answer came";
+                let message = "it was sent three times, and no process lived to hear the answer";
                 return self.fail(FailureKind::Internal, message).await;
             }
         }
@@ -113,7 +119,7 @@ impl Execution {
         let started = self
             .persist(|| record::started(&self.dispatcher.environment, &self.claim))
             .await?;
-        self.tell(started).await?;
+        self.tell(started)?;
         match self.converse(connector, spec, loaded).await {
             Ok(None) => Ok(()),
             Ok(Some(failure)) => self.fail(failure.kind, &failure.message).await,
@@ -134,7 +140,7 @@ impl Execution {
         spec: &CommandSpec,
         loaded: Loaded,
     ) -> Result<Option<Failure>, Abandoned> {
-        let deadline = Instant::now() + spec.timeout;
+        let mut deadline = Instant::now() + spec.timeout;
         let mut last_number = loaded.last_number;
         let request = loaded.request();
         let mut answer = match before(deadline, connector.execute(request)).await {
@@ -150,7 +156,10 @@ impl Execution {
                 Ok(None) => return Ok(Some(Failure::incomplete())),
             };
             last_number += 1;
+            let answered_at = Instant::now();
             self.write(last_number, &chunk).await?;
+            // The time that our database takes is not the vehicle's.
+            deadline += answered_at.elapsed();
             if chunk.is_final {
                 warn_of_more(self.claim, answer);
                 return Ok(None);
@@ -164,28 +173,29 @@ impl Execution {
         let recorded = self
             .persist(|| record::chunk(environment, &self.claim, response_id, number, chunk))
             .await?;
-        self.tell(recorded).await
+        self.tell(recorded)
     }
 
     async fn fail(&self, kind: FailureKind, message: &str) -> Result<(), Abandoned> {
         let failure = Failure {
             kind,
-            message: message.to_owned(),
+            // A vehicle's own words may hold what PostgreSQL cannot keep.
+            message: message.replace('\0', ""),
         };
         let environment = &self.dispatcher.environment;
         let recorded = self
             .persist(|| record::failed(environment, &self.claim, &failure))
             .await?;
-        self.tell(recorded).await
+        self.tell(recorded)
     }
 
-    async fn tell(&self, recorded: Recorded) -> Result<(), Abandoned> {
+    fn tell(&self, recorded: Recorded) -> Result<(), Abandoned> {
         let Recorded::Done(events) = recorded else {
             return Err(Abandoned::ClaimLost);
         };
-        for event in events {
-            self.dispatcher.publish(&event).await;
-        }
+        events
+            .into_iter()
+            .for_each(|event| self.dispatcher.outbox.put(event));
         Ok(())
     }
 
@@ -224,10 +234,11 @@ impl Execution {
         }
     }
 
-    /// Renews the lease until it is lost.
+    /// Renews the lease until it is lost. A database that does not answer loses it too: another
+    /// process may have the command by then.
     async fn keep_lease(&self) -> Abandoned {
         let lease = self.dispatcher.settings.lease;
-        let mut end = Instant::now() + lease;
+        let mut end = self.lease_end;
         let step = lease / 3;
         let mut ticks = interval_at(Instant::now() + step, step);
         loop {
@@ -235,12 +246,12 @@ impl Execution {
                 _ = ticks.tick() => {}
                 () = sleep_until(end) => return Abandoned::ClaimLost,
             }
-            let asked = Instant::now();
-            match self.renew().await {
-                Ok(true) => end = asked + lease,
-                Ok(false) => return Abandoned::ClaimLost,
-                Err(error) => {
-                    let command_id = self.claim.command_id;
+            let asked_at = Instant::now();
+            let command_id = self.claim.command_id;
+            match timeout_at(end, self.renew()).await {
+                Ok(Ok(true)) => end = asked_at + lease,
+                Ok(Ok(false)) | Err(_) => return Abandoned::ClaimLost,
+                Ok(Err(error)) => {
                     tracing::warn!(%command_id, %error, "cannot renew the lease, trying again");
                 }
             }
@@ -324,7 +335,7 @@ async fn before<T>(
     deadline: Instant,
     answer: impl Future<Output = T>,
 ) -> Result<T, ConnectorError> {
-    tokio::time::timeout_at(deadline, answer)
+    timeout_at(deadline, answer)
         .await
         .map_err(|_| ConnectorError::Timeout { sent: true })
 }
