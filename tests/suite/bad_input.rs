@@ -180,7 +180,7 @@ async fn another_content_type_is_unsupported() {
             .await
             .expect_problem(415, "unsupported_media_type");
     }
-    send_text(&engineer, "application/json; charset=utf-8", body)
+    send_text(&engineer, "Application/JSON; charset=utf-8", body)
         .await
         .expect(201);
 }
@@ -209,14 +209,15 @@ async fn a_wrong_method_is_told_the_right_ones() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for (method, path, allow) in [
-        (Method::DELETE, COMMANDS, "GET, POST"),
+        (Method::DELETE, COMMANDS, "GET, HEAD, POST"),
         (Method::GET, "/api/v1/auth/login", "POST"),
         (
             Method::PUT,
             "/api/v1/vehicles/00000000-0000-0000-0000-000000000101",
-            "GET",
+            "GET, HEAD",
         ),
-        (Method::POST, "/health/live", "GET"),
+        (Method::POST, "/health/live", "GET, HEAD"),
+        (Method::POST, "/openapi.json", "GET, HEAD"),
     ] {
         let reply = engineer.send(engineer.request(method, path)).await;
         assert_eq!(reply.headers["allow"], allow);
@@ -263,4 +264,20 @@ async fn a_request_id_is_kept_if_it_is_sane() {
             "{bad:?} became {given:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn head_is_answered_like_get_without_the_body() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    for path in ["/health/live", "/api/v1/vehicles", "/openapi.json"] {
+        let reply = engineer.send(engineer.request(Method::HEAD, path)).await;
+        assert_eq!(reply.status, 200, "{path}");
+        assert_eq!(reply.body, Value::Null, "{path}");
+    }
+    let stranger = world.stranger();
+    let reply = stranger
+        .send(stranger.request(Method::HEAD, "/api/v1/vehicles"))
+        .await;
+    assert_eq!(reply.status, 401);
 }

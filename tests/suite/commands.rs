@@ -145,6 +145,22 @@ async fn filters_narrow_the_history() {
             .contains("rel=\"next\"")
     );
     for (query, pointer) in [
+        ("?start_date=-200000-01-01T00:00:00Z", "/start_date"),
+        ("?end_date=0000-12-31T23:59:59Z", "/end_date"),
+    ] {
+        let path = format!("{COMMANDS}{query}");
+        engineer
+            .get(&path)
+            .await
+            .expect_bad_field(422, "validation_failed", pointer);
+    }
+    for edge in [
+        "?start_date=0001-01-01T00:00:00Z",
+        "?end_date=9999-12-31T23:59:59Z",
+    ] {
+        assert_eq!(ids(edge.to_owned()).await.len(), 2, "{edge}");
+    }
+    for (query, pointer) in [
         ("?start_date=yesterday", "/start_date"),
         ("?vehicle_id=7", "/vehicle_id"),
         ("?status=done", "/status"),

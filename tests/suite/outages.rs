@@ -112,3 +112,16 @@ async fn a_database_that_goes_away_in_the_middle_costs_no_chunk() {
     assert_eq!(numbers, [2, 3, 4, 5, 6]);
     assert_eq!(events.last().unwrap()["status"], "completed");
 }
+
+#[tokio::test]
+async fn a_redis_that_was_never_there_holds_no_answer_up() {
+    let world = World::with(|settings| {
+        settings.redis.url = Some(sovd_app::settings::SecretUrl::new("redis://127.0.0.1:1"));
+        // More chunks than seconds that a vehicle has.
+        settings.connector.mock.chunks = 60;
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    assert_eq!(engineer.ended(&id).await["status"], "completed");
+}

@@ -123,3 +123,25 @@ async fn a_vehicle_with_an_unknown_connector_fails_on_our_side() {
             .contains("carrier-pigeon")
     );
 }
+
+#[tokio::test]
+async fn a_command_expires_while_others_keep_the_dispatcher_busy() {
+    let world = World::with(|settings| settings.dispatch.sweep_ms = 500).await;
+    let engineer = world.log_in("engineer").await;
+    let body = json!({
+        "vehicle_id": OFFLINE, "command_name": "ReadDTC",
+        "command_params": { "ecuAddress": "0x10" }, "expires_in_seconds": 1,
+    });
+    let command = engineer.post("/api/v1/commands", &body).await.expect(201);
+    let id = command["command_id"].as_str().unwrap();
+    let mut socket = engineer.open(id).await;
+    let busy = async {
+        loop {
+            engineer.read_dtc().await;
+        }
+    };
+    tokio::select! {
+        event = socket.next() => assert_eq!(event.unwrap()["failure_kind"], "expired"),
+        () = busy => {}
+    }
+}

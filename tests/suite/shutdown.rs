@@ -1,5 +1,11 @@
+use std::time::Duration;
+
 use sovd_tests::{World, within};
-use tokio::net::TcpStream;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
 async fn sockets_are_told_that_the_server_goes_away() {
@@ -81,4 +87,27 @@ async fn a_command_that_can_end_in_time_ends() {
     };
     within("the command to complete", ended).await;
     world.stopped().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_does_not_hold_the_server_up() {
+    let world = World::with(|settings| settings.connector.mock.hang = true).await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let mut socket = engineer.open(&id).await;
+    // Until the answers fill every buffer in between and the server waits for this peer.
+    let flood = async {
+        loop {
+            socket.send(Message::Ping(vec![0; 125].into())).await;
+        }
+    };
+    let _ = timeout(Duration::from_secs(2), flood).await;
+    let asked = Instant::now();
+    world.stop();
+    world.stopped().await.unwrap();
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        asked.elapsed()
+    );
 }

@@ -197,3 +197,34 @@ async fn one_process_runs_without_redis() {
     assert_whole(&events, 0);
     assert_eq!(closing.code, 1000);
 }
+
+#[tokio::test]
+async fn an_event_that_was_never_published_reaches_a_client_that_keeps_talking() {
+    let world = World::with(|settings| {
+        settings.redis.url = None;
+        settings.dispatch.enabled = false;
+        settings.streams.ping_seconds = 1;
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let mut socket = engineer.open(&id).await;
+    // As by a process that died between its commit and its publishing.
+    let sql = world.sql().await;
+    sql.execute(
+        "UPDATE commands SET status = 'failed', failure_kind = 'internal', completed_at = now()",
+        &[],
+    )
+    .await
+    .unwrap();
+    let told = sovd_tests::within("the terminal event", async {
+        loop {
+            socket.send(Message::Ping("x".into())).await;
+            if let Some(Message::Text(text)) = socket.frame().await {
+                return serde_json::from_str::<Value>(&text).unwrap();
+            }
+        }
+    })
+    .await;
+    assert_eq!(told["failure_kind"], "internal");
+}

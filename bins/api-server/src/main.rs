@@ -42,7 +42,10 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     init_telemetry(&loaded.settings.log)?;
     let shutdown = Shutdown::on_signals()?;
-    let application = Application::build(loaded.settings).await?;
+    let application = tokio::select! {
+        built = Application::build(loaded.settings) => built?,
+        () = shutdown.asked() => return Ok(()),
+    };
     Ok(application.run(shutdown).await?)
 }
 

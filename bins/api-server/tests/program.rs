@@ -211,6 +211,35 @@ async fn a_database_that_is_away_is_waited_for_and_then_named() {
 }
 
 #[tokio::test]
+async fn a_signal_ends_the_wait_for_the_database() {
+    let mut child = server()
+        .env("DATABASE_URL", "postgres://sovd@127.0.0.1:1/sovd")
+        .env("SOVD__DATABASE__WAIT_SECONDS", "3600")
+        .env("SOVD__LOG__FORMAT", "json")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let told = timeout(PATIENCE, lines.next_line())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert!(told.contains("waiting for the database"), "{told}");
+    let id = child.id().unwrap().to_string();
+    assert!(
+        Command::new("kill")
+            .arg(id)
+            .status()
+            .await
+            .unwrap()
+            .success()
+    );
+    let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
 async fn bad_settings_are_named_with_their_source() {
     let url = "postgres://sovd@127.0.0.1:1/sovd";
     for (name, value, parts) in [

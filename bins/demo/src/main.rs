@@ -43,7 +43,10 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         say(&install()?.to_string());
     }
     let shutdown = Shutdown::on_signals()?;
-    let program = Program::start(shutdown.clone()).await?;
+    let program = tokio::select! {
+        started = Program::start(shutdown.clone()) => started?,
+        () = shutdown.asked() => return Err("stopped before it was up".into()),
+    };
     let job = tokio::select! {
         job = job::perform(program.address()) => job,
         () = shutdown.asked() => Err("stopped before the job was done".into()),

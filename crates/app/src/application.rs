@@ -15,6 +15,9 @@ use crate::{build, error::StartError, shutdown::Shutdown};
 /// What is kept of the shutdown time to hand abandoned commands back.
 const RESERVE: Duration = Duration::from_secs(2);
 
+/// What is kept of it to be gone in time.
+const MARGIN: Duration = Duration::from_millis(500);
+
 /// The whole program, bound to its address and not yet serving.
 pub struct Application {
     server: Server,
@@ -82,18 +85,18 @@ impl Application {
             }
         }
         tracing::info!("stopping");
-        let deadline = Instant::now() + grace;
+        let deadline = Instant::now() + grace.saturating_sub(MARGIN);
         handle.pause().await;
         let finish = async {
             let sockets = close_sockets(&state, deadline);
             let commands = finish_commands(dispatching, &give_up, deadline);
-            tokio::join!(sockets, commands);
-            handle.stop(true).await;
+            tokio::join!(sockets, commands, handle.stop(true));
         };
+        // Past the deadline nobody is waited for: the end of the process closes what is left.
         tokio::select! {
             () = finish => {}
-            () = sleep_until(deadline) => handle.stop(false).await,
-            () = shutdown.hard().cancelled() => handle.stop(false).await,
+            () = sleep_until(deadline) => serving.abort(),
+            () = shutdown.hard().cancelled() => serving.abort(),
         }
         give_up.cancel();
         tracing::info!("stopped");
