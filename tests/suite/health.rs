@@ -44,13 +44,10 @@ async fn swagger_ui_comes_from_the_binary() {
         "http://{}/docs/swagger-initializer.js",
         world.address()
     ));
+    let config = config.await.unwrap().text().await.unwrap();
+    assert!(config.contains("/openapi.json"), "{config}");
     assert!(
-        config
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap()
-            .contains("/openapi.json")
+        config.contains("\"validatorUrl\": \"none\""),
+        "it asks nobody else: {config}"
     );
 }

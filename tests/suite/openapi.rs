@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use sovd_tests::World;
@@ -81,19 +83,22 @@ async fn every_operation_turns_strangers_away() {
 #[test]
 fn every_operation_and_every_field_is_described() {
     let document: Value = serde_json::from_str(&sovd_app::openapi_json()).unwrap();
+    let mut ids = BTreeSet::new();
     for operation in operations(&document) {
         let name = format!("{} {}", operation.method, operation.path);
+        let id = operation.definition["operationId"].as_str().unwrap();
+        assert!(ids.insert(id.to_owned()), "{name} shares its id");
         assert!(
             operation.definition["summary"].is_string(),
             "{name} has no summary"
         );
-        assert!(
-            !operation.definition["responses"]
-                .as_object()
-                .unwrap()
-                .is_empty(),
-            "{name}"
-        );
+        let responses = &operation.definition["responses"];
+        assert!(responses["500"].is_object(), "{name}");
+        if operation.definition.get("requestBody").is_some() {
+            for status in ["400", "413", "415", "422", "503"] {
+                assert!(responses[status].is_object(), "{name} {status}");
+            }
+        }
     }
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         for (field, definition) in schema["properties"].as_object().into_iter().flatten() {

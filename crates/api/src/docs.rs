@@ -4,7 +4,8 @@ use actix_web::{App, HttpResponse, Responder, get, web};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        self,
+        self, Content, OpenApi as OpenApiDocument, PathItem, Ref, Response, ResponseBuilder,
+        path::Operation,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -14,13 +15,64 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::routes;
 
 /// The whole API as OpenAPI 3.1.
-pub fn document() -> openapi::OpenApi {
-    App::new()
-        .into_utoipa_app()
-        .openapi(Base::openapi())
-        .configure(routes::routes)
-        .split_for_parts()
-        .1
+pub fn document() -> OpenApiDocument {
+    let app = App::new().into_utoipa_app().openapi(Base::openapi());
+    let (_, mut document) = app.configure(routes::routes).split_for_parts();
+    for operation in document.paths.paths.values_mut().flat_map(operations_of) {
+        add_common_problems(operation);
+    }
+    document
+}
+
+fn operations_of(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem {
+        get,
+        post,
+        put,
+        patch,
+        delete,
+        ..
+    } = item;
+    [get, post, put, patch, delete].into_iter().flatten()
+}
+
+/// The problems that an operation shares with all others of its kind.
+fn add_common_problems(operation: &mut Operation) {
+    let mut problems = vec![("500", "`internal`: the fault is ours")];
+    if operation.security.is_some() {
+        problems.push((
+            "429",
+            "`rate_limited`: too much at once; `Retry-After` says when",
+        ));
+    }
+    if operation.security.is_some() || operation.request_body.is_some() {
+        problems.push((
+            "503",
+            "`unavailable`: the database is away; `Retry-After` says when",
+        ));
+    }
+    if operation.request_body.is_some() {
+        problems.extend([
+            ("400", "`malformed_request`: not JSON"),
+            ("413", "`payload_too_large`"),
+            ("415", "`unsupported_media_type`: not `application/json`"),
+            ("422", "`validation_failed`: each bad field is named"),
+        ]);
+    }
+    for (status, description) in problems {
+        let answers = &mut operation.responses.responses;
+        answers
+            .entry(status.to_owned())
+            .or_insert_with(|| problem(description).into());
+    }
+}
+
+fn problem(description: &str) -> Response {
+    let body = Content::new(Some(Ref::from_schema_name("Problem")));
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", body)
+        .build()
 }
 
 /// The document as it is served.
@@ -36,9 +88,9 @@ pub(crate) async fn openapi_json(document: web::Data<Document>) -> impl Responde
 
 /// Swagger UI at `/docs`, from the binary.
 pub(crate) fn ui(config: &mut web::ServiceConfig) {
-    config
-        .service(web::redirect("/docs", "/docs/"))
-        .service(SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json")));
+    config.service(web::redirect("/docs", "/docs/")).service(
+        SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json").validator_url("none")),
+    );
 }
 
 #[derive(OpenApi)]

@@ -35,6 +35,7 @@ pub(crate) struct ReadinessBody {
 
 /// See whether the process lives
 #[utoipa::path(
+    operation_id = "get_liveness",
     tag = "health",
     responses((status = 200, description = "It does", body = LivenessBody)),
 )]
@@ -47,6 +48,7 @@ pub(crate) async fn live() -> Json<LivenessBody> {
 ///
 /// The same as `/health/live`.
 #[utoipa::path(
+    operation_id = "get_health",
     tag = "health",
     responses((status = 200, description = "It does", body = LivenessBody)),
 )]
@@ -57,6 +59,7 @@ pub(crate) async fn health() -> Json<LivenessBody> {
 
 /// See whether the process can work
 #[utoipa::path(
+    operation_id = "get_readiness",
     tag = "health",
     responses(
         (status = 200, description = "It can, with late events when degraded",

@@ -118,7 +118,6 @@ fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "POST", "PATCH", "DELETE"])
         .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .allowed_header("Idempotency-Key")
         .allowed_header("X-Request-ID")
         .expose_headers([
             "X-Request-ID",

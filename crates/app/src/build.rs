@@ -18,7 +18,10 @@ use sovd_services::{
 };
 use sovd_settings as settings;
 use sovd_settings::{ExposeSecret, Settings};
-use sovd_storage::{Database, PoolSettings, migrations};
+use sovd_storage::{
+    Database, PoolSettings,
+    migrations::{self, MigrationState},
+};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -40,6 +43,10 @@ pub(crate) async fn ready_database(settings: &settings::Database) -> Result<(), 
             url: settings.url.to_string(),
             source,
         })?;
+    refuse_pending(states)
+}
+
+pub(crate) fn refuse_pending(states: Vec<MigrationState>) -> Result<(), StartError> {
     let pending: Vec<String> = states
         .into_iter()
         .filter(|state| !state.applied)

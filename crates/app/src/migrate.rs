@@ -7,7 +7,7 @@ use sovd_settings::{Loaded, Settings, Sources};
 use sovd_storage::{StorageError, migrations, seeds, verify};
 use thiserror::Error;
 
-use crate::error::StartError;
+use crate::{build::refuse_pending, error::StartError};
 
 pub use sovd_storage::{
     migrations::{MigrationState, Steps},
@@ -113,11 +113,14 @@ impl Migrator {
     ///
     /// # Errors
     ///
-    /// [`SeedError::Production`] in production, unless `force` is given.
+    /// [`SeedError::Production`] in production, unless `force` is given;
+    /// [`StartError::PendingMigrations`] when there are no tables for them yet.
     pub async fn seed(&self, force: bool) -> Result<(), SeedError> {
         if self.is_production && !force {
             return Err(SeedError::Production);
         }
+        let states = self.status().await?;
+        refuse_pending(states)?;
         Ok(self.told(seeds::insert(&self.url).await)?)
     }
 

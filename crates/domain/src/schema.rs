@@ -90,15 +90,18 @@ impl JsonSchema {
         }
     }
 
-    /// The validator's own words with the value masked, then what the schema says of the field.
+    /// The validator's own words with the value masked, and what the schema says of the field. A
+    /// pattern is no sentence, so there the schema speaks alone.
     fn describe(&self, error: &ValidationError<'_>) -> String {
         let problem = error.masked().to_string();
-        match self
+        let description = self
             .parent_of(error)
             .and_then(|parent| parent["description"].as_str())
-        {
-            Some(accepted) => format!("{problem}; expected: {accepted}"),
-            None => problem,
+            .map(|description| description.trim_end_matches('.'));
+        match (description, error.kind()) {
+            (Some(accepted), ValidationErrorKind::Pattern { .. }) => format!("must be {accepted}"),
+            (Some(accepted), _) => format!("{problem}; expected: {accepted}"),
+            (None, _) => problem,
         }
     }
 

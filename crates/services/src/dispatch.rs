@@ -115,7 +115,11 @@ impl Dispatcher {
     /// Ends the commands that waited too long.
     async fn expire(&self) {
         match self.in_time(self.end_expired()).await {
-            Ok(events) => events.into_iter().for_each(|event| self.outbox.put(event)),
+            Ok(events) => {
+                for event in events {
+                    self.outbox.put(event);
+                }
+            }
             Err(error) => tracing::warn!(%error, "cannot expire commands, trying again"),
         }
     }

@@ -28,15 +28,34 @@ impl Sources {
     ///
     /// # Errors
     ///
-    /// Names the variables of this program whose values are not Unicode.
+    /// Names the variables of this program whose values are not Unicode, and a directory in
+    /// `SOVD_CONFIG_DIR` that cannot be read.
     pub fn from_process() -> Result<Self, SettingsError> {
-        let config_dir = env::var_os("SOVD_CONFIG_DIR").filter(|dir| !dir.is_empty());
         Ok(Self {
-            config_dir: Some(config_dir.map_or_else(|| PathBuf::from("config"), PathBuf::from)),
+            config_dir: Some(config_dir(env::var_os("SOVD_CONFIG_DIR"))?),
             env: ours(env::vars_os())?,
             dotenv: Some(PathBuf::from(".env")),
             overrides: BTreeMap::new(),
         })
+    }
+}
+
+/// A directory that was named must be there: settings would be missing otherwise, and nobody
+/// would notice.
+fn config_dir(named: Option<OsString>) -> Result<PathBuf, SettingsError> {
+    let Some(named) = named.filter(|dir| !dir.is_empty()) else {
+        return Ok(PathBuf::from("config"));
+    };
+    let path = PathBuf::from(named);
+    match path.read_dir() {
+        Ok(_) => Ok(path),
+        Err(error) => {
+            let reason = format!("SOVD_CONFIG_DIR names no readable directory: {error}");
+            Err(SettingsError::new(vec![Problem::UnreadableFile {
+                path,
+                reason,
+            }]))
+        }
     }
 }
 
@@ -74,6 +93,21 @@ mod tests {
 
     fn variable(name: &str, value: &[u8]) -> (OsString, OsString) {
         (OsString::from(name), OsString::from_vec(value.to_vec()))
+    }
+
+    #[test]
+    fn a_named_directory_must_be_there() {
+        assert_eq!(config_dir(None).unwrap(), PathBuf::from("config"));
+        assert_eq!(
+            config_dir(Some("".into())).unwrap(),
+            PathBuf::from("config")
+        );
+        assert_eq!(config_dir(Some("/".into())).unwrap(), PathBuf::from("/"));
+        let error = config_dir(Some("/no/such/directory".into()))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("SOVD_CONFIG_DIR"), "{error}");
+        assert!(error.contains("/no/such/directory"), "{error}");
     }
 
     #[test]

@@ -138,14 +138,13 @@ fn bounded(url: &str) -> String {
         ("tcp_user_timeout", 10),
         ("keepalives_idle", 15),
     ];
-    let mut bounded = url.to_owned();
-    for (name, seconds) in LIMITS {
-        if !url.contains(name) {
-            bounded.push(if bounded.contains('?') { '&' } else { '?' });
-            bounded.push_str(&format!("{name}={seconds}"));
-        }
-    }
-    bounded
+    LIMITS.iter().filter(|(name, _)| !url.contains(name)).fold(
+        url.to_owned(),
+        |bounded, (name, seconds)| {
+            let separator = if bounded.contains('?') { '&' } else { '?' };
+            format!("{bounded}{separator}{name}={seconds}")
+        },
+    )
 }
 
 /// An open transaction, used like a connection.

@@ -2,7 +2,7 @@
 //!
 //! Every change holds an advisory lock, so two programs that start at once do not migrate twice.
 
-use std::{fmt::Display, time::Duration};
+use std::{error::Error, fmt::Display, time::Duration};
 
 use diesel::{
     migration::{Migration, MigrationSource, MigrationVersion},
@@ -15,6 +15,8 @@ use tokio::{
     runtime::Builder,
     time::{Instant, sleep, timeout_at},
 };
+
+use tokio_postgres::NoTls;
 
 use crate::{Connection, StorageError};
 
@@ -52,12 +54,12 @@ pub async fn wait_for(url: &str, patience: Duration) -> Result<(), StorageError>
     loop {
         let reason = match timeout_at(
             deadline.max(Instant::now() + ATTEMPT),
-            Connection::establish(url),
+            tokio_postgres::connect(url, NoTls),
         )
         .await
         {
             Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => in_full(&error),
             Err(_) => "it took the connection and does not answer".to_owned(),
         };
         if Instant::now() + PAUSE > deadline {
@@ -69,6 +71,13 @@ pub async fn wait_for(url: &str, patience: Duration) -> Result<(), StorageError>
         }
         sleep(PAUSE).await;
     }
+}
+
+/// The driver keeps the interesting part, such as a refused connection, for the source.
+fn in_full(error: &tokio_postgres::Error) -> String {
+    error
+        .source()
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// Applies every pending migration and names them in order.

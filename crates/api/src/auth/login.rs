@@ -29,6 +29,7 @@ pub(crate) struct LoginRequest {
 ///
 /// Opens a session. The answer takes the same time whether or not the user exists.
 #[utoipa::path(
+    operation_id = "log_in",
     tag = "auth",
     request_body = LoginRequest,
     responses(

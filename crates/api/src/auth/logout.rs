@@ -37,6 +37,7 @@ pub(crate) struct MessageBody {
 /// Ends one session or, without a body, all of the caller's sessions. Their access tokens end
 /// with them.
 #[utoipa::path(
+    operation_id = "log_out",
     tag = "auth",
     security(("bearer" = [])),
     request_body(content = Option<LogoutRequest>),

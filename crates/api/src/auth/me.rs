@@ -29,6 +29,7 @@ pub(crate) struct MeBody {
 
 /// See the own account
 #[utoipa::path(
+    operation_id = "get_own_account",
     tag = "auth",
     security(("bearer" = [])),
     responses(

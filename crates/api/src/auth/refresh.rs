@@ -26,6 +26,7 @@ pub(crate) struct RefreshRequest {
 ///
 /// The refresh token that was sent is spent: keep the new one.
 #[utoipa::path(
+    operation_id = "refresh_tokens",
     tag = "auth",
     request_body = RefreshRequest,
     responses(

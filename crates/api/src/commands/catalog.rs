@@ -39,6 +39,7 @@ pub(crate) struct CatalogEntryBody {
 
 /// List the commands that can be sent
 #[utoipa::path(
+    operation_id = "list_catalog",
     tag = "commands",
     security(("bearer" = [])),
     responses(

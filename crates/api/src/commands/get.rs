@@ -14,6 +14,7 @@ use crate::{
 
 /// See a command
 #[utoipa::path(
+    operation_id = "get_command",
     tag = "commands",
     security(("bearer" = [])),
     params(("command_id" = Uuid, Path, description = "The command")),

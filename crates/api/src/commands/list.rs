@@ -58,6 +58,7 @@ pub(crate) struct CommandListBody {
 ///
 /// Newest first. An engineer sees its own, an admin all.
 #[utoipa::path(
+    operation_id = "list_commands",
     tag = "commands",
     security(("bearer" = [])),
     params(ListCommands),

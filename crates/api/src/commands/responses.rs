@@ -39,6 +39,7 @@ pub(crate) struct ResponseBody {
 ///
 /// All chunks so far, in order.
 #[utoipa::path(
+    operation_id = "list_responses",
     tag = "commands",
     security(("bearer" = [])),
     params(("command_id" = Uuid, Path, description = "The command")),

@@ -20,12 +20,12 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SubmitRequest {
-    /// Where to.
+    /// The id of a vehicle, a UUID.
     vehicle_id: Uuid,
-    /// A name of the catalogue.
+    /// The name of a command in the catalogue.
     #[schema(min_length = 1, max_length = 100, example = "ReadDTC")]
     command_name: String,
-    /// What the catalogue's schema for the command says.
+    /// An object that meets the catalogue's schema for the command.
     #[schema(value_type = Object, example = json!({"ecuAddress": "0x10"}))]
     command_params: Map<String, Value>,
     /// How long it may wait to be sent, in seconds: 1 to 604800 (7 days). Left out, a reading
@@ -39,6 +39,7 @@ pub(crate) struct SubmitRequest {
 ///
 /// The answer means that the command is safely queued. Watch it on `stream_url`.
 #[utoipa::path(
+    operation_id = "submit_command",
     tag = "commands",
     security(("bearer" = [])),
     request_body = SubmitRequest,

@@ -14,6 +14,7 @@ use crate::{
 
 /// See a vehicle
 #[utoipa::path(
+    operation_id = "get_vehicle",
     tag = "vehicles",
     security(("bearer" = [])),
     params(("vehicle_id" = Uuid, Path, description = "The vehicle")),

@@ -40,6 +40,7 @@ pub(crate) struct ListVehicles {
 ///
 /// By VIN. `X-Total-Count` tells how many match, `Link` where the next and the previous page are.
 #[utoipa::path(
+    operation_id = "list_vehicles",
     tag = "vehicles",
     security(("bearer" = [])),
     params(ListVehicles),

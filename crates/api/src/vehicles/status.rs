@@ -32,6 +32,7 @@ pub(crate) struct VehicleStatusBody {
 ///
 /// Cheap enough to poll.
 #[utoipa::path(
+    operation_id = "get_vehicle_status",
     tag = "vehicles",
     security(("bearer" = [])),
     params(("vehicle_id" = Uuid, Path, description = "The vehicle")),

@@ -24,6 +24,7 @@ use crate::{
 /// as `bearer.<token>` (offer `sovd.events.v1` beside it), or as `?token=`. A bad token, a command
 /// that is not the caller's or a bad `after` closes with 1008 and the reason.
 #[utoipa::path(
+    operation_id = "watch_command",
     tag = "streams",
     security(("bearer" = [])),
     params(

@@ -193,9 +193,9 @@ impl Execution {
         let Recorded::Done(events) = recorded else {
             return Err(Abandoned::ClaimLost);
         };
-        events
-            .into_iter()
-            .for_each(|event| self.dispatcher.outbox.put(event));
+        for event in events {
+            self.dispatcher.outbox.put(event);
+        }
         Ok(())
     }
 
