@@ -46,7 +46,7 @@ impl Engineer {
     pub(crate) async fn watch(
         &self,
         path: &str,
-        mut each: impl FnMut(&Value),
+        mut each: impl FnMut(&str),
     ) -> Result<(), Box<dyn Error>> {
         let mut request = format!("ws://{}{path}", self.address).into_client_request()?;
         let authorization = format!("Bearer {}", self.token).parse()?;
@@ -54,7 +54,7 @@ impl Engineer {
         let (mut socket, _) = connect_async(request).await?;
         while let Some(message) = socket.next().await {
             match message? {
-                Message::Text(text) => each(&serde_json::from_str(&text)?),
+                Message::Text(text) => each(&text),
                 Message::Close(Some(frame)) if frame.code == CloseCode::Normal => return Ok(()),
                 Message::Close(frame) => {
                     return Err(format!("the stream was closed early: {frame:?}").into());

@@ -10,7 +10,6 @@ use crate::{
 /// What the main job left behind.
 pub(crate) struct Job {
     pub(crate) vehicle_id: String,
-    pub(crate) command_id: String,
 }
 
 /// Reads the trouble codes of a connected vehicle, as an engineer would.
@@ -41,17 +40,18 @@ pub(crate) async fn perform(address: SocketAddr) -> Result<Job, Box<dyn Error>> 
     let command_id = text(&command, "command_id")?;
 
     step("watching the answer arrive");
-    let mut last = Value::Null;
-    let print = |event: &Value| {
+    let mut last = String::new();
+    let print = |event: &str| {
         say(&format!(
-            "  {:>6} ms  {event}",
+            "  after {:>5} ms  {event}",
             submitted.elapsed().as_millis()
         ));
-        last = event.clone();
+        event.clone_into(&mut last);
     };
     engineer
         .watch(&text(&command, "stream_url")?, print)
         .await?;
+    let last: Value = serde_json::from_str(&last)?;
     if last.get("status").and_then(Value::as_str) != Some("completed") {
         return Err("the command did not complete".into());
     }
@@ -69,10 +69,7 @@ pub(crate) async fn perform(address: SocketAddr) -> Result<Job, Box<dyn Error>> 
     if status != "completed" || count == 0 {
         return Err("the history does not show what was seen".into());
     }
-    Ok(Job {
-        vehicle_id,
-        command_id,
-    })
+    Ok(Job { vehicle_id })
 }
 
 fn line_about(vehicle: &Value) -> Result<String, Box<dyn Error>> {

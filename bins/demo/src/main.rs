@@ -43,7 +43,7 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         say(&install()?.to_string());
     }
     let shutdown = Shutdown::on_signals()?;
-    let program = tokio::select! {
+    let mut program = tokio::select! {
         started = Program::start(shutdown.clone()) => started?,
         () = shutdown.asked() => return Err("stopped before it was up".into()),
     };
@@ -54,7 +54,7 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     match job {
         Ok(job) if !arguments.once => {
             say::invite(&program, &job);
-            shutdown.asked().await;
+            program.ended().await;
         }
         Ok(_) => {}
         Err(error) => {

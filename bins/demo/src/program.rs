@@ -6,9 +6,12 @@ use sovd_app::{
     settings::{Loaded, Sources},
 };
 use sovd_devstack::Stack;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::sleep};
 
-use crate::say::step;
+use crate::say::{say, step};
+
+/// How often to look whether the server still serves.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The whole program on servers of its own.
 pub(crate) struct Program {
@@ -61,6 +64,14 @@ impl Program {
         self.stack.redis_url()
     }
 
+    /// Waits until somebody asks to stop, or the server ends by itself.
+    pub(crate) async fn ended(&mut self) {
+        tokio::select! {
+            () = self.shutdown.asked() => {}
+            () = async { while !self.serving.is_finished() { sleep(PAUSE).await } } => {}
+        }
+    }
+
     /// Stops the server, then the servers under it.
     pub(crate) async fn stop(self) -> Result<(), Box<dyn Error>> {
         self.shutdown.stop();
@@ -93,7 +104,10 @@ async fn build(settings: Settings) -> Result<Application, StartError> {
     let mut elsewhere = settings.clone();
     elsewhere.server.port = 0;
     match Application::build(settings).await {
-        Err(StartError::Address(_)) => Application::build(elsewhere).await,
+        Err(StartError::Address(error)) => {
+            say(&format!("  {error}; taking any free port"));
+            Application::build(elsewhere).await
+        }
         built => built,
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn invite(program: &Program, job: &Job) {
     let base = format!("http://{}", program.address());
     let socket = format!("ws://{}", program.address());
     let (name, password) = (Engineer::NAME, Engineer::PASSWORD);
-    let (vehicle_id, command_id) = (&job.vehicle_id, &job.command_id);
+    let vehicle_id = &job.vehicle_id;
     say(&format!(
         r#"
 The server is up at {base} (documentation: {base}/docs/).
@@ -35,10 +35,16 @@ Try it by hand:
 TOKEN=$(curl -s {base}/api/v1/auth/login -H 'Content-Type: application/json' \
   -d '{{"username":"{name}","password":"{password}"}}' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
 
-curl -s {base}/api/v1/commands -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
-  -d '{{"vehicle_id":"{vehicle_id}","command_name":"ReadDTC","command_params":{{"ecuAddress":"0x10"}}}}'
+COMMAND=$(curl -s {base}/api/v1/commands -H "Authorization: Bearer $TOKEN" \
+  -H 'Content-Type: application/json' \
+  -d '{{"vehicle_id":"{vehicle_id}","command_name":"ReadDTC","command_params":{{"ecuAddress":"0x10"}}}}' \
+  | sed 's/.*"command_id":"\([^"]*\)".*/\1/')
 
-npx wscat -H "Authorization: Bearer $TOKEN" -c {socket}/ws/responses/{command_id}
+curl -s {base}/api/v1/commands/$COMMAND/responses -H "Authorization: Bearer $TOKEN"
+
+With Node.js, watch it live (or again, the stream can be replayed):
+
+npx --yes wscat -H "Authorization: Bearer $TOKEN" -c {socket}/ws/responses/$COMMAND
 
 Ctrl-C stops everything."#,
         database = program.database_url(),
