@@ -4,8 +4,8 @@ use actix_web::{App, HttpResponse, Responder, get, web};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        self, Content, OpenApi as OpenApiDocument, PathItem, Ref, Response, ResponseBuilder,
-        path::Operation,
+        self, Content, OpenApi as OpenApiDocument, PathItem, Ref, RefOr, Response, ResponseBuilder,
+        path::{Operation, ParameterIn},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -38,32 +38,64 @@ fn operations_of(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 
 /// The problems that an operation shares with all others of its kind.
 fn add_common_problems(operation: &mut Operation) {
-    let mut problems = vec![("500", "`internal`: the fault is ours")];
-    if operation.security.is_some() {
-        problems.push((
-            "429",
-            "`rate_limited`: too much at once; `Retry-After` says when",
-        ));
+    let is_secured = operation.security.is_some();
+    let has_body = operation.request_body.is_some();
+    let answers = &mut operation.responses.responses;
+    let mut add = |problems: &[(&str, &str)]| {
+        for (status, description) in problems {
+            let answer = answers.entry((*status).to_owned());
+            answer.or_insert_with(|| problem(description).into());
+        }
+    };
+    add(&[("500", "`internal`: the fault is ours")]);
+    // A socket that is open already says what is wrong when it closes.
+    if operation.operation_id.as_deref() == Some("watch_command") {
+        return;
     }
-    if operation.security.is_some() || operation.request_body.is_some() {
-        problems.push((
-            "503",
-            "`unavailable`: the database is away; `Retry-After` says when",
-        ));
+    let takes = |place: &ParameterIn| {
+        operation
+            .parameters
+            .iter()
+            .flatten()
+            .any(|parameter| matches!(parameter, RefOr::T(own) if own.parameter_in == *place))
+    };
+    if takes(&ParameterIn::Path) {
+        add(&[
+            ("400", "`malformed_request`: the id is not a UUID"),
+            ("404", "`not_found`: or it is not for the caller to see"),
+        ]);
     }
-    if operation.request_body.is_some() {
-        problems.extend([
+    if takes(&ParameterIn::Query) {
+        add(&[
+            (
+                "400",
+                "`malformed_request`: an unknown or unreadable parameter",
+            ),
+            ("422", "`validation_failed`: a parameter is out of range"),
+        ]);
+    }
+    if has_body {
+        add(&[
             ("400", "`malformed_request`: not JSON"),
             ("413", "`payload_too_large`"),
             ("415", "`unsupported_media_type`: not `application/json`"),
             ("422", "`validation_failed`: each bad field is named"),
         ]);
     }
-    for (status, description) in problems {
-        let answers = &mut operation.responses.responses;
-        answers
-            .entry(status.to_owned())
-            .or_insert_with(|| problem(description).into());
+    if is_secured {
+        add(&[
+            ("401", "No valid token; `code` says which of the reasons"),
+            (
+                "429",
+                "`rate_limited`: too much at once; `Retry-After` says when",
+            ),
+        ]);
+    }
+    if is_secured || has_body {
+        add(&[(
+            "503",
+            "`unavailable`: the database is away; `Retry-After` says when",
+        )]);
     }
 }
 

@@ -36,8 +36,6 @@ pub(crate) struct LoginRequest {
         (status = 200, description = "Tokens for the new session", body = TokensBody),
         (status = 401, description = "`invalid_credentials`", body = ProblemBody,
          content_type = "application/problem+json"),
-        (status = 422, description = "`validation_failed`", body = ProblemBody,
-         content_type = "application/problem+json"),
     ),
 )]
 #[post("/login")]

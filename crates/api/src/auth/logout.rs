@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::{
     extract::{Authorized, OptionalJsonBody},
     permissions::Account,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -43,8 +43,6 @@ pub(crate) struct MessageBody {
     request_body(content = Option<LogoutRequest>),
     responses(
         (status = 200, description = "Logged out", body = MessageBody),
-        (status = 401, description = "No valid token", body = ProblemBody,
-         content_type = "application/problem+json"),
     ),
 )]
 #[post("/logout")]

@@ -4,11 +4,7 @@ use sovd_domain::User;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{
-    extract::Authorized,
-    permissions::Account,
-    problem::{Problem, ProblemBody},
-};
+use crate::{extract::Authorized, permissions::Account, problem::Problem};
 
 /// Who somebody is.
 #[derive(Serialize, ToSchema)]
@@ -34,8 +30,6 @@ pub(crate) struct MeBody {
     security(("bearer" = [])),
     responses(
         (status = 200, description = "Whoever holds the token", body = MeBody),
-        (status = 401, description = "No valid token", body = ProblemBody,
-         content_type = "application/problem+json"),
     ),
 )]
 #[get("/me")]

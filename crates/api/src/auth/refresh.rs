@@ -33,8 +33,6 @@ pub(crate) struct RefreshRequest {
         (status = 200, description = "New tokens for the same session", body = TokensBody),
         (status = 401, description = "`token_invalid`: unknown, spent or expired",
          body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "`validation_failed`", body = ProblemBody,
-         content_type = "application/problem+json"),
     ),
 )]
 #[post("/refresh")]

@@ -7,12 +7,7 @@ use serde_json::Value;
 use sovd_domain::CommandSpec;
 use utoipa::ToSchema;
 
-use crate::{
-    extract::Authorized,
-    permissions::SubmitCommands,
-    problem::{Problem, ProblemBody},
-    state::ApiState,
-};
+use crate::{extract::Authorized, permissions::SubmitCommands, problem::Problem, state::ApiState};
 
 /// Everything needed to draw a form for a command.
 #[derive(Serialize, ToSchema)]
@@ -44,8 +39,6 @@ pub(crate) struct CatalogEntryBody {
     security(("bearer" = [])),
     responses(
         (status = 200, description = "Every command", body = Vec<CatalogEntryBody>),
-        (status = 401, description = "No valid token", body = ProblemBody,
-         content_type = "application/problem+json"),
     ),
 )]
 #[get("/catalog")]

@@ -8,7 +8,7 @@ use super::CommandBody;
 use crate::{
     extract::{Authorized, PathId},
     permissions::ReadOwnCommands,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -20,12 +20,6 @@ use crate::{
     params(("command_id" = Uuid, Path, description = "The command")),
     responses(
         (status = 200, description = "The command as it is now", body = CommandBody),
-        (status = 400, description = "`malformed_request`: the id is not a UUID",
-         body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody,
-         content_type = "application/problem+json"),
-        (status = 404, description = "`not_found`: or it is somebody else's",
-         body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 #[get("/{command_id}")]

@@ -10,7 +10,7 @@ use super::CommandBody;
 use crate::{
     extract::{Authorized, QueryParams, moment, page, page_headers},
     permissions::ReadOwnCommands,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -66,12 +66,6 @@ pub(crate) struct CommandListBody {
         (status = 200, description = "One page of the commands that match",
          body = CommandListBody,
          headers(("X-Total-Count" = i64), ("Link" = String))),
-        (status = 400, description = "`malformed_request`: an unknown or unreadable parameter",
-         body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody,
-         content_type = "application/problem+json"),
-        (status = 422, description = "`validation_failed`: a limit or an offset out of range",
-         body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 #[get("")]

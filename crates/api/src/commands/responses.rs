@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     extract::{Authorized, PathId},
     permissions::ReadOwnCommands,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -45,12 +45,6 @@ pub(crate) struct ResponseBody {
     params(("command_id" = Uuid, Path, description = "The command")),
     responses(
         (status = 200, description = "The chunks in order", body = Vec<ResponseBody>),
-        (status = 400, description = "`malformed_request`: the id is not a UUID",
-         body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody,
-         content_type = "application/problem+json"),
-        (status = 404, description = "`not_found`: or it is somebody else's",
-         body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 #[get("/{command_id}/responses")]

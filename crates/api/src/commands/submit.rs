@@ -46,17 +46,11 @@ pub(crate) struct SubmitRequest {
     responses(
         (status = 201, description = "The command is queued", body = CommandBody,
          headers(("Location" = String))),
-        (status = 400, description = "`malformed_request`: not JSON", body = ProblemBody,
-         content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody,
-         content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: not a command for this role",
          body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is no such vehicle",
          body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`vehicle_offline`: and the command does more than read",
-         body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "`validation_failed`: each bad field is named",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

@@ -8,7 +8,7 @@ use super::VehicleBody;
 use crate::{
     extract::{Authorized, PathId},
     permissions::ReadVehicles,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -20,12 +20,6 @@ use crate::{
     params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
     responses(
         (status = 200, description = "The vehicle", body = VehicleBody),
-        (status = 400, description = "`malformed_request`: the id is not a UUID",
-         body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody,
-         content_type = "application/problem+json"),
-        (status = 404, description = "`not_found`", body = ProblemBody,
-         content_type = "application/problem+json"),
     ),
 )]
 #[get("/{vehicle_id}")]

@@ -8,7 +8,7 @@ use super::VehicleBody;
 use crate::{
     extract::{Authorized, QueryParams, page, page_headers},
     permissions::ReadVehicles,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -48,12 +48,6 @@ pub(crate) struct ListVehicles {
         (status = 200, description = "One page of the vehicles that match",
          body = Vec<VehicleBody>,
          headers(("X-Total-Count" = i64), ("Link" = String))),
-        (status = 400, description = "`malformed_request`: an unknown or unreadable parameter",
-         body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody,
-         content_type = "application/problem+json"),
-        (status = 422, description = "`validation_failed`: a limit or an offset out of range",
-         body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 #[get("")]

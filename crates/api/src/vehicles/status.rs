@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::{
     extract::{Authorized, PathId},
     permissions::ReadVehicles,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -38,12 +38,6 @@ pub(crate) struct VehicleStatusBody {
     params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
     responses(
         (status = 200, description = "Its state now", body = VehicleStatusBody),
-        (status = 400, description = "`malformed_request`: the id is not a UUID",
-         body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody,
-         content_type = "application/problem+json"),
-        (status = 404, description = "`not_found`", body = ProblemBody,
-         content_type = "application/problem+json"),
     ),
 )]
 #[get("/{vehicle_id}/status")]

@@ -45,10 +45,13 @@ impl Outbox {
 
     /// Waits until what was put before is out, though not for long.
     pub(super) async fn flush(&self) {
-        let (mark, reached) = oneshot::channel();
-        if self.0.send(Letter::Mark(mark)).await.is_ok() {
-            let _ = timeout(PATIENCE, reached).await;
-        }
+        let emptied = async {
+            let (mark, reached) = oneshot::channel();
+            if self.0.send(Letter::Mark(mark)).await.is_ok() {
+                let _ = reached.await;
+            }
+        };
+        let _ = timeout(PATIENCE, emptied).await;
     }
 }
 
