@@ -5,7 +5,23 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
 };
+use tokio_postgres::Client;
 use tokio_tungstenite::tungstenite::Message;
+
+/// Asks the database until it says yes.
+async fn until(sql: &Client, question: &str) {
+    within(question, async {
+        while !sql
+            .query_one(question, &[])
+            .await
+            .unwrap()
+            .get::<_, bool>(0)
+        {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn sockets_are_told_that_the_server_goes_away() {
@@ -44,19 +60,8 @@ async fn a_command_under_way_is_handed_back_at_shutdown() {
     let sql = world.sql().await;
     world.stop();
     // The database goes with the world, so it is asked while the server is still stopping.
-    let handed_back = async {
-        loop {
-            let rows = sql
-                .query("SELECT 1 FROM command_queue WHERE lease_id IS NULL", &[])
-                .await
-                .unwrap();
-            if rows.len() == 1 {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    within("the claim to be released", handed_back).await;
+    let released = "SELECT EXISTS (SELECT FROM command_queue WHERE lease_id IS NULL)";
+    until(&sql, released).await;
     world.stopped().await.unwrap();
 }
 
@@ -73,19 +78,8 @@ async fn a_command_that_can_end_in_time_ends() {
     socket.next().await.unwrap();
     let sql = world.sql().await;
     world.stop();
-    let ended = async {
-        loop {
-            let row = sql
-                .query_one("SELECT status FROM commands", &[])
-                .await
-                .unwrap();
-            if row.get::<_, String>(0) == "completed" {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    within("the command to complete", ended).await;
+    let completed = "SELECT EXISTS (SELECT FROM commands WHERE status = 'completed')";
+    until(&sql, completed).await;
     world.stopped().await.unwrap();
 }
 

@@ -6,18 +6,24 @@ use std::sync::Arc;
 
 use sovd_domain::{Catalog, Command, CommandId, Page, Permission, Response, UserId};
 use sovd_storage::{commands, responses};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{caller::Caller, environment::Environment, error::ServiceError, limits::Limits};
 
 pub use sovd_storage::commands::CommandFilter;
 pub use submit::Submission;
 
+/// How many submissions may hold a connection at the same time. Those to one vehicle wait for each
+/// other in the database; more of them wait here, so that they do not take the pool away from
+/// everybody else.
+const SUBMISSIONS: usize = 8;
+
 /// Takes commands in and shows what became of them.
 pub struct Commands {
     environment: Environment,
     limits: Arc<Limits>,
     new_work: Arc<Notify>,
+    submissions: Semaphore,
 }
 
 impl Commands {
@@ -27,6 +33,7 @@ impl Commands {
             environment,
             limits,
             new_work,
+            submissions: Semaphore::new(SUBMISSIONS),
         }
     }
 

@@ -44,6 +44,11 @@ impl Commands {
         let command = self.accepted(caller, spec, submission);
         let now = command.submitted_at;
 
+        let turn = self
+            .submissions
+            .acquire()
+            .await
+            .map_err(ServiceError::internal)?;
         let mut transaction = self.environment.database.begin().await?;
         let Some(vehicle) = vehicles::lock(&mut transaction, command.vehicle_id).await? else {
             transaction.rollback().await?;
@@ -66,6 +71,7 @@ impl Commands {
         .await?;
         audit::insert(&mut transaction, &audit_entry(caller, spec, &command), now).await?;
         transaction.commit().await?;
+        drop(turn);
 
         self.new_work.notify_one();
         Ok(command)
