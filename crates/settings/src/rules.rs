@@ -16,7 +16,10 @@ pub(crate) fn check(
     environment: Option<Environment>,
     problems: &mut Vec<Problem>,
 ) {
-    check_required(effective, problems);
+    // Without an environment its file is missing too, and what is absent may be there.
+    if environment.is_some() {
+        check_required(effective, problems);
+    }
     check_orders(effective, problems);
     if environment == Some(Environment::Production) {
         check_production(effective, problems);

@@ -52,6 +52,10 @@ fn an_unknown_environment_is_an_error() {
              development, production, test"
         );
         assert_contains(&error, &expected);
+        assert!(
+            !error.contains("jwt_secret"),
+            "its file may have one: {error}"
+        );
     }
 }
 
