@@ -48,7 +48,3 @@ id!(
     /// A login, from its first token to its last.
     SessionId
 );
-id!(
-    /// One line of the audit trail.
-    LogId
-);

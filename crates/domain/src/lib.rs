@@ -23,7 +23,7 @@ pub use catalog::{Catalog, CommandSpec, Risk};
 pub use clock::{Clock, SystemClock, TestClock};
 pub use command::{Command, CommandStatus, FailureKind};
 pub use event::StreamEvent;
-pub use id::{CommandId, LogId, ResponseId, SessionId, UserId, VehicleId};
+pub use id::{CommandId, ResponseId, SessionId, UserId, VehicleId};
 pub use page::Page;
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use response::Response;

@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use sovd_connector::Registry;
-use sovd_domain::{CommandStatus, FailureKind, StreamEvent};
-use sovd_storage::{StorageError, audit, commands, queue, queue::Claim};
+use sovd_domain::{FailureKind, StreamEvent};
+use sovd_storage::{StorageError, commands, queue, queue::Claim};
 use tokio::{
     sync::{Notify, Semaphore},
     time::{Instant, MissedTickBehavior, interval, timeout},
@@ -19,7 +19,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::environment::Environment;
 use execution::Execution;
 use outbox::Outbox;
-use record::ended_entry;
 
 /// Claims commands from the queue and hands them to connectors. Any number of processes may.
 #[derive(Clone)]
@@ -143,8 +142,8 @@ impl Dispatcher {
             let kind = FailureKind::Expired;
             let ended = commands::fail(&mut transaction, command_id, kind, message, now).await?;
             if let Some(command) = ended {
-                audit::insert(&mut transaction, &ended_entry(&command), now).await?;
-                events.extend(StreamEvent::of_state(&command));
+                let event = record::ended(&self.environment, &mut transaction, &command).await?;
+                events.extend(event);
             }
         }
         transaction.commit().await?;
@@ -161,13 +160,4 @@ impl Dispatcher {
 struct Failure {
     kind: FailureKind,
     message: String,
-}
-
-/// The action under which the end of a command stands in the audit trail.
-fn action_of(status: CommandStatus) -> &'static str {
-    match status {
-        CommandStatus::Completed => "command.complete",
-        CommandStatus::Failed => "command.fail",
-        CommandStatus::Pending | CommandStatus::InProgress => "command.progress",
-    }
 }

@@ -7,7 +7,7 @@ use sovd_connector::ResponseChunk;
 use sovd_domain::{AuditEntry, Command, Response, ResponseId, StreamEvent};
 use sovd_storage::{StorageError, Transaction, audit, commands, queue, queue::Claim, responses};
 
-use super::{Failure, action_of};
+use super::Failure;
 use crate::environment::Environment;
 
 /// What came of writing.
@@ -28,10 +28,14 @@ pub(super) async fn started(
         return Ok(Recorded::ClaimLost);
     };
     let now = environment.clock.now();
-    let command = commands::start(&mut transaction, claim.command_id, now).await?;
+    let Some(command) = commands::start(&mut transaction, claim.command_id, now).await? else {
+        // It has ended, and what has ended is not sent.
+        transaction.rollback().await?;
+        return Ok(Recorded::ClaimLost);
+    };
     transaction.commit().await?;
     Ok(Recorded::Done(
-        command.iter().filter_map(StreamEvent::of_state).collect(),
+        StreamEvent::of_state(&command).into_iter().collect(),
     ))
 }
 
@@ -88,9 +92,17 @@ pub(super) async fn failed(
     Ok(Recorded::Done(event.into_iter().collect()))
 }
 
-/// The audit line for the end of `command`.
-pub(super) fn ended_entry(command: &Command) -> AuditEntry {
-    AuditEntry {
+/// Writes the audit line for the end of a command; gives the event that tells it.
+pub(super) async fn ended(
+    environment: &Environment,
+    transaction: &mut Transaction,
+    command: &Command,
+) -> Result<Option<StreamEvent>, StorageError> {
+    let action = match command.failure_kind {
+        None => "command.complete",
+        Some(_) => "command.fail",
+    };
+    let entry = AuditEntry {
         entity_id: Some(command.command_id.0),
         user_id: Some(command.user_id),
         vehicle_id: Some(command.vehicle_id),
@@ -100,8 +112,10 @@ pub(super) fn ended_entry(command: &Command) -> AuditEntry {
             "status": command.status,
             "failure_kind": command.failure_kind,
         }),
-        ..AuditEntry::new(action_of(command.status), "command")
-    }
+        ..AuditEntry::new(action, "command")
+    };
+    audit::insert(transaction, &entry, environment.clock.now()).await?;
+    Ok(StreamEvent::of_state(command))
 }
 
 async fn begin(
@@ -124,9 +138,8 @@ async fn end(
     command: Option<Command>,
 ) -> Result<Option<StreamEvent>, StorageError> {
     queue::remove(transaction, claim).await?;
-    let Some(command) = command else {
-        return Ok(None);
-    };
-    audit::insert(transaction, &ended_entry(&command), environment.clock.now()).await?;
-    Ok(StreamEvent::of_state(&command))
+    match command {
+        Some(command) => ended(environment, transaction, &command).await,
+        None => Ok(None),
+    }
 }
