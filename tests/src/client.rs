@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
-use crate::{CONNECTED, Closing, PATIENCE, Socket};
+use crate::{CONNECTED, Closing, OFFLINE, PATIENCE, Socket};
 
 /// Somebody who talks to the API.
 #[derive(Clone)]
@@ -97,6 +97,18 @@ impl Client {
         let command = self
             .submit("ReadDTC", json!({ "ecuAddress": "0x10" }))
             .await;
+        command["command_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends `ReadDTC` to the vehicle that is not connected, to wait for it so many seconds; gives
+    /// the id of the command.
+    pub async fn read_dtc_later(&self, expires_in_seconds: u32) -> String {
+        let body = json!({
+            "vehicle_id": OFFLINE, "command_name": "ReadDTC",
+            "command_params": { "ecuAddress": "0x10" },
+            "expires_in_seconds": expires_in_seconds,
+        });
+        let command = self.post("/api/v1/commands", &body).await.expect(201);
         command["command_id"].as_str().unwrap().to_owned()
     }
 

@@ -10,6 +10,7 @@ pub use world::{CONNECTED, OFFLINE, World, WorldOptions};
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::timeout;
 
 /// How long a test waits for something that must happen.
@@ -19,4 +20,12 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
     let outcome = timeout(PATIENCE, event).await;
     outcome.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
+}
+
+/// The numbers of the responses among `events`, as they came.
+pub fn numbers(events: &[Value]) -> Vec<i64> {
+    events
+        .iter()
+        .filter_map(|event| event["sequence_number"].as_i64())
+        .collect()
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sovd_devstack::{Postgres, Redis, SearchPath};
-use sovd_tests::{Client, World, WorldOptions, within};
+use sovd_tests::{Client, World, WorldOptions, numbers, within};
 use tokio::time::sleep;
 
 const READY: &str = "/health/ready";
@@ -38,11 +38,7 @@ async fn without_redis_commands_complete_and_streams_are_whole() {
     redis.stop().unwrap();
     let (events, closing) = socket.rest().await;
     assert_eq!(closing.code, 1000);
-    let numbers: Vec<i64> = events
-        .iter()
-        .filter_map(|event| event["sequence_number"].as_i64())
-        .collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+    assert_eq!(numbers(&events), [1, 2, 3, 4, 5]);
     assert_eq!(events.last().unwrap()["status"], "completed");
 
     let degraded = engineer.get(READY).await.expect(200);
@@ -105,11 +101,7 @@ async fn a_database_that_goes_away_in_the_middle_costs_no_chunk() {
     postgres.start_again().unwrap();
     let (events, closing) = socket.rest().await;
     assert_eq!(closing.code, 1000);
-    let numbers: Vec<i64> = events
-        .iter()
-        .filter_map(|event| event["sequence_number"].as_i64())
-        .collect();
-    assert_eq!(numbers, [2, 3, 4, 5, 6]);
+    assert_eq!(numbers(&events), [2, 3, 4, 5, 6]);
     assert_eq!(events.last().unwrap()["status"], "completed");
 }
 

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use sovd_app::{Settings, settings::MockFailure};
-use sovd_tests::{OFFLINE, World};
+use sovd_tests::World;
 
 /// How a command ends in a world that `change` changed: its record and the last event.
 async fn end_of(
@@ -85,13 +85,8 @@ async fn what_came_before_the_line_broke_is_kept() {
 async fn a_command_that_waits_too_long_expires_unsent() {
     let world = World::with(|settings| settings.dispatch.sweep_ms = 50).await;
     let engineer = world.log_in("engineer").await;
-    let body = json!({
-        "vehicle_id": OFFLINE, "command_name": "ReadDTC",
-        "command_params": { "ecuAddress": "0x10" }, "expires_in_seconds": 1,
-    });
-    let command = engineer.post("/api/v1/commands", &body).await.expect(201);
-    let id = command["command_id"].as_str().unwrap();
-    let (events, closing) = engineer.watch(id).await;
+    let id = engineer.read_dtc_later(1).await;
+    let (events, closing) = engineer.watch(&id).await;
     assert_eq!(closing.code, 1000);
     assert_eq!(events.len(), 1, "it was never in progress");
     assert_eq!(events[0]["failure_kind"], "expired");
@@ -128,13 +123,8 @@ async fn a_vehicle_with_an_unknown_connector_fails_on_our_side() {
 async fn a_command_expires_while_others_keep_the_dispatcher_busy() {
     let world = World::with(|settings| settings.dispatch.sweep_ms = 500).await;
     let engineer = world.log_in("engineer").await;
-    let body = json!({
-        "vehicle_id": OFFLINE, "command_name": "ReadDTC",
-        "command_params": { "ecuAddress": "0x10" }, "expires_in_seconds": 1,
-    });
-    let command = engineer.post("/api/v1/commands", &body).await.expect(201);
-    let id = command["command_id"].as_str().unwrap();
-    let mut socket = engineer.open(id).await;
+    let id = engineer.read_dtc_later(1).await;
+    let mut socket = engineer.open(&id).await;
     let busy = async {
         loop {
             engineer.read_dtc().await;

@@ -1,18 +1,11 @@
-use serde_json::{Value, json};
-use sovd_tests::{Client, OFFLINE, Socket, World};
+use serde_json::Value;
+use sovd_tests::{Client, Socket, World, numbers};
 use tokio_tungstenite::tungstenite::Message;
 
 const CHUNKS: u32 = 20;
 
 async fn many_chunks() -> World {
     World::with(|settings| settings.connector.mock.chunks = CHUNKS).await
-}
-
-fn numbers(events: &[Value]) -> Vec<i64> {
-    events
-        .iter()
-        .filter_map(|event| event["sequence_number"].as_i64())
-        .collect()
 }
 
 /// Every response with a number above `after`, once and in order, then one terminal event.
@@ -60,12 +53,8 @@ async fn whenever_a_client_connects_it_gets_the_same_tail() {
 async fn a_client_may_come_before_the_command_starts() {
     let world = many_chunks().await;
     let engineer = world.log_in("engineer").await;
-    let body = json!({
-        "vehicle_id": OFFLINE, "command_name": "ReadDTC",
-        "command_params": { "ecuAddress": "0x10" },
-    });
-    let command = engineer.post("/api/v1/commands", &body).await.expect(201);
-    let socket = engineer.open(command["command_id"].as_str().unwrap()).await;
+    let id = engineer.read_dtc_later(3600).await;
+    let socket = engineer.open(&id).await;
     let sql = world.sql().await;
     sql.execute("UPDATE vehicles SET connection_status = 'connected'", &[])
         .await
