@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sovd_api::{ApiState, ServerSettings, SocketSettings};
-use sovd_connector::{Connector, MockBehaviour, MockConnector, MockFailure, Registry};
+use sovd_connector::{Connector, Journal, MockBehaviour, MockConnector, MockFailure, Registry};
 use sovd_domain::{Catalog, SystemClock, SystemRandom};
 use sovd_events::{EventBus, LocalBus, RedisBus};
 use sovd_services::{
@@ -92,7 +92,8 @@ pub(crate) fn dispatcher(
     let mock = MockConnector::new(
         mock_behaviour(&settings.connector.mock),
         Arc::clone(&environment.random),
-    );
+    )
+    .with_journal(mock_journal(&settings.connector.mock));
     let connectors: Vec<Arc<dyn Connector>> = vec![Arc::new(mock)];
     let registry = Registry::new(connectors, &settings.connector.default)?;
     let dispatch = DispatchSettings {
@@ -122,6 +123,14 @@ fn mock_behaviour(mock: &settings::MockConnector) -> MockBehaviour {
         },
         hang: mock.hang,
         lose_final: mock.lose_final,
+        only: mock.only.clone(),
+    }
+}
+
+fn mock_journal(mock: &settings::MockConnector) -> Journal {
+    match &mock.journal {
+        Some(path) => Journal::file(path),
+        None => Journal::in_memory(),
     }
 }
 

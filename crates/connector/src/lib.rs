@@ -9,6 +9,6 @@ mod registry;
 mod request;
 
 pub use error::ConnectorError;
-pub use mock::{MockBehaviour, MockConnector, MockFailure};
+pub use mock::{Journal, JournalEntry, MockBehaviour, MockConnector, MockFailure};
 pub use registry::{Registry, UnknownConnector};
 pub use request::{CommandRequest, Connector, ResponseChunk, ResponseStream};

@@ -1,10 +1,14 @@
-//! A vehicle that exists only here, and can be told to misbehave.
+//! Vehicles that exist only here. They remember what was done to them, and can be told to
+//! misbehave.
 
 mod clear_dtc;
+mod fault_memory;
+mod journal;
+mod misbehaviour;
 mod read_data;
 mod read_dtc;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, future, stream};
@@ -12,15 +16,18 @@ use serde_json::Value;
 use sovd_domain::Random;
 use tokio::time::sleep;
 
+pub use self::journal::{Journal, JournalEntry};
+use self::misbehaviour::Misbehaviour;
 use crate::{
     error::ConnectorError,
-    request::{CommandRequest, Connector, ResponseChunk, ResponseStream},
+    request::{CommandRequest, Connector, ResponseStream},
 };
 
 /// Answers like a vehicle, or fails like one.
 pub struct MockConnector {
     behaviour: MockBehaviour,
     random: Arc<dyn Random>,
+    journal: Journal,
 }
 
 /// How the mock answers.
@@ -32,12 +39,14 @@ pub struct MockBehaviour {
     pub max_delay: Duration,
     /// How many chunks an answer has; 0 counts as 1.
     pub chunks: usize,
-    /// How every command fails, if it does.
+    /// How commands fail, if they do.
     pub failure: Option<MockFailure>,
-    /// Whether every command is sent and never answered.
+    /// Whether commands are sent and never answered. The vehicle does not act.
     pub hang: bool,
-    /// Whether the stream ends before the final chunk.
+    /// Whether the stream ends before the final chunk. The vehicle acts.
     pub lose_final: bool,
+    /// Names of the commands that `failure`, `hang` and `lose_final` apply to; empty means all.
+    pub only: Vec<String>,
 }
 
 /// The ways in which the mock can fail.
@@ -47,9 +56,9 @@ pub enum MockFailure {
     Rejected,
     /// Nothing is sent.
     Unreachable,
-    /// It is sent and the connector gives up waiting.
+    /// It is sent, the vehicle does not act, and the connector gives up waiting.
     Timeout,
-    /// It is sent and the connection breaks in the middle of the answer.
+    /// It is sent, the vehicle acts, and the connection breaks in the middle of the answer.
     Broken,
 }
 
@@ -62,6 +71,7 @@ impl Default for MockBehaviour {
             failure: None,
             hang: false,
             lose_final: false,
+            only: Vec::new(),
         }
     }
 }
@@ -70,47 +80,37 @@ impl MockConnector {
     /// The name it is registered under.
     pub const NAME: &'static str = "mock";
 
-    /// A mock that behaves like `behaviour`; `random` decides delays and data.
+    /// A mock that behaves like `behaviour`, with a journal in memory; `random` decides delays and
+    /// data.
     pub fn new(behaviour: MockBehaviour, random: Arc<dyn Random>) -> Self {
-        Self { behaviour, random }
+        Self {
+            behaviour,
+            random,
+            journal: Journal::in_memory(),
+        }
+    }
+
+    /// The same mock with `journal`, which says what its vehicles went through before.
+    #[must_use]
+    pub fn with_journal(self, journal: Journal) -> Self {
+        Self { journal, ..self }
     }
 
     fn answer(&self, request: &CommandRequest) -> Result<Vec<Value>, ConnectorError> {
         let chunks = self.behaviour.chunks.max(1);
         match request.command_name.as_str() {
-            "ReadDTC" => Ok(read_dtc::answer(request, chunks)),
+            "ReadDTC" => {
+                let erased = self
+                    .journal
+                    .erased(&request.vin, &request.params)
+                    .map_err(|error| no_journal(&error))?;
+                Ok(read_dtc::answer(request, chunks, &erased))
+            }
             "ClearDTC" => Ok(clear_dtc::answer(request, chunks)),
             "ReadDataByID" => Ok(read_data::answer(request, chunks, self.random.as_ref())),
             _ => Err(ConnectorError::Unsupported {
                 command_name: request.command_name.clone(),
             }),
-        }
-    }
-
-    /// What comes of `answer` when the vehicle or the line misbehaves.
-    fn distort(&self, answer: Vec<Value>) -> Vec<Result<ResponseChunk, ConnectorError>> {
-        let last = answer.len().saturating_sub(1);
-        let mut items: Vec<_> = answer
-            .into_iter()
-            .enumerate()
-            .map(|(index, payload)| {
-                Ok(ResponseChunk {
-                    payload,
-                    is_final: index == last,
-                })
-            })
-            .collect();
-        if self.behaviour.lose_final {
-            items.truncate(last);
-        }
-        match self.behaviour.failure {
-            Some(MockFailure::Timeout) => vec![Err(ConnectorError::Timeout { sent: true })],
-            Some(MockFailure::Broken) => {
-                items.truncate(last);
-                items.push(Err(ConnectorError::Broken { sent: true }));
-                items
-            }
-            Some(MockFailure::Rejected | MockFailure::Unreachable) | None => items,
         }
     }
 
@@ -132,23 +132,20 @@ impl Connector for MockConnector {
 
     async fn execute(&self, request: CommandRequest) -> Result<ResponseStream, ConnectorError> {
         let answer = self.answer(&request)?;
-        match self.behaviour.failure {
-            Some(MockFailure::Unreachable) => {
-                return Err(ConnectorError::Unreachable {
-                    reason: "no link to the vehicle".into(),
-                });
-            }
-            Some(MockFailure::Rejected) => {
-                return Err(ConnectorError::Rejected {
-                    reason: "conditions not correct (ISO 14229-1, 0x22)".into(),
-                });
-            }
-            Some(MockFailure::Timeout | MockFailure::Broken) | None => {}
+        let misbehaviour = Misbehaviour::of(&self.behaviour, &request.command_name);
+        if let Some(refusal) = misbehaviour.refusal() {
+            return Err(refusal);
         }
-        if self.behaviour.hang {
+        // From here on it counts as sent. A file is written on this very thread: it takes no longer
+        // than a log line, and no cancellation can come between the entry and the sending.
+        let entry = JournalEntry::new(&request, misbehaviour.acts());
+        self.journal
+            .record(entry)
+            .map_err(|error| no_journal(&error))?;
+        if misbehaviour.hang {
             return Ok(stream::once(future::pending()).boxed());
         }
-        let items: Vec<_> = self
+        let items: Vec<_> = misbehaviour
             .distort(answer)
             .into_iter()
             .map(|item| (self.delay(), item))
@@ -160,5 +157,12 @@ impl Connector for MockConnector {
             item
         });
         Ok(chunks.boxed())
+    }
+}
+
+/// A vehicle that cannot remember is not sent anything.
+fn no_journal(error: &io::Error) -> ConnectorError {
+    ConnectorError::Unreachable {
+        reason: format!("the journal of the simulated vehicle cannot be used: {error}"),
     }
 }

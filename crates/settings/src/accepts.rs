@@ -17,6 +17,10 @@ pub(crate) enum Accepts {
     RedisUrl,
     /// A list, or one text with commas.
     Origins,
+    /// A list, or one text with commas.
+    CommandNames,
+    /// Optional: an empty text is none.
+    FilePath,
     LogLevel,
 }
 
@@ -44,9 +48,11 @@ impl Accepts {
             Self::Host => when(text?, is_host),
             Self::Secret => when(text?, |text| !text.is_empty()),
             Self::PostgresUrl => when(text?, is_postgres_url),
-            Self::RedisUrl if text == Some("") => Some(ValueKind::Nil),
+            Self::RedisUrl | Self::FilePath if text == Some("") => Some(ValueKind::Nil),
             Self::RedisUrl => when(text?, is_redis_url),
-            Self::Origins => origins(value),
+            Self::Origins => list(value, is_origin),
+            Self::CommandNames => list(value, is_command_name),
+            Self::FilePath => when(text?, is_file_path),
             Self::LogLevel => when(text?, is_log_level),
         }
     }
@@ -74,6 +80,11 @@ impl Accepts {
                 "* or http(s)://host[:port] as browsers send it, without path, final slash or \
                  default port; several as a list, or separated by commas in a variable"
             }
+            Self::CommandNames => {
+                "command names of 1 to 100 letters and digits; several as a list, or separated by \
+                 commas in a variable"
+            }
+            Self::FilePath => "the path of a file, or an empty text for none",
             Self::LogLevel => {
                 "off, error, warn, info, debug or trace, or target=level, several separated by \
                  commas"
@@ -95,7 +106,17 @@ fn is_name(text: &str) -> bool {
             .all(|c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_'))
 }
 
-fn origins(value: &ValueKind) -> Option<ValueKind> {
+fn is_command_name(text: &str) -> bool {
+    (1..=100).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+/// No system opens a path with a zero byte; a final slash names a directory.
+fn is_file_path(text: &str) -> bool {
+    !text.is_empty() && !text.contains('\0') && !text.ends_with('/')
+}
+
+/// The texts of a list, each of which must be accepted.
+fn list(value: &ValueKind, is_accepted: impl Fn(&str) -> bool) -> Option<ValueKind> {
     let texts: Vec<&str> = match value {
         ValueKind::String(list) if list.trim().is_empty() => Vec::new(),
         ValueKind::String(list) => list.split(',').map(str::trim).collect(),
@@ -104,7 +125,7 @@ fn origins(value: &ValueKind) -> Option<ValueKind> {
     };
     texts
         .iter()
-        .all(|text| is_origin(text))
+        .all(|text| is_accepted(text))
         .then(|| texts.into())
 }
 
@@ -195,6 +216,33 @@ mod tests {
                 "https://a.example,,https://b.example",
             ],
         );
+    }
+
+    #[test]
+    fn command_names() {
+        let (longest, too_long) = ("A".repeat(100), "A".repeat(101));
+        assert_sorts(
+            &Accepts::CommandNames,
+            &["", "ReadDTC", "a", "7", "ReadDTC, ClearDTC", &longest],
+            &["Read DTC", "Read-DTC", "LésDTC", "ReadDTC,", ",", &too_long],
+        );
+        let list = |items: Vec<&str>| Accepts::CommandNames.read(&items.into());
+        assert!(list(vec![]).is_some());
+        assert!(list(vec!["ReadDTC", &longest]).is_some());
+        assert!(list(vec!["ReadDTC", ""]).is_none());
+        assert!(list(vec!["ReadDTC,ClearDTC"]).is_none());
+        assert!(Accepts::CommandNames.read(&true.into()).is_none());
+    }
+
+    #[test]
+    fn an_empty_path_is_none() {
+        assert_eq!(Accepts::FilePath.read(&"".into()), Some(ValueKind::Nil));
+        assert_sorts(
+            &Accepts::FilePath,
+            &["a", "/var/lib/sovd/a b.jsonl", "../a"],
+            &["/", "logs/", "a\0b"],
+        );
+        assert!(Accepts::FilePath.read(&5.into()).is_none());
     }
 
     #[test]

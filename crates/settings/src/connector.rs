@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -24,6 +25,8 @@ impl Connector {
         Key::new("connector.mock.failure", Accepts::OneOf(MockFailure::NAMES)),
         Key::new("connector.mock.hang", Accepts::Switch),
         Key::new("connector.mock.lose_final", Accepts::Switch),
+        Key::new("connector.mock.only", Accepts::CommandNames),
+        Key::new("connector.mock.journal", Accepts::FilePath),
     ];
 }
 
@@ -43,6 +46,12 @@ pub struct MockConnector {
     pub hang: bool,
     /// Whether an answer ends without its final chunk.
     pub lose_final: bool,
+    /// Names of the commands that `failure`, `hang` and `lose_final` apply to, each 1 to 100
+    /// letters and digits; empty is all.
+    pub only: Vec<String>,
+    /// File that every command that was sent is appended to, and that the vehicles remember their
+    /// past by; without one, the past ends with the process.
+    pub journal: Option<PathBuf>,
 }
 
 impl MockConnector {

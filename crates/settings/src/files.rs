@@ -143,6 +143,7 @@ mod tests {
             "database.url",
             "redis.url",
             "auth.jwt_secret",
+            "connector.mock.journal",
         ];
         let expected: BTreeSet<_> = Key::all()
             .map(|key| key.path)

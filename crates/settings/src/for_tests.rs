@@ -46,6 +46,8 @@ impl Settings {
                     failure: MockFailure::None,
                     hang: false,
                     lose_final: false,
+                    only: Vec::new(),
+                    journal: None,
                 },
             },
             dispatch: Dispatch {

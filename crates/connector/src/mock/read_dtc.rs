@@ -1,8 +1,9 @@
 use serde_json::{Value, json};
 
+use super::fault_memory::Erased;
 use crate::request::CommandRequest;
 
-/// The trouble codes the mock always has.
+/// The trouble codes that every ECU has at first.
 const STORED: [(&str, &str, &str); 3] = [
     (
         "P0420",
@@ -13,9 +14,15 @@ const STORED: [(&str, &str, &str); 3] = [
     ("U0100", "Lost communication with ECM/PCM A", "confirmed"),
 ];
 
-/// A list of trouble codes, spread over `chunks` chunks.
-pub(super) fn answer(request: &CommandRequest, chunks: usize) -> Vec<Value> {
-    let codes: Vec<Value> = (0..chunks.max(STORED.len())).map(trouble_code).collect();
+/// The trouble codes that were not erased, spread over `chunks` chunks.
+pub(super) fn answer(request: &CommandRequest, chunks: usize, erased: &Erased) -> Vec<Value> {
+    let codes: Vec<Value> = (0..chunks.max(STORED.len()))
+        .map(trouble_code)
+        .filter(|(code, ..)| !erased.contains(code))
+        .map(|(code, description, status)| {
+            json!({ "code": code, "description": description, "status": status })
+        })
+        .collect();
     (0..chunks)
         .map(|chunk| {
             let part: Vec<&Value> = codes.iter().skip(chunk).step_by(chunks).collect();
@@ -28,15 +35,14 @@ pub(super) fn answer(request: &CommandRequest, chunks: usize) -> Vec<Value> {
         .collect()
 }
 
-fn trouble_code(index: usize) -> Value {
+/// Code, description and status.
+fn trouble_code(index: usize) -> (String, &'static str, &'static str) {
     match STORED.get(index) {
-        Some((code, description, status)) => {
-            json!({ "code": code, "description": description, "status": status })
-        }
-        None => json!({
-            "code": format!("B{:04X}", 0x1000 + index % 0x1000),
-            "description": "Body control module fault",
-            "status": "history",
-        }),
+        Some((code, description, status)) => ((*code).to_owned(), description, status),
+        None => (
+            format!("B{:04X}", 0x1000 + index % 0x1000),
+            "Body control module fault",
+            "history",
+        ),
     }
 }

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use sovd_settings::{ExposeSecret, JwtAlgorithm};
 
 use crate::setup::{DATABASE, Dir, assert_contains, env, error, load};
@@ -112,6 +114,55 @@ fn an_empty_variable_clears_what_is_optional_and_nothing_else() {
     assert_contains(
         &error,
         "auth.jwt_secret = *** (from environment JWT_SECRET): expected a text",
+    );
+}
+
+#[test]
+fn the_mock_takes_command_names_and_a_journal() {
+    let settings = load(env([
+        ("DATABASE_URL", DATABASE),
+        ("SOVD__CONNECTOR__MOCK__ONLY", "ClearDTC, ReadDataByID"),
+        ("SOVD__CONNECTOR__MOCK__JOURNAL", "/tmp/journal.jsonl"),
+    ]))
+    .settings;
+    let mock = settings.connector.mock;
+    assert_eq!(mock.only, ["ClearDTC", "ReadDataByID"]);
+    assert_eq!(mock.journal.unwrap(), Path::new("/tmp/journal.jsonl"));
+
+    let dir = Dir::with([(
+        "default.toml",
+        "[connector.mock]\nonly = [\"ReadDTC\"]\njournal = \"a\"",
+    )]);
+    let mock = load(dir.under([("DATABASE_URL", DATABASE)]))
+        .settings
+        .connector
+        .mock;
+    assert_eq!(mock.only, ["ReadDTC"]);
+    assert_eq!(mock.journal.unwrap(), Path::new("a"));
+
+    let mock = load(dir.under([
+        ("DATABASE_URL", DATABASE),
+        ("SOVD__CONNECTOR__MOCK__ONLY", ""),
+        ("SOVD__CONNECTOR__MOCK__JOURNAL", ""),
+    ]))
+    .settings
+    .connector
+    .mock;
+    assert!(mock.only.is_empty());
+    assert!(mock.journal.is_none());
+}
+
+#[test]
+fn a_command_name_of_the_mock_has_letters_and_digits_only() {
+    let error = error(env([
+        ("DATABASE_URL", DATABASE),
+        ("SOVD__CONNECTOR__MOCK__ONLY", "ClearDTC,Read DTC"),
+    ]));
+
+    assert_contains(
+        &error,
+        "connector.mock.only = \"ClearDTC,Read DTC\" (from environment \
+         SOVD__CONNECTOR__MOCK__ONLY): expected command names of 1 to 100 letters and digits",
     );
 }
 

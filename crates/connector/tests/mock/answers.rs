@@ -1,0 +1,91 @@
+use std::time::Duration;
+
+use serde_json::json;
+use sovd_connector::{
+    MockBehaviour,
+    contract::{self, Peer},
+};
+use tokio::time::Instant;
+
+use crate::setup::{VIN, answer, clear, codes_in_chunks, in_chunks, mock, read_dtc, request};
+
+#[tokio::test]
+async fn passes_the_contract() {
+    for chunks in [1, 7] {
+        let request = read_dtc();
+        let peer = Peer {
+            vehicle_id: request.vehicle_id,
+            vin: request.vin,
+        };
+        contract::check(&mock(in_chunks(chunks)), &peer)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_contract_notices_a_lost_final_chunk() {
+    let request = read_dtc();
+    let peer = Peer {
+        vehicle_id: request.vehicle_id,
+        vin: request.vin,
+    };
+    let broken = mock(MockBehaviour {
+        lose_final: true,
+        ..in_chunks(2)
+    });
+    assert!(contract::check(&broken, &peer).await.is_err());
+}
+
+#[tokio::test]
+async fn read_dtc_has_p0420_in_one_chunk_or_many() {
+    for chunks in [1, 2, 3, 20] {
+        let found = codes_in_chunks(&mock(in_chunks(chunks)), read_dtc()).await;
+        assert_eq!(found.len(), chunks);
+        let found = found.concat();
+        assert!(found.contains(&"P0420".to_owned()), "{found:?}");
+        assert!(found.len() >= chunks);
+    }
+}
+
+#[tokio::test]
+async fn clear_dtc_says_cleared_at_the_end() {
+    let chunks = answer(in_chunks(2), clear("P0420")).await;
+    assert_eq!(chunks[0].as_ref().unwrap().payload["cleared"], false);
+    assert_eq!(chunks[1].as_ref().unwrap().payload["cleared"], true);
+}
+
+#[tokio::test]
+async fn read_data_by_id_knows_the_vin() {
+    let request = request(
+        "ReadDataByID",
+        json!({ "ecuAddress": "0x10", "dataId": "0xf190" }),
+    );
+    let chunks = answer(in_chunks(3), request).await;
+    let vin: String = chunks
+        .iter()
+        .map(|chunk| {
+            chunk.as_ref().unwrap().payload["value"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(vin, VIN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_chunk_takes_its_time() {
+    let start = Instant::now();
+    answer(
+        MockBehaviour {
+            chunks: 4,
+            ..MockBehaviour::default()
+        },
+        read_dtc(),
+    )
+    .await;
+    let taken = start.elapsed();
+    assert!(taken >= Duration::from_secs(2), "{taken:?}");
+    assert!(taken <= Duration::from_millis(6010), "{taken:?}");
+}
