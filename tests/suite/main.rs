@@ -3,12 +3,15 @@
 mod architecture;
 mod auth;
 mod bad_input;
+mod clearing;
 mod commands;
 mod cors;
 mod health;
 mod load;
 mod main_job;
+mod offline;
 mod openapi;
+mod order;
 mod outages;
 mod outcomes;
 mod shutdown;

@@ -1,6 +1,6 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sovd_devstack::{Postgres, Redis, SearchPath};
 use sovd_tests::{Client, World, WorldOptions, numbers, within};
 use tokio::time::sleep;
@@ -114,6 +114,117 @@ async fn a_redis_that_was_never_there_holds_no_answer_up() {
     })
     .await;
     let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    assert_eq!(engineer.ended(&id).await["status"], "completed");
+}
+
+/// Adds vehicles that commands reach; gives their ids.
+async fn more_vehicles(sql: &tokio_postgres::Client, count: i32) -> Vec<String> {
+    let rows = sql
+        .query(
+            "INSERT INTO vehicles (vin, make, model, year, connection_status)
+             SELECT 'FLEET' || n, 'BMW', 'X5', 2022, 'connected'
+             FROM generate_series(1, $1::int) n RETURNING vehicle_id::text",
+            &[&count],
+        )
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// Sends two commands to each vehicle, so that one of them waits; gives their ids.
+async fn keep_busy(client: &Client, vehicles: &[String]) -> Vec<String> {
+    let mut ids = Vec::new();
+    for vehicle in vehicles.iter().chain(vehicles) {
+        let name = if ids.len() % 3 == 0 {
+            "ClearDTC"
+        } else {
+            "ReadDTC"
+        };
+        let body = json!({
+            "vehicle_id": vehicle, "command_name": name,
+            "command_params": { "ecuAddress": "0x10" },
+        });
+        let command = client.post("/api/v1/commands", &body).await.expect(201);
+        ids.push(command["command_id"].as_str().unwrap().to_owned());
+    }
+    ids
+}
+
+async fn check_ends(client: &Client, ids: &[String]) {
+    for id in ids {
+        let (events, closing) = client.watch(id).await;
+        assert_eq!(closing.code, 1000);
+        assert_eq!(events.last().unwrap()["status"], "completed", "{events:?}");
+        let expected: Vec<i64> = (1..).take(numbers(&events).len()).collect();
+        assert_eq!(numbers(&events), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_for_5_s_costs_no_command() {
+    let postgres = Postgres::start(&SearchPath::system()).unwrap();
+    let mut options = WorldOptions::on(&postgres).await;
+    options.settings.connector.mock.chunks = 4;
+    options.settings.connector.mock.min_delay_ms = 100;
+    options.settings.connector.mock.max_delay_ms = 400;
+    let world = options.start().await;
+    let engineer = world.log_in("engineer").await;
+    let (sql, connection) = tokio_postgres::connect(&postgres.url(), tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let vehicles = more_vehicles(&sql, 20).await;
+    let ids = keep_busy(&engineer, &vehicles).await;
+    let mut socket = engineer.open(&ids[0]).await;
+    socket.next().await.unwrap();
+    socket.next().await.unwrap();
+
+    postgres.stop().unwrap();
+    let back_at = Instant::now() + Duration::from_secs(5);
+    let body = json!({
+        "vehicle_id": vehicles[0], "command_name": "ReadDTC",
+        "command_params": { "ecuAddress": "0x10" },
+    });
+    let mut refused = 0;
+    while Instant::now() < back_at {
+        for reply in [
+            engineer.get(&format!("/api/v1/commands/{}", ids[0])).await,
+            engineer.post("/api/v1/commands", &body).await,
+        ] {
+            assert!(reply.headers.contains_key("retry-after"));
+            reply.expect_problem(503, "unavailable");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+    postgres.start_again().unwrap();
+    until_ready_is(&engineer, 200).await;
+    check_ends(&engineer, &ids).await;
+    let list = engineer.get("/api/v1/commands").await.expect(200);
+    assert_eq!(list["total"], ids.len(), "what was refused was not queued");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_for_5_s_holds_no_command_up() {
+    let redis = Redis::start(&SearchPath::system()).unwrap();
+    let world = World::with(|settings| {
+        settings.redis.url = Some(sovd_app::settings::SecretUrl::new(redis.url()));
+        settings.connector.mock.min_delay_ms = 20;
+        settings.connector.mock.max_delay_ms = 50;
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let vehicles = more_vehicles(&world.sql().await, 5).await;
+    let ids = keep_busy(&engineer, &vehicles).await;
+    redis.stop().unwrap();
+    let back_at = Instant::now() + Duration::from_secs(5);
+    check_ends(&engineer, &ids).await;
+    while Instant::now() < back_at {
+        let id = engineer.read_dtc().await;
+        assert_eq!(engineer.ended(&id).await["status"], "completed");
+    }
+    redis.start_again().unwrap();
     let id = engineer.read_dtc().await;
     assert_eq!(engineer.ended(&id).await["status"], "completed");
 }

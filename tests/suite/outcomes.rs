@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use sovd_app::{Settings, settings::MockFailure};
-use sovd_tests::World;
+use sovd_tests::{CONNECTED, World};
 
 /// How a command ends in a world that `change` changed: its record and the last event.
 async fn end_of(
@@ -32,8 +32,6 @@ async fn a_failure_says_what_is_known_of_the_vehicle() {
     for (command_name, failure, kind) in [
         ("ReadDTC", MockFailure::Rejected, "rejected"),
         ("ClearDTC", MockFailure::Rejected, "rejected"),
-        ("ReadDTC", MockFailure::Unreachable, "unreachable"),
-        ("ClearDTC", MockFailure::Unreachable, "unreachable"),
         ("ReadDTC", MockFailure::Timeout, "timeout"),
         ("ClearDTC", MockFailure::Timeout, "outcome_unknown"),
         ("ReadDTC", MockFailure::Broken, "outcome_unknown"),
@@ -41,6 +39,7 @@ async fn a_failure_says_what_is_known_of_the_vehicle() {
     ] {
         let (stored, event, _) = end_of(command_name, |settings| {
             settings.connector.mock.failure = failure;
+            settings.connector.mock.only = vec![command_name.to_owned()];
         })
         .await;
         assert_eq!(stored["status"], "failed", "{command_name} {kind}");
@@ -55,6 +54,29 @@ async fn a_failure_says_what_is_known_of_the_vehicle() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_sent_is_tried_until_it_expires() {
+    for command_name in ["ReadDTC", "ClearDTC"] {
+        let world = World::with(|settings| {
+            settings.connector.mock.failure = MockFailure::Unreachable;
+            settings.dispatch.sweep_ms = 50;
+        })
+        .await;
+        let engineer = world.log_in("engineer").await;
+        let body = json!({
+            "vehicle_id": CONNECTED, "command_name": command_name,
+            "command_params": { "ecuAddress": "0x10" }, "expires_in_seconds": 1,
+        });
+        let command = engineer.post("/api/v1/commands", &body).await.expect(201);
+        let stored = engineer
+            .ended(command["command_id"].as_str().unwrap())
+            .await;
+        assert_eq!(stored["failure_kind"], "expired", "{command_name}");
+        let message = stored["error_message"].as_str().unwrap();
+        assert!(message.contains("could not be reached"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_without_its_end_is_not_completed() {
     let (stored, event, responses) = end_of("ReadDTC", |settings| {
         settings.connector.mock.chunks = 3;
@@ -63,22 +85,16 @@ async fn an_answer_without_its_end_is_not_completed() {
     .await;
     assert_eq!(stored["failure_kind"], "outcome_unknown");
     assert_eq!(event["event"], "error");
-    assert_eq!(responses.len(), 2, "what came is kept");
+    let numbers: Vec<_> = responses
+        .iter()
+        .map(|response| response["sequence_number"].as_i64().unwrap())
+        .collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6], "two of each of three tries");
     assert!(
         responses
             .iter()
             .all(|response| response["is_final"] == false)
     );
-}
-
-#[tokio::test]
-async fn what_came_before_the_line_broke_is_kept() {
-    let (_, _, responses) = end_of("ReadDTC", |settings| {
-        settings.connector.mock.chunks = 3;
-        settings.connector.mock.failure = MockFailure::Broken;
-    })
-    .await;
-    assert_eq!(responses.len(), 2);
 }
 
 #[tokio::test]

@@ -45,6 +45,10 @@ pub(crate) struct CommandBody {
     completed_at: Option<DateTime<Utc>>,
     /// The moment after which it is not sent any more.
     expires_at: DateTime<Utc>,
+    /// What reading the faults again showed, some time after a clearing ended as
+    /// `outcome_unknown`: `cleared`, `not cleared` or `cannot tell`.
+    #[schema(example = json!(null))]
+    finding: Option<&'static str>,
     /// The WebSocket that shows its events.
     #[schema(example = "/ws/responses/6f1f6f0e-5c0c-4e0e-9e1b-0d8c4f0f2b11")]
     stream_url: String,
@@ -66,6 +70,7 @@ impl From<Command> for CommandBody {
             started_at: command.started_at,
             completed_at: command.completed_at,
             expires_at: command.expires_at,
+            finding: command.finding.map(sovd_domain::Finding::as_str),
         }
     }
 }

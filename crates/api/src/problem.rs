@@ -105,6 +105,12 @@ impl From<ServiceError> for Problem {
                 }
             }
             ServiceError::Invalid(errors) => Self::with_fields(Code::ValidationFailed, errors),
+            ServiceError::NotCancellable { .. } => {
+                Self::new(Code::NotCancellable, error.to_string())
+            }
+            ServiceError::IdempotencyMismatch => {
+                Self::new(Code::IdempotencyMismatch, error.to_string())
+            }
             ServiceError::VehicleOffline => Self::new(Code::VehicleOffline, error.to_string()),
             ServiceError::RateLimited { retry_after } => Self {
                 retry_after: Some(retry_after),

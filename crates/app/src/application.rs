@@ -1,10 +1,9 @@
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use sovd_api::{ApiState, Server};
-use sovd_services::dispatch::Dispatcher;
+use sovd_services::{Environment, dispatch::Dispatcher, housekeeping};
 use sovd_settings::Settings;
 use tokio::{
-    sync::Notify,
     task::JoinHandle,
     time::{Instant, sleep_until, timeout_at},
 };
@@ -21,6 +20,7 @@ const MARGIN: Duration = Duration::from_millis(500);
 /// The whole program, bound to its address and not yet serving.
 pub struct Application {
     server: Server,
+    environment: Environment,
     state: ApiState,
     dispatcher: Option<Dispatcher>,
     grace: Duration,
@@ -34,16 +34,16 @@ impl Application {
     /// See [`StartError`].
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
         build::ready_database(&settings.database).await?;
-        let new_work = Arc::new(Notify::new());
         let environment = build::environment(&settings)?;
-        let dispatcher = build::dispatcher(&settings, environment.clone(), Arc::clone(&new_work))?;
-        let state = build::api_state(&settings, &environment, new_work);
+        let dispatcher = build::dispatcher(&settings, environment.clone())?;
+        let state = build::api_state(&settings, &environment);
         let server = Server::bind(state.clone(), &build::server_settings(&settings.server))?;
         for address in server.addresses() {
             tracing::info!(%address, environment = %settings.environment, "listening");
         }
         Ok(Self {
             server,
+            environment,
             state,
             dispatcher: settings.dispatch.enabled.then_some(dispatcher),
             grace: settings.server.shutdown_grace(),
@@ -63,11 +63,13 @@ impl Application {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), StartError> {
         let Self {
             server,
+            environment,
             state,
             dispatcher,
             grace,
         } = self;
         let give_up = CancellationToken::new();
+        let _beside = beside(&environment, shutdown.soft()).drop_guard();
         let handle = server.handle();
         let dispatching =
             dispatcher.map(|it| tokio::spawn(it.run(shutdown.soft().clone(), give_up.clone())));
@@ -91,6 +93,7 @@ impl Application {
             let sockets = close_sockets(&state, deadline);
             let commands = finish_commands(dispatching, &give_up, deadline);
             tokio::join!(sockets, commands, handle.stop(true));
+            environment.outbox.flush().await;
         };
         // Past the deadline nobody is waited for: the end of the process closes what is left.
         tokio::select! {
@@ -102,6 +105,15 @@ impl Application {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Starts what goes on beside the requests, until `stop` or the token that it gives is cancelled.
+fn beside(environment: &Environment, stop: &CancellationToken) -> CancellationToken {
+    let stop = stop.child_token();
+    let new_work = environment.new_work.clone();
+    tokio::spawn(new_work.spread(environment.database.clone(), stop.clone()));
+    tokio::spawn(housekeeping::run(environment.clone(), stop.clone()));
+    stop
 }
 
 async fn close_sockets(state: &ApiState, deadline: Instant) {

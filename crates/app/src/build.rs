@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use sovd_api::{ApiState, ServerSettings, SocketSettings};
 use sovd_connector::{Connector, Journal, MockBehaviour, MockConnector, MockFailure, Registry};
-use sovd_domain::{Catalog, SystemClock, SystemRandom};
+use sovd_domain::{Catalog, SystemRandom};
 use sovd_events::{EventBus, LocalBus, RedisBus};
 use sovd_services::{
-    Environment,
+    Environment, NewWork, Outbox, SystemTimer,
     auth::{Auth, AuthSettings, HmacAlgorithm, SigningKey},
     commands::Commands,
-    dispatch::{DispatchSettings, Dispatcher},
+    dispatch::{Backoff, DispatchSettings, Dispatcher},
     health::Health,
     limits::{LimitSettings, Limits},
     streams::Streams,
@@ -22,7 +22,6 @@ use sovd_storage::{
     Database, PoolSettings,
     migrations::{self, MigrationState},
 };
-use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::error::StartError;
@@ -66,12 +65,15 @@ pub(crate) fn environment(settings: &Settings) -> Result<Environment, StartError
         overflow: database.pool_overflow,
         checkout_timeout: database.checkout_timeout(),
     };
+    let bus = bus(settings)?;
     Ok(Environment {
         database: Database::new(database.url.expose(), pool),
-        bus: bus(settings)?,
+        outbox: Outbox::new(Arc::clone(&bus)),
+        bus,
         catalog: Arc::new(Catalog::standard()),
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(SystemTimer),
         random: Arc::new(SystemRandom),
+        new_work: NewWork::default(),
     })
 }
 
@@ -87,7 +89,6 @@ fn bus(settings: &Settings) -> Result<Arc<dyn EventBus>, StartError> {
 pub(crate) fn dispatcher(
     settings: &Settings,
     environment: Environment,
-    new_work: Arc<Notify>,
 ) -> Result<Dispatcher, StartError> {
     let mock = MockConnector::new(
         mock_behaviour(&settings.connector.mock),
@@ -100,13 +101,12 @@ pub(crate) fn dispatcher(
         concurrency: settings.dispatch.concurrency,
         lease: settings.dispatch.lease(),
         sweep: settings.dispatch.sweep_interval(),
+        backoff: Backoff {
+            first: settings.dispatch.first_retry(),
+            longest: settings.dispatch.longest_retry(),
+        },
     };
-    Ok(Dispatcher::new(
-        environment,
-        Arc::new(registry),
-        dispatch,
-        new_work,
-    ))
+    Ok(Dispatcher::new(environment, Arc::new(registry), dispatch))
 }
 
 fn mock_behaviour(mock: &settings::MockConnector) -> MockBehaviour {
@@ -134,11 +134,7 @@ fn mock_journal(mock: &settings::MockConnector) -> Journal {
     }
 }
 
-pub(crate) fn api_state(
-    settings: &Settings,
-    environment: &Environment,
-    new_work: Arc<Notify>,
-) -> ApiState {
+pub(crate) fn api_state(settings: &Settings, environment: &Environment) -> ApiState {
     let limits = Arc::new(Limits::new(LimitSettings {
         commands_per_minute: settings.limits.commands_per_minute,
         requests_per_minute: settings.limits.requests_per_minute,
@@ -151,7 +147,7 @@ pub(crate) fn api_state(
     ApiState {
         auth: Arc::new(auth),
         vehicles: Arc::new(Vehicles::new(environment.clone())),
-        commands: Arc::new(Commands::new(environment.clone(), limits, new_work)),
+        commands: Arc::new(Commands::new(environment.clone(), limits)),
         streams: Arc::new(Streams::new(environment.clone())),
         health: Arc::new(Health::new(environment.clone())),
         sockets: SocketSettings {

@@ -11,6 +11,8 @@ pub enum Permission {
     ReadVehicles,
     /// See the catalogue and send commands; the catalogue narrows it by command.
     SubmitCommands,
+    /// Call commands off; whose, the permissions to see them decide.
+    CancelCommands,
     /// See the own commands, their responses and their streams.
     ReadOwnCommands,
     /// See everybody's commands, their responses and their streams.
@@ -22,7 +24,11 @@ impl Permission {
     pub const fn is_granted_to(self, role: Role) -> bool {
         match (self, role) {
             (
-                Self::Account | Self::ReadVehicles | Self::SubmitCommands | Self::ReadOwnCommands,
+                Self::Account
+                | Self::ReadVehicles
+                | Self::SubmitCommands
+                | Self::CancelCommands
+                | Self::ReadOwnCommands,
                 Role::Admin | Role::Engineer,
             )
             | (Self::ReadAllCommands, Role::Admin) => true,

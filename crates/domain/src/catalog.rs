@@ -31,9 +31,44 @@ pub struct CommandSpec {
     pub allowed_roles: &'static [Role],
     /// How long the vehicle has to answer, from the moment of sending.
     pub timeout: Duration,
+    /// The reading that shows what the command erases, if it erases something.
+    pub evidence: Option<Evidence>,
+}
+
+/// A reading of the catalogue that shows what a command is about to erase, and afterwards what is
+/// left.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence {
+    /// The reading's name.
+    pub command_name: &'static str,
+    /// The parameters that it takes over from the command.
+    pub shared_params: &'static [&'static str],
+    /// The parameter of the command that names the only fault to erase.
+    pub fault_param: &'static str,
+    /// How long a vehicle may still be at it when its answer was lost. To look any sooner could find
+    /// what is about to be erased.
+    pub settles_in: Duration,
+}
+
+impl Evidence {
+    /// The parameters of the reading for a command with `params`.
+    pub fn params(&self, params: &Value) -> Value {
+        let shared = self.shared_params.iter();
+        let shared =
+            shared.filter_map(|name| Some(((*name).to_owned(), params.get(name)?.clone())));
+        Value::Object(shared.collect())
+    }
+
+    /// The only fault that a command with `params` erases; nothing when it erases all.
+    pub fn fault<'a>(&self, params: &'a Value) -> Option<&'a str> {
+        params.get(self.fault_param).and_then(Value::as_str)
+    }
 }
 
 impl CommandSpec {
+    /// How long a vehicle has to answer what needs no more time than usual.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
     /// Whether somebody of `role` may send it.
     pub fn is_allowed_to(&self, role: Role) -> bool {
         self.allowed_roles.contains(&role)
@@ -91,11 +126,31 @@ impl Catalog {
         Self(specs.into_iter().map(|spec| (spec.name, spec)).collect())
     }
 
+    /// The same commands and one more.
+    #[must_use]
+    pub fn with(mut self, spec: CommandSpec) -> Self {
+        self.0.insert(spec.name, spec);
+        self
+    }
+
     /// The same commands, each with `timeout` to be answered.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         for spec in self.0.values_mut() {
             spec.timeout = timeout;
+        }
+        self
+    }
+
+    /// The same commands, each with `span` for a vehicle to settle before somebody looks at it.
+    #[must_use]
+    pub fn with_settling(mut self, span: Duration) -> Self {
+        for evidence in self
+            .0
+            .values_mut()
+            .filter_map(|spec| spec.evidence.as_mut())
+        {
+            evidence.settles_in = span;
         }
         self
     }

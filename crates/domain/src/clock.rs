@@ -1,7 +1,5 @@
 //! Time as a parameter.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 /// Tells the time.
@@ -21,28 +19,5 @@ impl Clock for SystemClock {
         let now = Utc::now();
         now.duration_trunc(TimeDelta::microseconds(1))
             .unwrap_or(now)
-    }
-}
-
-/// A clock that stands still until it is told otherwise. Clones share the time.
-#[derive(Debug, Clone)]
-pub struct TestClock(Arc<Mutex<DateTime<Utc>>>);
-
-impl TestClock {
-    /// A clock that shows `now`.
-    pub fn at(now: DateTime<Utc>) -> Self {
-        Self(Arc::new(Mutex::new(now)))
-    }
-
-    /// Moves the time; a negative step goes back.
-    pub fn advance(&self, step: TimeDelta) {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *now += step;
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

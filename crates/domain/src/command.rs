@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::{
+    finding::Finding,
     id::{CommandId, UserId, VehicleId},
     text_enum::text_enum,
 };
@@ -35,6 +36,24 @@ pub struct Command {
     pub completed_at: Option<DateTime<Utc>>,
     /// The moment after which it is not sent any more.
     pub expires_at: DateTime<Utc>,
+    /// What looking again showed, after an [`FailureKind::OutcomeUnknown`] that can be looked into.
+    pub finding: Option<Finding>,
+}
+
+impl Command {
+    /// The command as it was when it was accepted.
+    #[must_use]
+    pub fn as_submitted(self) -> Self {
+        Self {
+            status: CommandStatus::Pending,
+            failure_kind: None,
+            error_message: None,
+            started_at: None,
+            completed_at: None,
+            finding: None,
+            ..self
+        }
+    }
 }
 
 text_enum! {
@@ -66,13 +85,13 @@ text_enum! {
     FailureKind, "failure kind" {
         /// The vehicle said no.
         Rejected = "rejected",
-        /// It was certainly not sent.
+        /// It was certainly not sent, because the way to the vehicle does not carry it.
         Unreachable = "unreachable",
         /// It was sent and not answered in time; repeating it is harmless.
         Timeout = "timeout",
         /// It waited too long and was never sent.
         Expired = "expired",
-        /// It was called off before it was sent.
+        /// It was called off before it was sent, or it changes nothing.
         Cancelled = "cancelled",
         /// It may have acted: it was sent, and the answer was lost.
         OutcomeUnknown = "outcome_unknown",

@@ -1,17 +1,22 @@
 //! Sending commands and looking at them.
 
+mod cancel;
+mod fingerprint;
 mod submit;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sovd_domain::{Catalog, Command, CommandId, Page, Permission, Response, UserId};
 use sovd_storage::{commands, responses};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::{caller::Caller, environment::Environment, error::ServiceError, limits::Limits};
 
 pub use sovd_storage::commands::CommandFilter;
-pub use submit::Submission;
+pub use submit::{Submission, Submitted};
+
+/// How long an idempotency key stands for its command.
+pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
 
 /// How many submissions may hold a connection at the same time. Those to one vehicle wait for each
 /// other in the database; more of them wait here, so that they do not take the pool away from
@@ -22,17 +27,15 @@ const SUBMISSIONS: usize = 8;
 pub struct Commands {
     environment: Environment,
     limits: Arc<Limits>,
-    new_work: Arc<Notify>,
     submissions: Semaphore,
 }
 
 impl Commands {
-    /// A command service that tells `new_work` when it has queued something.
-    pub fn new(environment: Environment, limits: Arc<Limits>, new_work: Arc<Notify>) -> Self {
+    /// A command service that takes no more than `limits` from one user.
+    pub fn new(environment: Environment, limits: Arc<Limits>) -> Self {
         Self {
             environment,
             limits,
-            new_work,
             submissions: Semaphore::new(SUBMISSIONS),
         }
     }

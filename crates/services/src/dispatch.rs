@@ -1,98 +1,152 @@
 //! Carrying commands out.
 
+mod backoff;
 mod execution;
-mod outbox;
+mod lease;
+mod listening;
+mod outcome;
+mod probe;
 mod record;
+mod sending;
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use serde_json::json;
 use sovd_connector::Registry;
-use sovd_domain::{FailureKind, StreamEvent};
-use sovd_storage::{StorageError, commands, queue, queue::Claim};
-use tokio::{
-    sync::{Notify, Semaphore},
-    time::{Instant, MissedTickBehavior, interval, timeout},
+use sovd_domain::{FailureKind, Finding, StreamEvent};
+use sovd_storage::{
+    StorageError,
+    queue::{self, Claim, Expired, Task},
 };
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::environment::Environment;
-use execution::Execution;
-use outbox::Outbox;
+use crate::{
+    ending::{self, Failure},
+    environment::Environment,
+};
+use execution::{Execution, Stops};
+use listening::{Leases, listen};
 
-/// Claims commands from the queue and hands them to connectors. Any number of processes may.
+pub use backoff::Backoff;
+
+/// How many tasks are ended in one transaction when they have expired.
+const EXPIRY_BATCH: i64 = 100;
+
+/// Claims tasks from the queue and hands them to connectors. Any number of processes may.
 #[derive(Clone)]
 pub struct Dispatcher {
     environment: Environment,
     connectors: Arc<Registry>,
     settings: DispatchSettings,
-    new_work: Arc<Notify>,
-    outbox: Outbox,
+    leases: Leases,
 }
 
 /// How a dispatcher works.
 #[derive(Debug, Clone, Copy)]
 pub struct DispatchSettings {
-    /// How many commands it carries out at the same time.
+    /// How many tasks it carries out at the same time.
     pub concurrency: usize,
     /// How long a claim is good for unless it is renewed. When a process dies, its commands wait
     /// that long.
     pub lease: Duration,
     /// How often it looks for work that nobody told it of.
     pub sweep: Duration,
+    /// How long it waits before it tries again what was in vain.
+    pub backoff: Backoff,
 }
 
 impl Dispatcher {
-    /// A dispatcher that looks for work when `new_work` tells it to. It publishes from a task of
-    /// the runtime that calls this.
+    /// A dispatcher that reaches vehicles through `connectors`.
     pub fn new(
         environment: Environment,
         connectors: Arc<Registry>,
         settings: DispatchSettings,
-        new_work: Arc<Notify>,
     ) -> Self {
         Self {
-            outbox: Outbox::new(Arc::clone(&environment.bus)),
             environment,
             connectors,
             settings,
-            new_work,
+            leases: Leases::default(),
         }
     }
 
     /// Works until `stop`; then takes nothing new, and returns once what is under way has ended
     /// or was abandoned by `give_up`. An abandoned command is free at once for another process.
     pub async fn run(self, stop: CancellationToken, give_up: CancellationToken) {
-        let places = Arc::new(Semaphore::new(self.settings.concurrency));
         let executions = TaskTracker::new();
-        let mut sweeps = interval(self.settings.sweep);
-        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let hearing = listen(
+            self.environment.database.clone(),
+            self.environment.new_work.clone(),
+            self.leases.clone(),
+        );
+        let finishing = async {
+            self.claim_until(&stop, &give_up, &executions).await;
+            executions.close();
+            executions.wait().await;
+        };
+        tokio::select! {
+            () = hearing => {}
+            () = finishing => {}
+        }
+    }
+
+    async fn claim_until(
+        &self,
+        stop: &CancellationToken,
+        give_up: &CancellationToken,
+        executions: &TaskTracker,
+    ) {
+        let clock = &self.environment.clock;
+        let places = Arc::new(Semaphore::new(self.settings.concurrency));
+        let mut next_sweep = clock.now();
         while !stop.is_cancelled() {
-            let asked_at = Instant::now();
+            let lease_end = clock.now() + self.lease();
             for claim in self.claim(places.available_permits()).await {
                 // There are as many places as claims: only this loop takes any.
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                     break;
                 };
-                let lease_end = asked_at + self.settings.lease;
-                let execution = Execution::new(self.clone(), claim, lease_end, give_up.clone());
-                let vehicle_is_free = Arc::clone(&self.new_work);
+                let stops = Stops {
+                    give_up: give_up.clone(),
+                    called_off: self.leases.add(claim.lease_id),
+                };
+                let execution = Execution {
+                    dispatcher: self.clone(),
+                    claim,
+                    lease_end,
+                    stops,
+                };
+                let (dispatcher, stop) = (self.clone(), stop.clone());
                 executions.spawn(async move {
-                    execution.run().await;
+                    let again = execution.run().await;
                     drop(place);
-                    vehicle_is_free.notify_one();
+                    dispatcher.leases.remove(claim.lease_id);
+                    let environment = dispatcher.environment;
+                    environment.new_work.tell_here();
+                    if let Some(moment) = again {
+                        tokio::select! {
+                            () = stop.cancelled() => {}
+                            () = environment.clock.sleep_until(moment) => {
+                                environment.new_work.tell_here();
+                            }
+                        }
+                    }
                 });
             }
+            // A clock that was put back must not put the sweep off.
+            next_sweep = next_sweep.min(clock.now() + self.settings.sweep);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                _ = sweeps.tick() => self.expire().await,
-                () = self.new_work.notified() => {}
+                () = clock.sleep_until(next_sweep) => {
+                    next_sweep = clock.now() + self.settings.sweep;
+                    self.expire().await;
+                }
+                () = self.environment.new_work.told() => {}
             }
         }
-        executions.close();
-        executions.wait().await;
-        self.outbox.flush().await;
     }
 
     async fn claim(&self, free: usize) -> Vec<Claim> {
@@ -111,15 +165,24 @@ impl Dispatcher {
         })
     }
 
-    /// Ends the commands that waited too long.
+    /// Ends what waited too long.
     async fn expire(&self) {
-        match self.in_time(self.end_expired()).await {
-            Ok(events) => {
-                for event in events {
-                    self.outbox.put(event);
+        loop {
+            match self.in_time(self.end_expired()).await {
+                Ok(ended) => {
+                    let is_last = ended.len() < usize::try_from(EXPIRY_BATCH).unwrap_or(usize::MAX);
+                    for event in ended.into_iter().flatten() {
+                        self.environment.outbox.put(event);
+                    }
+                    if is_last {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot expire commands, trying again");
+                    return;
                 }
             }
-            Err(error) => tracing::warn!(%error, "cannot expire commands, trying again"),
         }
     }
 
@@ -133,21 +196,33 @@ impl Dispatcher {
             .unwrap_or_else(|_| Err(StorageError::Unavailable("it does not answer".to_owned())))
     }
 
-    async fn end_expired(&self) -> Result<Vec<StreamEvent>, StorageError> {
-        let now = self.environment.clock.now();
-        let mut transaction = self.environment.database.begin().await?;
-        let mut events = Vec::new();
-        for command_id in queue::remove_expired(&mut transaction, now).await? {
-            let message = "it could not be sent before it expired";
-            let kind = FailureKind::Expired;
-            let ended = commands::fail(&mut transaction, command_id, kind, message, now).await?;
-            if let Some(command) = ended {
-                let event = record::ended(&self.environment, &mut transaction, &command).await?;
-                events.extend(event);
-            }
+    /// Ends one batch of what waited too long; gives the event of each, if it has one.
+    async fn end_expired(&self) -> Result<Vec<Option<StreamEvent>>, StorageError> {
+        let environment = &self.environment;
+        let mut transaction = environment.database.begin().await?;
+        let now = environment.clock.now();
+        let mut ended = Vec::new();
+        for expired in queue::expired(&mut transaction, now, EXPIRY_BATCH).await? {
+            let command_id = expired.command_id;
+            let event = match expired.task {
+                Task::Command => {
+                    let failure = Failure::new(FailureKind::Expired, reason(&expired));
+                    let command =
+                        ending::fail(environment, &mut transaction, command_id, &failure).await?;
+                    command.as_ref().and_then(StreamEvent::of_state)
+                }
+                Task::Probe => {
+                    let grounds = json!({ "reason": reason(&expired) });
+                    let finding = Finding::CannotTell;
+                    ending::conclude(environment, &mut transaction, command_id, finding, &grounds)
+                        .await?;
+                    None
+                }
+            };
+            ended.push(event);
         }
         transaction.commit().await?;
-        Ok(events)
+        Ok(ended)
     }
 
     fn lease(&self) -> TimeDelta {
@@ -155,9 +230,10 @@ impl Dispatcher {
     }
 }
 
-/// How a command ended, before it is written down.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Failure {
-    kind: FailureKind,
-    message: String,
+fn reason(expired: &Expired) -> String {
+    let what = "it could not be sent before it expired";
+    match &expired.last_error {
+        Some(error) => format!("{what}; the last try: {error}"),
+        None => what.to_owned(),
+    }
 }

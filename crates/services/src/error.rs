@@ -25,8 +25,20 @@ pub enum ServiceError {
     #[error("the input is not valid")]
     Invalid(Vec<FieldError>),
     /// The vehicle is not connected, and this command does not wait.
-    #[error("the vehicle is not connected, and a command of this risk is not kept for later")]
+    #[error(
+        "the vehicle is not connected, and a command of this risk is kept for later only with \
+         queue_if_offline"
+    )]
     VehicleOffline,
+    /// The command has ended, or the vehicle has answered it.
+    #[error("the command cannot be called off: {reason}")]
+    NotCancellable {
+        /// What it has come to.
+        reason: &'static str,
+    },
+    /// The key came with another request before.
+    #[error("this idempotency key came with a different request less than 24 hours ago")]
+    IdempotencyMismatch,
     /// The caller asks too much at once.
     #[error("too many requests; try again in {} s", retry_after.as_secs())]
     RateLimited {

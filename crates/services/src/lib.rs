@@ -4,14 +4,22 @@ pub mod auth;
 pub mod commands;
 pub mod dispatch;
 pub mod health;
+pub mod housekeeping;
 pub mod limits;
 pub mod streams;
 pub mod vehicles;
 
 mod caller;
+mod ending;
 mod environment;
 mod error;
+mod new_work;
+mod outbox;
+mod timer;
 
 pub use caller::Caller;
 pub use environment::Environment;
 pub use error::{AuthFailure, ServiceError};
+pub use new_work::NewWork;
+pub use outbox::Outbox;
+pub use timer::{SystemTimer, TestTimer, Timer};

@@ -17,6 +17,11 @@ pub struct Dispatch {
     pub lease_seconds: u64,
     /// Milliseconds between two looks for work that nobody announced, 10 to 60000.
     pub sweep_ms: u64,
+    /// Longest pause before the second try of what was in vain, in milliseconds, 1 to 60000; it
+    /// doubles with each further try.
+    pub first_retry_ms: u64,
+    /// Longest pause of all in milliseconds, `first_retry_ms` to 3600000.
+    pub longest_retry_ms: u64,
 }
 
 impl Dispatch {
@@ -25,12 +30,26 @@ impl Dispatch {
         Key::new("dispatch.concurrency", Accepts::Whole(1, 10_000)),
         Key::new("dispatch.lease_seconds", Accepts::Whole(5, 3600)),
         Key::new("dispatch.sweep_ms", Accepts::Whole(10, 60_000)),
+        Key::new("dispatch.first_retry_ms", Accepts::Whole(1, 60_000)),
+        Key::new("dispatch.longest_retry_ms", Accepts::Whole(1, 3_600_000)),
     ];
 
     /// Time a claimed command belongs to this process unless renewed.
     #[must_use]
     pub fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_seconds)
+    }
+
+    /// Longest pause before the second try of what was in vain.
+    #[must_use]
+    pub fn first_retry(&self) -> Duration {
+        Duration::from_millis(self.first_retry_ms)
+    }
+
+    /// Longest pause of all between two tries.
+    #[must_use]
+    pub fn longest_retry(&self) -> Duration {
+        Duration::from_millis(self.longest_retry_ms)
     }
 
     /// Time between two looks for work that nobody announced.

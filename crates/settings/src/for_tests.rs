@@ -55,6 +55,8 @@ impl Settings {
                 concurrency: 64,
                 lease_seconds: 30,
                 sweep_ms: 1000,
+                first_retry_ms: 10,
+                longest_retry_ms: 100,
             },
             streams: Streams {
                 ping_seconds: 20,

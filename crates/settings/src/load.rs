@@ -102,6 +102,8 @@ mod tests {
             // Wide bounds, so that no number is refused for the sake of another.
             ("connector.mock.min_delay_ms", "0".to_owned()),
             ("connector.mock.max_delay_ms", "600000".to_owned()),
+            ("dispatch.first_retry_ms", "1".to_owned()),
+            ("dispatch.longest_retry_ms", "3600000".to_owned()),
             ("streams.ping_seconds", "1".to_owned()),
             ("streams.idle_seconds", "86400".to_owned()),
             (path, value.to_string()),

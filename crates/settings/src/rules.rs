@@ -52,6 +52,7 @@ fn check_orders(effective: &Effective, problems: &mut Vec<Problem>) {
             "connector.mock.max_delay_ms",
             0,
         ),
+        ("dispatch.first_retry_ms", "dispatch.longest_retry_ms", 0),
         // A quiet client is heard from once a ping: a shorter patience lets all of them go.
         ("streams.ping_seconds", "streams.idle_seconds", 1),
     ];

@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use diesel::{pg::Pg, prelude::*};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
-use sovd_domain::{Command, CommandId, CommandStatus, FailureKind, Page, UserId, VehicleId};
+use sovd_domain::{
+    Command, CommandId, CommandStatus, FailureKind, Finding, Page, UserId, VehicleId,
+};
 use uuid::Uuid;
 
 use crate::{Connection, StorageError, schema::commands};
@@ -91,8 +93,7 @@ pub async fn list(
     Ok((found?, total))
 }
 
-/// Moves a command from `pending` to `in_progress`, or leaves it there. Nothing when it has
-/// ended.
+/// Moves a command from `pending` to `in_progress`. Nothing when it was elsewhere.
 ///
 /// # Errors
 ///
@@ -102,17 +103,13 @@ pub async fn start(
     command_id: CommandId,
     now: DateTime<Utc>,
 ) -> Result<Option<Command>, StorageError> {
-    let open = commands::table
+    let pending = commands::table
         .find(command_id.0)
-        .filter(commands::status.eq_any(["pending", "in_progress"]));
-    let row = diesel::update(open)
+        .filter(commands::status.eq(CommandStatus::Pending.as_str()));
+    let row = diesel::update(pending)
         .set((
             commands::status.eq(CommandStatus::InProgress.as_str()),
-            commands::started_at.eq(diesel::dsl::sql::<
-                diesel::sql_types::Nullable<diesel::sql_types::Timestamptz>,
-            >("coalesce(started_at, ")
-            .bind::<diesel::sql_types::Timestamptz, _>(now)
-            .sql(")")),
+            commands::started_at.eq(now),
         ))
         .returning(CommandRow::as_returning())
         .get_result(connection)
@@ -172,6 +169,29 @@ pub async fn fail(
     read(row)
 }
 
+/// Adds what looking again showed to a command whose outcome is unknown. Nothing when it has one, or
+/// ended otherwise.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn add_finding(
+    connection: &mut Connection,
+    command_id: CommandId,
+    finding: Finding,
+) -> Result<Option<Command>, StorageError> {
+    let unknown = commands::table
+        .find(command_id.0)
+        .filter(commands::failure_kind.eq(FailureKind::OutcomeUnknown.as_str()))
+        .filter(commands::finding.is_null());
+    let row = diesel::update(unknown)
+        .set(commands::finding.eq(finding.as_str()))
+        .returning(CommandRow::as_returning())
+        .get_result(connection)
+        .await;
+    read(row)
+}
+
 /// A row that may be missing, as the rest of the program knows it.
 fn read(row: QueryResult<CommandRow>) -> Result<Option<Command>, StorageError> {
     row.optional()?.map(Command::try_from).transpose()
@@ -215,6 +235,7 @@ struct CommandRow {
     started_at: Option<DateTime<Utc>>,
     completed_at: Option<DateTime<Utc>>,
     expires_at: DateTime<Utc>,
+    finding: Option<String>,
 }
 
 impl TryFrom<CommandRow> for Command {
@@ -233,6 +254,11 @@ impl TryFrom<CommandRow> for Command {
                 .map(|kind| kind.parse())
                 .transpose()
                 .map_err(|error| StorageError::corrupt("commands", "failure_kind", id, error))?,
+            finding: row
+                .finding
+                .map(|finding| finding.parse())
+                .transpose()
+                .map_err(|error| StorageError::corrupt("commands", "finding", id, error))?,
             user_id: UserId(row.user_id),
             vehicle_id: VehicleId(row.vehicle_id),
             command_name: row.command_name,

@@ -1,5 +1,6 @@
 use std::{
     ops::{Deref, DerefMut},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use diesel_async::{
 use futures_util::{FutureExt, future::ready};
 use tokio::runtime::Handle;
 
-use crate::error::StorageError;
+use crate::{error::StorageError, signals::Listener};
 
 /// One connection to PostgreSQL, what every repository function takes.
 pub type Connection = AsyncPgConnection;
@@ -24,6 +25,8 @@ pub type Connection = AsyncPgConnection;
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<Connection>,
+    url: Arc<str>,
+    runtime: Handle,
 }
 
 /// How many connections the pool keeps and how long it makes a caller wait.
@@ -44,6 +47,7 @@ impl Database {
     /// the HTTP worker whose request happened to need it.
     pub fn new(url: &str, settings: PoolSettings) -> Self {
         let runtime = Handle::current();
+        let url = bounded(url);
         let mut config = ManagerConfig::default();
         // A restart of the database closes every idle connection. A look at the socket finds
         // them without a question to the server, so that no caller is lent one.
@@ -56,27 +60,21 @@ impl Database {
                 };
                 ready(usable).boxed()
             }));
-        config.custom_setup = Box::new(move |url| {
-            let url = url.to_owned();
-            let opening = runtime.spawn(async move { Connection::establish(&url).await });
-            async move {
-                opening.await.unwrap_or_else(|error| {
-                    Err(ConnectionError::BadConnection(format!(
-                        "opening was called off: {error}"
-                    )))
-                })
-            }
-            .boxed()
-        });
+        let opens_on = runtime.clone();
+        config.custom_setup = Box::new(move |url| open(&opens_on, url).boxed());
         let pool = Pool::builder()
             .min_idle(settings.size)
             .max_size(settings.size.saturating_add(settings.overflow).max(1))
             .connection_timeout(settings.checkout_timeout)
             .build_unchecked(AsyncDieselConnectionManager::new_with_config(
-                bounded(url),
+                url.as_str(),
                 config,
             ));
-        Self { pool }
+        Self {
+            pool,
+            url: url.into(),
+            runtime,
+        }
     }
 
     /// Takes a connection from the pool; it goes back when dropped.
@@ -112,6 +110,18 @@ impl Database {
         Ok(())
     }
 
+    /// Opens a connection beside the pool that hears the signals of every process.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Unavailable`] when the database cannot be reached.
+    pub async fn listen(&self) -> Result<Listener, StorageError> {
+        let connection = open(&self.runtime, &self.url)
+            .await
+            .map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        Listener::on(connection).await
+    }
+
     /// Connections now lent out; 0 when nobody is at work.
     pub fn connections_in_use(&self) -> u32 {
         let state = self.pool.state();
@@ -126,6 +136,22 @@ impl Database {
                 RunError::User(PoolError::ConnectionError(error)) => error.to_string(),
                 RunError::User(PoolError::QueryError(error)) => error.to_string(),
             })
+        })
+    }
+}
+
+/// Opens a connection whose driver lives on `runtime`.
+fn open(
+    runtime: &Handle,
+    url: &str,
+) -> impl Future<Output = Result<Connection, ConnectionError>> + Send + use<> {
+    let url = url.to_owned();
+    let opening = runtime.spawn(async move { Connection::establish(&url).await });
+    async move {
+        opening.await.unwrap_or_else(|error| {
+            Err(ConnectionError::BadConnection(format!(
+                "opening was called off: {error}"
+            )))
         })
     }
 }

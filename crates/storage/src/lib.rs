@@ -2,11 +2,13 @@
 
 pub mod audit;
 pub mod commands;
+pub mod idempotency;
 pub mod migrations;
 pub mod queue;
 pub mod responses;
 pub mod seeds;
 pub mod sessions;
+pub mod signals;
 pub mod users;
 pub mod vehicles;
 pub mod verify;

@@ -1,30 +1,67 @@
-//! The queue of commands that have not ended.
+//! What is to be done at vehicles.
 //!
 //! A vehicle is served only its lowest position. Positions are drawn while the vehicle's row is
 //! locked (see [`crate::vehicles::lock`]), so their order is the order of the commits, and a
 //! command can never slip in before one that is already under way.
+//!
+//! A row's lock is what decides: whoever ends, sends or calls off a command first locks its row
+//! here, then changes the command.
+
+mod claim;
+mod expiry;
 
 use chrono::{DateTime, Utc};
-use diesel::{
-    prelude::*,
-    sql_query,
-    sql_types::{BigInt, Integer, Timestamptz, Uuid as SqlUuid},
-};
+use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use sovd_domain::{CommandId, VehicleId};
 use uuid::Uuid;
 
 use crate::{Connection, StorageError, schema::command_queue};
 
-/// A command that this process may work on until its lease ends.
+pub use claim::{Claim, claim, hold, release, renew};
+pub use expiry::{Expired, expired};
+
+/// A command on its way into the queue.
 #[derive(Debug, Clone, Copy)]
-pub struct Claim {
+pub struct NewEntry {
     /// The command.
     pub command_id: CommandId,
-    /// Proves that the claim is still held; every change of the command asks for it.
-    pub lease_id: Uuid,
-    /// 1 for the first claim of the command.
+    /// Its vehicle.
+    pub vehicle_id: VehicleId,
+    /// Not to be sent before this moment.
+    pub due_at: DateTime<Utc>,
+    /// Nor after this one.
+    pub expires_at: DateTime<Utc>,
+    /// Whether it is sent without looking at the faults first.
+    pub skip_evidence: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Send the command.
+    Command,
+    /// Nobody knows how the command ended: look at the vehicle.
+    Probe,
+}
+
+/// How far a task has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// What is to be done.
+    pub task: Task,
+    /// How often it was tried in vain.
     pub attempt: i32,
+    /// How often it may have reached the vehicle; 0 means certainly never.
+    pub sends: i32,
+    /// Whether the vehicle has answered in full, and only what is left is still to be read.
+    pub is_answered: bool,
+    /// Whether the command is sent without looking at the faults first.
+    pub skip_evidence: bool,
+    /// The moment after which nothing is sent any more.
+    pub expires_at: DateTime<Utc>,
+    /// Proves that somebody works on it; nothing when nobody does.
+    pub lease_id: Option<Uuid>,
 }
 
 /// Puts a command at the end of its vehicle's queue.
@@ -32,115 +69,91 @@ pub struct Claim {
 /// # Errors
 ///
 /// When the database is away.
-pub async fn push(
-    connection: &mut Connection,
-    command_id: CommandId,
-    vehicle_id: VehicleId,
-    due_at: DateTime<Utc>,
-) -> Result<(), StorageError> {
+pub async fn push(connection: &mut Connection, entry: &NewEntry) -> Result<(), StorageError> {
     diesel::insert_into(command_queue::table)
         .values((
-            command_queue::command_id.eq(command_id.0),
-            command_queue::vehicle_id.eq(vehicle_id.0),
-            command_queue::due_at.eq(due_at),
+            command_queue::command_id.eq(entry.command_id.0),
+            command_queue::vehicle_id.eq(entry.vehicle_id.0),
+            command_queue::due_at.eq(entry.due_at),
+            command_queue::expires_at.eq(entry.expires_at),
+            command_queue::skip_evidence.eq(entry.skip_evidence),
         ))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// Claims up to `limit` commands, oldest first, at most one for each vehicle: those that are due,
-/// have not expired and can reach their vehicle, and those whose last holder went away.
+/// The entry of a command, locked until the transaction ends.
 ///
 /// # Errors
 ///
-/// When the database is away.
-pub async fn claim(
+/// When the database is away or the row is unreadable.
+pub async fn lock(
     connection: &mut Connection,
-    now: DateTime<Utc>,
-    lease_until: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<Claim>, StorageError> {
-    let rows: Vec<ClaimRow> = sql_query(
-        "WITH free AS (
-             SELECT queue.command_id
-             FROM command_queue queue
-             JOIN commands USING (command_id)
-             JOIN vehicles ON vehicles.vehicle_id = queue.vehicle_id
-             WHERE queue.due_at <= $1
-               AND (queue.lease_until IS NULL OR queue.lease_until <= $1)
-               AND (commands.status = 'in_progress'
-                    OR (vehicles.connection_status = 'connected' AND commands.expires_at > $1))
-               AND NOT EXISTS (
-                   SELECT FROM command_queue earlier
-                   WHERE earlier.vehicle_id = queue.vehicle_id
-                     AND earlier.position < queue.position)
-             ORDER BY queue.position
-             LIMIT $3
-             FOR UPDATE OF queue SKIP LOCKED)
-         UPDATE command_queue
-         SET lease_id = gen_random_uuid(), lease_until = $2, attempt = attempt + 1
-         FROM free
-         WHERE command_queue.command_id = free.command_id
-         RETURNING command_queue.command_id, lease_id, attempt",
-    )
-    .bind::<Timestamptz, _>(now)
-    .bind::<Timestamptz, _>(lease_until)
-    .bind::<BigInt, _>(limit)
-    .load(connection)
-    .await?;
-    Ok(rows.into_iter().map(Claim::from).collect())
-}
-
-/// Moves the end of a claim's lease; says whether the claim was still held.
-///
-/// # Errors
-///
-/// When the database is away.
-pub async fn renew(
-    connection: &mut Connection,
-    claim: &Claim,
-    lease_until: DateTime<Utc>,
-) -> Result<bool, StorageError> {
-    let renewed = diesel::update(held(claim))
-        .set(command_queue::lease_until.eq(lease_until))
-        .execute(connection)
-        .await?;
-    Ok(renewed == 1)
-}
-
-/// Makes sure that the claim is still held and stays so until the transaction ends.
-///
-/// # Errors
-///
-/// When the database is away.
-pub async fn hold(connection: &mut Connection, claim: &Claim) -> Result<bool, StorageError> {
-    let row: Option<Uuid> = held(claim)
-        .select(command_queue::command_id)
+    command_id: CommandId,
+) -> Result<Option<Entry>, StorageError> {
+    let row: Option<EntryRow> = command_queue::table
+        .find(command_id.0)
+        .select(EntryRow::as_select())
         .for_update()
         .first(connection)
         .await
         .optional()?;
-    Ok(row.is_some())
+    row.map(Entry::try_from).transpose()
 }
 
-/// Takes a command that has ended out of the queue; says whether the claim was still held.
+/// Notes, before it happens, that a task is sent for the `sends`-th time.
 ///
 /// # Errors
 ///
 /// When the database is away.
-pub async fn remove(connection: &mut Connection, claim: &Claim) -> Result<bool, StorageError> {
-    Ok(diesel::delete(held(claim)).execute(connection).await? == 1)
+pub async fn mark_sent(
+    connection: &mut Connection,
+    command_id: CommandId,
+    sends: i32,
+) -> Result<(), StorageError> {
+    diesel::update(command_queue::table.find(command_id.0))
+        .set(command_queue::sends.eq(sends))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
-/// Gives a claim back, so that another process need not wait for its lease to end.
+/// Notes that the vehicle has answered in full.
 ///
 /// # Errors
 ///
 /// When the database is away.
-pub async fn release(connection: &mut Connection, claim: &Claim) -> Result<(), StorageError> {
-    diesel::update(held(claim))
+pub async fn mark_answered(
+    connection: &mut Connection,
+    command_id: CommandId,
+) -> Result<(), StorageError> {
+    diesel::update(command_queue::table.find(command_id.0))
+        .set(command_queue::is_answered.eq(true))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Puts a task that was tried in vain off until `due_at`, or until it expires. `sends` is how often
+/// it may have reached the vehicle, `error` why it was in vain.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn postpone(
+    connection: &mut Connection,
+    command_id: CommandId,
+    due_at: DateTime<Utc>,
+    sends: i32,
+    error: &str,
+) -> Result<(), StorageError> {
+    diesel::update(command_queue::table.find(command_id.0))
         .set((
+            command_queue::due_at.eq(due_at),
+            command_queue::sends.eq(sends),
+            command_queue::last_error.eq(error),
+            command_queue::attempt.eq(command_queue::attempt + 1),
             command_queue::lease_id.eq(None::<Uuid>),
             command_queue::lease_until.eq(None::<DateTime<Utc>>),
         ))
@@ -149,62 +162,90 @@ pub async fn release(connection: &mut Connection, claim: &Claim) -> Result<(), S
     Ok(())
 }
 
-/// Takes the commands out of the queue that expired before they were sent.
+/// Makes a probe of a command that ended in the dark. It keeps its place, so that no later command
+/// changes what the probe is to find.
 ///
 /// # Errors
 ///
 /// When the database is away.
-pub async fn remove_expired(
+pub async fn turn_into_probe(
     connection: &mut Connection,
-    now: DateTime<Utc>,
-) -> Result<Vec<CommandId>, StorageError> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        command_id: Uuid,
-    }
-    let rows: Vec<Row> = sql_query(
-        "DELETE FROM command_queue queue USING commands
-         WHERE commands.command_id = queue.command_id
-           AND commands.status = 'pending'
-           AND commands.expires_at <= $1
-           AND (queue.lease_until IS NULL OR queue.lease_until <= $1)
-         RETURNING queue.command_id",
-    )
-    .bind::<Timestamptz, _>(now)
-    .load(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| CommandId(row.command_id))
-        .collect())
+    command_id: CommandId,
+    due_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    diesel::update(command_queue::table.find(command_id.0))
+        .set((
+            command_queue::task.eq("probe"),
+            command_queue::due_at.eq(due_at),
+            command_queue::expires_at.eq(expires_at),
+            command_queue::attempt.eq(0),
+            command_queue::sends.eq(0),
+            command_queue::is_answered.eq(false),
+            command_queue::last_error.eq(None::<String>),
+            command_queue::lease_id.eq(None::<Uuid>),
+            command_queue::lease_until.eq(None::<DateTime<Utc>>),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
-#[diesel::dsl::auto_type(no_type_alias)]
-fn held<'a>(claim: &'a Claim) -> _ {
-    let command_id: Uuid = claim.command_id.0;
-    let lease_id: Uuid = claim.lease_id;
-    command_queue::table
-        .filter(command_queue::command_id.eq(command_id))
-        .filter(command_queue::lease_id.eq(lease_id))
+/// Takes a task that is done out of the queue.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn remove(
+    connection: &mut Connection,
+    command_id: CommandId,
+) -> Result<(), StorageError> {
+    diesel::delete(command_queue::table.find(command_id.0))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
-#[derive(QueryableByName)]
-struct ClaimRow {
-    #[diesel(sql_type = SqlUuid)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = command_queue, check_for_backend(diesel::pg::Pg))]
+struct EntryRow {
     command_id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
-    lease_id: Uuid,
-    #[diesel(sql_type = Integer)]
+    task: String,
     attempt: i32,
+    sends: i32,
+    is_answered: bool,
+    skip_evidence: bool,
+    expires_at: DateTime<Utc>,
+    lease_id: Option<Uuid>,
 }
 
-impl From<ClaimRow> for Claim {
-    fn from(row: ClaimRow) -> Self {
-        Self {
-            command_id: CommandId(row.command_id),
-            lease_id: row.lease_id,
+impl TryFrom<EntryRow> for Entry {
+    type Error = StorageError;
+
+    fn try_from(row: EntryRow) -> Result<Self, StorageError> {
+        Ok(Self {
+            task: Task::read(&row.task, row.command_id)?,
             attempt: row.attempt,
+            sends: row.sends,
+            is_answered: row.is_answered,
+            skip_evidence: row.skip_evidence,
+            expires_at: row.expires_at,
+            lease_id: row.lease_id,
+        })
+    }
+}
+
+impl Task {
+    fn read(text: &str, command_id: Uuid) -> Result<Self, StorageError> {
+        match text {
+            "command" => Ok(Self::Command),
+            "probe" => Ok(Self::Probe),
+            other => Err(StorageError::corrupt(
+                "command_queue",
+                "task",
+                command_id,
+                format!("{other:?} is no task"),
+            )),
         }
     }
 }

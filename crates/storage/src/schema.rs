@@ -40,6 +40,7 @@ diesel::table! {
         failure_kind -> Nullable<Varchar>,
         started_at -> Nullable<Timestamptz>,
         expires_at -> Timestamptz,
+        finding -> Nullable<Varchar>,
     }
 }
 
@@ -89,6 +90,22 @@ diesel::table! {
         lease_id -> Nullable<Uuid>,
         lease_until -> Nullable<Timestamptz>,
         attempt -> Int4,
+        task -> Varchar,
+        expires_at -> Timestamptz,
+        sends -> Int4,
+        is_answered -> Bool,
+        skip_evidence -> Bool,
+        last_error -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (user_id, key) {
+        user_id -> Uuid,
+        key -> Varchar,
+        fingerprint -> Bytea,
+        command_id -> Uuid,
+        created_at -> Timestamptz,
     }
 }
 

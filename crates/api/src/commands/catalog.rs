@@ -28,6 +28,10 @@ pub(crate) struct CatalogEntryBody {
     /// What its parameters look like (JSON Schema 2020-12).
     #[schema(value_type = Object)]
     params_schema: Value,
+    /// The reading that secures what the command erases, and shows afterwards what is left; null
+    /// when it erases nothing, and `skip_evidence` makes no sense.
+    #[schema(example = json!(null))]
+    evidence: Option<&'static str>,
     /// Who may send it.
     allowed_roles: Vec<&'static str>,
 }
@@ -65,6 +69,7 @@ impl From<&CommandSpec> for CatalogEntryBody {
             risk: spec.risk.as_str(),
             idempotent: spec.idempotent,
             params_schema: spec.params_schema.document().clone(),
+            evidence: spec.evidence.map(|evidence| evidence.command_name),
             allowed_roles: spec
                 .allowed_roles
                 .iter()

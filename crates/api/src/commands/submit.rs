@@ -33,6 +33,12 @@ pub(crate) struct SubmitRequest {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 604_800)]
     expires_in_seconds: Option<u32>,
+    /// `true` or `false`: whether a command that does more than read may wait for a vehicle that is not connected.
+    #[serde(default)]
+    queue_if_offline: bool,
+    /// `true` or `false`: whether faults are cleared although they could not be read and stored before.
+    #[serde(default)]
+    skip_evidence: bool,
 }
 
 /// Send a command
@@ -60,14 +66,12 @@ pub(crate) async fn submit(
     state: Data<ApiState>,
     body: JsonBody<SubmitRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let command = state
-        .commands
-        .submit(&authorized.caller, body.0.into())
-        .await?;
-    let location = format!("/api/v1/commands/{}", command.command_id);
+    let submission = Submission::from(body.0);
+    let submitted = state.commands.submit(&authorized.caller, submission).await?;
+    let location = format!("/api/v1/commands/{}", submitted.command.command_id);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))
-        .json(CommandBody::from(command)))
+        .json(CommandBody::from(submitted.command)))
 }
 
 impl From<SubmitRequest> for Submission {
@@ -80,6 +84,9 @@ impl From<SubmitRequest> for Submission {
                 .expires_in_seconds
                 .map(u64::from)
                 .map(Duration::from_secs),
+            queue_if_offline: request.queue_if_offline,
+            skip_evidence: request.skip_evidence,
+            idempotency_key: None,
         }
     }
 }

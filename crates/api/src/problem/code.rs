@@ -40,6 +40,8 @@ codes! {
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "Payload too large";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE,
         "Unsupported media type";
+    IdempotencyMismatch = "idempotency_mismatch", CONFLICT, "Idempotency mismatch";
+    NotCancellable = "not_cancellable", CONFLICT, "Not cancellable";
     VehicleOffline = "vehicle_offline", CONFLICT, "Vehicle offline";
     ValidationFailed = "validation_failed", UNPROCESSABLE_ENTITY, "Validation failed";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";

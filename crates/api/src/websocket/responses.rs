@@ -94,7 +94,9 @@ fn close_reason(error: ServiceError) -> CloseReason {
         | ServiceError::Forbidden
         | ServiceError::NotFound { .. }
         | ServiceError::Invalid(_)
-        | ServiceError::VehicleOffline => CloseCode::Policy,
+        | ServiceError::VehicleOffline
+        | ServiceError::NotCancellable { .. }
+        | ServiceError::IdempotencyMismatch => CloseCode::Policy,
     };
     let problem = Problem::from(error);
     if let Some(cause) = &problem.cause {

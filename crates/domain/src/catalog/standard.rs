@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{CommandSpec, Risk};
+use super::{CommandSpec, Evidence, Risk};
 use crate::{schema::JsonSchema, user::Role};
 
 const EVERYBODY_WHO_DIAGNOSES: &[Role] = &[Role::Admin, Role::Engineer];
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn read_dtc() -> CommandSpec {
     CommandSpec {
@@ -29,7 +28,8 @@ pub(super) fn read_dtc() -> CommandSpec {
             }),
         ),
         allowed_roles: EVERYBODY_WHO_DIAGNOSES,
-        timeout: TIMEOUT,
+        timeout: CommandSpec::DEFAULT_TIMEOUT,
+        evidence: None,
     }
 }
 
@@ -52,7 +52,13 @@ pub(super) fn clear_dtc() -> CommandSpec {
             }),
         ),
         allowed_roles: EVERYBODY_WHO_DIAGNOSES,
-        timeout: TIMEOUT,
+        timeout: CommandSpec::DEFAULT_TIMEOUT,
+        evidence: Some(Evidence {
+            command_name: "ReadDTC",
+            shared_params: &["ecuAddress"],
+            fault_param: "dtcCode",
+            settles_in: Duration::from_secs(2),
+        }),
     }
 }
 
@@ -75,7 +81,8 @@ pub(super) fn read_data_by_id() -> CommandSpec {
             }),
         ),
         allowed_roles: EVERYBODY_WHO_DIAGNOSES,
-        timeout: TIMEOUT,
+        timeout: CommandSpec::DEFAULT_TIMEOUT,
+        evidence: None,
     }
 }
 

@@ -2,12 +2,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sovd_domain::{
-    AuditEntry, Command, CommandId, CommandSpec, CommandStatus, FieldError, Permission, Risk,
-    VehicleId,
+    AuditEntry, Command, CommandId, CommandSpec, CommandStatus, FieldError, IdempotencyKey,
+    Permission, Risk, VehicleId,
 };
-use sovd_storage::{audit, commands, queue, vehicles};
+use sovd_storage::{
+    Transaction, audit, commands,
+    idempotency::{self, KeyedRequest},
+    queue::{self, NewEntry},
+    vehicles,
+};
 
-use super::Commands;
+use super::{Commands, KEY_LIFETIME, fingerprint::fingerprint};
 use crate::{caller::Caller, error::ServiceError};
 
 /// A command to be sent.
@@ -21,6 +26,21 @@ pub struct Submission {
     pub command_params: Value,
     /// How long it may wait to be sent; the risk decides when it is not said.
     pub expires_in: Option<Duration>,
+    /// Whether it waits for a vehicle that is not connected, although it does more than read.
+    pub queue_if_offline: bool,
+    /// Whether it is sent without securing first what it erases.
+    pub skip_evidence: bool,
+    /// Makes the same request with the same key the same command, for a day.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// What came of a submission.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submitted {
+    /// The command as it was accepted.
+    pub command: Command,
+    /// Whether an earlier submission with the same key had made it.
+    pub is_replay: bool,
 }
 
 impl Commands {
@@ -31,50 +51,86 @@ impl Commands {
     ///
     /// [`ServiceError::Invalid`] names every bad field; [`ServiceError::Forbidden`] when the
     /// caller may not send this command; [`ServiceError::NotFound`] when there is no such
-    /// vehicle; [`ServiceError::VehicleOffline`] when it is not connected and the command is more
-    /// than a reading; [`ServiceError::RateLimited`] when the caller sends too many.
+    /// vehicle; [`ServiceError::VehicleOffline`] when it is not connected, the command is more
+    /// than a reading and does not say that it waits; [`ServiceError::IdempotencyMismatch`] when the
+    /// key came with another request; [`ServiceError::RateLimited`] when the caller sends too many.
     pub async fn submit(
         &self,
         caller: &Caller,
         submission: Submission,
-    ) -> Result<Command, ServiceError> {
+    ) -> Result<Submitted, ServiceError> {
         caller.require(Permission::SubmitCommands)?;
         let spec = self.check(caller, &submission)?;
-        self.limits.count_command(caller.user.user_id)?;
-        let command = self.accepted(caller, spec, submission);
-        let now = command.submitted_at;
-
+        let command = self.accepted(caller, spec, &submission);
         let turn = self
             .submissions
             .acquire()
             .await
             .map_err(ServiceError::internal)?;
         let mut transaction = self.environment.database.begin().await?;
-        let Some(vehicle) = vehicles::lock(&mut transaction, command.vehicle_id).await? else {
-            transaction.rollback().await?;
+        let written = self.write(&mut transaction, caller, spec, &submission, &command);
+        match written.await {
+            Ok(None) => transaction.commit().await?,
+            Ok(Some(earlier)) => {
+                transaction.rollback().await?;
+                return Ok(Submitted {
+                    command: earlier.as_submitted(),
+                    is_replay: true,
+                });
+            }
+            Err(refusal) => {
+                transaction.rollback().await?;
+                return Err(refusal);
+            }
+        }
+        drop(turn);
+
+        self.environment.new_work.tell();
+        Ok(Submitted {
+            command,
+            is_replay: false,
+        })
+    }
+
+    /// Writes everything, unless the submission is a repetition: then gives the command that the
+    /// first one made.
+    async fn write(
+        &self,
+        transaction: &mut Transaction,
+        caller: &Caller,
+        spec: &CommandSpec,
+        submission: &Submission,
+        command: &Command,
+    ) -> Result<Option<Command>, ServiceError> {
+        if let Some(key) = &submission.idempotency_key {
+            let earlier = replayed(transaction, key, submission, command).await?;
+            if earlier.is_some() {
+                return Ok(earlier);
+            }
+        }
+        self.limits.count_command(caller.user.user_id)?;
+        let Some(vehicle) = vehicles::lock(transaction, command.vehicle_id).await? else {
             return Err(ServiceError::NotFound {
                 what: "vehicle",
                 pointer: Some("/vehicle_id"),
             });
         };
-        if !vehicle.is_connected() && spec.risk != Risk::Read {
-            transaction.rollback().await?;
+        let may_wait = spec.risk == Risk::Read || submission.queue_if_offline;
+        if !vehicle.is_connected() && !may_wait {
             return Err(ServiceError::VehicleOffline);
         }
-        commands::insert(&mut transaction, &command).await?;
-        queue::push(
-            &mut transaction,
-            command.command_id,
-            command.vehicle_id,
-            now,
-        )
-        .await?;
-        audit::insert(&mut transaction, &audit_entry(caller, spec, &command), now).await?;
-        transaction.commit().await?;
-        drop(turn);
-
-        self.new_work.notify_one();
-        Ok(command)
+        let entry = NewEntry {
+            command_id: command.command_id,
+            vehicle_id: command.vehicle_id,
+            due_at: command.submitted_at,
+            expires_at: command.expires_at,
+            skip_evidence: submission.skip_evidence,
+        };
+        let audit_entry = audit_entry(caller, spec, submission, command);
+        commands::insert(transaction, command).await?;
+        queue::push(transaction, &entry).await?;
+        audit::insert(transaction, &audit_entry, command.submitted_at).await?;
+        Ok(None)
     }
 
     /// The catalogue's entry, once the caller may send it and its parameters are right.
@@ -95,7 +151,11 @@ impl Commands {
         if !spec.is_allowed_to(caller.user.role) {
             return Err(ServiceError::Forbidden);
         }
-        let errors = spec.check_params(&submission.command_params, "/command_params");
+        let mut errors = spec.check_params(&submission.command_params, "/command_params");
+        if submission.skip_evidence && spec.evidence.is_none() {
+            let detail = "must be false: this command erases nothing that could be secured";
+            errors.push(FieldError::new("/skip_evidence", detail));
+        }
         if errors.is_empty() {
             Ok(spec)
         } else {
@@ -103,14 +163,14 @@ impl Commands {
         }
     }
 
-    fn accepted(&self, caller: &Caller, spec: &CommandSpec, submission: Submission) -> Command {
+    fn accepted(&self, caller: &Caller, spec: &CommandSpec, submission: &Submission) -> Command {
         let now = self.environment.clock.now();
         Command {
             command_id: CommandId(self.environment.random.uuid()),
             user_id: caller.user.user_id,
             vehicle_id: submission.vehicle_id,
-            command_name: submission.command_name,
-            command_params: submission.command_params,
+            command_name: submission.command_name.clone(),
+            command_params: submission.command_params.clone(),
             status: CommandStatus::Pending,
             failure_kind: None,
             error_message: None,
@@ -118,11 +178,43 @@ impl Commands {
             started_at: None,
             completed_at: None,
             expires_at: now + submission.expires_in.unwrap_or(spec.risk.default_expiry()),
+            finding: None,
         }
     }
 }
 
-fn audit_entry(caller: &Caller, spec: &CommandSpec, command: &Command) -> AuditEntry {
+/// Lets the key stand for `command`; gives the command that it stands for already.
+async fn replayed(
+    transaction: &mut Transaction,
+    key: &IdempotencyKey,
+    submission: &Submission,
+    command: &Command,
+) -> Result<Option<Command>, ServiceError> {
+    let now = command.submitted_at;
+    let fingerprint = fingerprint(submission);
+    let request = KeyedRequest {
+        user_id: command.user_id,
+        key,
+        fingerprint: &fingerprint,
+    };
+    let forget_before = now - KEY_LIFETIME;
+    let remembered =
+        idempotency::remember(transaction, request, command.command_id, now, forget_before);
+    match remembered.await? {
+        None => Ok(None),
+        Some(known) if known.fingerprint == fingerprint => {
+            Ok(commands::find(transaction, known.command_id, None).await?)
+        }
+        Some(_) => Err(ServiceError::IdempotencyMismatch),
+    }
+}
+
+fn audit_entry(
+    caller: &Caller,
+    spec: &CommandSpec,
+    submission: &Submission,
+    command: &Command,
+) -> AuditEntry {
     AuditEntry {
         entity_id: Some(command.command_id.0),
         vehicle_id: Some(command.vehicle_id),
@@ -131,6 +223,8 @@ fn audit_entry(caller: &Caller, spec: &CommandSpec, command: &Command) -> AuditE
             "command_name": spec.name,
             "command_params": command.command_params,
             "risk": spec.risk,
+            "queue_if_offline": submission.queue_if_offline,
+            "skip_evidence": submission.skip_evidence,
         }),
         ..caller.audit("command.submit", "command")
     }

@@ -1,35 +1,50 @@
 use std::{future::Future, time::Duration};
 
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
-use sovd_connector::{CommandRequest, Connector, ConnectorError, ResponseChunk, ResponseStream};
-use sovd_domain::{Command, CommandSpec, FailureKind, ResponseId, Vehicle};
-use sovd_storage::{StorageError, commands, queue, queue::Claim, responses, vehicles};
-use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout_at};
+use serde_json::Value;
+use sovd_connector::{CommandRequest, Connector, ConnectorError};
+use sovd_domain::{Command, CommandSpec, Evidence, ResponseId, Vehicle};
+use sovd_storage::{
+    StorageError, commands,
+    queue::{self, Claim, Task},
+    responses, vehicles,
+};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Dispatcher, Failure,
-    record::{self, Recorded},
+    Dispatcher,
+    outcome::Setback,
+    probe,
+    record::{self, Part, Place, Recorded},
+    sending,
 };
-
-/// How often an idempotent command is sent when the processes that send it keep dying.
-const MAX_ATTEMPTS: i32 = 3;
+use crate::ending::Failure;
 
 /// How long to wait before the database is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// One command on its way, from the claim to its end.
+/// One task on its way, from the claim to its end.
 pub(super) struct Execution {
-    dispatcher: Dispatcher,
-    claim: Claim,
-    lease_end: Instant,
-    give_up: CancellationToken,
+    pub(super) dispatcher: Dispatcher,
+    pub(super) claim: Claim,
+    pub(super) lease_end: DateTime<Utc>,
+    pub(super) stops: Stops,
+}
+
+/// What stops an execution from outside.
+pub(super) struct Stops {
+    /// The process is shutting down.
+    pub(super) give_up: CancellationToken,
+    /// The command was called off.
+    pub(super) called_off: CancellationToken,
 }
 
 /// Why an execution stops without having written an end.
 #[derive(Debug)]
-enum Abandoned {
-    /// Somebody else has the command now, or will when the lease ends.
+pub(super) enum Abandoned {
+    /// The command was called off, somebody else has it now, or will when the lease ends.
     ClaimLost,
     /// This process is shutting down.
     ShuttingDown,
@@ -37,187 +52,179 @@ enum Abandoned {
     Storage(StorageError),
 }
 
-/// What is needed to send the command.
-struct Loaded {
-    command: Command,
-    vehicle: Vehicle,
-    last_number: i32,
+/// How an execution that was not abandoned leaves its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It is done.
+    Done,
+    /// It is to be tried again at this moment.
+    Until(DateTime<Utc>),
+}
+
+/// What a task is about.
+pub(super) struct Subject {
+    pub(super) command: Command,
+    pub(super) vehicle: Vehicle,
+    /// The number of the last part of the answer so far.
+    pub(super) last_number: i32,
 }
 
 impl Execution {
-    /// An execution of a claim whose lease ends at `lease_end`, unless it is renewed.
-    pub(super) fn new(
-        dispatcher: Dispatcher,
-        claim: Claim,
-        lease_end: Instant,
-        give_up: CancellationToken,
-    ) -> Self {
-        Self {
-            dispatcher,
-            claim,
-            lease_end,
-            give_up,
-        }
-    }
-
-    pub(super) async fn run(self) {
+    /// Works on the task; gives the moment to look at it again, if there is one.
+    pub(super) async fn run(self) -> Option<DateTime<Utc>> {
         let command_id = self.claim.command_id;
         match self.carry_out().await {
-            Ok(()) => {}
+            Ok(Left::Done) => None,
+            Ok(Left::Until(moment)) => Some(moment),
             Err(Abandoned::ClaimLost) => {
-                tracing::warn!(%command_id, "lost the claim, another process goes on");
+                tracing::warn!(
+                    %command_id,
+                    "the claim is gone: what the vehicle still answers is stored nowhere"
+                );
+                None
             }
             Err(Abandoned::ShuttingDown) => {
                 tracing::warn!(%command_id, "abandoned at shutdown, another process goes on");
                 self.release().await;
+                None
             }
             Err(Abandoned::Storage(error)) => {
                 tracing::error!(%command_id, %error, "abandoned until the lease ends");
+                None
             }
         }
     }
 
-    /// Carries the command out while it keeps the lease.
-    async fn carry_out(&self) -> Result<(), Abandoned> {
+    /// Works on the task while it keeps the lease. What loses drops the connector's stream.
+    async fn carry_out(&self) -> Result<Left, Abandoned> {
         tokio::select! {
-            ended = self.send() => ended,
+            left = self.work() => left,
             lost = self.keep_lease() => Err(lost),
-            () = self.give_up.cancelled() => Err(Abandoned::ShuttingDown),
+            () = self.stops.give_up.cancelled() => Err(Abandoned::ShuttingDown),
+            () = self.stops.called_off.cancelled() => Err(Abandoned::ClaimLost),
         }
     }
 
-    async fn send(&self) -> Result<(), Abandoned> {
+    async fn work(&self) -> Result<Left, Abandoned> {
         // A deleted command has left the queue too.
-        let loaded = self
+        let subject = self
             .persist(|| self.load())
             .await?
             .ok_or(Abandoned::ClaimLost)?;
-        let Some(spec) = self
-            .dispatcher
-            .environment
-            .catalog
-            .get(&loaded.command.command_name)
-        else {
-            return self
-                .fail(FailureKind::Internal, "the catalogue has it no more")
-                .await;
-        };
-        if loaded.command.started_at.is_some() {
-            if !spec.idempotent {
-                let message = "the process that sent it died before the answer came";
-                return self.fail(FailureKind::OutcomeUnknown, message).await;
-            }
-            if self.claim.attempt > MAX_ATTEMPTS {
-                let message = "it was sent three times, and no process lived to hear the answer";
-                return self.fail(FailureKind::Internal, message).await;
-            }
-        }
-        let connector = match self.dispatcher.connectors.connector_for(&loaded.vehicle) {
-            Ok(connector) => connector,
-            Err(error) => return self.fail(FailureKind::Internal, &error.to_string()).await,
-        };
-        let started = self
-            .persist(|| record::started(&self.dispatcher.environment, &self.claim))
-            .await?;
-        self.tell(started)?;
-        match self.converse(connector, spec, loaded).await {
-            Ok(None) => Ok(()),
-            Ok(Some(failure)) => self.fail(failure.kind, &failure.message).await,
-            Err(Abandoned::Storage(error)) => {
-                let command_id = self.claim.command_id;
-                tracing::error!(%command_id, %error, "an answer cannot be stored");
-                let failure = Failure::unstorable(spec);
-                self.fail(failure.kind, &failure.message).await
-            }
-            Err(abandoned) => Err(abandoned),
+        match self.claim.entry.task {
+            Task::Command => sending::run(self, subject).await,
+            Task::Probe => probe::run(self, subject).await,
         }
     }
 
-    /// Sends the command and writes down every chunk. Gives nothing when the answer is complete.
-    async fn converse(
+    /// Reads what a command is about to erase, or what is left, from its first chunk to its last.
+    pub(super) async fn read_faults(
         &self,
         connector: &dyn Connector,
-        spec: &CommandSpec,
-        loaded: Loaded,
-    ) -> Result<Option<Failure>, Abandoned> {
-        let mut deadline = Instant::now() + spec.timeout;
-        let mut last_number = loaded.last_number;
-        let request = loaded.request();
-        let mut answer = match before(deadline, connector.execute(request)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) | Err(error) => return Ok(Some(Failure::from_error(&error, spec))),
+        evidence: &Evidence,
+        subject: &Subject,
+    ) -> Result<Vec<Value>, Setback> {
+        let request = CommandRequest {
+            command_name: evidence.command_name.to_owned(),
+            params: evidence.params(&subject.command.command_params),
+            ..subject.request()
         };
-        loop {
-            let chunk = match before(deadline, answer.next()).await {
-                Ok(Some(Ok(chunk))) => chunk,
-                Ok(Some(Err(error))) | Err(error) => {
-                    return Ok(Some(Failure::from_error(&error, spec)));
-                }
-                Ok(None) => return Ok(Some(Failure::incomplete())),
-            };
-            last_number += 1;
-            let answered_at = Instant::now();
-            self.write(last_number, &chunk).await?;
-            // The time that our database takes is not the vehicle's.
-            deadline += answered_at.elapsed();
+        let catalog = &self.dispatcher.environment.catalog;
+        let timeout = catalog
+            .get(evidence.command_name)
+            .map_or(CommandSpec::DEFAULT_TIMEOUT, |spec| spec.timeout);
+        let deadline = self.now() + timeout;
+        let mut answer = self.before(deadline, connector.execute(request)).await??;
+        let mut payloads = Vec::new();
+        while let Some(chunk) = self.before(deadline, answer.next()).await? {
+            let chunk = chunk?;
+            payloads.push(chunk.payload);
             if chunk.is_final {
-                warn_of_more(self.claim, answer);
-                return Ok(None);
+                return Ok(payloads);
+            }
+        }
+        Err(Setback::CutShort)
+    }
+
+    /// Waits for the vehicle until `deadline`. The task is with the connector, so it may have been
+    /// sent.
+    pub(super) async fn before<T>(
+        &self,
+        deadline: DateTime<Utc>,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, Setback> {
+        tokio::select! {
+            biased;
+            value = answer => Ok(value),
+            () = self.dispatcher.environment.clock.sleep_until(deadline) => {
+                Err(ConnectorError::Timeout { sent: true }.into())
             }
         }
     }
 
-    async fn write(&self, number: i32, chunk: &ResponseChunk) -> Result<(), Abandoned> {
+    /// Stores a part of the answer.
+    pub(super) async fn write(
+        &self,
+        number: i32,
+        payload: Value,
+        place: Place,
+    ) -> Result<(), Abandoned> {
         let environment = &self.dispatcher.environment;
-        let response_id = ResponseId(environment.random.uuid());
+        let part = Part {
+            response_id: ResponseId(environment.random.uuid()),
+            number,
+            payload,
+            place,
+        };
         let recorded = self
-            .persist(|| record::chunk(environment, &self.claim, response_id, number, chunk))
+            .persist(|| record::part(environment, &self.claim, part.clone()))
             .await?;
+        if recorded == Recorded::ClaimLost {
+            let command_id = self.claim.command_id;
+            tracing::warn!(%command_id, number, "a late answer is stored nowhere");
+        }
         self.tell(recorded)
     }
 
-    async fn fail(&self, kind: FailureKind, message: &str) -> Result<(), Abandoned> {
-        let failure = Failure {
-            kind,
-            // A vehicle's own words may hold what PostgreSQL cannot keep.
-            message: message.replace('\0', ""),
-        };
+    /// Ends the command as failed.
+    pub(super) async fn fail(&self, failure: Failure) -> Result<Left, Abandoned> {
         let environment = &self.dispatcher.environment;
         let recorded = self
             .persist(|| record::failed(environment, &self.claim, &failure))
             .await?;
-        self.tell(recorded)
+        self.tell(recorded)?;
+        Ok(Left::Done)
     }
 
-    fn tell(&self, recorded: Recorded) -> Result<(), Abandoned> {
+    /// Puts the task off after a setback. It has reached the vehicle `sends` times at most.
+    pub(super) async fn postpone(&self, setback: &Setback, sends: i32) -> Result<Left, Abandoned> {
+        let environment = &self.dispatcher.environment;
+        let entry = &self.claim.entry;
+        let backoff = self.dispatcher.settings.backoff;
+        let pause = backoff.pause(entry.attempt, environment.random.as_ref());
+        let due_at = (self.now() + pause).min(entry.expires_at);
+        let reason = setback.to_string().replace('\0', "");
+        tracing::info!(command_id = %self.claim.command_id, %due_at, reason, "to be tried again");
+        let recorded = self
+            .persist(|| record::postponed(environment, &self.claim, due_at, sends, &reason))
+            .await?;
+        self.tell(recorded)?;
+        Ok(Left::Until(due_at))
+    }
+
+    /// Publishes what was written.
+    pub(super) fn tell(&self, recorded: Recorded) -> Result<(), Abandoned> {
         let Recorded::Done(events) = recorded else {
             return Err(Abandoned::ClaimLost);
         };
         for event in events {
-            self.dispatcher.outbox.put(event);
+            self.dispatcher.environment.outbox.put(event);
         }
         Ok(())
     }
 
-    async fn load(&self) -> Result<Option<Loaded>, StorageError> {
-        let mut connection = self.dispatcher.environment.database.connection().await?;
-        let command_id = self.claim.command_id;
-        let Some(command) = commands::find(&mut connection, command_id, None).await? else {
-            return Ok(None);
-        };
-        let Some(vehicle) = vehicles::find(&mut connection, command.vehicle_id).await? else {
-            return Ok(None);
-        };
-        let last_number = responses::last_number(&mut connection, command_id).await?;
-        Ok(Some(Loaded {
-            command,
-            vehicle,
-            last_number,
-        }))
-    }
-
     /// Tries until the database is there. A lease that ends meanwhile ends the execution.
-    async fn persist<T, F>(&self, work: impl Fn() -> F) -> Result<T, Abandoned>
+    pub(super) async fn persist<T, F>(&self, work: impl Fn() -> F) -> Result<T, Abandoned>
     where
         F: Future<Output = Result<T, StorageError>>,
     {
@@ -234,35 +241,25 @@ impl Execution {
         }
     }
 
-    /// Renews the lease until it is lost. A database that does not answer loses it too: another
-    /// process may have the command by then.
-    async fn keep_lease(&self) -> Abandoned {
-        let lease = self.dispatcher.settings.lease;
-        let mut end = self.lease_end;
-        let step = lease / 3;
-        let mut ticks = interval_at(Instant::now() + step, step);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = sleep_until(end) => return Abandoned::ClaimLost,
-            }
-            let asked_at = Instant::now();
-            let command_id = self.claim.command_id;
-            match timeout_at(end, self.renew()).await {
-                Ok(Ok(true)) => end = asked_at + lease,
-                Ok(Ok(false)) | Err(_) => return Abandoned::ClaimLost,
-                Ok(Err(error)) => {
-                    tracing::warn!(%command_id, %error, "cannot renew the lease, trying again");
-                }
-            }
-        }
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.dispatcher.environment.clock.now()
     }
 
-    async fn renew(&self) -> Result<bool, StorageError> {
-        let environment = &self.dispatcher.environment;
-        let until = environment.clock.now() + self.dispatcher.lease();
-        let mut connection = environment.database.connection().await?;
-        queue::renew(&mut connection, &self.claim, until).await
+    async fn load(&self) -> Result<Option<Subject>, StorageError> {
+        let mut connection = self.dispatcher.environment.database.connection().await?;
+        let command_id = self.claim.command_id;
+        let Some(command) = commands::find(&mut connection, command_id, None).await? else {
+            return Ok(None);
+        };
+        let Some(vehicle) = vehicles::find(&mut connection, command.vehicle_id).await? else {
+            return Ok(None);
+        };
+        let last_number = responses::last_number(&mut connection, command_id).await?;
+        Ok(Some(Subject {
+            command,
+            vehicle,
+            last_number,
+        }))
     }
 
     async fn release(&self) {
@@ -276,74 +273,15 @@ impl Execution {
     }
 }
 
-impl Loaded {
-    fn request(self) -> CommandRequest {
+impl Subject {
+    /// What a connector is handed.
+    pub(super) fn request(&self) -> CommandRequest {
         CommandRequest {
             command_id: self.command.command_id,
             vehicle_id: self.vehicle.vehicle_id,
-            vin: self.vehicle.vin,
-            command_name: self.command.command_name,
-            params: self.command.command_params,
+            vin: self.vehicle.vin.clone(),
+            command_name: self.command.command_name.clone(),
+            params: self.command.command_params.clone(),
         }
-    }
-}
-
-impl Failure {
-    /// What a connector's error means for a command, see the table in the crate's documentation.
-    fn from_error(error: &ConnectorError, spec: &CommandSpec) -> Self {
-        let kind = match error {
-            ConnectorError::Rejected { .. } => FailureKind::Rejected,
-            ConnectorError::Unreachable { .. }
-            | ConnectorError::Unsupported { .. }
-            | ConnectorError::Timeout { sent: false }
-            | ConnectorError::Broken { sent: false } => FailureKind::Unreachable,
-            ConnectorError::Timeout { sent: true } if spec.idempotent => FailureKind::Timeout,
-            ConnectorError::Timeout { sent: true } | ConnectorError::Broken { sent: true } => {
-                FailureKind::OutcomeUnknown
-            }
-        };
-        Self {
-            kind,
-            message: error.to_string(),
-        }
-    }
-
-    /// The vehicle answered, and the database does not take the answer.
-    fn unstorable(spec: &CommandSpec) -> Self {
-        let kind = if spec.idempotent {
-            FailureKind::Internal
-        } else {
-            FailureKind::OutcomeUnknown
-        };
-        Self {
-            kind,
-            message: "the vehicle answered, and its answer could not be stored".to_owned(),
-        }
-    }
-
-    fn incomplete() -> Self {
-        Self {
-            kind: FailureKind::OutcomeUnknown,
-            message: "the answer ended before its final part".to_owned(),
-        }
-    }
-}
-
-/// Waits for the vehicle until `deadline`. The command is with the connector, so it may have been
-/// sent.
-async fn before<T>(
-    deadline: Instant,
-    answer: impl Future<Output = T>,
-) -> Result<T, ConnectorError> {
-    timeout_at(deadline, answer)
-        .await
-        .map_err(|_| ConnectorError::Timeout { sent: true })
-}
-
-/// What comes after the end is stored nowhere.
-fn warn_of_more(claim: Claim, mut rest: ResponseStream) {
-    use futures_util::FutureExt;
-    if let Some(Some(_)) = rest.next().now_or_never() {
-        tracing::warn!(command_id = %claim.command_id, "a chunk came after the final one");
     }
 }

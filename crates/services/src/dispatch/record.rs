@@ -1,14 +1,17 @@
 //! What a claim's holder writes down. Each function is one transaction that first makes sure the
 //! claim is still held, so that a process that was thought dead can't write into what another
-//! one is doing now.
+//! one is doing now. Doing one of them twice, because the answer to its commit was lost, does
+//! no more than doing it once.
 
-use serde_json::json;
-use sovd_connector::ResponseChunk;
-use sovd_domain::{AuditEntry, Command, Response, ResponseId, StreamEvent};
-use sovd_storage::{StorageError, Transaction, audit, commands, queue, queue::Claim, responses};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sovd_domain::{Command, Finding, Response, ResponseId, StreamEvent};
+use sovd_storage::{StorageError, Transaction, commands, queue, queue::Claim, responses};
 
-use super::Failure;
-use crate::environment::Environment;
+use crate::{
+    ending::{self, Failure},
+    environment::Environment,
+};
 
 /// What came of writing.
 #[derive(Debug, PartialEq)]
@@ -19,7 +22,27 @@ pub(super) enum Recorded {
     ClaimLost,
 }
 
-/// The command is now with a connector.
+/// A part of the answer.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) response_id: ResponseId,
+    pub(super) number: i32,
+    pub(super) payload: Value,
+    pub(super) place: Place,
+}
+
+/// Where a part stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// More follows.
+    Middle,
+    /// The vehicle has answered in full, and the report of what is left follows.
+    EndOfAnswer,
+    /// Nothing follows.
+    End,
+}
+
+/// The command is now with a connector, though not itself sent yet.
 pub(super) async fn started(
     environment: &Environment,
     claim: &Claim,
@@ -27,43 +50,66 @@ pub(super) async fn started(
     let Some(mut transaction) = begin(environment, claim).await? else {
         return Ok(Recorded::ClaimLost);
     };
-    let now = environment.clock.now();
-    let Some(command) = commands::start(&mut transaction, claim.command_id, now).await? else {
-        // It has ended, and what has ended is not sent.
-        transaction.rollback().await?;
-        return Ok(Recorded::ClaimLost);
-    };
+    let events = start(environment, &mut transaction, claim).await?;
     transaction.commit().await?;
-    Ok(Recorded::Done(
-        StreamEvent::of_state(&command).into_iter().collect(),
-    ))
+    Ok(Recorded::Done(events))
 }
 
-/// A chunk came; a final one completes the command.
-pub(super) async fn chunk(
+/// The command is about to be sent for the `sends`-th time.
+pub(super) async fn sending(
     environment: &Environment,
     claim: &Claim,
-    response_id: ResponseId,
-    sequence_number: i32,
-    chunk: &ResponseChunk,
+    sends: i32,
+) -> Result<Recorded, StorageError> {
+    let Some(mut transaction) = begin(environment, claim).await? else {
+        return Ok(Recorded::ClaimLost);
+    };
+    let events = start(environment, &mut transaction, claim).await?;
+    queue::mark_sent(&mut transaction, claim.command_id, sends).await?;
+    transaction.commit().await?;
+    Ok(Recorded::Done(events))
+}
+
+/// A probe is about to be sent for the `sends`-th time.
+pub(super) async fn probing(
+    environment: &Environment,
+    claim: &Claim,
+    sends: i32,
+) -> Result<Recorded, StorageError> {
+    let Some(mut transaction) = begin(environment, claim).await? else {
+        return Ok(Recorded::ClaimLost);
+    };
+    queue::mark_sent(&mut transaction, claim.command_id, sends).await?;
+    transaction.commit().await?;
+    Ok(Recorded::Done(Vec::new()))
+}
+
+/// A part of the answer came; the last one completes the command.
+pub(super) async fn part(
+    environment: &Environment,
+    claim: &Claim,
+    part: Part,
 ) -> Result<Recorded, StorageError> {
     let Some(mut transaction) = begin(environment, claim).await? else {
         return Ok(Recorded::ClaimLost);
     };
     let response = Response {
-        response_id,
+        response_id: part.response_id,
         command_id: claim.command_id,
-        response_payload: chunk.payload.clone(),
-        sequence_number,
-        is_final: chunk.is_final,
+        response_payload: part.payload,
+        sequence_number: part.number,
+        is_final: part.place == Place::End,
         received_at: environment.clock.now(),
     };
     responses::insert(&mut transaction, &response).await?;
     let mut events = vec![StreamEvent::from(response)];
-    if chunk.is_final {
-        let now = environment.clock.now();
-        let command = commands::complete(&mut transaction, claim.command_id, now).await?;
-        events.extend(end(environment, &mut transaction, claim, command).await?);
+    match part.place {
+        Place::Middle => {}
+        Place::EndOfAnswer => queue::mark_answered(&mut transaction, claim.command_id).await?,
+        Place::End => {
+            let command = ending::complete(environment, &mut transaction, claim.command_id).await?;
+            events.extend(state(command.as_ref()));
+        }
     }
     transaction.commit().await?;
     Ok(Recorded::Done(events))
@@ -78,44 +124,47 @@ pub(super) async fn failed(
     let Some(mut transaction) = begin(environment, claim).await? else {
         return Ok(Recorded::ClaimLost);
     };
-    let now = environment.clock.now();
-    let command = commands::fail(
-        &mut transaction,
-        claim.command_id,
-        failure.kind,
-        &failure.message,
-        now,
-    )
-    .await?;
-    let event = end(environment, &mut transaction, claim, command).await?;
+    let command = ending::fail(environment, &mut transaction, claim.command_id, failure).await?;
     transaction.commit().await?;
-    Ok(Recorded::Done(event.into_iter().collect()))
+    Ok(Recorded::Done(state(command.as_ref())))
 }
 
-/// Writes the audit line for the end of a command; gives the event that tells it.
-pub(super) async fn ended(
+/// The task was tried in vain, and has reached the vehicle `sends` times at most.
+pub(super) async fn postponed(
     environment: &Environment,
-    transaction: &mut Transaction,
-    command: &Command,
-) -> Result<Option<StreamEvent>, StorageError> {
-    let action = match command.failure_kind {
-        None => "command.complete",
-        Some(_) => "command.fail",
+    claim: &Claim,
+    due_at: DateTime<Utc>,
+    sends: i32,
+    error: &str,
+) -> Result<Recorded, StorageError> {
+    let Some(mut transaction) = begin(environment, claim).await? else {
+        return Ok(Recorded::ClaimLost);
     };
-    let entry = AuditEntry {
-        entity_id: Some(command.command_id.0),
-        user_id: Some(command.user_id),
-        vehicle_id: Some(command.vehicle_id),
-        command_id: Some(command.command_id),
-        details: json!({
-            "command_name": command.command_name,
-            "status": command.status,
-            "failure_kind": command.failure_kind,
-        }),
-        ..AuditEntry::new(action, "command")
+    queue::postpone(&mut transaction, claim.command_id, due_at, sends, error).await?;
+    transaction.commit().await?;
+    Ok(Recorded::Done(Vec::new()))
+}
+
+/// The probe has found something, or cannot.
+pub(super) async fn concluded(
+    environment: &Environment,
+    claim: &Claim,
+    finding: Finding,
+    grounds: &Value,
+) -> Result<Recorded, StorageError> {
+    let Some(mut transaction) = begin(environment, claim).await? else {
+        return Ok(Recorded::ClaimLost);
     };
-    audit::insert(transaction, &entry, environment.clock.now()).await?;
-    Ok(StreamEvent::of_state(command))
+    ending::conclude(
+        environment,
+        &mut transaction,
+        claim.command_id,
+        finding,
+        grounds,
+    )
+    .await?;
+    transaction.commit().await?;
+    Ok(Recorded::Done(Vec::new()))
 }
 
 async fn begin(
@@ -130,16 +179,20 @@ async fn begin(
     Ok(None)
 }
 
-/// Takes the command out of the queue and writes its audit line.
-async fn end(
+/// Moves the command to `in_progress`; gives the event if it was not there yet.
+async fn start(
     environment: &Environment,
     transaction: &mut Transaction,
     claim: &Claim,
-    command: Option<Command>,
-) -> Result<Option<StreamEvent>, StorageError> {
-    queue::remove(transaction, claim).await?;
-    match command {
-        Some(command) => ended(environment, transaction, &command).await,
-        None => Ok(None),
-    }
+) -> Result<Vec<StreamEvent>, StorageError> {
+    let now = environment.clock.now();
+    let command = commands::start(transaction, claim.command_id, now).await?;
+    Ok(state(command.as_ref()))
+}
+
+fn state(command: Option<&Command>) -> Vec<StreamEvent> {
+    command
+        .and_then(StreamEvent::of_state)
+        .into_iter()
+        .collect()
 }

@@ -173,6 +173,7 @@ mod tests {
             started_at: (status != CommandStatus::Pending).then(at),
             completed_at: status.is_terminal().then(at),
             expires_at: at(),
+            finding: None,
         }
     }
 

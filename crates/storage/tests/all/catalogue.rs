@@ -29,12 +29,13 @@ pub(crate) async fn columns(client: &Client) -> Vec<String> {
 }
 
 /// Such as `commands.user_id to users.user_id, delete c`: the letter is PostgreSQL's, `c` for
-/// cascade and `n` for set null.
+/// cascade and `n` for set null. One that is looked at with the commit only is called deferred.
 pub(crate) async fn foreign_keys(client: &Client) -> Vec<String> {
     lines(
         client,
         "SELECT conrelid::regclass || '.' || here.attname || ' to '
                 || confrelid::regclass || '.' || there.attname || ', delete ' || confdeltype::text
+                || CASE WHEN condeferred THEN ', deferred' ELSE '' END
          FROM pg_constraint
          JOIN pg_attribute here ON here.attrelid = conrelid AND here.attnum = conkey[1]
          JOIN pg_attribute there ON there.attrelid = confrelid AND there.attnum = confkey[1]
@@ -71,6 +72,33 @@ pub(crate) async fn primary_keys(client: &Client) -> Vec<String> {
     lines(client, &indexes_where("indisprimary")).await
 }
 
+/// The triggers, by their definitions, and the functions.
+pub(crate) async fn triggers_and_functions(client: &Client) -> Vec<String> {
+    lines(
+        client,
+        "SELECT pg_get_triggerdef(pg_trigger.oid) FROM pg_trigger
+         JOIN pg_class ON pg_class.oid = tgrelid
+         WHERE relnamespace = 'public'::regnamespace AND NOT tgisinternal
+         UNION ALL
+         SELECT pg_get_functiondef(oid) FROM pg_proc
+         WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' ORDER BY 1",
+    )
+    .await
+}
+
+/// Such as `vehicles: The fleet.`, with the comments of the columns.
+pub(crate) async fn comments(client: &Client) -> Vec<String> {
+    lines(
+        client,
+        "SELECT relname || coalesce('.' || attname, '') || ': ' || description
+         FROM pg_description
+         JOIN pg_class ON pg_class.oid = objoid AND classoid = 'pg_class'::regclass
+         LEFT JOIN pg_attribute ON attrelid = objoid AND attnum = objsubid AND objsubid > 0
+         WHERE relnamespace = 'public'::regnamespace ORDER BY 1",
+    )
+    .await
+}
+
 /// Everything above in one list.
 pub(crate) async fn all(client: &Client) -> Vec<String> {
     let mut all = tables(client).await;
@@ -79,6 +107,8 @@ pub(crate) async fn all(client: &Client) -> Vec<String> {
     all.extend(checks(client).await);
     all.extend(indexes(client).await);
     all.extend(primary_keys(client).await);
+    all.extend(triggers_and_functions(client).await);
+    all.extend(comments(client).await);
     all
 }
 

@@ -1,12 +1,18 @@
 use std::{ops::DerefMut, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use sovd_devstack::{Stack, TestDatabase};
 use sovd_domain::{Command, CommandId, CommandStatus, Page, UserId, VehicleId};
-use sovd_storage::{Connection, Database, PoolSettings, commands, migrations, queue};
+use sovd_storage::{
+    Connection, Database, PoolSettings, commands, migrations,
+    queue::{self, NewEntry},
+};
 use tokio_postgres::Client;
 use uuid::Uuid;
+
+/// The moment at which [`Fleet::submit`]ted commands expire.
+pub(crate) const EXPIRY: i64 = 3600;
 
 /// A migrated database with one engineer in it, and two ways in.
 pub(crate) struct Fleet {
@@ -43,6 +49,10 @@ impl Fleet {
         self.database.url()
     }
 
+    pub(crate) async fn another_client(&self) -> Client {
+        self.database.client().await.unwrap()
+    }
+
     pub(crate) async fn connection(&self) -> impl DerefMut<Target = Connection> + use<> {
         self.pool.connection().await.unwrap()
     }
@@ -59,15 +69,33 @@ impl Fleet {
         VehicleId(row.get(0))
     }
 
-    /// Stores the engineer's command and puts it in the queue, due at once.
+    pub(crate) async fn set_status(&self, vehicle: VehicleId, status: &str) {
+        let sql = "UPDATE vehicles SET connection_status = $2 WHERE vehicle_id = $1";
+        let changed = self.client.execute(sql, &[&vehicle.0, &status]).await;
+        assert_eq!(changed.unwrap(), 1);
+    }
+
+    /// Stores the engineer's command and puts it in the queue, due at once until [`EXPIRY`].
     pub(crate) async fn submit(&self, number: u128, vehicle: VehicleId) -> CommandId {
         let command = command(number, self.engineer, vehicle, at(0));
         self.store(&command).await;
+        let entry = NewEntry {
+            command_id: command.command_id,
+            vehicle_id: vehicle,
+            due_at: at(0),
+            expires_at: at(EXPIRY),
+            skip_evidence: false,
+        };
         let mut connection = self.connection().await;
-        queue::push(&mut connection, command.command_id, vehicle, at(0))
-            .await
-            .unwrap();
+        queue::push(&mut connection, &entry).await.unwrap();
         command.command_id
+    }
+
+    /// The command's row in the queue, as JSON.
+    pub(crate) async fn queued(&self, command_id: CommandId) -> Value {
+        let sql = "SELECT to_jsonb(command_queue) FROM command_queue WHERE command_id = $1";
+        let row = self.client.query_one(sql, &[&command_id.0]).await;
+        row.unwrap().get(0)
     }
 
     pub(crate) async fn store(&self, command: &Command) {
@@ -124,7 +152,8 @@ pub(crate) fn command(
         submitted_at,
         started_at: None,
         completed_at: None,
-        expires_at: submitted_at + TimeDelta::hours(1),
+        expires_at: submitted_at + TimeDelta::seconds(EXPIRY),
+        finding: None,
     }
 }
 

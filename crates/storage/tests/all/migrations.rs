@@ -1,3 +1,5 @@
+use std::fs;
+
 use sovd_devstack::{Stack, TestDatabase};
 use sovd_storage::{
     StorageError,
@@ -83,6 +85,34 @@ async fn every_migration_can_be_reverted_alone() {
             .unwrap();
     }
     assert_eq!(facts(&database).await, [""; 0]);
+}
+
+/// On the way up the files are run as they are, because the program knows no other end than the last.
+#[tokio::test]
+async fn every_step_down_ends_where_the_step_up_began() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+    let entries = fs::read_dir(directory).unwrap();
+    let mut scripts: Vec<_> = entries
+        .map(|entry| entry.unwrap().path().join("up.sql"))
+        .filter(|script| script.exists())
+        .collect();
+    scripts.sort();
+    let by_hand = empty().await;
+    let client = by_hand.client().await.unwrap();
+    let mut steps = Vec::new();
+    for script in scripts {
+        steps.push(facts(&by_hand).await);
+        let script = fs::read_to_string(script).unwrap();
+        client.batch_execute(&script).await.unwrap();
+    }
+    let database = migrated().await;
+    assert_eq!(facts(&database).await, facts(&by_hand).await);
+    while let Some(before) = steps.pop() {
+        migrations::down(database.url(), Steps::Count(1))
+            .await
+            .unwrap();
+        assert_eq!(facts(&database).await, before);
+    }
 }
 
 #[tokio::test]

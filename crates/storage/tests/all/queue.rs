@@ -1,39 +1,73 @@
-use std::time::Duration;
-
 use sovd_domain::{CommandId, VehicleId};
-use sovd_storage::queue::{self, Claim};
-use tokio::time::timeout;
+use sovd_storage::queue::{self, Claim, Entry, NewEntry, Task};
 
-use crate::fleet::{Fleet, at};
+use crate::{
+    fleet::{EXPIRY, Fleet, at, command},
+    patience::in_time,
+};
 
 /// Claims at `now` with leases of 30 s.
 pub(crate) async fn claim(fleet: &Fleet, now: i64, limit: i64) -> Vec<Claim> {
     let mut connection = fleet.connection().await;
     let claiming = queue::claim(&mut connection, at(now), at(now + 30), limit);
     // A claimer that waits for another's lock would wait for ever here.
-    let claims = timeout(Duration::from_secs(10), claiming).await;
-    claims.unwrap().unwrap()
+    in_time(claiming).await.unwrap()
+}
+
+/// Claims at `now` the only task that can be.
+pub(crate) async fn claim_one(fleet: &Fleet, now: i64) -> Claim {
+    match claim(fleet, now, 10).await[..] {
+        [claim] => claim,
+        ref claims => panic!("{claims:?}"),
+    }
 }
 
 pub(crate) fn ids(claims: &[Claim]) -> Vec<CommandId> {
     claims.iter().map(|claim| claim.command_id).collect()
 }
 
-async fn set(fleet: &Fleet, sql: &str) {
-    assert_eq!(fleet.client.execute(sql, &[]).await.unwrap(), 1, "{sql}");
-}
-
 /// A vehicle with two commands, and the claim of the first until `at(30)`.
-async fn claimed() -> (Fleet, VehicleId, Claim) {
+pub(crate) async fn claimed() -> (Fleet, VehicleId, Claim) {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let first = fleet.submit(1, vehicle).await;
     fleet.submit(2, vehicle).await;
-    let [claim] = claim(&fleet, 0, 10).await[..] else {
-        panic!("one vehicle, one claim")
-    };
-    assert_eq!((claim.command_id, claim.attempt), (first, 1));
+    let claim = claim_one(&fleet, 0).await;
+    assert_eq!(claim.command_id, first);
     (fleet, vehicle, claim)
+}
+
+#[tokio::test]
+async fn a_new_task_was_never_tried() {
+    for skip_evidence in [false, true] {
+        let fleet = Fleet::new().await;
+        let vehicle = fleet.vehicle("VIN1").await;
+        let command = command(1, fleet.engineer, vehicle, at(0));
+        fleet.store(&command).await;
+        let new = NewEntry {
+            command_id: command.command_id,
+            vehicle_id: vehicle,
+            due_at: at(3),
+            expires_at: at(5),
+            skip_evidence,
+        };
+        queue::push(&mut *fleet.connection().await, &new)
+            .await
+            .unwrap();
+        assert_eq!(ids(&claim(&fleet, 2, 10).await), []);
+        let claim = claim_one(&fleet, 3).await;
+        assert_eq!(claim.command_id, command.command_id);
+        let expected = Entry {
+            task: Task::Command,
+            attempt: 0,
+            sends: 0,
+            is_answered: false,
+            skip_evidence,
+            expires_at: at(5),
+            lease_id: Some(claim.lease_id),
+        };
+        assert_eq!(claim.entry, expected);
+    }
 }
 
 #[tokio::test]
@@ -61,11 +95,13 @@ async fn a_claimed_vehicle_does_not_hold_up_another() {
 async fn a_removed_command_makes_room_for_the_next() {
     let (fleet, _, first) = claimed().await;
     let mut connection = fleet.connection().await;
-    assert!(queue::remove(&mut connection, &first).await.unwrap());
-    assert!(!queue::remove(&mut connection, &first).await.unwrap());
-    let next = claim(&fleet, 1, 10).await;
-    assert_eq!(next.len(), 1);
-    assert_ne!(next[0].command_id, first.command_id);
+    for _ in 0..2 {
+        queue::remove(&mut connection, first.command_id)
+            .await
+            .unwrap();
+    }
+    let next = claim_one(&fleet, 1).await;
+    assert_ne!(next.command_id, first.command_id);
     assert_eq!(fleet.count("command_queue").await, 1);
 }
 
@@ -73,27 +109,24 @@ async fn a_removed_command_makes_room_for_the_next() {
 async fn a_lease_that_ended_is_claimed_again() {
     let (fleet, _, first) = claimed().await;
     assert_eq!(ids(&claim(&fleet, 29, 10).await), []);
-    let [second] = claim(&fleet, 30, 10).await[..] else {
-        panic!("the lease has ended")
-    };
+    let second = claim_one(&fleet, 30).await;
     assert_eq!(second.command_id, first.command_id);
-    assert_eq!(second.attempt, 2);
     assert_ne!(second.lease_id, first.lease_id);
+    // Nobody knows that the first holder tried, so it is not counted.
+    assert_eq!(second.entry.attempt, 0);
 }
 
 #[tokio::test]
 async fn a_lost_claim_is_good_for_nothing() {
     let (fleet, _, old) = claimed().await;
-    let new = claim(&fleet, 30, 10).await[0];
+    let new = claim_one(&fleet, 30).await;
     let mut connection = fleet.connection().await;
     assert!(!queue::hold(&mut connection, &old).await.unwrap());
     assert!(!queue::renew(&mut connection, &old, at(99)).await.unwrap());
-    assert!(!queue::remove(&mut connection, &old).await.unwrap());
     queue::release(&mut connection, &old).await.unwrap();
     assert_eq!(ids(&claim(&fleet, 59, 10).await), []);
     assert!(queue::hold(&mut connection, &new).await.unwrap());
     assert!(queue::renew(&mut connection, &new, at(99)).await.unwrap());
-    assert!(queue::remove(&mut connection, &new).await.unwrap());
 }
 
 #[tokio::test]
@@ -103,7 +136,8 @@ async fn a_renewed_lease_ends_later() {
     let renewed = queue::renew(&mut connection, &claimed, at(100)).await;
     assert!(renewed.unwrap());
     assert_eq!(ids(&claim(&fleet, 99, 10).await), []);
-    assert_eq!(claim(&fleet, 100, 10).await[0].attempt, 2);
+    let again = claim_one(&fleet, 100).await;
+    assert_eq!(again.command_id, claimed.command_id);
 }
 
 #[tokio::test]
@@ -112,9 +146,9 @@ async fn a_released_command_is_claimable_at_once() {
     let mut connection = fleet.connection().await;
     queue::release(&mut connection, &first).await.unwrap();
     assert!(!queue::hold(&mut connection, &first).await.unwrap());
-    let again = claim(&fleet, 0, 10).await;
-    assert_eq!(ids(&again), [first.command_id]);
-    assert_eq!(again[0].attempt, 2);
+    let again = claim_one(&fleet, 0).await;
+    assert_eq!(again.command_id, first.command_id);
+    assert_eq!(again.entry.attempt, 0);
 }
 
 #[tokio::test]
@@ -133,12 +167,9 @@ async fn nothing_is_claimed_before_it_is_due() {
     let vehicle = fleet.vehicle("VIN1").await;
     let command = fleet.submit(1, vehicle).await;
     fleet.submit(2, vehicle).await;
-    set(
-        &fleet,
-        "UPDATE command_queue SET due_at = due_at + INTERVAL '10 s'
-         WHERE command_id = '00000000-0000-0000-0000-000000000001'",
-    )
-    .await;
+    let later = "UPDATE command_queue SET due_at = due_at + INTERVAL '10 s' WHERE command_id = $1";
+    let changed = fleet.client.execute(later, &[&command.0]).await;
+    assert_eq!(changed.unwrap(), 1);
     assert_eq!(ids(&claim(&fleet, 9, 10).await), []);
     assert_eq!(ids(&claim(&fleet, 10, 10).await), [command]);
 }
@@ -149,29 +180,11 @@ async fn a_vehicle_that_is_away_is_not_sent_anything() {
         let fleet = Fleet::new().await;
         let vehicle = fleet.vehicle("VIN1").await;
         let command = fleet.submit(1, vehicle).await;
-        let away = format!("UPDATE vehicles SET connection_status = '{status}'");
-        set(&fleet, &away).await;
+        fleet.set_status(vehicle, status).await;
         assert_eq!(ids(&claim(&fleet, 0, 10).await), [], "{status}");
-        let back = "UPDATE vehicles SET connection_status = 'connected'";
-        set(&fleet, back).await;
+        fleet.set_status(vehicle, "connected").await;
         assert_eq!(ids(&claim(&fleet, 0, 10).await), [command], "{status}");
     }
-}
-
-/// Somebody has to find out how it ended.
-#[tokio::test]
-async fn a_command_that_was_under_way_is_claimed_though_the_vehicle_is_away() {
-    let (fleet, _, first) = claimed().await;
-    set(
-        &fleet,
-        "UPDATE commands SET status = 'in_progress', expires_at = submitted_at
-         WHERE command_id = '00000000-0000-0000-0000-000000000001'",
-    )
-    .await;
-    let away = "UPDATE vehicles SET connection_status = 'disconnected'";
-    set(&fleet, away).await;
-    assert_eq!(ids(&claim(&fleet, 29, 10).await), []);
-    assert_eq!(ids(&claim(&fleet, 30, 10).await), [first.command_id]);
 }
 
 #[tokio::test]
@@ -214,7 +227,14 @@ async fn a_command_stands_in_the_queue_once() {
     let vehicle = fleet.vehicle("VIN1").await;
     let command = fleet.submit(1, vehicle).await;
     let mut connection = fleet.connection().await;
-    let again = queue::push(&mut connection, command, vehicle, at(0)).await;
+    let again = NewEntry {
+        command_id: command,
+        vehicle_id: vehicle,
+        due_at: at(0),
+        expires_at: at(EXPIRY),
+        skip_evidence: false,
+    };
+    let again = queue::push(&mut connection, &again).await;
     assert!(
         matches!(again, Err(sovd_storage::StorageError::Duplicate { .. })),
         "{again:?}"

@@ -6,6 +6,7 @@ use sovd_storage::queue;
 
 use crate::{
     fleet::{Fleet, at},
+    patience::in_time,
     queue::{claim, ids},
 };
 
@@ -53,19 +54,21 @@ async fn twenty_claimers_work_off_the_queue_in_the_order_of_each_vehicle() {
                 return done;
             }
             for claim in claims {
-                assert_eq!(claim.attempt, 1);
+                assert_eq!(claim.entry.attempt, 0);
                 let mut transaction = fleet.pool.begin().await.unwrap();
                 assert!(queue::hold(&mut transaction, &claim).await.unwrap());
-                let ended =
+                let started =
                     sovd_storage::commands::start(&mut transaction, claim.command_id, at(0));
-                assert!(ended.await.unwrap().is_some());
-                assert!(queue::remove(&mut transaction, &claim).await.unwrap());
+                assert!(started.await.unwrap().is_some());
+                queue::remove(&mut transaction, claim.command_id)
+                    .await
+                    .unwrap();
                 transaction.commit().await.unwrap();
                 done.push(claim.command_id);
             }
         }
     };
-    let done = join_all((0..20).map(|_| work())).await;
+    let done = in_time(join_all((0..20).map(|_| work()))).await;
     for of_one in &done {
         // A claimer sees a vehicle's commands in their order, though others come in between.
         let mut latest: std::collections::HashMap<u128, u128> = std::collections::HashMap::new();
@@ -90,7 +93,6 @@ async fn an_ended_lease_has_one_heir() {
         .await
         .concat();
     assert_eq!(heirs.len(), 1);
-    assert_eq!(heirs[0].attempt, 2);
 }
 
 /// The vehicle's row is locked by whoever submits, so that a position is never overtaken.

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     fleet::{Fleet, at},
+    idempotency::remember_since,
     responses::chunk,
     sessions::session,
 };
@@ -30,12 +31,15 @@ async fn with_history() -> (Fleet, VehicleId, CommandId) {
         ..AuditEntry::new("command.submit", "command")
     };
     audit::insert(&mut connection, &entry, at(0)).await.unwrap();
+    let key = (fleet.engineer, "key");
+    let known = remember_since(&mut connection, key, 1, 0, 0).await;
+    assert_eq!(known, None);
     drop(connection);
     (fleet, vehicle, command)
 }
 
-async fn counts(fleet: &Fleet) -> [i64; 7] {
-    let mut counts = [0; 7];
+async fn counts(fleet: &Fleet) -> [i64; 8] {
+    let mut counts = [0; 8];
     let tables = [
         "users",
         "vehicles",
@@ -44,6 +48,7 @@ async fn counts(fleet: &Fleet) -> [i64; 7] {
         "responses",
         "sessions",
         "audit_logs",
+        "idempotency_keys",
     ];
     for (count, table) in counts.iter_mut().zip(tables) {
         *count = fleet.count(table).await;
@@ -61,13 +66,13 @@ async fn trail(fleet: &Fleet) -> [Option<Uuid>; 4] {
 #[tokio::test]
 async fn a_deleted_user_takes_what_it_owns_and_leaves_the_audit_trail() {
     let (fleet, vehicle, command) = with_history().await;
-    assert_eq!(counts(&fleet).await, [1, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(counts(&fleet).await, [1, 1, 1, 1, 1, 1, 1, 1]);
     fleet
         .client
         .batch_execute("DELETE FROM users")
         .await
         .unwrap();
-    assert_eq!(counts(&fleet).await, [0, 1, 0, 0, 0, 0, 1]);
+    assert_eq!(counts(&fleet).await, [0, 1, 0, 0, 0, 0, 1, 0]);
     assert_eq!(
         trail(&fleet).await,
         [None, Some(vehicle.0), None, Some(command.0)]
@@ -82,7 +87,7 @@ async fn a_deleted_vehicle_takes_its_commands_and_leaves_the_audit_trail() {
         .batch_execute("DELETE FROM vehicles")
         .await
         .unwrap();
-    assert_eq!(counts(&fleet).await, [1, 0, 0, 0, 0, 1, 1]);
+    assert_eq!(counts(&fleet).await, [1, 0, 0, 0, 0, 1, 1, 0]);
     let engineer = fleet.engineer.0;
     assert_eq!(
         trail(&fleet).await,
@@ -91,14 +96,14 @@ async fn a_deleted_vehicle_takes_its_commands_and_leaves_the_audit_trail() {
 }
 
 #[tokio::test]
-async fn a_deleted_command_takes_its_answer_and_its_place_in_the_queue() {
+async fn a_deleted_command_takes_its_answer_its_place_in_the_queue_and_its_key() {
     let (fleet, vehicle, command) = with_history().await;
     fleet
         .client
         .batch_execute("DELETE FROM commands")
         .await
         .unwrap();
-    assert_eq!(counts(&fleet).await, [1, 1, 0, 0, 0, 1, 1]);
+    assert_eq!(counts(&fleet).await, [1, 1, 0, 0, 0, 1, 1, 0]);
     let engineer = fleet.engineer.0;
     assert_eq!(
         trail(&fleet).await,

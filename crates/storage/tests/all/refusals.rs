@@ -22,7 +22,7 @@ async fn duplicate(fleet: &Fleet, sql: &str) -> String {
     constraint
 }
 
-async fn check(fleet: &Fleet, sql: &str) -> String {
+pub(crate) async fn check(fleet: &Fleet, sql: &str) -> String {
     let (code, constraint) = refusal(fleet, sql).await;
     assert_eq!(code, SqlState::CHECK_VIOLATION);
     constraint
@@ -101,6 +101,7 @@ async fn an_unknown_word_is_refused_and_every_known_one_is_taken() {
             "status",
             &["pending", "in_progress", "completed"],
         ),
+        ("command_queue", "task", &["command", "probe"]),
     ] {
         for word in known {
             let sql = format!("UPDATE {table} SET {column} = '{word}'");
@@ -132,6 +133,15 @@ async fn a_failure_kind_is_there_exactly_when_the_command_failed() {
         let sql = format!("UPDATE commands SET status = 'failed', failure_kind = '{kind}'");
         fleet.client.batch_execute(&sql).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_less_than_never() {
+    let fleet = Fleet::new().await;
+    let vehicle = fleet.vehicle("VIN1").await;
+    fleet.submit(1, vehicle).await;
+    let sql = "UPDATE command_queue SET sends = -1";
+    assert_eq!(check(&fleet, sql).await, "chk_command_queue_sends");
 }
 
 #[tokio::test]

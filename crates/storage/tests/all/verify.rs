@@ -49,7 +49,7 @@ async fn a_migrated_database_is_as_it_should_be() {
         .iter()
         .map(|count| count.kind.as_str())
         .collect();
-    for kind in ["column", "constraint", "index"] {
+    for kind in ["column", "constraint", "index", "trigger", "function"] {
         assert!(kinds.contains(&kind), "{kinds:?}");
     }
 }
@@ -140,6 +140,39 @@ async fn a_dropped_constraint_is_found() {
         found.expected.is_some() && found.found.is_none(),
         "{found:?}"
     );
+}
+
+#[tokio::test]
+async fn a_dropped_trigger_is_found() {
+    let differences = found_after("DROP TRIGGER wake_vehicle_queue ON vehicles").await;
+    let [found] = &differences[..] else {
+        panic!("{differences:?}")
+    };
+    assert_eq!(
+        (&*found.kind, &*found.name),
+        ("trigger", "vehicles.wake_vehicle_queue")
+    );
+    assert!(
+        found.expected.is_some() && found.found.is_none(),
+        "{found:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_changed_function_is_found() {
+    let differences = found_after(
+        "CREATE OR REPLACE FUNCTION wake_vehicle_queue() RETURNS trigger LANGUAGE plpgsql
+         AS 'BEGIN RETURN NULL; END'",
+    )
+    .await;
+    let [found] = &differences[..] else {
+        panic!("{differences:?}")
+    };
+    assert_eq!(
+        (&*found.kind, &*found.name),
+        ("function", "wake_vehicle_queue")
+    );
+    assert_ne!(found.expected, found.found);
 }
 
 #[tokio::test]

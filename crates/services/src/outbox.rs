@@ -16,10 +16,10 @@ const CAPACITY: usize = 4096;
 /// How long the last events may take at shutdown.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Takes events to the bus in order, so that nobody who talks to a vehicle or claims work waits
-/// for a bus that is slow or away. Clones share it.
+/// Takes events to the bus in order, so that nobody who talks to a vehicle, claims work or asks the
+/// API waits for a bus that is slow or away. Clones share it.
 #[derive(Clone)]
-pub(super) struct Outbox(Sender<Letter>);
+pub struct Outbox(Sender<Letter>);
 
 enum Letter {
     Event(StreamEvent),
@@ -28,15 +28,15 @@ enum Letter {
 }
 
 impl Outbox {
-    /// An outbox whose task ends with its last clone.
-    pub(super) fn new(bus: Arc<dyn EventBus>) -> Self {
+    /// An outbox whose task, on the runtime that calls this, ends with its last clone.
+    pub fn new(bus: Arc<dyn EventBus>) -> Self {
         let (sender, receiver) = mpsc::channel(CAPACITY);
         tokio::spawn(post(bus, receiver));
         Self(sender)
     }
 
     /// Sends an event on its way.
-    pub(super) fn put(&self, event: StreamEvent) {
+    pub(crate) fn put(&self, event: StreamEvent) {
         let command_id = event.command_id();
         if self.0.try_send(Letter::Event(event)).is_err() {
             tracing::debug!(%command_id, "the bus is behind, an event is left to the database");
@@ -44,7 +44,7 @@ impl Outbox {
     }
 
     /// Waits until what was put before is out, though not for long.
-    pub(super) async fn flush(&self) {
+    pub async fn flush(&self) {
         let emptied = async {
             let (mark, reached) = oneshot::channel();
             if self.0.send(Letter::Mark(mark)).await.is_ok() {

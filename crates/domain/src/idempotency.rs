@@ -1,0 +1,62 @@
+//! Keys that let a client repeat a request whose answer was lost.
+
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
+
+/// What a client sends as `Idempotency-Key`: 1 to 255 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+/// A text that is no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("an idempotency key is 1 to 255 visible ASCII characters, without blanks")]
+pub struct InvalidIdempotencyKey;
+
+impl IdempotencyKey {
+    /// The key as it was sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for IdempotencyKey {
+    type Err = InvalidIdempotencyKey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_visible && (1..=255).contains(&text.len()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidIdempotencyKey)
+        }
+    }
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_1_to_255_visible_characters() {
+        let (longest, too_long) = ("k".repeat(255), "k".repeat(256));
+        for good in [
+            "k",
+            "!",
+            "~",
+            "8e03978e-40d5-43dd-bc93-6894a57f9324",
+            &longest,
+        ] {
+            assert!(good.parse::<IdempotencyKey>().is_ok(), "{good}");
+        }
+        for bad in ["", " ", "a b", "a\t", "\u{7f}", "é", &too_long] {
+            assert!(bad.parse::<IdempotencyKey>().is_err(), "{bad:?}");
+        }
+    }
+}

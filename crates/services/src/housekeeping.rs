@@ -1,0 +1,32 @@
+//! Throwing away what has had its time.
+
+use std::time::Duration;
+
+use sovd_storage::{StorageError, idempotency};
+use tokio_util::sync::CancellationToken;
+
+use crate::{commands::KEY_LIFETIME, environment::Environment};
+
+/// How often it is done.
+const INTERVAL: Duration = Duration::from_mins(10);
+
+/// Throws old things away until `stop`. Any number of processes may.
+pub async fn run(environment: Environment, stop: CancellationToken) {
+    loop {
+        if let Err(error) = clean(&environment).await {
+            tracing::warn!(%error, "cannot throw old things away, trying again later");
+        }
+        let next = environment.clock.now() + INTERVAL;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = environment.clock.sleep_until(next) => {}
+        }
+    }
+}
+
+async fn clean(environment: &Environment) -> Result<(), StorageError> {
+    let mut connection = environment.database.connection().await?;
+    let old = environment.clock.now() - KEY_LIFETIME;
+    idempotency::forget(&mut connection, old).await?;
+    Ok(())
+}

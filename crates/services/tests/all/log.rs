@@ -1,0 +1,45 @@
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+};
+
+use tracing::subscriber::DefaultGuard;
+
+/// What is logged on this thread while it lives. The test's runtime must have no other.
+pub(crate) struct Log {
+    written: Written,
+    _guard: DefaultGuard,
+}
+
+impl Log {
+    pub(crate) fn start() -> Self {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        Self {
+            written,
+            _guard: tracing::subscriber::set_default(subscriber),
+        }
+    }
+
+    pub(crate) fn contains(&self, words: &str) -> bool {
+        let written = self.written.0.lock().unwrap();
+        String::from_utf8_lossy(&written).contains(words)
+    }
+}
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,23 @@
+//! What becomes of commands when connectors, vehicles and processes misbehave, on a real PostgreSQL
+//! and with a clock that only the test moves.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod bus;
+mod cancel;
+mod clearing;
+mod clock;
+mod late;
+mod lease;
+mod log;
+mod order;
+mod outcomes;
+mod probe;
+mod rig;
+mod scripted;
+mod shutdown;
+mod watching;

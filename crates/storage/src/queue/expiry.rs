@@ -1,0 +1,59 @@
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use sovd_domain::CommandId;
+use uuid::Uuid;
+
+use super::Task;
+use crate::{Connection, StorageError, schema::command_queue};
+
+/// A task that was never sent and must not be any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// The command.
+    pub command_id: CommandId,
+    /// What was to be done.
+    pub task: Task,
+    /// Why the last try was in vain; nothing when there was none.
+    pub last_error: Option<String>,
+}
+
+/// Up to `limit` tasks that were never sent, have expired and are nobody's, locked until the
+/// transaction ends. Those that another transaction has locked are left to it.
+///
+/// # Errors
+///
+/// When the database is away or a row is unreadable.
+pub async fn expired(
+    connection: &mut Connection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Expired>, StorageError> {
+    let is_free = command_queue::lease_until
+        .is_null()
+        .or(command_queue::lease_until.le(now).assume_not_null());
+    let rows: Vec<(Uuid, String, Option<String>)> = command_queue::table
+        .filter(command_queue::sends.eq(0))
+        .filter(command_queue::expires_at.le(now))
+        .filter(is_free)
+        .select((
+            command_queue::command_id,
+            command_queue::task,
+            command_queue::last_error,
+        ))
+        .order(command_queue::expires_at)
+        .limit(limit)
+        .for_update()
+        .skip_locked()
+        .load(connection)
+        .await?;
+    rows.into_iter()
+        .map(|(command_id, task, last_error)| {
+            Ok(Expired {
+                command_id: CommandId(command_id),
+                task: Task::read(&task, command_id)?,
+                last_error,
+            })
+        })
+        .collect()
+}

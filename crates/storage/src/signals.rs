@@ -1,0 +1,96 @@
+//! What processes tell each other about the queue, through PostgreSQL's LISTEN and NOTIFY.
+//!
+//! A signal saves time and carries no truth: one that is lost costs a sweep or a lease.
+
+use std::pin::pin;
+
+use diesel::{sql_query, sql_types::Text};
+use diesel_async::RunQueryDsl;
+use futures_util::StreamExt;
+use uuid::Uuid;
+
+use crate::{Connection, StorageError};
+
+/// The channel; the trigger on `vehicles` knows it too.
+const CHANNEL: &str = "sovd_queue";
+const WORK: &str = "work";
+const CALLED_OFF: &str = "called_off ";
+
+/// Something that a dispatcher wants to know at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// There may be something to claim.
+    Work,
+    /// Whoever holds this lease has lost it, because the command was called off.
+    CalledOff(Uuid),
+}
+
+/// Sends a signal; inside a transaction it goes out with the commit.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn send(connection: &mut Connection, signal: Signal) -> Result<(), StorageError> {
+    let payload = match signal {
+        Signal::Work => WORK.to_owned(),
+        Signal::CalledOff(lease_id) => format!("{CALLED_OFF}{lease_id}"),
+    };
+    sql_query("SELECT pg_notify($1, $2)")
+        .bind::<Text, _>(CHANNEL)
+        .bind::<Text, _>(payload)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Hears the signals of every process, over a connection of its own.
+pub struct Listener(Connection);
+
+impl Listener {
+    pub(crate) async fn on(mut connection: Connection) -> Result<Self, StorageError> {
+        sql_query(format!("LISTEN {CHANNEL}"))
+            .execute(&mut connection)
+            .await?;
+        Ok(Self(connection))
+    }
+
+    /// The next signal. Words that this version does not know are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Unavailable`] when the connection is gone, and with it what was said since.
+    pub async fn next(&mut self) -> Result<Signal, StorageError> {
+        let mut notifications = pin!(self.0.notifications_stream());
+        loop {
+            match notifications.next().await {
+                Some(Ok(notification)) => {
+                    if let Some(signal) = read(&notification.payload) {
+                        return Ok(signal);
+                    }
+                }
+                Some(Err(error)) => return Err(StorageError::Unavailable(error.to_string())),
+                None => return Err(StorageError::Unavailable("connection closed".to_owned())),
+            }
+        }
+    }
+}
+
+fn read(payload: &str) -> Option<Signal> {
+    if payload == WORK {
+        return Some(Signal::Work);
+    }
+    let lease_id = payload.strip_prefix(CALLED_OFF)?;
+    lease_id.parse().ok().map(Signal::CalledOff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_words_are_no_signal() {
+        for payload in ["", "works", "called_off", "called_off x", "restart"] {
+            assert_eq!(read(payload), None, "{payload:?}");
+        }
+    }
+}

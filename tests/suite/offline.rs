@@ -1,0 +1,77 @@
+use serde_json::{Value, json};
+use sovd_tests::{OFFLINE, World};
+
+const COMMANDS: &str = "/api/v1/commands";
+
+fn to_absent(command_name: &str) -> Value {
+    json!({
+        "vehicle_id": OFFLINE, "command_name": command_name,
+        "command_params": { "ecuAddress": "0x10" },
+    })
+}
+
+#[tokio::test]
+async fn what_does_more_than_read_waits_only_when_it_is_told_to() {
+    let world = World::with(|settings| settings.dispatch.sweep_ms = 60_000).await;
+    let engineer = world.log_in("engineer").await;
+    let mut clear = to_absent("ClearDTC");
+    engineer
+        .post(COMMANDS, &clear)
+        .await
+        .expect_problem(409, "vehicle_offline");
+    clear["queue_if_offline"] = json!(false);
+    engineer
+        .post(COMMANDS, &clear)
+        .await
+        .expect_problem(409, "vehicle_offline");
+    clear["queue_if_offline"] = json!(true);
+    let clear = engineer.post(COMMANDS, &clear).await.expect(201);
+    let read = engineer
+        .post(COMMANDS, &to_absent("ReadDTC"))
+        .await
+        .expect(201);
+    for command in [&clear, &read] {
+        let path = format!("{COMMANDS}/{}", command["command_id"].as_str().unwrap());
+        assert_eq!(engineer.get(&path).await.expect(200)["status"], "pending");
+    }
+
+    // The sweep is a minute away: only the vehicle's coming back can wake the queue.
+    let sql = world.sql().await;
+    let back = "UPDATE vehicles SET connection_status = 'connected'";
+    sql.execute(back, &[]).await.unwrap();
+    for command in [&clear, &read] {
+        let ended = engineer
+            .ended(command["command_id"].as_str().unwrap())
+            .await;
+        assert_eq!(ended["status"], "completed");
+    }
+}
+
+#[tokio::test]
+async fn how_long_it_waits_is_the_risk_s_unless_it_is_said() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let wait = async |body: &Value| {
+        let command = engineer.post(COMMANDS, body).await.expect(201);
+        let moment = |field: &str| -> chrono::DateTime<chrono::Utc> {
+            command[field].as_str().unwrap().parse().unwrap()
+        };
+        (moment("expires_at") - moment("submitted_at")).num_seconds()
+    };
+    assert_eq!(wait(&to_absent("ReadDTC")).await, 3600);
+    let mut clear = to_absent("ClearDTC");
+    clear["queue_if_offline"] = json!(true);
+    assert_eq!(wait(&clear).await, 300);
+    for seconds in [1, 604_800] {
+        clear["expires_in_seconds"] = json!(seconds);
+        assert_eq!(wait(&clear).await, seconds);
+    }
+    for seconds in [0, 604_801, -1] {
+        clear["expires_in_seconds"] = json!(seconds);
+        engineer.post(COMMANDS, &clear).await.expect_bad_field(
+            422,
+            "validation_failed",
+            "/expires_in_seconds",
+        );
+    }
+}

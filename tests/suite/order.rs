@@ -1,0 +1,88 @@
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use sovd_tests::{CONNECTED, Client, World};
+
+fn moment(command: &Value, field: &str) -> DateTime<Utc> {
+    command[field].as_str().unwrap().parse().unwrap()
+}
+
+async fn send(client: &Client, vehicle: &str, name: &str) -> String {
+    let mut params = json!({ "ecuAddress": "0x10" });
+    if name == "ReadDataByID" {
+        params["dataId"] = json!("0xF190");
+    }
+    let body = json!({
+        "vehicle_id": vehicle, "command_name": name, "command_params": params,
+        "skip_evidence": name == "ClearDTC",
+    });
+    let command = client.post("/api/v1/commands", &body).await.expect(201);
+    command["command_id"].as_str().unwrap().to_owned()
+}
+
+/// A second vehicle that commands reach.
+async fn other_vehicle(world: &World) -> String {
+    let sql = "INSERT INTO vehicles (vin, make, model, year, connection_status)
+               VALUES ('OTHER', 'BMW', 'X5', 2022, 'connected') RETURNING vehicle_id::text";
+    world.sql().await.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn fifty_commands_to_one_vehicle_run_one_after_the_other_beside_another_s() {
+    let world = World::with(|settings| {
+        settings.connector.mock.min_delay_ms = 5;
+        settings.connector.mock.max_delay_ms = 20;
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let other = other_vehicle(&world).await;
+    let names = ["ReadDTC", "ReadDataByID", "ClearDTC"];
+    let mut runs: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for number in 0..50 {
+        for vehicle in [CONNECTED, &other] {
+            let id = send(&engineer, vehicle, names[number % names.len()]).await;
+            runs.entry(vehicle).or_default().push(id);
+        }
+    }
+    let mut spans = Vec::new();
+    for ids in runs.values() {
+        let ended = join_all(ids.iter().map(|id| engineer.ended(id))).await;
+        for pair in ended.windows(2) {
+            let (end, start) = (
+                moment(&pair[0], "completed_at"),
+                moment(&pair[1], "started_at"),
+            );
+            assert!(end <= start, "{} and {}", pair[0], pair[1]);
+        }
+        assert!(ended.iter().all(|command| command["status"] == "completed"));
+        let (first, last) = (ended.first().unwrap(), ended.last().unwrap());
+        spans.push((moment(first, "started_at"), moment(last, "completed_at")));
+    }
+    assert!(
+        spans[0].0 < spans[1].1 && spans[1].0 < spans[0].1,
+        "the two vehicles were busy at the same time: {spans:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_vehicle_that_hangs_holds_up_nobody_else() {
+    let world = World::with(|settings| {
+        settings.connector.mock.hang = true;
+        settings.connector.mock.only = vec!["ReadDataByID".to_owned()];
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let other = other_vehicle(&world).await;
+    let hanging = send(&engineer, CONNECTED, "ReadDataByID").await;
+    let behind = send(&engineer, CONNECTED, "ReadDTC").await;
+    for _ in 0..20 {
+        let id = send(&engineer, &other, "ReadDTC").await;
+        assert_eq!(engineer.ended(&id).await["status"], "completed");
+    }
+    for (id, status) in [(hanging, "in_progress"), (behind, "pending")] {
+        let path = format!("/api/v1/commands/{id}");
+        assert_eq!(engineer.get(&path).await.expect(200)["status"], status);
+    }
+}
