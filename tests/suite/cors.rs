@@ -10,7 +10,7 @@ async fn preflight(client: &Client, origin: &str) -> Reply {
         .header("Access-Control-Request-Method", "POST")
         .header(
             "Access-Control-Request-Headers",
-            "authorization, content-type, x-request-id",
+            "authorization, content-type, idempotency-key, x-request-id",
         );
     client.send(request).await
 }

@@ -7,6 +7,7 @@ mod clearing;
 mod commands;
 mod cors;
 mod health;
+mod idempotency;
 mod load;
 mod main_job;
 mod offline;

@@ -1,6 +1,7 @@
 //! Taking requests apart. Every extractor answers its errors as problems.
 
 mod authorized;
+mod idempotency;
 mod json_body;
 mod origin;
 mod page_headers;
@@ -8,6 +9,7 @@ mod path_id;
 mod query_params;
 
 pub(crate) use authorized::{Authorized, bearer_token};
+pub(crate) use idempotency::Keyed;
 pub(crate) use json_body::{JsonBody, OptionalJsonBody};
 pub(crate) use origin::origin_of;
 pub(crate) use page_headers::page_headers;

@@ -119,8 +119,10 @@ fn cors(origins: &[String]) -> Cors {
         .allowed_methods(["GET", "POST", "PATCH", "DELETE"])
         .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .allowed_header("X-Request-ID")
+        .allowed_header("Idempotency-Key")
         .expose_headers([
             "X-Request-ID",
+            "Idempotent-Replayed",
             "X-Total-Count",
             "Link",
             "Location",

@@ -3,14 +3,14 @@ use std::time::Duration;
 use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use sovd_domain::VehicleId;
+use sovd_domain::{IdempotencyKey, VehicleId};
 use sovd_services::commands::Submission;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::CommandBody;
 use crate::{
-    extract::{Authorized, JsonBody},
+    extract::{Authorized, JsonBody, Keyed},
     permissions::SubmitCommands,
     problem::{Problem, ProblemBody},
     state::ApiState,
@@ -43,20 +43,32 @@ pub(crate) struct SubmitRequest {
 
 /// Send a command
 ///
-/// The answer means that the command is safely queued. Watch it on `stream_url`.
+/// The answer means that the command is safely queued. Watch it on `stream_url`. A client that did
+/// not get the answer sends the same request with the same `Idempotency-Key` again, and gets the
+/// first answer instead of a second command.
 #[utoipa::path(
     operation_id = "submit_command",
     tag = "commands",
     security(("bearer" = [])),
+    params(
+        ("Idempotency-Key" = Option<String>, Header,
+         description = "1 to 255 visible ASCII characters that stand for this request for 24 hours",
+         min_length = 1, max_length = 255, example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+    ),
     request_body = SubmitRequest,
     responses(
         (status = 201, description = "The command is queued", body = CommandBody,
-         headers(("Location" = String))),
+         headers(
+             ("Location" = String),
+             ("Idempotent-Replayed" = String,
+              description = "`true` when an earlier request with the same key made it"),
+         )),
         (status = 403, description = "`forbidden`: not a command for this role",
          body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is no such vehicle",
          body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "`vehicle_offline`: and the command does more than read",
+        (status = 409, description = "`vehicle_offline`: and the command does more than read; \
+            `idempotency_mismatch`: the key came with another request",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -64,29 +76,36 @@ pub(crate) struct SubmitRequest {
 pub(crate) async fn submit(
     authorized: Authorized<SubmitCommands>,
     state: Data<ApiState>,
+    keyed: Keyed,
     body: JsonBody<SubmitRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let submission = Submission::from(body.0);
-    let submitted = state.commands.submit(&authorized.caller, submission).await?;
+    let submission = body.0.keyed(keyed.0);
+    let submitted = state
+        .commands
+        .submit(&authorized.caller, submission)
+        .await?;
     let location = format!("/api/v1/commands/{}", submitted.command.command_id);
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .json(CommandBody::from(submitted.command)))
+    let mut response = HttpResponse::Created();
+    response.insert_header((LOCATION, location));
+    if submitted.is_replay {
+        response.insert_header(("Idempotent-Replayed", "true"));
+    }
+    Ok(response.json(CommandBody::from(submitted.command)))
 }
 
-impl From<SubmitRequest> for Submission {
-    fn from(request: SubmitRequest) -> Self {
-        Self {
-            vehicle_id: VehicleId(request.vehicle_id),
-            command_name: request.command_name,
-            command_params: Value::Object(request.command_params),
-            expires_in: request
+impl SubmitRequest {
+    fn keyed(self, idempotency_key: Option<IdempotencyKey>) -> Submission {
+        Submission {
+            vehicle_id: VehicleId(self.vehicle_id),
+            command_name: self.command_name,
+            command_params: Value::Object(self.command_params),
+            expires_in: self
                 .expires_in_seconds
                 .map(u64::from)
                 .map(Duration::from_secs),
-            queue_if_offline: request.queue_if_offline,
-            skip_evidence: request.skip_evidence,
-            idempotency_key: None,
+            queue_if_offline: self.queue_if_offline,
+            skip_evidence: self.skip_evidence,
+            idempotency_key,
         }
     }
 }
