@@ -1,5 +1,6 @@
 //! `/api/v1/commands`
 
+pub(crate) mod cancel;
 pub(crate) mod catalog;
 pub(crate) mod get;
 pub(crate) mod list;

@@ -20,4 +20,10 @@ macro_rules! required {
     };
 }
 
-required!(Account, ReadVehicles, SubmitCommands, ReadOwnCommands);
+required!(
+    Account,
+    ReadVehicles,
+    SubmitCommands,
+    CancelCommands,
+    ReadOwnCommands,
+);

@@ -37,6 +37,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .service(commands::submit::submit)
                 .service(commands::list::list)
                 .service(commands::get::get_command)
+                .service(commands::cancel::cancel)
                 .service(commands::responses::responses),
         )
         .service(websocket::responses::watch)

@@ -1,0 +1,39 @@
+use actix_web::{
+    post,
+    web::{Data, Json},
+};
+use sovd_domain::CommandId;
+
+use super::CommandBody;
+use crate::{
+    extract::{Authorized, PathId},
+    permissions::CancelCommands,
+    problem::{Problem, ProblemBody},
+    state::ApiState,
+};
+
+/// Call a command off
+///
+/// It has ended when the answer comes: as `cancelled` if it was never sent or only reads, as
+/// `outcome_unknown` if the vehicle may have acted on it.
+#[utoipa::path(
+    operation_id = "cancel_command",
+    tag = "commands",
+    security(("bearer" = [])),
+    params(("command_id" = Uuid, Path, description = "The command")),
+    responses(
+        (status = 200, description = "The command as it has ended", body = CommandBody),
+        (status = 409, description = "`not_cancellable`: it has ended, or the vehicle has answered",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/{command_id}/cancel")]
+pub(crate) async fn cancel(
+    authorized: Authorized<CancelCommands>,
+    state: Data<ApiState>,
+    command_id: PathId<CommandId>,
+) -> Result<Json<CommandBody>, Problem> {
+    let caller = &authorized.caller;
+    let command = state.commands.cancel(caller, command_id.0).await?;
+    Ok(Json(command.into()))
+}

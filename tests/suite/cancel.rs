@@ -1,0 +1,212 @@
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use sovd_tests::{Client, OFFLINE, World};
+
+async fn cancel(client: &Client, id: &str) -> sovd_tests::Reply {
+    let path = format!("/api/v1/commands/{id}/cancel");
+    client.post(&path, &json!(null)).await
+}
+
+#[tokio::test]
+async fn what_was_not_sent_never_will_be() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc_later(3600).await;
+    let mut socket = engineer.open(&id).await;
+    let cancelled = cancel(&engineer, &id).await.expect(200);
+    assert_eq!(cancelled["status"], "failed");
+    assert_eq!(cancelled["failure_kind"], "cancelled");
+    assert_eq!(cancelled["started_at"], Value::Null);
+    assert!(cancelled["completed_at"].is_string());
+    let event = socket.next().await.unwrap();
+    assert_eq!(event["failure_kind"], "cancelled");
+    assert_eq!(socket.rest().await.1.code, 1000);
+
+    let sql = world.sql().await;
+    let back = format!(
+        "UPDATE vehicles SET connection_status = 'connected' WHERE vehicle_id = '{OFFLINE}'"
+    );
+    sql.execute(&back, &[]).await.unwrap();
+    let path = format!("/api/v1/commands/{id}");
+    assert_eq!(engineer.get(&path).await.expect(200), cancelled);
+    cancel(&engineer, &id)
+        .await
+        .expect_problem(409, "not_cancellable");
+}
+
+#[tokio::test]
+async fn a_reading_that_hangs_makes_room_at_once() {
+    let world = World::with(|settings| {
+        settings.connector.mock.hang = true;
+        settings.connector.mock.only = vec!["ReadDataByID".to_owned()];
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let params = json!({ "ecuAddress": "0x10", "dataId": "0xF190" });
+    let hanging = engineer.submit("ReadDataByID", params).await;
+    let hanging = hanging["command_id"].as_str().unwrap();
+    let mut socket = engineer.open(hanging).await;
+    assert_eq!(socket.next().await.unwrap()["status"], "in_progress");
+    let next = engineer.read_dtc().await;
+    let cancelled = cancel(&engineer, hanging).await.expect(200);
+    assert_eq!(cancelled["failure_kind"], "cancelled");
+    assert_eq!(engineer.ended(&next).await["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_clearing_that_was_sent_may_have_run() {
+    let world = World::with(|settings| {
+        settings.connector.mock.hang = true;
+        settings.connector.mock.only = vec!["ClearDTC".to_owned()];
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let clear = engineer
+        .submit("ClearDTC", json!({ "ecuAddress": "0x10" }))
+        .await;
+    let id = clear["command_id"].as_str().unwrap();
+    let mut socket = engineer.open(id).await;
+    assert_eq!(socket.next().await.unwrap()["status"], "in_progress");
+    let evidence = socket.next().await.unwrap();
+    assert_eq!(evidence["response"]["evidence"], "before");
+    // It is sent right after the evidence is stored.
+    let sql = world.sql().await;
+    sovd_tests::within("the clearing to be sent", async {
+        while sql
+            .query_one("SELECT sends FROM command_queue", &[])
+            .await
+            .unwrap()
+            .get::<_, i32>(0)
+            == 0
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let cancelled = cancel(&engineer, id).await.expect(200);
+    assert_eq!(cancelled["failure_kind"], "outcome_unknown");
+    assert_eq!(cancelled["finding"], Value::Null);
+    // The next command waits until the vehicle was looked at.
+    let next = engineer.read_dtc().await;
+    engineer.ended(&next).await;
+    let path = format!("/api/v1/commands/{id}");
+    let looked_at = engineer.get(&path).await.expect(200);
+    assert_eq!(looked_at["finding"], "not cleared");
+}
+
+#[tokio::test]
+async fn an_engineer_calls_off_the_own_commands_and_an_admin_any() {
+    let world = World::start().await;
+    let (engineer, other) = (world.log_in("engineer").await, world.log_in("other").await);
+    let id = engineer.read_dtc_later(3600).await;
+    cancel(&other, &id).await.expect_problem(404, "not_found");
+    world
+        .stranger()
+        .post(&format!("/api/v1/commands/{id}/cancel"), &json!(null))
+        .await
+        .expect_problem(401, "not_authenticated");
+    let admin = world.log_in("admin").await;
+    cancel(&admin, &id).await.expect(200);
+    let sql = world.sql().await;
+    let row = sql
+        .query_one(
+            "SELECT username FROM audit_logs JOIN users USING (user_id)
+             WHERE action = 'command.cancel'",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, String>(0), "admin");
+    let nobody = "00000000-0000-0000-0000-00000000abcd";
+    cancel(&admin, nobody)
+        .await
+        .expect_problem(404, "not_found");
+    cancel(&admin, "x")
+        .await
+        .expect_problem(400, "malformed_request");
+}
+
+/// Cancels `command_name` at about the moment at which it completes; gives what it was told and the
+/// events.
+async fn race(client: &Client, vehicle: &str, command_name: &str) -> (bool, Value, Vec<Value>) {
+    let body = json!({
+        "vehicle_id": vehicle, "command_name": command_name,
+        "command_params": { "ecuAddress": "0x10" }, "skip_evidence": command_name == "ClearDTC",
+    });
+    let command = client.post("/api/v1/commands", &body).await.expect(201);
+    let id = command["command_id"].as_str().unwrap();
+    let mut socket = client.open(id).await;
+    let first = socket.next().await.unwrap();
+    let (reply, (mut events, closing)) = tokio::join!(cancel(client, id), socket.rest());
+    events.insert(0, first);
+    assert_eq!(closing.code, 1000, "{events:?}");
+    let is_cancelled = reply.status == 200;
+    if !is_cancelled {
+        reply.expect_problem(409, "not_cancellable");
+    }
+    let path = format!("/api/v1/commands/{id}");
+    (is_cancelled, client.get(&path).await.expect(200), events)
+}
+
+#[tokio::test]
+async fn a_cancel_and_a_completion_at_once_have_one_outcome() {
+    const VEHICLES: usize = 10;
+    const ROUNDS: usize = 20;
+    let world = World::with(|settings| {
+        settings.connector.mock.max_delay_ms = 4;
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let sql = world.sql().await;
+    let rows = sql
+        .query(
+            "INSERT INTO vehicles (vin, make, model, year, connection_status)
+             SELECT 'RACE' || n, 'BMW', 'X5', 2022, 'connected'
+             FROM generate_series(1, $1::int) n RETURNING vehicle_id::text",
+            &[&i32::try_from(VEHICLES).unwrap()],
+        )
+        .await
+        .unwrap();
+    let mut cancelled = 0;
+    for round in 0..ROUNDS {
+        let name = if round % 2 == 0 {
+            "ReadDTC"
+        } else {
+            "ClearDTC"
+        };
+        let races = rows.iter().map(|row| race(&engineer, row.get(0), name));
+        for (is_cancelled, command, events) in join_all(races).await {
+            cancelled += usize::from(is_cancelled);
+            let terminal: Vec<&Value> = events
+                .iter()
+                .filter(|event| matches!(event["status"].as_str(), Some("completed" | "failed")))
+                .collect();
+            assert_eq!(terminal.len(), 1, "{events:?}");
+            assert_eq!(terminal[0], events.last().unwrap());
+            assert_eq!(terminal[0]["status"], command["status"], "{events:?}");
+            assert_eq!(command["status"] == "failed", is_cancelled, "{command}");
+            check_audit(&sql, &command, is_cancelled).await;
+        }
+    }
+    assert!(cancelled > 0, "the race was never won by a cancel");
+    assert!(cancelled < VEHICLES * ROUNDS, "nor by a completion");
+}
+
+async fn check_audit(sql: &tokio_postgres::Client, command: &Value, is_cancelled: bool) {
+    let id: uuid::Uuid = command["command_id"].as_str().unwrap().parse().unwrap();
+    let rows = sql
+        .query(
+            "SELECT action FROM audit_logs WHERE command_id = $1 AND action <> 'command.probe'
+             ORDER BY action",
+            &[&id],
+        )
+        .await
+        .unwrap();
+    let actions: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    let expected: &[&str] = if is_cancelled {
+        &["command.cancel", "command.fail", "command.submit"]
+    } else {
+        &["command.complete", "command.submit"]
+    };
+    assert_eq!(actions, expected, "{command}");
+}
