@@ -1,39 +1,22 @@
 //! The server as its operator meets it: exit codes, signals, words.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod server;
+
 use std::{
     net::TcpListener,
     process::{Output, Stdio},
     time::{Duration, Instant},
 };
 
+use server::{PATIENCE, Running, SECRET, server};
 use sovd_app::{Settings, migrate::Migrator};
 use sovd_devstack::{Stack, TestDatabase};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStdout, Command},
-    sync::oneshot,
-    task::JoinHandle,
+    process::Command,
     time::timeout,
 };
-
-const SECRET: &str = "f3b1c2d4e5a69788796a5b4c3d2e1f00-not-for-use";
-
-/// Longer than a stop may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn server() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sovd-api-server"));
-    command
-        .env_clear()
-        .env("SOVD__SERVER__PORT", "0")
-        .env("SOVD__DATABASE__WAIT_SECONDS", "0")
-        .env("JWT_SECRET", SECRET)
-        .current_dir(std::env::temp_dir())
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    command
-}
 
 async fn migrated() -> TestDatabase {
     let stack = Stack::shared().unwrap();
@@ -63,65 +46,9 @@ fn text(output: &Output) -> String {
     )
 }
 
-struct Running {
-    child: Child,
-    log: JoinHandle<String>,
-    address: String,
-}
-
-impl Running {
-    async fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .env("SOVD__LOG__FORMAT", "json")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (found, address) = oneshot::channel();
-        let log = tokio::spawn(read_log(child.stdout.take().unwrap(), found));
-        let address = timeout(PATIENCE, address).await.unwrap().unwrap();
-        Self {
-            child,
-            log,
-            address,
-        }
-    }
-
-    async fn get(&self, path: &str) -> reqwest::Result<reqwest::Response> {
-        let answer = reqwest::get(format!("http://{}{path}", self.address));
-        timeout(PATIENCE, answer).await.unwrap()
-    }
-
-    async fn signal(&self, name: &str) {
-        let id = self.child.id().unwrap().to_string();
-        let sent = Command::new("kill")
-            .args(["-s", name, &id])
-            .status()
-            .await
-            .unwrap();
-        assert!(sent.success());
-    }
-
-    /// Waits for the end; gives the exit code and what was logged meanwhile.
-    async fn ended(mut self) -> (Option<i32>, String) {
-        let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
-        (status.code(), self.log.await.unwrap())
-    }
-}
-
-/// Keeps reading, so that the server never waits for a reader; tells the address on the way.
-async fn read_log(stdout: ChildStdout, found: oneshot::Sender<String>) -> String {
-    let mut lines = BufReader::new(stdout).lines();
-    let (mut log, mut found) = (String::new(), Some(found));
-    while let Some(line) = lines.next_line().await.unwrap() {
-        if line.contains("\"message\":\"listening\"") {
-            let (_, rest) = line.split_once("\"address\":\"").unwrap();
-            let address = rest.split('"').next().unwrap().to_owned();
-            found.take().unwrap().send(address).unwrap();
-        }
-        log.push_str(&line);
-        log.push('\n');
-    }
-    log
+async fn get(running: &Running, path: &str) -> reqwest::Result<reqwest::Response> {
+    let answer = reqwest::get(format!("http://{}{path}", running.address));
+    timeout(PATIENCE, answer).await.unwrap()
 }
 
 #[tokio::test]
@@ -129,7 +56,7 @@ async fn both_signals_stop_it_in_time() {
     let database = migrated().await;
     for signal in ["TERM", "INT"] {
         let running = Running::start(server().env("DATABASE_URL", database.url())).await;
-        assert_eq!(running.get("/health/ready").await.unwrap().status(), 200);
+        assert_eq!(get(&running, "/health/ready").await.unwrap().status(), 200);
         let asked = Instant::now();
         running.signal(signal).await;
         let (code, log) = running.ended().await;
@@ -148,11 +75,12 @@ async fn a_token_in_a_url_is_never_logged() {
         .env("LOG_LEVEL", "trace");
     let running = Running::start(command).await;
     let id = "00000000-0000-0000-0000-000000000001";
-    running
-        .get(&format!("/ws/responses/{id}?token=hunter2"))
+    get(&running, &format!("/ws/responses/{id}?token=hunter2"))
         .await
         .unwrap();
-    running.get("/api/v1/vehicles?token=hunter2").await.unwrap();
+    get(&running, "/api/v1/vehicles?token=hunter2")
+        .await
+        .unwrap();
     running.signal("TERM").await;
     let (_, log) = running.ended().await;
     let ours: Vec<&str> = log

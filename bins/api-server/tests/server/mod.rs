@@ -1,0 +1,85 @@
+//! The real server in a process of its own, as its operator starts and ends it.
+
+use std::{process::Stdio, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, ChildStdout, Command},
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
+
+pub(crate) const SECRET: &str = "f3b1c2d4e5a69788796a5b4c3d2e1f00-not-for-use";
+
+/// Longer than a stop may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) fn server() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sovd-api-server"));
+    command
+        .env_clear()
+        .env("SOVD__SERVER__PORT", "0")
+        .env("SOVD__DATABASE__WAIT_SECONDS", "0")
+        .env("JWT_SECRET", SECRET)
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+pub(crate) struct Running {
+    child: Child,
+    log: JoinHandle<String>,
+    pub(crate) address: String,
+}
+
+impl Running {
+    pub(crate) async fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .env("SOVD__LOG__FORMAT", "json")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (found, address) = oneshot::channel();
+        let log = tokio::spawn(read_log(child.stdout.take().unwrap(), found));
+        let address = timeout(PATIENCE, address).await.unwrap().unwrap();
+        Self {
+            child,
+            log,
+            address,
+        }
+    }
+
+    pub(crate) async fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let sent = Command::new("kill")
+            .args(["-s", name, &id])
+            .status()
+            .await
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the end; gives the exit code and what was logged meanwhile.
+    pub(crate) async fn ended(mut self) -> (Option<i32>, String) {
+        let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+        (status.code(), self.log.await.unwrap())
+    }
+}
+
+/// Keeps reading, so that the server never waits for a reader; tells the address on the way.
+async fn read_log(stdout: ChildStdout, found: oneshot::Sender<String>) -> String {
+    let mut lines = BufReader::new(stdout).lines();
+    let (mut log, mut found) = (String::new(), Some(found));
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.contains("\"message\":\"listening\"") {
+            let (_, rest) = line.split_once("\"address\":\"").unwrap();
+            let address = rest.split('"').next().unwrap().to_owned();
+            found.take().unwrap().send(address).unwrap();
+        }
+        log.push_str(&line);
+        log.push('\n');
+    }
+    log
+}
