@@ -121,7 +121,7 @@ impl From<ServiceError> for Problem {
                 retry_after: Some(DATABASE_RETRY),
                 ..Self::new(
                     Code::Unavailable,
-                    "the database does not answer; try again later",
+                    "the database does not answer in time; try again later",
                 )
             },
             ServiceError::Internal(cause) => Self::internal(chain(cause.as_ref())),

@@ -6,7 +6,8 @@ use std::{
 
 use diesel::{ConnectionError, result::Error as DieselError, sql_query};
 use diesel_async::{
-    AnsiTransactionManager, AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager,
+    AnsiTransactionManager, AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+    TransactionManager,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, PoolError, PoolableConnection,
         RecyclingMethod,
@@ -140,13 +141,31 @@ impl Database {
     }
 }
 
+/// What the server is to give up on. A host that dies says no goodbye: without these its locks
+/// would stand for hours, and whoever waits for them with it.
+const SERVER_LIMITS: &str = "
+    SET lock_timeout = '5s';
+    SET statement_timeout = '30s';
+    SET idle_in_transaction_session_timeout = '10s';
+    SET tcp_keepalives_idle = 15;
+    SET tcp_keepalives_interval = 5;
+    SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = '10s'";
+
 /// Opens a connection whose driver lives on `runtime`.
 fn open(
     runtime: &Handle,
     url: &str,
 ) -> impl Future<Output = Result<Connection, ConnectionError>> + Send + use<> {
     let url = url.to_owned();
-    let opening = runtime.spawn(async move { Connection::establish(&url).await });
+    let opening = runtime.spawn(async move {
+        let mut connection = Connection::establish(&url).await?;
+        connection
+            .batch_execute(SERVER_LIMITS)
+            .await
+            .map_err(ConnectionError::CouldntSetupConfiguration)?;
+        Ok(connection)
+    });
     async move {
         opening.await.unwrap_or_else(|error| {
             Err(ConnectionError::BadConnection(format!(

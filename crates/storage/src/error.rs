@@ -74,11 +74,12 @@ impl From<DieselError> for StorageError {
     }
 }
 
-/// PostgreSQL's class 57P (operator intervention), a deadlock and a full disk, of which diesel keeps
-/// only the words, and what the driver says when the socket breaks.
+/// PostgreSQL's class 57 (operator intervention), a lock that took too long, a deadlock and a full
+/// disk, of which diesel keeps only the words, and what the driver says when the socket breaks.
 fn may_pass(message: &str) -> bool {
     [
         "terminating connection",
+        "canceling statement due to",
         "the database system is",
         "connection closed",
         "error communicating",

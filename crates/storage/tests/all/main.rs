@@ -31,6 +31,7 @@ mod refusals;
 mod responses;
 mod schema;
 mod seeds;
+mod server_limits;
 mod sessions;
 mod signals;
 mod startup;

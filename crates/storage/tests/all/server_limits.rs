@@ -1,0 +1,61 @@
+use diesel::{sql_query, sql_types::Text};
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use sovd_storage::{StorageError, queue};
+
+use crate::queue::claimed;
+
+#[derive(diesel::QueryableByName)]
+struct Setting {
+    #[diesel(sql_type = Text)]
+    setting: String,
+}
+
+/// A host that dies without a goodbye must not keep its locks for hours.
+#[tokio::test]
+async fn the_server_gives_up_on_a_peer_that_is_silent() {
+    let (fleet, ..) = claimed().await;
+    let mut connection = fleet.connection().await;
+    for (name, value) in [
+        ("lock_timeout", "5s"),
+        ("statement_timeout", "30s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+    ] {
+        let row: Setting = sql_query("SELECT current_setting($1) AS setting")
+            .bind::<Text, _>(name)
+            .get_result(&mut *connection)
+            .await
+            .unwrap();
+        assert_eq!(row.setting, value, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_stands_still_gives_its_locks_back() {
+    let (fleet, _, first) = claimed().await;
+    let mut still = fleet.pool.begin().await.unwrap();
+    still
+        .batch_execute("SET idle_in_transaction_session_timeout = '50ms'")
+        .await
+        .unwrap();
+    assert!(queue::hold(&mut still, &first).await.unwrap());
+    let mut other = fleet.pool.begin().await.unwrap();
+    assert!(queue::hold(&mut other, &first).await.unwrap());
+    assert!(matches!(
+        still.commit().await,
+        Err(StorageError::Unavailable(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_lock_that_takes_too_long_may_pass() {
+    let (fleet, _, first) = claimed().await;
+    let mut holder = fleet.pool.begin().await.unwrap();
+    assert!(queue::hold(&mut holder, &first).await.unwrap());
+    for limit in ["lock_timeout", "statement_timeout"] {
+        let mut waiting = fleet.pool.begin().await.unwrap();
+        let sql = format!("SET LOCAL {limit} = '50ms'");
+        waiting.batch_execute(&sql).await.unwrap();
+        let error = queue::hold(&mut waiting, &first).await.unwrap_err();
+        assert!(matches!(error, StorageError::Unavailable(_)), "{error:?}");
+    }
+}
