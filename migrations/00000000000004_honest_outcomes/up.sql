@@ -14,6 +14,8 @@ ALTER TABLE command_queue
         CONSTRAINT chk_command_queue_sends CHECK (sends >= 0),
     ADD COLUMN is_answered BOOLEAN NOT NULL DEFAULT false,
     ADD COLUMN skip_evidence BOOLEAN NOT NULL DEFAULT false,
+    ADD COLUMN is_called_off BOOLEAN NOT NULL DEFAULT false
+        CONSTRAINT chk_command_queue_is_called_off CHECK (NOT is_called_off OR lease_id IS NOT NULL),
     ADD COLUMN last_error TEXT;
 
 UPDATE command_queue
@@ -29,6 +31,7 @@ COMMENT ON COLUMN command_queue.expires_at IS 'The moment after which nothing is
 COMMENT ON COLUMN command_queue.sends IS 'How often it may have reached the vehicle; counted before it is sent.';
 COMMENT ON COLUMN command_queue.is_answered IS 'The vehicle has answered in full, and only what is left of its faults is still to be read.';
 COMMENT ON COLUMN command_queue.skip_evidence IS 'The faults need not be read before they are cleared.';
+COMMENT ON COLUMN command_queue.is_called_off IS 'The command has ended; the vehicle is not free before the holder of the lease lets go, or the lease ends.';
 COMMENT ON COLUMN command_queue.last_error IS 'Why the last try was in vain.';
 
 -- What was never sent and must not be any more.

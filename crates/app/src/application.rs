@@ -71,12 +71,19 @@ impl Application {
         let give_up = CancellationToken::new();
         let _beside = beside(&environment, shutdown.soft()).drop_guard();
         let handle = server.handle();
-        let dispatching =
+        let mut dispatching =
             dispatcher.map(|it| tokio::spawn(it.run(shutdown.soft().clone(), give_up.clone())));
         let mut serving = tokio::spawn(server.run());
 
         tokio::select! {
+            biased;
             () = shutdown.soft().cancelled() => {}
+            // A server that takes commands and sends none is worse than none.
+            death = died(&mut dispatching) => {
+                tracing::error!(error = %death, "the dispatcher died");
+                shutdown.stop_now();
+                return Err(StartError::Serve(std::io::Error::other(death)));
+            }
             served = &mut serving => {
                 shutdown.stop_now();
                 give_up.cancel();
@@ -104,6 +111,17 @@ impl Application {
         give_up.cancel();
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Ends when the dispatcher does, which it should not by itself.
+async fn died(dispatching: &mut Option<JoinHandle<()>>) -> String {
+    match dispatching {
+        None => std::future::pending().await,
+        Some(dispatching) => match dispatching.await {
+            Ok(()) => "it ended without being asked to".to_owned(),
+            Err(error) => error.to_string(),
+        },
     }
 }
 

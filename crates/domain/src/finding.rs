@@ -9,18 +9,19 @@ use crate::text_enum::text_enum;
 text_enum! {
     /// What reading the faults again says about a clearing whose answer was lost.
     Finding, "finding" {
-        /// None of the faults that it was to erase is stored.
+        /// Faults that it was to erase were stored before, and none of them is now.
         Cleared = "cleared",
-        /// All of them are.
+        /// All that it was to erase is still stored.
         NotCleared = "not cleared",
-        /// Some are, or nobody could look.
+        /// Neither, or nobody could look.
         CannotTell = "cannot tell",
     }
 }
 
 impl Finding {
     /// Compares the faults of two readings, `None` for one that did not take place. `fault` is the
-    /// only one to erase; nothing when it was all of them.
+    /// only one to erase; nothing when it was all of them. A fault without a failure type byte
+    /// (SAE J2012, the `-1A` of `B1234-1A`) stands for all of its kinds.
     pub fn of(
         fault: Option<&str>,
         before: Option<&BTreeSet<String>>,
@@ -29,22 +30,33 @@ impl Finding {
         let Some(after) = after else {
             return Self::CannotTell;
         };
-        if let Some(fault) = fault {
-            return if after.contains(fault) {
-                Self::NotCleared
-            } else {
-                Self::Cleared
-            };
-        }
-        match before {
-            _ if after.is_empty() => Self::Cleared,
-            Some(before) if before.is_empty() => Self::CannotTell,
-            Some(before) if before.is_subset(after) => Self::NotCleared,
-            Some(before) if before.is_disjoint(after) => Self::Cleared,
+        let targets = |codes: &BTreeSet<String>| -> BTreeSet<String> {
+            let is_target = |code: &&String| fault.is_none_or(|fault| is_kind_of(code, fault));
+            codes.iter().filter(is_target).cloned().collect()
+        };
+        let left = targets(after);
+        // Without a look before, the one fault that was named is known all the same.
+        let stored = match (before, fault) {
+            (Some(before), _) => targets(before),
+            (None, Some(_)) if !left.is_empty() => return Self::NotCleared,
+            (None, _) => return Self::CannotTell,
+        };
+        if stored.is_empty() {
+            Self::CannotTell
+        } else if stored.is_subset(&left) {
+            Self::NotCleared
+        } else if stored.is_disjoint(&left) {
+            Self::Cleared
+        } else {
             // What is left may have come back since.
-            Some(_) | None => Self::CannotTell,
+            Self::CannotTell
         }
     }
+}
+
+fn is_kind_of(code: &str, fault: &str) -> bool {
+    code.strip_prefix(fault)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// The trouble codes in the chunks of one reading; nothing when none of them has a list of faults.
@@ -73,27 +85,50 @@ mod tests {
         text.split_whitespace().map(str::to_owned).collect()
     }
 
+    fn of(fault: Option<&str>, before: Option<&str>, after: &str) -> Finding {
+        Finding::of(fault, before.map(codes).as_ref(), Some(&codes(after)))
+    }
+
     #[test]
     fn all_faults() {
-        let of = |before: Option<&str>, after: &str| {
-            Finding::of(None, before.map(codes).as_ref(), Some(&codes(after)))
-        };
-        assert_eq!(of(Some("P0420 U0100"), ""), Finding::Cleared);
-        assert_eq!(of(Some("P0420 U0100"), "P0420 U0100"), Finding::NotCleared);
-        assert_eq!(of(Some("P0420"), "P0420 U0100"), Finding::NotCleared);
-        assert_eq!(of(Some("P0420"), "U0100"), Finding::Cleared);
-        assert_eq!(of(Some("P0420 U0100"), "U0100"), Finding::CannotTell);
-        assert_eq!(of(Some(""), "U0100"), Finding::CannotTell);
-        assert_eq!(of(Some(""), ""), Finding::Cleared);
-        assert_eq!(of(None, ""), Finding::Cleared);
-        assert_eq!(of(None, "U0100"), Finding::CannotTell);
+        assert_eq!(of(None, Some("P0420 U0100"), ""), Finding::Cleared);
+        assert_eq!(of(None, Some("P0420"), "U0100"), Finding::Cleared);
+        assert_eq!(of(None, Some("P0420"), "P0420 U0100"), Finding::NotCleared);
+        for (before, after) in [
+            (Some("P0420 U0100"), "U0100"),
+            (Some(""), "U0100"),
+            (Some(""), ""),
+            (None, ""),
+            (None, "U0100"),
+        ] {
+            assert_eq!(of(None, before, after), Finding::CannotTell, "{before:?}");
+        }
     }
 
     #[test]
     fn one_fault() {
-        let of = |after: &str| Finding::of(Some("P0420"), None, Some(&codes(after)));
-        assert_eq!(of("U0100"), Finding::Cleared);
-        assert_eq!(of("P0420 U0100"), Finding::NotCleared);
+        let of = |before, after| of(Some("P0420"), before, after);
+        assert_eq!(of(Some("P0420 U0100"), "U0100"), Finding::Cleared);
+        assert_eq!(of(Some("P0420"), "P0420 U0100"), Finding::NotCleared);
+        assert_eq!(of(None, "P0420"), Finding::NotCleared);
+        assert_eq!(of(None, "U0100"), Finding::CannotTell);
+        assert_eq!(of(Some("U0100"), "U0100"), Finding::CannotTell);
+    }
+
+    #[test]
+    fn a_fault_stands_for_its_kinds() {
+        let of = |fault, before, after| of(Some(fault), Some(before), after);
+        assert_eq!(of("P0420", "P0420-11", "P0420-11"), Finding::NotCleared);
+        assert_eq!(of("P0420", "P0420-11 P0420-12", ""), Finding::Cleared);
+        assert_eq!(
+            of("P0420", "P0420-11 P0420-12", "P0420-12"),
+            Finding::CannotTell
+        );
+        assert_eq!(
+            of("P0420-11", "P0420-11 P0420-12", "P0420-12"),
+            Finding::Cleared
+        );
+        assert_eq!(of("P042", "P0420", "P0420"), Finding::CannotTell);
     }
 
     #[test]

@@ -3,31 +3,27 @@
 mod cancel;
 mod fingerprint;
 mod submit;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 
 use sovd_domain::{Catalog, Command, CommandId, Page, Permission, Response, UserId};
 use sovd_storage::{commands, responses};
-use tokio::sync::Semaphore;
 
 use crate::{caller::Caller, environment::Environment, error::ServiceError, limits::Limits};
 
 pub use sovd_storage::commands::CommandFilter;
 pub use submit::{Submission, Submitted};
+use turns::Turns;
 
 /// How long an idempotency key stands for its command.
 pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
-
-/// How many submissions may hold a connection at the same time. Those to one vehicle wait for each
-/// other in the database; more of them wait here, so that they do not take the pool away from
-/// everybody else.
-const SUBMISSIONS: usize = 8;
 
 /// Takes commands in and shows what became of them.
 pub struct Commands {
     environment: Environment,
     limits: Arc<Limits>,
-    submissions: Semaphore,
+    turns: Turns,
 }
 
 impl Commands {
@@ -36,7 +32,7 @@ impl Commands {
         Self {
             environment,
             limits,
-            submissions: Semaphore::new(SUBMISSIONS),
+            turns: Turns::default(),
         }
     }
 

@@ -19,7 +19,10 @@ use sovd_storage::{
     StorageError,
     queue::{self, Claim, Expired, Task},
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -27,6 +30,7 @@ use crate::{
     environment::Environment,
 };
 use execution::{Execution, Stops};
+use lease::LeaseEnd;
 use listening::{Leases, listen};
 
 pub use backoff::Backoff;
@@ -88,6 +92,7 @@ impl Dispatcher {
         };
         tokio::select! {
             () = hearing => {}
+            () = self.expire_for_ever() => {}
             () = finishing => {}
         }
     }
@@ -108,32 +113,16 @@ impl Dispatcher {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                     break;
                 };
-                let stops = Stops {
-                    give_up: give_up.clone(),
-                    called_off: self.leases.add(claim.lease_id),
-                };
                 let execution = Execution {
                     dispatcher: self.clone(),
                     claim,
-                    lease_end,
-                    stops,
+                    lease_end: LeaseEnd::at(lease_end),
+                    stops: Stops {
+                        give_up: give_up.clone(),
+                        called_off: self.leases.add(claim.lease_id),
+                    },
                 };
-                let (dispatcher, stop) = (self.clone(), stop.clone());
-                executions.spawn(async move {
-                    let again = execution.run().await;
-                    drop(place);
-                    dispatcher.leases.remove(claim.lease_id);
-                    let environment = dispatcher.environment;
-                    environment.new_work.tell_here();
-                    if let Some(moment) = again {
-                        tokio::select! {
-                            () = stop.cancelled() => {}
-                            () = environment.clock.sleep_until(moment) => {
-                                environment.new_work.tell_here();
-                            }
-                        }
-                    }
-                });
+                executions.spawn(self.clone().see_through(execution, place, stop.clone()));
             }
             // A clock that was put back must not put the sweep off.
             next_sweep = next_sweep.min(clock.now() + self.settings.sweep);
@@ -142,10 +131,32 @@ impl Dispatcher {
                 () = stop.cancelled() => {}
                 () = clock.sleep_until(next_sweep) => {
                     next_sweep = clock.now() + self.settings.sweep;
-                    self.expire().await;
                 }
                 () = self.environment.new_work.told() => {}
             }
+        }
+    }
+
+    /// Carries one task out, and looks for more when its vehicle is free, or when it is to be tried
+    /// again.
+    async fn see_through(
+        self,
+        execution: Execution,
+        place: OwnedSemaphorePermit,
+        stop: CancellationToken,
+    ) {
+        let lease_id = execution.claim.lease_id;
+        let again = execution.run().await;
+        drop(place);
+        self.leases.remove(lease_id);
+        let environment = self.environment;
+        environment.new_work.tell_here();
+        let Some(moment) = again else {
+            return;
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = environment.clock.sleep_until(moment) => environment.new_work.tell_here(),
         }
     }
 
@@ -165,12 +176,31 @@ impl Dispatcher {
         })
     }
 
-    /// Ends what waited too long.
+    /// Ends what waited too long, beside the claiming: a lock that somebody holds on one such
+    /// command must not keep all others waiting.
+    async fn expire_for_ever(&self) {
+        let clock = &self.environment.clock;
+        loop {
+            let next = clock.now() + self.settings.sweep;
+            self.expire().await;
+            // A clock that was put back must not put the next look off.
+            let next = next.min(clock.now() + self.settings.sweep);
+            clock.sleep_until(next).await;
+        }
+    }
+
     async fn expire(&self) {
+        if let Err(error) = self.in_time(self.remove_forsaken()).await {
+            tracing::warn!(%error, "cannot free vehicles, trying again");
+        }
         loop {
             match self.in_time(self.end_expired()).await {
                 Ok(ended) => {
                     let is_last = ended.len() < usize::try_from(EXPIRY_BATCH).unwrap_or(usize::MAX);
+                    if !ended.is_empty() {
+                        // Those behind them may be sent now.
+                        self.environment.new_work.tell_here();
+                    }
                     for event in ended.into_iter().flatten() {
                         self.environment.outbox.put(event);
                     }
@@ -184,6 +214,16 @@ impl Dispatcher {
                 }
             }
         }
+    }
+
+    /// Frees the vehicles of commands that were called off and whose holders died.
+    async fn remove_forsaken(&self) -> Result<(), StorageError> {
+        let now = self.environment.clock.now();
+        let mut connection = self.environment.database.connection().await?;
+        if queue::remove_forsaken(&mut connection, now).await? > 0 {
+            self.environment.new_work.tell_here();
+        }
+        Ok(())
     }
 
     /// A database that hangs is as good as one that is away.
@@ -208,7 +248,8 @@ impl Dispatcher {
                 Task::Command => {
                     let failure = Failure::new(FailureKind::Expired, reason(&expired));
                     let command =
-                        ending::fail(environment, &mut transaction, command_id, &failure).await?;
+                        ending::fail(environment, &mut transaction, command_id, &failure, None)
+                            .await?;
                     command.as_ref().and_then(StreamEvent::of_state)
                 }
                 Task::Probe => {

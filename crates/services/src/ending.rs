@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sovd_domain::{AuditEntry, Command, CommandId, FailureKind, Finding};
-use sovd_storage::{StorageError, Transaction, audit, commands, queue};
+use sovd_storage::{
+    StorageError, Transaction, audit, commands,
+    queue::{self, Lease},
+};
 
 use crate::environment::Environment;
 
@@ -45,12 +48,14 @@ pub(crate) async fn complete(
 }
 
 /// Ends a command as failed. Nothing when it has ended. If nobody knows whether it acted, and
-/// somebody can look, a probe stays in its place.
+/// somebody can look, a probe stays in its place. While `talking` holds a lease, the vehicle stays
+/// theirs.
 pub(crate) async fn fail(
     environment: &Environment,
     transaction: &mut Transaction,
     command_id: CommandId,
     failure: &Failure,
+    talking: Option<Lease>,
 ) -> Result<Option<Command>, StorageError> {
     let now = environment.clock.now();
     let kind = failure.kind;
@@ -65,7 +70,11 @@ pub(crate) async fn fail(
             let due_at = now + evidence.settles_in;
             queue::turn_into_probe(transaction, command_id, due_at, now + PROBE_WINDOW).await?;
         }
-        _ => queue::remove(transaction, command_id).await?,
+        _ if talking.is_none() => queue::remove(transaction, command_id).await?,
+        _ => {}
+    }
+    if let Some(lease) = talking {
+        queue::call_off(transaction, command_id, lease).await?;
     }
     write_audit(environment, transaction, &command).await?;
     Ok(Some(command))
@@ -119,7 +128,6 @@ async fn write_audit(
 fn about(command: &Command, action: &'static str) -> AuditEntry {
     AuditEntry {
         entity_id: Some(command.command_id.0),
-        user_id: Some(command.user_id),
         vehicle_id: Some(command.vehicle_id),
         command_id: Some(command.command_id),
         ..AuditEntry::new(action, "command")

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError, schema::command_queue};
 
-pub use claim::{Claim, claim, hold, release, renew};
+pub use claim::{Claim, claim, hold, let_go, release, remove_forsaken, renew};
 pub use expiry::{Expired, expired};
 
 /// A command on its way into the queue.
@@ -60,8 +60,19 @@ pub struct Entry {
     pub skip_evidence: bool,
     /// The moment after which nothing is sent any more.
     pub expires_at: DateTime<Utc>,
-    /// Proves that somebody works on it; nothing when nobody does.
-    pub lease_id: Option<Uuid>,
+    /// Whoever works on it; nothing when nobody does.
+    pub lease: Option<Lease>,
+    /// Whether the command has ended, and only the vehicle is not free yet.
+    pub is_called_off: bool,
+}
+
+/// The right to work on a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Proves that it is still held; every change asks for it.
+    pub id: Uuid,
+    /// The moment after which another process may take the task.
+    pub until: DateTime<Utc>,
 }
 
 /// Puts a command at the end of its vehicle's queue.
@@ -163,7 +174,7 @@ pub async fn postpone(
 }
 
 /// Makes a probe of a command that ended in the dark. It keeps its place, so that no later command
-/// changes what the probe is to find.
+/// changes what the probe is to find, and nobody holds it.
 ///
 /// # Errors
 ///
@@ -183,8 +194,31 @@ pub async fn turn_into_probe(
             command_queue::sends.eq(0),
             command_queue::is_answered.eq(false),
             command_queue::last_error.eq(None::<String>),
+            command_queue::is_called_off.eq(false),
             command_queue::lease_id.eq(None::<Uuid>),
             command_queue::lease_until.eq(None::<DateTime<Utc>>),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Ends the claim of a command that was called off, and keeps the vehicle from others until its
+/// holder has let go ([`let_go`]) or the lease has ended.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn call_off(
+    connection: &mut Connection,
+    command_id: CommandId,
+    lease: Lease,
+) -> Result<(), StorageError> {
+    diesel::update(command_queue::table.find(command_id.0))
+        .set((
+            command_queue::is_called_off.eq(true),
+            command_queue::lease_id.eq(lease.id),
+            command_queue::lease_until.eq(lease.until),
         ))
         .execute(connection)
         .await?;
@@ -217,6 +251,8 @@ struct EntryRow {
     skip_evidence: bool,
     expires_at: DateTime<Utc>,
     lease_id: Option<Uuid>,
+    lease_until: Option<DateTime<Utc>>,
+    is_called_off: bool,
 }
 
 impl TryFrom<EntryRow> for Entry {
@@ -230,7 +266,11 @@ impl TryFrom<EntryRow> for Entry {
             is_answered: row.is_answered,
             skip_evidence: row.skip_evidence,
             expires_at: row.expires_at,
-            lease_id: row.lease_id,
+            lease: row
+                .lease_id
+                .zip(row.lease_until)
+                .map(|(id, until)| Lease { id, until }),
+            is_called_off: row.is_called_off,
         })
     }
 }

@@ -95,6 +95,7 @@ diesel::table! {
         sends -> Int4,
         is_answered -> Bool,
         skip_evidence -> Bool,
+        is_called_off -> Bool,
         last_error -> Nullable<Text>,
     }
 }

@@ -55,14 +55,22 @@ impl Commands {
             ..caller.audit("command.cancel", "command")
         };
         let now = self.environment.clock.now();
+        let talking = entry.lease.filter(|lease| lease.until > now);
         audit::insert(&mut transaction, &audit_entry, now).await?;
-        let ended = ending::fail(&self.environment, &mut transaction, command_id, &failure).await?;
+        let ended = ending::fail(
+            &self.environment,
+            &mut transaction,
+            command_id,
+            &failure,
+            talking,
+        )
+        .await?;
         let Some(ended) = ended else {
             transaction.rollback().await?;
             return Err(ENDED);
         };
-        if let Some(lease_id) = entry.lease_id {
-            signals::send(&mut transaction, Signal::CalledOff(lease_id)).await?;
+        if let Some(lease) = talking {
+            signals::send(&mut transaction, Signal::CalledOff(lease.id)).await?;
         }
         transaction.commit().await?;
 
@@ -99,6 +107,7 @@ const ENDED: ServiceError = ServiceError::NotCancellable {
 
 fn open_entry(entry: Option<Entry>) -> Result<Entry, ServiceError> {
     match entry {
+        Some(entry) if entry.is_called_off => Err(ENDED),
         Some(entry) if entry.is_answered => Err(ServiceError::NotCancellable {
             reason: "the vehicle has answered it",
         }),

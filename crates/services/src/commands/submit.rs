@@ -62,11 +62,7 @@ impl Commands {
         caller.require(Permission::SubmitCommands)?;
         let spec = self.check(caller, &submission)?;
         let command = self.accepted(caller, spec, &submission);
-        let turn = self
-            .submissions
-            .acquire()
-            .await
-            .map_err(ServiceError::internal)?;
+        let turn = self.turns.take(command.vehicle_id).await?;
         let mut transaction = self.environment.database.begin().await?;
         let written = self.write(&mut transaction, caller, spec, &submission, &command);
         match written.await {

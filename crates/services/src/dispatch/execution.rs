@@ -15,12 +15,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Dispatcher,
+    lease::LeaseEnd,
     outcome::Setback,
     probe,
     record::{self, Part, Place, Recorded},
     sending,
 };
 use crate::ending::Failure;
+
+/// How many chunks one answer may have. What goes on for longer does not end.
+pub(super) const MAX_CHUNKS: usize = 10_000;
 
 /// How long to wait before the database is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -29,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Execution {
     pub(super) dispatcher: Dispatcher,
     pub(super) claim: Claim,
-    pub(super) lease_end: DateTime<Utc>,
+    pub(super) lease_end: LeaseEnd,
     pub(super) stops: Stops,
 }
 
@@ -81,6 +85,7 @@ impl Execution {
                     %command_id,
                     "the claim is gone: what the vehicle still answers is stored nowhere"
                 );
+                self.let_go().await;
                 None
             }
             Err(Abandoned::ShuttingDown) => {
@@ -98,10 +103,12 @@ impl Execution {
     /// Works on the task while it keeps the lease. What loses drops the connector's stream.
     async fn carry_out(&self) -> Result<Left, Abandoned> {
         tokio::select! {
+            biased;
+            () = self.stops.called_off.cancelled() => Err(Abandoned::ClaimLost),
+            () = self.stops.give_up.cancelled() => Err(Abandoned::ShuttingDown),
+            // Before the lease: what it has just ended has no lease any more.
             left = self.work() => left,
             lost = self.keep_lease() => Err(lost),
-            () = self.stops.give_up.cancelled() => Err(Abandoned::ShuttingDown),
-            () = self.stops.called_off.cancelled() => Err(Abandoned::ClaimLost),
         }
     }
 
@@ -142,6 +149,9 @@ impl Execution {
             if chunk.is_final {
                 return Ok(payloads);
             }
+            if payloads.len() >= MAX_CHUNKS {
+                break;
+            }
         }
         Err(Setback::CutShort)
     }
@@ -153,6 +163,9 @@ impl Execution {
         deadline: DateTime<Utc>,
         answer: impl Future<Output = T>,
     ) -> Result<T, Setback> {
+        if self.now() >= deadline {
+            return Err(ConnectorError::Timeout { sent: true }.into());
+        }
         tokio::select! {
             biased;
             value = answer => Ok(value),
@@ -215,6 +228,7 @@ impl Execution {
     /// Publishes what was written.
     pub(super) fn tell(&self, recorded: Recorded) -> Result<(), Abandoned> {
         let Recorded::Done(events) = recorded else {
+            // Only a sending can be too late, and whoever sends looks before.
             return Err(Abandoned::ClaimLost);
         };
         for event in events {
@@ -260,6 +274,17 @@ impl Execution {
             vehicle,
             last_number,
         }))
+    }
+
+    /// Frees the vehicle if the command was called off: nobody here talks to it any more.
+    async fn let_go(&self) {
+        let gone = async {
+            let mut connection = self.dispatcher.environment.database.connection().await?;
+            queue::let_go(&mut connection, &self.claim).await
+        };
+        if let Err(error) = gone.await {
+            tracing::warn!(%error, "cannot let a vehicle go, the lease will end");
+        }
     }
 
     async fn release(&self) {

@@ -32,6 +32,16 @@ pub(super) enum Verdict {
 }
 
 impl Setback {
+    /// What `error` means after so many chunks: what was answered was sent, whatever the connector
+    /// says now.
+    pub(super) fn after(chunks: usize, error: ConnectorError) -> Self {
+        let setback = Self::Connector(error);
+        if chunks > 0 && setback.is_unsent() {
+            return Self::Connector(ConnectorError::Broken { sent: true });
+        }
+        setback
+    }
+
     /// Whether the task certainly did not reach the vehicle.
     pub(super) fn is_unsent(&self) -> bool {
         matches!(

@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sovd_domain::{Evidence, Finding, finding::fault_codes};
-use sovd_storage::responses;
 
 use super::{
     execution::{Abandoned, Execution, Left, Subject},
     outcome::{MAX_SENDS, Setback, Verdict},
     record,
-    sending::chunks_before,
 };
 
 /// Reads the faults again, and says what became of those that were to be cleared.
@@ -49,19 +47,8 @@ async fn compare(
     subject: &Subject,
     chunks: Vec<Value>,
 ) -> Result<Left, Abandoned> {
-    let database = &execution.dispatcher.environment.database;
-    let command_id = execution.claim.command_id;
-    let stored = execution
-        .persist(async || {
-            let mut connection = database.connection().await?;
-            responses::list(&mut connection, command_id, 0).await
-        })
-        .await?;
-    let before = stored
-        .iter()
-        .rev()
-        .find_map(|response| chunks_before(&response.response_payload))
-        .and_then(|chunks| fault_codes(chunks));
+    let before = execution.secured_faults().await?;
+    let before = before.and_then(|chunks| fault_codes(&chunks));
     let after = fault_codes(&chunks);
     let fault = evidence.fault(&subject.command.command_params);
     let finding = Finding::of(fault, before.as_ref(), after.as_ref());

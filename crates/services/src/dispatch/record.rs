@@ -20,6 +20,8 @@ pub(super) enum Recorded {
     Done(Vec<StreamEvent>),
     /// The claim is not held any more, and nothing was written.
     ClaimLost,
+    /// It is too late to send it, and nothing was written.
+    Expired,
 }
 
 /// A part of the answer.
@@ -64,6 +66,11 @@ pub(super) async fn sending(
     let Some(mut transaction) = begin(environment, claim).await? else {
         return Ok(Recorded::ClaimLost);
     };
+    // Waiting for the database may have taken the time that was left.
+    if environment.clock.now() >= claim.entry.expires_at {
+        transaction.rollback().await?;
+        return Ok(Recorded::Expired);
+    }
     let events = start(environment, &mut transaction, claim).await?;
     queue::mark_sent(&mut transaction, claim.command_id, sends).await?;
     transaction.commit().await?;
@@ -124,7 +131,14 @@ pub(super) async fn failed(
     let Some(mut transaction) = begin(environment, claim).await? else {
         return Ok(Recorded::ClaimLost);
     };
-    let command = ending::fail(environment, &mut transaction, claim.command_id, failure).await?;
+    let command = ending::fail(
+        environment,
+        &mut transaction,
+        claim.command_id,
+        failure,
+        None,
+    )
+    .await?;
     transaction.commit().await?;
     Ok(Recorded::Done(state(command.as_ref())))
 }

@@ -4,47 +4,43 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 use sovd_connector::{Connector, ResponseStream};
 use sovd_domain::{CommandSpec, Evidence, FailureKind};
+use sovd_storage::responses;
 
 use super::{
-    execution::{Abandoned, Execution, Left, Subject},
+    execution::{Abandoned, Execution, Left, MAX_CHUNKS, Subject},
     outcome::{Setback, Verdict},
-    record::{self, Place},
+    record::{self, Place, Recorded},
 };
 use crate::ending::Failure;
 
 /// The mark of a reading of the faults before they are cleared.
-pub(super) const BEFORE: &str = "before";
+const BEFORE: &str = "before";
 const AFTER: &str = "after";
 
 /// Sends the command, unless an earlier holder of the claim has settled its fate.
 pub(super) async fn run(execution: &Execution, subject: Subject) -> Result<Left, Abandoned> {
     let dispatcher = &execution.dispatcher;
     let entry = &execution.claim.entry;
-    let Some(spec) = dispatcher
+    let spec = dispatcher
         .environment
         .catalog
-        .get(&subject.command.command_name)
-    else {
-        return execution
-            .fail(Failure::ours(entry.sends, "the catalogue has it no more"))
-            .await;
+        .get(&subject.command.command_name);
+    let connector = dispatcher.connectors.connector_for(&subject.vehicle);
+    let connector = connector.map_err(|error| error.to_string());
+    let (spec, connector) = match (spec, connector) {
+        (Some(spec), Ok(connector)) => (spec, connector),
+        (_, Err(fault)) => return cannot_go_on(execution, &subject, &fault).await,
+        (None, Ok(_)) => {
+            return cannot_go_on(execution, &subject, "the catalogue has it no more").await;
+        }
     };
     if entry.sends > 0 && !entry.is_answered {
         let verdict = Setback::SenderDied.verdict(spec.idempotent, entry.sends);
         if let Verdict::End(kind) = verdict {
-            return execution
-                .fail(Failure::new(kind, Setback::SenderDied.to_string()))
-                .await;
+            let failure = Failure::new(kind, Setback::SenderDied.to_string());
+            return execution.fail(failure).await;
         }
     }
-    let connector = match dispatcher.connectors.connector_for(&subject.vehicle) {
-        Ok(connector) => connector,
-        Err(error) => {
-            return execution
-                .fail(Failure::ours(entry.sends, &error.to_string()))
-                .await;
-        }
-    };
     let sending = Sending {
         last_number: subject.last_number,
         execution,
@@ -57,6 +53,22 @@ pub(super) async fn run(execution: &Execution, subject: Subject) -> Result<Left,
     } else {
         sending.run().await
     }
+}
+
+/// Ends the command because of a fault of ours: as completed if the vehicle has answered it.
+async fn cannot_go_on(
+    execution: &Execution,
+    subject: &Subject,
+    fault: &str,
+) -> Result<Left, Abandoned> {
+    let entry = &execution.claim.entry;
+    if !entry.is_answered {
+        return execution.fail(Failure::ours(entry.sends, fault)).await;
+    }
+    let unread = json!({ "evidence": AFTER, "error": fault });
+    let number = subject.last_number + 1;
+    execution.write(number, unread, Place::End).await?;
+    Ok(Left::Done)
 }
 
 /// One attempt.
@@ -76,9 +88,6 @@ impl Sending<'_> {
         {
             return Ok(left);
         }
-        if self.execution.now() >= entry.expires_at {
-            return self.execution.fail(Failure::expired(entry.sends)).await;
-        }
         let sends = entry.sends + 1;
         let environment = &self.execution.dispatcher.environment;
         let claim = &self.execution.claim;
@@ -86,7 +95,14 @@ impl Sending<'_> {
             .execution
             .persist(|| record::sending(environment, claim, sends))
             .await?;
+        let is_late = self.execution.now() >= entry.expires_at;
+        if recorded == Recorded::Expired || is_late {
+            return self.execution.fail(Failure::expired(entry.sends)).await;
+        }
         self.execution.tell(recorded)?;
+        if !self.execution.holds_lease() {
+            return Err(Abandoned::ClaimLost);
+        }
         match self.converse().await? {
             Ok(()) if self.spec.evidence.is_some() => self.report().await,
             Ok(()) => Ok(Left::Done),
@@ -110,6 +126,7 @@ impl Sending<'_> {
             .read_faults(self.connector, evidence, &self.subject)
             .await;
         let setback = match read {
+            Ok(chunks) if self.is_secured(&chunks).await? => return Ok(None),
             Ok(chunks) => {
                 let payload = note(evidence, BEFORE, &json!({ "chunks": chunks }));
                 match self.write(payload, Place::Middle).await? {
@@ -132,6 +149,15 @@ impl Sending<'_> {
         self.execution.fail(failure).await.map(Some)
     }
 
+    /// Whether an earlier attempt stored these very faults.
+    async fn is_secured(&self, chunks: &[Value]) -> Result<bool, Abandoned> {
+        if self.last_number == 0 {
+            return Ok(false);
+        }
+        let stored = self.execution.secured_faults().await?;
+        Ok(stored.as_deref() == Some(chunks))
+    }
+
     /// Sends the command and stores every chunk of the answer.
     async fn converse(&mut self) -> Result<Result<(), Setback>, Abandoned> {
         let execution = self.execution;
@@ -142,10 +168,10 @@ impl Sending<'_> {
             Ok(Err(error)) => return Ok(Err(error.into())),
             Err(setback) => return Ok(Err(setback)),
         };
-        loop {
+        for chunks_before in 0..MAX_CHUNKS {
             let chunk = match execution.before(deadline, answer.next()).await {
                 Ok(Some(Ok(chunk))) => chunk,
-                Ok(Some(Err(error))) => return Ok(Err(error.into())),
+                Ok(Some(Err(error))) => return Ok(Err(Setback::after(chunks_before, error))),
                 Ok(None) => return Ok(Err(Setback::CutShort)),
                 Err(setback) => return Ok(Err(setback)),
             };
@@ -165,6 +191,7 @@ impl Sending<'_> {
                 return Ok(Ok(()));
             }
         }
+        Ok(Err(Setback::CutShort))
     }
 
     /// Reads what is left of the faults, and completes the command: the vehicle has answered it,
@@ -241,6 +268,25 @@ impl Sending<'_> {
     }
 }
 
+impl Execution {
+    /// The faults as they were last read before the clearing, chunk by chunk.
+    pub(super) async fn secured_faults(&self) -> Result<Option<Vec<Value>>, Abandoned> {
+        let database = &self.dispatcher.environment.database;
+        let command_id = self.claim.command_id;
+        let stored = self
+            .persist(async || {
+                let mut connection = database.connection().await?;
+                responses::list(&mut connection, command_id, 0).await
+            })
+            .await?;
+        let last = stored
+            .iter()
+            .rev()
+            .find_map(|response| chunks_before(&response.response_payload));
+        Ok(last.cloned())
+    }
+}
+
 impl Failure {
     /// The fault is ours. It is not said so of a command that may have acted.
     fn ours(sends: i32, message: &str) -> Self {
@@ -277,8 +323,8 @@ fn note(evidence: &Evidence, mark: &str, result: &Value) -> Value {
     note
 }
 
-/// The chunks of the last reading before the clearing, if `payload` is one.
-pub(super) fn chunks_before(payload: &Value) -> Option<&Vec<Value>> {
+/// The chunks of a reading before the clearing, if `payload` is one.
+fn chunks_before(payload: &Value) -> Option<&Vec<Value>> {
     (payload.get("evidence")? == BEFORE)
         .then(|| payload.get("chunks"))
         .flatten()

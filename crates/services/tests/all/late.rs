@@ -92,7 +92,7 @@ async fn an_answer_that_is_slower_than_the_news_is_not_even_heard() {
 /// that both meet again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_an_answer_and_a_cancellation_wins() {
-    const RACES: usize = 100;
+    const RACES: usize = 200;
     let rig = Rig::new(Scripted::new()).await;
     let running = rig.dispatch();
     rig.is_heard_by(1).await;

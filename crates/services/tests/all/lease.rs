@@ -9,7 +9,7 @@ use sovd_services::dispatch::DispatchSettings;
 
 use crate::{
     log::Log,
-    rig::{LEASE, Rig, Running, SETTINGS, within},
+    rig::{LEASE, Rig, Running, SETTINGS, SWEEP, within},
     scripted::{Script, Scripted},
     watching::poll,
 };
@@ -122,10 +122,15 @@ async fn a_holder_that_cannot_renew_it_stops_when_it_ends() {
     rig.has_blocked().await;
     rig.pass_until(lease_end).await;
     rig.connector.was_left_alone().await;
-    blocking.rollback().await.unwrap();
-    running.stop().await;
     let command = rig.look_at(command_id).await;
     assert_eq!(command.status, CommandStatus::InProgress);
+    // Whoever claims it next finds that it was sent. The renewal that was stuck may come through now.
+    blocking.rollback().await.unwrap();
+    rig.timer
+        .advance(SHORT + TimeDelta::from_std(SWEEP).unwrap());
+    let command = rig.ended(command_id).await;
+    assert_eq!(command.failure_kind, Some(FailureKind::OutcomeUnknown));
+    running.stop().await;
 }
 
 #[tokio::test]

@@ -20,4 +20,5 @@ mod probe;
 mod rig;
 mod scripted;
 mod shutdown;
+mod stuck;
 mod watching;

@@ -327,6 +327,23 @@ async fn the_fault_is_ours() {
 }
 
 #[tokio::test]
+async fn the_fault_is_ours_and_it_was_sent() {
+    for name in RISKS {
+        let rig = Rig::new(Scripted::new()).await;
+        let command_id = rig.send(plain(name)).await;
+        rig.crash_while_sending(command_id).await;
+        let nowhere = "UPDATE vehicles SET metadata = '{\"connector\": \"carrier-pigeon\"}'";
+        rig.sql().await.execute(nowhere, &[]).await.unwrap();
+        let running = rig.dispatch();
+        let command = rig.ended(command_id).await;
+        let unknown = Some(FailureKind::OutcomeUnknown);
+        assert_eq!(command.failure_kind, unknown, "{name}");
+        running.stop().await;
+        rig.shows_one_end(command_id, unknown).await;
+    }
+}
+
+#[tokio::test]
 async fn a_reading_that_is_answered_at_last_is_completed() {
     let scripts = [
         Script::Fail(ConnectorError::Unreachable {

@@ -117,13 +117,21 @@ async fn every_lost_answer_is_looked_into() {
 }
 
 #[tokio::test]
-async fn without_evidence_only_an_empty_reading_tells() {
-    for (after, finding) in [("", Finding::Cleared), ("U0100", Finding::CannotTell)] {
+async fn without_evidence_only_a_named_fault_that_is_left_tells() {
+    for (code, after, finding) in [
+        (None, "", Finding::CannotTell),
+        (None, "U0100", Finding::CannotTell),
+        (Some("P0420"), "U0100", Finding::CannotTell),
+        (Some("P0420"), "P0420-11", Finding::NotCleared),
+    ] {
         let rig = losing_the_answer([Script::faults(after)]).await;
-        let clearing = Submission {
+        let mut clearing = Submission {
             skip_evidence: true,
             ..submission(CLEAR)
         };
+        if let Some(code) = code {
+            clearing.command_params["dtcCode"] = json!(code);
+        }
         let command_id = rig.send(clearing).await;
         let running = rig.dispatch();
         rig.finds(command_id, finding).await;
@@ -230,6 +238,8 @@ async fn after_the_window_nobody_looks_any_more() {
     ] {
         let rig = Rig::new(Scripted::new()).await;
         let command_id = rig.leave_probe().await;
+        let secured = json!({ "evidence": "before", "chunks": [faults("P0420")] });
+        rig.store(command_id, &[secured]).await;
         rig.timer.advance(TimeDelta::minutes(10) - early);
         let running = rig.dispatch();
         rig.finds(command_id, finding).await;

@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use sovd_domain::CommandId;
 use uuid::Uuid;
 
-use super::{Entry, Task};
+use super::{Entry, Lease, Task};
 use crate::{Connection, StorageError, schema::command_queue};
 
 /// A task that this process may work on until its lease ends.
@@ -42,6 +42,8 @@ pub async fn claim(
              JOIN vehicles USING (vehicle_id)
              WHERE queue.due_at <= $1
                AND (queue.lease_until IS NULL OR queue.lease_until <= $1)
+               AND queue.task IN ('command', 'probe')
+               AND NOT (queue.is_called_off AND queue.task = 'command')
                AND (queue.sends > 0
                     OR (vehicles.connection_status = 'connected' AND queue.expires_at > $1))
                AND NOT EXISTS (
@@ -52,10 +54,10 @@ pub async fn claim(
              LIMIT $3
              FOR UPDATE OF queue SKIP LOCKED)
          UPDATE command_queue
-         SET lease_id = gen_random_uuid(), lease_until = $2
+         SET lease_id = gen_random_uuid(), lease_until = $2, is_called_off = false
          FROM free
          WHERE command_queue.command_id = free.command_id
-         RETURNING command_queue.command_id, lease_id, task, attempt, sends, is_answered,
+         RETURNING command_queue.command_id, lease_id, lease_until, task, attempt, sends, is_answered,
                    skip_evidence, expires_at",
     )
     .bind::<Timestamptz, _>(now)
@@ -66,7 +68,8 @@ pub async fn claim(
     rows.into_iter().map(Claim::try_from).collect()
 }
 
-/// Moves the end of a claim's lease; says whether the claim was still held.
+/// Moves the end of a claim's lease; says whether the claim was still held. That of a command which
+/// was called off is not.
 ///
 /// # Errors
 ///
@@ -114,6 +117,49 @@ pub async fn release(connection: &mut Connection, claim: &Claim) -> Result<(), S
     Ok(())
 }
 
+/// Says that nobody here talks to the vehicle any more on behalf of a claim that was called off.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn let_go(connection: &mut Connection, claim: &Claim) -> Result<(), StorageError> {
+    let called_off = || {
+        command_queue::table
+            .find(claim.command_id.0)
+            .filter(command_queue::lease_id.eq(claim.lease_id))
+            .filter(command_queue::is_called_off.eq(true))
+    };
+    diesel::delete(called_off().filter(command_queue::task.eq("command")))
+        .execute(connection)
+        .await?;
+    diesel::update(called_off())
+        .set((
+            command_queue::is_called_off.eq(false),
+            command_queue::lease_id.eq(None::<Uuid>),
+            command_queue::lease_until.eq(None::<DateTime<Utc>>),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Takes out of the queue what was called off and never let go before its lease ended; says how
+/// many.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn remove_forsaken(
+    connection: &mut Connection,
+    now: DateTime<Utc>,
+) -> Result<usize, StorageError> {
+    let forsaken = command_queue::table
+        .filter(command_queue::is_called_off.eq(true))
+        .filter(command_queue::task.eq("command"))
+        .filter(command_queue::lease_until.le(now));
+    Ok(diesel::delete(forsaken).execute(connection).await?)
+}
+
 #[diesel::dsl::auto_type(no_type_alias)]
 fn held<'a>(claim: &'a Claim) -> _ {
     let command_id: Uuid = claim.command_id.0;
@@ -121,6 +167,7 @@ fn held<'a>(claim: &'a Claim) -> _ {
     command_queue::table
         .filter(command_queue::command_id.eq(command_id))
         .filter(command_queue::lease_id.eq(lease_id))
+        .filter(command_queue::is_called_off.eq(false))
 }
 
 #[derive(QueryableByName)]
@@ -129,6 +176,8 @@ struct ClaimRow {
     command_id: Uuid,
     #[diesel(sql_type = SqlUuid)]
     lease_id: Uuid,
+    #[diesel(sql_type = Timestamptz)]
+    lease_until: DateTime<Utc>,
     #[diesel(sql_type = Text)]
     task: String,
     #[diesel(sql_type = Integer)]
@@ -157,7 +206,11 @@ impl TryFrom<ClaimRow> for Claim {
                 is_answered: row.is_answered,
                 skip_evidence: row.skip_evidence,
                 expires_at: row.expires_at,
-                lease_id: Some(row.lease_id),
+                lease: Some(Lease {
+                    id: row.lease_id,
+                    until: row.lease_until,
+                }),
+                is_called_off: false,
             },
         })
     }

@@ -32,10 +32,15 @@ pub async fn expired(
     let is_free = command_queue::lease_until
         .is_null()
         .or(command_queue::lease_until.le(now).assume_not_null());
+    let is_open = command_queue::is_called_off
+        .eq(false)
+        .or(command_queue::task.eq("probe"));
     let rows: Vec<(Uuid, String, Option<String>)> = command_queue::table
         .filter(command_queue::sends.eq(0))
         .filter(command_queue::expires_at.le(now))
         .filter(is_free)
+        .filter(is_open)
+        .filter(command_queue::task.eq_any(["command", "probe"]))
         .select((
             command_queue::command_id,
             command_queue::task,

@@ -159,7 +159,8 @@ async fn the_old_program_can_put_a_command_into_the_new_queue() {
         sends: 0,
         is_answered: false,
         skip_evidence: false,
-        lease_id: None,
+        lease: None,
+        is_called_off: false,
         ..entry
     };
     assert_eq!(entry, expected);

@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod calling_off;
 mod catalogue;
 mod commands;
 mod expiry;

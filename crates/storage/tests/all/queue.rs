@@ -1,5 +1,5 @@
 use sovd_domain::{CommandId, VehicleId};
-use sovd_storage::queue::{self, Claim, Entry, NewEntry, Task};
+use sovd_storage::queue::{self, Claim, Entry, Lease, NewEntry, Task};
 
 use crate::{
     fleet::{EXPIRY, Fleet, at, command},
@@ -64,7 +64,11 @@ async fn a_new_task_was_never_tried() {
             is_answered: false,
             skip_evidence,
             expires_at: at(5),
-            lease_id: Some(claim.lease_id),
+            lease: Some(Lease {
+                id: claim.lease_id,
+                until: at(33),
+            }),
+            is_called_off: false,
         };
         assert_eq!(claim.entry, expected);
     }

@@ -27,7 +27,8 @@ async fn a_locked_entry_says_how_far_it_has_come() {
         is_answered: true,
         skip_evidence: false,
         expires_at: at(EXPIRY),
-        lease_id: None,
+        lease: None,
+        is_called_off: false,
     };
     let locked = queue::lock(&mut connection, first.command_id).await;
     assert_eq!(locked.unwrap(), Some(expected));
@@ -60,7 +61,8 @@ async fn the_holder_of_a_claim_waits_for_whoever_calls_it_off() {
         let (fleet, _, first) = claimed().await;
         let mut calling_off = fleet.pool.begin().await.unwrap();
         let entry = queue::lock(&mut calling_off, first.command_id).await;
-        assert_eq!(entry.unwrap().unwrap().lease_id, Some(first.lease_id));
+        let lease = entry.unwrap().unwrap().lease.unwrap();
+        assert_eq!(lease.id, first.lease_id);
 
         let mut writing = fleet.pool.begin().await.unwrap();
         let (is_held, ()) = tokio::join!(in_time(queue::hold(&mut writing, &first)), async {
