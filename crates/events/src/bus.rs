@@ -3,7 +3,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sovd_domain::{CommandId, StreamEvent};
 use thiserror::Error;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::{
+    broadcast::{Receiver, error::RecvError},
+    watch,
+};
 
 /// Carries events between processes, or within one.
 #[async_trait]
@@ -17,6 +20,15 @@ pub trait EventBus: Send + Sync {
 
     /// Watches a command from now on, until the subscription is dropped.
     fn subscribe(&self, command_id: CommandId) -> Subscription;
+
+    /// The commands that are watched in this process.
+    fn watched(&self) -> Vec<CommandId>;
+
+    /// Sends the watchers of a command in this process to the database.
+    fn reread(&self, command_id: CommandId);
+
+    /// Whether what others publish is heard now. While it is not, the database has to be asked.
+    fn hears(&self) -> watch::Receiver<bool>;
 
     /// Asks the messenger for a sign of life.
     ///

@@ -52,12 +52,6 @@ impl Hub {
         self.send(command_id, Signal::Reread);
     }
 
-    pub(crate) fn reread_all(&self) {
-        for sender in self.lock().values() {
-            let _ = sender.send(Signal::Reread);
-        }
-    }
-
     pub(crate) fn watched(&self) -> Vec<CommandId> {
         self.lock().keys().copied().collect()
     }

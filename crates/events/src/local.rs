@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sovd_domain::{CommandId, StreamEvent};
+use tokio::sync::watch;
 
 use crate::{
     bus::{BusError, EventBus, Subscription},
@@ -12,6 +13,7 @@ use crate::{
 #[derive(Clone)]
 pub struct LocalBus {
     hub: Arc<Hub>,
+    hears: Arc<watch::Sender<bool>>,
 }
 
 impl LocalBus {
@@ -19,6 +21,7 @@ impl LocalBus {
     pub fn new(backlog: usize) -> Self {
         Self {
             hub: Arc::new(Hub::new(backlog)),
+            hears: Arc::new(watch::Sender::new(true)),
         }
     }
 }
@@ -36,6 +39,18 @@ impl EventBus for LocalBus {
         Subscription::new(receiver, move || {
             hub.forget_unwatched(command_id);
         })
+    }
+
+    fn watched(&self) -> Vec<CommandId> {
+        self.hub.watched()
+    }
+
+    fn reread(&self, command_id: CommandId) {
+        self.hub.reread(command_id);
+    }
+
+    fn hears(&self) -> watch::Receiver<bool> {
+        self.hears.subscribe()
     }
 
     async fn ping(&self) -> Result<(), BusError> {

@@ -6,7 +6,10 @@ use std::{fmt::Display, sync::Arc};
 use async_trait::async_trait;
 use bb8_redis::redis::Client;
 use sovd_domain::{CommandId, StreamEvent};
-use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::{
+    mpsc::{self, UnboundedSender},
+    watch,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
@@ -23,6 +26,7 @@ pub struct RedisBus {
     publisher: Publisher,
     hub: Arc<Hub>,
     requests: UnboundedSender<Request>,
+    hears: watch::Receiver<bool>,
     _subscriber: DropGuard,
 }
 
@@ -40,12 +44,14 @@ impl RedisBus {
         let hub = Arc::new(Hub::new(backlog));
         let (requests, inbox) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        let subscriber = Subscriber::new(client.clone(), Arc::clone(&hub), inbox);
+        let (connected, hears) = watch::channel(false);
+        let subscriber = Subscriber::new(client.clone(), Arc::clone(&hub), inbox, connected);
         tokio::spawn(stop.clone().run_until_cancelled_owned(subscriber.run()));
         Ok(Self {
             publisher: Publisher::new(client),
             hub,
             requests,
+            hears,
             _subscriber: stop.drop_guard(),
         })
     }
@@ -65,6 +71,18 @@ impl EventBus for RedisBus {
         Subscription::new(receiver, move || {
             let _ = requests.send(Request::Unwatch(command_id));
         })
+    }
+
+    fn watched(&self) -> Vec<CommandId> {
+        self.hub.watched()
+    }
+
+    fn reread(&self, command_id: CommandId) {
+        self.hub.reread(command_id);
+    }
+
+    fn hears(&self) -> watch::Receiver<bool> {
+        self.hears.clone()
     }
 
     async fn ping(&self) -> Result<(), BusError> {

@@ -7,9 +7,11 @@
 
 mod signals;
 
-use signals::{command, event, is_probe, next, next_event, number, watch};
+use futures_util::FutureExt;
+use signals::{DEADLINE, command, event, is_probe, next, next_event, number, watch};
 use sovd_devstack::{Redis, SearchPath};
 use sovd_events::{EventBus, LocalBus, RedisBus, Signal};
+use tokio::time::timeout;
 
 /// A power of two, because the channel below rounds up to one.
 const BACKLOG: u8 = 8;
@@ -47,6 +49,9 @@ contract! {
     a_command_can_be_watched_again
     a_slow_subscriber_is_told_to_read_again_and_goes_on
     an_event_that_nobody_watches_is_no_error
+    it_is_known_who_is_watched
+    watchers_are_sent_to_the_database
+    it_is_told_whether_others_are_heard
     the_bus_answers_a_ping
 }
 
@@ -141,4 +146,45 @@ async fn an_event_that_nobody_watches_is_no_error(bus: &dyn EventBus) {
 
 async fn the_bus_answers_a_ping(bus: &dyn EventBus) {
     bus.ping().await.unwrap();
+}
+
+async fn it_is_known_who_is_watched(bus: &dyn EventBus) {
+    assert_eq!(bus.watched(), []);
+    let one = watch(bus, command(1)).await;
+    let again = watch(bus, command(1)).await;
+    assert_eq!(bus.watched(), [command(1)]);
+    drop(one);
+    let other = watch(bus, command(2)).await;
+    let mut watched = bus.watched();
+    watched.sort();
+    assert_eq!(watched, [command(1), command(2)]);
+    drop((again, other));
+    // The one over Redis forgets when its connection does.
+    let forgotten = async {
+        while !bus.watched().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, forgotten).await.unwrap();
+}
+
+async fn watchers_are_sent_to_the_database(bus: &dyn EventBus) {
+    let mut first = watch(bus, command(1)).await;
+    let mut second = watch(bus, command(1)).await;
+    let mut other = watch(bus, command(2)).await;
+    // What made sure that they are subscribed.
+    for subscription in [&mut first, &mut second, &mut other] {
+        while subscription.next().now_or_never().is_some() {}
+    }
+    bus.reread(command(1));
+    assert_eq!(next(&mut first).await, Signal::Reread);
+    assert_eq!(next(&mut second).await, Signal::Reread);
+    bus.reread(command(3));
+    assert!(other.next().now_or_never().is_none());
+}
+
+async fn it_is_told_whether_others_are_heard(bus: &dyn EventBus) {
+    let mut hears = bus.hears();
+    let heard = timeout(DEADLINE, hears.wait_for(|hears| *hears)).await;
+    assert!(*heard.unwrap().unwrap());
 }

@@ -71,6 +71,24 @@ pub async fn find(
     read(row)
 }
 
+/// Those of the commands that are there, in no particular order.
+///
+/// # Errors
+///
+/// When the database is away or a row is unreadable.
+pub async fn find_all(
+    connection: &mut Connection,
+    command_ids: &[CommandId],
+) -> Result<Vec<Command>, StorageError> {
+    let ids: Vec<Uuid> = command_ids.iter().map(|id| id.0).collect();
+    let rows: Vec<CommandRow> = commands::table
+        .filter(commands::command_id.eq_any(ids))
+        .select(CommandRow::as_select())
+        .load(connection)
+        .await?;
+    rows.into_iter().map(Command::try_from).collect()
+}
+
 /// One page of the commands that match, newest first, and how many match in all.
 ///
 /// # Errors

@@ -1,13 +1,24 @@
 //! The chunks of vehicles' answers.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
-use diesel::{dsl::max, pg::Pg, prelude::*};
+use diesel::{
+    dsl::max,
+    pg::Pg,
+    prelude::*,
+    sql_query,
+    sql_types::{Array, BigInt, Integer, Uuid as SqlUuid},
+};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
-use sovd_domain::{CommandId, Response, ResponseId};
+use sovd_domain::{CommandId, CommandStatus, Response, ResponseId};
 use uuid::Uuid;
 
-use crate::{Connection, StorageError, schema::responses};
+use crate::{
+    Connection, StorageError,
+    schema::{commands, responses},
+};
 
 /// Writes a chunk. Writing the very same one again does nothing: whoever lost the answer to a commit
 /// may try again.
@@ -70,7 +81,76 @@ pub async fn list(
     Ok(rows.into_iter().map(Response::from).collect())
 }
 
-#[derive(Queryable, Selectable)]
+/// A place in an answer: the command, and the number of the last chunk before the place.
+pub type Place = (CommandId, i32);
+
+/// The chunks that come next after several places, up to `limit` at each, in order. A place after
+/// which nothing comes is left out.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn list_next(
+    connection: &mut Connection,
+    places: &[Place],
+    limit: i64,
+) -> Result<HashMap<Place, Vec<Response>>, StorageError> {
+    let (ids, after): (Vec<Uuid>, Vec<i32>) =
+        places.iter().map(|(id, after)| (id.0, *after)).unzip();
+    let rows: Vec<NextRow> = sql_query(
+        "SELECT place.after, next.*
+         FROM unnest($1, $2) AS place (command_id, after)
+         CROSS JOIN LATERAL (
+             SELECT * FROM responses
+             WHERE responses.command_id = place.command_id
+               AND responses.sequence_number > place.after
+             ORDER BY responses.sequence_number
+             LIMIT $3) AS next
+         ORDER BY next.sequence_number",
+    )
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Array<Integer>, _>(after)
+    .bind::<BigInt, _>(limit)
+    .load(connection)
+    .await?;
+    let mut next: HashMap<Place, Vec<Response>> = HashMap::new();
+    for row in rows {
+        let response = Response::from(row.response);
+        let place = (response.command_id, row.after);
+        next.entry(place).or_default().push(response);
+    }
+    Ok(next)
+}
+
+/// How far each of the commands has come: its status, and the number of its last chunk, 0 when there
+/// is none. Those that are gone or unreadable are left out.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn stages(
+    connection: &mut Connection,
+    command_ids: &[CommandId],
+) -> Result<HashMap<CommandId, (CommandStatus, i32)>, StorageError> {
+    let ids: Vec<Uuid> = command_ids.iter().map(|id| id.0).collect();
+    let last = responses::table
+        .filter(responses::command_id.eq(commands::command_id))
+        .select(max(responses::sequence_number))
+        .single_value();
+    let rows: Vec<(Uuid, String, Option<i32>)> = commands::table
+        .filter(commands::command_id.eq_any(ids))
+        .select((commands::command_id, commands::status, last))
+        .load(connection)
+        .await?;
+    // A status that cannot be read tells itself when the command is.
+    let readable = rows.into_iter().filter_map(|(id, status, last)| {
+        let status = status.parse().ok()?;
+        Some((CommandId(id), (status, last.unwrap_or(0))))
+    });
+    Ok(readable.collect())
+}
+
+#[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = responses, check_for_backend(Pg))]
 struct ResponseRow {
     response_id: Uuid,
@@ -79,6 +159,14 @@ struct ResponseRow {
     sequence_number: i32,
     is_final: bool,
     received_at: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct NextRow {
+    #[diesel(sql_type = Integer)]
+    after: i32,
+    #[diesel(embed)]
+    response: ResponseRow,
 }
 
 impl From<ResponseRow> for Response {

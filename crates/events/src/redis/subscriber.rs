@@ -7,7 +7,7 @@ use bb8_redis::redis::{
 use futures_util::StreamExt;
 use sovd_domain::CommandId;
 use tokio::{
-    sync::mpsc::UnboundedReceiver,
+    sync::{mpsc::UnboundedReceiver, watch},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
@@ -32,14 +32,21 @@ pub(super) struct Subscriber {
     client: Client,
     hub: Arc<Hub>,
     requests: UnboundedReceiver<Request>,
+    connected: watch::Sender<bool>,
 }
 
 impl Subscriber {
-    pub(super) fn new(client: Client, hub: Arc<Hub>, requests: UnboundedReceiver<Request>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        hub: Arc<Hub>,
+        requests: UnboundedReceiver<Request>,
+        connected: watch::Sender<bool>,
+    ) -> Self {
         Self {
             client,
             hub,
             requests,
+            connected,
         }
     }
 
@@ -59,7 +66,7 @@ impl Subscriber {
                 }
                 Err(_) => {}
             }
-            self.hub.reread_all();
+            self.connected.send_replace(false);
             sleep(pause).await;
             pause = (pause * 2).min(LAST_PAUSE);
         }
@@ -89,6 +96,7 @@ impl Subscriber {
                 return error;
             }
         }
+        self.connected.send_replace(true);
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -130,7 +138,7 @@ impl Channels {
             Request::Watch(command_id) => {
                 if self.live.insert(command_id) {
                     in_time(self.sink.subscribe(channel(command_id))).await?;
-                    // What came between the watcher's first look and now was not heard.
+                    // What came between the watcher's first look and now was not connected.
                     self.hub.reread(command_id);
                 }
             }

@@ -86,13 +86,15 @@ impl Merge {
         }
     }
 
-    /// What of the database's state is new to the client, in order.
+    /// What of the database's state is new to the client, in order. With a page of responses that
+    /// is not the last one the rest has to be read afterwards.
     pub(super) fn catch_up(
         &mut self,
         command: &Command,
-        responses: Vec<Response>,
+        responses: &[Response],
+        is_last_page: bool,
     ) -> Vec<StreamEvent> {
-        self.stale = false;
+        self.stale = !is_last_page;
         if self.has_ended() {
             return Vec::new();
         }
@@ -111,10 +113,10 @@ impl Merge {
                 if response.is_final {
                     self.progress = Progress::SawFinal;
                 }
-                news.push(response.into());
+                news.push(response.clone().into());
             }
         }
-        if command.status.is_terminal() {
+        if command.status.is_terminal() && is_last_page {
             self.progress = Progress::Ended;
             news.extend(StreamEvent::of_state(command));
         }
@@ -196,8 +198,8 @@ mod tests {
         events
     }
 
-    /// What the database holds once the first `committed` events are.
-    fn catch_up(merge: &mut Merge, committed: usize) -> Vec<StreamEvent> {
+    /// What the database holds once the first `committed` events are, read in pages of `page`.
+    fn catch_up(merge: &mut Merge, committed: usize, page: usize) -> Vec<StreamEvent> {
         let status = match committed {
             0 => CommandStatus::Pending,
             all if all == history().len() => CommandStatus::Completed,
@@ -207,8 +209,11 @@ mod tests {
             .unwrap()
             .saturating_sub(1)
             .min(CHUNKS);
-        let responses = (merge.last_number() + 1..=stored).map(response).collect();
-        merge.catch_up(&command(status), responses)
+        let mut responses: Vec<Response> =
+            (merge.last_number() + 1..=stored).map(response).collect();
+        responses.truncate(page);
+        let is_last_page = responses.len() < page;
+        merge.catch_up(&command(status), &responses, is_last_page)
     }
 
     fn expected(after: i32) -> Vec<StreamEvent> {
@@ -247,7 +252,8 @@ mod tests {
                 }
             }
             if merge.is_stale() {
-                seen.extend(catch_up(&mut merge, committed));
+                let page = usize::try_from(random.between(1, 8)).unwrap();
+                seen.extend(catch_up(&mut merge, committed, page));
             }
         }
         seen
@@ -269,7 +275,7 @@ mod tests {
     #[test]
     fn a_calm_bus_needs_no_second_look() {
         let mut merge = Merge::after(0);
-        assert_eq!(catch_up(&mut merge, 0), vec![]);
+        assert_eq!(catch_up(&mut merge, 0, 64), vec![]);
         for event in history() {
             assert_eq!(merge.offer(&event), Verdict::Next, "{event:?}");
         }

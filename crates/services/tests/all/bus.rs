@@ -1,13 +1,19 @@
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use sovd_domain::{CommandId, StreamEvent};
 use sovd_events::{BusError, EventBus, LocalBus, Subscription};
+use tokio::sync::watch;
 
 /// A bus that remembers what it carried, so that a test need not subscribe in time.
 pub(crate) struct Recording {
     bus: LocalBus,
     events: Mutex<Vec<StreamEvent>>,
+    loses: AtomicBool,
+    hears: watch::Sender<bool>,
 }
 
 impl Recording {
@@ -15,7 +21,15 @@ impl Recording {
         Arc::new(Self {
             bus: LocalBus::new(64),
             events: Mutex::default(),
+            loses: AtomicBool::new(false),
+            hears: watch::Sender::new(true),
         })
+    }
+
+    /// From now on what is published reaches nobody; `is_known` if the bus notices.
+    pub(crate) fn lose(&self, is_known: bool) {
+        self.loses.store(true, Ordering::Relaxed);
+        self.hears.send_replace(!is_known);
     }
 
     /// What was published of a command so far, in order.
@@ -32,11 +46,26 @@ impl Recording {
 impl EventBus for Recording {
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
         self.events.lock().unwrap().push(event.clone());
+        if self.loses.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         self.bus.publish(event).await
     }
 
     fn subscribe(&self, command_id: CommandId) -> Subscription {
         self.bus.subscribe(command_id)
+    }
+
+    fn watched(&self) -> Vec<CommandId> {
+        self.bus.watched()
+    }
+
+    fn reread(&self, command_id: CommandId) {
+        self.bus.reread(command_id);
+    }
+
+    fn hears(&self) -> watch::Receiver<bool> {
+        self.hears.subscribe()
     }
 
     async fn ping(&self) -> Result<(), BusError> {

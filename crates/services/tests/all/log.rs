@@ -17,6 +17,7 @@ impl Log {
         let writer = written.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
+            .with_max_level(tracing::Level::TRACE)
             .with_writer(move || writer.clone())
             .finish();
         Self {
@@ -26,8 +27,12 @@ impl Log {
     }
 
     pub(crate) fn contains(&self, words: &str) -> bool {
+        self.count(words) > 0
+    }
+
+    pub(crate) fn count(&self, words: &str) -> usize {
         let written = self.written.0.lock().unwrap();
-        String::from_utf8_lossy(&written).contains(words)
+        String::from_utf8_lossy(&written).matches(words).count()
     }
 }
 

@@ -11,6 +11,7 @@ mod bus;
 mod cancel;
 mod clearing;
 mod clock;
+mod following;
 mod late;
 mod lease;
 mod log;
