@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
-use crate::{CONNECTED, Closing, OFFLINE, PATIENCE, Socket};
+use crate::{CONNECTED, Closing, EventSource, OFFLINE, PATIENCE, Socket};
 
 /// Somebody who talks to the API.
 #[derive(Clone)]
@@ -64,14 +64,7 @@ impl Client {
 
     /// Sends a request.
     pub async fn send(&self, request: RequestBuilder) -> Reply {
-        let response = request.send().await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.unwrap();
-        Reply {
-            status,
-            headers,
-            body: serde_json::from_str(&text).unwrap_or_default(),
-        }
+        Reply::of(request.send().await.unwrap()).await
     }
 
     /// `GET`
@@ -122,6 +115,29 @@ impl Client {
         Socket::open(self.address, path, self.token.as_deref()).await
     }
 
+    /// Opens the stream of a command over HTTP, after the response with this number.
+    ///
+    /// # Errors
+    ///
+    /// What was answered instead.
+    pub async fn listen(
+        &self,
+        command_id: &str,
+        last_event_id: Option<&str>,
+    ) -> Result<EventSource, Reply> {
+        let path = format!("/api/v1/commands/{command_id}/events");
+        let mut request = self.request(Method::GET, &path);
+        if let Some(last_event_id) = last_event_id {
+            request = request.header("Last-Event-ID", last_event_id);
+        }
+        let response = request.send().await.unwrap();
+        if response.status() == StatusCode::OK {
+            Ok(EventSource::of(response))
+        } else {
+            Err(Reply::of(response).await)
+        }
+    }
+
     /// Every event of a command until the server closes the stream.
     pub async fn watch(&self, command_id: &str) -> (Vec<Value>, Closing) {
         self.open(command_id).await.rest().await
@@ -137,6 +153,16 @@ impl Client {
 }
 
 impl Reply {
+    async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        Self {
+            status,
+            headers,
+            body: serde_json::from_str(&text).unwrap_or_default(),
+        }
+    }
+
     /// The body, if the status is as expected.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {

@@ -1,10 +1,12 @@
 //! What black-box tests need: the whole program on a database of its own, and clients for it.
 
 mod client;
+mod event_source;
 mod socket;
 mod world;
 
 pub use client::{Client, Reply};
+pub use event_source::{Block, EventSource};
 pub use socket::{Closing, Socket};
 pub use world::{CONNECTED, OFFLINE, World, WorldOptions};
 

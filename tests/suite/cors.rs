@@ -10,7 +10,7 @@ async fn preflight(client: &Client, origin: &str) -> Reply {
         .header("Access-Control-Request-Method", "POST")
         .header(
             "Access-Control-Request-Headers",
-            "authorization, content-type, idempotency-key, x-request-id",
+            "authorization, content-type, idempotency-key, last-event-id, x-request-id",
         );
     client.send(request).await
 }
@@ -21,6 +21,11 @@ async fn a_configured_origin_may_call_and_read_the_headers() {
     let stranger = world.stranger();
     let reply = preflight(&stranger, ORIGIN).await;
     assert_eq!(reply.status, 200);
+    let allowed = reply.headers["access-control-allow-headers"]
+        .to_str()
+        .unwrap()
+        .to_lowercase();
+    assert!(allowed.contains("last-event-id"), "{allowed}");
     assert_eq!(reply.headers["access-control-allow-origin"], ORIGIN);
     assert!(
         !reply

@@ -17,6 +17,8 @@ mod order;
 mod outages;
 mod outcomes;
 mod shutdown;
+mod sse;
+mod stream_limit;
 mod streams;
 mod tokens;
 mod vehicles;

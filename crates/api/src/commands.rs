@@ -2,6 +2,7 @@
 
 pub(crate) mod cancel;
 pub(crate) mod catalog;
+pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod responses;

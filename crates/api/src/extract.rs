@@ -3,6 +3,7 @@
 mod authorized;
 mod idempotency;
 mod json_body;
+mod last_event_id;
 mod origin;
 mod page_headers;
 mod path_id;
@@ -11,6 +12,7 @@ mod query_params;
 pub(crate) use authorized::{Authorized, bearer_token};
 pub(crate) use idempotency::Keyed;
 pub(crate) use json_body::{JsonBody, OptionalJsonBody};
+pub(crate) use last_event_id::LastEventId;
 pub(crate) use origin::origin_of;
 pub(crate) use page_headers::page_headers;
 pub(crate) use path_id::PathId;

@@ -5,15 +5,18 @@ mod commands;
 mod docs;
 mod extract;
 mod health;
+mod open_streams;
 mod permissions;
 mod problem;
 mod request;
 mod routes;
 mod server;
+mod sse;
 mod state;
 mod vehicles;
 mod websocket;
 
 pub use docs::document;
+pub use open_streams::OpenStreams;
 pub use server::{Server, ServerError, ServerSettings};
 pub use state::{ApiState, SocketSettings};

@@ -38,7 +38,8 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .service(commands::list::list)
                 .service(commands::get::get_command)
                 .service(commands::cancel::cancel)
-                .service(commands::responses::responses),
+                .service(commands::responses::responses)
+                .service(commands::events::events),
         )
         .service(websocket::responses::watch)
         .service(health::live)

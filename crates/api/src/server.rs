@@ -120,6 +120,7 @@ fn cors(origins: &[String]) -> Cors {
         .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .allowed_header("X-Request-ID")
         .allowed_header("Idempotency-Key")
+        .allowed_header("Last-Event-ID")
         .expose_headers([
             "X-Request-ID",
             "Idempotent-Replayed",

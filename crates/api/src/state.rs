@@ -5,6 +5,8 @@ use sovd_services::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::open_streams::OpenStreams;
+
 /// What handlers work with. Clones share it.
 #[derive(Clone)]
 pub struct ApiState {
@@ -20,9 +22,11 @@ pub struct ApiState {
     pub health: Arc<Health>,
     /// How sockets are kept.
     pub sockets: SocketSettings,
+    /// How many streams each user has open.
+    pub open_streams: Arc<OpenStreams>,
     /// Cancelled when the server stops: sockets then say goodbye.
     pub closing: CancellationToken,
-    /// The open sockets, which the server waits for.
+    /// The open sockets and event streams, which the server waits for.
     pub open_sockets: TaskTracker,
     /// The largest request body in bytes.
     pub body_limit: usize,
@@ -35,4 +39,6 @@ pub struct SocketSettings {
     pub ping: Duration,
     /// How long a peer may be silent.
     pub idle: Duration,
+    /// How long an event stream over HTTP says nothing before it sends a comment.
+    pub keep_alive: Duration,
 }

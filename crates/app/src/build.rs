@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sovd_api::{ApiState, ServerSettings, SocketSettings};
+use sovd_api::{ApiState, OpenStreams, ServerSettings, SocketSettings};
 use sovd_connector::{Connector, Journal, MockBehaviour, MockConnector, MockFailure, Registry};
 use sovd_domain::{Catalog, SystemRandom};
 use sovd_events::{EventBus, LocalBus, RedisBus};
@@ -153,7 +153,9 @@ pub(crate) fn api_state(settings: &Settings, environment: &Environment) -> ApiSt
         sockets: SocketSettings {
             ping: settings.streams.ping_interval(),
             idle: settings.streams.idle_timeout(),
+            keep_alive: settings.streams.keep_alive_interval(),
         },
+        open_streams: Arc::new(OpenStreams::new(settings.streams.per_user)),
         closing: CancellationToken::new(),
         open_sockets: TaskTracker::new(),
         body_limit: settings.server.body_limit_bytes,

@@ -62,6 +62,8 @@ impl Settings {
                 ping_seconds: 20,
                 idle_seconds: 60,
                 buffer: 64,
+                keep_alive_seconds: 15,
+                per_user: 1000,
             },
             limits: Limits {
                 commands_per_minute: 0,

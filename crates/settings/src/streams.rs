@@ -15,6 +15,11 @@ pub struct Streams {
     pub idle_seconds: u64,
     /// Events held for a client that reads slowly, 1 to 65536.
     pub buffer: usize,
+    /// Seconds of silence on an event stream over HTTP after which it shows that it is alive, 1 to
+    /// 3600.
+    pub keep_alive_seconds: u64,
+    /// Streams that one user may have open at a time in this process, 1 to 100000.
+    pub per_user: usize,
 }
 
 impl Streams {
@@ -22,6 +27,8 @@ impl Streams {
         Key::new("streams.ping_seconds", Accepts::Whole(1, 3600)),
         Key::new("streams.idle_seconds", Accepts::Whole(2, 86_400)),
         Key::new("streams.buffer", Accepts::Whole(1, 65_536)),
+        Key::new("streams.keep_alive_seconds", Accepts::Whole(1, 3600)),
+        Key::new("streams.per_user", Accepts::Whole(1, 100_000)),
     ];
 
     /// Time between two pings to a client.
@@ -34,5 +41,11 @@ impl Streams {
     #[must_use]
     pub fn idle_timeout(&self) -> Duration {
         Duration::from_secs(self.idle_seconds)
+    }
+
+    /// Silence on an event stream over HTTP after which it shows that it is alive.
+    #[must_use]
+    pub fn keep_alive_interval(&self) -> Duration {
+        Duration::from_secs(self.keep_alive_seconds)
     }
 }

@@ -1,6 +1,6 @@
 use actix_web::{
     Error,
-    body::MessageBody,
+    body::{self, BodySize, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::Method,
     middleware::Next,
@@ -10,9 +10,18 @@ use actix_web::{
 pub(crate) async fn head_as_get<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
-    if request.method() == Method::HEAD {
+) -> Result<ServiceResponse<EitherBody<B, body::None>>, Error> {
+    let is_head = request.method() == Method::HEAD;
+    if is_head {
         request.head_mut().method = Method::GET;
     }
-    next.call(request).await
+    let response = next.call(request).await?;
+    // The server would wait for the end of a stream that it sends nothing of.
+    Ok(
+        if is_head && response.response().body().size() == BodySize::Stream {
+            response.map_body(|_, _| EitherBody::right(body::None::new()))
+        } else {
+            response.map_into_left_body()
+        },
+    )
 }

@@ -4,7 +4,7 @@ use actix_web::{
 };
 use actix_ws::{CloseCode, CloseReason};
 use sovd_domain::CommandId;
-use sovd_services::{AuthFailure, ServiceError, streams::Follower};
+use sovd_services::{AuthFailure, Caller, ServiceError, streams::Follower};
 
 use super::{
     socket::Socket,
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     extract::origin_of,
+    open_streams::{OpenStream, TooManyStreams},
     problem::{Problem, ProblemBody},
     state::ApiState,
 };
@@ -22,7 +23,8 @@ use crate::{
 /// receives every response once and in order, then one terminal event (`status` `completed`, or
 /// `error`), then close code 1000. The token comes in `Authorization`, in the sub-protocol list
 /// as `bearer.<token>` (offer `sovd.events.v1` beside it), or as `?token=`. A bad token, a command
-/// that is not the caller's or a bad `after` closes with 1008 and the reason.
+/// that is not the caller's or a bad `after` closes with 1008 and the reason; too many open streams
+/// close with 1013.
 #[utoipa::path(
     operation_id = "watch_command",
     tag = "streams",
@@ -51,17 +53,20 @@ pub(crate) async fn watch(
     let (response, session, messages) =
         actix_ws::handle_with_protocols(&request, payload, &protocols)?;
     let socket = Socket::new(session, messages, &state);
-    let follower = follow(&request, &state).await;
+    let opened = follow(&request, &state).await;
     state.open_sockets.spawn_local(async move {
-        match follower {
-            Ok(follower) => socket.serve(follower).await,
+        match opened {
+            Ok((follower, _place)) => socket.serve(follower).await,
             Err(reason) => socket.refuse(reason).await,
         }
     });
     Ok(response)
 }
 
-async fn follow(request: &HttpRequest, state: &ApiState) -> Result<Follower, CloseReason> {
+async fn follow(
+    request: &HttpRequest,
+    state: &ApiState,
+) -> Result<(Follower, OpenStream), CloseReason> {
     let command_id: CommandId = request
         .match_info()
         .query("command_id")
@@ -75,15 +80,30 @@ async fn follow(request: &HttpRequest, state: &ApiState) -> Result<Follower, Clo
             .filter(|after: &i32| *after >= 0)
             .ok_or_else(|| policy("after is not a number from 0 on"))?,
     };
-    let followed = async {
-        let token = access_token(request).ok_or(AuthFailure::MissingToken)?;
-        let caller = state.auth.authenticate(&token, origin_of(request)).await?;
-        state
-            .streams
-            .follow(&state.commands, &caller, command_id, after)
-            .await
-    };
-    followed.await.map_err(close_reason)
+    let caller = authenticate(request, state).await.map_err(close_reason)?;
+    let place = state.open_streams.take(caller.user.user_id)?;
+    let follower = state
+        .streams
+        .follow(&state.commands, &caller, command_id, after)
+        .await
+        .map_err(close_reason)?;
+    Ok((follower, place))
+}
+
+async fn authenticate(
+    request: &HttpRequest,
+    state: &ApiState,
+) -> Result<Caller, ServiceError> {
+    let token = access_token(request).ok_or(AuthFailure::MissingToken)?;
+    state.auth.authenticate(&token, origin_of(request)).await
+}
+
+impl From<TooManyStreams> for CloseReason {
+    fn from(refusal: TooManyStreams) -> Self {
+        let problem = Problem::from(refusal);
+        let reason = format!("{}: {}", problem.code.as_str(), problem.detail);
+        (CloseCode::Again, reason).into()
+    }
 }
 
 fn close_reason(error: ServiceError) -> CloseReason {

@@ -1,0 +1,82 @@
+use actix_web::{HttpResponse, get, web::Data};
+use serde::Deserialize;
+use sovd_domain::{CommandId, FieldError};
+use utoipa::IntoParams;
+
+use crate::{
+    extract::{Authorized, LastEventId, PathId, QueryParams},
+    permissions::ReadOwnCommands,
+    problem::{Code, Problem, ProblemBody},
+    sse,
+    state::ApiState,
+};
+
+/// Where a stream starts.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventsQuery {
+    /// The number of the last response that the client has.
+    #[param(minimum = 0)]
+    after: Option<i32>,
+}
+
+/// Watch a command over HTTP
+///
+/// The stream of the WebSocket as Server-Sent Events; the `data` of each is one event (JSON).
+/// Whenever a client connects, it receives every response once and in order, then one terminal
+/// event (`status` `completed`, or `error`), then the answer ends. Responses carry their number as
+/// `id`; a client that comes back with it in `Last-Event-ID` gets what follows. An answer that ends
+/// without a terminal event means that the server stops: connect again. Close an `EventSource`
+/// after a terminal event, or it connects again too.
+#[utoipa::path(
+    operation_id = "stream_command_events",
+    tag = "streams",
+    security(("bearer" = [])),
+    params(
+        ("command_id" = Uuid, Path, description = "The command"),
+        EventsQuery,
+        ("Last-Event-ID" = Option<i32>, Header, minimum = 0,
+         description = "The same as `after`; when both are sent, this one counts"),
+    ),
+    responses(
+        (status = 200, description = "The stream", body = String,
+         content_type = "text/event-stream"),
+        (status = 400, description = "`malformed_request`: the id is not a UUID, `Last-Event-ID` \
+                                      is not a number from 0 on, or a parameter is unknown or \
+                                      unreadable",
+         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`: too many requests or open streams; \
+                                      `Retry-After` says when",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/{command_id}/events")]
+pub(crate) async fn events(
+    authorized: Authorized<ReadOwnCommands>,
+    state: Data<ApiState>,
+    command_id: PathId<CommandId>,
+    query: QueryParams<EventsQuery>,
+    last_event_id: LastEventId,
+) -> Result<HttpResponse, Problem> {
+    let after = match last_event_id.0 {
+        Some(number) => number,
+        None => start(query.0.after)?,
+    };
+    let caller = &authorized.caller;
+    let place = state.open_streams.take(caller.user.user_id)?;
+    let follower = state
+        .streams
+        .follow(&state.commands, caller, command_id.0, after)
+        .await?;
+    Ok(sse::answer(&state, follower, place))
+}
+
+fn start(after: Option<i32>) -> Result<i32, Problem> {
+    let after = after.unwrap_or(0);
+    if after < 0 {
+        let error = FieldError::new("/after", "must be a number from 0 on");
+        return Err(Problem::with_fields(Code::ValidationFailed, vec![error]));
+    }
+    Ok(after)
+}

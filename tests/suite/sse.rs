@@ -1,0 +1,229 @@
+use reqwest::Method;
+use serde_json::{Value, json};
+use sovd_tests::{Block, Client, EventSource, World, numbers, within};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+const CHUNKS: i64 = 5;
+
+async fn five_chunks() -> World {
+    World::with(|settings| settings.connector.mock.chunks = 5).await
+}
+
+async fn listen(client: &Client, id: &str) -> EventSource {
+    client.listen(id, None).await.unwrap()
+}
+
+/// Every response with a number above `after`, once and in order, then one terminal event.
+#[track_caller]
+fn assert_whole(events: &[Value], after: i64) {
+    let expected: Vec<i64> = (after + 1..=CHUNKS).collect();
+    assert_eq!(numbers(events), expected, "after {after}");
+    let terminal = events
+        .iter()
+        .filter(|event| event["status"] == "completed")
+        .count();
+    assert_eq!(terminal, 1);
+    assert_eq!(events.last().unwrap()["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_client_gets_everything_whether_it_comes_before_or_after() {
+    let world = five_chunks().await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc_later(3600).await;
+    let before = listen(&engineer, &id).await;
+    let sql = world.sql().await;
+    sql.execute("UPDATE vehicles SET connection_status = 'connected'", &[])
+        .await
+        .unwrap();
+    let before = before.rest().await;
+    assert_eq!(before[0]["status"], "in_progress");
+    assert_whole(&before, 0);
+
+    let after = listen(&engineer, &id).await.rest().await;
+    assert_whole(&after, 0);
+    // What is told is what the WebSocket tells.
+    let (told, _) = engineer.watch(&id).await;
+    assert_eq!(after, told);
+}
+
+#[tokio::test]
+async fn a_client_gets_everything_when_it_comes_in_between() {
+    let world = World::with(|settings| {
+        settings.connector.mock.chunks = 5;
+        settings.connector.mock.min_delay_ms = 50;
+        settings.connector.mock.max_delay_ms = 50;
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let mut first = listen(&engineer, &id).await;
+    while first.next().await.unwrap()["sequence_number"] != 2 {}
+    assert_whole(&listen(&engineer, &id).await.rest().await, 0);
+    assert_whole(&first.rest().await, 2);
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_gets_what_it_has_not() {
+    let world = five_chunks().await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    engineer.ended(&id).await;
+    for after in 0..=6 {
+        let resumed = engineer.listen(&id, Some(&after.to_string())).await;
+        let events = resumed.unwrap().rest().await;
+        assert_whole(&events, after.min(CHUNKS));
+        let by_query = format!("{id}/events?after={after}");
+        let by_query = engineer.request(Method::GET, &format!("/api/v1/commands/{by_query}"));
+        let body = by_query.send().await.unwrap().text().await.unwrap();
+        let told = body.lines().filter(|line| line.starts_with("data: "));
+        assert_eq!(told.count(), events.len(), "{body}");
+    }
+    // The header is newer than the address, which a browser keeps when it connects again.
+    let both = engineer
+        .request(
+            Method::GET,
+            &format!("/api/v1/commands/{id}/events?after=1"),
+        )
+        .header("Last-Event-ID", "4");
+    let body = both.send().await.unwrap().text().await.unwrap();
+    assert!(
+        body.contains("id: 5\n") && !body.contains("id: 4\n"),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn a_browser_can_follow_it() {
+    let world = five_chunks().await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let mut stream = listen(&engineer, &id).await;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    assert_eq!(stream.headers()["cache-control"], "no-store");
+    assert_eq!(stream.headers()["x-accel-buffering"], "no");
+    assert_eq!(stream.block().await, Some(Block::Retry(1000)));
+    while let Some(block) = stream.block().await {
+        let Block::Event { id, data } = block else {
+            panic!("{block:?}");
+        };
+        assert_eq!(id, data["sequence_number"].as_i64(), "{data}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_stream_shows_that_it_is_alive() {
+    let world = World::with(|settings| {
+        settings.connector.mock.hang = true;
+        settings.streams.keep_alive_seconds = 1;
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let mut stream = listen(&engineer, &id).await;
+    for _ in 0..2 {
+        while stream.block().await.unwrap() != Block::Comment {}
+    }
+    // Events still get through afterwards.
+    let path = format!("/api/v1/commands/{id}/cancel");
+    engineer.post(&path, &json!(null)).await.expect(200);
+    let events = stream.rest().await;
+    assert_eq!(events.last().unwrap()["failure_kind"], "cancelled");
+}
+
+#[tokio::test]
+async fn a_stopping_server_ends_it_so_that_the_client_comes_back() {
+    let world = World::with(|settings| settings.connector.mock.hang = true).await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let mut stream = listen(&engineer, &id).await;
+    assert_eq!(stream.next().await.unwrap()["status"], "in_progress");
+    world.stop();
+    assert_eq!(stream.rest().await, Vec::<Value>::new());
+    world.stopped().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_may_not_watch_gets_a_problem() {
+    let world = five_chunks().await;
+    let engineer = world.log_in("engineer").await;
+    let other = world.log_in("other").await;
+    let id = engineer.read_dtc().await;
+    let refused = async |client: &Client, id: &str, header| {
+        let answer = client.listen(id, header).await;
+        answer.err().expect("a refusal")
+    };
+    let unknown = "00000000-0000-0000-0000-00000000ffff";
+    refused(&other, &id, None)
+        .await
+        .expect_problem(404, "not_found");
+    refused(&engineer, unknown, None)
+        .await
+        .expect_problem(404, "not_found");
+    refused(&engineer, "7", None)
+        .await
+        .expect_problem(400, "malformed_request");
+    refused(&world.stranger(), &id, None)
+        .await
+        .expect_problem(401, "not_authenticated");
+    for bad in ["-1", "x", "", "1.5", "2147483648"] {
+        let problem = refused(&engineer, &id, Some(bad))
+            .await
+            .expect_problem(400, "malformed_request");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("Last-Event-ID"), "{detail}");
+    }
+    let path = format!("/api/v1/commands/{id}/events");
+    let twice = engineer
+        .request(Method::GET, &path)
+        .header("Last-Event-ID", "1")
+        .header("Last-Event-ID", "2");
+    engineer
+        .send(twice)
+        .await
+        .expect_problem(400, "malformed_request");
+    for (query, status, code) in [
+        ("after=x", 400, "malformed_request"),
+        ("afterr=1", 400, "malformed_request"),
+        ("after=-1", 422, "validation_failed"),
+    ] {
+        let answer = engineer.get(&format!("{path}?{query}")).await;
+        answer.expect_problem(status, code);
+    }
+    // The edges are taken.
+    for good in ["0", "2147483647"] {
+        engineer.listen(&id, Some(good)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn asking_for_the_headers_alone_waits_for_nothing() {
+    let world = World::with(|settings| {
+        settings.connector.mock.hang = true;
+        settings.streams.per_user = 1;
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let token = engineer.token.as_ref().unwrap();
+    let request = format!(
+        "HEAD /api/v1/commands/{id}/events HTTP/1.1\r\nHost: x\r\n\
+         Authorization: Bearer {token}\r\n\r\n"
+    );
+    let live = "GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let mut connection = TcpStream::connect(world.address()).await.unwrap();
+    connection
+        .write_all(format!("{request}{live}").as_bytes())
+        .await
+        .unwrap();
+    let mut answers = String::new();
+    within("both answers", connection.read_to_string(&mut answers))
+        .await
+        .unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 2, "{answers}");
+    assert!(answers.contains("text/event-stream"), "{answers}");
+    assert!(!answers.contains("retry:"), "{answers}");
+}
