@@ -5,14 +5,15 @@ use serde_json::{Value, json};
 use sovd_tests::World;
 
 /// The operations that strangers may call.
-const OPEN: [&str; 6] = [
+const OPEN: [&str; 7] = [
     "POST /api/v1/auth/login",
     "POST /api/v1/auth/refresh",
     "GET /health",
     "GET /health/live",
     "GET /health/ready",
-    // It answers strangers over the socket.
+    // They answer strangers over the socket.
     "GET /ws/responses/{command_id}",
+    "GET /ws/events",
 ];
 
 struct Operation {

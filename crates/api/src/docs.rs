@@ -49,7 +49,10 @@ fn add_common_problems(operation: &mut Operation) {
     };
     add(&[("500", "`internal`: the fault is ours")]);
     // A socket that is open already says what is wrong when it closes.
-    if operation.operation_id.as_deref() == Some("watch_command") {
+    if matches!(
+        operation.operation_id.as_deref(),
+        Some("watch_command" | "watch_fleet")
+    ) {
         return;
     }
     let takes = |place: &ParameterIn| {

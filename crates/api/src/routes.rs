@@ -42,6 +42,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .service(commands::events::events),
         )
         .service(websocket::responses::watch)
+        .service(websocket::events::watch_fleet)
         .service(health::live)
         .service(health::ready)
         .service(health::health);

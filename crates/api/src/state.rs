@@ -1,7 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use sovd_services::{
-    auth::Auth, commands::Commands, health::Health, streams::Streams, vehicles::Vehicles,
+    auth::Auth, commands::Commands, fleet::Fleet, health::Health, streams::Streams,
+    vehicles::Vehicles,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -18,6 +19,8 @@ pub struct ApiState {
     pub commands: Arc<Commands>,
     /// Watching commands.
     pub streams: Arc<Streams>,
+    /// Watching the fleet.
+    pub fleet: Arc<Fleet>,
     /// Signs of life.
     pub health: Arc<Health>,
     /// How sockets are kept.

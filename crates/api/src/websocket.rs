@@ -1,5 +1,6 @@
 //! `/ws`
 
+pub(crate) mod events;
 pub(crate) mod responses;
 
 mod socket;

@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use sovd_api::{ApiState, Server};
-use sovd_services::{Environment, dispatch::Dispatcher, housekeeping};
+use sovd_services::{Environment, dispatch::Dispatcher, fleet, housekeeping};
 use sovd_settings::Settings;
 use tokio::{
     task::JoinHandle,
@@ -131,6 +131,7 @@ fn beside(environment: &Environment, stop: &CancellationToken) -> CancellationTo
     let new_work = environment.new_work.clone();
     tokio::spawn(new_work.spread(environment.database.clone(), stop.clone()));
     tokio::spawn(housekeeping::run(environment.clone(), stop.clone()));
+    tokio::spawn(fleet::listen(environment.clone(), stop.clone()));
     stop
 }
 

@@ -11,6 +11,7 @@ use sovd_services::{
     auth::{Auth, AuthSettings, HmacAlgorithm, SigningKey},
     commands::Commands,
     dispatch::{Backoff, DispatchSettings, Dispatcher},
+    fleet::Fleet,
     health::Health,
     limits::{LimitSettings, Limits},
     streams::Streams,
@@ -149,6 +150,7 @@ pub(crate) fn api_state(settings: &Settings, environment: &Environment) -> ApiSt
         vehicles: Arc::new(Vehicles::new(environment.clone())),
         commands: Arc::new(Commands::new(environment.clone(), limits)),
         streams: Arc::new(Streams::new(environment.clone())),
+        fleet: Arc::new(Fleet::new(environment.clone())),
         health: Arc::new(Health::new(environment.clone())),
         sockets: SocketSettings {
             ping: settings.streams.ping_interval(),

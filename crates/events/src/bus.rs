@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sovd_domain::{CommandId, StreamEvent};
+use sovd_domain::{CommandId, News, StreamEvent};
 use thiserror::Error;
 use tokio::sync::{
     broadcast::{Receiver, error::RecvError},
     watch,
 };
+
+use crate::news::NewsSubscription;
 
 /// Carries events between processes, or within one.
 #[async_trait]
@@ -17,6 +19,19 @@ pub trait EventBus: Send + Sync {
     ///
     /// When the messenger is away. The event is still in the database.
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError>;
+
+    /// Sends a piece of news to whoever reads them.
+    ///
+    /// # Errors
+    ///
+    /// When the messenger is away.
+    async fn publish_news(&self, news: &News) -> Result<(), BusError>;
+
+    /// Gives a piece of news to the readers of this process only.
+    fn spread_here(&self, news: News);
+
+    /// Reads news from now on, until the subscription is dropped.
+    fn read_news(&self) -> NewsSubscription;
 
     /// Watches a command from now on, until the subscription is dropped.
     fn subscribe(&self, command_id: CommandId) -> Subscription;

@@ -1,18 +1,20 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sovd_domain::{CommandId, StreamEvent};
+use sovd_domain::{CommandId, News, StreamEvent};
 use tokio::sync::watch;
 
 use crate::{
     bus::{BusError, EventBus, Subscription},
     hub::Hub,
+    news::{NewsStand, NewsSubscription},
 };
 
 /// A bus for a single process.
 #[derive(Clone)]
 pub struct LocalBus {
     hub: Arc<Hub>,
+    news: NewsStand,
     hears: Arc<watch::Sender<bool>>,
 }
 
@@ -21,6 +23,7 @@ impl LocalBus {
     pub fn new(backlog: usize) -> Self {
         Self {
             hub: Arc::new(Hub::new(backlog)),
+            news: NewsStand::new(),
             hears: Arc::new(watch::Sender::new(true)),
         }
     }
@@ -31,6 +34,19 @@ impl EventBus for LocalBus {
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
         self.hub.deliver(event.clone());
         Ok(())
+    }
+
+    async fn publish_news(&self, news: &News) -> Result<(), BusError> {
+        self.spread_here(news.clone());
+        Ok(())
+    }
+
+    fn spread_here(&self, news: News) {
+        self.news.spread(news);
+    }
+
+    fn read_news(&self) -> NewsSubscription {
+        self.news.subscribe()
     }
 
     fn subscribe(&self, command_id: CommandId) -> Subscription {

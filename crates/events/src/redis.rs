@@ -5,7 +5,7 @@ use std::{fmt::Display, sync::Arc};
 
 use async_trait::async_trait;
 use bb8_redis::redis::Client;
-use sovd_domain::{CommandId, StreamEvent};
+use sovd_domain::{CommandId, News, StreamEvent};
 use tokio::sync::{
     mpsc::{self, UnboundedSender},
     watch,
@@ -15,9 +15,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     bus::{BusError, EventBus, Subscription},
     hub::Hub,
+    news::{NewsStand, NewsSubscription},
 };
 use publisher::Publisher;
-use subscriber::{Request, Subscriber};
+use subscriber::{Ears, Request, Subscriber};
 
 /// A bus that spans processes.
 ///
@@ -25,6 +26,7 @@ use subscriber::{Request, Subscriber};
 pub struct RedisBus {
     publisher: Publisher,
     hub: Arc<Hub>,
+    news: NewsStand,
     requests: UnboundedSender<Request>,
     hears: watch::Receiver<bool>,
     _subscriber: DropGuard,
@@ -45,11 +47,18 @@ impl RedisBus {
         let (requests, inbox) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let (connected, hears) = watch::channel(false);
-        let subscriber = Subscriber::new(client.clone(), Arc::clone(&hub), inbox, connected);
+        let news = NewsStand::new();
+        let ears = Ears {
+            hub: Arc::clone(&hub),
+            news: news.clone(),
+            connected,
+        };
+        let subscriber = Subscriber::new(client.clone(), ears, inbox);
         tokio::spawn(stop.clone().run_until_cancelled_owned(subscriber.run()));
         Ok(Self {
             publisher: Publisher::new(client),
             hub,
+            news,
             requests,
             hears,
             _subscriber: stop.drop_guard(),
@@ -60,7 +69,21 @@ impl RedisBus {
 #[async_trait]
 impl EventBus for RedisBus {
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
-        self.publisher.publish(event).await
+        self.publisher
+            .publish(&channel(event.command_id()), event)
+            .await
+    }
+
+    async fn publish_news(&self, news: &News) -> Result<(), BusError> {
+        self.publisher.publish(NEWS, news).await
+    }
+
+    fn spread_here(&self, news: News) {
+        self.news.spread(news);
+    }
+
+    fn read_news(&self) -> NewsSubscription {
+        self.news.subscribe()
     }
 
     fn subscribe(&self, command_id: CommandId) -> Subscription {
@@ -89,6 +112,9 @@ impl EventBus for RedisBus {
         self.publisher.ping().await
     }
 }
+
+/// The channel of what changes in the fleet.
+const NEWS: &str = "news";
 
 fn channel(command_id: CommandId) -> String {
     format!("response:{command_id}")

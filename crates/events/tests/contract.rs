@@ -10,8 +10,10 @@ mod signals;
 use futures_util::FutureExt;
 use signals::{DEADLINE, command, event, is_probe, next, next_event, number, watch};
 use sovd_devstack::{Redis, SearchPath};
-use sovd_events::{EventBus, LocalBus, RedisBus, Signal};
+use sovd_domain::{ConnectionStatus, News, VehicleId};
+use sovd_events::{EventBus, LocalBus, NewsSubscription, RedisBus, Signal};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 /// A power of two, because the channel below rounds up to one.
 const BACKLOG: u8 = 8;
@@ -52,6 +54,8 @@ contract! {
     it_is_known_who_is_watched
     watchers_are_sent_to_the_database
     it_is_told_whether_others_are_heard
+    news_reach_every_reader_in_order
+    a_slow_reader_is_told_to_fetch_everything_again
     the_bus_answers_a_ping
 }
 
@@ -185,6 +189,58 @@ async fn watchers_are_sent_to_the_database(bus: &dyn EventBus) {
 
 async fn it_is_told_whether_others_are_heard(bus: &dyn EventBus) {
     let mut hears = bus.hears();
-    let heard = timeout(DEADLINE, hears.wait_for(|hears| *hears)).await;
-    assert!(*heard.unwrap().unwrap());
+    let connected = timeout(DEADLINE, hears.wait_for(|hears| *hears)).await;
+    assert!(*connected.unwrap().unwrap());
+}
+
+fn news(number: u128) -> News {
+    News::Vehicle {
+        vehicle_id: VehicleId(Uuid::from_u128(number)),
+        connection_status: ConnectionStatus::Connected,
+        last_seen_at: None,
+    }
+}
+
+/// A reader that certainly hears.
+async fn reader(bus: &dyn EventBus) -> NewsSubscription {
+    let mut hears = bus.hears();
+    let connected = timeout(DEADLINE, hears.wait_for(|hears| *hears)).await;
+    connected.unwrap().unwrap();
+    bus.read_news()
+}
+
+async fn next_news(reader: &mut NewsSubscription) -> News {
+    loop {
+        let news = timeout(DEADLINE, reader.next()).await.unwrap();
+        // Whatever was said while there was no connection is to be fetched.
+        if *news != News::Resync {
+            return news.as_ref().clone();
+        }
+    }
+}
+
+async fn news_reach_every_reader_in_order(bus: &dyn EventBus) {
+    let (mut one, mut other) = (reader(bus).await, reader(bus).await);
+    for number in 1..=3 {
+        bus.publish_news(&news(number)).await.unwrap();
+    }
+    for reader in [&mut one, &mut other] {
+        for number in 1..=3 {
+            assert_eq!(next_news(reader).await, news(number));
+        }
+    }
+    bus.spread_here(news(4));
+    assert_eq!(next_news(&mut one).await, news(4));
+}
+
+async fn a_slow_reader_is_told_to_fetch_everything_again(bus: &dyn EventBus) {
+    let (mut slow, mut quick) = (reader(bus).await, reader(bus).await);
+    for number in 0..300 {
+        bus.publish_news(&news(number)).await.unwrap();
+        assert_eq!(next_news(&mut quick).await, news(number));
+    }
+    let missed = timeout(DEADLINE, slow.next()).await.unwrap();
+    assert_eq!(*missed, News::Resync);
+    let next = timeout(DEADLINE, slow.next()).await.unwrap();
+    assert_ne!(*next, News::Resync, "once for all that was missed");
 }

@@ -176,7 +176,7 @@ impl Auth {
         origin: Origin,
     ) -> Result<Caller, ServiceError> {
         let now = self.environment.clock.now();
-        let claims = self.access_tokens.verify(access_token, now)?;
+        let (claims, expires_at) = self.access_tokens.verify(access_token, now)?;
         let session_id = SessionId(claims.sid);
         let mut connection = self.environment.database.connection().await?;
         let user = sessions::user_of(&mut connection, session_id, now)
@@ -187,6 +187,7 @@ impl Auth {
         Ok(Caller {
             user,
             session_id,
+            expires_at,
             origin,
         })
     }

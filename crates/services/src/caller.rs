@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use sovd_domain::{AuditEntry, Permission, SessionId, User, audit::Origin};
 
 use crate::error::ServiceError;
@@ -9,6 +10,8 @@ pub struct Caller {
     pub user: User,
     /// The login the token belongs to.
     pub session_id: SessionId,
+    /// The moment at which the access token ends.
+    pub expires_at: DateTime<Utc>,
     /// Where the request came from.
     pub origin: Origin,
 }

@@ -114,7 +114,7 @@ impl Commands {
 }
 
 /// Whose commands the caller may see; nobody in particular for those who may see all.
-fn visible_owner(caller: &Caller) -> Result<Option<UserId>, ServiceError> {
+pub(crate) fn visible_owner(caller: &Caller) -> Result<Option<UserId>, ServiceError> {
     if Permission::ReadAllCommands.is_granted_to(caller.user.role) {
         return Ok(None);
     }

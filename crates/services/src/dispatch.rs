@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use serde_json::json;
 use sovd_connector::Registry;
-use sovd_domain::{FailureKind, Finding, StreamEvent};
+use sovd_domain::{Command, FailureKind, Finding};
 use sovd_storage::{
     StorageError,
     queue::{self, Claim, Expired, Task},
@@ -201,8 +201,8 @@ impl Dispatcher {
                         // Those behind them may be sent now.
                         self.environment.new_work.tell_here();
                     }
-                    for event in ended.into_iter().flatten() {
-                        self.environment.outbox.put(event);
+                    for command in ended.into_iter().flatten() {
+                        self.environment.outbox.tell_state(&command);
                     }
                     if is_last {
                         return;
@@ -236,21 +236,18 @@ impl Dispatcher {
             .unwrap_or_else(|_| Err(StorageError::Unavailable("it does not answer".to_owned())))
     }
 
-    /// Ends one batch of what waited too long; gives the event of each, if it has one.
-    async fn end_expired(&self) -> Result<Vec<Option<StreamEvent>>, StorageError> {
+    /// Ends one batch of what waited too long; gives each command that ended with it.
+    async fn end_expired(&self) -> Result<Vec<Option<Command>>, StorageError> {
         let environment = &self.environment;
         let mut transaction = environment.database.begin().await?;
         let now = environment.clock.now();
         let mut ended = Vec::new();
         for expired in queue::expired(&mut transaction, now, EXPIRY_BATCH).await? {
             let command_id = expired.command_id;
-            let event = match expired.task {
+            let command = match expired.task {
                 Task::Command => {
                     let failure = Failure::new(FailureKind::Expired, reason(&expired));
-                    let command =
-                        ending::fail(environment, &mut transaction, command_id, &failure, None)
-                            .await?;
-                    command.as_ref().and_then(StreamEvent::of_state)
+                    ending::fail(environment, &mut transaction, command_id, &failure, None).await?
                 }
                 Task::Probe => {
                     let grounds = json!({ "reason": reason(&expired) });
@@ -260,7 +257,7 @@ impl Dispatcher {
                     None
                 }
             };
-            ended.push(event);
+            ended.push(command);
         }
         transaction.commit().await?;
         Ok(ended)

@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod commands;
 pub mod dispatch;
+pub mod fleet;
 pub mod health;
 pub mod housekeeping;
 pub mod limits;

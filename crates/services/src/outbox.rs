@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use sovd_domain::StreamEvent;
+use sovd_domain::{Command, News, StreamEvent};
 use sovd_events::EventBus;
 use tokio::{
     sync::{
@@ -23,6 +23,7 @@ pub struct Outbox(Sender<Letter>);
 
 enum Letter {
     Event(StreamEvent),
+    News(News),
     /// To be answered when everything before it is done.
     Mark(oneshot::Sender<()>),
 }
@@ -37,9 +38,20 @@ impl Outbox {
 
     /// Sends an event on its way.
     pub(crate) fn put(&self, event: StreamEvent) {
-        let command_id = event.command_id();
-        if self.0.try_send(Letter::Event(event)).is_err() {
-            tracing::debug!(%command_id, "the bus is behind, an event is left to the database");
+        self.send(Letter::Event(event));
+    }
+
+    /// Tells the state of a command to those who watch it and to those who watch the fleet.
+    pub(crate) fn tell_state(&self, command: &Command) {
+        if let Some(event) = StreamEvent::of_state(command) {
+            self.put(event);
+        }
+        self.send(Letter::News(command.into()));
+    }
+
+    fn send(&self, letter: Letter) {
+        if self.0.try_send(letter).is_err() {
+            tracing::debug!("the bus is behind, an event is left to the database");
         }
     }
 
@@ -57,17 +69,17 @@ impl Outbox {
 
 async fn post(bus: Arc<dyn EventBus>, mut letters: Receiver<Letter>) {
     while let Some(letter) = letters.recv().await {
-        match letter {
-            Letter::Mark(mark) => {
-                let _ = mark.send(());
-            }
-            Letter::Event(event) => {
-                if let Err(error) = bus.publish(&event).await {
-                    let command_id = event.command_id();
-                    tracing::warn!(%error, %command_id, "events are delayed");
-                    discard(&mut letters);
-                }
-            }
+        let published = match &letter {
+            Letter::Event(event) => bus.publish(event).await,
+            Letter::News(news) => bus.publish_news(news).await,
+            Letter::Mark(_) => Ok(()),
+        };
+        if let Letter::Mark(mark) = letter {
+            let _ = mark.send(());
+        }
+        if let Err(error) = published {
+            tracing::warn!(%error, "events are delayed");
+            discard(&mut letters);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::pin::pin;
 use diesel::{sql_query, sql_types::Text};
 use diesel_async::RunQueryDsl;
 use futures_util::StreamExt;
+use sovd_domain::VehicleId;
 use uuid::Uuid;
 
 use crate::{Connection, StorageError};
@@ -15,6 +16,7 @@ use crate::{Connection, StorageError};
 const CHANNEL: &str = "sovd_queue";
 const WORK: &str = "work";
 const CALLED_OFF: &str = "called_off ";
+const VEHICLE: &str = "vehicle ";
 
 /// Something that a dispatcher wants to know at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub enum Signal {
     Work,
     /// Whoever holds this lease has lost it, because the command was called off.
     CalledOff(Uuid),
+    /// The link of this vehicle has changed.
+    Vehicle(VehicleId),
 }
 
 /// Sends a signal; inside a transaction it goes out with the commit.
@@ -34,6 +38,7 @@ pub async fn send(connection: &mut Connection, signal: Signal) -> Result<(), Sto
     let payload = match signal {
         Signal::Work => WORK.to_owned(),
         Signal::CalledOff(lease_id) => format!("{CALLED_OFF}{lease_id}"),
+        Signal::Vehicle(vehicle_id) => format!("{VEHICLE}{vehicle_id}"),
     };
     sql_query("SELECT pg_notify($1, $2)")
         .bind::<Text, _>(CHANNEL)
@@ -78,6 +83,9 @@ impl Listener {
 fn read(payload: &str) -> Option<Signal> {
     if payload == WORK {
         return Some(Signal::Work);
+    }
+    if let Some(vehicle_id) = payload.strip_prefix(VEHICLE) {
+        return vehicle_id.parse().ok().map(Signal::Vehicle);
     }
     let lease_id = payload.strip_prefix(CALLED_OFF)?;
     lease_id.parse().ok().map(Signal::CalledOff)

@@ -3,11 +3,12 @@ use actix_web::{
     web::{Data, Payload},
 };
 use actix_ws::{CloseCode, CloseReason};
+use futures_util::{Stream, StreamExt, stream};
 use sovd_domain::CommandId;
 use sovd_services::{AuthFailure, Caller, ServiceError, streams::Follower};
 
 use super::{
-    socket::Socket,
+    socket::{Frame, Socket},
     token::{EVENTS_PROTOCOL, access_token, query_value, token_protocol},
 };
 use crate::{
@@ -56,7 +57,7 @@ pub(crate) async fn watch(
     let opened = follow(&request, &state).await;
     state.open_sockets.spawn_local(async move {
         match opened {
-            Ok((follower, _place)) => socket.serve(follower).await,
+            Ok((follower, _place)) => socket.serve(frames(follower)).await,
             Err(reason) => socket.refuse(reason).await,
         }
     });
@@ -90,7 +91,19 @@ async fn follow(
     Ok((follower, place))
 }
 
-async fn authenticate(
+/// The events, and the goodbye after the last one. Without a last one the command was deleted.
+fn frames(follower: Follower) -> impl Stream<Item = Frame> {
+    let goodbye = Frame::Close((CloseCode::Policy, "the command was deleted").into());
+    let events = follower.into_stream().flat_map(|event| {
+        let end = event
+            .is_terminal()
+            .then(|| Frame::Close(CloseCode::Normal.into()));
+        stream::iter([Some(Frame::of(&event)), end].into_iter().flatten())
+    });
+    events.chain(stream::iter([goodbye]))
+}
+
+pub(super) async fn authenticate(
     request: &HttpRequest,
     state: &ApiState,
 ) -> Result<Caller, ServiceError> {
@@ -106,7 +119,7 @@ impl From<TooManyStreams> for CloseReason {
     }
 }
 
-fn close_reason(error: ServiceError) -> CloseReason {
+pub(super) fn close_reason(error: ServiceError) -> CloseReason {
     let code = match &error {
         ServiceError::Unavailable(_) | ServiceError::RateLimited { .. } => CloseCode::Again,
         ServiceError::Internal(_) => CloseCode::Error,
@@ -129,6 +142,6 @@ fn close_reason(error: ServiceError) -> CloseReason {
         .into()
 }
 
-fn policy(reason: &str) -> CloseReason {
+pub(super) fn policy(reason: &str) -> CloseReason {
     (CloseCode::Policy, reason).into()
 }

@@ -2,9 +2,8 @@ use std::{pin::pin, time::Duration};
 
 use actix_web::web::Data;
 use actix_ws::{CloseCode, CloseReason, Closed, Message, MessageStream, Session};
-use futures_util::StreamExt;
-use sovd_domain::StreamEvent;
-use sovd_services::streams::Follower;
+use futures_util::{Stream, StreamExt};
+use serde::Serialize;
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -47,17 +46,17 @@ impl Socket {
         close(self.session, reason).await;
     }
 
-    /// Sends every event until the last one, the peer's end or the server's.
-    pub(super) async fn serve(mut self, follower: Follower) {
-        match self.run(follower).await {
+    /// Sends what comes until the stream, the peer or the server ends it.
+    pub(super) async fn serve(mut self, frames: impl Stream<Item = Frame>) {
+        match self.run(frames).await {
             End::Close(reason) => close(self.session, reason).await,
             End::Gone => {}
         }
     }
 
-    async fn run(&mut self, follower: Follower) -> End {
+    async fn run(&mut self, frames: impl Stream<Item = Frame>) -> End {
         // The stream stays where it is while other things happen, so nothing can starve it.
-        let mut events = pin!(follower.into_stream());
+        let mut frames = pin!(frames);
         let mut pings = interval_at(Instant::now() + self.settings.ping, self.settings.ping);
         let mut last_heard = Instant::now();
         let closing = self.closing.clone();
@@ -69,7 +68,7 @@ impl Socket {
                     self.hear(message).await
                 }
                 _ = pings.tick() => self.ping(last_heard).await,
-                event = events.next() => self.tell(event).await,
+                frame = frames.next() => self.tell(frame).await,
             };
             if let Some(end) = end {
                 return end;
@@ -100,20 +99,31 @@ impl Socket {
         in_time(self.session.ping(b""), &self.closing, self.settings.idle).await
     }
 
-    async fn tell(&mut self, event: Option<StreamEvent>) -> Option<End> {
-        let Some(event) = event else {
-            let reason = (CloseCode::Policy, "the command was deleted");
-            return Some(End::Close(reason.into()));
+    async fn tell(&mut self, frame: Option<Frame>) -> Option<End> {
+        let text = match frame {
+            Some(Frame::Text(text)) => text,
+            Some(Frame::Close(reason)) => return Some(End::Close(reason)),
+            None => return Some(End::Close(CloseCode::Normal.into())),
         };
-        let Ok(text) = serde_json::to_string(&event) else {
-            return Some(End::Close(CloseCode::Error.into()));
-        };
-        let end = in_time(self.session.text(text), &self.closing, self.settings.idle).await;
-        end.or_else(|| {
-            event
-                .is_terminal()
-                .then(|| End::Close(CloseCode::Normal.into()))
-        })
+        in_time(self.session.text(text), &self.closing, self.settings.idle).await
+    }
+}
+
+/// What a socket sends.
+pub(super) enum Frame {
+    /// An event, as JSON.
+    Text(String),
+    /// Goodbye.
+    Close(CloseReason),
+}
+
+impl Frame {
+    /// An event as JSON.
+    pub(super) fn of(event: &impl Serialize) -> Self {
+        match serde_json::to_string(event) {
+            Ok(text) => Self::Text(text),
+            Err(_) => Self::Close(CloseCode::Error.into()),
+        }
     }
 }
 

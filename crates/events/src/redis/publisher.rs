@@ -4,10 +4,10 @@ use bb8_redis::{
     bb8::{ManageConnection, Pool, PooledConnection},
     redis::{Client, ErrorKind, RedisError, aio::MultiplexedConnection, cmd},
 };
-use sovd_domain::StreamEvent;
+use serde::Serialize;
 use tokio::runtime::Handle;
 
-use super::{channel, unavailable};
+use super::unavailable;
 use crate::bus::BusError;
 
 /// How long an outage may hold up whoever publishes.
@@ -31,11 +31,15 @@ impl Publisher {
         Self { pool }
     }
 
-    pub(super) async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
-        let payload = serde_json::to_string(event).map_err(unavailable)?;
+    pub(super) async fn publish(
+        &self,
+        channel: &str,
+        message: &impl Serialize,
+    ) -> Result<(), BusError> {
+        let payload = serde_json::to_string(message).map_err(unavailable)?;
         let mut connection = self.connection().await?;
         cmd("PUBLISH")
-            .arg(channel(event.command_id()))
+            .arg(channel)
             .arg(payload)
             .exec_async(&mut *connection)
             .await

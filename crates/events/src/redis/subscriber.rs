@@ -1,18 +1,18 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bb8_redis::redis::{
-    Client, RedisError, RedisResult,
+    Client, Msg, RedisError, RedisResult,
     aio::{PubSub, PubSubSink},
 };
 use futures_util::StreamExt;
-use sovd_domain::CommandId;
+use sovd_domain::{CommandId, News};
 use tokio::{
     sync::{mpsc::UnboundedReceiver, watch},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::channel;
-use crate::hub::Hub;
+use super::{NEWS, channel};
+use crate::{hub::Hub, news::NewsStand};
 
 /// The first pause before connecting again, doubled up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -30,23 +30,23 @@ pub(super) enum Request {
 /// Keeps the one subscribing connection of a process.
 pub(super) struct Subscriber {
     client: Client,
-    hub: Arc<Hub>,
+    ears: Ears,
     requests: UnboundedReceiver<Request>,
-    connected: watch::Sender<bool>,
+}
+
+/// Where what is heard goes.
+pub(super) struct Ears {
+    pub(super) hub: Arc<Hub>,
+    pub(super) news: NewsStand,
+    pub(super) connected: watch::Sender<bool>,
 }
 
 impl Subscriber {
-    pub(super) fn new(
-        client: Client,
-        hub: Arc<Hub>,
-        requests: UnboundedReceiver<Request>,
-        connected: watch::Sender<bool>,
-    ) -> Self {
+    pub(super) fn new(client: Client, ears: Ears, requests: UnboundedReceiver<Request>) -> Self {
         Self {
             client,
-            hub,
+            ears,
             requests,
-            connected,
         }
     }
 
@@ -66,7 +66,7 @@ impl Subscriber {
                 }
                 Err(_) => {}
             }
-            self.connected.send_replace(false);
+            self.ears.connected.send_replace(false);
             sleep(pause).await;
             pause = (pause * 2).min(LAST_PAUSE);
         }
@@ -84,26 +84,31 @@ impl Subscriber {
         let mut channels = Channels {
             sink,
             live: HashSet::new(),
-            hub: Arc::clone(&self.hub),
+            hub: Arc::clone(&self.ears.hub),
         };
         // Whoever asked while there was no connection stands in the hub.
         while self.requests.try_recv().is_ok() {}
-        for command_id in self.hub.watched() {
-            if self.hub.forget_unwatched(command_id) {
+        for command_id in self.ears.hub.watched() {
+            if self.ears.hub.forget_unwatched(command_id) {
                 continue;
             }
             if let Err(error) = channels.handle(Request::Watch(command_id)).await {
                 return error;
             }
         }
-        self.connected.send_replace(true);
+        if let Err(error) = in_time(channels.sink.subscribe(NEWS)).await {
+            return error;
+        }
+        self.ears.connected.send_replace(true);
+        // What was published meanwhile is not repeated.
+        self.ears.news.spread(News::Resync);
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let outcome = tokio::select! {
                 message = messages.next() => match message {
                     Some(message) => {
-                        self.deliver(message.get_payload_bytes());
+                        self.deliver(&message);
                         Ok(())
                     }
                     None => Err(no_answer()),
@@ -117,10 +122,15 @@ impl Subscriber {
         }
     }
 
-    fn deliver(&self, payload: &[u8]) {
-        match serde_json::from_slice(payload) {
-            Ok(event) => self.hub.deliver(event),
-            Err(error) => tracing::warn!(%error, "somebody published what is no stream event"),
+    fn deliver(&self, message: &Msg) {
+        let payload = message.get_payload_bytes();
+        let heard = if message.get_channel_name() == NEWS {
+            serde_json::from_slice(payload).map(|news| self.ears.news.spread(news))
+        } else {
+            serde_json::from_slice(payload).map(|event| self.ears.hub.deliver(event))
+        };
+        if let Err(error) = heard {
+            tracing::warn!(%error, "somebody published what is no event");
         }
     }
 }

@@ -106,7 +106,12 @@ impl AccessTokens {
             .map_err(ServiceError::internal)
     }
 
-    pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Claims, AuthFailure> {
+    /// What a token of ours says, and until when it is good.
+    pub(super) fn verify(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(Claims, DateTime<Utc>), AuthFailure> {
         let TokenData {
             claims: payload, ..
         } = jsonwebtoken::decode::<Payload>(token, &self.decoding, &self.validation)
@@ -117,7 +122,9 @@ impl AccessTokens {
         if payload.exp <= now.timestamp() {
             return Err(AuthFailure::TokenExpired);
         }
-        Ok(payload.claims)
+        let expires_at =
+            DateTime::from_timestamp(payload.exp, 0).ok_or(AuthFailure::TokenInvalid)?;
+        Ok((payload.claims, expires_at))
     }
 }
 
@@ -156,7 +163,7 @@ mod tests {
     fn check(token: &SecretString, at: DateTime<Utc>) -> Result<Uuid, AuthFailure> {
         ours()
             .verify(token.expose_secret(), at)
-            .map(|claims| claims.sid)
+            .map(|(claims, _)| claims.sid)
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use serde_json::json;
-use sovd_domain::{AuditEntry, Command, CommandId, FailureKind, Permission, StreamEvent};
+use sovd_domain::{AuditEntry, Command, CommandId, FailureKind, Permission};
 use sovd_storage::{
     audit, commands,
     queue::{self, Entry, Task},
@@ -74,9 +74,7 @@ impl Commands {
         }
         transaction.commit().await?;
 
-        if let Some(event) = StreamEvent::of_state(&ended) {
-            self.environment.outbox.put(event);
-        }
+        self.environment.outbox.tell_state(&ended);
         self.environment.new_work.tell();
         Ok(ended)
     }

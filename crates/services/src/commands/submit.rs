@@ -81,6 +81,7 @@ impl Commands {
         }
         drop(turn);
 
+        self.environment.outbox.tell_state(&command);
         self.environment.new_work.tell();
         Ok(Submitted {
             command,

@@ -18,7 +18,7 @@ use super::{
     lease::LeaseEnd,
     outcome::Setback,
     probe,
-    record::{self, Part, Place, Recorded},
+    record::{self, Part, Place, Recorded, Told},
     sending,
 };
 use crate::ending::Failure;
@@ -227,12 +227,16 @@ impl Execution {
 
     /// Publishes what was written.
     pub(super) fn tell(&self, recorded: Recorded) -> Result<(), Abandoned> {
-        let Recorded::Done(events) = recorded else {
+        let Recorded::Done(told) = recorded else {
             // Only a sending can be too late, and whoever sends looks before.
             return Err(Abandoned::ClaimLost);
         };
-        for event in events {
-            self.dispatcher.environment.outbox.put(event);
+        let outbox = &self.dispatcher.environment.outbox;
+        for one in told {
+            match one {
+                Told::Part(event) => outbox.put(event),
+                Told::State(command) => outbox.tell_state(&command),
+            }
         }
         Ok(())
     }

@@ -63,6 +63,7 @@ async fn hear(
         match listener.next().await? {
             Signal::Work => new_work.tell_here(),
             Signal::CalledOff(lease_id) => leases.stop(lease_id),
+            Signal::Vehicle(_) => {}
         }
     }
 }

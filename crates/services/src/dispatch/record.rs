@@ -16,12 +16,21 @@ use crate::{
 /// What came of writing.
 #[derive(Debug, PartialEq)]
 pub(super) enum Recorded {
-    /// It is written; these are the events to publish.
-    Done(Vec<StreamEvent>),
+    /// It is written, and this is to be published.
+    Done(Vec<Told>),
     /// The claim is not held any more, and nothing was written.
     ClaimLost,
     /// It is too late to send it, and nothing was written.
     Expired,
+}
+
+/// What there is to tell.
+#[derive(Debug, PartialEq)]
+pub(super) enum Told {
+    /// A part of the answer.
+    Part(StreamEvent),
+    /// How far the command has come.
+    State(Command),
 }
 
 /// A part of the answer.
@@ -52,9 +61,9 @@ pub(super) async fn started(
     let Some(mut transaction) = begin(environment, claim).await? else {
         return Ok(Recorded::ClaimLost);
     };
-    let events = start(environment, &mut transaction, claim).await?;
+    let told = start(environment, &mut transaction, claim).await?;
     transaction.commit().await?;
-    Ok(Recorded::Done(events))
+    Ok(Recorded::Done(told))
 }
 
 /// The command is about to be sent for the `sends`-th time.
@@ -71,10 +80,10 @@ pub(super) async fn sending(
         transaction.rollback().await?;
         return Ok(Recorded::Expired);
     }
-    let events = start(environment, &mut transaction, claim).await?;
+    let told = start(environment, &mut transaction, claim).await?;
     queue::mark_sent(&mut transaction, claim.command_id, sends).await?;
     transaction.commit().await?;
-    Ok(Recorded::Done(events))
+    Ok(Recorded::Done(told))
 }
 
 /// A probe is about to be sent for the `sends`-th time.
@@ -109,17 +118,17 @@ pub(super) async fn part(
         received_at: environment.clock.now(),
     };
     responses::insert(&mut transaction, &response).await?;
-    let mut events = vec![StreamEvent::from(response)];
+    let mut told = vec![Told::Part(StreamEvent::from(response))];
     match part.place {
         Place::Middle => {}
         Place::EndOfAnswer => queue::mark_answered(&mut transaction, claim.command_id).await?,
         Place::End => {
             let command = ending::complete(environment, &mut transaction, claim.command_id).await?;
-            events.extend(state(command.as_ref()));
+            told.extend(command.map(Told::State));
         }
     }
     transaction.commit().await?;
-    Ok(Recorded::Done(events))
+    Ok(Recorded::Done(told))
 }
 
 /// The command failed.
@@ -140,7 +149,9 @@ pub(super) async fn failed(
     )
     .await?;
     transaction.commit().await?;
-    Ok(Recorded::Done(state(command.as_ref())))
+    Ok(Recorded::Done(
+        command.map(Told::State).into_iter().collect(),
+    ))
 }
 
 /// The task was tried in vain, and has reached the vehicle `sends` times at most.
@@ -193,20 +204,13 @@ async fn begin(
     Ok(None)
 }
 
-/// Moves the command to `in_progress`; gives the event if it was not there yet.
+/// Moves the command to `in_progress`; gives its state if it was not there yet.
 async fn start(
     environment: &Environment,
     transaction: &mut Transaction,
     claim: &Claim,
-) -> Result<Vec<StreamEvent>, StorageError> {
+) -> Result<Vec<Told>, StorageError> {
     let now = environment.clock.now();
     let command = commands::start(transaction, claim.command_id, now).await?;
-    Ok(state(command.as_ref()))
-}
-
-fn state(command: Option<&Command>) -> Vec<StreamEvent> {
-    command
-        .and_then(StreamEvent::of_state)
-        .into_iter()
-        .collect()
+    Ok(command.map(Told::State).into_iter().collect())
 }

@@ -4,8 +4,8 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use sovd_domain::{CommandId, StreamEvent};
-use sovd_events::{BusError, EventBus, LocalBus, Subscription};
+use sovd_domain::{CommandId, News, StreamEvent};
+use sovd_events::{BusError, EventBus, LocalBus, NewsSubscription, Subscription};
 use tokio::sync::watch;
 
 /// A bus that remembers what it carried, so that a test need not subscribe in time.
@@ -54,6 +54,18 @@ impl EventBus for Recording {
 
     fn subscribe(&self, command_id: CommandId) -> Subscription {
         self.bus.subscribe(command_id)
+    }
+
+    async fn publish_news(&self, news: &News) -> Result<(), BusError> {
+        self.bus.publish_news(news).await
+    }
+
+    fn spread_here(&self, news: News) {
+        self.bus.spread_here(news);
+    }
+
+    fn read_news(&self) -> NewsSubscription {
+        self.bus.read_news()
     }
 
     fn watched(&self) -> Vec<CommandId> {

@@ -11,6 +11,7 @@ mod bus;
 mod cancel;
 mod clearing;
 mod clock;
+mod fleet;
 mod following;
 mod late;
 mod lease;

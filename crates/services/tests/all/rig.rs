@@ -358,6 +358,7 @@ pub(crate) fn engineer() -> Caller {
             created_at: SystemClock.now(),
         },
         session_id: SessionId(SystemRandom.uuid()),
+        expires_at: SystemClock.now() + TimeDelta::hours(1),
         origin: Origin::default(),
     }
 }

@@ -53,8 +53,10 @@ async fn a_vehicle_that_is_back_has_its_commands_due_at_once() {
         let (fleet, vehicle, commands) = waiting(status).await;
         let mut listener = fleet.pool.listen().await.unwrap();
         fleet.set_status(vehicle, "connected").await;
-        let heard = in_time(listener.next()).await;
-        assert_eq!(heard.unwrap(), Signal::Work, "{status}");
+        for signal in [Signal::Vehicle(vehicle), Signal::Work] {
+            let heard = in_time(listener.next()).await;
+            assert_eq!(heard.unwrap(), signal, "{status}");
+        }
         let after = now(&fleet).await;
         for command in commands {
             let due_at = due_at(&fleet, command).await;
@@ -124,6 +126,10 @@ async fn a_vehicle_that_does_not_come_back_wakes_nobody() {
         let untouched = fleet.queued(first).await;
         fleet.set_status(vehicle, after).await;
         assert_eq!(fleet.queued(first).await, untouched, "{before} to {after}");
+        if before != after {
+            let heard = in_time(listener.next()).await;
+            assert_eq!(heard.unwrap(), Signal::Vehicle(vehicle));
+        }
         assert!(
             heard_nothing(&fleet, &mut listener).await,
             "{before} to {after}"

@@ -1,0 +1,85 @@
+use actix_web::{
+    HttpRequest, HttpResponse, get,
+    web::{Data, Payload},
+};
+use actix_ws::{CloseCode, CloseReason};
+use futures_util::{Stream, StreamExt, stream};
+use sovd_domain::VehicleId;
+use sovd_services::fleet::FleetWatch;
+
+use super::{
+    responses::{authenticate, close_reason, policy},
+    socket::{Frame, Socket},
+    token::{EVENTS_PROTOCOL, query_value, token_protocol},
+};
+use crate::{open_streams::OpenStream, problem::ProblemBody, state::ApiState};
+
+/// Watch the fleet
+///
+/// Upgrades to a WebSocket; each text frame is the newest state of something (JSON): `command` when a
+/// command that the caller may see comes further, `vehicle` when a link changes, `resync` when
+/// something was missed and lists have to be fetched again. The token comes as for the stream of a
+/// command. When it expires, the server closes with 1008: connect again with a new one.
+#[utoipa::path(
+    operation_id = "watch_fleet",
+    tag = "streams",
+    security(("bearer" = [])),
+    params(
+        ("vehicle_id" = Option<Uuid>, Query, description = "Only what is about this vehicle"),
+        ("token" = Option<String>, Query, description = "An access token, for older clients"),
+    ),
+    responses(
+        (status = 101, description = "The stream"),
+        (status = 400, description = "`malformed_request`: not a WebSocket handshake",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/ws/events")]
+pub(crate) async fn watch_fleet(
+    request: HttpRequest,
+    payload: Payload,
+    state: Data<ApiState>,
+) -> Result<HttpResponse, actix_web::Error> {
+    let token_protocol = token_protocol(&request);
+    let mut protocols = vec![EVENTS_PROTOCOL];
+    protocols.extend(token_protocol.as_deref());
+    let (response, session, messages) =
+        actix_ws::handle_with_protocols(&request, payload, &protocols)?;
+    let socket = Socket::new(session, messages, &state);
+    let opened = open(&request, &state).await;
+    state.open_sockets.spawn_local(async move {
+        match opened {
+            Ok((watch, _place)) => socket.serve(frames(watch)).await,
+            Err(reason) => socket.refuse(reason).await,
+        }
+    });
+    Ok(response)
+}
+
+async fn open(
+    request: &HttpRequest,
+    state: &ApiState,
+) -> Result<(FleetWatch, OpenStream), CloseReason> {
+    let vehicle_id: Option<VehicleId> = query_value(request, "vehicle_id")
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|_| policy("vehicle_id is not a UUID"))?;
+    let caller = authenticate(request, state).await.map_err(close_reason)?;
+    let place = state.open_streams.take(caller.user.user_id)?;
+    let watch = state
+        .fleet
+        .watch(&caller, vehicle_id)
+        .await
+        .map_err(close_reason)?;
+    Ok((watch, place))
+}
+
+/// The news, and the goodbye when the token is worth nothing any more.
+fn frames(watch: FleetWatch) -> impl Stream<Item = Frame> {
+    let news = stream::unfold(watch, async |mut watch| {
+        let news = watch.next().await?;
+        Some((Frame::of(news.as_ref()), watch))
+    });
+    let goodbye = (CloseCode::Policy, "token_expired: the token has expired");
+    news.chain(stream::iter([Frame::Close(goodbye.into())]))
+}

@@ -1,0 +1,131 @@
+//! Watching the fleet: what changes, for whoever may see it.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sovd_domain::{News, Permission, UserId, VehicleId};
+use sovd_events::NewsSubscription;
+use sovd_storage::{StorageError, signals::Signal, vehicles};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    caller::Caller, commands::visible_owner, environment::Environment, error::ServiceError,
+    timer::Timer,
+};
+
+/// How long to wait before the database is asked again for its signals.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Lets clients watch the fleet.
+pub struct Fleet {
+    environment: Environment,
+}
+
+impl Fleet {
+    /// A fleet service.
+    pub fn new(environment: Environment) -> Self {
+        Self { environment }
+    }
+
+    /// What changes from now on, of one vehicle or of all.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Forbidden`] when the caller may not see vehicles or commands;
+    /// [`ServiceError::NotFound`] when there is no such vehicle.
+    pub async fn watch(
+        &self,
+        caller: &Caller,
+        vehicle_id: Option<VehicleId>,
+    ) -> Result<FleetWatch, ServiceError> {
+        caller.require(Permission::ReadVehicles)?;
+        let owner = visible_owner(caller)?;
+        let news = self.environment.bus.read_news();
+        if let Some(vehicle_id) = vehicle_id {
+            let mut connection = self.environment.database.connection().await?;
+            vehicles::find(&mut connection, vehicle_id)
+                .await?
+                .ok_or(ServiceError::NotFound {
+                    what: "vehicle",
+                    pointer: Some("/vehicle_id"),
+                })?;
+        }
+        Ok(FleetWatch {
+            clock: Arc::clone(&self.environment.clock),
+            expires_at: caller.expires_at,
+            news,
+            owner,
+            vehicle_id,
+        })
+    }
+}
+
+/// One client's view of the news.
+pub struct FleetWatch {
+    clock: Arc<dyn Timer>,
+    expires_at: DateTime<Utc>,
+    news: NewsSubscription,
+    /// Whose commands are shown; everybody's when nothing.
+    owner: Option<UserId>,
+    vehicle_id: Option<VehicleId>,
+}
+
+impl FleetWatch {
+    /// Waits for the next piece of news that the client may see; nothing when the client's access
+    /// token has ended.
+    pub async fn next(&mut self) -> Option<Arc<News>> {
+        let end = self.clock.sleep_until(self.expires_at);
+        let next = async {
+            loop {
+                let news = self.news.next().await;
+                if shows(self.owner, self.vehicle_id, &news) {
+                    return news;
+                }
+            }
+        };
+        tokio::select! {
+            news = next => Some(news),
+            () = end => None,
+        }
+    }
+}
+
+fn shows(owner: Option<UserId>, vehicle_id: Option<VehicleId>, news: &News) -> bool {
+    let is_own = match news {
+        News::Command { user_id, .. } => owner.is_none_or(|owner| owner == *user_id),
+        News::Vehicle { .. } | News::Resync => true,
+    };
+    let is_wanted = vehicle_id
+        .zip(news.vehicle_id())
+        .is_none_or(|(wanted, one)| wanted == one);
+    is_own && is_wanted
+}
+
+/// Passes on what the database says of vehicles to those who watch the fleet in this process, until
+/// `stop`.
+pub async fn listen(environment: Environment, stop: CancellationToken) {
+    let listening = async {
+        loop {
+            let Err(error) = hear(&environment).await;
+            tracing::warn!(%error, "cannot hear of vehicles, trying again");
+            sleep(PAUSE).await;
+        }
+    };
+    stop.run_until_cancelled(listening).await;
+}
+
+async fn hear(environment: &Environment) -> Result<Infallible, StorageError> {
+    let mut listener = environment.database.listen().await?;
+    // What was said before is not repeated.
+    environment.bus.spread_here(News::Resync);
+    loop {
+        let Signal::Vehicle(vehicle_id) = listener.next().await? else {
+            continue;
+        };
+        let mut connection = environment.database.connection().await?;
+        if let Some(vehicle) = vehicles::find(&mut connection, vehicle_id).await? {
+            environment.bus.spread_here(News::from(&vehicle));
+        }
+    }
+}

@@ -1,0 +1,2 @@
+DROP TRIGGER announce_vehicle ON vehicles;
+DROP FUNCTION announce_vehicle();
