@@ -9,8 +9,8 @@ use sovd_services::fleet::FleetWatch;
 
 use super::{
     responses::{authenticate, close_reason, policy},
-    socket::{Frame, Socket},
-    token::{EVENTS_PROTOCOL, query_value, token_protocol},
+    socket::{Frame, serve},
+    token::query_value,
 };
 use crate::{open_streams::OpenStream, problem::ProblemBody, state::ApiState};
 
@@ -40,20 +40,11 @@ pub(crate) async fn watch_fleet(
     payload: Payload,
     state: Data<ApiState>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let token_protocol = token_protocol(&request);
-    let mut protocols = vec![EVENTS_PROTOCOL];
-    protocols.extend(token_protocol.as_deref());
-    let (response, session, messages) =
-        actix_ws::handle_with_protocols(&request, payload, &protocols)?;
-    let socket = Socket::new(session, messages, &state);
-    let opened = open(&request, &state).await;
-    state.open_sockets.spawn_local(async move {
-        match opened {
-            Ok((watch, _place)) => socket.serve(frames(watch)).await,
-            Err(reason) => socket.refuse(reason).await,
-        }
-    });
-    Ok(response)
+    let opening = async {
+        let (watch, place) = open(&request, &state).await?;
+        Ok((frames(watch), place))
+    };
+    serve(&request, payload, &state, opening).await
 }
 
 async fn open(

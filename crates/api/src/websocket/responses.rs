@@ -8,8 +8,8 @@ use sovd_domain::CommandId;
 use sovd_services::{AuthFailure, Caller, ServiceError, streams::Follower};
 
 use super::{
-    socket::{Frame, Socket},
-    token::{EVENTS_PROTOCOL, access_token, query_value, token_protocol},
+    socket::{Frame, serve},
+    token::{access_token, query_value},
 };
 use crate::{
     extract::origin_of,
@@ -48,20 +48,11 @@ pub(crate) async fn watch(
     payload: Payload,
     state: Data<ApiState>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let token_protocol = token_protocol(&request);
-    let mut protocols = vec![EVENTS_PROTOCOL];
-    protocols.extend(token_protocol.as_deref());
-    let (response, session, messages) =
-        actix_ws::handle_with_protocols(&request, payload, &protocols)?;
-    let socket = Socket::new(session, messages, &state);
-    let opened = follow(&request, &state).await;
-    state.open_sockets.spawn_local(async move {
-        match opened {
-            Ok((follower, _place)) => socket.serve(frames(follower)).await,
-            Err(reason) => socket.refuse(reason).await,
-        }
-    });
-    Ok(response)
+    let opening = async {
+        let (follower, place) = follow(&request, &state).await?;
+        Ok((frames(follower), place))
+    };
+    serve(&request, payload, &state, opening).await
 }
 
 async fn follow(

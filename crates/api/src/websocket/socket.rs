@@ -1,13 +1,20 @@
 use std::{pin::pin, time::Duration};
 
-use actix_web::web::Data;
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Payload},
+};
 use actix_ws::{CloseCode, CloseReason, Closed, Message, MessageStream, Session};
 use futures_util::{Stream, StreamExt};
 use serde::Serialize;
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::state::{ApiState, SocketSettings};
+use super::token::{EVENTS_PROTOCOL, token_protocol};
+use crate::{
+    open_streams::OpenStream,
+    state::{ApiState, SocketSettings},
+};
 
 /// The largest message a client may send, in bytes. It has nothing to say.
 const MESSAGE_LIMIT: usize = 4 * 1024;
@@ -15,8 +22,32 @@ const MESSAGE_LIMIT: usize = 4 * 1024;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// Takes the handshake, and serves what `opening` gives or says why there is nothing. That is said over
+/// the socket: a browser cannot see what is answered to a handshake.
+pub(super) async fn serve<S: Stream<Item = Frame> + 'static>(
+    request: &HttpRequest,
+    payload: Payload,
+    state: &Data<ApiState>,
+    opening: impl Future<Output = Result<(S, OpenStream), CloseReason>>,
+) -> Result<HttpResponse, actix_web::Error> {
+    let token_protocol = token_protocol(request);
+    let mut protocols = vec![EVENTS_PROTOCOL];
+    protocols.extend(token_protocol.as_deref());
+    let (response, session, messages) =
+        actix_ws::handle_with_protocols(request, payload, &protocols)?;
+    let socket = Socket::new(session, messages, state);
+    let opened = opening.await;
+    state.open_sockets.spawn_local(async move {
+        match opened {
+            Ok((frames, _place)) => socket.serve(frames).await,
+            Err(reason) => close(socket.session, reason).await,
+        }
+    });
+    Ok(response)
+}
+
 /// One client's end of a stream.
-pub(super) struct Socket {
+struct Socket {
     session: Session,
     messages: MessageStream,
     settings: SocketSettings,
@@ -32,7 +63,7 @@ enum End {
 }
 
 impl Socket {
-    pub(super) fn new(session: Session, messages: MessageStream, state: &Data<ApiState>) -> Self {
+    fn new(session: Session, messages: MessageStream, state: &Data<ApiState>) -> Self {
         Self {
             session,
             messages: messages.max_frame_size(MESSAGE_LIMIT),
@@ -41,13 +72,8 @@ impl Socket {
         }
     }
 
-    /// Says why there is no stream.
-    pub(super) async fn refuse(self, reason: CloseReason) {
-        close(self.session, reason).await;
-    }
-
     /// Sends what comes until the stream, the peer or the server ends it.
-    pub(super) async fn serve(mut self, frames: impl Stream<Item = Frame>) {
+    async fn serve(mut self, frames: impl Stream<Item = Frame>) {
         match self.run(frames).await {
             End::Close(reason) => close(self.session, reason).await,
             End::Gone => {}
