@@ -44,7 +44,7 @@ serve *args:
 devstack *args="up":
     cargo devstack {{ args }}
 
-# Measures the start of the server; writes target/bench.
+# Measures the start of the server and what followers cost; writes target/bench.
 bench:
     cargo bench --package sovd-api-server
 

@@ -1,0 +1,151 @@
+use std::{
+    fs,
+    io::{self, BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use sovd_devstack::TestDatabase;
+use tokio::time::sleep;
+
+use crate::{
+    ADD_VEHICLE, CHEAP_ENGINEER, CHUNKS, CONNECT_VEHICLE, OPENING, TICKS_PER_SECOND,
+    socket::{Delivery, Socket, total},
+};
+
+/// The release build in a process of its own.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) address: String,
+    pub(crate) token: String,
+    pub(crate) http: reqwest::Client,
+}
+
+impl Server {
+    pub(crate) async fn start(database: &TestDatabase, redis_url: &str) -> Self {
+        let sql = database.client().await.unwrap();
+        sql.batch_execute(CHEAP_ENGINEER).await.unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sovd-api-server"))
+            .env_clear()
+            .env("DATABASE_URL", database.url())
+            .env("REDIS_URL", redis_url)
+            .env("SOVD__SERVER__PORT", "0")
+            .env("SOVD__LOG__FORMAT", "json")
+            .env("SOVD__STREAMS__PER_USER", "100000")
+            .env("SOVD__CONNECTOR__MOCK__CHUNKS", CHUNKS.to_string())
+            .env("SOVD__CONNECTOR__MOCK__MIN_DELAY_MS", "0")
+            .env("SOVD__CONNECTOR__MOCK__MAX_DELAY_MS", "0")
+            .current_dir(std::env::temp_dir())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let address = listening_at(&mut child);
+        let mut server = Self {
+            child,
+            address,
+            token: String::new(),
+            http: reqwest::Client::new(),
+        };
+        let body = json!({ "username": "engineer", "password": "engineer123" });
+        let tokens = server.post("/auth/login", &body).await;
+        server.token = text(&tokens, "access_token");
+        server
+    }
+
+    /// Sends a command; gives its id.
+    pub(crate) async fn submit(&self, vehicle_id: &str) -> String {
+        let body = json!({
+            "vehicle_id": vehicle_id, "command_name": "ReadDTC",
+            "command_params": { "ecuAddress": "0x10" },
+        });
+        let command = self.post("/commands", &body).await;
+        text(&command, "command_id")
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
+        let url = format!("http://{}/api/v1{path}", self.address);
+        let request = self.http.post(url).bearer_auth(&self.token).json(body);
+        let response = request.send().await.unwrap();
+        response.error_for_status().unwrap().json().await.unwrap()
+    }
+
+    /// Opens so many sockets, which follow the commands in turn.
+    pub(crate) async fn open(&self, commands: &[String], count: usize) -> Vec<Socket> {
+        stream::iter(commands.iter().cycle().take(count))
+            .map(|command_id| Socket::open(&self.address, &self.token, command_id))
+            .buffer_unordered(OPENING)
+            .collect()
+            .await
+    }
+
+    /// Lets a command run that so many follow from its beginning.
+    pub(crate) async fn fan_out(&self, sql: &tokio_postgres::Client, followers: usize) -> Delivery {
+        let vehicle_id: String = sql.query_one(ADD_VEHICLE, &[]).await.unwrap().get(0);
+        let command_id = self.submit(&vehicle_id).await;
+        let sockets = self.open(&[command_id], followers).await;
+        let readers = sockets
+            .into_iter()
+            .map(|mut socket| tokio::spawn(async move { socket.follow().await }));
+        let readers = readers.collect();
+        sql.execute(CONNECT_VEHICLE, &[&vehicle_id]).await.unwrap();
+        let delivery = total(readers).await;
+        assert!(delivery.messages > CHUNKS * followers, "events are missing");
+        delivery
+    }
+
+    /// In bytes, as Linux counts it.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib * 1024
+    }
+
+    /// The processor time it takes from now on, in percent of one core.
+    pub(crate) async fn cpu(&self, time: Duration) -> f64 {
+        let (begun, before) = (Instant::now(), self.ticks());
+        sleep(time).await;
+        let seconds = (self.ticks() - before) / TICKS_PER_SECOND;
+        100.0 * seconds / begun.elapsed().as_secs_f64()
+    }
+
+    /// In user and in system mode, so far.
+    pub(crate) fn ticks(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name of the program comes before, and may hold anything.
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let times = fields.split_whitespace().skip(11).take(2);
+        times.map(|ticks| ticks.parse::<f64>().unwrap()).sum()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails when it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn text(answer: &Value, field: &str) -> String {
+    answer.get(field).unwrap().as_str().unwrap().to_owned()
+}
+
+/// Reads the log up to the address, and from then on only so that the server never waits.
+pub(crate) fn listening_at(child: &mut Child) -> String {
+    let mut log = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("\"message\":\"listening\"") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the server ended");
+    }
+    thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+    let (_, rest) = line.split_once("\"address\":\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
