@@ -4,6 +4,11 @@ use sovd_tests::{CONNECTED, Client, OFFLINE, Socket, World, within};
 
 const EVENTS: &str = "/ws/events";
 
+/// A world whose news no other world hears: all seeds have the same ids.
+async fn own_bus() -> World {
+    World::with(|settings| settings.redis.url = None).await
+}
+
 /// A socket that certainly hears what happens from now on.
 async fn listening(world: &World, client: &Client, path: &str) -> Socket {
     let mut socket = client.open_at(path).await;
@@ -35,7 +40,7 @@ async fn next_of_command(socket: &mut Socket) -> Value {
 
 #[tokio::test]
 async fn a_dashboard_sees_commands_and_vehicles_change() {
-    let world = World::start().await;
+    let world = own_bus().await;
     let engineer = world.log_in("engineer").await;
     let mut socket = listening(&world, &engineer, EVENTS).await;
     let id = engineer.read_dtc().await;
@@ -68,7 +73,7 @@ async fn a_dashboard_sees_commands_and_vehicles_change() {
 
 #[tokio::test]
 async fn an_engineer_sees_the_own_commands_and_an_admin_all() {
-    let world = World::start().await;
+    let world = own_bus().await;
     let (engineer, other) = (world.log_in("engineer").await, world.log_in("other").await);
     let admin = world.log_in("admin").await;
     let mut own = listening(&world, &engineer, EVENTS).await;
@@ -83,7 +88,7 @@ async fn an_engineer_sees_the_own_commands_and_an_admin_all() {
 
 #[tokio::test]
 async fn one_vehicle_s_news_are_that_vehicle_s_only() {
-    let world = World::start().await;
+    let world = own_bus().await;
     let engineer = world.log_in("engineer").await;
     let path = format!("{EVENTS}?vehicle_id={OFFLINE}");
     let mut socket = listening(&world, &engineer, &path).await;
@@ -97,7 +102,7 @@ async fn one_vehicle_s_news_are_that_vehicle_s_only() {
 
 #[tokio::test]
 async fn strangers_and_bad_questions_are_turned_away() {
-    let world = World::start().await;
+    let world = own_bus().await;
     let engineer = world.log_in("engineer").await;
     let nobody = "00000000-0000-0000-0000-00000000abcd";
     for (client, path, reason) in [

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sovd_devstack::{Redis, SearchPath};
-use sovd_tests::{CONNECTED, Client, Socket, World, numbers, within};
+use sovd_tests::{CONNECTED, Client, Socket, World, numbers};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -168,7 +168,7 @@ async fn a_client_that_reads_nothing_delays_nobody_and_loses_nothing() {
     sql.batch_execute(&answer).await.unwrap();
     let lazy = engineer.open(&id).await;
     for _ in 0..3 {
-        let (events, closing) = within("a quick one", engineer.watch(&id)).await;
+        let (events, closing) = engineer.watch(&id).await;
         assert_eq!(closing.code, 1000);
         assert_eq!(numbers(&events).len(), 200);
     }

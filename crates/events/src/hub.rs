@@ -31,16 +31,17 @@ impl Hub {
             .subscribe()
     }
 
-    /// Forgets the command if nobody watches it any more; says whether it did.
-    pub(crate) fn forget_unwatched(&self, command_id: CommandId) -> bool {
+    /// Forgets the command if nobody watches it any more.
+    pub(crate) fn forget_unwatched(&self, command_id: CommandId) {
         let mut watched = self.lock();
-        let unwatched = watched
-            .get(&command_id)
-            .is_some_and(|sender| sender.receiver_count() == 0);
-        if unwatched {
+        let is_unwatched = |sender: &Sender<Signal>| sender.receiver_count() == 0;
+        if watched.get(&command_id).is_some_and(is_unwatched) {
             watched.remove(&command_id);
         }
-        unwatched
+    }
+
+    pub(crate) fn is_watched(&self, command_id: CommandId) -> bool {
+        self.lock().contains_key(&command_id)
     }
 
     pub(crate) fn deliver(&self, event: StreamEvent) {

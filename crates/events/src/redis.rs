@@ -90,8 +90,9 @@ impl EventBus for RedisBus {
         let receiver = self.hub.watch(command_id);
         // The subscriber has gone only when the bus has, and then nothing is to be heard.
         let _ = self.requests.send(Request::Watch(command_id));
-        let requests = self.requests.clone();
+        let (requests, hub) = (self.requests.clone(), Arc::clone(&self.hub));
         Subscription::new(receiver, move || {
+            hub.forget_unwatched(command_id);
             let _ = requests.send(Request::Unwatch(command_id));
         })
     }

@@ -1,4 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sovd_domain::{Command, News, StreamEvent};
 use sovd_events::EventBus;
@@ -19,7 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Takes events to the bus in order, so that nobody who talks to a vehicle, claims work or asks the
 /// API waits for a bus that is slow or away. Clones share it.
 #[derive(Clone)]
-pub struct Outbox(Sender<Letter>);
+pub struct Outbox {
+    letters: Sender<Letter>,
+    lost_news: Arc<AtomicBool>,
+}
 
 enum Letter {
     Event(StreamEvent),
@@ -31,9 +40,10 @@ enum Letter {
 impl Outbox {
     /// An outbox whose task, on the runtime that calls this, ends with its last clone.
     pub fn new(bus: Arc<dyn EventBus>) -> Self {
-        let (sender, receiver) = mpsc::channel(CAPACITY);
-        tokio::spawn(post(bus, receiver));
-        Self(sender)
+        let (letters, receiver) = mpsc::channel(CAPACITY);
+        let lost_news = Arc::default();
+        tokio::spawn(post(bus, receiver, Arc::clone(&lost_news)));
+        Self { letters, lost_news }
     }
 
     /// Sends an event on its way.
@@ -50,7 +60,10 @@ impl Outbox {
     }
 
     fn send(&self, letter: Letter) {
-        if self.0.try_send(letter).is_err() {
+        if let Err(error) = self.letters.try_send(letter) {
+            if matches!(error.into_inner(), Letter::News(_)) {
+                self.lost_news.store(true, Ordering::Relaxed);
+            }
             tracing::debug!("the bus is behind, an event is left to the database");
         }
     }
@@ -59,7 +72,7 @@ impl Outbox {
     pub async fn flush(&self) {
         let emptied = async {
             let (mark, reached) = oneshot::channel();
-            if self.0.send(Letter::Mark(mark)).await.is_ok() {
+            if self.letters.send(Letter::Mark(mark)).await.is_ok() {
                 let _ = reached.await;
             }
         };
@@ -67,19 +80,34 @@ impl Outbox {
     }
 }
 
-async fn post(bus: Arc<dyn EventBus>, mut letters: Receiver<Letter>) {
-    while let Some(letter) = letters.recv().await {
-        let published = match &letter {
-            Letter::Event(event) => bus.publish(event).await,
-            Letter::News(news) => bus.publish_news(news).await,
-            Letter::Mark(_) => Ok(()),
+async fn post(bus: Arc<dyn EventBus>, mut letters: Receiver<Letter>, lost_news: Arc<AtomicBool>) {
+    loop {
+        let letter = if lost_news.load(Ordering::Relaxed) {
+            // Whoever shows the fleet has to fetch it again, as soon as they can be told.
+            if bus.publish_news(&News::Resync).await.is_ok() {
+                lost_news.store(false, Ordering::Relaxed);
+                continue;
+            }
+            discard(&mut letters);
+            match timeout(PATIENCE, letters.recv()).await {
+                Ok(letter) => letter,
+                Err(_) => continue,
+            }
+        } else {
+            letters.recv().await
         };
-        if let Letter::Mark(mark) = letter {
-            let _ = mark.send(());
-        }
+        let published = match letter {
+            None => return,
+            Some(Letter::Event(event)) => bus.publish(&event).await,
+            Some(Letter::News(news)) => bus.publish_news(&news).await,
+            Some(Letter::Mark(mark)) => {
+                let _ = mark.send(());
+                Ok(())
+            }
+        };
         if let Err(error) = published {
             tracing::warn!(%error, "events are delayed");
-            discard(&mut letters);
+            lost_news.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -84,7 +84,13 @@ async fn follow(
 
 /// The events, and the goodbye after the last one. Without a last one the command was deleted.
 fn frames(follower: Follower) -> impl Stream<Item = Frame> {
-    let goodbye = Frame::Close((CloseCode::Policy, "the command was deleted").into());
+    let goodbye = Frame::Close(
+        (
+            CloseCode::Policy,
+            "the command was deleted or cannot be read",
+        )
+            .into(),
+    );
     let events = follower.into_stream().flat_map(|event| {
         let end = event
             .is_terminal()

@@ -7,7 +7,7 @@ use actix_web::{
 use actix_ws::{CloseCode, CloseReason, Closed, Message, MessageStream, Session};
 use futures_util::{Stream, StreamExt};
 use serde::Serialize;
-use tokio::time::{Instant, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::token::{EVENTS_PROTOCOL, token_protocol};
@@ -18,6 +18,9 @@ use crate::{
 
 /// The largest message a client may send, in bytes. It has nothing to say.
 const MESSAGE_LIMIT: usize = 4 * 1024;
+
+/// A frame that takes so long was waiting for the peer to read.
+const WAITED: Duration = Duration::from_secs(1);
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -84,6 +87,8 @@ impl Socket {
         // The stream stays where it is while other things happen, so nothing can starve it.
         let mut frames = pin!(frames);
         let mut pings = interval_at(Instant::now() + self.settings.ping, self.settings.ping);
+        // After a wait for the peer there is one ping to send, not one for each that was missed.
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_heard = Instant::now();
         let closing = self.closing.clone();
         loop {
@@ -94,7 +99,15 @@ impl Socket {
                     self.hear(message).await
                 }
                 _ = pings.tick() => self.ping(last_heard).await,
-                frame = frames.next() => self.tell(frame).await,
+                frame = frames.next() => {
+                    let started = Instant::now();
+                    let end = self.tell(frame).await;
+                    if started.elapsed() >= WAITED {
+                        // Whoever takes what they were waited for is there.
+                        last_heard = Instant::now();
+                    }
+                    end
+                }
             };
             if let Some(end) = end {
                 return end;

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use sovd_domain::{CommandId, News};
 use tokio::{
     sync::{mpsc::UnboundedReceiver, watch},
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 use super::{NEWS, channel};
@@ -67,7 +67,9 @@ impl Subscriber {
                 Err(_) => {}
             }
             self.ears.connected.send_replace(false);
-            sleep(pause).await;
+            // Nobody is asked without a connection: who watches stands in the hub.
+            let ignoring = async { while self.requests.recv().await.is_some() {} };
+            let _ = timeout(pause, ignoring).await;
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }
@@ -89,9 +91,6 @@ impl Subscriber {
         // Whoever asked while there was no connection stands in the hub.
         while self.requests.try_recv().is_ok() {}
         for command_id in self.ears.hub.watched() {
-            if self.ears.hub.forget_unwatched(command_id) {
-                continue;
-            }
             if let Err(error) = channels.handle(Request::Watch(command_id)).await {
                 return error;
             }
@@ -153,7 +152,7 @@ impl Channels {
                 }
             }
             Request::Unwatch(command_id) => {
-                if self.hub.forget_unwatched(command_id) && self.live.remove(&command_id) {
+                if !self.hub.is_watched(command_id) && self.live.remove(&command_id) {
                     in_time(self.sink.unsubscribe(channel(command_id))).await?;
                 }
             }

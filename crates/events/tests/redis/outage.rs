@@ -144,3 +144,20 @@ async fn a_silent_subscribing_connection_is_given_up() {
     bus.publish(&event(command(1), 2)).await.unwrap();
     assert_eq!(*next_event(&mut subscription).await, event(command(1), 2));
 }
+
+#[tokio::test]
+async fn whoever_comes_and_goes_during_an_outage_leaves_nothing() {
+    let server = Server::start();
+    server.redis.stop().unwrap();
+    let bus = server.bus();
+    for number in 1..=100 {
+        drop(bus.subscribe(command(number)));
+    }
+    assert_eq!(bus.watched(), []);
+    let stays = bus.subscribe(command(7));
+    assert_eq!(bus.watched(), [command(7)]);
+    server.redis.start_again().unwrap();
+    server.wait_for_subscribers(command(7), 1).await;
+    server.wait_for_subscribers(command(8), 0).await;
+    drop(stays);
+}

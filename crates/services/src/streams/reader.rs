@@ -10,7 +10,7 @@ use tokio::{
         mpsc::{self, UnboundedReceiver, UnboundedSender},
         oneshot, watch,
     },
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::environment::Environment;
@@ -19,8 +19,11 @@ use crate::environment::Environment;
 /// than these in memory.
 const PAGE: i64 = 64;
 
-/// How many places are read with one statement.
-const BATCH: usize = 1000;
+/// How many followers are answered with one statement, so that what is read at a time stays small.
+const BATCH: usize = 32;
+
+/// How long a look may take.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// How often what is watched is looked at although the bus is heard: the process that committed an
 /// event may have died before it could publish it.
@@ -128,7 +131,11 @@ impl Looker {
             if is_due {
                 last_sweep = last_look;
             }
-            if let Err(error) = self.look(&mut pending, is_due).await {
+            let looked = timeout(PATIENCE, self.look(&mut pending, is_due)).await;
+            let looked = looked.unwrap_or_else(|_| {
+                Err(StorageError::Unavailable("it does not answer".to_owned()))
+            });
+            if let Err(error) = looked {
                 tracing::warn!(%error, "streams wait for the database");
                 sleep(PAUSE).await;
             }
@@ -152,12 +159,30 @@ impl Looker {
             let stages = responses::stages(&mut connection, &watched).await?;
             self.compare(&watched, stages);
         }
-        match answer(&mut connection, pending).await {
-            Err(StorageError::Unavailable(reason)) => Err(StorageError::Unavailable(reason)),
-            // One row that cannot be read is the trouble of its own followers only.
-            Err(_) => answer_one_by_one(&mut connection, pending).await,
-            Ok(()) => Ok(()),
+        pending.sort_unstable_by_key(Request::place);
+        let mut batch = BATCH;
+        while !pending.is_empty() {
+            let start = last_batch(pending, batch);
+            let asked = pending.get(start..).unwrap_or_default();
+            match pages(&mut connection, asked).await {
+                Ok(pages) => {
+                    for (request, page) in pending.drain(start..).zip(pages) {
+                        // Whoever asked may have gone.
+                        let _ = request.answer.send(page);
+                    }
+                }
+                Err(StorageError::Unavailable(reason)) => {
+                    return Err(StorageError::Unavailable(reason));
+                }
+                // One row that cannot be read is the trouble of its own followers only.
+                Err(_) if batch > 1 => batch = 1,
+                Err(error) => {
+                    tracing::error!(%error, "a stream cannot be read");
+                    pending.truncate(start);
+                }
+            }
         }
+        Ok(())
     }
 
     /// Sends the followers of whatever has changed to the database.
@@ -173,61 +198,47 @@ impl Looker {
     }
 }
 
-async fn answer_one_by_one(
-    connection: &mut Connection,
-    pending: &mut Vec<Request>,
-) -> Result<(), StorageError> {
-    while let Some(request) = pending.pop() {
-        let command_id = request.command_id;
-        let mut alone = vec![request];
-        match answer(connection, &mut alone).await {
-            Ok(()) => {}
-            Err(StorageError::Unavailable(reason)) => {
-                pending.append(&mut alone);
-                return Err(StorageError::Unavailable(reason));
-            }
-            Err(error) => tracing::error!(%command_id, %error, "a stream cannot be read"),
+/// Where the last of `pending`, which are in order, begin that stand at no more than `limit` places.
+fn last_batch(pending: &[Request], limit: usize) -> usize {
+    let mut places = 0;
+    let mut last = None;
+    let is_within = |request: &&Request| {
+        if last != Some(request.place()) {
+            last = Some(request.place());
+            places += 1;
         }
-    }
-    Ok(())
+        places <= limit
+    };
+    pending.len() - pending.iter().rev().take_while(is_within).count()
 }
 
-/// Gives everybody who asked the page that comes next for them.
-async fn answer(
+/// The page that comes next for each of `asked`.
+async fn pages(
     connection: &mut Connection,
-    pending: &mut Vec<Request>,
-) -> Result<(), StorageError> {
+    asked: &[Request],
+) -> Result<Vec<Option<Page>>, StorageError> {
+    let mut places: Vec<Place> = asked.iter().map(Request::place).collect();
+    places.dedup();
+    let ids: Vec<CommandId> = places.iter().map(|(command_id, _)| *command_id).collect();
     // The commands first: when one has ended by now, all of its responses are there.
-    let mut ids: Vec<CommandId> = pending.iter().map(|request| request.command_id).collect();
-    ids.sort_unstable();
-    ids.dedup();
     let found = commands::find_all(connection, &ids).await?;
     let found: HashMap<CommandId, Arc<Command>> = found
         .into_iter()
         .map(|command| (command.command_id, Arc::new(command)))
         .collect();
-    let mut places: Vec<Place> = pending.iter().map(Request::place).collect();
-    places.sort_unstable();
-    places.dedup();
-    let mut next = HashMap::new();
-    for some in places.chunks(BATCH) {
-        next.extend(responses::list_next(connection, some, PAGE).await?);
-    }
+    let next = responses::list_next(connection, &places, PAGE).await?;
     let next: HashMap<Place, Arc<Vec<Response>>> = next
         .into_iter()
         .map(|(place, responses)| (place, Arc::new(responses)))
         .collect();
-    for request in pending.drain(..) {
-        let page = found.get(&request.command_id).map(|command| {
-            let responses = next.get(&request.place()).cloned().unwrap_or_default();
-            Page {
-                command: Arc::clone(command),
-                is_last: i64::try_from(responses.len()).is_ok_and(|length| length < PAGE),
-                responses,
-            }
-        });
-        // Whoever asked may have gone.
-        let _ = request.answer.send(page);
-    }
-    Ok(())
+    let page = |request: &Request| {
+        let command = Arc::clone(found.get(&request.command_id)?);
+        let responses = next.get(&request.place()).cloned().unwrap_or_default();
+        Some(Page {
+            command,
+            is_last: i64::try_from(responses.len()).is_ok_and(|length| length < PAGE),
+            responses,
+        })
+    };
+    Ok(asked.iter().map(page).collect())
 }

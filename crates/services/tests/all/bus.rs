@@ -32,6 +32,12 @@ impl Recording {
         self.hears.send_replace(!is_known);
     }
 
+    /// From now on everything arrives again.
+    pub(crate) fn find(&self) {
+        self.loses.store(false, Ordering::Relaxed);
+        self.hears.send_replace(true);
+    }
+
     /// What was published of a command so far, in order.
     pub(crate) fn events(&self, command_id: CommandId) -> Vec<StreamEvent> {
         let events = self.events.lock().unwrap();
@@ -57,6 +63,9 @@ impl EventBus for Recording {
     }
 
     async fn publish_news(&self, news: &News) -> Result<(), BusError> {
+        if self.loses.load(Ordering::Relaxed) {
+            return Err(BusError::Unavailable("it is lost".to_owned()));
+        }
         self.bus.publish_news(news).await
     }
 

@@ -71,3 +71,22 @@ async fn a_watch_ends_with_its_token() {
     let (news, ()) = tokio::join!(within("the end", watch.next()), passing);
     assert_eq!(news, None);
 }
+
+#[tokio::test]
+async fn news_that_were_lost_on_the_way_are_to_be_fetched() {
+    let rig = Rig::new(Scripted::new()).await;
+    let fleet = Fleet::new(rig.environment.clone());
+    let mut watch = fleet.watch(&admin(), None).await.unwrap();
+    rig.bus.lose(false);
+    rig.submit("ReadDTC").await;
+    rig.environment.outbox.flush().await;
+    rig.bus.find();
+    let news = within("news", watch.next()).await.unwrap();
+    assert_eq!(*news, News::Resync);
+    let command_id = rig.submit("ReadDTC").await;
+    let news = within("news", watch.next()).await.unwrap();
+    assert!(matches!(
+        news.as_ref(),
+        News::Command { command_id: id, .. } if *id == command_id
+    ));
+}
