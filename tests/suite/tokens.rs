@@ -158,3 +158,30 @@ async fn a_token_of_another_audience_issuer_or_session_is_refused() {
         ask(&world, &token).await.expect_problem(401, code);
     }
 }
+
+#[tokio::test]
+async fn a_stream_of_a_command_outlives_its_token_and_the_fleet_s_does_not() {
+    let (world, mut engineer, secret) = world().await;
+    let waiting = engineer.read_dtc_later(3600).await;
+    let fresh = engineer.clone();
+    let mut claims = claims_of(&engineer);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    claims["exp"] = json!(now.unwrap().as_secs() + 3);
+    engineer.token = Some(signed(&claims, Algorithm::HS256, &secret));
+    let command = engineer.open(&waiting).await;
+    let fleet = engineer.open_at("/ws/events").await;
+
+    let (_, closing) = fleet.rest().await;
+    assert_eq!(closing.code, 1008);
+    assert!(closing.reason.contains("token_expired"), "{closing:?}");
+    let late = engineer.get(ME).await;
+    late.expect_problem(401, "token_expired");
+
+    let sql = world.sql().await;
+    let back = "UPDATE vehicles SET connection_status = 'connected'";
+    sql.execute(back, &[]).await.unwrap();
+    let (events, closing) = command.rest().await;
+    assert_eq!(closing.code, 1000);
+    assert_eq!(events.last().unwrap()["status"], "completed");
+    assert_eq!(fresh.ended(&waiting).await["status"], "completed");
+}
