@@ -163,6 +163,53 @@ async fn servers_tell_each_other_what_to_do_and_what_they_did() {
     assert!(begun.elapsed() < SWEEP);
 }
 
+#[tokio::test]
+async fn a_follower_that_reads_nothing_for_30_s_costs_the_others_nothing() {
+    let fleet = Fleet::new().await;
+    let vehicles = fleet.vehicles(1).await;
+    let server = Running::start(&mut fleet.server()).await;
+    let engineer = Client::log_in(&server.address).await;
+    let order = Order::new(&vehicles[0], "ReadDTC");
+    let command_id = engineer.submit(&order).await.unwrap();
+    // 20 MB: far more than what lies in the sockets of the two ends.
+    let answer = format!(
+        "INSERT INTO responses (command_id, response_payload, sequence_number, is_final)
+         SELECT '{command_id}', jsonb_build_object('blob', repeat('x', 100000)), n, n = 200
+         FROM generate_series(1, 200) n;
+         UPDATE commands SET status = 'completed', started_at = now(), completed_at = now();
+         DELETE FROM command_queue"
+    );
+    fleet.sql.batch_execute(&answer).await.unwrap();
+    // In progress, 200 parts, completed.
+    let whole = engineer.watch(&command_id).await.rest().await.len();
+    assert_eq!(whole, 202);
+
+    let before = memory(&server);
+    let lazy = engineer.watch(&command_id).await;
+    let end = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < end {
+        assert_eq!(engineer.watch(&command_id).await.rest().await.len(), whole);
+    }
+    let grown = memory(&server).saturating_sub(before);
+    println!("{} MiB more", grown >> 20);
+    assert!(grown < 64 << 20, "{grown} bytes more");
+    assert_eq!(lazy.rest().await.len(), whole);
+}
+
+/// The resident memory of a server in bytes.
+fn memory(server: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib: u64 = line
+        .unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    kib << 10
+}
+
 /// Sends every command to one of the servers in turn. Who gets no answer asks the other one.
 async fn submit(orders: &[Order], [one, other]: &[Client; 2]) {
     let turns = [(one, other), (other, one)].into_iter().cycle();
