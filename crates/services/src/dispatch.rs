@@ -108,7 +108,12 @@ impl Dispatcher {
         let mut next_sweep = clock.now();
         while !stop.is_cancelled() {
             let lease_end = clock.now() + self.lease();
-            for claim in self.claim(places.available_permits()).await {
+            let claims = self.claim(places.available_permits()).await;
+            if stop.is_cancelled() {
+                // It was asked to stop while it looked.
+                return self.give_back(&claims).await;
+            }
+            for claim in claims {
                 // There are as many places as claims: only this loop takes any.
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                     break;
@@ -174,6 +179,20 @@ impl Dispatcher {
             tracing::warn!(%error, "cannot look for work, trying again");
             Vec::new()
         })
+    }
+
+    /// Leaves claims that were not begun to other processes.
+    async fn give_back(&self, claims: &[Claim]) {
+        let given_back = async {
+            let mut connection = self.environment.database.connection().await?;
+            for claim in claims {
+                queue::release(&mut connection, claim).await?;
+            }
+            Ok(())
+        };
+        if let Err(error) = self.in_time(given_back).await {
+            tracing::warn!(%error, "cannot give claims back, their leases will end");
+        }
     }
 
     /// Ends what waited too long, beside the claiming: a lock that somebody holds on one such
