@@ -94,7 +94,7 @@ async fn the_database_holds_the_command_its_responses_and_the_audit_trail() {
 
     let trail = sql
         .query(
-            "SELECT action, user_id IS NOT NULL, details->>'request_id', ip_address, \
+            "SELECT action, user_id IS NOT NULL, request_id, ip_address, \
              command_id::text FROM audit_logs ORDER BY timestamp",
             &[],
         )

@@ -5,13 +5,18 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::id::{CommandId, UserId, VehicleId};
+use crate::{
+    id::{CommandId, UserId, VehicleId},
+    text_enum::text_enum,
+};
 
 /// One line of the audit trail, before it is written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
     /// What was done, such as `command.submit`.
     pub action: &'static str,
+    /// What came of it.
+    pub result: AuditResult,
     /// The kind of thing it was done to, such as `command`.
     pub entity_type: &'static str,
     /// The thing it was done to.
@@ -26,6 +31,18 @@ pub struct AuditEntry {
     pub details: Value,
     /// Where the request came from.
     pub origin: Origin,
+}
+
+text_enum! {
+    /// What came of something that was tried.
+    AuditResult, "result" {
+        /// It happened.
+        Done = "done",
+        /// Whoever tried may not, or is not who they say.
+        Refused = "refused",
+        /// They may, and it did not work.
+        Failed = "failed",
+    }
 }
 
 /// Where a request came from.
@@ -44,6 +61,7 @@ impl AuditEntry {
     pub fn new(action: &'static str, entity_type: &'static str) -> Self {
         Self {
             action,
+            result: AuditResult::Done,
             entity_type,
             entity_id: None,
             user_id: None,

@@ -21,7 +21,7 @@ pub mod vin;
 mod text_enum;
 
 pub use access::Permission;
-pub use audit::AuditEntry;
+pub use audit::{AuditEntry, AuditResult};
 pub use catalog::{Catalog, CommandSpec, Evidence, Risk};
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandStatus, FailureKind};

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use secrecy::SecretString;
 use serde_json::json;
-use sovd_domain::{AuditEntry, SessionId, User, audit::Origin};
+use sovd_domain::{AuditEntry, AuditResult, SessionId, User, audit::Origin};
 use sovd_storage::{audit, sessions, users};
 
 use crate::{
@@ -227,6 +227,7 @@ impl Auth {
         let entry = AuditEntry {
             user_id: user.as_ref().map(|user| user.user_id),
             entity_id: user.map(|user| user.user_id.0),
+            result: AuditResult::Refused,
             details: json!({ "username": username }),
             origin,
             ..AuditEntry::new("auth.login_failed", "user")

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sovd_domain::{AuditEntry, Command, CommandId, FailureKind, Finding};
+use sovd_domain::{AuditEntry, AuditResult, Command, CommandId, FailureKind, Finding};
 use sovd_storage::{
     StorageError, Transaction, audit, commands,
     queue::{self, Lease},
@@ -109,9 +109,9 @@ async fn write_audit(
     transaction: &mut Transaction,
     command: &Command,
 ) -> Result<(), StorageError> {
-    let action = match command.failure_kind {
-        None => "command.complete",
-        Some(_) => "command.fail",
+    let (action, result) = match command.failure_kind {
+        None => ("command.complete", AuditResult::Done),
+        Some(_) => ("command.fail", AuditResult::Failed),
     };
     let details = json!({
         "command_name": command.command_name,
@@ -119,6 +119,7 @@ async fn write_audit(
         "failure_kind": command.failure_kind,
     });
     let entry = AuditEntry {
+        result,
         details,
         ..about(command, action)
     };

@@ -78,6 +78,8 @@ diesel::table! {
         ip_address -> Nullable<Varchar>,
         user_agent -> Nullable<Text>,
         timestamp -> Timestamptz,
+        result -> Varchar,
+        request_id -> Nullable<Varchar>,
     }
 }
 

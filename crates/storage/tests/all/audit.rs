@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use sovd_domain::{AuditEntry, audit::Origin};
+use sovd_domain::{AuditEntry, AuditResult, audit::Origin};
 use sovd_storage::audit;
 
 use crate::fleet::{Fleet, at};
@@ -20,6 +20,7 @@ async fn a_line_says_where_the_request_came_from() {
             user_agent: Some("curl/8".to_owned()),
             request_id: Some("request-1".to_owned()),
         },
+        result: AuditResult::Refused,
         ..AuditEntry::new("command.submit", "command")
     };
     audit::insert(&mut *fleet.connection().await, &entry, at(5))
@@ -35,9 +36,11 @@ async fn a_line_says_where_the_request_came_from() {
         "action": "command.submit",
         "entity_type": "command",
         "entity_id": command,
-        "details": {"command_name": "ReadDTC", "request_id": "request-1"},
+        "details": {"command_name": "ReadDTC"},
         "ip_address": "2001:db8::1",
         "user_agent": "curl/8",
+        "request_id": "request-1",
+        "result": "refused",
     });
     assert_eq!(row.get::<_, Value>(0), expected);
 }
@@ -52,6 +55,8 @@ async fn a_line_of_the_program_itself_has_no_origin() {
     let sql = "SELECT jsonb_strip_nulls(to_jsonb(audit_logs) - 'log_id' - 'timestamp')
                FROM audit_logs";
     let row = fleet.client.query_one(sql, &[]).await.unwrap();
-    let expected = json!({"action": "session.sweep", "entity_type": "session", "details": {}});
+    let expected = json!({
+        "action": "session.sweep", "entity_type": "session", "details": {}, "result": "done",
+    });
     assert_eq!(row.get::<_, Value>(0), expected);
 }
