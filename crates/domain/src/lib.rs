@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod access;
+pub mod access_change;
 pub mod audit;
 pub mod catalog;
 pub mod clock;
@@ -21,6 +22,7 @@ pub mod vin;
 mod text_enum;
 
 pub use access::Permission;
+pub use access_change::AccessChange;
 pub use audit::{AuditEntry, AuditResult};
 pub use catalog::{Catalog, CommandSpec, Evidence, Risk};
 pub use clock::{Clock, SystemClock};

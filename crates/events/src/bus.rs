@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sovd_domain::{CommandId, News, StreamEvent};
+use sovd_domain::{AccessChange, CommandId, News, StreamEvent};
 use thiserror::Error;
 use tokio::sync::{
     broadcast::{Receiver, error::RecvError},
     watch,
 };
 
-use crate::news::NewsSubscription;
+use crate::stand::Readings;
 
 /// Carries events between processes, or within one.
 #[async_trait]
@@ -31,7 +31,17 @@ pub trait EventBus: Send + Sync {
     fn spread_here(&self, news: News);
 
     /// Reads news from now on, until the subscription is dropped.
-    fn read_news(&self) -> NewsSubscription;
+    fn read_news(&self) -> Readings<News>;
+
+    /// Tells every process that what is remembered of somebody is out of date.
+    ///
+    /// # Errors
+    ///
+    /// When the messenger is away. What is remembered must then end by itself.
+    async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError>;
+
+    /// Reads from now on of what is out of date, until the subscription is dropped.
+    fn read_access_changes(&self) -> Readings<AccessChange>;
 
     /// Watches a command from now on, until the subscription is dropped.
     fn subscribe(&self, command_id: CommandId) -> Subscription;

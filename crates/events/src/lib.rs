@@ -3,10 +3,10 @@
 mod bus;
 mod hub;
 mod local;
-mod news;
 mod redis;
+mod stand;
 
 pub use bus::{BusError, EventBus, Signal, Subscription};
 pub use local::LocalBus;
-pub use news::NewsSubscription;
 pub use redis::RedisBus;
+pub use stand::{Readings, Spread};

@@ -1,20 +1,21 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sovd_domain::{CommandId, News, StreamEvent};
+use sovd_domain::{AccessChange, CommandId, News, StreamEvent};
 use tokio::sync::watch;
 
 use crate::{
     bus::{BusError, EventBus, Subscription},
     hub::Hub,
-    news::{NewsStand, NewsSubscription},
+    stand::{Readings, Stand},
 };
 
 /// A bus for a single process.
 #[derive(Clone)]
 pub struct LocalBus {
     hub: Arc<Hub>,
-    news: NewsStand,
+    news: Stand<News>,
+    access: Stand<AccessChange>,
     hears: Arc<watch::Sender<bool>>,
 }
 
@@ -23,7 +24,8 @@ impl LocalBus {
     pub fn new(backlog: usize) -> Self {
         Self {
             hub: Arc::new(Hub::new(backlog)),
-            news: NewsStand::new(),
+            news: Stand::new(),
+            access: Stand::new(),
             hears: Arc::new(watch::Sender::new(true)),
         }
     }
@@ -45,8 +47,17 @@ impl EventBus for LocalBus {
         self.news.spread(news);
     }
 
-    fn read_news(&self) -> NewsSubscription {
+    fn read_news(&self) -> Readings<News> {
         self.news.subscribe()
+    }
+
+    async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
+        self.access.spread(change);
+        Ok(())
+    }
+
+    fn read_access_changes(&self) -> Readings<AccessChange> {
+        self.access.subscribe()
     }
 
     fn subscribe(&self, command_id: CommandId) -> Subscription {

@@ -5,7 +5,7 @@ use std::{fmt::Display, sync::Arc};
 
 use async_trait::async_trait;
 use bb8_redis::redis::Client;
-use sovd_domain::{CommandId, News, StreamEvent};
+use sovd_domain::{AccessChange, CommandId, News, StreamEvent};
 use tokio::sync::{
     mpsc::{self, UnboundedSender},
     watch,
@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     bus::{BusError, EventBus, Subscription},
     hub::Hub,
-    news::{NewsStand, NewsSubscription},
+    stand::{Readings, Stand},
 };
 use publisher::Publisher;
 use subscriber::{Ears, Request, Subscriber};
@@ -26,7 +26,8 @@ use subscriber::{Ears, Request, Subscriber};
 pub struct RedisBus {
     publisher: Publisher,
     hub: Arc<Hub>,
-    news: NewsStand,
+    news: Stand<News>,
+    access: Stand<AccessChange>,
     requests: UnboundedSender<Request>,
     hears: watch::Receiver<bool>,
     _subscriber: DropGuard,
@@ -47,10 +48,11 @@ impl RedisBus {
         let (requests, inbox) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let (connected, hears) = watch::channel(false);
-        let news = NewsStand::new();
+        let (news, access) = (Stand::new(), Stand::new());
         let ears = Ears {
             hub: Arc::clone(&hub),
             news: news.clone(),
+            access: access.clone(),
             connected,
         };
         let subscriber = Subscriber::new(client.clone(), ears, inbox);
@@ -59,6 +61,7 @@ impl RedisBus {
             publisher: Publisher::new(client),
             hub,
             news,
+            access,
             requests,
             hears,
             _subscriber: stop.drop_guard(),
@@ -82,8 +85,16 @@ impl EventBus for RedisBus {
         self.news.spread(news);
     }
 
-    fn read_news(&self) -> NewsSubscription {
+    fn read_news(&self) -> Readings<News> {
         self.news.subscribe()
+    }
+
+    async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
+        self.publisher.publish(ACCESS, &change).await
+    }
+
+    fn read_access_changes(&self) -> Readings<AccessChange> {
+        self.access.subscribe()
     }
 
     fn subscribe(&self, command_id: CommandId) -> Subscription {
@@ -116,6 +127,9 @@ impl EventBus for RedisBus {
 
 /// The channel of what changes in the fleet.
 const NEWS: &str = "news";
+
+/// The channel of whose rights have to be looked up again.
+const ACCESS: &str = "access";
 
 fn channel(command_id: CommandId) -> String {
     format!("response:{command_id}")

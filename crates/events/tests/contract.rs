@@ -10,8 +10,8 @@ mod signals;
 use futures_util::FutureExt;
 use signals::{DEADLINE, command, event, is_probe, next, next_event, number, watch};
 use sovd_devstack::{Redis, SearchPath};
-use sovd_domain::{ConnectionStatus, News, VehicleId};
-use sovd_events::{EventBus, LocalBus, NewsSubscription, RedisBus, Signal};
+use sovd_domain::{AccessChange, ConnectionStatus, News, UserId, VehicleId};
+use sovd_events::{EventBus, LocalBus, Readings, RedisBus, Signal, Spread};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -56,6 +56,7 @@ contract! {
     it_is_told_whether_others_are_heard
     news_reach_every_reader_in_order
     a_slow_reader_is_told_to_fetch_everything_again
+    access_changes_reach_every_reader_and_are_no_news
     the_bus_answers_a_ping
 }
 
@@ -202,18 +203,22 @@ fn news(number: u128) -> News {
 }
 
 /// A reader that certainly hears.
-async fn reader(bus: &dyn EventBus) -> NewsSubscription {
-    let mut hears = bus.hears();
-    let connected = timeout(DEADLINE, hears.wait_for(|hears| *hears)).await;
-    connected.unwrap().unwrap();
+async fn reader(bus: &dyn EventBus) -> Readings<News> {
+    hearing(bus).await;
     bus.read_news()
 }
 
-async fn next_news(reader: &mut NewsSubscription) -> News {
+async fn hearing(bus: &dyn EventBus) {
+    let mut hears = bus.hears();
+    let connected = timeout(DEADLINE, hears.wait_for(|hears| *hears)).await;
+    connected.unwrap().unwrap();
+}
+
+async fn next_piece<T: Spread + Clone + PartialEq>(reader: &mut Readings<T>) -> T {
     loop {
         let news = timeout(DEADLINE, reader.next()).await.unwrap();
         // Whatever was said while there was no connection is to be fetched.
-        if *news != News::Resync {
+        if *news != T::MISSED {
             return news.as_ref().clone();
         }
     }
@@ -226,21 +231,34 @@ async fn news_reach_every_reader_in_order(bus: &dyn EventBus) {
     }
     for reader in [&mut one, &mut other] {
         for number in 1..=3 {
-            assert_eq!(next_news(reader).await, news(number));
+            assert_eq!(next_piece(reader).await, news(number));
         }
     }
     bus.spread_here(news(4));
-    assert_eq!(next_news(&mut one).await, news(4));
+    assert_eq!(next_piece(&mut one).await, news(4));
 }
 
 async fn a_slow_reader_is_told_to_fetch_everything_again(bus: &dyn EventBus) {
     let (mut slow, mut quick) = (reader(bus).await, reader(bus).await);
     for number in 0..300 {
         bus.publish_news(&news(number)).await.unwrap();
-        assert_eq!(next_news(&mut quick).await, news(number));
+        assert_eq!(next_piece(&mut quick).await, news(number));
     }
     let missed = timeout(DEADLINE, slow.next()).await.unwrap();
     assert_eq!(*missed, News::Resync);
     let next = timeout(DEADLINE, slow.next()).await.unwrap();
     assert_ne!(*next, News::Resync, "once for all that was missed");
+}
+
+async fn access_changes_reach_every_reader_and_are_no_news(bus: &dyn EventBus) {
+    let mut news_reader = reader(bus).await;
+    let (mut one, mut other) = (bus.read_access_changes(), bus.read_access_changes());
+    let change = AccessChange::User {
+        user_id: UserId(Uuid::from_u128(1)),
+    };
+    bus.publish_access_change(change).await.unwrap();
+    bus.publish_news(&news(1)).await.unwrap();
+    assert_eq!(next_piece(&mut one).await, change);
+    assert_eq!(next_piece(&mut other).await, change);
+    assert_eq!(next_piece(&mut news_reader).await, news(1));
 }

@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sovd_domain::{News, Permission, UserId, VehicleId};
-use sovd_events::NewsSubscription;
+use sovd_events::Readings;
 use sovd_storage::{StorageError, signals::Signal, vehicles};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -65,7 +65,7 @@ impl Fleet {
 pub struct FleetWatch {
     clock: Arc<dyn Timer>,
     expires_at: DateTime<Utc>,
-    news: NewsSubscription,
+    news: Readings<News>,
     /// Whose commands are shown; everybody's when nothing.
     owner: Option<UserId>,
     vehicle_id: Option<VehicleId>,

@@ -5,14 +5,17 @@ use bb8_redis::redis::{
     aio::{PubSub, PubSubSink},
 };
 use futures_util::StreamExt;
-use sovd_domain::{CommandId, News};
+use sovd_domain::{AccessChange, CommandId, News};
 use tokio::{
     sync::{mpsc::UnboundedReceiver, watch},
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{NEWS, channel};
-use crate::{hub::Hub, news::NewsStand};
+use super::{ACCESS, NEWS, channel};
+use crate::{
+    hub::Hub,
+    stand::{Spread, Stand},
+};
 
 /// The first pause before connecting again, doubled up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -37,7 +40,8 @@ pub(super) struct Subscriber {
 /// Where what is heard goes.
 pub(super) struct Ears {
     pub(super) hub: Arc<Hub>,
-    pub(super) news: NewsStand,
+    pub(super) news: Stand<News>,
+    pub(super) access: Stand<AccessChange>,
     pub(super) connected: watch::Sender<bool>,
 }
 
@@ -95,12 +99,13 @@ impl Subscriber {
                 return error;
             }
         }
-        if let Err(error) = in_time(channels.sink.subscribe(NEWS)).await {
+        if let Err(error) = in_time(channels.sink.subscribe(&[NEWS, ACCESS])).await {
             return error;
         }
         self.ears.connected.send_replace(true);
         // What was published meanwhile is not repeated.
-        self.ears.news.spread(News::Resync);
+        self.ears.news.spread(Spread::MISSED);
+        self.ears.access.spread(Spread::MISSED);
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -123,10 +128,10 @@ impl Subscriber {
 
     fn deliver(&self, message: &Msg) {
         let payload = message.get_payload_bytes();
-        let heard = if message.get_channel_name() == NEWS {
-            serde_json::from_slice(payload).map(|news| self.ears.news.spread(news))
-        } else {
-            serde_json::from_slice(payload).map(|event| self.ears.hub.deliver(event))
+        let heard = match message.get_channel_name() {
+            NEWS => serde_json::from_slice(payload).map(|news| self.ears.news.spread(news)),
+            ACCESS => serde_json::from_slice(payload).map(|change| self.ears.access.spread(change)),
+            _ => serde_json::from_slice(payload).map(|event| self.ears.hub.deliver(event)),
         };
         if let Err(error) = heard {
             tracing::warn!(%error, "somebody published what is no event");

@@ -4,8 +4,8 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use sovd_domain::{CommandId, News, StreamEvent};
-use sovd_events::{BusError, EventBus, LocalBus, NewsSubscription, Subscription};
+use sovd_domain::{AccessChange, CommandId, News, StreamEvent};
+use sovd_events::{BusError, EventBus, LocalBus, Readings, Subscription};
 use tokio::sync::watch;
 
 /// A bus that remembers what it carried, so that a test need not subscribe in time.
@@ -73,8 +73,16 @@ impl EventBus for Recording {
         self.bus.spread_here(news);
     }
 
-    fn read_news(&self) -> NewsSubscription {
+    fn read_news(&self) -> Readings<News> {
         self.bus.read_news()
+    }
+
+    async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
+        self.bus.publish_access_change(change).await
+    }
+
+    fn read_access_changes(&self) -> Readings<AccessChange> {
+        self.bus.read_access_changes()
     }
 
     fn watched(&self) -> Vec<CommandId> {
