@@ -51,6 +51,15 @@ impl Client {
         refresh_token.clone_into(&mut self.refresh_token);
     }
 
+    /// The same somebody at another node.
+    #[must_use]
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self {
+            address,
+            ..self.clone()
+        }
+    }
+
     /// A request to be changed before it is sent.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self
@@ -75,6 +84,17 @@ impl Client {
     /// `POST`
     pub async fn post(&self, path: &str, body: &Value) -> Reply {
         self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// `PATCH`
+    pub async fn patch(&self, path: &str, body: &Value) -> Reply {
+        self.send(self.request(Method::PATCH, path).json(body))
+            .await
+    }
+
+    /// `DELETE`
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.send(self.request(Method::DELETE, path)).await
     }
 
     /// Sends a command to the connected vehicle.

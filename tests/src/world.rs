@@ -22,6 +22,7 @@ const CHEAP_USERS: &str = "
 /// The whole program, serving on a port of its own from a database of its own.
 pub struct World {
     address: SocketAddr,
+    settings: Settings,
     shutdown: Shutdown,
     serving: JoinHandle<Result<(), StartError>>,
     database: Option<TestDatabase>,
@@ -59,12 +60,14 @@ impl WorldOptions {
 
     /// Starts the program.
     pub async fn start(self) -> World {
-        let application = Application::build(self.settings).await.unwrap();
+        let settings = self.settings;
+        let application = Application::build(settings.clone()).await.unwrap();
         let address = application.addresses()[0];
         let shutdown = Shutdown::new();
         let serving = tokio::spawn(application.run(shutdown.clone()));
         World {
             address,
+            settings,
             shutdown,
             serving,
             database: self.database,
@@ -82,6 +85,18 @@ impl World {
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let mut options = WorldOptions::new().await;
         change(&mut options.settings);
+        options.start().await
+    }
+
+    /// Another process on the same database, with settings that `change` changed. This one must
+    /// outlive it.
+    pub async fn beside(&self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.settings.clone();
+        change(&mut settings);
+        let options = WorldOptions {
+            settings,
+            database: None,
+        };
         options.start().await
     }
 

@@ -99,59 +99,6 @@ async fn login_fields_have_edges() {
 }
 
 #[tokio::test]
-async fn a_refresh_spends_its_token() {
-    let world = World::start().await;
-    let mut engineer = world.log_in("engineer").await;
-    let old = engineer.refresh_token.clone();
-    let tokens = engineer
-        .post(REFRESH, &json!({ "refresh_token": old }))
-        .await
-        .expect(200);
-    assert_ne!(tokens["refresh_token"], old);
-    engineer.token = tokens["access_token"].as_str().map(str::to_owned);
-    engineer.get(ME).await.expect(200);
-    engineer
-        .post(REFRESH, &json!({ "refresh_token": old }))
-        .await
-        .expect_problem(401, "token_invalid");
-    engineer
-        .post(
-            REFRESH,
-            &json!({ "refresh_token": tokens["refresh_token"] }),
-        )
-        .await
-        .expect(200);
-}
-
-#[tokio::test]
-async fn of_many_refreshes_at_once_one_succeeds() {
-    let world = World::start().await;
-    let engineer = world.log_in("engineer").await;
-    let body = json!({ "refresh_token": engineer.refresh_token });
-    let attempts = (0..10).map(|_| engineer.post(REFRESH, &body));
-    let replies = futures_util::future::join_all(attempts).await;
-    let successes = replies.iter().filter(|reply| reply.status == 200).count();
-    assert_eq!(successes, 1);
-}
-
-#[tokio::test]
-async fn an_expired_refresh_token_is_worth_nothing() {
-    let world = World::start().await;
-    let engineer = world.log_in("engineer").await;
-    let sql = world.sql().await;
-    sql.execute(
-        "UPDATE sessions SET expires_at = now() - interval '1 second'",
-        &[],
-    )
-    .await
-    .unwrap();
-    engineer
-        .post(REFRESH, &json!({ "refresh_token": engineer.refresh_token }))
-        .await
-        .expect_problem(401, "token_invalid");
-}
-
-#[tokio::test]
 async fn the_database_never_holds_a_token() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;

@@ -17,6 +17,8 @@ mod openapi;
 mod order;
 mod outages;
 mod outcomes;
+mod refresh;
+mod sessions;
 mod shutdown;
 mod sse;
 mod storms;

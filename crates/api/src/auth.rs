@@ -4,6 +4,7 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod me;
 pub(crate) mod refresh;
+pub(crate) mod sessions;
 
 use secrecy::ExposeSecret;
 use serde::Serialize;

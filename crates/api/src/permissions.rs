@@ -22,6 +22,7 @@ macro_rules! required {
 
 required!(
     Account,
+    OwnAccount,
     ReadVehicles,
     SubmitCommands,
     CancelCommands,

@@ -90,6 +90,7 @@ impl From<ServiceError> for Problem {
                     AuthFailure::TokenExpired => Code::TokenExpired,
                     AuthFailure::TokenInvalid => Code::TokenInvalid,
                     AuthFailure::SessionRevoked => Code::SessionRevoked,
+                    AuthFailure::AccountDisabled => Code::AccountDisabled,
                 };
                 Self::new(code, failure.to_string())
             }

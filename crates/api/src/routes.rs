@@ -23,7 +23,9 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .service(auth::login::login)
                 .service(auth::refresh::refresh)
                 .service(auth::logout::logout)
-                .service(auth::me::me),
+                .service(auth::me::me)
+                .service(auth::sessions::list)
+                .service(auth::sessions::end),
         )
         .service(
             scope::scope("/api/v1/vehicles")

@@ -132,6 +132,8 @@ fn beside(environment: &Environment, stop: &CancellationToken) -> CancellationTo
     tokio::spawn(new_work.spread(environment.database.clone(), stop.clone()));
     tokio::spawn(housekeeping::run(environment.clone(), stop.clone()));
     tokio::spawn(fleet::listen(environment.clone(), stop.clone()));
+    let callers = environment.callers.clone();
+    tokio::spawn(callers.run(environment.clone(), stop.clone()));
     stop
 }
 

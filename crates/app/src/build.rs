@@ -7,7 +7,7 @@ use sovd_connector::{Connector, Journal, MockBehaviour, MockConnector, MockFailu
 use sovd_domain::{Catalog, SystemRandom};
 use sovd_events::{EventBus, LocalBus, RedisBus};
 use sovd_services::{
-    Environment, NewWork, Outbox, SystemTimer,
+    Callers, Environment, NewWork, Outbox, SystemTimer,
     auth::{Auth, AuthSettings, HmacAlgorithm, SigningKey},
     commands::Commands,
     dispatch::{Backoff, DispatchSettings, Dispatcher},
@@ -71,6 +71,7 @@ pub(crate) fn environment(settings: &Settings) -> Result<Environment, StartError
         database: Database::new(database.url.expose(), pool),
         outbox: Outbox::new(Arc::clone(&bus)),
         bus,
+        callers: Callers::new(settings.auth.memory()),
         catalog: Arc::new(Catalog::standard()),
         clock: Arc::new(SystemTimer),
         random: Arc::new(SystemRandom),
@@ -176,6 +177,7 @@ fn auth_settings(auth: &settings::Auth) -> AuthSettings {
         },
         access_ttl: auth.access_ttl(),
         refresh_ttl: auth.refresh_ttl(),
+        session_ttl: auth.session_ttl(),
         bcrypt_cost: auth.bcrypt_cost,
     }
 }

@@ -5,8 +5,10 @@ use crate::user::Role;
 /// Something a caller may or may not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Permission {
-    /// Be known: see the own account, log out.
+    /// Be known: see the own account.
     Account,
+    /// Log out, see and end the own sessions, change the own password.
+    OwnAccount,
     /// See vehicles.
     ReadVehicles,
     /// See the catalogue and send commands; the catalogue narrows it by command.
@@ -25,6 +27,7 @@ impl Permission {
         match (self, role) {
             (
                 Self::Account
+                | Self::OwnAccount
                 | Self::ReadVehicles
                 | Self::SubmitCommands
                 | Self::CancelCommands

@@ -15,6 +15,8 @@ pub struct User {
     pub email: String,
     /// What the user may do, see [`crate::access`].
     pub role: Role,
+    /// Whether the user may log in.
+    pub is_active: bool,
     /// When the account was made.
     pub created_at: DateTime<Utc>,
 }

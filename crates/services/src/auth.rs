@@ -1,16 +1,18 @@
 //! Logging in and out, and knowing who asks.
 
 mod access_token;
+mod own_sessions;
 mod password;
+mod refresh;
 mod refresh_token;
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use serde_json::json;
-use sovd_domain::{AuditEntry, AuditResult, SessionId, User, audit::Origin};
-use sovd_storage::{audit, sessions, users};
+use sovd_domain::{AuditEntry, AuditResult, ClientMark, Session, SessionId, User, audit::Origin};
+use sovd_storage::{StorageError, audit, sessions, users};
 
 use crate::{
     caller::Caller,
@@ -23,12 +25,16 @@ pub use access_token::{HmacAlgorithm, SigningKey};
 use password::Passwords;
 use refresh_token::RefreshToken;
 
+/// How closely the last use of a session is kept.
+const USE_RESOLUTION: Duration = Duration::from_mins(1);
+
 /// Logs users in and out.
 pub struct Auth {
     environment: Environment,
     access_tokens: AccessTokens,
     passwords: Passwords,
     refresh_ttl: TimeDelta,
+    session_ttl: TimeDelta,
     limits: Arc<Limits>,
 }
 
@@ -40,6 +46,8 @@ pub struct AuthSettings {
     pub access_ttl: Duration,
     /// How long a refresh token is good for.
     pub refresh_ttl: Duration,
+    /// How long a session lasts however often it is refreshed.
+    pub session_ttl: Duration,
     /// The cost of a bcrypt hash, as the power of two.
     pub bcrypt_cost: u32,
 }
@@ -62,6 +70,7 @@ impl Auth {
             access_tokens: AccessTokens::new(&settings.key, settings.access_ttl),
             passwords: Passwords::new(settings.bcrypt_cost),
             refresh_ttl: TimeDelta::from_std(settings.refresh_ttl).unwrap_or(TimeDelta::MAX),
+            session_ttl: TimeDelta::from_std(settings.session_ttl).unwrap_or(TimeDelta::MAX),
             environment,
             limits,
         }
@@ -72,7 +81,8 @@ impl Auth {
     ///
     /// # Errors
     ///
-    /// [`AuthFailure::InvalidCredentials`], after the same time whether or not the user exists.
+    /// [`AuthFailure::InvalidCredentials`], after the same time whether or not the user exists;
+    /// [`AuthFailure::AccountDisabled`], to whoever knows the password.
     pub async fn login(
         &self,
         username: &str,
@@ -86,84 +96,22 @@ impl Auth {
         let hash = known.as_ref().map(|known| known.password_hash.clone());
         let matches = self.passwords.verify(password, hash).await?;
         match known {
-            Some(known) if matches => self.open_session(&known.user, origin).await,
+            Some(known) if matches && known.user.is_active => {
+                self.open_session(&known.user, origin).await
+            }
             known => {
                 self.record_refused_login(username, known.map(|known| known.user), origin)
                     .await?;
-                Err(AuthFailure::InvalidCredentials.into())
+                Err(if matches {
+                    AuthFailure::AccountDisabled.into()
+                } else {
+                    AuthFailure::InvalidCredentials.into()
+                })
             }
         }
     }
 
-    /// Spends a refresh token and gives new tokens for its session.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthFailure::TokenInvalid`] when it is unknown, spent or expired.
-    pub async fn refresh(
-        &self,
-        refresh_token: &str,
-        origin: Origin,
-    ) -> Result<TokenPair, ServiceError> {
-        let now = self.environment.clock.now();
-        let next = RefreshToken::generate(self.environment.random.as_ref());
-        let mut transaction = self.environment.database.begin().await?;
-        let session_id = sessions::rotate(
-            &mut transaction,
-            &refresh_token::hash(refresh_token),
-            &next.hash(),
-            now,
-            now + self.refresh_ttl,
-        )
-        .await?;
-        let Some(session_id) = session_id else {
-            transaction.rollback().await?;
-            return Err(AuthFailure::TokenInvalid.into());
-        };
-        let user = sessions::user_of(&mut transaction, session_id, now)
-            .await?
-            .ok_or(AuthFailure::SessionRevoked)?;
-        let entry = AuditEntry {
-            user_id: Some(user.user_id),
-            entity_id: Some(session_id.0),
-            origin,
-            ..AuditEntry::new("auth.refresh", "session")
-        };
-        audit::insert(&mut transaction, &entry, now).await?;
-        let tokens = self.tokens_for(&user, session_id, next)?;
-        transaction.commit().await?;
-        Ok(tokens)
-    }
-
-    /// Ends the caller's session that holds `refresh_token`, or all of the caller's sessions.
-    /// A session that has ended already is no error.
-    ///
-    /// # Errors
-    ///
-    /// When the database is away.
-    pub async fn logout(
-        &self,
-        caller: &Caller,
-        refresh_token: Option<&str>,
-    ) -> Result<(), ServiceError> {
-        let user_id = caller.user.user_id;
-        let mut entry = caller.audit("auth.logout", "session");
-        let mut transaction = self.environment.database.begin().await?;
-        if let Some(refresh_token) = refresh_token {
-            let hash = refresh_token::hash(refresh_token);
-            let ended = sessions::end_by_token(&mut transaction, user_id, &hash).await?;
-            entry.entity_id = ended.map(|session_id| session_id.0);
-            entry.details = json!({ "sessions_ended": usize::from(ended.is_some()) });
-        } else {
-            let ended = sessions::end_all(&mut transaction, user_id).await?;
-            entry.details = json!({ "sessions_ended": ended });
-        }
-        audit::insert(&mut transaction, &entry, self.environment.clock.now()).await?;
-        transaction.commit().await?;
-        Ok(())
-    }
-
-    /// Who holds `access_token`, as the database knows them now.
+    /// Who holds `access_token`, as the database knew them a few seconds ago at most.
     ///
     /// # Errors
     ///
@@ -178,8 +126,10 @@ impl Auth {
         let now = self.environment.clock.now();
         let (claims, expires_at) = self.access_tokens.verify(access_token, now)?;
         let session_id = SessionId(claims.sid);
-        let mut connection = self.environment.database.connection().await?;
-        let user = sessions::user_of(&mut connection, session_id, now)
+        let user = self
+            .environment
+            .callers
+            .user_of(session_id, now, self.look_up(session_id, now))
             .await?
             .filter(|user| user.user_id.0 == claims.sub)
             .ok_or(AuthFailure::SessionRevoked)?;
@@ -192,27 +142,47 @@ impl Auth {
         })
     }
 
+    /// Whose session it is, as the database knows it; notes that it was used.
+    async fn look_up(
+        &self,
+        session_id: SessionId,
+        now: DateTime<Utc>,
+    ) -> Result<Option<User>, StorageError> {
+        let mut connection = self.environment.database.connection().await?;
+        let Some((user, last_used_at)) =
+            sessions::user_of(&mut connection, session_id, now).await?
+        else {
+            return Ok(None);
+        };
+        if last_used_at + USE_RESOLUTION <= now {
+            sessions::touch(&mut connection, session_id, now).await?;
+        }
+        Ok(Some(user))
+    }
+
     async fn open_session(&self, user: &User, origin: Origin) -> Result<TokenPair, ServiceError> {
         let now = self.environment.clock.now();
-        let session_id = SessionId(self.environment.random.uuid());
+        let ends_at = now + self.session_ttl;
+        let session = Session {
+            session_id: SessionId(self.environment.random.uuid()),
+            user_id: user.user_id,
+            created_at: now,
+            expires_at: (now + self.refresh_ttl).min(ends_at),
+            ends_at,
+            last_used_at: now,
+            client: ClientMark::from(&origin),
+        };
         let refresh_token = RefreshToken::generate(self.environment.random.as_ref());
         let token_hash = refresh_token.hash();
-        let tokens = self.tokens_for(user, session_id, refresh_token)?;
-        let session = sessions::NewSession {
-            session_id,
-            user_id: user.user_id,
-            token_hash: &token_hash,
-            expires_at: now + self.refresh_ttl,
-            created_at: now,
-        };
+        let tokens = self.tokens_for(user, &session, refresh_token)?;
         let entry = AuditEntry {
             user_id: Some(user.user_id),
-            entity_id: Some(session_id.0),
+            entity_id: Some(session.session_id.0),
             origin,
             ..AuditEntry::new("auth.login", "session")
         };
         let mut transaction = self.environment.database.begin().await?;
-        sessions::insert(&mut transaction, session).await?;
+        sessions::insert(&mut transaction, &session, &token_hash).await?;
         audit::insert(&mut transaction, &entry, now).await?;
         transaction.commit().await?;
         Ok(tokens)
@@ -240,20 +210,22 @@ impl Auth {
     fn tokens_for(
         &self,
         user: &User,
-        session_id: SessionId,
+        session: &Session,
         refresh_token: RefreshToken,
     ) -> Result<TokenPair, ServiceError> {
         let now = self.environment.clock.now();
         let claims = Claims {
             sub: user.user_id.0,
-            sid: session_id.0,
+            sid: session.session_id.0,
             jti: self.environment.random.uuid(),
             role: user.role,
         };
+        let left = (session.ends_at - now).to_std().unwrap_or_default();
+        let expires_in = self.access_tokens.ttl().min(left);
         Ok(TokenPair {
-            access_token: self.access_tokens.issue(claims, now)?,
+            access_token: self.access_tokens.issue(claims, now, expires_in)?,
             refresh_token: refresh_token.into_secret(),
-            expires_in: self.access_tokens.ttl(),
+            expires_in,
         })
     }
 }

@@ -1,12 +1,15 @@
 use chrono::{DateTime, Utc};
 use sovd_domain::{AuditEntry, Permission, SessionId, User, audit::Origin};
 
-use crate::error::ServiceError;
+use crate::{
+    callers::{Callers, SessionWatch},
+    error::ServiceError,
+};
 
 /// Whoever asks, as the access token and the database know them.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The account, as it is now.
+    /// The account, as it was a few seconds ago or is now.
     pub user: User,
     /// The login the token belongs to.
     pub session_id: SessionId,
@@ -28,6 +31,11 @@ impl Caller {
         } else {
             Err(ServiceError::Forbidden)
         }
+    }
+
+    /// Watches the session for a stream that must not outlive it.
+    pub(crate) fn watch(&self, callers: &Callers) -> SessionWatch {
+        callers.watch(self.session_id, self.user.user_id)
     }
 
     /// The beginning of an audit line about something this caller did.

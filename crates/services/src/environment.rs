@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use sovd_domain::{Catalog, Random};
+use sovd_domain::{AccessChange, Catalog, Random};
 use sovd_events::EventBus;
 use sovd_storage::Database;
 
-use crate::{new_work::NewWork, outbox::Outbox, timer::Timer};
+use crate::{callers::Callers, new_work::NewWork, outbox::Outbox, timer::Timer};
 
 /// What every service works with. Clones share it.
 #[derive(Clone)]
@@ -15,6 +15,8 @@ pub struct Environment {
     pub bus: Arc<dyn EventBus>,
     /// Takes events to the messenger.
     pub outbox: Outbox,
+    /// What is remembered of those who call.
+    pub callers: Callers,
     /// The commands that can be sent.
     pub catalog: Arc<Catalog>,
     /// The time.
@@ -23,4 +25,13 @@ pub struct Environment {
     pub random: Arc<dyn Random>,
     /// Wakes dispatchers.
     pub new_work: NewWork,
+}
+
+impl Environment {
+    /// Tells this process now and the others soon that what they remember of somebody is out of
+    /// date. What has changed must be committed already.
+    pub(crate) fn access_changed(&self, change: AccessChange) {
+        self.callers.forget(change);
+        self.outbox.tell_access_change(change);
+    }
 }

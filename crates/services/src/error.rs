@@ -71,6 +71,9 @@ pub enum AuthFailure {
     /// The login the token belongs to has ended.
     #[error("the session has ended")]
     SessionRevoked,
+    /// The password is right, and the account is closed.
+    #[error("the account is disabled")]
+    AccountDisabled,
 }
 
 impl ServiceError {

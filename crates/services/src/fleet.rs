@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    caller::Caller, commands::visible_owner, environment::Environment, error::ServiceError,
-    timer::Timer,
+    caller::Caller, callers::SessionWatch, commands::visible_owner, environment::Environment,
+    error::ServiceError, timer::Timer,
 };
 
 /// How long to wait before the database is asked again for its signals.
@@ -54,6 +54,7 @@ impl Fleet {
         Ok(FleetWatch {
             clock: Arc::clone(&self.environment.clock),
             expires_at: caller.expires_at,
+            session: caller.watch(&self.environment.callers),
             news,
             owner,
             vehicle_id,
@@ -65,6 +66,7 @@ impl Fleet {
 pub struct FleetWatch {
     clock: Arc<dyn Timer>,
     expires_at: DateTime<Utc>,
+    session: SessionWatch,
     news: Readings<News>,
     /// Whose commands are shown; everybody's when nothing.
     owner: Option<UserId>,
@@ -72,8 +74,13 @@ pub struct FleetWatch {
 }
 
 impl FleetWatch {
+    /// Tells whether the client's session has ended.
+    pub fn session(&self) -> SessionWatch {
+        self.session.clone()
+    }
+
     /// Waits for the next piece of news that the client may see; nothing when the client's access
-    /// token has ended.
+    /// token or session has ended.
     pub async fn next(&mut self) -> Option<Arc<News>> {
         let end = self.clock.sleep_until(self.expires_at);
         let next = async {
@@ -87,6 +94,7 @@ impl FleetWatch {
         tokio::select! {
             news = next => Some(news),
             () = end => None,
+            () = self.session.ended() => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sovd_storage::{StorageError, idempotency};
+use sovd_storage::{StorageError, idempotency, sessions};
 use tokio_util::sync::CancellationToken;
 
 use crate::{commands::KEY_LIFETIME, environment::Environment};
@@ -26,7 +26,8 @@ pub async fn run(environment: Environment, stop: CancellationToken) {
 
 async fn clean(environment: &Environment) -> Result<(), StorageError> {
     let mut connection = environment.database.connection().await?;
-    let old = environment.clock.now() - KEY_LIFETIME;
-    idempotency::forget(&mut connection, old).await?;
+    let now = environment.clock.now();
+    idempotency::forget(&mut connection, now - KEY_LIFETIME).await?;
+    sessions::sweep(&mut connection, now).await?;
     Ok(())
 }

@@ -11,6 +11,7 @@ pub mod streams;
 pub mod vehicles;
 
 mod caller;
+mod callers;
 mod ending;
 mod environment;
 mod error;
@@ -19,6 +20,7 @@ mod outbox;
 mod timer;
 
 pub use caller::Caller;
+pub use callers::{Callers, SessionWatch};
 pub use environment::Environment;
 pub use error::{AuthFailure, ServiceError};
 pub use new_work::NewWork;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use sovd_domain::{Command, News, StreamEvent};
+use sovd_domain::{AccessChange, Command, News, StreamEvent};
 use sovd_events::EventBus;
 use tokio::{
     sync::{
@@ -33,6 +33,7 @@ pub struct Outbox {
 enum Letter {
     Event(StreamEvent),
     News(News),
+    AccessChange(AccessChange),
     /// To be answered when everything before it is done.
     Mark(oneshot::Sender<()>),
 }
@@ -57,6 +58,11 @@ impl Outbox {
             self.put(event);
         }
         self.send(Letter::News(command.into()));
+    }
+
+    /// Tells other processes whose rights have to be looked up again.
+    pub(crate) fn tell_access_change(&self, change: AccessChange) {
+        self.send(Letter::AccessChange(change));
     }
 
     fn send(&self, letter: Letter) {
@@ -100,6 +106,7 @@ async fn post(bus: Arc<dyn EventBus>, mut letters: Receiver<Letter>, lost_news: 
             None => return,
             Some(Letter::Event(event)) => bus.publish(&event).await,
             Some(Letter::News(news)) => bus.publish_news(&news).await,
+            Some(Letter::AccessChange(change)) => bus.publish_access_change(change).await,
             Some(Letter::Mark(mark)) => {
                 let _ = mark.send(());
                 Ok(())

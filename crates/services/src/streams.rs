@@ -5,11 +5,14 @@ mod reader;
 
 use std::collections::VecDeque;
 
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use sovd_domain::{CommandId, StreamEvent};
 use sovd_events::{Signal, Subscription};
 
-use crate::{caller::Caller, commands::Commands, environment::Environment, error::ServiceError};
+use crate::{
+    caller::Caller, callers::SessionWatch, commands::Commands, environment::Environment,
+    error::ServiceError,
+};
 use merge::{Merge, Verdict};
 use reader::Reader;
 
@@ -45,6 +48,7 @@ impl Streams {
             reader: self.reader.clone(),
             subscription: self.environment.bus.subscribe(command_id),
             command_id,
+            session: caller.watch(&self.environment.callers),
             merge: Merge::after(after),
             ready: VecDeque::new(),
         })
@@ -56,17 +60,26 @@ pub struct Follower {
     reader: Reader,
     subscription: Subscription,
     command_id: CommandId,
+    session: SessionWatch,
     merge: Merge,
     ready: VecDeque<StreamEvent>,
 }
 
 impl Follower {
-    /// The events, up to the terminal one; without it when the command was deleted.
+    /// Tells whether the session of whoever follows has ended.
+    pub fn session(&self) -> SessionWatch {
+        self.session.clone()
+    }
+
+    /// The events, up to the terminal one; without it when the command was deleted or the session
+    /// has ended.
     pub fn into_stream(self) -> impl Stream<Item = StreamEvent> {
-        stream::unfold(self, async |mut follower| {
+        let session = self.session();
+        let events = stream::unfold(self, async |mut follower| {
             let event = follower.next().await?;
             Some((event, follower))
-        })
+        });
+        events.take_until(async move { session.ended().await })
     }
 
     async fn next(&mut self) -> Option<StreamEvent> {

@@ -18,6 +18,10 @@ pub struct Auth {
     pub jwt_expiration_minutes: u32,
     /// Days a refresh token is valid, 1 to 365.
     pub refresh_days: u32,
+    /// Days a session lasts however often it is refreshed, 1 to 365.
+    pub session_days: u32,
+    /// Seconds for which a process remembers who belongs to a session, 1 to 60.
+    pub remember_seconds: u32,
     /// bcrypt cost of a password hash, 4 to 15, in production at least 10.
     pub bcrypt_cost: u32,
 }
@@ -29,6 +33,8 @@ impl Auth {
         Key::new("auth.jwt_expiration_minutes", Accepts::Whole(1, 1440))
             .flat("JWT_EXPIRATION_MINUTES"),
         Key::new("auth.refresh_days", Accepts::Whole(1, 365)),
+        Key::new("auth.session_days", Accepts::Whole(1, 365)),
+        Key::new("auth.remember_seconds", Accepts::Whole(1, 60)),
         Key::new("auth.bcrypt_cost", Accepts::Whole(4, 15)),
     ];
 
@@ -36,6 +42,18 @@ impl Auth {
     #[must_use]
     pub fn access_ttl(&self) -> Duration {
         Duration::from_mins(u64::from(self.jwt_expiration_minutes))
+    }
+
+    /// Time a session lasts at most.
+    #[must_use]
+    pub fn session_ttl(&self) -> Duration {
+        Duration::from_hours(24 * u64::from(self.session_days))
+    }
+
+    /// Time for which a process remembers who belongs to a session.
+    #[must_use]
+    pub fn memory(&self) -> Duration {
+        Duration::from_secs(u64::from(self.remember_seconds))
     }
 
     /// Time a refresh token is valid.
@@ -74,8 +92,12 @@ mod tests {
         let mut auth = Settings::for_tests("postgres://localhost/db", None).auth;
         auth.jwt_expiration_minutes = 15;
         auth.refresh_days = 7;
+        auth.session_days = 30;
+        auth.remember_seconds = 5;
 
         assert_eq!(auth.access_ttl(), Duration::from_mins(15));
         assert_eq!(auth.refresh_ttl(), Duration::from_hours(168));
+        assert_eq!(auth.session_ttl(), Duration::from_hours(720));
+        assert_eq!(auth.memory(), Duration::from_secs(5));
     }
 }

@@ -35,6 +35,8 @@ impl Settings {
                 jwt_algorithm: JwtAlgorithm::Hs256,
                 jwt_expiration_minutes: 15,
                 refresh_days: 7,
+                session_days: 30,
+                remember_seconds: 5,
                 bcrypt_cost: 4,
             },
             connector: Connector {

@@ -9,6 +9,7 @@ diesel::table! {
         role -> Varchar,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        is_active -> Bool,
     }
 }
 
@@ -62,6 +63,21 @@ diesel::table! {
         refresh_token -> Varchar,
         expires_at -> Timestamptz,
         created_at -> Timestamptz,
+        ends_at -> Timestamptz,
+        last_used_at -> Timestamptz,
+        ip_address -> Nullable<Varchar>,
+        user_agent -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    spent_refresh_tokens (token_hash) {
+        token_hash -> Varchar,
+        session_id -> Uuid,
+        spent_at -> Timestamptz,
+        successor_salt -> Bytea,
+        ip_address -> Nullable<Varchar>,
+        user_agent -> Nullable<Text>,
     }
 }
 
@@ -113,5 +129,9 @@ diesel::table! {
 }
 
 diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(command_queue -> commands (command_id));
+diesel::joinable!(spent_refresh_tokens -> sessions (session_id));
 diesel::allow_tables_to_appear_in_same_query!(sessions, users);
+diesel::allow_tables_to_appear_in_same_query!(sessions, spent_refresh_tokens);
 diesel::allow_tables_to_appear_in_same_query!(commands, responses);
+diesel::allow_tables_to_appear_in_same_query!(command_queue, commands);

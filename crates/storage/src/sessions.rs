@@ -1,9 +1,12 @@
 //! Sessions: one row for each login that has not ended.
 
+pub mod spent;
+
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{pg::Pg, prelude::*};
 use diesel_async::RunQueryDsl;
-use sovd_domain::{SessionId, User, UserId};
+use sovd_domain::{ClientMark, Session, SessionId, User, UserId};
+use uuid::Uuid;
 
 use crate::{
     Connection, StorageError,
@@ -11,72 +14,80 @@ use crate::{
     users::UserRow,
 };
 
-/// A session to be.
-#[derive(Debug)]
-pub struct NewSession<'a> {
-    /// Identifies it.
-    pub session_id: SessionId,
-    /// Who logged in.
-    pub user_id: UserId,
-    /// SHA-256 of the refresh token in hexadecimal.
-    pub token_hash: &'a str,
-    /// When the refresh token ends.
-    pub expires_at: DateTime<Utc>,
-    /// The moment of the login.
-    pub created_at: DateTime<Utc>,
-}
-
-/// Writes a session.
+/// Writes a session whose refresh token has this hash.
 ///
 /// # Errors
 ///
 /// When the database is away.
 pub async fn insert(
     connection: &mut Connection,
-    session: NewSession<'_>,
+    session: &Session,
+    token_hash: &str,
 ) -> Result<(), StorageError> {
     diesel::insert_into(sessions::table)
         .values((
             sessions::session_id.eq(session.session_id.0),
             sessions::user_id.eq(session.user_id.0),
-            sessions::refresh_token.eq(session.token_hash),
+            sessions::refresh_token.eq(token_hash),
             sessions::expires_at.eq(session.expires_at),
             sessions::created_at.eq(session.created_at),
+            sessions::ends_at.eq(session.ends_at),
+            sessions::last_used_at.eq(session.last_used_at),
+            sessions::ip_address.eq(address(&session.client)),
+            sessions::user_agent.eq(&session.client.user_agent),
         ))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// Puts `new_hash` in the place of `old_hash`, if that is still the session's and has not
-/// expired at `now`. Of two callers with the same token one gets the session, the other nothing.
+/// The session that holds the token with this hash and has not expired at `now`, locked until the
+/// transaction ends. Of two callers with one token the second finds nothing once the first has
+/// spent it.
 ///
 /// # Errors
 ///
 /// When the database is away.
-pub async fn rotate(
+pub async fn lock_by_token(
     connection: &mut Connection,
-    old_hash: &str,
-    new_hash: &str,
+    token_hash: &str,
     now: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-) -> Result<Option<SessionId>, StorageError> {
-    let live = sessions::table
-        .filter(sessions::refresh_token.eq(old_hash))
-        .filter(sessions::expires_at.gt(now));
-    let session_id = diesel::update(live)
-        .set((
-            sessions::refresh_token.eq(new_hash),
-            sessions::expires_at.eq(expires_at),
-        ))
-        .returning(sessions::session_id)
-        .get_result(connection)
+) -> Result<Option<Session>, StorageError> {
+    let row: Option<SessionRow> = sessions::table
+        .filter(sessions::refresh_token.eq(token_hash))
+        .filter(sessions::expires_at.gt(now))
+        .select(SessionRow::as_select())
+        .for_update()
+        .first(connection)
         .await
         .optional()?;
-    Ok(session_id.map(SessionId))
+    Ok(row.map(Session::from))
 }
 
-/// Whose session it is, if it has not ended at `now`.
+/// Gives a session its next refresh token, and tells how it has changed with it.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn renew(
+    connection: &mut Connection,
+    session: &Session,
+    token_hash: &str,
+) -> Result<(), StorageError> {
+    diesel::update(sessions::table.find(session.session_id.0))
+        .set((
+            sessions::refresh_token.eq(token_hash),
+            sessions::expires_at.eq(session.expires_at),
+            sessions::last_used_at.eq(session.last_used_at),
+            sessions::ip_address.eq(address(&session.client)),
+            sessions::user_agent.eq(&session.client.user_agent),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Whose session it is and when it was last used, if neither it nor its user has ended at `now`.
 ///
 /// # Errors
 ///
@@ -85,20 +96,117 @@ pub async fn user_of(
     connection: &mut Connection,
     session_id: SessionId,
     now: DateTime<Utc>,
-) -> Result<Option<User>, StorageError> {
-    sessions::table
+) -> Result<Option<(User, DateTime<Utc>)>, StorageError> {
+    let row: Option<(UserRow, DateTime<Utc>)> = sessions::table
         .inner_join(users::table)
         .filter(sessions::session_id.eq(session_id.0))
         .filter(sessions::expires_at.gt(now))
-        .select(UserRow::as_select())
+        .filter(users::is_active)
+        .select((UserRow::as_select(), sessions::last_used_at))
         .first(connection)
         .await
-        .optional()?
-        .map(User::try_from)
+        .optional()?;
+    row.map(|(user, last_used_at)| Ok((user.try_into()?, last_used_at)))
         .transpose()
 }
 
-/// Ends the session of `user_id` that holds `token_hash`; says whether there was one.
+/// Notes that a token of the session was seen.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn touch(
+    connection: &mut Connection,
+    session_id: SessionId,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    let older = sessions::table
+        .find(session_id.0)
+        .filter(sessions::last_used_at.lt(now));
+    diesel::update(older)
+        .set(sessions::last_used_at.eq(now))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Those of the sessions that have not ended at `now`, nor have their users.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn live(
+    connection: &mut Connection,
+    session_ids: &[SessionId],
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionId>, StorageError> {
+    let ids: Vec<Uuid> = session_ids.iter().map(|id| id.0).collect();
+    let live: Vec<Uuid> = sessions::table
+        .inner_join(users::table)
+        .filter(sessions::session_id.eq_any(ids))
+        .filter(sessions::expires_at.gt(now))
+        .filter(users::is_active)
+        .select(sessions::session_id)
+        .load(connection)
+        .await?;
+    Ok(live.into_iter().map(SessionId).collect())
+}
+
+/// The session with the id.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn find(
+    connection: &mut Connection,
+    session_id: SessionId,
+) -> Result<Option<Session>, StorageError> {
+    let row: Option<SessionRow> = sessions::table
+        .find(session_id.0)
+        .select(SessionRow::as_select())
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(row.map(Session::from))
+}
+
+/// The sessions of a user that have not ended at `now`, last used first.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn list(
+    connection: &mut Connection,
+    user_id: UserId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Session>, StorageError> {
+    let rows: Vec<SessionRow> = sessions::table
+        .filter(sessions::user_id.eq(user_id.0))
+        .filter(sessions::expires_at.gt(now))
+        .select(SessionRow::as_select())
+        .order((sessions::last_used_at.desc(), sessions::session_id))
+        .load(connection)
+        .await?;
+    Ok(rows.into_iter().map(Session::from).collect())
+}
+
+/// Ends a session of `user_id`; says whether there was one.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn end(
+    connection: &mut Connection,
+    user_id: UserId,
+    session_id: SessionId,
+) -> Result<bool, StorageError> {
+    let held = sessions::table
+        .filter(sessions::user_id.eq(user_id.0))
+        .filter(sessions::session_id.eq(session_id.0));
+    Ok(diesel::delete(held).execute(connection).await? > 0)
+}
+
+/// Ends the session of `user_id` that holds `token_hash`; says which that was.
 ///
 /// # Errors
 ///
@@ -119,12 +227,70 @@ pub async fn end_by_token(
     Ok(session_id.map(SessionId))
 }
 
-/// Ends every session of `user_id`; says how many there were.
+/// Ends the sessions of `user_id`, all or all but one; says how many there were.
 ///
 /// # Errors
 ///
 /// When the database is away.
-pub async fn end_all(connection: &mut Connection, user_id: UserId) -> Result<usize, StorageError> {
-    let held = sessions::table.filter(sessions::user_id.eq(user_id.0));
-    Ok(diesel::delete(held).execute(connection).await?)
+pub async fn end_all(
+    connection: &mut Connection,
+    user_id: UserId,
+    but: Option<SessionId>,
+) -> Result<usize, StorageError> {
+    let mut held = diesel::delete(sessions::table)
+        .filter(sessions::user_id.eq(user_id.0))
+        .into_boxed();
+    if let Some(kept) = but {
+        held = held.filter(sessions::session_id.ne(kept.0));
+    }
+    Ok(held.execute(connection).await?)
+}
+
+/// Removes the sessions that have expired at `now`; says how many.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn sweep(connection: &mut Connection, now: DateTime<Utc>) -> Result<usize, StorageError> {
+    let expired = sessions::table.filter(sessions::expires_at.le(now));
+    Ok(diesel::delete(expired).execute(connection).await?)
+}
+
+pub(crate) fn address(client: &ClientMark) -> Option<String> {
+    client.ip_address.map(|address| address.to_string())
+}
+
+/// A client as two columns tell it. An address that cannot be read is none.
+pub(crate) fn client(ip_address: Option<String>, user_agent: Option<String>) -> ClientMark {
+    ClientMark {
+        ip_address: ip_address.and_then(|address| address.parse().ok()),
+        user_agent,
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = sessions, check_for_backend(Pg))]
+struct SessionRow {
+    session_id: Uuid,
+    user_id: Uuid,
+    expires_at: DateTime<Utc>,
+    created_at: DateTime<Utc>,
+    ends_at: DateTime<Utc>,
+    last_used_at: DateTime<Utc>,
+    ip_address: Option<String>,
+    user_agent: Option<String>,
+}
+
+impl From<SessionRow> for Session {
+    fn from(row: SessionRow) -> Self {
+        Self {
+            session_id: SessionId(row.session_id),
+            user_id: UserId(row.user_id),
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            ends_at: row.ends_at,
+            last_used_at: row.last_used_at,
+            client: client(row.ip_address, row.user_agent),
+        }
+    }
 }

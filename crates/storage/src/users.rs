@@ -1,12 +1,15 @@
 //! Users.
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{dsl::exists, pg::Pg, prelude::*, select};
 use diesel_async::RunQueryDsl;
-use sovd_domain::{User, UserId};
+use sovd_domain::{Page, Role, User, UserId};
 use uuid::Uuid;
 
-use crate::{Connection, StorageError, schema::users};
+use crate::{
+    Connection, StorageError, like,
+    schema::{command_queue, commands, users},
+};
 
 /// A user together with the hash of the password.
 #[derive(Clone)]
@@ -17,7 +20,228 @@ pub struct Credentials {
     pub password_hash: String,
 }
 
-/// The user called `username`.
+/// Which users to list; what is not set does not narrow the list.
+#[derive(Debug, Clone, Default)]
+pub struct UserFilter {
+    /// Those of this role.
+    pub role: Option<Role>,
+    /// Those with this in their name or address, whatever its case.
+    pub search: Option<String>,
+}
+
+/// One page of the users that match, by name, and how many match in all.
+///
+/// # Errors
+///
+/// When the database is away or a row is unreadable.
+pub async fn list(
+    connection: &mut Connection,
+    filter: &UserFilter,
+    page: Page,
+) -> Result<(Vec<User>, i64), StorageError> {
+    let total = matching(filter).count().get_result(connection).await?;
+    let rows: Vec<UserRow> = matching(filter)
+        .select(UserRow::as_select())
+        .order(users::username)
+        .limit(page.limit())
+        .offset(page.offset())
+        .load(connection)
+        .await?;
+    let found: Result<_, _> = rows.into_iter().map(User::try_from).collect();
+    Ok((found?, total))
+}
+
+/// The user with the id.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn find(
+    connection: &mut Connection,
+    user_id: UserId,
+) -> Result<Option<User>, StorageError> {
+    let row: Option<UserRow> = users::table
+        .find(user_id.0)
+        .select(UserRow::as_select())
+        .first(connection)
+        .await
+        .optional()?;
+    row.map(User::try_from).transpose()
+}
+
+/// The user with the id, locked until the transaction ends.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn lock(
+    connection: &mut Connection,
+    user_id: UserId,
+) -> Result<Option<User>, StorageError> {
+    let row: Option<UserRow> = users::table
+        .find(user_id.0)
+        .select(UserRow::as_select())
+        .for_no_key_update()
+        .first(connection)
+        .await
+        .optional()?;
+    row.map(User::try_from).transpose()
+}
+
+/// The active admins, locked until the transaction ends, so that of two who would each leave none
+/// behind one has to wait for the other.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn lock_active_admins(connection: &mut Connection) -> Result<Vec<UserId>, StorageError> {
+    let ids: Vec<Uuid> = users::table
+        .filter(users::role.eq(Role::Admin.as_str()))
+        .filter(users::is_active)
+        .select(users::user_id)
+        .order(users::user_id)
+        .for_no_key_update()
+        .load(connection)
+        .await?;
+    Ok(ids.into_iter().map(UserId).collect())
+}
+
+/// Writes a user.
+///
+/// # Errors
+///
+/// [`StorageError::Duplicate`] when the name or the address is taken.
+pub async fn insert(
+    connection: &mut Connection,
+    credentials: &Credentials,
+) -> Result<(), StorageError> {
+    let user = &credentials.user;
+    diesel::insert_into(users::table)
+        .values((
+            users::user_id.eq(user.user_id.0),
+            users::username.eq(&user.username),
+            users::email.eq(&user.email),
+            users::password_hash.eq(&credentials.password_hash),
+            users::role.eq(user.role.as_str()),
+            users::is_active.eq(user.is_active),
+            users::created_at.eq(user.created_at),
+            users::updated_at.eq(user.created_at),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes the address, the role and the state of a user that the caller has locked.
+///
+/// # Errors
+///
+/// [`StorageError::Duplicate`] when the address is taken.
+pub async fn update(
+    connection: &mut Connection,
+    user: &User,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    diesel::update(users::table.find(user.user_id.0))
+        .set((
+            users::email.eq(&user.email),
+            users::role.eq(user.role.as_str()),
+            users::is_active.eq(user.is_active),
+            users::updated_at.eq(now),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Gives a user another password.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn set_password(
+    connection: &mut Connection,
+    user_id: UserId,
+    password_hash: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    diesel::update(users::table.find(user_id.0))
+        .set((
+            users::password_hash.eq(password_hash),
+            users::updated_at.eq(now),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Whether something of the user's is still to be done at a vehicle. The user's row must be locked
+/// with [`lock_for_deletion`], or something may come after the look.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn has_open_commands(
+    connection: &mut Connection,
+    user_id: UserId,
+) -> Result<bool, StorageError> {
+    let open = command_queue::table
+        .inner_join(commands::table)
+        .filter(commands::user_id.eq(user_id.0));
+    Ok(select(exists(open)).get_result(connection).await?)
+}
+
+/// The user with the id, locked so that nothing new of theirs is written before the transaction
+/// ends.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn lock_for_deletion(
+    connection: &mut Connection,
+    user_id: UserId,
+) -> Result<Option<User>, StorageError> {
+    let row: Option<UserRow> = users::table
+        .find(user_id.0)
+        .select(UserRow::as_select())
+        .for_update()
+        .first(connection)
+        .await
+        .optional()?;
+    row.map(User::try_from).transpose()
+}
+
+/// Deletes a user with all that is theirs.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn delete(connection: &mut Connection, user_id: UserId) -> Result<(), StorageError> {
+    diesel::delete(users::table.find(user_id.0))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The user with the id together with the hash of the password.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn credentials(
+    connection: &mut Connection,
+    user_id: UserId,
+) -> Result<Option<Credentials>, StorageError> {
+    let row: Option<UserRow> = users::table
+        .find(user_id.0)
+        .select(UserRow::as_select())
+        .first(connection)
+        .await
+        .optional()?;
+    row.map(Credentials::try_from).transpose()
+}
+
+/// The user called `username`, together with the hash of the password.
 ///
 /// # Errors
 ///
@@ -32,14 +256,20 @@ pub async fn credentials_of(
         .first(connection)
         .await
         .optional()?;
-    row.map(|row| {
-        let password_hash = row.password_hash.clone();
-        Ok(Credentials {
-            user: row.try_into()?,
-            password_hash,
-        })
-    })
-    .transpose()
+    row.map(Credentials::try_from).transpose()
+}
+
+fn matching(filter: &UserFilter) -> users::BoxedQuery<'_, Pg> {
+    let mut query = users::table.into_boxed();
+    if let Some(role) = filter.role {
+        query = query.filter(users::role.eq(role.as_str()));
+    }
+    if let Some(search) = &filter.search {
+        let pattern = like::containing(search);
+        let named = users::username.ilike(pattern.clone());
+        query = query.filter(named.or(users::email.ilike(pattern)));
+    }
+    query
 }
 
 #[derive(Queryable, Selectable)]
@@ -50,6 +280,7 @@ pub(crate) struct UserRow {
     email: String,
     password_hash: String,
     role: String,
+    is_active: bool,
     created_at: DateTime<Utc>,
 }
 
@@ -63,7 +294,20 @@ impl TryFrom<UserRow> for User {
             role: row.role.parse().map_err(corrupt)?,
             username: row.username,
             email: row.email,
+            is_active: row.is_active,
             created_at: row.created_at,
+        })
+    }
+}
+
+impl TryFrom<UserRow> for Credentials {
+    type Error = StorageError;
+
+    fn try_from(row: UserRow) -> Result<Self, StorageError> {
+        let password_hash = row.password_hash.clone();
+        Ok(Self {
+            user: row.try_into()?,
+            password_hash,
         })
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct LoginRequest {
         (status = 200, description = "Tokens for the new session", body = TokensBody),
         (status = 401, description = "`invalid_credentials`", body = ProblemBody,
          content_type = "application/problem+json"),
+        (status = 403, description = "`account_disabled`: the password is right", body = ProblemBody,
+         content_type = "application/problem+json"),
     ),
 )]
 #[post("/login")]

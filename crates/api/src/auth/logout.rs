@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     extract::{Authorized, OptionalJsonBody},
-    permissions::Account,
+    permissions::OwnAccount,
     problem::Problem,
     state::ApiState,
 };
@@ -47,7 +47,7 @@ pub(crate) struct MessageBody {
 )]
 #[post("/logout")]
 pub(crate) async fn logout(
-    authorized: Authorized<Account>,
+    authorized: Authorized<OwnAccount>,
     state: Data<ApiState>,
     body: OptionalJsonBody<LogoutRequest>,
 ) -> Result<Json<MessageBody>, Problem> {

@@ -24,14 +24,17 @@ pub(crate) struct RefreshRequest {
 
 /// Get new tokens
 ///
-/// The refresh token that was sent is spent: keep the new one.
+/// The refresh token that was sent is spent: keep the new one. A client that lost the answer may ask
+/// again within 10 seconds and gets the same one. Used later, or by another client, a spent token ends
+/// the session: somebody has stolen it.
 #[utoipa::path(
     operation_id = "refresh_tokens",
     tag = "auth",
     request_body = RefreshRequest,
     responses(
         (status = 200, description = "New tokens for the same session", body = TokensBody),
-        (status = 401, description = "`token_invalid`: unknown, spent or expired",
+        (status = 401, description = "`token_invalid`: unknown or expired; \
+            `session_revoked`: spent before, and the session has ended",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

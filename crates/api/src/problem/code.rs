@@ -35,6 +35,7 @@ codes! {
     TokenInvalid = "token_invalid", UNAUTHORIZED, "Token invalid";
     SessionRevoked = "session_revoked", UNAUTHORIZED, "Session revoked";
     Forbidden = "forbidden", FORBIDDEN, "Forbidden";
+    AccountDisabled = "account_disabled", FORBIDDEN, "Account disabled";
     NotFound = "not_found", NOT_FOUND, "Not found";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "Payload too large";

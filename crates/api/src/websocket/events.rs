@@ -2,13 +2,13 @@ use actix_web::{
     HttpRequest, HttpResponse, get,
     web::{Data, Payload},
 };
-use actix_ws::{CloseCode, CloseReason};
+use actix_ws::CloseReason;
 use futures_util::{Stream, StreamExt, stream};
 use sovd_domain::VehicleId;
 use sovd_services::fleet::FleetWatch;
 
 use super::{
-    responses::{authenticate, close_reason, policy},
+    responses::{authenticate, close_reason, policy, session_revoked},
     socket::{Frame, serve},
     token::query_value,
 };
@@ -65,12 +65,19 @@ async fn open(
     Ok((watch, place))
 }
 
-/// The news, and the goodbye when the token is worth nothing any more.
+/// The news, and the goodbye when the token is worth nothing any more or the session has ended.
 fn frames(watch: FleetWatch) -> impl Stream<Item = Frame> {
+    let session = watch.session();
     let news = stream::unfold(watch, async |mut watch| {
         let news = watch.next().await?;
         Some((Frame::of(news.as_ref()), watch))
     });
-    let goodbye = (CloseCode::Policy, "token_expired: the token has expired");
-    news.chain(stream::iter([Frame::Close(goodbye.into())]))
+    let goodbye = async move {
+        Frame::Close(if session.has_ended() {
+            session_revoked()
+        } else {
+            policy("token_expired: the token has expired")
+        })
+    };
+    news.chain(stream::once(goodbye))
 }

@@ -82,22 +82,24 @@ async fn follow(
     Ok((follower, place))
 }
 
-/// The events, and the goodbye after the last one. Without a last one the command was deleted.
+/// The events, and the goodbye after the last one. Without a last one the command was deleted or the
+/// session has ended.
 fn frames(follower: Follower) -> impl Stream<Item = Frame> {
-    let goodbye = Frame::Close(
-        (
-            CloseCode::Policy,
-            "the command was deleted or cannot be read",
-        )
-            .into(),
-    );
+    let session = follower.session();
+    let goodbye = async move {
+        Frame::Close(if session.has_ended() {
+            session_revoked()
+        } else {
+            policy("the command was deleted or cannot be read")
+        })
+    };
     let events = follower.into_stream().flat_map(|event| {
         let end = event
             .is_terminal()
             .then(|| Frame::Close(CloseCode::Normal.into()));
         stream::iter([Some(Frame::of(&event)), end].into_iter().flatten())
     });
-    events.chain(stream::iter([goodbye]))
+    events.chain(stream::once(goodbye))
 }
 
 pub(super) async fn authenticate(
@@ -137,6 +139,11 @@ pub(super) fn close_reason(error: ServiceError) -> CloseReason {
         format!("{}: {}", problem.code.as_str(), problem.detail),
     )
         .into()
+}
+
+/// The goodbye to whoever may not go on.
+pub(super) fn session_revoked() -> CloseReason {
+    close_reason(AuthFailure::SessionRevoked.into())
 }
 
 pub(super) fn policy(reason: &str) -> CloseReason {

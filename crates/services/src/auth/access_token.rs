@@ -92,6 +92,7 @@ impl AccessTokens {
         &self,
         claims: Claims,
         now: DateTime<Utc>,
+        expires_in: Duration,
     ) -> Result<SecretString, ServiceError> {
         let payload = Payload {
             claims,
@@ -99,7 +100,7 @@ impl AccessTokens {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
             iat: now.timestamp(),
-            exp: (now + self.ttl).timestamp(),
+            exp: (now + expires_in).timestamp(),
         };
         jsonwebtoken::encode(&self.header, &payload, &self.encoding)
             .map(SecretString::from)
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn is_good_until_the_second_it_ends() {
-        let token = ours().issue(claims(), now()).unwrap();
+        let token = ours().issue(claims(), now(), ours().ttl()).unwrap();
         let end = now() + TimeDelta::minutes(15);
         assert_eq!(check(&token, now()), Ok(Uuid::from_u128(2)));
         assert_eq!(
@@ -184,7 +185,7 @@ mod tests {
             tokens("another-secret-another-secret-123", HmacAlgorithm::Hs256),
             tokens("0123456789abcdef0123456789abcdef", HmacAlgorithm::Hs512),
         ] {
-            let token = other.issue(claims(), now()).unwrap();
+            let token = other.issue(claims(), now(), ours().ttl()).unwrap();
             assert_eq!(check(&token, now()), Err(AuthFailure::TokenInvalid));
         }
     }

@@ -15,6 +15,13 @@ impl RefreshToken {
         Self(URL_SAFE_NO_PAD.encode(bytes).into())
     }
 
+    /// The token that follows on a spent one. Who knows the spent one alone, or the salt alone, does
+    /// not know it; with both it can be made again.
+    pub(super) fn successor_of(spent: &str, salt: &[u8]) -> Self {
+        let digest = Sha256::new().chain_update(salt).chain_update(spent);
+        Self(URL_SAFE_NO_PAD.encode(digest.finalize()).into())
+    }
+
     pub(super) fn hash(&self) -> String {
         hash(self.0.expose_secret())
     }
@@ -22,6 +29,13 @@ impl RefreshToken {
     pub(super) fn into_secret(self) -> SecretString {
         self.0
     }
+}
+
+/// As long as a token, so that it can be no shorter way to one.
+pub(super) fn salt(random: &dyn Random) -> [u8; 32] {
+    let mut salt = [0; 32];
+    random.fill(&mut salt);
+    salt
 }
 
 /// SHA-256 in hexadecimal. A token of 256 random bits needs no salt and no slow hash.
@@ -36,7 +50,16 @@ pub(super) fn hash(token: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::hash;
+    use super::*;
+
+    #[test]
+    fn a_successor_depends_on_the_token_and_on_the_salt() {
+        let successor = |token: &str, salt: &[u8]| RefreshToken::successor_of(token, salt).hash();
+        let one = successor("token", &[1; 32]);
+        assert_eq!(successor("token", &[1; 32]), one);
+        assert_ne!(successor("token", &[2; 32]), one);
+        assert_ne!(successor("tokem", &[1; 32]), one);
+    }
 
     #[test]
     fn hashes_as_fips_180_4_says() {

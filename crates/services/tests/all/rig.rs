@@ -10,7 +10,7 @@ use sovd_domain::{
 };
 use sovd_events::{EventBus, Signal};
 use sovd_services::{
-    Caller, Environment, NewWork, Outbox, TestTimer,
+    Caller, Callers, Environment, NewWork, Outbox, TestTimer,
     commands::{Commands, Submission},
     dispatch::{Backoff, DispatchSettings, Dispatcher},
     limits::{LimitSettings, Limits},
@@ -93,6 +93,7 @@ impl Rig {
             database: Database::new(database.url(), pool),
             outbox: Outbox::new(Arc::clone(&bus)),
             bus,
+            callers: Callers::new(Duration::from_secs(5)),
             catalog: Arc::new(catalog),
             clock: Arc::new(timer.clone()),
             random: Arc::new(SystemRandom),
@@ -355,6 +356,7 @@ pub(crate) fn engineer() -> Caller {
             username: "engineer".to_owned(),
             email: "engineer@sovd.example.com".to_owned(),
             role: Role::Engineer,
+            is_active: true,
             created_at: SystemClock.now(),
         },
         session_id: SessionId(SystemRandom.uuid()),

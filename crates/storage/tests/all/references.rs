@@ -19,7 +19,7 @@ async fn with_history() -> (Fleet, VehicleId, CommandId) {
     responses::insert(&mut connection, &chunk(command, 1))
         .await
         .unwrap();
-    sessions::insert(&mut connection, session(1, fleet.engineer, "hash"))
+    sessions::insert(&mut connection, &session(1, fleet.engineer), "hash")
         .await
         .unwrap();
     let entry = AuditEntry {

@@ -52,10 +52,12 @@ async fn a_vin_is_given_once() {
 async fn a_refresh_token_belongs_to_one_session() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
-    let first = session(1, fleet.engineer, "hash");
-    sessions::insert(&mut connection, first).await.unwrap();
-    let second = session(2, fleet.engineer, "hash");
-    let error = sessions::insert(&mut connection, second).await.unwrap_err();
+    let [first, second] = [1, 2].map(|number| session(number, fleet.engineer));
+    sessions::insert(&mut connection, &first, "hash")
+        .await
+        .unwrap();
+    let again = sessions::insert(&mut connection, &second, "hash").await;
+    let error = again.unwrap_err();
     assert!(
         matches!(&error, StorageError::Duplicate { constraint } if constraint == "unq_sessions_refresh_token"),
         "{error:?}"

@@ -1,45 +1,75 @@
-use sovd_domain::{SessionId, UserId};
-use sovd_storage::sessions::{self, NewSession};
+use chrono::{DateTime, Utc};
+use sovd_domain::{ClientMark, Session, SessionId, UserId};
+use sovd_storage::sessions;
 use uuid::Uuid;
 
 use crate::fleet::{Fleet, at};
 
 /// A session that ends at `at(100)`.
-pub(crate) fn session(number: u128, user_id: UserId, token_hash: &str) -> NewSession<'_> {
-    NewSession {
+pub(crate) fn session(number: u128, user_id: UserId) -> Session {
+    Session {
         session_id: id(number),
         user_id,
-        token_hash,
-        expires_at: at(100),
         created_at: at(0),
+        expires_at: at(100),
+        ends_at: at(1000),
+        last_used_at: at(0),
+        client: ClientMark {
+            ip_address: Some("2001:db8::1".parse().unwrap()),
+            user_agent: Some("curl/8".to_owned()),
+        },
     }
 }
 
-fn id(number: u128) -> SessionId {
+pub(crate) fn id(number: u128) -> SessionId {
     SessionId(Uuid::from_u128(number))
 }
 
 /// A fleet whose engineer has the session 1 with the token `old`.
-async fn logged_in() -> Fleet {
+pub(crate) async fn logged_in() -> Fleet {
     let fleet = Fleet::new().await;
-    let session = session(1, fleet.engineer, "old");
-    sessions::insert(&mut *fleet.connection().await, session)
-        .await
-        .unwrap();
+    add(&fleet, &session(1, fleet.engineer), "old").await;
     fleet
 }
 
-async fn rotate(fleet: &Fleet, old: &str, new: &str, now: i64) -> Option<SessionId> {
-    let mut connection = fleet.connection().await;
-    sessions::rotate(&mut connection, old, new, at(now), at(now + 100))
+pub(crate) async fn add(fleet: &Fleet, session: &Session, token_hash: &str) {
+    sessions::insert(&mut *fleet.connection().await, session, token_hash)
         .await
-        .unwrap()
+        .unwrap();
 }
 
-async fn user_at(fleet: &Fleet, seconds: i64) -> Option<UserId> {
+/// Puts `new` in the place of `old` until 100 seconds after `now`.
+async fn rotate(fleet: &Fleet, old: &str, new: &str, now: i64) -> Option<SessionId> {
+    let mut transaction = fleet.pool.begin().await.unwrap();
+    let held = sessions::lock_by_token(&mut transaction, old, at(now)).await;
+    let mut session = held.unwrap()?;
+    session.expires_at = at(now + 100);
+    session.last_used_at = at(now);
+    sessions::renew(&mut transaction, &session, new)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    Some(session.session_id)
+}
+
+async fn user_at(fleet: &Fleet, seconds: i64) -> Option<(UserId, DateTime<Utc>)> {
     let mut connection = fleet.connection().await;
     let user = sessions::user_of(&mut connection, id(1), at(seconds)).await;
-    user.unwrap().map(|user| user.user_id)
+    user.unwrap().map(|(user, used)| (user.user_id, used))
+}
+
+async fn listed(fleet: &Fleet, seconds: i64) -> Vec<SessionId> {
+    let mut connection = fleet.connection().await;
+    let sessions = sessions::list(&mut connection, fleet.engineer, at(seconds)).await;
+    sessions.unwrap().iter().map(|one| one.session_id).collect()
+}
+
+#[tokio::test]
+async fn a_session_is_kept_as_it_was_made() {
+    let fleet = logged_in().await;
+    let mut connection = fleet.connection().await;
+    let listed = sessions::list(&mut connection, fleet.engineer, at(0)).await;
+    assert_eq!(listed.unwrap(), [session(1, fleet.engineer)]);
 }
 
 #[tokio::test]
@@ -66,8 +96,10 @@ async fn of_many_rotations_at_once_one_wins() {
 #[tokio::test]
 async fn an_expired_session_is_worth_nothing() {
     let fleet = logged_in().await;
-    assert_eq!(user_at(&fleet, 99).await, Some(fleet.engineer));
+    assert_eq!(user_at(&fleet, 99).await, Some((fleet.engineer, at(0))));
     assert_eq!(user_at(&fleet, 100).await, None);
+    assert_eq!(listed(&fleet, 99).await, [id(1)]);
+    assert!(listed(&fleet, 100).await.is_empty());
     assert_eq!(rotate(&fleet, "old", "new", 100).await, None);
     assert_eq!(rotate(&fleet, "old", "new", 99).await, Some(id(1)));
 }
@@ -76,8 +108,50 @@ async fn an_expired_session_is_worth_nothing() {
 async fn a_rotation_prolongs_the_session() {
     let fleet = logged_in().await;
     rotate(&fleet, "old", "new", 50).await;
-    assert_eq!(user_at(&fleet, 149).await, Some(fleet.engineer));
+    assert_eq!(user_at(&fleet, 149).await, Some((fleet.engineer, at(50))));
     assert_eq!(user_at(&fleet, 150).await, None);
+}
+
+#[tokio::test]
+async fn a_disabled_user_has_no_live_session() {
+    let fleet = logged_in().await;
+    let sql = "UPDATE users SET is_active = false";
+    fleet.client.execute(sql, &[]).await.unwrap();
+    assert_eq!(user_at(&fleet, 0).await, None);
+    let mut connection = fleet.connection().await;
+    let live = sessions::live(&mut connection, &[id(1)], at(0)).await;
+    assert!(live.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_live_ones_are_told_from_the_ended_ones() {
+    let fleet = logged_in().await;
+    let mut late = session(2, fleet.engineer);
+    late.expires_at = at(50);
+    add(&fleet, &late, "late").await;
+    let mut connection = fleet.connection().await;
+    let mut live = async |seconds| {
+        let asked = [id(1), id(2), id(3)];
+        let mut live = sessions::live(&mut connection, &asked, at(seconds))
+            .await
+            .unwrap();
+        live.sort();
+        live
+    };
+    assert_eq!(live(49).await, [id(1), id(2)]);
+    assert_eq!(live(50).await, [id(1)]);
+}
+
+#[tokio::test]
+async fn the_last_use_only_moves_forward() {
+    let fleet = logged_in().await;
+    let mut connection = fleet.connection().await;
+    for seconds in [60, 30] {
+        sessions::touch(&mut connection, id(1), at(seconds))
+            .await
+            .unwrap();
+        assert_eq!(user_at(&fleet, 61).await, Some((fleet.engineer, at(60))));
+    }
 }
 
 #[tokio::test]
@@ -87,27 +161,48 @@ async fn nobody_ends_the_session_of_another_user() {
     let mut connection = fleet.connection().await;
     let ended = sessions::end_by_token(&mut connection, stranger, "old").await;
     assert_eq!(ended.unwrap(), None);
-    assert_eq!(user_at(&fleet, 0).await, Some(fleet.engineer));
+    let ended = sessions::end(&mut connection, stranger, id(1)).await;
+    assert!(!ended.unwrap());
+    assert_eq!(listed(&fleet, 0).await, [id(1)]);
     let ended = sessions::end_by_token(&mut connection, fleet.engineer, "old").await;
     assert_eq!(ended.unwrap(), Some(id(1)));
-    assert_eq!(user_at(&fleet, 0).await, None);
+    assert!(listed(&fleet, 0).await.is_empty());
     let again = sessions::end_by_token(&mut connection, fleet.engineer, "old").await;
     assert_eq!(again.unwrap(), None);
 }
 
 #[tokio::test]
-async fn all_sessions_of_one_user_end_together() {
+async fn a_session_is_ended_by_its_id_once() {
+    let fleet = logged_in().await;
+    let mut connection = fleet.connection().await;
+    for expected in [true, false] {
+        let ended = sessions::end(&mut connection, fleet.engineer, id(1)).await;
+        assert_eq!(ended.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn all_sessions_of_one_user_end_together_or_all_but_one() {
     let fleet = logged_in().await;
     let stranger = fleet.user("stranger").await;
+    add(&fleet, &session(2, fleet.engineer), "second").await;
+    add(&fleet, &session(3, fleet.engineer), "third").await;
+    add(&fleet, &session(4, stranger), "fourth").await;
     let mut connection = fleet.connection().await;
-    for session in [
-        session(2, fleet.engineer, "second"),
-        session(3, stranger, "third"),
-    ] {
-        sessions::insert(&mut connection, session).await.unwrap();
-    }
-    let ended = sessions::end_all(&mut connection, fleet.engineer).await;
+    let ended = sessions::end_all(&mut connection, fleet.engineer, Some(id(2))).await;
     assert_eq!(ended.unwrap(), 2);
-    assert_eq!(rotate(&fleet, "old", "new", 1).await, None);
-    assert_eq!(rotate(&fleet, "third", "new", 1).await, Some(id(3)));
+    assert_eq!(listed(&fleet, 0).await, [id(2)]);
+    let ended = sessions::end_all(&mut connection, fleet.engineer, None).await;
+    assert_eq!(ended.unwrap(), 1);
+    assert_eq!(rotate(&fleet, "second", "new", 1).await, None);
+    assert_eq!(rotate(&fleet, "fourth", "new", 1).await, Some(id(4)));
+}
+
+#[tokio::test]
+async fn only_what_has_expired_is_swept() {
+    let fleet = logged_in().await;
+    let mut connection = fleet.connection().await;
+    assert_eq!(sessions::sweep(&mut connection, at(99)).await.unwrap(), 0);
+    assert_eq!(sessions::sweep(&mut connection, at(100)).await.unwrap(), 1);
+    assert_eq!(fleet.count("sessions").await, 0);
 }

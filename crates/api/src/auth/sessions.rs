@@ -1,0 +1,100 @@
+use actix_web::{
+    HttpResponse, delete, get,
+    web::{Data, Json},
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sovd_domain::{Session, SessionId};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    extract::{Authorized, PathId},
+    permissions::OwnAccount,
+    problem::Problem,
+    state::ApiState,
+};
+
+/// A login that has not ended.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
+pub(crate) struct SessionBody {
+    /// Identifies the session.
+    session_id: Uuid,
+    /// The moment of the login.
+    created_at: DateTime<Utc>,
+    /// When it ends unless it is refreshed before.
+    expires_at: DateTime<Utc>,
+    /// When it was last used, to the minute.
+    last_used_at: DateTime<Utc>,
+    /// Where its last token was fetched from.
+    #[schema(example = "192.0.2.7")]
+    ip_address: Option<String>,
+    /// What the client that fetched it calls itself.
+    user_agent: Option<String>,
+    /// Whether it is the one that asks.
+    current: bool,
+}
+
+/// List the own sessions
+///
+/// Every login of the caller that has not ended, last used first.
+#[utoipa::path(
+    operation_id = "list_own_sessions",
+    tag = "auth",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The sessions", body = Vec<SessionBody>),
+    ),
+)]
+#[get("/sessions")]
+pub(crate) async fn list(
+    authorized: Authorized<OwnAccount>,
+    state: Data<ApiState>,
+) -> Result<Json<Vec<SessionBody>>, Problem> {
+    let current = authorized.caller.session_id;
+    let sessions = state.auth.sessions(&authorized.caller).await?;
+    let bodies = sessions
+        .into_iter()
+        .map(|session| SessionBody::of(session, current));
+    Ok(Json(bodies.collect()))
+}
+
+/// End one of the own sessions
+///
+/// Its tokens are worth nothing from then on, and its open streams end.
+#[utoipa::path(
+    operation_id = "end_own_session",
+    tag = "auth",
+    security(("bearer" = [])),
+    params(("session_id" = Uuid, Path, description = "The session")),
+    responses(
+        (status = 204, description = "It has ended"),
+    ),
+)]
+#[delete("/sessions/{session_id}")]
+pub(crate) async fn end(
+    authorized: Authorized<OwnAccount>,
+    state: Data<ApiState>,
+    session_id: PathId<SessionId>,
+) -> Result<HttpResponse, Problem> {
+    state
+        .auth
+        .end_session(&authorized.caller, session_id.0)
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+impl SessionBody {
+    fn of(session: Session, current: SessionId) -> Self {
+        Self {
+            session_id: session.session_id.0,
+            created_at: session.created_at,
+            expires_at: session.expires_at,
+            last_used_at: session.last_used_at,
+            ip_address: session.client.ip_address.map(|address| address.to_string()),
+            user_agent: session.client.user_agent,
+            current: session.session_id == current,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+use serde_json::json;
+use sovd_domain::{AccessChange, Session, SessionId};
+use sovd_storage::{audit, sessions};
+
+use super::{Auth, refresh_token};
+use crate::{caller::Caller, error::ServiceError};
+
+impl Auth {
+    /// The caller's sessions that have not ended, last used first.
+    ///
+    /// # Errors
+    ///
+    /// When the database is away.
+    pub async fn sessions(&self, caller: &Caller) -> Result<Vec<Session>, ServiceError> {
+        let now = self.environment.clock.now();
+        let mut connection = self.environment.database.connection().await?;
+        Ok(sessions::list(&mut connection, caller.user.user_id, now).await?)
+    }
+
+    /// Ends one of the caller's sessions.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NotFound`] when the caller has no such session.
+    pub async fn end_session(
+        &self,
+        caller: &Caller,
+        session_id: SessionId,
+    ) -> Result<(), ServiceError> {
+        let mut transaction = self.environment.database.begin().await?;
+        if !sessions::end(&mut transaction, caller.user.user_id, session_id).await? {
+            transaction.rollback().await?;
+            return Err(ServiceError::NotFound {
+                what: "session",
+                pointer: None,
+            });
+        }
+        let mut entry = caller.audit("session.end", "session");
+        entry.entity_id = Some(session_id.0);
+        audit::insert(&mut transaction, &entry, self.environment.clock.now()).await?;
+        transaction.commit().await?;
+        self.environment
+            .access_changed(AccessChange::Session { session_id });
+        Ok(())
+    }
+
+    /// Ends the caller's session that holds `refresh_token`, or all of the caller's sessions.
+    /// A session that has ended already is no error.
+    ///
+    /// # Errors
+    ///
+    /// When the database is away.
+    pub async fn logout(
+        &self,
+        caller: &Caller,
+        refresh_token: Option<&str>,
+    ) -> Result<(), ServiceError> {
+        let user_id = caller.user.user_id;
+        let mut entry = caller.audit("auth.logout", "session");
+        let mut transaction = self.environment.database.begin().await?;
+        if let Some(refresh_token) = refresh_token {
+            let hash = refresh_token::hash(refresh_token);
+            let ended = sessions::end_by_token(&mut transaction, user_id, &hash).await?;
+            entry.entity_id = ended.map(|session_id| session_id.0);
+            entry.details = json!({ "sessions_ended": usize::from(ended.is_some()) });
+        } else {
+            let ended = sessions::end_all(&mut transaction, user_id, None).await?;
+            entry.details = json!({ "sessions_ended": ended });
+        }
+        audit::insert(&mut transaction, &entry, self.environment.clock.now()).await?;
+        transaction.commit().await?;
+        self.environment
+            .access_changed(AccessChange::User { user_id });
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use sovd_domain::{
+    AccessChange, AuditEntry, AuditResult, ClientMark, SessionId, User, UserId, audit::Origin,
+};
+use sovd_storage::{
+    StorageError, Transaction, audit,
+    sessions::{
+        self,
+        spent::{self, SpentToken},
+    },
+};
+
+use super::{
+    Auth, TokenPair,
+    refresh_token::{self, RefreshToken},
+};
+use crate::error::{AuthFailure, ServiceError};
+
+/// For how long the same client gets the same successor again, as after a lost answer.
+const GRACE: TimeDelta = TimeDelta::seconds(10);
+
+impl Auth {
+    /// Spends a refresh token and gives new tokens for its session. The client that spent it gets
+    /// the same refresh token again for ten seconds; to anybody else, or later, the session ends,
+    /// because one of the two has stolen it.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthFailure::TokenInvalid`] when it is unknown or expired;
+    /// [`AuthFailure::SessionRevoked`] when it was spent before.
+    pub async fn refresh(
+        &self,
+        refresh_token: &str,
+        origin: Origin,
+    ) -> Result<TokenPair, ServiceError> {
+        let mut transaction = self.environment.database.begin().await?;
+        match self.exchange(&mut transaction, refresh_token, origin).await {
+            Ok(Exchanged::Tokens(tokens)) => {
+                transaction.commit().await?;
+                Ok(tokens)
+            }
+            Ok(Exchanged::Theft(session_id)) => {
+                transaction.commit().await?;
+                self.environment
+                    .access_changed(AccessChange::Session { session_id });
+                Err(AuthFailure::SessionRevoked.into())
+            }
+            Err(refusal) => {
+                transaction.rollback().await?;
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        transaction: &mut Transaction,
+        refresh_token: &str,
+        origin: Origin,
+    ) -> Result<Exchanged, ServiceError> {
+        let now = self.environment.clock.now();
+        let hash = refresh_token::hash(refresh_token);
+        if let Some(mut session) = sessions::lock_by_token(transaction, &hash, now).await? {
+            let user = live_user(transaction, session.session_id, now).await?;
+            let spent = SpentToken {
+                session_id: session.session_id,
+                spent_at: now,
+                successor_salt: refresh_token::salt(self.environment.random.as_ref()).to_vec(),
+                client: ClientMark::from(&origin),
+            };
+            let next = RefreshToken::successor_of(refresh_token, &spent.successor_salt);
+            session.expires_at = (now + self.refresh_ttl).min(session.ends_at);
+            session.last_used_at = now;
+            session.client = ClientMark::from(&origin);
+            sessions::renew(transaction, &session, &next.hash()).await?;
+            spent::insert(transaction, &hash, &spent).await?;
+            let entry = entry(user.user_id, session.session_id, origin);
+            audit::insert(transaction, &entry, now).await?;
+            let tokens = self.tokens_for(&user, &session, next)?;
+            return Ok(Exchanged::Tokens(tokens));
+        }
+        // Whoever waited for the one who spent it sees that now.
+        let Some((spent, user_id)) = spent::find(transaction, &hash).await? else {
+            return Err(AuthFailure::TokenInvalid.into());
+        };
+        let session_id = spent.session_id;
+        let is_repetition =
+            now - spent.spent_at <= GRACE && spent.client == ClientMark::from(&origin);
+        if !is_repetition {
+            self.end_stolen(transaction, session_id, user_id, origin)
+                .await?;
+            return Ok(Exchanged::Theft(session_id));
+        }
+        let user = live_user(transaction, session_id, now).await?;
+        let session = sessions::find(transaction, session_id)
+            .await?
+            .ok_or(AuthFailure::SessionRevoked)?;
+        let entry = AuditEntry {
+            details: json!({ "repeated": true }),
+            ..entry(user_id, session_id, origin)
+        };
+        audit::insert(transaction, &entry, now).await?;
+        let next = RefreshToken::successor_of(refresh_token, &spent.successor_salt);
+        let tokens = self.tokens_for(&user, &session, next)?;
+        Ok(Exchanged::Tokens(tokens))
+    }
+
+    async fn end_stolen(
+        &self,
+        transaction: &mut Transaction,
+        session_id: SessionId,
+        user_id: UserId,
+        origin: Origin,
+    ) -> Result<(), StorageError> {
+        sessions::end(transaction, user_id, session_id).await?;
+        let entry = AuditEntry {
+            action: "refresh_token_reuse",
+            result: AuditResult::Refused,
+            ..entry(user_id, session_id, origin)
+        };
+        audit::insert(transaction, &entry, self.environment.clock.now()).await
+    }
+}
+
+/// What a refresh token was exchanged for.
+enum Exchanged {
+    Tokens(TokenPair),
+    /// Nothing: somebody has it who should not, and the session is over.
+    Theft(SessionId),
+}
+
+async fn live_user(
+    transaction: &mut Transaction,
+    session_id: SessionId,
+    now: DateTime<Utc>,
+) -> Result<User, ServiceError> {
+    match sessions::user_of(transaction, session_id, now).await? {
+        Some((user, _)) => Ok(user),
+        None => Err(AuthFailure::SessionRevoked.into()),
+    }
+}
+
+fn entry(user_id: UserId, session_id: SessionId, origin: Origin) -> AuditEntry {
+    AuditEntry {
+        user_id: Some(user_id),
+        entity_id: Some(session_id.0),
+        origin,
+        ..AuditEntry::new("auth.refresh", "session")
+    }
+}

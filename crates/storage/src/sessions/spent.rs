@@ -1,0 +1,98 @@
+//! Refresh tokens that were used already.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use sovd_domain::{ClientMark, SessionId, UserId};
+use uuid::Uuid;
+
+use super::{address, client};
+use crate::{
+    Connection, StorageError,
+    schema::{sessions, spent_refresh_tokens},
+};
+
+/// A refresh token whose session lives on with a successor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpentToken {
+    /// The session.
+    pub session_id: SessionId,
+    /// When it was spent.
+    pub spent_at: DateTime<Utc>,
+    /// Makes the successor, together with the token itself.
+    pub successor_salt: Vec<u8>,
+    /// Who spent it.
+    pub client: ClientMark,
+}
+
+/// Writes down that the token with this hash is spent.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn insert(
+    connection: &mut Connection,
+    token_hash: &str,
+    token: &SpentToken,
+) -> Result<(), StorageError> {
+    diesel::insert_into(spent_refresh_tokens::table)
+        .values((
+            spent_refresh_tokens::token_hash.eq(token_hash),
+            spent_refresh_tokens::session_id.eq(token.session_id.0),
+            spent_refresh_tokens::spent_at.eq(token.spent_at),
+            spent_refresh_tokens::successor_salt.eq(&token.successor_salt),
+            spent_refresh_tokens::ip_address.eq(address(&token.client)),
+            spent_refresh_tokens::user_agent.eq(&token.client.user_agent),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The spent token with this hash and whose it was, while its session lives.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn find(
+    connection: &mut Connection,
+    token_hash: &str,
+) -> Result<Option<(SpentToken, UserId)>, StorageError> {
+    let row: Option<SpentRow> = spent_refresh_tokens::table
+        .inner_join(sessions::table)
+        .filter(spent_refresh_tokens::token_hash.eq(token_hash))
+        .select((
+            spent_refresh_tokens::session_id,
+            spent_refresh_tokens::spent_at,
+            spent_refresh_tokens::successor_salt,
+            spent_refresh_tokens::ip_address,
+            spent_refresh_tokens::user_agent,
+            sessions::user_id,
+        ))
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(row.map(SpentRow::into_token))
+}
+
+#[derive(Queryable)]
+struct SpentRow {
+    session_id: Uuid,
+    spent_at: DateTime<Utc>,
+    successor_salt: Vec<u8>,
+    ip_address: Option<String>,
+    user_agent: Option<String>,
+    user_id: Uuid,
+}
+
+impl SpentRow {
+    fn into_token(self) -> (SpentToken, UserId) {
+        let token = SpentToken {
+            session_id: SessionId(self.session_id),
+            spent_at: self.spent_at,
+            successor_salt: self.successor_salt,
+            client: client(self.ip_address, self.user_agent),
+        };
+        (token, UserId(self.user_id))
+    }
+}

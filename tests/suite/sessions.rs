@@ -1,0 +1,208 @@
+use reqwest::{Method, header::USER_AGENT};
+use serde_json::{Value, json};
+use sovd_devstack::{Postgres, SearchPath};
+use sovd_tests::{Client, World, WorldOptions, within};
+
+const ME: &str = "/api/v1/auth/me";
+const LOGOUT: &str = "/api/v1/auth/logout";
+const SESSIONS: &str = "/api/v1/auth/sessions";
+
+async fn sessions(client: &Client) -> Vec<Value> {
+    let sessions = client.get(SESSIONS).await.expect(200);
+    sessions.as_array().unwrap().clone()
+}
+
+async fn log_out(client: &Client) {
+    let request = client.request(Method::POST, LOGOUT);
+    client.send(request).await.expect(200);
+}
+
+/// Asks until the session has ended.
+async fn until_revoked(client: &Client) {
+    within("the session to end", async {
+        loop {
+            let reply = client.get(ME).await;
+            if reply.status == 401 {
+                reply.expect_problem(401, "session_revoked");
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everybody_sees_the_own_sessions_and_which_is_in_use() {
+    let world = World::start().await;
+    let one = world.log_in("engineer").await;
+    let two = world.log_in("engineer").await;
+    world.log_in("other").await;
+    let listed = sessions(&one).await;
+    assert_eq!(listed.len(), 2);
+    let current: Vec<&Value> = listed.iter().filter(|it| it["current"] == true).collect();
+    assert_eq!(current.len(), 1);
+    assert_ne!(current[0]["session_id"], Value::Null);
+    assert_eq!(current[0]["ip_address"], "127.0.0.1");
+    for moment in ["created_at", "expires_at", "last_used_at"] {
+        assert!(current[0][moment].as_str().unwrap().ends_with('Z'));
+    }
+    let of_two = sessions(&two).await;
+    let its_own = of_two.iter().find(|it| it["current"] == true).unwrap();
+    assert_ne!(its_own["session_id"], current[0]["session_id"]);
+    assert!(
+        !listed
+            .iter()
+            .any(|it| it.to_string().contains(&one.refresh_token))
+    );
+}
+
+#[tokio::test]
+async fn a_session_shows_the_client_that_refreshed_it_last() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let refresh = engineer
+        .request(Method::POST, "/api/v1/auth/refresh")
+        .header(USER_AGENT, "tablet/1")
+        .json(&json!({ "refresh_token": engineer.refresh_token }));
+    engineer.send(refresh).await.expect(200);
+    assert_eq!(sessions(&engineer).await[0]["user_agent"], "tablet/1");
+}
+
+#[tokio::test]
+async fn a_session_is_ended_by_its_owner_only() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let lost = world.log_in("engineer").await;
+    let other = world.log_in("other").await;
+    let admin = world.log_in("admin").await;
+    let id = sessions(&lost)
+        .await
+        .into_iter()
+        .find(|it| it["current"] == true)
+        .unwrap();
+    let path = format!("{SESSIONS}/{}", id["session_id"].as_str().unwrap());
+    for stranger in [&other, &admin] {
+        stranger
+            .delete(&path)
+            .await
+            .expect_problem(404, "not_found");
+    }
+    lost.get(ME).await.expect(200);
+    engineer.delete(&path).await.expect(204);
+    lost.get(ME).await.expect_problem(401, "session_revoked");
+    engineer.get(ME).await.expect(200);
+    engineer
+        .delete(&path)
+        .await
+        .expect_problem(404, "not_found");
+    let bad = engineer.delete(&format!("{SESSIONS}/x")).await;
+    bad.expect_bad_field(400, "malformed_request", "/session_id");
+}
+
+#[tokio::test]
+async fn a_logout_is_seen_by_another_node_at_once() {
+    // What the nodes remember counts for longer than the test waits: only the bus can tell them.
+    let world = World::with(|settings| settings.auth.remember_seconds = 60).await;
+    let node = world.beside(|_| {}).await;
+    let engineer = world.log_in("engineer").await;
+    let there = engineer.at(node.address());
+    there.get(ME).await.expect(200);
+    log_out(&engineer).await;
+    engineer
+        .get(ME)
+        .await
+        .expect_problem(401, "session_revoked");
+    until_revoked(&there).await;
+}
+
+#[tokio::test]
+async fn without_redis_a_logout_is_seen_when_memory_ends() {
+    let world = World::with(|settings| {
+        settings.redis.url = None;
+        settings.auth.remember_seconds = 1;
+    })
+    .await;
+    let node = world.beside(|_| {}).await;
+    let engineer = world.log_in("engineer").await;
+    let there = engineer.at(node.address());
+    there.get(ME).await.expect(200);
+    log_out(&engineer).await;
+    until_revoked(&there).await;
+}
+
+#[tokio::test]
+async fn who_is_remembered_is_known_without_the_database() {
+    let postgres = Postgres::start(&SearchPath::system()).unwrap();
+    let mut options = WorldOptions::on(&postgres).await;
+    options.settings.auth.remember_seconds = 60;
+    let world = options.start().await;
+    let engineer = world.log_in("engineer").await;
+    let stranger = world.log_in("engineer").await;
+    engineer.get(ME).await.expect(200);
+    postgres.stop().unwrap();
+    for _ in 0..100 {
+        engineer.get(ME).await.expect(200);
+    }
+    stranger.get(ME).await.expect_problem(503, "unavailable");
+}
+
+#[tokio::test]
+async fn open_streams_end_with_their_session_on_every_node() {
+    let world = World::with(|settings| settings.auth.remember_seconds = 60).await;
+    let node = world
+        .beside(|settings| settings.dispatch.enabled = false)
+        .await;
+    let engineer = world.log_in("engineer").await;
+    let stays = world.log_in("engineer").await;
+    let there = engineer.at(node.address());
+    let waiting = engineer.read_dtc_later(3600).await;
+    let mut sockets = Vec::new();
+    for client in [&engineer, &there] {
+        sockets.push(client.open(&waiting).await);
+        sockets.push(client.open_at("/ws/events").await);
+    }
+    let events = there.listen(&waiting, None).await.unwrap();
+    let mut kept = stays.open(&waiting).await;
+    let id = sessions(&engineer)
+        .await
+        .into_iter()
+        .find(|it| it["current"] == true)
+        .unwrap();
+    let path = format!("{SESSIONS}/{}", id["session_id"].as_str().unwrap());
+    engineer.delete(&path).await.expect(204);
+    for socket in sockets {
+        let (_, closing) = socket.rest().await;
+        assert_eq!(closing.code, 1008);
+        assert!(closing.reason.starts_with("session_revoked"), "{closing:?}");
+    }
+    assert!(
+        events
+            .rest()
+            .await
+            .iter()
+            .all(|event| event["status"] != "completed")
+    );
+
+    let back = "UPDATE vehicles SET connection_status = 'connected'";
+    world.sql().await.execute(back, &[]).await.unwrap();
+    while kept.next().await.unwrap()["status"] != "completed" {}
+}
+
+#[tokio::test]
+async fn without_redis_streams_end_when_memory_does() {
+    let world = World::with(|settings| {
+        settings.redis.url = None;
+        settings.auth.remember_seconds = 1;
+    })
+    .await;
+    let node = world
+        .beside(|settings| settings.dispatch.enabled = false)
+        .await;
+    let engineer = world.log_in("engineer").await;
+    let there = engineer.at(node.address());
+    let waiting = engineer.read_dtc_later(3600).await;
+    let socket = there.open(&waiting).await;
+    log_out(&engineer).await;
+    let (_, closing) = socket.rest().await;
+    assert!(closing.reason.starts_with("session_revoked"), "{closing:?}");
+}
