@@ -11,6 +11,7 @@ mod fleet_events;
 mod health;
 mod idempotency;
 mod load;
+mod login;
 mod main_job;
 mod offline;
 mod openapi;

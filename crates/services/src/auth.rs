@@ -1,8 +1,11 @@
 //! Logging in and out, and knowing who asks.
 
 mod access_token;
+mod login;
+mod new_password;
 mod own_sessions;
 mod password;
+mod places;
 mod refresh;
 mod refresh_token;
 
@@ -10,9 +13,11 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
-use serde_json::json;
-use sovd_domain::{AuditEntry, AuditResult, ClientMark, Session, SessionId, User, audit::Origin};
-use sovd_storage::{StorageError, audit, sessions, users};
+use sovd_domain::{AuditEntry, ClientMark, Session, SessionId, User, audit::Origin};
+use sovd_storage::{
+    StorageError, audit, sessions,
+    users::{self, Credentials},
+};
 
 use crate::{
     caller::Caller,
@@ -22,7 +27,8 @@ use crate::{
 };
 use access_token::{AccessTokens, Claims};
 pub use access_token::{HmacAlgorithm, SigningKey};
-use password::Passwords;
+pub use new_password::{NewPassword, PasswordRefused};
+pub use password::Passwords;
 use refresh_token::RefreshToken;
 
 /// How closely the last use of a session is kept.
@@ -32,7 +38,7 @@ const USE_RESOLUTION: Duration = Duration::from_mins(1);
 pub struct Auth {
     environment: Environment,
     access_tokens: AccessTokens,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
     refresh_ttl: TimeDelta,
     session_ttl: TimeDelta,
     limits: Arc<Limits>,
@@ -68,7 +74,7 @@ impl Auth {
     pub fn new(environment: Environment, settings: &AuthSettings, limits: Arc<Limits>) -> Self {
         Self {
             access_tokens: AccessTokens::new(&settings.key, settings.access_ttl),
-            passwords: Passwords::new(settings.bcrypt_cost),
+            passwords: Arc::new(Passwords::new(settings.bcrypt_cost)),
             refresh_ttl: TimeDelta::from_std(settings.refresh_ttl).unwrap_or(TimeDelta::MAX),
             session_ttl: TimeDelta::from_std(settings.session_ttl).unwrap_or(TimeDelta::MAX),
             environment,
@@ -76,39 +82,9 @@ impl Auth {
         }
     }
 
-    /// Opens a session for whoever knows the password of `username`. The attempt stands in the
-    /// audit trail either way.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthFailure::InvalidCredentials`], after the same time whether or not the user exists;
-    /// [`AuthFailure::AccountDisabled`], to whoever knows the password.
-    pub async fn login(
-        &self,
-        username: &str,
-        password: SecretString,
-        origin: Origin,
-    ) -> Result<TokenPair, ServiceError> {
-        let known = {
-            let mut connection = self.environment.database.connection().await?;
-            users::credentials_of(&mut connection, username).await?
-        };
-        let hash = known.as_ref().map(|known| known.password_hash.clone());
-        let matches = self.passwords.verify(password, hash).await?;
-        match known {
-            Some(known) if matches && known.user.is_active => {
-                self.open_session(&known.user, origin).await
-            }
-            known => {
-                self.record_refused_login(username, known.map(|known| known.user), origin)
-                    .await?;
-                Err(if matches {
-                    AuthFailure::AccountDisabled.into()
-                } else {
-                    AuthFailure::InvalidCredentials.into()
-                })
-            }
-        }
+    /// What hashes passwords. Whoever else does shares it, because its places are few.
+    pub fn passwords(&self) -> Arc<Passwords> {
+        Arc::clone(&self.passwords)
     }
 
     /// Who holds `access_token`, as the database knew them a few seconds ago at most.
@@ -160,7 +136,14 @@ impl Auth {
         Ok(Some(user))
     }
 
-    async fn open_session(&self, user: &User, origin: Origin) -> Result<TokenPair, ServiceError> {
+    /// Opens a session, unless the password was changed or the account disabled since `known` was
+    /// read: whoever did that has ended the sessions that there were.
+    async fn open_session(
+        &self,
+        known: &Credentials,
+        origin: Origin,
+    ) -> Result<TokenPair, ServiceError> {
+        let user = &known.user;
         let now = self.environment.clock.now();
         let ends_at = now + self.session_ttl;
         let session = Session {
@@ -182,29 +165,14 @@ impl Auth {
             ..AuditEntry::new("auth.login", "session")
         };
         let mut transaction = self.environment.database.begin().await?;
+        if !users::hold(&mut transaction, known).await? {
+            transaction.rollback().await?;
+            return Err(AuthFailure::InvalidCredentials.into());
+        }
         sessions::insert(&mut transaction, &session, &token_hash).await?;
         audit::insert(&mut transaction, &entry, now).await?;
         transaction.commit().await?;
         Ok(tokens)
-    }
-
-    async fn record_refused_login(
-        &self,
-        username: &str,
-        user: Option<User>,
-        origin: Origin,
-    ) -> Result<(), ServiceError> {
-        let entry = AuditEntry {
-            user_id: user.as_ref().map(|user| user.user_id),
-            entity_id: user.map(|user| user.user_id.0),
-            result: AuditResult::Refused,
-            details: json!({ "username": username }),
-            origin,
-            ..AuditEntry::new("auth.login_failed", "user")
-        };
-        let mut connection = self.environment.database.connection().await?;
-        audit::insert(&mut connection, &entry, self.environment.clock.now()).await?;
-        Ok(())
     }
 
     fn tokens_for(

@@ -175,6 +175,27 @@ pub async fn set_password(
     Ok(())
 }
 
+/// Whether the user is active and has this password hash; keeps it so until the transaction ends.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn hold(
+    connection: &mut Connection,
+    credentials: &Credentials,
+) -> Result<bool, StorageError> {
+    let held: Option<Uuid> = users::table
+        .find(credentials.user.user_id.0)
+        .filter(users::is_active)
+        .filter(users::password_hash.eq(&credentials.password_hash))
+        .select(users::user_id)
+        .for_share()
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(held.is_some())
+}
+
 /// Whether something of the user's is still to be done at a vehicle. The user's row must be locked
 /// with [`lock_for_deletion`], or something may come after the look.
 ///
@@ -270,6 +291,28 @@ fn matching(filter: &UserFilter) -> users::BoxedQuery<'_, Pg> {
         query = query.filter(named.or(users::email.ilike(pattern)));
     }
     query
+}
+
+/// Puts `new_hash` in the place of `old_hash`, if that is still the user's; says whether it was.
+/// So a password that was changed meanwhile stays changed.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn replace_hash(
+    connection: &mut Connection,
+    user_id: UserId,
+    old_hash: &str,
+    new_hash: &str,
+) -> Result<bool, StorageError> {
+    let held = users::table
+        .filter(users::user_id.eq(user_id.0))
+        .filter(users::password_hash.eq(old_hash));
+    let replaced = diesel::update(held)
+        .set(users::password_hash.eq(new_hash))
+        .execute(connection)
+        .await?;
+    Ok(replaced == 1)
 }
 
 #[derive(Queryable, Selectable)]

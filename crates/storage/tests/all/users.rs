@@ -21,6 +21,24 @@ async fn credentials_are_found_by_the_exact_name() {
 }
 
 #[tokio::test]
+async fn a_hash_is_replaced_only_while_it_is_the_users() {
+    let fleet = Fleet::new().await;
+    fleet.user("other").await;
+    let mut connection = fleet.connection().await;
+    let mut replace = async |old: &str, new: &str| {
+        let replaced = users::replace_hash(&mut connection, fleet.engineer, old, new).await;
+        replaced.unwrap()
+    };
+    assert!(replace("hash of engineer", "dearer").await);
+    assert!(!replace("hash of engineer", "late").await);
+    assert!(!replace("hash of other", "late").await);
+    for (name, hash) in [("engineer", "dearer"), ("other", "hash of other")] {
+        let found = users::credentials_of(&mut connection, name).await;
+        assert_eq!(found.unwrap().unwrap().password_hash, hash);
+    }
+}
+
+#[tokio::test]
 async fn an_unreadable_row_is_named() {
     let fleet = Fleet::new().await;
     fleet
