@@ -58,6 +58,14 @@ impl WorldOptions {
         }
     }
 
+    /// Other settings for a database that a stopped program left.
+    pub fn again(settings: Settings, database: TestDatabase) -> Self {
+        Self {
+            settings,
+            database: Some(database),
+        }
+    }
+
     /// Starts the program.
     pub async fn start(self) -> World {
         let settings = self.settings;
@@ -130,6 +138,14 @@ impl World {
     /// Asks it to stop, without waiting.
     pub fn stop(&self) {
         self.shutdown.stop();
+    }
+
+    /// Stops it and gives back its database, for another program to go on with.
+    pub async fn stop_for_restart(mut self) -> TestDatabase {
+        let database = self.database.take().unwrap();
+        self.stop();
+        self.stopped().await.unwrap();
+        database
     }
 
     /// Waits until it has stopped.

@@ -8,6 +8,7 @@ mod clearing;
 mod commands;
 mod cors;
 mod fleet_events;
+mod forged_tokens;
 mod health;
 mod idempotency;
 mod load;

@@ -1,18 +1,27 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, dangerous::insecure_decode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, dangerous::insecure_decode, decode_header};
 use serde_json::{Value, json};
 use sovd_app::settings::ExposeSecret;
 use sovd_tests::{Client, World, WorldOptions};
 
 const ME: &str = "/api/v1/auth/me";
 
+/// What signs tokens, with its name.
+struct Secret {
+    kid: Option<String>,
+    secret: String,
+}
+
 /// A world whose secret the test knows, and somebody who is logged in there.
-async fn world() -> (World, Client, String) {
+async fn world() -> (World, Client, Secret) {
     let options = WorldOptions::new().await;
-    let secret = options.settings.auth.jwt_secret.expose_secret().to_owned();
+    let secret = options.settings.auth.signing_key().unwrap();
+    let secret = secret.expose_secret().to_owned();
     let world = options.start().await;
     let engineer = world.log_in("engineer").await;
-    (world, engineer, secret)
+    let token = engineer.token.as_ref().unwrap();
+    let kid = decode_header(token).unwrap().kid;
+    (world, engineer, Secret { kid, secret })
 }
 
 fn claims_of(client: &Client) -> Value {
@@ -21,9 +30,13 @@ fn claims_of(client: &Client) -> Value {
         .claims
 }
 
-fn signed(claims: &Value, algorithm: Algorithm, secret: &str) -> String {
-    let key = EncodingKey::from_secret(secret.as_bytes());
-    jsonwebtoken::encode(&Header::new(algorithm), claims, &key).unwrap()
+fn signed(claims: &Value, algorithm: Algorithm, secret: &Secret) -> String {
+    let key = EncodingKey::from_secret(secret.secret.as_bytes());
+    let header = Header {
+        kid: secret.kid.clone(),
+        ..Header::new(algorithm)
+    };
+    jsonwebtoken::encode(&header, claims, &key).unwrap()
 }
 
 async fn ask(world: &World, token: &str) -> sovd_tests::Reply {
@@ -56,11 +69,11 @@ async fn a_token_signed_by_us_is_good_and_can_be_told_from_others() {
     let good = signed(&claims_of(&engineer), Algorithm::HS256, &secret);
     ask(&world, &good).await.expect(200);
 
-    let foreign = signed(
-        &claims_of(&engineer),
-        Algorithm::HS256,
-        "another-secret-of-32-bytes-or-so",
-    );
+    let another = Secret {
+        kid: secret.kid.clone(),
+        secret: "another-secret-of-32-bytes-or-so".to_owned(),
+    };
+    let foreign = signed(&claims_of(&engineer), Algorithm::HS256, &another);
     ask(&world, &foreign)
         .await
         .expect_problem(401, "token_invalid");

@@ -38,7 +38,8 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let loaded = Settings::load(Sources::from_process()?)?;
     if arguments.check_config {
-        return Ok(print_config(&loaded)?);
+        print_config(&loaded)?;
+        return Ok(Application::check(&loaded.settings)?);
     }
     init_telemetry(&loaded.settings.log)?;
     let shutdown = Shutdown::on_signals()?;

@@ -242,6 +242,28 @@ async fn production_refuses_a_sample_or_short_secret() {
 }
 
 #[tokio::test]
+async fn a_token_key_of_another_kind_is_named_before_anything_is_waited_for() {
+    let pem = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----";
+    let mut command = server();
+    let command = command
+        .env("DATABASE_URL", "postgres://sovd@127.0.0.1:1/sovd")
+        .env("JWT_ALGORITHM", "RS256");
+    let missing = complaint(command).await;
+    assert!(
+        missing.contains("auth.jwt_private_key is not set: set JWT_PRIVATE_KEY"),
+        "{missing}"
+    );
+    for argument in [None, Some("--check-config")] {
+        let complaint = complaint(command.env("JWT_PRIVATE_KEY", pem).args(argument)).await;
+        assert!(
+            complaint.contains("auth.jwt_private_key: expected an RSA private key of 2048"),
+            "{complaint}"
+        );
+        assert!(!complaint.contains("hunter2"), "{complaint}");
+    }
+}
+
+#[tokio::test]
 async fn check_config_shows_values_and_sources_but_no_secret() {
     let output = server()
         .arg("--check-config")

@@ -165,3 +165,22 @@ fn without_a_database_it_says_which_variable_to_set() {
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("DATABASE_URL"), "{}", said.err);
 }
+
+#[tokio::test]
+async fn it_needs_no_key_of_the_tokens() {
+    let tool = Tool::on_empty_database().await;
+    for (algorithm, environment) in [
+        ("RS256", "production"),
+        ("HS256", "production"),
+        ("EdDSA", "test"),
+    ] {
+        let output = command(tool.database.url())
+            .env("SOVD_ENVIRONMENT", environment)
+            .env("JWT_ALGORITHM", algorithm)
+            .arg("status")
+            .output()
+            .unwrap();
+        let said = said(output);
+        assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+    }
+}

@@ -27,16 +27,27 @@ pub struct Application {
 }
 
 impl Application {
+    /// Whether the program could be made from these settings, as far as that shows without the
+    /// outside world.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::SigningKey`] when a key for tokens is none that the algorithm takes.
+    pub fn check(settings: &Settings) -> Result<(), StartError> {
+        build::signing_keys(&settings.auth).map(drop)
+    }
+
     /// Makes the program from its settings.
     ///
     /// # Errors
     ///
     /// See [`StartError`].
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
+        let keys = build::signing_keys(&settings.auth)?;
         build::ready_database(&settings.database).await?;
         let environment = build::environment(&settings)?;
         let dispatcher = build::dispatcher(&settings, environment.clone())?;
-        let state = build::api_state(&settings, &environment);
+        let state = build::api_state(&settings, keys, &environment);
         let server = Server::bind(state.clone(), &build::server_settings(&settings.server))?;
         for address in server.addresses() {
             tracing::info!(%address, environment = %settings.environment, "listening");

@@ -8,7 +8,7 @@ use sovd_domain::{Catalog, SystemRandom};
 use sovd_events::{EventBus, LocalBus, RedisBus};
 use sovd_services::{
     Callers, Environment, NewWork, Outbox, SystemTimer,
-    auth::{Auth, AuthSettings, HmacAlgorithm, SigningKey},
+    auth::{Auth, AuthSettings, SignatureAlgorithm, SigningKeyError, SigningKeys},
     commands::Commands,
     dispatch::{Backoff, DispatchSettings, Dispatcher},
     fleet::Fleet,
@@ -18,7 +18,7 @@ use sovd_services::{
     vehicles::Vehicles,
 };
 use sovd_settings as settings;
-use sovd_settings::{ExposeSecret, Settings};
+use sovd_settings::Settings;
 use sovd_storage::{
     Database, PoolSettings,
     migrations::{self, MigrationState},
@@ -136,14 +136,18 @@ fn mock_journal(mock: &settings::MockConnector) -> Journal {
     }
 }
 
-pub(crate) fn api_state(settings: &Settings, environment: &Environment) -> ApiState {
+pub(crate) fn api_state(
+    settings: &Settings,
+    keys: SigningKeys,
+    environment: &Environment,
+) -> ApiState {
     let limits = Arc::new(Limits::new(LimitSettings {
         commands_per_minute: settings.limits.commands_per_minute,
         requests_per_minute: settings.limits.requests_per_minute,
     }));
     let auth = Auth::new(
         environment.clone(),
-        &auth_settings(&settings.auth),
+        auth_settings(&settings.auth, keys),
         Arc::clone(&limits),
     );
     ApiState {
@@ -165,21 +169,37 @@ pub(crate) fn api_state(settings: &Settings, environment: &Environment) -> ApiSt
     }
 }
 
-fn auth_settings(auth: &settings::Auth) -> AuthSettings {
+fn auth_settings(auth: &settings::Auth, keys: SigningKeys) -> AuthSettings {
     AuthSettings {
-        key: SigningKey {
-            secret: auth.jwt_secret.expose_secret().into(),
-            algorithm: match auth.jwt_algorithm {
-                settings::JwtAlgorithm::Hs256 => HmacAlgorithm::Hs256,
-                settings::JwtAlgorithm::Hs384 => HmacAlgorithm::Hs384,
-                settings::JwtAlgorithm::Hs512 => HmacAlgorithm::Hs512,
-            },
-        },
+        keys,
         access_ttl: auth.access_ttl(),
+        leeway: auth.leeway(),
         refresh_ttl: auth.refresh_ttl(),
         session_ttl: auth.session_ttl(),
         bcrypt_cost: auth.bcrypt_cost,
     }
+}
+
+/// The keys of the tokens, which only their library can judge.
+pub(crate) fn signing_keys(auth: &settings::Auth) -> Result<SigningKeys, StartError> {
+    let algorithm = match auth.jwt_algorithm {
+        settings::JwtAlgorithm::Hs256 => SignatureAlgorithm::Hs256,
+        settings::JwtAlgorithm::Hs384 => SignatureAlgorithm::Hs384,
+        settings::JwtAlgorithm::Hs512 => SignatureAlgorithm::Hs512,
+        settings::JwtAlgorithm::Rs256 => SignatureAlgorithm::Rs256,
+        settings::JwtAlgorithm::Es256 => SignatureAlgorithm::Es256,
+        settings::JwtAlgorithm::EdDsa => SignatureAlgorithm::EdDsa,
+    };
+    let key = auth.signing_key().cloned().unwrap_or_default();
+    SigningKeys::new(algorithm, &key, auth.previous_key()).map_err(|source| {
+        StartError::SigningKey {
+            key: match source {
+                SigningKeyError::Current(_) => auth.jwt_algorithm.signing_key_path(),
+                SigningKeyError::Previous(_) => auth.jwt_algorithm.previous_key_path(),
+            },
+            source,
+        }
+    })
 }
 
 pub(crate) fn server_settings(server: &settings::Server) -> ServerSettings {

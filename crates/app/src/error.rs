@@ -3,6 +3,7 @@ use std::io;
 use sovd_api::ServerError;
 use sovd_connector::UnknownConnector;
 use sovd_events::BusError;
+use sovd_services::auth::SigningKeyError;
 use sovd_settings::SettingsError;
 use sovd_storage::StorageError;
 use sovd_telemetry::TelemetryError;
@@ -43,6 +44,14 @@ pub enum StartError {
     PendingMigrations {
         /// The migrations that are not applied.
         pending: Vec<String>,
+    },
+    /// A key for tokens is none that the algorithm takes.
+    #[error("{key}: {source}")]
+    SigningKey {
+        /// Path of the setting.
+        key: &'static str,
+        /// What the algorithm takes.
+        source: SigningKeyError,
     },
     /// The address of Redis is none.
     #[error("redis.url: {0}")]

@@ -35,16 +35,19 @@ pub enum SeedError {
 impl Migrator {
     /// The database that `sources` name.
     ///
-    /// Nothing is signed here, so a deployment need not hand this tool the secret of the tokens.
+    /// Nothing is signed here, so a deployment need not hand this tool the key of the tokens.
     ///
     /// # Errors
     ///
     /// When a setting is missing or wrong.
     pub fn from_sources(mut sources: Sources) -> Result<Self, StartError> {
         let unused_secret = format!("{}{}", SystemRandom.uuid(), SystemRandom.uuid());
-        sources
-            .overrides
-            .insert("auth.jwt_secret".to_owned(), unused_secret);
+        let unused = [
+            ("auth.jwt_algorithm", "HS256".to_owned()),
+            ("auth.jwt_secret", unused_secret),
+        ];
+        let unused = unused.map(|(key, value)| (key.to_owned(), value));
+        sources.overrides.extend(unused);
         let Loaded { settings, .. } = Settings::load(sources)?;
         Ok(Self::new(&settings))
     }

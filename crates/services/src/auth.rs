@@ -8,6 +8,7 @@ mod password;
 mod places;
 mod refresh;
 mod refresh_token;
+mod signing_key;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,10 +27,10 @@ use crate::{
     limits::Limits,
 };
 use access_token::{AccessTokens, Claims};
-pub use access_token::{HmacAlgorithm, SigningKey};
 pub use new_password::{NewPassword, PasswordRefused};
 pub use password::Passwords;
 use refresh_token::RefreshToken;
+pub use signing_key::{SignatureAlgorithm, SigningKeyError, SigningKeys};
 
 /// How closely the last use of a session is kept.
 const USE_RESOLUTION: Duration = Duration::from_mins(1);
@@ -47,9 +48,11 @@ pub struct Auth {
 /// How tokens are made.
 pub struct AuthSettings {
     /// What signs access tokens.
-    pub key: SigningKey,
+    pub keys: SigningKeys,
     /// How long an access token is good for.
     pub access_ttl: Duration,
+    /// How far the clock of another server, whose tokens are ours too, may be from this one's.
+    pub leeway: Duration,
     /// How long a refresh token is good for.
     pub refresh_ttl: Duration,
     /// How long a session lasts however often it is refreshed.
@@ -71,9 +74,9 @@ pub struct TokenPair {
 
 impl Auth {
     /// An authentication service.
-    pub fn new(environment: Environment, settings: &AuthSettings, limits: Arc<Limits>) -> Self {
+    pub fn new(environment: Environment, settings: AuthSettings, limits: Arc<Limits>) -> Self {
         Self {
-            access_tokens: AccessTokens::new(&settings.key, settings.access_ttl),
+            access_tokens: AccessTokens::new(settings.keys, settings.access_ttl, settings.leeway),
             passwords: Arc::new(Passwords::new(settings.bcrypt_cost)),
             refresh_ttl: TimeDelta::from_std(settings.refresh_ttl).unwrap_or(TimeDelta::MAX),
             session_ttl: TimeDelta::from_std(settings.session_ttl).unwrap_or(TimeDelta::MAX),

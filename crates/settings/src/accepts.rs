@@ -12,6 +12,8 @@ pub(crate) enum Accepts {
     Name,
     Host,
     Secret,
+    /// Optional: an empty text is none.
+    OptionalSecret,
     PostgresUrl,
     /// Optional: an empty text is none.
     RedisUrl,
@@ -46,9 +48,11 @@ impl Accepts {
             Self::OneOf(names) => when(text?, |text| names.contains(&text)),
             Self::Name => when(text?, is_name),
             Self::Host => when(text?, is_host),
-            Self::Secret => when(text?, |text| !text.is_empty()),
+            Self::RedisUrl | Self::FilePath | Self::OptionalSecret if text == Some("") => {
+                Some(ValueKind::Nil)
+            }
+            Self::Secret | Self::OptionalSecret => when(text?, |text| !text.is_empty()),
             Self::PostgresUrl => when(text?, is_postgres_url),
-            Self::RedisUrl | Self::FilePath if text == Some("") => Some(ValueKind::Nil),
             Self::RedisUrl => when(text?, is_redis_url),
             Self::Origins => list(value, is_origin),
             Self::CommandNames => list(value, is_command_name),
@@ -68,6 +72,7 @@ impl Accepts {
             }
             Self::Host => "an IP address or a host name",
             Self::Secret => "a text that is not empty",
+            Self::OptionalSecret => "a text, or an empty one for none",
             Self::PostgresUrl => {
                 "postgres://user:password@host:port/database, with special characters of the \
                  password percent-encoded"
@@ -243,6 +248,14 @@ mod tests {
             &["/", "logs/", "a\0b"],
         );
         assert!(Accepts::FilePath.read(&5.into()).is_none());
+    }
+
+    #[test]
+    fn an_empty_optional_secret_is_none() {
+        let read = |value: ValueKind| Accepts::OptionalSecret.read(&value);
+        assert_eq!(read("".into()), Some(ValueKind::Nil));
+        assert_eq!(read("x".into()), Some("x".into()));
+        assert_eq!(read(5.into()), None);
     }
 
     #[test]

@@ -143,6 +143,9 @@ mod tests {
             "database.url",
             "redis.url",
             "auth.jwt_secret",
+            "auth.jwt_private_key",
+            "auth.jwt_previous_secret",
+            "auth.jwt_previous_public_key",
             "connector.mock.journal",
         ];
         let expected: BTreeSet<_> = Key::all()

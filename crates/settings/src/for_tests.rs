@@ -1,5 +1,3 @@
-use secrecy::SecretString;
-
 use crate::{
     Auth, Connector, Database, Dispatch, Environment, JwtAlgorithm, Limits, Log, LogFormat,
     MockConnector, MockFailure, Redis, SecretUrl, Server, Settings, Streams,
@@ -7,7 +5,7 @@ use crate::{
 
 impl Settings {
     /// Settings for tests that build the whole program: any free port, one worker, a small pool,
-    /// the cheapest bcrypt, and simulated vehicles that answer at once.
+    /// the cheapest bcrypt, clocks that agree, and simulated vehicles that answer at once.
     #[must_use]
     pub fn for_tests(database_url: &str, redis_url: Option<&str>) -> Self {
         Self {
@@ -31,8 +29,12 @@ impl Settings {
                 url: redis_url.map(SecretUrl::new),
             },
             auth: Auth {
-                jwt_secret: SecretString::from("9f2b6c0de1a74835b8c6d7e0f1a2334455c9e8d7"),
                 jwt_algorithm: JwtAlgorithm::Hs256,
+                jwt_secret: Some("9f2b6c0de1a74835b8c6d7e0f1a2334455c9e8d7".into()),
+                jwt_private_key: None,
+                jwt_previous_secret: None,
+                jwt_previous_public_key: None,
+                leeway_seconds: 0,
                 jwt_expiration_minutes: 15,
                 refresh_days: 7,
                 session_days: 30,

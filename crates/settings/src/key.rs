@@ -79,7 +79,7 @@ impl Key {
     pub(crate) fn shown(&self, value: &ValueKind) -> String {
         match self.accepts {
             _ if *value == ValueKind::Nil => "none".to_owned(),
-            Accepts::Secret => secret_url::MASK.to_owned(),
+            Accepts::Secret | Accepts::OptionalSecret => secret_url::MASK.to_owned(),
             Accepts::PostgresUrl | Accepts::RedisUrl => match value {
                 ValueKind::String(url) => shown_url(url),
                 _ => secret_url::MASK.to_owned(),

@@ -106,6 +106,8 @@ mod tests {
             ("dispatch.longest_retry_ms", "3600000".to_owned()),
             ("streams.ping_seconds", "1".to_owned()),
             ("streams.idle_seconds", "86400".to_owned()),
+            // What some of the algorithms ask for.
+            ("auth.jwt_private_key", "x".to_owned()),
             (path, value.to_string()),
         ];
         let overrides = overrides

@@ -3,11 +3,11 @@ use std::borrow::Cow;
 use config::ValueKind;
 use url::Url;
 
-use crate::Environment;
 use crate::effective::{Effective, Entry};
 use crate::error::Problem;
 use crate::key::Key;
 use crate::sample::is_sample;
+use crate::{Environment, JwtAlgorithm};
 
 /// What a single value cannot tell: keys that are absent, pairs that contradict each other, and
 /// what production refuses although it is well formed.
@@ -27,14 +27,27 @@ pub(crate) fn check(
 }
 
 fn check_required(effective: &Effective, problems: &mut Vec<Problem>) {
-    for path in ["database.url", "auth.jwt_secret"] {
+    let signing_key = algorithm(effective).map(JwtAlgorithm::signing_key_path);
+    for path in ["database.url"].into_iter().chain(signing_key) {
         let explained = problems
             .iter()
             .any(|problem| problem.explains_absence_of(path));
-        if effective.get(path).is_none() && !explained {
+        if is_absent(effective, path) && !explained {
             problems.extend(Key::find(path).and_then(missing));
         }
     }
+}
+
+/// `None` if it is not accepted, which the check of the values reports.
+fn algorithm(effective: &Effective) -> Option<JwtAlgorithm> {
+    JwtAlgorithm::from_name(effective.get("auth.jwt_algorithm")?.text()?)
+}
+
+/// Whether a key has no value, or an empty one that stands for none.
+fn is_absent(effective: &Effective, path: &str) -> bool {
+    effective
+        .get(path)
+        .is_none_or(|entry| entry.value == ValueKind::Nil)
 }
 
 fn missing(key: &'static Key) -> Option<Problem> {
@@ -85,6 +98,7 @@ fn check_production(effective: &Effective, problems: &mut Vec<Problem>) {
         problems.extend(effective.get(path).and_then(rule));
     };
     apply("auth.jwt_secret", check_secret);
+    apply("auth.jwt_previous_secret", check_secret);
     apply("database.url", check_url_password);
     apply("redis.url", check_url_password);
     apply("server.cors_origins", check_origins);

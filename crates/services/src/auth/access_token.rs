@@ -1,44 +1,26 @@
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation};
-use secrecy::{ExposeSecret, SecretString};
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::Validation;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sovd_domain::Role;
 use uuid::Uuid;
 
+use super::signing_key::SigningKeys;
 use crate::error::{AuthFailure, ServiceError};
 
 const ISSUER: &str = "sovd-command";
 const AUDIENCE: &str = "sovd-command";
 const TYPE: &str = "access";
 
-/// What signs access tokens.
-pub struct SigningKey {
-    /// At least 32 bytes.
-    pub secret: SecretString,
-    /// `HS256`, `HS384` or `HS512` (RFC 7518).
-    pub algorithm: HmacAlgorithm,
-}
-
-/// The hash under an HMAC signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HmacAlgorithm {
-    /// SHA-256.
-    Hs256,
-    /// SHA-384.
-    Hs384,
-    /// SHA-512.
-    Hs512,
-}
-
 /// Makes and checks access tokens (JWT, RFC 7519).
 pub(super) struct AccessTokens {
-    header: Header,
-    encoding: EncodingKey,
-    decoding: DecodingKey,
+    keys: SigningKeys,
     validation: Validation,
     ttl: Duration,
+    /// How far the clock of another server may be from ours.
+    leeway: TimeDelta,
 }
 
 /// What the holder of a token is known by.
@@ -62,25 +44,18 @@ struct Payload {
 }
 
 impl AccessTokens {
-    pub(super) fn new(key: &SigningKey, ttl: Duration) -> Self {
-        let algorithm = match key.algorithm {
-            HmacAlgorithm::Hs256 => Algorithm::HS256,
-            HmacAlgorithm::Hs384 => Algorithm::HS384,
-            HmacAlgorithm::Hs512 => Algorithm::HS512,
-        };
-        let secret = key.secret.expose_secret().as_bytes();
-        let mut validation = Validation::new(algorithm);
+    pub(super) fn new(keys: SigningKeys, ttl: Duration, leeway: Duration) -> Self {
+        let mut validation = keys.validation();
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // The library asks the machine's clock; ours is compared below.
         validation.validate_exp = false;
         Self {
-            header: Header::new(algorithm),
-            encoding: EncodingKey::from_secret(secret),
-            decoding: DecodingKey::from_secret(secret),
+            keys,
             validation,
             ttl,
+            leeway: TimeDelta::from_std(leeway).unwrap_or(TimeDelta::zero()),
         }
     }
 
@@ -102,7 +77,7 @@ impl AccessTokens {
             iat: now.timestamp(),
             exp: (now + expires_in).timestamp(),
         };
-        jsonwebtoken::encode(&self.header, &payload, &self.encoding)
+        jsonwebtoken::encode(&self.keys.header(), &payload, self.keys.encoding())
             .map(SecretString::from)
             .map_err(ServiceError::internal)
     }
@@ -113,39 +88,46 @@ impl AccessTokens {
         token: &str,
         now: DateTime<Utc>,
     ) -> Result<(Claims, DateTime<Utc>), AuthFailure> {
-        let TokenData {
-            claims: payload, ..
-        } = jsonwebtoken::decode::<Payload>(token, &self.decoding, &self.validation)
-            .map_err(|_| AuthFailure::TokenInvalid)?;
-        if payload.typ != TYPE {
+        let payload = self.signed(token).ok_or(AuthFailure::TokenInvalid)?;
+        let leeway = self.leeway.num_seconds();
+        let is_from_the_future = payload.iat > now.timestamp() + leeway;
+        if payload.typ != TYPE || is_from_the_future {
             return Err(AuthFailure::TokenInvalid);
         }
-        if payload.exp <= now.timestamp() {
+        let ends = payload.exp.saturating_add(leeway);
+        if ends <= now.timestamp() {
             return Err(AuthFailure::TokenExpired);
         }
-        let expires_at =
-            DateTime::from_timestamp(payload.exp, 0).ok_or(AuthFailure::TokenInvalid)?;
+        let expires_at = DateTime::from_timestamp(ends, 0).ok_or(AuthFailure::TokenInvalid)?;
         Ok((payload.claims, expires_at))
+    }
+
+    /// What stands in a token that one of our keys signed.
+    fn signed(&self, token: &str) -> Option<Payload> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let key = self.keys.decoding(&header)?;
+        let data = jsonwebtoken::decode::<Payload>(token, key, &self.validation).ok()?;
+        Some(data.claims)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
+    use secrecy::ExposeSecret;
     use serde_json::json;
 
     use super::*;
+    use crate::auth::SignatureAlgorithm;
 
-    fn tokens(secret: &str, algorithm: HmacAlgorithm) -> AccessTokens {
-        let key = SigningKey {
-            secret: secret.into(),
-            algorithm,
-        };
-        AccessTokens::new(&key, Duration::from_mins(15))
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn tokens(secret: &str, algorithm: SignatureAlgorithm, leeway: u64) -> AccessTokens {
+        let keys = SigningKeys::new(algorithm, &secret.into(), None).unwrap();
+        AccessTokens::new(keys, Duration::from_mins(15), Duration::from_secs(leeway))
     }
 
     fn ours() -> AccessTokens {
-        tokens("0123456789abcdef0123456789abcdef", HmacAlgorithm::Hs256)
+        tokens(SECRET, SignatureAlgorithm::Hs256, 0)
     }
 
     fn claims() -> Claims {
@@ -180,10 +162,48 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_may_differ_by_the_leeway_and_no_more() {
+        for leeway in [0, 30] {
+            let ours = tokens(SECRET, SignatureAlgorithm::Hs256, leeway);
+            let token = ours.issue(claims(), now(), ours.ttl()).unwrap();
+            let at = |moment| ours.verify(token.expose_secret(), moment).map(|it| it.1);
+            let leeway = TimeDelta::seconds(i64::try_from(leeway).unwrap());
+            let end = now() + TimeDelta::minutes(15) + leeway;
+            let second = TimeDelta::seconds(1);
+            assert_eq!(at(end - second), Ok(end));
+            assert_eq!(at(end), Err(AuthFailure::TokenExpired));
+            assert_eq!(at(now() - leeway), Ok(end));
+            assert_eq!(
+                at(now() - leeway - second),
+                Err(AuthFailure::TokenInvalid),
+                "issued in the future"
+            );
+        }
+    }
+
+    #[test]
+    fn an_end_past_all_calendars_is_invalid() {
+        let ours = tokens(SECRET, SignatureAlgorithm::Hs256, 30);
+        let payload = json!({
+            "sub": Uuid::from_u128(1), "sid": Uuid::from_u128(2), "jti": Uuid::from_u128(3),
+            "role": "engineer", "typ": TYPE, "iss": ISSUER, "aud": AUDIENCE,
+            "iat": now().timestamp(), "exp": i64::MAX,
+        });
+        let token =
+            jsonwebtoken::encode(&ours.keys.header(), &payload, ours.keys.encoding()).unwrap();
+        let outcome = ours.verify(&token, now()).map(|it| it.1);
+        assert_eq!(outcome, Err(AuthFailure::TokenInvalid));
+    }
+
+    #[test]
     fn of_another_key_or_algorithm_is_invalid() {
         for other in [
-            tokens("another-secret-another-secret-123", HmacAlgorithm::Hs256),
-            tokens("0123456789abcdef0123456789abcdef", HmacAlgorithm::Hs512),
+            tokens(
+                "another-secret-another-secret-123",
+                SignatureAlgorithm::Hs256,
+                0,
+            ),
+            tokens(SECRET, SignatureAlgorithm::Hs512, 0),
         ] {
             let token = other.issue(claims(), now(), ours().ttl()).unwrap();
             assert_eq!(check(&token, now()), Err(AuthFailure::TokenInvalid));
@@ -201,7 +221,8 @@ mod tests {
             let ours = ours();
             let signed = |payload: &serde_json::Value| {
                 SecretString::from(
-                    jsonwebtoken::encode(&ours.header, payload, &ours.encoding).unwrap(),
+                    jsonwebtoken::encode(&ours.keys.header(), payload, ours.keys.encoding())
+                        .unwrap(),
                 )
             };
             assert!(check(&signed(&payload), now()).is_ok());

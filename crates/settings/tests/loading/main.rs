@@ -11,4 +11,6 @@ mod secrets;
 #[cfg(test)]
 mod setup;
 #[cfg(test)]
+mod token_keys;
+#[cfg(test)]
 mod variables;

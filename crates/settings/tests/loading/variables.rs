@@ -19,7 +19,10 @@ fn every_customary_name_reaches_its_key() {
 
     assert_eq!(settings.database.url.expose(), DATABASE);
     assert_eq!(settings.redis.url.unwrap().expose(), "redis://cache");
-    assert_eq!(settings.auth.jwt_secret.expose_secret(), "signing key");
+    assert_eq!(
+        settings.auth.jwt_secret.unwrap().expose_secret(),
+        "signing key"
+    );
     assert_eq!(settings.auth.jwt_algorithm, JwtAlgorithm::Hs512);
     assert_eq!(settings.auth.jwt_expiration_minutes, 5);
     assert_eq!(settings.log.level, "debug");
