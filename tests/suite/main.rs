@@ -20,6 +20,7 @@ mod order;
 mod outages;
 mod outcomes;
 mod refresh;
+mod security_headers;
 mod sessions;
 mod shutdown;
 mod sse;

@@ -1,11 +1,14 @@
-//! What every request goes through: an id, a log line, a net under panics, and HEAD.
+//! What every request goes through: an id, a log line, a net under panics, HEAD, and what
+//! browsers are told to beware of.
 
 mod head;
 mod id;
 mod log;
 mod panic;
+mod secure;
 
 pub(crate) use head::head_as_get;
 pub(crate) use id::{RequestId, identify};
 pub(crate) use log::log_request;
 pub(crate) use panic::catch_panics;
+pub(crate) use secure::{HttpsOnly, secure};

@@ -14,7 +14,7 @@ use utoipa_actix_web::AppExt;
 use crate::{
     docs::{self, Document},
     problem::render_problems,
-    request::{catch_panics, head_as_get, identify, log_request},
+    request::{HttpsOnly, catch_panics, head_as_get, identify, log_request, secure},
     routes::{self, MethodTable},
     state::ApiState,
 };
@@ -36,6 +36,8 @@ pub struct ServerSettings {
     pub workers: usize,
     /// The origins whose pages may call the API; `*` is all of them.
     pub cors_origins: Vec<String>,
+    /// How long browsers that came by HTTPS shall come back by nothing else; zero leaves it to them.
+    pub https_only: Duration,
     /// How long requests may take to finish when the server stops.
     pub shutdown: Duration,
 }
@@ -61,6 +63,7 @@ impl Server {
         let methods = Data::new(MethodTable::of(&document));
         let json = Data::new(Document(document.to_json().unwrap_or_default()));
         let state = Data::new(state);
+        let https_only = Data::new(HttpsOnly(settings.https_only));
         let origins = settings.cors_origins.clone();
         let refused = |source| ServerError {
             address: format!("{}:{}", settings.host, settings.port),
@@ -71,6 +74,7 @@ impl Server {
                 .app_data(state.clone())
                 .app_data(methods.clone())
                 .app_data(json.clone())
+                .app_data(https_only.clone())
                 .into_utoipa_app()
                 .configure(routes::routes)
                 .into_app()
@@ -82,6 +86,7 @@ impl Server {
                 .wrap(from_fn(render_problems))
                 .wrap(from_fn(log_request))
                 .wrap(from_fn(identify))
+                .wrap(from_fn(secure))
         })
         .workers(settings.workers)
         .disable_signals()

@@ -19,6 +19,9 @@ pub struct Server {
     pub workers: usize,
     /// Origins a browser may call from, each `http(s)://host[:port]`; `*` is any.
     pub cors_origins: Vec<String>,
+    /// Seconds that browsers which came by HTTPS come back by nothing else, 0 to 63072000; 0 leaves
+    /// it to them.
+    pub hsts_seconds: u64,
     /// Seconds that running requests get to finish at shutdown, 0 to 600.
     pub shutdown_seconds: u64,
     /// Largest request body in bytes, 1024 to 1048575.
@@ -31,6 +34,7 @@ impl Server {
         Key::new("server.port", Accepts::Whole(0, 65_535)),
         Key::new("server.workers", Accepts::Whole(0, 1024)),
         Key::new("server.cors_origins", Accepts::Origins).flat("CORS_ORIGINS"),
+        Key::new("server.hsts_seconds", Accepts::Whole(0, 63_072_000)),
         Key::new("server.shutdown_seconds", Accepts::Whole(0, 600)),
         Key::new("server.body_limit_bytes", Accepts::Whole(1024, 1_048_575)),
     ];
@@ -42,6 +46,12 @@ impl Server {
             0 => thread::available_parallelism().map_or(1, NonZeroUsize::get),
             workers => workers,
         }
+    }
+
+    /// Time for which browsers that came by HTTPS come back by nothing else; zero leaves it to them.
+    #[must_use]
+    pub fn https_only(&self) -> Duration {
+        Duration::from_secs(self.hsts_seconds)
     }
 
     /// Time that running requests get to finish at shutdown.

@@ -35,6 +35,15 @@ fn production_logs_json() {
 }
 
 #[test]
+fn production_insists_on_https_for_a_year() {
+    let server = load(production("JWT_ALGORITHM", "HS384")).settings.server;
+
+    assert_eq!(server.https_only().as_secs(), 365 * 86_400);
+    let server = load(env([("DATABASE_URL", DATABASE)])).settings.server;
+    assert!(server.https_only().is_zero());
+}
+
+#[test]
 fn a_secret_has_at_least_32_bytes() {
     load(production("JWT_SECRET", SECRET));
     assert_contains(
