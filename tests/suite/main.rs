@@ -28,4 +28,5 @@ mod storms;
 mod stream_limit;
 mod streams;
 mod tokens;
+mod trusted_proxies;
 mod vehicles;

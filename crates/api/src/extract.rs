@@ -1,6 +1,7 @@
 //! Taking requests apart. Every extractor answers its errors as problems.
 
 mod authorized;
+mod client_address;
 mod idempotency;
 mod json_body;
 mod last_event_id;
@@ -10,6 +11,7 @@ mod path_id;
 mod query_params;
 
 pub(crate) use authorized::{Authorized, bearer_token};
+pub(crate) use client_address::TrustedProxies;
 pub(crate) use idempotency::Keyed;
 pub(crate) use json_body::{JsonBody, OptionalJsonBody};
 pub(crate) use last_event_id::LastEventId;

@@ -8,11 +8,13 @@ use actix_web::{
     middleware::from_fn,
     web::{self, Data},
 };
+use ipnet::IpNet;
 use thiserror::Error;
 use utoipa_actix_web::AppExt;
 
 use crate::{
     docs::{self, Document},
+    extract::TrustedProxies,
     problem::render_problems,
     request::{HttpsOnly, catch_panics, head_as_get, identify, log_request, secure},
     routes::{self, MethodTable},
@@ -36,6 +38,8 @@ pub struct ServerSettings {
     pub workers: usize,
     /// The origins whose pages may call the API; `*` is all of them.
     pub cors_origins: Vec<String>,
+    /// The proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long browsers that came by HTTPS shall come back by nothing else; zero leaves it to them.
     pub https_only: Duration,
     /// How long requests may take to finish when the server stops.
@@ -63,6 +67,7 @@ impl Server {
         let methods = Data::new(MethodTable::of(&document));
         let json = Data::new(Document(document.to_json().unwrap_or_default()));
         let state = Data::new(state);
+        let proxies = Data::new(TrustedProxies(settings.trusted_proxies.clone()));
         let https_only = Data::new(HttpsOnly(settings.https_only));
         let origins = settings.cors_origins.clone();
         let refused = |source| ServerError {
@@ -74,6 +79,7 @@ impl Server {
                 .app_data(state.clone())
                 .app_data(methods.clone())
                 .app_data(json.clone())
+                .app_data(proxies.clone())
                 .app_data(https_only.clone())
                 .into_utoipa_app()
                 .configure(routes::routes)

@@ -208,6 +208,7 @@ pub(crate) fn server_settings(server: &settings::Server) -> ServerSettings {
         port: server.port,
         workers: server.worker_threads(),
         cors_origins: server.cors_origins.clone(),
+        trusted_proxies: server.trusted_networks(),
         https_only: server.https_only(),
         shutdown: server.shutdown_grace(),
     }

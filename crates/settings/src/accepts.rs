@@ -1,6 +1,6 @@
 use config::{Value, ValueKind};
 
-use crate::address::{is_host, is_origin, is_postgres_url, is_redis_url};
+use crate::address::{is_host, is_origin, is_postgres_url, is_redis_url, network};
 
 /// The values a key takes, whether they come typed from a file or as text from a variable.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) enum Accepts {
     RedisUrl,
     /// A list, or one text with commas.
     Origins,
+    /// A list, or one text with commas.
+    Networks,
     /// A list, or one text with commas.
     CommandNames,
     /// Optional: an empty text is none.
@@ -55,6 +57,7 @@ impl Accepts {
             Self::PostgresUrl => when(text?, is_postgres_url),
             Self::RedisUrl => when(text?, is_redis_url),
             Self::Origins => list(value, is_origin),
+            Self::Networks => list(value, |text| network(text).is_some()),
             Self::CommandNames => list(value, is_command_name),
             Self::FilePath => when(text?, is_file_path),
             Self::LogLevel => when(text?, is_log_level),
@@ -84,6 +87,10 @@ impl Accepts {
             Self::Origins => {
                 "* or http(s)://host[:port] as browsers send it, without path, final slash or \
                  default port; several as a list, or separated by commas in a variable"
+            }
+            Self::Networks => {
+                "IP addresses, or networks as 10.0.0.0/8 without bits past the prefix, and not all \
+                 addresses at once; several as a list, or separated by commas in a variable"
             }
             Self::CommandNames => {
                 "command names of 1 to 100 letters and digits; several as a list, or separated by \
@@ -220,6 +227,15 @@ mod tests {
                 "a.example",
                 "https://a.example,,https://b.example",
             ],
+        );
+    }
+
+    #[test]
+    fn networks() {
+        assert_sorts(
+            &Accepts::Networks,
+            &["", "10.0.0.1", "10.0.0.0/8, 2001:db8::/32", "::1"],
+            &["10.0.0.1,", "proxy.example", "*", "10.0.0.1/8"],
         );
     }
 

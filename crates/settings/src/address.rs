@@ -1,5 +1,6 @@
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use url::Url;
 
 use crate::secret_url;
@@ -39,6 +40,18 @@ pub(crate) fn is_origin(text: &str) -> bool {
         || Url::parse(text).is_ok_and(|url| {
             matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
         })
+}
+
+/// An address, or a network. What lies past the prefix must be zero, or it is a slip; and whoever
+/// trusts all addresses has not thought of the clients.
+pub(crate) fn network(text: &str) -> Option<IpNet> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical().into());
+    }
+    let network: IpNet = text.parse().ok()?;
+    // Peers are compared by their IPv4 address, which such a network would never contain.
+    let is_mapped = matches!(network, IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some());
+    (network == network.trunc() && network.prefix_len() > 0 && !is_mapped).then_some(network)
 }
 
 fn url_with_scheme(text: &str, schemes: &[&str]) -> Option<Url> {
@@ -115,6 +128,33 @@ mod tests {
                 "postgres://u:a/b@db/x",
             ],
         );
+    }
+
+    #[test]
+    fn networks() {
+        assert_sorts(
+            |text| network(text).is_some(),
+            &[
+                "127.0.0.1",
+                "::1",
+                "10.0.0.0/8",
+                "128.0.0.0/1",
+                "192.0.2.7/32",
+                "8000::/1",
+            ],
+            &[
+                "",
+                "0.0.0.0/0",
+                "::/0",
+                "10.0.0.0/33",
+                "10.0.0.1/8",
+                "10.0.0/8",
+                "::ffff:10.0.0.0/104",
+                "fe80::1%eth0",
+            ],
+        );
+        let mapped = network("::ffff:10.0.0.1").unwrap();
+        assert_eq!(mapped.to_string(), "10.0.0.1/32");
     }
 
     #[test]

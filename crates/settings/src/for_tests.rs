@@ -15,6 +15,7 @@ impl Settings {
                 port: 0,
                 workers: 1,
                 cors_origins: Vec::new(),
+                trusted_proxies: Vec::new(),
                 hsts_seconds: 0,
                 shutdown_seconds: 10,
                 body_limit_bytes: 262_144,

@@ -2,9 +2,11 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::accepts::Accepts;
+use crate::address::network;
 use crate::key::Key;
 
 /// The HTTP server.
@@ -19,6 +21,8 @@ pub struct Server {
     pub workers: usize,
     /// Origins a browser may call from, each `http(s)://host[:port]`; `*` is any.
     pub cors_origins: Vec<String>,
+    /// Addresses or networks of the proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<String>,
     /// Seconds that browsers which came by HTTPS come back by nothing else, 0 to 63072000; 0 leaves
     /// it to them.
     pub hsts_seconds: u64,
@@ -34,6 +38,7 @@ impl Server {
         Key::new("server.port", Accepts::Whole(0, 65_535)),
         Key::new("server.workers", Accepts::Whole(0, 1024)),
         Key::new("server.cors_origins", Accepts::Origins).flat("CORS_ORIGINS"),
+        Key::new("server.trusted_proxies", Accepts::Networks).flat("TRUSTED_PROXIES"),
         Key::new("server.hsts_seconds", Accepts::Whole(0, 63_072_000)),
         Key::new("server.shutdown_seconds", Accepts::Whole(0, 600)),
         Key::new("server.body_limit_bytes", Accepts::Whole(1024, 1_048_575)),
@@ -46,6 +51,15 @@ impl Server {
             0 => thread::available_parallelism().map_or(1, NonZeroUsize::get),
             workers => workers,
         }
+    }
+
+    /// The proxies whose `X-Forwarded-For` counts; an address is a network of its own.
+    #[must_use]
+    pub fn trusted_networks(&self) -> Vec<IpNet> {
+        self.trusted_proxies
+            .iter()
+            .filter_map(|text| network(text))
+            .collect()
     }
 
     /// Time for which browsers that came by HTTPS come back by nothing else; zero leaves it to them.

@@ -33,6 +33,25 @@ fn every_customary_name_reaches_its_key() {
 }
 
 #[test]
+fn trusted_proxies_are_addresses_and_networks() {
+    let with = |proxies| env([("DATABASE_URL", DATABASE), ("TRUSTED_PROXIES", proxies)]);
+    let shown = |proxies| -> Vec<String> {
+        let networks = load(with(proxies)).settings.server.trusted_networks();
+        networks.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        shown("192.0.2.7, 10.0.0.0/8,::1"),
+        ["192.0.2.7/32", "10.0.0.0/8", "::1/128"]
+    );
+    assert!(shown("").is_empty());
+    assert_contains(
+        &error(with("10.0.0.0/8,0.0.0.0/0")),
+        "server.trusted_proxies = \"10.0.0.0/8,0.0.0.0/0\" (from environment TRUSTED_PROXIES): \
+         expected IP addresses, or networks",
+    );
+}
+
+#[test]
 fn the_full_name_beats_the_customary_one_in_one_place() {
     let loaded = load(env([
         ("DATABASE_URL", DATABASE),

@@ -1,0 +1,140 @@
+use std::net::{IpAddr, SocketAddr};
+
+use actix_web::{
+    HttpRequest,
+    http::header::{HeaderMap, X_FORWARDED_FOR},
+    web::Data,
+};
+use ipnet::IpNet;
+
+/// The proxies whose word about a client's address counts.
+#[derive(Debug, Clone)]
+pub(crate) struct TrustedProxies(pub(crate) Vec<IpNet>);
+
+/// The address of the client behind a request: the socket's, or what trusted proxies say of it.
+pub(crate) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip().to_canonical();
+    Some(match request.app_data::<Data<TrustedProxies>>() {
+        Some(proxies) => proxies.client_behind(peer, request.headers()),
+        None => peer,
+    })
+}
+
+impl TrustedProxies {
+    /// Walks back from proxy to proxy. Each one appends whom it talked to, so what stands before the
+    /// word of somebody unknown may be made up.
+    fn client_behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).collect();
+        let entries = lines.iter().rev().flat_map(|line| {
+            // What is no text is no address either, and ends the walk as one entry.
+            line.to_str().unwrap_or_default().rsplit(',')
+        });
+        let mut client = peer;
+        for entry in entries {
+            let Some(before) = self.is_trusted(client).then(|| address(entry)).flatten() else {
+                break;
+            };
+            client = before;
+        }
+        client
+    }
+
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// An address, which some proxies write with the port. An IPv4 address in IPv6 is the IPv4 one.
+fn address(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim();
+    let address = entry
+        .parse()
+        .or_else(|_| entry.parse().map(|socket: SocketAddr| socket.ip()));
+    Some(address.ok()?.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    /// Whom a request comes from, by its peer and its `X-Forwarded-For` lines.
+    fn client(peer: &str, lines: &[&[u8]]) -> String {
+        let proxies = ["10.0.0.0/8", "192.0.2.7/32", "2001:db8:ffff::/48"];
+        let proxies = TrustedProxies(proxies.map(|it| it.parse().unwrap()).to_vec());
+        let mut request = TestRequest::default()
+            .app_data(Data::new(proxies))
+            .peer_addr(SocketAddr::new(peer.parse().unwrap(), 5000))
+            .insert_header(("X-Real-IP", "203.0.113.99"))
+            .insert_header(("Forwarded", "for=203.0.113.98"));
+        for line in lines {
+            request = request.append_header(("X-Forwarded-For", *line));
+        }
+        client_address(&request.to_http_request())
+            .unwrap()
+            .to_string()
+    }
+
+    #[test]
+    fn a_stranger_is_who_the_socket_says() {
+        for peer in ["203.0.113.1", "192.0.2.8", "11.0.0.1", "2001:db8::1"] {
+            assert_eq!(client(peer, &[b"198.51.100.1"]), peer);
+        }
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed() {
+        for peer in [
+            "10.0.0.0",
+            "10.255.255.255",
+            "192.0.2.7",
+            "2001:db8:ffff::9",
+        ] {
+            assert_eq!(client(peer, &[b"198.51.100.1"]), "198.51.100.1");
+            assert_eq!(client(peer, &[]), peer);
+        }
+        assert_eq!(
+            client("::ffff:10.0.0.1", &[b"198.51.100.1"]),
+            "198.51.100.1"
+        );
+    }
+
+    #[test]
+    fn a_chain_ends_at_the_first_address_that_is_not_trusted() {
+        for (lines, expected) in [
+            (
+                &[&b"1.1.1.1, 198.51.100.1, 10.0.0.2"[..]][..],
+                "198.51.100.1",
+            ),
+            (&[b"1.1.1.1,198.51.100.1", b"10.0.0.2"], "198.51.100.1"),
+            (&[b"1.1.1.1", b"198.51.100.1"], "198.51.100.1"),
+            (&[b"10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            (&[b"2001:db8::5, ::ffff:10.0.0.2"], "2001:db8::5"),
+            (&[b"::ffff:198.51.100.1"], "198.51.100.1"),
+            (&[b"198.51.100.1:1234, 10.0.0.2:80"], "198.51.100.1"),
+            (&[b"[2001:db8::5]:1234"], "2001:db8::5"),
+        ] {
+            assert_eq!(client("10.0.0.1", lines), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_ends_the_walk_at_the_last_good_one() {
+        for (line, expected) in [
+            (&b""[..], "10.0.0.1"),
+            (b"unknown", "10.0.0.1"),
+            (b"_hidden", "10.0.0.1"),
+            (b"198.51.100.1, unknown", "10.0.0.1"),
+            (b"198.51.100.1, , 10.0.0.2", "10.0.0.2"),
+            (b"198.51.100.1 10.0.0.2", "10.0.0.1"),
+            (b"198.51.100.256", "10.0.0.1"),
+            (b"198.51.100.01", "10.0.0.1"),
+            (b"198.51.100.0/24", "10.0.0.1"),
+            (b"'; DROP TABLE users, 10.0.0.2", "10.0.0.2"),
+            (b"198.51.100.1, \xff", "10.0.0.1"),
+        ] {
+            assert_eq!(client("10.0.0.1", &[line]), expected, "{line:?}");
+        }
+    }
+}
