@@ -71,6 +71,7 @@ async fn every_operation_turns_strangers_away() {
             .path
             .replace("{vehicle_id}", sovd_tests::CONNECTED)
             .replace("{session_id}", sovd_tests::CONNECTED)
+            .replace("{user_id}", sovd_tests::CONNECTED)
             .replace("{command_id}", sovd_tests::CONNECTED);
         let request = stranger.request(operation.method, &path).json(&json!({}));
         stranger

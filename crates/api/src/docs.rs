@@ -138,6 +138,7 @@ pub(crate) fn ui(config: &mut web::ServiceConfig) {
     ),
     tags(
         (name = "auth", description = "Logging in and out"),
+        (name = "users", description = "The people who may log in"),
         (name = "vehicles", description = "The fleet"),
         (name = "commands", description = "Sending commands and looking at them"),
         (name = "streams", description = "Watching commands"),

@@ -13,6 +13,7 @@ mod routes;
 mod server;
 mod sse;
 mod state;
+mod users;
 mod vehicles;
 mod websocket;
 

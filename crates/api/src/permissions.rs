@@ -27,4 +27,5 @@ required!(
     SubmitCommands,
     CancelCommands,
     ReadOwnCommands,
+    ManageUsers,
 );

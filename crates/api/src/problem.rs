@@ -105,6 +105,13 @@ impl From<ServiceError> for Problem {
                     ..Self::new(Code::NotFound, detail)
                 }
             }
+            ServiceError::Conflict { reason, pointer } => {
+                let errors = pointer.map(|pointer| FieldError::new(pointer, reason));
+                Self {
+                    errors: errors.into_iter().collect(),
+                    ..Self::new(Code::Conflict, reason)
+                }
+            }
             ServiceError::Invalid(errors) => Self::with_fields(Code::ValidationFailed, errors),
             ServiceError::NotCancellable { .. } => {
                 Self::new(Code::NotCancellable, error.to_string())

@@ -12,7 +12,7 @@ use utoipa_actix_web::{scope, service_config::ServiceConfig};
 use crate::{
     auth, commands, docs, health,
     problem::{Code, Problem},
-    vehicles, websocket,
+    users, vehicles, websocket,
 };
 
 /// Every operation of the OpenAPI document.
@@ -24,8 +24,17 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .service(auth::refresh::refresh)
                 .service(auth::logout::logout)
                 .service(auth::me::me)
+                .service(auth::password::change)
                 .service(auth::sessions::list)
                 .service(auth::sessions::end),
+        )
+        .service(
+            scope::scope("/api/v1/users")
+                .service(users::list::list)
+                .service(users::create::create)
+                .service(users::get::get_user)
+                .service(users::change::change)
+                .service(users::delete::delete),
         )
         .service(
             scope::scope("/api/v1/vehicles")

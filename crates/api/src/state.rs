@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sovd_services::{
-    auth::Auth, commands::Commands, fleet::Fleet, health::Health, streams::Streams,
+    auth::Auth, commands::Commands, fleet::Fleet, health::Health, streams::Streams, users::Users,
     vehicles::Vehicles,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -13,6 +13,8 @@ use crate::open_streams::OpenStreams;
 pub struct ApiState {
     /// Logging in and out.
     pub auth: Arc<Auth>,
+    /// The people who may log in.
+    pub users: Arc<Users>,
     /// The fleet.
     pub vehicles: Arc<Vehicles>,
     /// Commands.

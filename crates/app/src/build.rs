@@ -15,6 +15,7 @@ use sovd_services::{
     health::Health,
     limits::{LimitSettings, Limits},
     streams::Streams,
+    users::Users,
     vehicles::Vehicles,
 };
 use sovd_settings as settings;
@@ -151,6 +152,7 @@ pub(crate) fn api_state(
         Arc::clone(&limits),
     );
     ApiState {
+        users: Arc::new(Users::new(environment.clone(), auth.passwords())),
         auth: Arc::new(auth),
         vehicles: Arc::new(Vehicles::new(environment.clone())),
         commands: Arc::new(Commands::new(environment.clone(), limits)),

@@ -19,6 +19,8 @@ pub enum Permission {
     ReadOwnCommands,
     /// See everybody's commands, their responses and their streams.
     ReadAllCommands,
+    /// See, make, change and delete users.
+    ManageUsers,
 }
 
 impl Permission {
@@ -34,8 +36,8 @@ impl Permission {
                 | Self::ReadOwnCommands,
                 Role::Admin | Role::Engineer,
             )
-            | (Self::ReadAllCommands, Role::Admin) => true,
-            (Self::ReadAllCommands, Role::Engineer) => false,
+            | (Self::ReadAllCommands | Self::ManageUsers, Role::Admin) => true,
+            (Self::ReadAllCommands | Self::ManageUsers, Role::Engineer) => false,
         }
     }
 }

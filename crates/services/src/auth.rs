@@ -3,6 +3,7 @@
 mod access_token;
 mod login;
 mod new_password;
+mod own_password;
 mod own_sessions;
 mod password;
 mod places;

@@ -24,6 +24,14 @@ pub enum ServiceError {
     /// The input is understood and wrong.
     #[error("the input is not valid")]
     Invalid(Vec<FieldError>),
+    /// It does not fit what is there already.
+    #[error("{reason}")]
+    Conflict {
+        /// What stands against it.
+        reason: &'static str,
+        /// The field of the input that does not fit, if one is to blame.
+        pointer: Option<&'static str>,
+    },
     /// The vehicle is not connected, and this command does not wait.
     #[error(
         "the vehicle is not connected, and a command of this risk is kept for later only with \

@@ -8,6 +8,7 @@ pub mod health;
 pub mod housekeeping;
 pub mod limits;
 pub mod streams;
+pub mod users;
 pub mod vehicles;
 
 mod caller;

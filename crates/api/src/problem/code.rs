@@ -41,6 +41,7 @@ codes! {
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "Payload too large";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE,
         "Unsupported media type";
+    Conflict = "conflict", CONFLICT, "Conflict";
     IdempotencyMismatch = "idempotency_mismatch", CONFLICT, "Idempotency mismatch";
     NotCancellable = "not_cancellable", CONFLICT, "Not cancellable";
     VehicleOffline = "vehicle_offline", CONFLICT, "Vehicle offline";

@@ -126,6 +126,7 @@ pub(super) fn close_reason(error: ServiceError) -> CloseReason {
         | ServiceError::Forbidden
         | ServiceError::NotFound { .. }
         | ServiceError::Invalid(_)
+        | ServiceError::Conflict { .. }
         | ServiceError::VehicleOffline
         | ServiceError::NotCancellable { .. }
         | ServiceError::IdempotencyMismatch => CloseCode::Policy,

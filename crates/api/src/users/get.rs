@@ -1,0 +1,33 @@
+use actix_web::{
+    get,
+    web::{Data, Json},
+};
+use sovd_domain::UserId;
+
+use super::UserBody;
+use crate::{
+    extract::{Authorized, PathId},
+    permissions::ManageUsers,
+    problem::Problem,
+    state::ApiState,
+};
+
+/// See a user
+#[utoipa::path(
+    operation_id = "get_user",
+    tag = "users",
+    security(("bearer" = [])),
+    params(("user_id" = Uuid, Path, description = "The user")),
+    responses(
+        (status = 200, description = "The user", body = UserBody),
+    ),
+)]
+#[get("/{user_id}")]
+pub(crate) async fn get_user(
+    authorized: Authorized<ManageUsers>,
+    state: Data<ApiState>,
+    user_id: PathId<UserId>,
+) -> Result<Json<UserBody>, Problem> {
+    let user = state.users.get(&authorized.caller, user_id.0).await?;
+    Ok(Json(user.into()))
+}

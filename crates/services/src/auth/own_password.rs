@@ -1,0 +1,90 @@
+use secrecy::{ExposeSecret, SecretString};
+use sovd_domain::{AccessChange, AuditEntry, AuditResult, FieldError};
+use sovd_storage::{
+    audit, sessions,
+    users::{self, Credentials},
+};
+
+use super::{Auth, NewPassword, password::Verdict};
+use crate::{
+    caller::Caller,
+    error::{AuthFailure, ServiceError},
+};
+
+impl Auth {
+    /// Gives the caller another password and ends the caller's other sessions.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Invalid`] when `current` is not the password, or `new` breaks a rule or is no
+    /// other one; [`ServiceError::RateLimited`] when too many passwords are hashed already.
+    pub async fn change_password(
+        &self,
+        caller: &Caller,
+        current: SecretString,
+        new: SecretString,
+    ) -> Result<(), ServiceError> {
+        if current.expose_secret() == new.expose_secret() {
+            return Err(invalid(
+                "/new_password",
+                "must be another than the current one",
+            ));
+        }
+        let new = NewPassword::check(new, &caller.user.username)
+            .map_err(|refused| ServiceError::Invalid(vec![refused.at("/new_password")]))?;
+        let known = self.prove(caller, current).await?;
+        let hash = self.passwords.hash(new).await?;
+
+        let (now, user_id) = (self.environment.clock.now(), caller.user.user_id);
+        let mut transaction = self.environment.database.begin().await?;
+        if !users::hold(&mut transaction, &known).await? {
+            transaction.rollback().await?;
+            return Err(AuthFailure::SessionRevoked.into());
+        }
+        users::set_password(&mut transaction, user_id, &hash, now).await?;
+        sessions::end_all(&mut transaction, user_id, Some(caller.session_id)).await?;
+        audit::insert(&mut transaction, &entry(caller), now).await?;
+        transaction.commit().await?;
+        self.environment
+            .access_changed(AccessChange::User { user_id });
+        Ok(())
+    }
+
+    /// What is stored of the caller, once they have shown that they know the password.
+    async fn prove(
+        &self,
+        caller: &Caller,
+        password: SecretString,
+    ) -> Result<Credentials, ServiceError> {
+        let place = self.passwords.place().await?;
+        let known = {
+            let mut connection = self.environment.database.connection().await?;
+            users::credentials(&mut connection, caller.user.user_id)
+                .await?
+                .ok_or(AuthFailure::SessionRevoked)?
+        };
+        let hash = Some(known.password_hash.clone());
+        let (_, verdict) = self.passwords.verify(place, password, hash).await?;
+        if verdict != Verdict::Wrong {
+            return Ok(known);
+        }
+        let refused = AuditEntry {
+            result: AuditResult::Refused,
+            ..entry(caller)
+        };
+        let mut connection = self.environment.database.connection().await?;
+        audit::insert(&mut connection, &refused, self.environment.clock.now()).await?;
+        Err(invalid("/current_password", "is not the current password"))
+    }
+}
+
+fn entry(caller: &Caller) -> AuditEntry {
+    AuditEntry {
+        entity_id: Some(caller.user.user_id.0),
+        ..caller.audit("auth.password", "user")
+    }
+}
+
+fn invalid(pointer: &str, detail: &str) -> ServiceError {
+    ServiceError::Invalid(vec![FieldError::new(pointer, detail)])
+}
