@@ -24,6 +24,7 @@ mod refresh;
 mod security_headers;
 mod sessions;
 mod shutdown;
+mod slow_requests;
 mod sse;
 mod storms;
 mod stream_limit;

@@ -80,6 +80,7 @@ fn add_common_problems(operation: &mut Operation) {
     if has_body {
         add(&[
             ("400", "`malformed_request`: not JSON"),
+            ("408", "`request_timeout`: the body came too slowly"),
             ("413", "`payload_too_large`"),
             ("415", "`unsupported_media_type`: not `application/json`"),
             ("422", "`validation_failed`: each bad field is named"),

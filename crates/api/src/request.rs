@@ -6,9 +6,11 @@ mod id;
 mod log;
 mod panic;
 mod secure;
+mod unread;
 
 pub(crate) use head::head_as_get;
 pub(crate) use id::{RequestId, identify};
 pub(crate) use log::log_request;
 pub(crate) use panic::catch_panics;
 pub(crate) use secure::{HttpsOnly, secure};
+pub(crate) use unread::end_unread;

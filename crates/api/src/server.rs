@@ -16,7 +16,7 @@ use crate::{
     docs::{self, Document},
     extract::TrustedProxies,
     problem::render_problems,
-    request::{HttpsOnly, catch_panics, head_as_get, identify, log_request, secure},
+    request::{HttpsOnly, catch_panics, end_unread, head_as_get, identify, log_request, secure},
     routes::{self, MethodTable},
     state::ApiState,
 };
@@ -42,6 +42,12 @@ pub struct ServerSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// How long browsers that came by HTTPS shall come back by nothing else; zero leaves it to them.
     pub https_only: Duration,
+    /// Connections that one worker serves at a time; more wait.
+    pub connections: usize,
+    /// How long the head of a connection's first request may take to arrive.
+    pub head_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    pub idle_timeout: Duration,
     /// How long requests may take to finish when the server stops.
     pub shutdown: Duration,
 }
@@ -90,11 +96,15 @@ impl Server {
                 .wrap(from_fn(catch_panics))
                 .wrap(cors(&origins))
                 .wrap(from_fn(render_problems))
+                .wrap(from_fn(end_unread))
                 .wrap(from_fn(log_request))
                 .wrap(from_fn(identify))
                 .wrap(from_fn(secure))
         })
         .workers(settings.workers)
+        .max_connections(settings.connections)
+        .client_request_timeout(settings.head_timeout)
+        .keep_alive(settings.idle_timeout)
         .disable_signals()
         .shutdown_timeout(settings.shutdown.as_secs())
         .bind((settings.host.as_str(), settings.port))

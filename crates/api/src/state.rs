@@ -35,6 +35,8 @@ pub struct ApiState {
     pub open_sockets: TaskTracker,
     /// The largest request body in bytes.
     pub body_limit: usize,
+    /// How long a request body may take to arrive.
+    pub body_timeout: Duration,
 }
 
 /// How sockets are kept.

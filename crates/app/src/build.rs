@@ -168,6 +168,7 @@ pub(crate) fn api_state(
         closing: CancellationToken::new(),
         open_sockets: TaskTracker::new(),
         body_limit: settings.server.body_limit_bytes,
+        body_timeout: settings.server.body_timeout(),
     }
 }
 
@@ -212,6 +213,9 @@ pub(crate) fn server_settings(server: &settings::Server) -> ServerSettings {
         cors_origins: server.cors_origins.clone(),
         trusted_proxies: server.trusted_networks(),
         https_only: server.https_only(),
+        connections: server.max_connections,
+        head_timeout: server.head_timeout(),
+        idle_timeout: server.idle_timeout(),
         shutdown: server.shutdown_grace(),
     }
 }

@@ -26,6 +26,14 @@ pub struct Server {
     /// Seconds that browsers which came by HTTPS come back by nothing else, 0 to 63072000; 0 leaves
     /// it to them.
     pub hsts_seconds: u64,
+    /// Connections that one worker serves at a time, 1 to 1000000; more wait.
+    pub max_connections: usize,
+    /// Seconds that the head of a connection's first request may take to arrive, 1 to 600.
+    pub request_head_seconds: u64,
+    /// Seconds that a request's body may take to arrive, 1 to 600.
+    pub request_body_seconds: u64,
+    /// Seconds that a connection may wait for its next request, 1 to 3600.
+    pub idle_seconds: u64,
     /// Seconds that running requests get to finish at shutdown, 0 to 600.
     pub shutdown_seconds: u64,
     /// Largest request body in bytes, 1024 to 1048575.
@@ -40,6 +48,10 @@ impl Server {
         Key::new("server.cors_origins", Accepts::Origins).flat("CORS_ORIGINS"),
         Key::new("server.trusted_proxies", Accepts::Networks).flat("TRUSTED_PROXIES"),
         Key::new("server.hsts_seconds", Accepts::Whole(0, 63_072_000)),
+        Key::new("server.max_connections", Accepts::Whole(1, 1_000_000)),
+        Key::new("server.request_head_seconds", Accepts::Whole(1, 600)),
+        Key::new("server.request_body_seconds", Accepts::Whole(1, 600)),
+        Key::new("server.idle_seconds", Accepts::Whole(1, 3600)),
         Key::new("server.shutdown_seconds", Accepts::Whole(0, 600)),
         Key::new("server.body_limit_bytes", Accepts::Whole(1024, 1_048_575)),
     ];
@@ -66,6 +78,24 @@ impl Server {
     #[must_use]
     pub fn https_only(&self) -> Duration {
         Duration::from_secs(self.hsts_seconds)
+    }
+
+    /// Time that the head of a connection's first request may take to arrive.
+    #[must_use]
+    pub fn head_timeout(&self) -> Duration {
+        Duration::from_secs(self.request_head_seconds)
+    }
+
+    /// Time that a request's body may take to arrive.
+    #[must_use]
+    pub fn body_timeout(&self) -> Duration {
+        Duration::from_secs(self.request_body_seconds)
+    }
+
+    /// Time that a connection may wait for its next request.
+    #[must_use]
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_secs(self.idle_seconds)
     }
 
     /// Time that running requests get to finish at shutdown.

@@ -28,9 +28,6 @@ use crate::{
 /// the answer instead of a broken connection.
 const DRAIN_LIMIT: usize = 8 * 1024 * 1024;
 
-/// How long a body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// A JSON body that meets the schema its type has in the OpenAPI document.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
@@ -67,18 +64,19 @@ impl<T: DeserializeOwned + PartialSchema + 'static> FromRequest for OptionalJson
 }
 
 async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut, Problem> {
-    timeout(PATIENCE, read_all(request, payload))
+    let state = request.app_data::<Data<ApiState>>();
+    let (limit, patience) = state.map_or((0, Duration::ZERO), |state| {
+        (state.body_limit, state.body_timeout)
+    });
+    timeout(patience, read_all(payload, limit))
         .await
         .unwrap_or_else(|_| {
-            let detail = format!("the body did not arrive within {} s", PATIENCE.as_secs());
-            Err(Problem::new(Code::MalformedRequest, detail))
+            let detail = format!("the body did not arrive within {} s", patience.as_secs());
+            Err(Problem::new(Code::RequestTimeout, detail))
         })
 }
 
-async fn read_all(request: &HttpRequest, mut payload: Payload) -> Result<BytesMut, Problem> {
-    let limit = request
-        .app_data::<Data<ApiState>>()
-        .map_or(0, |state| state.body_limit);
+async fn read_all(mut payload: Payload, limit: usize) -> Result<BytesMut, Problem> {
     let mut body = BytesMut::new();
     let mut length = 0;
     while let Some(chunk) = payload.next().await {

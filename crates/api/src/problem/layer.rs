@@ -5,7 +5,7 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
+        ConnectionType, StatusCode,
         header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
@@ -46,6 +46,10 @@ pub(crate) async fn render_problems(
     log(&problem);
     Ok(response.map_body(|head, _| {
         set_headers(&problem, head.headers_mut());
+        if problem.code == Code::RequestTimeout {
+            // What is still to come of the request must not be read as the next one.
+            head.set_connection_type(ConnectionType::Close);
+        }
         BoxBody::new(body(&problem, &asked))
     }))
 }
