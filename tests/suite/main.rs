@@ -10,6 +10,7 @@ mod cors;
 mod fleet_events;
 mod forged_tokens;
 mod health;
+mod hostile_input;
 mod idempotency;
 mod load;
 mod login;

@@ -9,6 +9,7 @@ mod origin;
 mod page_headers;
 mod path_id;
 mod query_params;
+mod unambiguous;
 
 pub(crate) use authorized::{Authorized, bearer_token};
 pub(crate) use client_address::TrustedProxies;

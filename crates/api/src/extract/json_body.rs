@@ -10,6 +10,7 @@ use std::{
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
+    http::header::CONTENT_LENGTH,
     web::{BytesMut, Data},
 };
 use futures_util::StreamExt;
@@ -19,6 +20,7 @@ use sovd_domain::{FieldError, JsonSchema, schema::pointer_to};
 use tokio::time::timeout;
 use utoipa::PartialSchema;
 
+use super::unambiguous::Unambiguous;
 use crate::{
     problem::{Code, Problem},
     state::ApiState,
@@ -68,6 +70,13 @@ async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut, Probl
     let (limit, patience) = state.map_or((0, Duration::ZERO), |state| {
         (state.body_limit, state.body_timeout)
     });
+    let announced = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > DRAIN_LIMIT) {
+        return Err(too_large(limit));
+    }
     timeout(patience, read_all(payload, limit))
         .await
         .unwrap_or_else(|_| {
@@ -90,10 +99,14 @@ async fn read_all(mut payload: Payload, limit: usize) -> Result<BytesMut, Proble
         }
     }
     if length > limit {
-        let detail = format!("a body has at most {limit} bytes");
-        return Err(Problem::new(Code::PayloadTooLarge, detail));
+        return Err(too_large(limit));
     }
     Ok(body)
+}
+
+fn too_large(limit: usize) -> Problem {
+    let detail = format!("a body has at most {limit} bytes");
+    Problem::new(Code::PayloadTooLarge, detail)
 }
 
 fn parse<T: DeserializeOwned + PartialSchema + 'static>(
@@ -107,12 +120,13 @@ fn parse<T: DeserializeOwned + PartialSchema + 'static>(
         let detail = "the Content-Type must be application/json";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
-        let detail = format!(
-            "the body is not JSON: line {}, column {}",
-            error.line(),
-            error.column()
-        );
+    let Unambiguous(value) = serde_json::from_slice(bytes).map_err(|error| {
+        let wrong = if error.is_data() {
+            "the body has a field twice in one object"
+        } else {
+            "the body is not JSON"
+        };
+        let detail = format!("{wrong}: line {}, column {}", error.line(), error.column());
         Problem::new(Code::MalformedRequest, detail)
     })?;
     let mut errors = schema_of::<T>()?.check(&value, "");
