@@ -4,10 +4,14 @@ use sovd_tests::{Client, Reply, World};
 const ORIGIN: &str = "https://app.example.com";
 
 async fn preflight(client: &Client, origin: &str) -> Reply {
+    preflight_of(client, origin, "POST").await
+}
+
+async fn preflight_of(client: &Client, origin: &str, method: &str) -> Reply {
     let request = client
         .request(Method::OPTIONS, "/api/v1/commands")
         .header("Origin", origin)
-        .header("Access-Control-Request-Method", "POST")
+        .header("Access-Control-Request-Method", method)
         .header(
             "Access-Control-Request-Headers",
             "authorization, content-type, idempotency-key, last-event-id, x-request-id",
@@ -56,12 +60,94 @@ async fn another_origin_may_not() {
     for origin in [
         "https://evil.example.com",
         "https://app.example.com.evil.com",
+        "https://app.example.com:8443",
+        "http://app.example.com",
+        "https://APP.example.com",
+        "https://app.example.com/",
+        "https://app.example.com, https://evil.example.com",
         "null",
+        "*",
+        "",
     ] {
-        let reply = preflight(&stranger, origin).await;
-        assert!(
-            !reply.headers.contains_key("access-control-allow-origin"),
-            "{origin}"
-        );
+        let refused = preflight(&stranger, origin).await;
+        let call = stranger
+            .request(Method::GET, "/health/live")
+            .header("Origin", origin);
+        let unreadable = stranger.send(call).await;
+        for reply in [refused, unreadable] {
+            assert_nothing_allowed(&reply, origin);
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_origins_no_page_may_call() {
+    let world = World::start().await;
+    for origin in [ORIGIN, "http://localhost:3000", "null"] {
+        assert_nothing_allowed(&preflight(&world.stranger(), origin).await, origin);
+    }
+}
+
+#[track_caller]
+fn assert_nothing_allowed(reply: &Reply, case: &str) {
+    for name in [
+        "access-control-allow-origin",
+        "access-control-allow-methods",
+        "access-control-allow-headers",
+        "access-control-allow-credentials",
+    ] {
+        assert!(!reply.headers.contains_key(name), "{case}: {name}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_may_use_the_methods_and_headers_of_the_api_only() {
+    let world = World::with(|settings| settings.server.cors_origins = vec![ORIGIN.into()]).await;
+    let stranger = world.stranger();
+    for method in ["GET", "POST", "PATCH", "DELETE"] {
+        let reply = preflight_of(&stranger, ORIGIN, method).await;
+        assert_eq!(reply.status, 200, "{method}");
+        let allowed = reply.headers["access-control-allow-methods"].clone();
+        assert!(allowed.to_str().unwrap().contains(method), "{allowed:?}");
+    }
+    for method in ["PUT", "TRACE", "CONNECT", "post", "*"] {
+        let reply = preflight_of(&stranger, ORIGIN, method).await;
+        assert_eq!(reply.status, 400, "{method}");
+        assert_nothing_allowed(&reply, method);
+    }
+    let request = stranger
+        .request(Method::OPTIONS, "/api/v1/commands")
+        .header("Origin", ORIGIN)
+        .header("Access-Control-Request-Method", "POST")
+        .header("Access-Control-Request-Headers", "x-forwarded-for");
+    let reply = stranger.send(request).await;
+    assert_eq!(reply.status, 400);
+    assert_nothing_allowed(&reply, "another header");
+}
+
+#[tokio::test]
+async fn credentials_are_never_allowed() {
+    for origins in [vec![ORIGIN.to_owned()], vec!["*".to_owned()]] {
+        let world = World::with(|settings| settings.server.cors_origins = origins.clone()).await;
+        let engineer = world.log_in("engineer").await;
+        let call = engineer
+            .request(Method::GET, "/api/v1/vehicles")
+            .header("Origin", ORIGIN)
+            .header("Cookie", "session=1");
+        let answer = engineer.send(call).await;
+        assert_eq!(answer.status, 200);
+        for reply in [preflight(&engineer, ORIGIN).await, answer] {
+            let allowed = &reply.headers["access-control-allow-origin"];
+            assert!(allowed == ORIGIN || allowed == "*", "{allowed:?}");
+            assert!(
+                !reply
+                    .headers
+                    .contains_key("access-control-allow-credentials"),
+                "{origins:?}"
+            );
+            // A cache must not give one origin's answer to another.
+            let vary = reply.headers["vary"].to_str().unwrap().to_lowercase();
+            assert!(vary.contains("origin"), "{vary}");
+        }
     }
 }
