@@ -23,6 +23,7 @@ mod outcomes;
 mod own_password;
 mod refresh;
 mod security_headers;
+mod service_accounts;
 mod sessions;
 mod shutdown;
 mod slow_requests;

@@ -70,6 +70,7 @@ async fn every_operation_turns_strangers_away() {
         let path = operation
             .path
             .replace("{vehicle_id}", sovd_tests::CONNECTED)
+            .replace("{service_account_id}", sovd_tests::CONNECTED)
             .replace("{session_id}", sovd_tests::CONNECTED)
             .replace("{user_id}", sovd_tests::CONNECTED)
             .replace("{command_id}", sovd_tests::CONNECTED);

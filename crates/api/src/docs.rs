@@ -140,6 +140,7 @@ pub(crate) fn ui(config: &mut web::ServiceConfig) {
     tags(
         (name = "auth", description = "Logging in and out"),
         (name = "users", description = "The people who may log in"),
+        (name = "service accounts", description = "Machines that call with a key"),
         (name = "vehicles", description = "The fleet"),
         (name = "commands", description = "Sending commands and looking at them"),
         (name = "streams", description = "Watching commands"),

@@ -11,6 +11,7 @@ mod problem;
 mod request;
 mod routes;
 mod server;
+mod service_accounts;
 mod sse;
 mod state;
 mod users;

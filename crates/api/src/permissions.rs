@@ -28,4 +28,5 @@ required!(
     CancelCommands,
     ReadOwnCommands,
     ManageUsers,
+    ManageServiceAccounts,
 );

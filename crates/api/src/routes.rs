@@ -12,7 +12,7 @@ use utoipa_actix_web::{scope, service_config::ServiceConfig};
 use crate::{
     auth, commands, docs, health,
     problem::{Code, Problem},
-    users, vehicles, websocket,
+    service_accounts, users, vehicles, websocket,
 };
 
 /// Every operation of the OpenAPI document.
@@ -35,6 +35,14 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .service(users::get::get_user)
                 .service(users::change::change)
                 .service(users::delete::delete),
+        )
+        .service(
+            scope::scope("/api/v1/service-accounts")
+                .service(service_accounts::list::list)
+                .service(service_accounts::create::create)
+                .service(service_accounts::get::get_service_account)
+                .service(service_accounts::renew_key::renew_key)
+                .service(service_accounts::revoke::revoke),
         )
         .service(
             scope::scope("/api/v1/vehicles")

@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use sovd_services::{
-    auth::Auth, commands::Commands, fleet::Fleet, health::Health, streams::Streams, users::Users,
-    vehicles::Vehicles,
+    auth::Auth, commands::Commands, fleet::Fleet, health::Health,
+    service_accounts::ServiceAccounts, streams::Streams, users::Users, vehicles::Vehicles,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -15,6 +15,8 @@ pub struct ApiState {
     pub auth: Arc<Auth>,
     /// The people who may log in.
     pub users: Arc<Users>,
+    /// The machines that call with a key.
+    pub service_accounts: Arc<ServiceAccounts>,
     /// The fleet.
     pub vehicles: Arc<Vehicles>,
     /// Commands.

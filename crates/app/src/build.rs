@@ -14,6 +14,7 @@ use sovd_services::{
     fleet::Fleet,
     health::Health,
     limits::{LimitSettings, Limits},
+    service_accounts::ServiceAccounts,
     streams::Streams,
     users::Users,
     vehicles::Vehicles,
@@ -153,6 +154,7 @@ pub(crate) fn api_state(
     );
     ApiState {
         users: Arc::new(Users::new(environment.clone(), auth.passwords())),
+        service_accounts: Arc::new(ServiceAccounts::new(environment.clone())),
         auth: Arc::new(auth),
         vehicles: Arc::new(Vehicles::new(environment.clone())),
         commands: Arc::new(Commands::new(environment.clone(), limits)),

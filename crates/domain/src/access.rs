@@ -1,43 +1,57 @@
 //! Who may do what: the one table in code.
 
-use crate::user::Role;
+use crate::{text_enum::text_enum, user::Role};
 
-/// Something a caller may or may not do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Permission {
-    /// Be known: see the own account.
-    Account,
-    /// Log out, see and end the own sessions, change the own password.
-    OwnAccount,
-    /// See vehicles.
-    ReadVehicles,
-    /// See the catalogue and send commands; the catalogue narrows it by command.
-    SubmitCommands,
-    /// Call commands off; whose, the permissions to see them decide.
-    CancelCommands,
-    /// See the own commands, their responses and their streams.
-    ReadOwnCommands,
-    /// See everybody's commands, their responses and their streams.
-    ReadAllCommands,
-    /// See, make, change and delete users.
-    ManageUsers,
+text_enum! {
+    /// Something a caller may or may not do.
+    Permission, "permission" {
+        /// Be known: see the own account.
+        Account = "account.read",
+        /// Log out, see and end the own sessions, change the own password.
+        OwnAccount = "account.manage",
+        /// See vehicles.
+        ReadVehicles = "vehicles.read",
+        /// See the catalogue and send commands; the catalogue narrows it by command.
+        SubmitCommands = "commands.submit",
+        /// Call commands off; whose, the permissions to see them decide.
+        CancelCommands = "commands.cancel",
+        /// See the own commands, their responses and their streams.
+        ReadOwnCommands = "commands.read",
+        /// See everybody's commands, their responses and their streams.
+        ReadAllCommands = "commands.read_all",
+        /// See, make, change and delete users.
+        ManageUsers = "users.manage",
+        /// See, make and revoke service accounts.
+        ManageServiceAccounts = "service_accounts.manage",
+    }
 }
 
 impl Permission {
     /// Whether somebody of `role` has the permission.
     pub const fn is_granted_to(self, role: Role) -> bool {
-        match (self, role) {
-            (
-                Self::Account
-                | Self::OwnAccount
-                | Self::ReadVehicles
-                | Self::SubmitCommands
-                | Self::CancelCommands
-                | Self::ReadOwnCommands,
-                Role::Admin | Role::Engineer,
-            )
-            | (Self::ReadAllCommands | Self::ManageUsers, Role::Admin) => true,
-            (Self::ReadAllCommands | Self::ManageUsers, Role::Engineer) => false,
+        match self {
+            Self::Account
+            | Self::OwnAccount
+            | Self::ReadVehicles
+            | Self::SubmitCommands
+            | Self::CancelCommands
+            | Self::ReadOwnCommands => matches!(role, Role::Admin | Role::Engineer),
+            Self::ReadAllCommands | Self::ManageUsers | Self::ManageServiceAccounts => {
+                matches!(role, Role::Admin)
+            }
+        }
+    }
+
+    /// Whether a key may open it. What makes accounts, and what only a person has, no key opens.
+    pub const fn is_for_keys(self) -> bool {
+        match self {
+            Self::Account
+            | Self::ReadVehicles
+            | Self::SubmitCommands
+            | Self::CancelCommands
+            | Self::ReadOwnCommands
+            | Self::ReadAllCommands => true,
+            Self::OwnAccount | Self::ManageUsers | Self::ManageServiceAccounts => false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Logging in and out, and knowing who asks.
 
 mod access_token;
+mod api_key;
 mod login;
 mod new_password;
 mod own_password;
@@ -11,23 +12,25 @@ mod refresh;
 mod refresh_token;
 mod signing_key;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use sovd_domain::{AuditEntry, ClientMark, Session, SessionId, User, audit::Origin};
 use sovd_storage::{
-    StorageError, audit, sessions,
+    StorageError, audit, service_accounts, sessions,
     users::{self, Credentials},
 };
 
 use crate::{
-    caller::Caller,
+    caller::{Caller, Credential},
+    callers::Holder,
     environment::Environment,
     error::{AuthFailure, ServiceError},
     limits::Limits,
 };
 use access_token::{AccessTokens, Claims};
+pub(crate) use api_key::ApiKey;
 pub use new_password::{NewPassword, PasswordRefused};
 pub use password::Passwords;
 use refresh_token::RefreshToken;
@@ -91,7 +94,8 @@ impl Auth {
         Arc::clone(&self.passwords)
     }
 
-    /// Who holds `access_token`, as the database knew them a few seconds ago at most.
+    /// Who holds `credential`, an access token or the key of a service account, as the database knew
+    /// them a few seconds ago at most.
     ///
     /// # Errors
     ///
@@ -100,26 +104,78 @@ impl Auth {
     /// [`ServiceError::RateLimited`] when the user asks too much at once.
     pub async fn authenticate(
         &self,
-        access_token: &str,
+        credential: &str,
         origin: Origin,
     ) -> Result<Caller, ServiceError> {
+        let caller = match ApiKey::hash_of(credential) {
+            Some(hash) => self.holder_of_key(hash, origin).await?,
+            None => self.holder_of_token(credential, origin).await?,
+        };
+        self.limits.count_request(caller.user.user_id)?;
+        Ok(caller)
+    }
+
+    async fn holder_of_token(&self, token: &str, origin: Origin) -> Result<Caller, ServiceError> {
         let now = self.environment.clock.now();
-        let (claims, expires_at) = self.access_tokens.verify(access_token, now)?;
+        let (claims, expires_at) = self.access_tokens.verify(token, now)?;
         let session_id = SessionId(claims.sid);
-        let user = self
+        let credential = Credential::Session(session_id);
+        let holder = self
             .environment
             .callers
-            .user_of(session_id, now, self.look_up(session_id, now))
+            .holder_of(&credential, now, self.look_up(session_id, now))
             .await?
-            .filter(|user| user.user_id.0 == claims.sub)
+            .filter(|holder| holder.user.user_id.0 == claims.sub)
             .ok_or(AuthFailure::SessionRevoked)?;
-        self.limits.count_request(user.user_id)?;
         Ok(Caller {
-            user,
-            session_id,
+            user: holder.user,
+            credential,
+            scope: holder.scope,
             expires_at,
             origin,
         })
+    }
+
+    async fn holder_of_key(&self, hash: String, origin: Origin) -> Result<Caller, ServiceError> {
+        let now = self.environment.clock.now();
+        let looking = self.look_up_key(&hash, now, origin.ip_address);
+        let credential = Credential::ApiKey(hash.clone());
+        let holder = self
+            .environment
+            .callers
+            .holder_of(&credential, now, looking)
+            .await?
+            .filter(|holder| holder.expires_at.is_none_or(|end| now < end))
+            .ok_or(AuthFailure::TokenInvalid)?;
+        Ok(Caller {
+            expires_at: holder.expires_at.unwrap_or(now),
+            user: holder.user,
+            credential,
+            scope: holder.scope,
+            origin,
+        })
+    }
+
+    /// Whose key it is, as the database knows it; notes that it was used.
+    async fn look_up_key(
+        &self,
+        hash: &str,
+        now: DateTime<Utc>,
+        from: Option<IpAddr>,
+    ) -> Result<Option<Holder>, StorageError> {
+        let mut connection = self.environment.database.connection().await?;
+        let Some(account) = service_accounts::find_by_key(&mut connection, hash, now).await? else {
+            return Ok(None);
+        };
+        let is_noted = |used: DateTime<Utc>| now < used + USE_RESOLUTION;
+        if !account.last_used_at.is_some_and(is_noted) {
+            service_accounts::touch(&mut connection, account.user.user_id, now, from).await?;
+        }
+        Ok(Some(Holder {
+            user: account.user,
+            scope: Some(account.scope),
+            expires_at: Some(account.expires_at),
+        }))
     }
 
     /// Whose session it is, as the database knows it; notes that it was used.
@@ -127,7 +183,7 @@ impl Auth {
         &self,
         session_id: SessionId,
         now: DateTime<Utc>,
-    ) -> Result<Option<User>, StorageError> {
+    ) -> Result<Option<Holder>, StorageError> {
         let mut connection = self.environment.database.connection().await?;
         let Some((user, last_used_at)) =
             sessions::user_of(&mut connection, session_id, now).await?
@@ -137,7 +193,11 @@ impl Auth {
         if last_used_at + USE_RESOLUTION <= now {
             sessions::touch(&mut connection, session_id, now).await?;
         }
-        Ok(Some(user))
+        Ok(Some(Holder {
+            user,
+            scope: None,
+            expires_at: None,
+        }))
     }
 
     /// Opens a session, unless the password was changed or the account disabled since `known` was

@@ -1,41 +1,80 @@
 use chrono::{DateTime, Utc};
-use sovd_domain::{AuditEntry, Permission, SessionId, User, audit::Origin};
+use sovd_domain::{
+    AuditEntry, Permission, Scope, SessionId, User, VehicleId, VehicleScope, audit::Origin,
+};
 
 use crate::{
-    callers::{Callers, SessionWatch},
+    callers::{Callers, CredentialWatch},
     error::ServiceError,
 };
 
-/// Whoever asks, as the access token and the database know them.
+/// Whoever asks, as their credential and the database know them.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The account, as it was a few seconds ago or is now.
     pub user: User,
-    /// The login the token belongs to.
-    pub session_id: SessionId,
-    /// The moment at which the access token ends.
+    /// What shows who it is.
+    pub credential: Credential,
+    /// What the credential opens; all that the role may do when nothing narrows it.
+    pub scope: Option<Scope>,
+    /// The moment at which the token or key ends.
     pub expires_at: DateTime<Utc>,
     /// Where the request came from.
     pub origin: Origin,
 }
 
+/// What shows who somebody is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// The login that an access token belongs to.
+    Session(SessionId),
+    /// The key of a service account, as the SHA-256 that is stored of it.
+    ApiKey(String),
+}
+
 impl Caller {
+    /// Whether the caller has `permission`.
+    pub fn may(&self, permission: Permission) -> bool {
+        let opens = |scope: &Scope| scope.permissions.contains(&permission);
+        permission.is_granted_to(self.user.role) && self.scope.as_ref().is_none_or(opens)
+    }
+
     /// Refuses whoever lacks `permission`.
     ///
     /// # Errors
     ///
     /// [`ServiceError::Forbidden`].
     pub fn require(&self, permission: Permission) -> Result<(), ServiceError> {
-        if permission.is_granted_to(self.user.role) {
+        if self.may(permission) {
             Ok(())
         } else {
             Err(ServiceError::Forbidden)
         }
     }
 
-    /// Watches the session for a stream that must not outlive it.
-    pub(crate) fn watch(&self, callers: &Callers) -> SessionWatch {
-        callers.watch(self.session_id, self.user.user_id)
+    /// The login; a machine has none.
+    pub fn session_id(&self) -> Option<SessionId> {
+        match self.credential {
+            Credential::Session(session_id) => Some(session_id),
+            Credential::ApiKey(_) => None,
+        }
+    }
+
+    /// Which vehicles the caller may know of.
+    pub(crate) fn vehicles(&self) -> VehicleScope {
+        let scope = self.scope.as_ref();
+        scope.map_or(VehicleScope::All, |scope| scope.vehicles.clone())
+    }
+
+    /// Whether the caller may know of the vehicle.
+    pub(crate) fn reaches(&self, vehicle_id: VehicleId) -> bool {
+        let scope = self.scope.as_ref();
+        scope.is_none_or(|scope| scope.vehicles.covers(vehicle_id))
+    }
+
+    /// Watches the credential for a stream that must not outlive it.
+    pub(crate) fn watch(&self, callers: &Callers) -> CredentialWatch {
+        callers.watch(&self.credential, self.user.user_id)
     }
 
     /// The beginning of an audit line about something this caller did.

@@ -1,7 +1,7 @@
 //! What a process remembers of those who call it, so that not every request asks the database.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -11,20 +11,20 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
-use sovd_domain::{AccessChange, SessionId, User, UserId};
-use sovd_storage::{StorageError, sessions};
+use sovd_domain::{AccessChange, Scope, User, UserId};
+use sovd_storage::{StorageError, service_accounts, sessions};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::environment::Environment;
+use crate::{caller::Credential, environment::Environment};
 
-/// How many sessions are remembered; of more, those that are asked for least are forgotten.
+/// How many credentials are remembered; of more, those that are asked for least are forgotten.
 const CAPACITY: usize = 20_000;
 
-/// How many sessions are looked up at a time.
+/// How many credentials are looked up at a time.
 const BATCH: usize = 1000;
 
-/// Remembers for a few seconds who belongs to a session, and ends the streams of sessions that have
+/// Remembers for a few seconds whose a credential is, and ends the streams of credentials that have
 /// ended. Clones share it.
 #[derive(Clone)]
 pub struct Callers(Arc<Inner>);
@@ -32,18 +32,29 @@ pub struct Callers(Arc<Inner>);
 struct Inner {
     /// How long something is remembered at most.
     life: Duration,
-    remembered: Cache<SessionId, Remembered>,
+    remembered: Cache<Credential, Remembered>,
     /// Grows whenever something is forgotten, so that nothing is remembered that was looked up
     /// before.
     forgotten: AtomicU64,
-    watched: Mutex<HashMap<SessionId, Watched>>,
+    watched: Mutex<HashMap<Credential, Watched>>,
     look_again: Notify,
+}
+
+/// Whose a credential is.
+#[derive(Clone)]
+pub(crate) struct Holder {
+    /// The account.
+    pub(crate) user: User,
+    /// What the credential opens.
+    pub(crate) scope: Option<Scope>,
+    /// The moment at which it ends, if it says so itself.
+    pub(crate) expires_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Clone)]
 struct Remembered {
-    /// Nobody when the session has ended.
-    user: Option<User>,
+    /// Nobody when the credential has ended.
+    holder: Option<Holder>,
     since: DateTime<Utc>,
 }
 
@@ -65,27 +76,27 @@ impl Callers {
         }))
     }
 
-    /// Whose session it is, nobody's when it has ended: from memory, or else from `look_up`.
-    pub(crate) async fn user_of<E>(
+    /// Whose the credential is, nobody's when it has ended: from memory, or else from `look_up`.
+    pub(crate) async fn holder_of<E>(
         &self,
-        session_id: SessionId,
+        credential: &Credential,
         now: DateTime<Utc>,
-        look_up: impl Future<Output = Result<Option<User>, E>>,
-    ) -> Result<Option<User>, E> {
+        look_up: impl Future<Output = Result<Option<Holder>, E>>,
+    ) -> Result<Option<Holder>, E> {
         let is_fresh = |known: &Remembered| known.since <= now && now < known.since + self.0.life;
-        if let Some(known) = self.0.remembered.get(&session_id).filter(is_fresh) {
-            return Ok(known.user);
+        if let Some(known) = self.0.remembered.get(credential).filter(is_fresh) {
+            return Ok(known.holder);
         }
         let forgotten = self.0.forgotten.load(Ordering::Acquire);
-        let user = look_up.await?;
+        let holder = look_up.await?;
         let known = Remembered {
-            user: user.clone(),
+            holder: holder.clone(),
             since: now,
         };
         if self.0.forgotten.load(Ordering::Acquire) == forgotten {
-            self.0.remembered.insert(session_id, known);
+            self.0.remembered.insert(credential.clone(), known);
         }
-        Ok(user)
+        Ok(holder)
     }
 
     /// Forgets what is out of date here, and looks after the streams that it may have ended.
@@ -93,14 +104,12 @@ impl Callers {
         self.0.forgotten.fetch_add(1, Ordering::AcqRel);
         match change {
             AccessChange::Session { session_id } => {
-                self.0.remembered.remove(&session_id);
+                self.0.remembered.remove(&Credential::Session(session_id));
             }
             AccessChange::User { user_id } => {
                 let is_other = |known: &Remembered| {
-                    known
-                        .user
-                        .as_ref()
-                        .is_none_or(|user| user.user_id != user_id)
+                    let holder = known.holder.as_ref();
+                    holder.is_none_or(|holder| holder.user.user_id != user_id)
                 };
                 self.0.remembered.retain(|_, known| is_other(known));
             }
@@ -111,24 +120,26 @@ impl Callers {
         }
     }
 
-    /// Watches a session for a stream that must not outlive it.
-    pub(crate) fn watch(&self, session_id: SessionId, user_id: UserId) -> SessionWatch {
+    /// Watches a credential for a stream that must not outlive it.
+    pub(crate) fn watch(&self, credential: &Credential, user_id: UserId) -> CredentialWatch {
         let mut watched = self.lock();
-        let one = watched.entry(session_id).or_insert_with(|| Watched {
-            user_id,
-            streams: 0,
-            end: CancellationToken::new(),
-        });
+        let one = watched
+            .entry(credential.clone())
+            .or_insert_with(|| Watched {
+                user_id,
+                streams: 0,
+                end: CancellationToken::new(),
+            });
         one.streams += 1;
-        SessionWatch(Arc::new(Watch {
+        CredentialWatch(Arc::new(Watch {
             callers: self.clone(),
-            session_id,
+            credential: credential.clone(),
             end: one.end.clone(),
         }))
     }
 
-    /// Hears what other processes have changed and ends the streams of sessions that have ended,
-    /// until `stop`.
+    /// Hears what other processes have changed and ends the streams of credentials that have
+    /// ended, until `stop`.
     pub async fn run(self, environment: Environment, stop: CancellationToken) {
         let mut changes = environment.bus.read_access_changes();
         let mut due = environment.clock.now() + self.0.life;
@@ -143,20 +154,18 @@ impl Callers {
                 () = environment.clock.sleep_until(due) => {}
             }
             if let Err(error) = self.end_streams(&environment).await {
-                tracing::warn!(%error, "cannot tell whether sessions with open streams have ended");
+                tracing::warn!(%error, "cannot tell whether open streams have to end");
             }
             due = environment.clock.now() + self.0.life;
         }
     }
 
     async fn end_streams(&self, environment: &Environment) -> Result<(), StorageError> {
-        let watched: Vec<SessionId> = self.lock().keys().copied().collect();
+        let watched: Vec<Credential> = self.lock().keys().cloned().collect();
         for some in watched.chunks(BATCH) {
-            let mut connection = environment.database.connection().await?;
-            let now = environment.clock.now();
-            let live = sessions::live(&mut connection, some, now).await?;
+            let live = live(environment, some).await?;
             let watched = self.lock();
-            for ended in some.iter().filter(|id| !live.contains(id)) {
+            for ended in some.iter().filter(|one| !live.contains(one)) {
                 if let Some(one) = watched.get(ended) {
                     one.end.cancel();
                 }
@@ -168,13 +177,15 @@ impl Callers {
     fn concerns_a_stream(&self, change: AccessChange) -> bool {
         let watched = self.lock();
         match change {
-            AccessChange::Session { session_id } => watched.contains_key(&session_id),
+            AccessChange::Session { session_id } => {
+                watched.contains_key(&Credential::Session(session_id))
+            }
             AccessChange::User { user_id } => watched.values().any(|one| one.user_id == user_id),
             AccessChange::Unknown => !watched.is_empty(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Watched>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Credential, Watched>> {
         self.0
             .watched
             .lock()
@@ -182,23 +193,49 @@ impl Callers {
     }
 }
 
-/// Tells whether the session of a stream has ended. Clones share it.
+/// Those of the credentials that have not ended.
+async fn live(
+    environment: &Environment,
+    credentials: &[Credential],
+) -> Result<HashSet<Credential>, StorageError> {
+    let (mut sessions, mut hashes) = (Vec::new(), Vec::new());
+    for credential in credentials {
+        match credential {
+            Credential::Session(session_id) => sessions.push(*session_id),
+            Credential::ApiKey(hash) => hashes.push(hash.clone()),
+        }
+    }
+    let now = environment.clock.now();
+    let mut connection = environment.database.connection().await?;
+    let sessions = sessions::live(&mut connection, &sessions, now).await?;
+    let hashes = if hashes.is_empty() {
+        hashes
+    } else {
+        service_accounts::live(&mut connection, &hashes, now).await?
+    };
+    let sessions = sessions.into_iter().map(Credential::Session);
+    Ok(sessions
+        .chain(hashes.into_iter().map(Credential::ApiKey))
+        .collect())
+}
+
+/// Tells whether the credential of a stream has ended. Clones share it.
 #[derive(Clone)]
-pub struct SessionWatch(Arc<Watch>);
+pub struct CredentialWatch(Arc<Watch>);
 
 struct Watch {
     callers: Callers,
-    session_id: SessionId,
+    credential: Credential,
     end: CancellationToken,
 }
 
-impl SessionWatch {
-    /// Whether the session has ended.
+impl CredentialWatch {
+    /// Whether the credential has ended.
     pub fn has_ended(&self) -> bool {
         self.0.end.is_cancelled()
     }
 
-    /// Waits for the end of the session.
+    /// Waits for the end of the credential.
     pub(crate) async fn ended(&self) {
         self.0.end.cancelled().await;
     }
@@ -207,10 +244,10 @@ impl SessionWatch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut watched = self.callers.lock();
-        if let Some(one) = watched.get_mut(&self.session_id) {
+        if let Some(one) = watched.get_mut(&self.credential) {
             one.streams -= 1;
             if one.streams == 0 {
-                watched.remove(&self.session_id);
+                watched.remove(&self.credential);
             }
         }
     }

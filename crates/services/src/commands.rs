@@ -53,19 +53,18 @@ impl Commands {
         filter: CommandFilter,
         page: Page,
     ) -> Result<(Vec<Command>, i64), ServiceError> {
-        let Some(owner) = visible_owner(caller)? else {
-            return self.list_matching(&filter, page).await;
+        let mut filter = CommandFilter {
+            among: caller.vehicles(),
+            ..filter
         };
-        match filter.user_id {
-            Some(other) if other != owner => Ok((Vec::new(), 0)),
-            _ => {
-                let own = CommandFilter {
-                    user_id: Some(owner),
-                    ..filter
-                };
-                self.list_matching(&own, page).await
+        if let Some(owner) = visible_owner(caller)? {
+            if filter.user_id.is_some_and(|other| other != owner) {
+                return Ok((Vec::new(), 0));
             }
+            filter.user_id = Some(owner);
         }
+        let mut connection = self.environment.database.connection().await?;
+        Ok(commands::list(&mut connection, &filter, page).await?)
     }
 
     /// The command with the id.
@@ -82,6 +81,7 @@ impl Commands {
         let mut connection = self.environment.database.connection().await?;
         commands::find(&mut connection, command_id, owner)
             .await?
+            .filter(|command| caller.reaches(command.vehicle_id))
             .ok_or(ServiceError::NotFound {
                 what: "command",
                 pointer: None,
@@ -102,20 +102,11 @@ impl Commands {
         let mut connection = self.environment.database.connection().await?;
         Ok(responses::list(&mut connection, command_id, 0).await?)
     }
-
-    async fn list_matching(
-        &self,
-        filter: &CommandFilter,
-        page: Page,
-    ) -> Result<(Vec<Command>, i64), ServiceError> {
-        let mut connection = self.environment.database.connection().await?;
-        Ok(commands::list(&mut connection, filter, page).await?)
-    }
 }
 
 /// Whose commands the caller may see; nobody in particular for those who may see all.
 pub(crate) fn visible_owner(caller: &Caller) -> Result<Option<UserId>, ServiceError> {
-    if Permission::ReadAllCommands.is_granted_to(caller.user.role) {
+    if caller.may(Permission::ReadAllCommands) {
         return Ok(None);
     }
     caller.require(Permission::ReadOwnCommands)?;

@@ -3,14 +3,14 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sovd_domain::{News, Permission, UserId, VehicleId};
+use sovd_domain::{News, Permission, UserId, VehicleId, VehicleScope};
 use sovd_events::Readings;
 use sovd_storage::{StorageError, signals::Signal, vehicles};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    caller::Caller, callers::SessionWatch, commands::visible_owner, environment::Environment,
+    caller::Caller, callers::CredentialWatch, commands::visible_owner, environment::Environment,
     error::ServiceError, timer::Timer,
 };
 
@@ -46,6 +46,7 @@ impl Fleet {
             let mut connection = self.environment.database.connection().await?;
             vehicles::find(&mut connection, vehicle_id)
                 .await?
+                .filter(|vehicle| caller.reaches(vehicle.vehicle_id))
                 .ok_or(ServiceError::NotFound {
                     what: "vehicle",
                     pointer: Some("/vehicle_id"),
@@ -54,9 +55,10 @@ impl Fleet {
         Ok(FleetWatch {
             clock: Arc::clone(&self.environment.clock),
             expires_at: caller.expires_at,
-            session: caller.watch(&self.environment.callers),
+            credential: caller.watch(&self.environment.callers),
             news,
             owner,
+            among: caller.vehicles(),
             vehicle_id,
         })
     }
@@ -66,27 +68,29 @@ impl Fleet {
 pub struct FleetWatch {
     clock: Arc<dyn Timer>,
     expires_at: DateTime<Utc>,
-    session: SessionWatch,
+    credential: CredentialWatch,
     news: Readings<News>,
     /// Whose commands are shown; everybody's when nothing.
     owner: Option<UserId>,
+    /// Which vehicles are shown.
+    among: VehicleScope,
     vehicle_id: Option<VehicleId>,
 }
 
 impl FleetWatch {
-    /// Tells whether the client's session has ended.
-    pub fn session(&self) -> SessionWatch {
-        self.session.clone()
+    /// Tells whether the client's credential has ended.
+    pub fn credential(&self) -> CredentialWatch {
+        self.credential.clone()
     }
 
     /// Waits for the next piece of news that the client may see; nothing when the client's access
-    /// token or session has ended.
+    /// token or credential has ended.
     pub async fn next(&mut self) -> Option<Arc<News>> {
         let end = self.clock.sleep_until(self.expires_at);
         let next = async {
             loop {
                 let news = self.news.next().await;
-                if shows(self.owner, self.vehicle_id, &news) {
+                if shows(self.owner, &self.among, self.vehicle_id, &news) {
                     return news;
                 }
             }
@@ -94,12 +98,17 @@ impl FleetWatch {
         tokio::select! {
             news = next => Some(news),
             () = end => None,
-            () = self.session.ended() => None,
+            () = self.credential.ended() => None,
         }
     }
 }
 
-fn shows(owner: Option<UserId>, vehicle_id: Option<VehicleId>, news: &News) -> bool {
+fn shows(
+    owner: Option<UserId>,
+    among: &VehicleScope,
+    vehicle_id: Option<VehicleId>,
+    news: &News,
+) -> bool {
     let is_own = match news {
         News::Command { user_id, .. } => owner.is_none_or(|owner| owner == *user_id),
         News::Vehicle { .. } | News::Resync => true,
@@ -107,7 +116,8 @@ fn shows(owner: Option<UserId>, vehicle_id: Option<VehicleId>, news: &News) -> b
     let is_wanted = vehicle_id
         .zip(news.vehicle_id())
         .is_none_or(|(wanted, one)| wanted == one);
-    is_own && is_wanted
+    let is_covered = news.vehicle_id().is_none_or(|one| among.covers(one));
+    is_own && is_wanted && is_covered
 }
 
 /// Passes on what the database says of vehicles to those who watch the fleet in this process, until

@@ -7,6 +7,7 @@ pub mod fleet;
 pub mod health;
 pub mod housekeeping;
 pub mod limits;
+pub mod service_accounts;
 pub mod streams;
 pub mod users;
 pub mod vehicles;
@@ -20,8 +21,8 @@ mod new_work;
 mod outbox;
 mod timer;
 
-pub use caller::Caller;
-pub use callers::{Callers, SessionWatch};
+pub use caller::{Caller, Credential};
+pub use callers::{Callers, CredentialWatch};
 pub use environment::Environment;
 pub use error::{AuthFailure, ServiceError};
 pub use new_work::NewWork;

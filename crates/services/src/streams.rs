@@ -10,7 +10,7 @@ use sovd_domain::{CommandId, StreamEvent};
 use sovd_events::{Signal, Subscription};
 
 use crate::{
-    caller::Caller, callers::SessionWatch, commands::Commands, environment::Environment,
+    caller::Caller, callers::CredentialWatch, commands::Commands, environment::Environment,
     error::ServiceError,
 };
 use merge::{Merge, Verdict};
@@ -48,7 +48,7 @@ impl Streams {
             reader: self.reader.clone(),
             subscription: self.environment.bus.subscribe(command_id),
             command_id,
-            session: caller.watch(&self.environment.callers),
+            credential: caller.watch(&self.environment.callers),
             merge: Merge::after(after),
             ready: VecDeque::new(),
         })
@@ -60,26 +60,26 @@ pub struct Follower {
     reader: Reader,
     subscription: Subscription,
     command_id: CommandId,
-    session: SessionWatch,
+    credential: CredentialWatch,
     merge: Merge,
     ready: VecDeque<StreamEvent>,
 }
 
 impl Follower {
-    /// Tells whether the session of whoever follows has ended.
-    pub fn session(&self) -> SessionWatch {
-        self.session.clone()
+    /// Tells whether the credential of whoever follows has ended.
+    pub fn credential(&self) -> CredentialWatch {
+        self.credential.clone()
     }
 
-    /// The events, up to the terminal one; without it when the command was deleted or the session
-    /// has ended.
+    /// The events, up to the terminal one; without it when the command was deleted or the
+    /// credential has ended.
     pub fn into_stream(self) -> impl Stream<Item = StreamEvent> {
-        let session = self.session();
+        let credential = self.credential();
         let events = stream::unfold(self, async |mut follower| {
             let event = follower.next().await?;
             Some((event, follower))
         });
-        events.take_until(async move { session.ended().await })
+        events.take_until(async move { credential.ended().await })
     }
 
     async fn next(&mut self) -> Option<StreamEvent> {

@@ -26,12 +26,13 @@ impl Vehicles {
     pub async fn list(
         &self,
         caller: &Caller,
-        filter: &VehicleFilter,
+        mut filter: VehicleFilter,
         page: Page,
     ) -> Result<(Vec<Vehicle>, i64), ServiceError> {
         caller.require(Permission::ReadVehicles)?;
+        filter.among = caller.vehicles();
         let mut connection = self.environment.database.connection().await?;
-        Ok(vehicles::list(&mut connection, filter, page).await?)
+        Ok(vehicles::list(&mut connection, &filter, page).await?)
     }
 
     /// The vehicle with the id.
@@ -48,6 +49,7 @@ impl Vehicles {
         let mut connection = self.environment.database.connection().await?;
         vehicles::find(&mut connection, vehicle_id)
             .await?
+            .filter(|vehicle| caller.reaches(vehicle.vehicle_id))
             .ok_or(ServiceError::NotFound {
                 what: "vehicle",
                 pointer: None,

@@ -5,7 +5,7 @@ use diesel::{pg::Pg, prelude::*};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use sovd_domain::{
-    Command, CommandId, CommandStatus, FailureKind, Finding, Page, UserId, VehicleId,
+    Command, CommandId, CommandStatus, FailureKind, Finding, Page, UserId, VehicleId, VehicleScope,
 };
 use uuid::Uuid;
 
@@ -26,6 +26,8 @@ pub struct CommandFilter {
     pub start: Option<DateTime<Utc>>,
     /// Those submitted at or before this moment.
     pub end: Option<DateTime<Utc>>,
+    /// Those sent to one of these vehicles.
+    pub among: VehicleScope,
 }
 
 /// Writes a command that was just accepted.
@@ -222,6 +224,10 @@ fn matching(filter: &CommandFilter) -> commands::BoxedQuery<'_, Pg> {
     }
     if let Some(vehicle_id) = filter.vehicle_id {
         query = query.filter(commands::vehicle_id.eq(vehicle_id.0));
+    }
+    if let VehicleScope::Among(ids) = &filter.among {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        query = query.filter(commands::vehicle_id.eq_any(ids));
     }
     if let Some(status) = filter.status {
         query = query.filter(commands::status.eq(status.as_str()));

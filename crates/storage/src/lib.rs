@@ -7,6 +7,7 @@ pub mod migrations;
 pub mod queue;
 pub mod responses;
 pub mod seeds;
+pub mod service_accounts;
 pub mod sessions;
 pub mod signals;
 pub mod users;

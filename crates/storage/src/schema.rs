@@ -128,10 +128,25 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    service_accounts (user_id) {
+        user_id -> Uuid,
+        key_hash -> Varchar,
+        permissions -> Array<Text>,
+        vehicle_ids -> Nullable<Array<Uuid>>,
+        created_by -> Nullable<Uuid>,
+        expires_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
+        last_used_from -> Nullable<Varchar>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(command_queue -> commands (command_id));
 diesel::joinable!(spent_refresh_tokens -> sessions (session_id));
 diesel::allow_tables_to_appear_in_same_query!(sessions, users);
+diesel::allow_tables_to_appear_in_same_query!(service_accounts, users);
 diesel::allow_tables_to_appear_in_same_query!(sessions, spent_refresh_tokens);
 diesel::allow_tables_to_appear_in_same_query!(commands, responses);
 diesel::allow_tables_to_appear_in_same_query!(command_queue, commands);

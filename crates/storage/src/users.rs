@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Connection, StorageError, like,
-    schema::{command_queue, commands, users},
+    schema::{command_queue, commands, service_accounts, users},
 };
 
 /// A user together with the hash of the password.
@@ -60,8 +60,8 @@ pub async fn find(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<Option<User>, StorageError> {
-    let row: Option<UserRow> = users::table
-        .find(user_id.0)
+    let row: Option<UserRow> = people()
+        .filter(users::user_id.eq(user_id.0))
         .select(UserRow::as_select())
         .first(connection)
         .await
@@ -78,8 +78,8 @@ pub async fn lock(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<Option<User>, StorageError> {
-    let row: Option<UserRow> = users::table
-        .find(user_id.0)
+    let row: Option<UserRow> = people()
+        .filter(users::user_id.eq(user_id.0))
         .select(UserRow::as_select())
         .for_no_key_update()
         .first(connection)
@@ -95,7 +95,7 @@ pub async fn lock(
 ///
 /// When the database is away.
 pub async fn lock_active_admins(connection: &mut Connection) -> Result<Vec<UserId>, StorageError> {
-    let ids: Vec<Uuid> = users::table
+    let ids: Vec<Uuid> = people()
         .filter(users::role.eq(Role::Admin.as_str()))
         .filter(users::is_active)
         .select(users::user_id)
@@ -222,8 +222,8 @@ pub async fn lock_for_deletion(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<Option<User>, StorageError> {
-    let row: Option<UserRow> = users::table
-        .find(user_id.0)
+    let row: Option<UserRow> = people()
+        .filter(users::user_id.eq(user_id.0))
         .select(UserRow::as_select())
         .for_update()
         .first(connection)
@@ -280,8 +280,15 @@ pub async fn credentials_of(
     row.map(Credentials::try_from).transpose()
 }
 
+/// Service accounts are users too, and have a place of their own.
+#[diesel::dsl::auto_type]
+fn people() -> _ {
+    let machines = service_accounts::table.select(service_accounts::user_id);
+    users::table.filter(users::user_id.ne_all(machines))
+}
+
 fn matching(filter: &UserFilter) -> users::BoxedQuery<'_, Pg> {
-    let mut query = users::table.into_boxed();
+    let mut query = people().into_boxed();
     if let Some(role) = filter.role {
         query = query.filter(users::role.eq(role.as_str()));
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{pg::Pg, prelude::*};
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
-use sovd_domain::{ConnectionStatus, Page, Vehicle, VehicleId};
+use sovd_domain::{ConnectionStatus, Page, Vehicle, VehicleId, VehicleScope};
 use uuid::Uuid;
 
 use crate::{Connection, StorageError, like, schema::vehicles};
@@ -22,6 +22,8 @@ pub struct VehicleFilter {
     pub model: Option<String>,
     /// Those of this model year.
     pub year: Option<i32>,
+    /// Those among these.
+    pub among: VehicleScope,
 }
 
 /// One page of the vehicles that match, by VIN, and how many match in all.
@@ -101,6 +103,10 @@ fn matching(filter: &VehicleFilter) -> vehicles::BoxedQuery<'_, Pg> {
     }
     if let Some(model) = &filter.model {
         query = query.filter(vehicles::model.eq(model));
+    }
+    if let VehicleScope::Among(ids) = &filter.among {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        query = query.filter(vehicles::vehicle_id.eq_any(ids));
     }
     if let Some(year) = filter.year {
         query = query.filter(vehicles::year.eq(year));

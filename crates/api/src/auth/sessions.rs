@@ -52,7 +52,7 @@ pub(crate) async fn list(
     authorized: Authorized<OwnAccount>,
     state: Data<ApiState>,
 ) -> Result<Json<Vec<SessionBody>>, Problem> {
-    let current = authorized.caller.session_id;
+    let current = authorized.caller.session_id();
     let sessions = state.auth.sessions(&authorized.caller).await?;
     let bodies = sessions
         .into_iter()
@@ -86,7 +86,7 @@ pub(crate) async fn end(
 }
 
 impl SessionBody {
-    fn of(session: Session, current: SessionId) -> Self {
+    fn of(session: Session, current: Option<SessionId>) -> Self {
         Self {
             session_id: session.session_id.0,
             created_at: session.created_at,
@@ -94,7 +94,7 @@ impl SessionBody {
             last_used_at: session.last_used_at,
             ip_address: session.client.ip_address.map(|address| address.to_string()),
             user_agent: session.client.user_agent,
-            current: session.session_id == current,
+            current: Some(session.session_id) == current,
         }
     }
 }

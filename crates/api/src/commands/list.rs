@@ -84,6 +84,7 @@ pub(crate) async fn list(
         command_name: query.command_name,
         start: moment("start_date", query.start_date)?,
         end: moment("end_date", query.end_date)?,
+        ..CommandFilter::default()
     };
     let (commands, total) = state
         .commands

@@ -16,6 +16,7 @@ use actix_web::{
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
 use sovd_domain::{FieldError, JsonSchema, schema::pointer_to};
 use tokio::time::timeout;
 use utoipa::PartialSchema;
@@ -135,10 +136,20 @@ fn parse<T: DeserializeOwned + PartialSchema + 'static>(
         return Err(Problem::with_fields(Code::ValidationFailed, errors));
     }
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let pointer = format!("/{}", error.path().to_string().replace('.', "/"));
+        let pointer = pointer_of(error.path());
         let errors = vec![FieldError::new(pointer, "is not what the schema describes")];
         Problem::with_fields(Code::ValidationFailed, errors)
     })
+}
+
+/// A path as a pointer (RFC 6901).
+fn pointer_of(path: &Path) -> String {
+    path.iter()
+        .fold(String::new(), |parent, segment| match segment {
+            Segment::Seq { index } => format!("{parent}/{index}"),
+            Segment::Map { key } => pointer_to(&parent, key),
+            Segment::Enum { .. } | Segment::Unknown => parent,
+        })
 }
 
 /// PostgreSQL cannot keep U+0000 in a text.

@@ -65,10 +65,11 @@ pub(crate) async fn list(
         make: query.make,
         model: query.model,
         year: query.year,
+        ..VehicleFilter::default()
     };
     let (vehicles, total) = state
         .vehicles
-        .list(&authorized.caller, &filter, page)
+        .list(&authorized.caller, filter, page)
         .await?;
     let mut response = HttpResponse::Ok();
     for header in page_headers(&request, page, total) {

@@ -67,13 +67,13 @@ async fn open(
 
 /// The news, and the goodbye when the token is worth nothing any more or the session has ended.
 fn frames(watch: FleetWatch) -> impl Stream<Item = Frame> {
-    let session = watch.session();
+    let credential = watch.credential();
     let news = stream::unfold(watch, async |mut watch| {
         let news = watch.next().await?;
         Some((Frame::of(news.as_ref()), watch))
     });
     let goodbye = async move {
-        Frame::Close(if session.has_ended() {
+        Frame::Close(if credential.has_ended() {
             session_revoked()
         } else {
             policy("token_expired: the token has expired")

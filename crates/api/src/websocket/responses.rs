@@ -85,9 +85,9 @@ async fn follow(
 /// The events, and the goodbye after the last one. Without a last one the command was deleted or the
 /// session has ended.
 fn frames(follower: Follower) -> impl Stream<Item = Frame> {
-    let session = follower.session();
+    let credential = follower.credential();
     let goodbye = async move {
-        Frame::Close(if session.has_ended() {
+        Frame::Close(if credential.has_ended() {
             session_revoked()
         } else {
             policy("the command was deleted or cannot be read")

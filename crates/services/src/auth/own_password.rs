@@ -42,7 +42,7 @@ impl Auth {
             return Err(AuthFailure::SessionRevoked.into());
         }
         users::set_password(&mut transaction, user_id, &hash, now).await?;
-        sessions::end_all(&mut transaction, user_id, Some(caller.session_id)).await?;
+        sessions::end_all(&mut transaction, user_id, caller.session_id()).await?;
         audit::insert(&mut transaction, &entry(caller), now).await?;
         transaction.commit().await?;
         self.environment

@@ -10,9 +10,7 @@ pub(super) struct RefreshToken(SecretString);
 
 impl RefreshToken {
     pub(super) fn generate(random: &dyn Random) -> Self {
-        let mut bytes = [0; 32];
-        random.fill(&mut bytes);
-        Self(URL_SAFE_NO_PAD.encode(bytes).into())
+        Self(random_text(random).into())
     }
 
     /// The token that follows on a spent one. Who knows the spent one alone, or the salt alone, does
@@ -29,6 +27,13 @@ impl RefreshToken {
     pub(super) fn into_secret(self) -> SecretString {
         self.0
     }
+}
+
+/// 256 random bits as a text that needs no escape anywhere.
+pub(super) fn random_text(random: &dyn Random) -> String {
+    let mut bytes = [0; 32];
+    random.fill(&mut bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// As long as a token, so that it can be no shorter way to one.

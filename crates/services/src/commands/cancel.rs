@@ -29,7 +29,8 @@ impl Commands {
         caller.require(Permission::CancelCommands)?;
         let owner = visible_owner(caller)?;
         let mut transaction = self.environment.database.begin().await?;
-        let Some(command) = commands::find(&mut transaction, command_id, owner).await? else {
+        let command = commands::find(&mut transaction, command_id, owner).await?;
+        let Some(command) = command.filter(|command| caller.reaches(command.vehicle_id)) else {
             transaction.rollback().await?;
             return Err(ServiceError::NotFound {
                 what: "command",

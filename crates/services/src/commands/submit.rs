@@ -61,6 +61,9 @@ impl Commands {
     ) -> Result<Submitted, ServiceError> {
         caller.require(Permission::SubmitCommands)?;
         let spec = self.check(caller, &submission)?;
+        if !caller.reaches(submission.vehicle_id) {
+            return Err(UNKNOWN_VEHICLE);
+        }
         let command = self.accepted(caller, spec, &submission);
         let turn = self.turns.take(command.vehicle_id).await?;
         let mut transaction = self.environment.database.begin().await?;
@@ -107,10 +110,7 @@ impl Commands {
         }
         self.limits.count_command(caller.user.user_id)?;
         let Some(vehicle) = vehicles::lock(transaction, command.vehicle_id).await? else {
-            return Err(ServiceError::NotFound {
-                what: "vehicle",
-                pointer: Some("/vehicle_id"),
-            });
+            return Err(UNKNOWN_VEHICLE);
         };
         let may_wait = spec.risk == Risk::Read || submission.queue_if_offline;
         if !vehicle.is_connected() && !may_wait {
@@ -179,6 +179,11 @@ impl Commands {
         }
     }
 }
+
+const UNKNOWN_VEHICLE: ServiceError = ServiceError::NotFound {
+    what: "vehicle",
+    pointer: Some("/vehicle_id"),
+};
 
 /// Lets the key stand for `command`; gives the command that it stands for already.
 async fn replayed(

@@ -10,7 +10,7 @@ use sovd_domain::{
 };
 use sovd_events::{EventBus, Signal};
 use sovd_services::{
-    Caller, Callers, Environment, NewWork, Outbox, TestTimer,
+    Caller, Callers, Credential, Environment, NewWork, Outbox, TestTimer,
     commands::{Commands, Submission},
     dispatch::{Backoff, DispatchSettings, Dispatcher},
     limits::{LimitSettings, Limits},
@@ -359,7 +359,8 @@ pub(crate) fn engineer() -> Caller {
             is_active: true,
             created_at: SystemClock.now(),
         },
-        session_id: SessionId(SystemRandom.uuid()),
+        credential: Credential::Session(SessionId(SystemRandom.uuid())),
+        scope: None,
         expires_at: SystemClock.now() + TimeDelta::hours(1),
         origin: Origin::default(),
     }

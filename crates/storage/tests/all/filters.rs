@@ -1,5 +1,6 @@
-use sovd_domain::{Command, CommandStatus, FailureKind};
+use sovd_domain::{Command, CommandStatus, FailureKind, VehicleId, VehicleScope};
 use sovd_storage::commands::{self, CommandFilter};
+use uuid::Uuid;
 
 use crate::fleet::{Fleet, at, command, page};
 
@@ -157,8 +158,14 @@ async fn all_filters_apply_together() {
         command_name: Some("ClearDTC".to_owned()),
         start: Some(at(0)),
         end: Some(at(100)),
+        among: VehicleScope::Among(vec![history.commands[5].vehicle_id]),
     };
     history.assert_lists(&filter, [5]).await;
+    let elsewhere = CommandFilter {
+        among: VehicleScope::Among(vec![VehicleId(Uuid::nil())]),
+        ..CommandFilter::default()
+    };
+    history.assert_lists(&elsewhere, []).await;
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ mod responses;
 mod schema;
 mod seeds;
 mod server_limits;
+mod service_accounts;
 mod sessions;
 mod signals;
 mod spent_tokens;

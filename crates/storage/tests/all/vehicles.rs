@@ -1,5 +1,5 @@
 use serde_json::json;
-use sovd_domain::{ConnectionStatus, VehicleId};
+use sovd_domain::{ConnectionStatus, VehicleId, VehicleScope};
 use sovd_storage::{
     StorageError,
     vehicles::{self, VehicleFilter},
@@ -87,14 +87,26 @@ async fn each_filter_narrows_the_list() {
 
 #[tokio::test]
 async fn all_filters_apply_together() {
+    let fleet = fleet().await;
+    let all = VehicleFilter::default();
+    let (found, _) = vehicles::list(&mut *fleet.connection().await, &all, page(100, 0))
+        .await
+        .unwrap();
+    let ids: Vec<VehicleId> = found.iter().map(|vehicle| vehicle.vehicle_id).collect();
     let filter = VehicleFilter {
         status: Some(ConnectionStatus::Connected),
         search: Some("XYZ".to_owned()),
         make: Some("BMW".to_owned()),
         model: Some("X5".to_owned()),
         year: Some(2022),
+        among: VehicleScope::Among(ids),
     };
-    assert_lists(&fleet().await, &filter, ["WBAXYZ1"]).await;
+    assert_lists(&fleet, &filter, ["WBAXYZ1"]).await;
+    let nowhere = VehicleFilter {
+        among: VehicleScope::Among(Vec::new()),
+        ..all
+    };
+    assert_lists(&fleet, &nowhere, []).await;
 }
 
 #[tokio::test]
