@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+mod attempts;
 mod bus;
 mod hub;
 mod local;
 mod redis;
 mod stand;
 
+pub use attempts::{Attempts, LocalAttempts, Pace};
 pub use bus::{BusError, EventBus, Signal, Subscription};
 pub use local::LocalBus;
-pub use redis::RedisBus;
+pub use redis::{RedisAttempts, RedisBus};
 pub use stand::{Readings, Spread};

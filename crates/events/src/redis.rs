@@ -1,3 +1,5 @@
+mod attempts;
+mod connections;
 mod publisher;
 mod subscriber;
 
@@ -17,6 +19,8 @@ use crate::{
     hub::Hub,
     stand::{Readings, Stand},
 };
+pub use attempts::RedisAttempts;
+use connections::Connections;
 use publisher::Publisher;
 use subscriber::{Ears, Request, Subscriber};
 
@@ -24,6 +28,7 @@ use subscriber::{Ears, Request, Subscriber};
 ///
 /// Dropping it ends its subscribing connection.
 pub struct RedisBus {
+    connections: Connections,
     publisher: Publisher,
     hub: Arc<Hub>,
     news: Stand<News>,
@@ -57,8 +62,10 @@ impl RedisBus {
         };
         let subscriber = Subscriber::new(client.clone(), ears, inbox);
         tokio::spawn(stop.clone().run_until_cancelled_owned(subscriber.run()));
+        let connections = Connections::new(client);
         Ok(Self {
-            publisher: Publisher::new(client),
+            publisher: Publisher::new(connections.clone()),
+            connections,
             hub,
             news,
             access,
@@ -66,6 +73,12 @@ impl RedisBus {
             hears,
             _subscriber: stop.drop_guard(),
         })
+    }
+
+    /// Attempts that are counted in the same Redis, over the same connections, in keys that begin
+    /// with `prefix` and a colon. Whoever has the same prefix counts together.
+    pub fn attempts(&self, prefix: &str) -> RedisAttempts {
+        RedisAttempts::new(self.connections.clone(), prefix)
     }
 }
 

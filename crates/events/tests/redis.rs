@@ -5,6 +5,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "redis/attempts.rs"]
+mod attempts;
 #[path = "redis/channel.rs"]
 mod channel;
 #[path = "redis/outage.rs"]

@@ -1,34 +1,17 @@
-use std::time::Duration;
-
-use bb8_redis::{
-    bb8::{ManageConnection, Pool, PooledConnection},
-    redis::{Client, ErrorKind, RedisError, aio::MultiplexedConnection, cmd},
-};
+use bb8_redis::redis::cmd;
 use serde::Serialize;
-use tokio::runtime::Handle;
 
-use super::unavailable;
+use super::{connections::Connections, unavailable};
 use crate::bus::BusError;
 
-/// How long an outage may hold up whoever publishes.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Publishes events over a small pool.
+/// Publishes events.
 pub(super) struct Publisher {
-    pool: Pool<ConnectionManager>,
+    connections: Connections,
 }
 
 impl Publisher {
-    pub(super) fn new(client: Client) -> Self {
-        let manager = ConnectionManager {
-            client,
-            runtime: Handle::current(),
-        };
-        let pool = Pool::builder()
-            .max_size(4)
-            .connection_timeout(PATIENCE)
-            .build_unchecked(manager);
-        Self { pool }
+    pub(super) fn new(connections: Connections) -> Self {
+        Self { connections }
     }
 
     pub(super) async fn publish(
@@ -37,7 +20,7 @@ impl Publisher {
         message: &impl Serialize,
     ) -> Result<(), BusError> {
         let payload = serde_json::to_string(message).map_err(unavailable)?;
-        let mut connection = self.connection().await?;
+        let mut connection = self.connections.get().await?;
         cmd("PUBLISH")
             .arg(channel)
             .arg(payload)
@@ -47,43 +30,10 @@ impl Publisher {
     }
 
     pub(super) async fn ping(&self) -> Result<(), BusError> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.connections.get().await?;
         cmd("PING")
             .exec_async(&mut *connection)
             .await
             .map_err(unavailable)
-    }
-
-    async fn connection(&self) -> Result<PooledConnection<'_, ConnectionManager>, BusError> {
-        self.pool.get().await.map_err(unavailable)
-    }
-}
-
-/// Opens connections on the runtime the bus was made on, whichever runtime asks: the driver of a
-/// connection must outlive the HTTP worker that happened to need it.
-struct ConnectionManager {
-    client: Client,
-    runtime: Handle,
-}
-
-impl ManageConnection for ConnectionManager {
-    type Connection = MultiplexedConnection;
-    type Error = RedisError;
-
-    async fn connect(&self) -> Result<Self::Connection, RedisError> {
-        let client = self.client.clone();
-        self.runtime
-            .spawn(async move { client.get_multiplexed_async_connection().await })
-            .await
-            .unwrap_or_else(|_| Err((ErrorKind::Io, "the runtime is shutting down").into()))
-    }
-
-    async fn is_valid(&self, connection: &mut Self::Connection) -> Result<(), RedisError> {
-        cmd("PING").exec_async(connection).await
-    }
-
-    fn has_broken(&self, _: &mut Self::Connection) -> bool {
-        // It cannot tell; the check at every checkout does.
-        false
     }
 }
