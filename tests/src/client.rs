@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
@@ -30,8 +30,14 @@ pub struct Reply {
 impl Client {
     /// Somebody whom nobody knows.
     pub fn new(address: SocketAddr) -> Self {
+        Self::from_address(address, None)
+    }
+
+    /// The same, coming from an address of this machine, such as 127.0.0.2.
+    pub fn from_address(address: SocketAddr, source: Option<IpAddr>) -> Self {
         let http = reqwest::Client::builder()
             .timeout(PATIENCE)
+            .local_address(source)
             .build()
             .unwrap();
         Self {

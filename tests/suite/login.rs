@@ -1,4 +1,138 @@
-use sovd_tests::World;
+use std::{net::SocketAddr, time::Duration};
+
+use serde_json::{Value, json};
+use sovd_app::settings::SecretUrl;
+use sovd_devstack::{Redis, SearchPath};
+use sovd_tests::{Client, Reply, World, WorldOptions, within};
+use tokio::time::sleep;
+
+const LOGIN: &str = "/api/v1/auth/login";
+
+/// After two failures of an account each further one is followed by a wait. Other tests that use
+/// the same Redis count elsewhere.
+async fn throttling() -> WorldOptions {
+    let mut options = WorldOptions::new().await;
+    options.settings.auth.account_attempts = 2;
+    let database = options.settings.database.url.expose();
+    database
+        .rsplit('/')
+        .next()
+        .unwrap()
+        .clone_into(&mut options.settings.redis.key_prefix);
+    options
+}
+
+async fn log_in(client: &Client, username: &str, password: &str) -> Reply {
+    let body = json!({ "username": username, "password": password });
+    client.post(LOGIN, &body).await
+}
+
+/// Fails until the wait is longer than the rest of a test; gives the answer without what differs.
+async fn throttled(client: &Client, username: &str) -> Value {
+    within("a long wait", async {
+        loop {
+            let reply = log_in(client, username, "wrong").await;
+            if reply.status != 429 {
+                reply.expect_problem(401, "invalid_credentials");
+                continue;
+            }
+            let seconds: u64 = reply.headers["retry-after"]
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            let mut problem = reply.expect_problem(429, "rate_limited");
+            let detail = format!("too many requests; try again in {seconds} s");
+            assert_eq!(problem["detail"], detail);
+            if seconds >= 4 {
+                problem["detail"] = Value::Null;
+                problem["correlation_id"] = Value::Null;
+                return problem;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+}
+
+/// Somebody else's computer.
+fn elsewhere(address: SocketAddr) -> Client {
+    Client::from_address(address, Some("127.0.0.2".parse().unwrap()))
+}
+
+#[tokio::test]
+async fn known_and_unknown_users_are_throttled_with_the_same_answer() {
+    let world = throttling().await.start().await;
+    let known = throttled(&world.stranger(), "engineer").await;
+    assert_eq!(throttled(&world.stranger(), "nobody").await, known);
+    let sql = "SELECT count(*) FROM audit_logs WHERE action = 'auth.login_throttled'
+               AND result = 'refused' AND ip_address = '127.0.0.1'";
+    let lines: i64 = world.sql().await.query_one(sql, &[]).await.unwrap().get(0);
+    assert!((2..=10).contains(&lines), "{lines} lines of audit");
+}
+
+#[tokio::test]
+async fn two_processes_throttle_together() {
+    let options = throttling().await;
+    let one = options.start().await;
+    let other = one.beside(|_| {}).await;
+    for process in [&one, &other, &one] {
+        let reply = log_in(&process.stranger(), "engineer", "wrong").await;
+        reply.expect_problem(401, "invalid_credentials");
+    }
+    let reply = log_in(&other.stranger(), "engineer", "engineer123").await;
+    assert_eq!(reply.headers["retry-after"], "1");
+    reply.expect_problem(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn without_redis_each_process_throttles_by_itself() {
+    let redis = Redis::start(&SearchPath::system()).unwrap();
+    let mut options = throttling().await;
+    options.settings.redis.url = Some(SecretUrl::new(redis.url()));
+    let world = options.start().await;
+    log_in(&world.stranger(), "engineer", "engineer123")
+        .await
+        .expect(200);
+    redis.stop().unwrap();
+    log_in(&world.stranger(), "engineer", "engineer123")
+        .await
+        .expect(200);
+    throttled(&elsewhere(world.address()), "engineer").await;
+    log_in(&world.stranger(), "engineer", "engineer123")
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn an_owner_gets_in_from_where_they_were_before() {
+    let world = throttling().await.start().await;
+    world.log_in("engineer").await;
+    let stranger = elsewhere(world.address());
+    throttled(&stranger, "engineer").await;
+    world.log_in("engineer").await;
+    let reply = log_in(&stranger, "engineer", "engineer123").await;
+    reply.expect_problem(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn an_address_is_throttled_and_others_are_not() {
+    let mut options = throttling().await;
+    options.settings.auth.address_attempts = 3;
+    let world = options.start().await;
+    for number in 0..4 {
+        let reply = log_in(
+            &elsewhere(world.address()),
+            &format!("user{number}"),
+            "wrong",
+        )
+        .await;
+        reply.expect_problem(401, "invalid_credentials");
+    }
+    let reply = log_in(&elsewhere(world.address()), "engineer", "engineer123").await;
+    reply.expect_problem(429, "rate_limited");
+    world.log_in("engineer").await;
+}
 
 /// The stored hashes of all users whose password is the engineer's.
 async fn hashes(world: &World) -> Vec<String> {
@@ -25,7 +159,6 @@ async fn an_unreadable_hash_is_nobodys_password() {
     let world = World::start().await;
     let change = "UPDATE users SET password_hash = 'engineer123' WHERE username = 'engineer'";
     world.sql().await.batch_execute(change).await.unwrap();
-    let body = serde_json::json!({ "username": "engineer", "password": "engineer123" });
-    let reply = world.stranger().post("/api/v1/auth/login", &body).await;
+    let reply = log_in(&world.stranger(), "engineer", "engineer123").await;
     reply.expect_problem(401, "invalid_credentials");
 }

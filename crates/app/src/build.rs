@@ -5,10 +5,12 @@ use std::sync::Arc;
 use sovd_api::{ApiState, OpenStreams, ServerSettings, SocketSettings};
 use sovd_connector::{Connector, Journal, MockBehaviour, MockConnector, MockFailure, Registry};
 use sovd_domain::{Catalog, SystemRandom};
-use sovd_events::{EventBus, LocalBus, RedisBus};
+use sovd_events::{Attempts, EventBus, LocalAttempts, LocalBus, RedisBus};
 use sovd_services::{
     Callers, Environment, NewWork, Outbox, SystemTimer,
-    auth::{Auth, AuthSettings, SignatureAlgorithm, SigningKeyError, SigningKeys},
+    auth::{
+        Auth, AuthSettings, SignatureAlgorithm, SigningKeyError, SigningKeys, ThrottleSettings,
+    },
     commands::Commands,
     dispatch::{Backoff, DispatchSettings, Dispatcher},
     fleet::Fleet,
@@ -68,12 +70,13 @@ pub(crate) fn environment(settings: &Settings) -> Result<Environment, StartError
         overflow: database.pool_overflow,
         checkout_timeout: database.checkout_timeout(),
     };
-    let bus = bus(settings)?;
+    let (bus, attempts) = messenger(settings)?;
     Ok(Environment {
         database: Database::new(database.url.expose(), pool),
         outbox: Outbox::new(Arc::clone(&bus)),
         bus,
         callers: Callers::new(settings.auth.memory()),
+        attempts,
         catalog: Arc::new(Catalog::standard()),
         clock: Arc::new(SystemTimer),
         random: Arc::new(SystemRandom),
@@ -81,13 +84,19 @@ pub(crate) fn environment(settings: &Settings) -> Result<Environment, StartError
     })
 }
 
-fn bus(settings: &Settings) -> Result<Arc<dyn EventBus>, StartError> {
+/// What processes tell each other.
+type Messenger = (Arc<dyn EventBus>, Arc<dyn Attempts>);
+
+fn messenger(settings: &Settings) -> Result<Messenger, StartError> {
     let buffer = settings.streams.buffer;
     if let Some(url) = &settings.redis.url {
-        return Ok(Arc::new(RedisBus::new(url.expose(), buffer)?));
+        let bus = RedisBus::new(url.expose(), buffer)?;
+        let attempts = bus.attempts(&settings.redis.key_prefix);
+        return Ok((Arc::new(bus), Arc::new(attempts)));
     }
     tracing::info!("no redis.url: events stay in this process, which is right for a single one");
-    Ok(Arc::new(LocalBus::new(buffer)))
+    let attempts = LocalAttempts::default();
+    Ok((Arc::new(LocalBus::new(buffer)), Arc::new(attempts)))
 }
 
 pub(crate) fn dispatcher(
@@ -182,6 +191,10 @@ fn auth_settings(auth: &settings::Auth, keys: SigningKeys) -> AuthSettings {
         refresh_ttl: auth.refresh_ttl(),
         session_ttl: auth.session_ttl(),
         bcrypt_cost: auth.bcrypt_cost,
+        throttle: ThrottleSettings {
+            account_attempts: auth.account_attempts,
+            address_attempts: auth.address_attempts,
+        },
     }
 }
 

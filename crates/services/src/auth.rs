@@ -11,6 +11,7 @@ mod places;
 mod refresh;
 mod refresh_token;
 mod signing_key;
+mod throttle;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -38,12 +39,15 @@ pub use signing_key::{SignatureAlgorithm, SigningKeyError, SigningKeys};
 
 /// How closely the last use of a session is kept.
 const USE_RESOLUTION: Duration = Duration::from_mins(1);
+use throttle::Throttle;
+pub use throttle::ThrottleSettings;
 
 /// Logs users in and out.
 pub struct Auth {
     environment: Environment,
     access_tokens: AccessTokens,
     passwords: Arc<Passwords>,
+    throttle: Throttle,
     refresh_ttl: TimeDelta,
     session_ttl: TimeDelta,
     limits: Arc<Limits>,
@@ -63,6 +67,8 @@ pub struct AuthSettings {
     pub session_ttl: Duration,
     /// The cost of a bcrypt hash, as the power of two.
     pub bcrypt_cost: u32,
+    /// When logins are held up.
+    pub throttle: ThrottleSettings,
 }
 
 /// What a login or a refresh gives.
@@ -82,6 +88,7 @@ impl Auth {
         Self {
             access_tokens: AccessTokens::new(settings.keys, settings.access_ttl, settings.leeway),
             passwords: Arc::new(Passwords::new(settings.bcrypt_cost)),
+            throttle: Throttle::new(Arc::clone(&environment.attempts), settings.throttle),
             refresh_ttl: TimeDelta::from_std(settings.refresh_ttl).unwrap_or(TimeDelta::MAX),
             session_ttl: TimeDelta::from_std(settings.session_ttl).unwrap_or(TimeDelta::MAX),
             environment,

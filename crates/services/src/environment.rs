@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use sovd_domain::{AccessChange, Catalog, Random};
-use sovd_events::EventBus;
+use sovd_events::{Attempts, EventBus};
 use sovd_storage::Database;
 
 use crate::{callers::Callers, new_work::NewWork, outbox::Outbox, timer::Timer};
@@ -17,6 +17,8 @@ pub struct Environment {
     pub outbox: Outbox,
     /// What is remembered of those who call.
     pub callers: Callers,
+    /// Counts what was tried in vain.
+    pub attempts: Arc<dyn Attempts>,
     /// The commands that can be sent.
     pub catalog: Arc<Catalog>,
     /// The time.

@@ -34,6 +34,10 @@ pub struct Auth {
     pub remember_seconds: u32,
     /// bcrypt cost of a password hash, 4 to 15, in production at least 10.
     pub bcrypt_cost: u32,
+    /// Failed logins of one account that hold nobody up, 0 to 1000000; 0 is no limit.
+    pub account_attempts: u32,
+    /// Failed logins from one address that hold nobody up, 0 to 1000000; 0 is no limit.
+    pub address_attempts: u32,
 }
 
 impl Auth {
@@ -51,6 +55,8 @@ impl Auth {
         Key::new("auth.session_days", Accepts::Whole(1, 365)),
         Key::new("auth.remember_seconds", Accepts::Whole(1, 60)),
         Key::new("auth.bcrypt_cost", Accepts::Whole(4, 15)),
+        Key::new("auth.account_attempts", Accepts::Whole(0, 1_000_000)),
+        Key::new("auth.address_attempts", Accepts::Whole(0, 1_000_000)),
     ];
 
     /// The key that signs, which `jwt_algorithm` chooses: a secret, or the PEM of a private key.

@@ -33,6 +33,7 @@ impl Settings {
             },
             redis: Redis {
                 url: redis_url.map(SecretUrl::new),
+                key_prefix: "sovd".to_owned(),
             },
             auth: Auth {
                 jwt_algorithm: JwtAlgorithm::Hs256,
@@ -46,6 +47,9 @@ impl Settings {
                 session_days: 30,
                 remember_seconds: 5,
                 bcrypt_cost: 4,
+                // All tests come from one address, and many share one Redis.
+                account_attempts: 0,
+                address_attempts: 0,
             },
             connector: Connector {
                 default: "mock".to_owned(),

@@ -16,7 +16,6 @@ pub struct Settings {
     /// PostgreSQL and its pool.
     pub database: Database,
     /// The event bus between processes.
-    #[serde(default)]
     pub redis: Redis,
     /// Passwords and tokens.
     pub auth: Auth,

@@ -27,7 +27,8 @@ pub(crate) struct LoginRequest {
 
 /// Log in
 ///
-/// Opens a session. The answer takes the same time whether or not the user exists.
+/// Opens a session. The answer takes the same time whether or not the user exists. After 5 failures of
+/// an account, or 20 from an address, each further one is followed by a longer wait.
 #[utoipa::path(
     operation_id = "log_in",
     tag = "auth",
@@ -38,6 +39,9 @@ pub(crate) struct LoginRequest {
          content_type = "application/problem+json"),
         (status = 403, description = "`account_disabled`: the password is right", body = ProblemBody,
          content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`: too many failures of the account or from the \
+         address, or too many logins at once; `Retry-After` says in how many seconds to try again",
+         body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 #[post("/login")]

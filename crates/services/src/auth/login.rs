@@ -3,7 +3,12 @@ use serde_json::json;
 use sovd_domain::{AuditEntry, AuditResult, User, audit::Origin};
 use sovd_storage::{audit, users};
 
-use super::{Auth, TokenPair, password::Verdict, places::Place};
+use super::{
+    Auth, TokenPair,
+    password::Verdict,
+    places::Place,
+    throttle::{Admitted, Guess},
+};
 use crate::error::{AuthFailure, ServiceError};
 
 impl Auth {
@@ -14,14 +19,20 @@ impl Auth {
     ///
     /// [`AuthFailure::InvalidCredentials`], after the same time whether or not the user exists;
     /// [`AuthFailure::AccountDisabled`], to whoever knows the password;
-    /// [`ServiceError::RateLimited`] when too many log in at once.
+    /// [`ServiceError::RateLimited`] after too many failures, likewise for both, or when too many
+    /// log in at once.
     pub async fn login(
         &self,
         username: &str,
         password: SecretString,
         origin: Origin,
     ) -> Result<TokenPair, ServiceError> {
+        let guess = Guess::new(username, origin.ip_address);
+        // Those who have to wait do so without a place in the queue.
+        self.may_try(&guess, username, &origin).await?;
         let place = self.passwords.place().await?;
+        // Others have failed meanwhile. Few are past this line at a time, so few are too many.
+        let admitted = self.may_try(&guess, username, &origin).await?;
         // Read now and not before the wait, in which the password may have been changed.
         let known = {
             let mut connection = self.environment.database.connection().await?;
@@ -30,16 +41,22 @@ impl Auth {
         let hash = known.as_ref().map(|known| known.password_hash.clone());
         let verifying = self.passwords.verify(place, password.clone(), hash);
         let (place, verdict) = verifying.await?;
+        let now = self.environment.clock.now();
         let is_right = verdict != Verdict::Wrong;
         match known {
             Some(known) if is_right && known.user.is_active => {
+                self.throttle.count_success(&guess, now).await;
+                let place = (verdict == Verdict::RightButCheap).then_some(place);
                 let tokens = self.open_session(&known, origin).await?;
-                if verdict == Verdict::RightButCheap {
+                if let Some(place) = place {
                     self.rehash(place, password, &known).await;
                 }
                 Ok(tokens)
             }
             known => {
+                self.throttle.count_failure(&guess, admitted, now).await;
+                // Only now, so that whoever comes next is judged by this failure too.
+                drop(place);
                 self.record_refused_login(username, known.map(|known| known.user), origin)
                     .await?;
                 Err(if is_right {
@@ -49,6 +66,36 @@ impl Auth {
                 })
             }
         }
+    }
+
+    /// Whether a login may be tried now. Of those that may not, the first one in each wait stands
+    /// in the audit trail; all of them would let anybody fill it.
+    pub(super) async fn may_try(
+        &self,
+        guess: &Guess,
+        username: &str,
+        origin: &Origin,
+    ) -> Result<Admitted, ServiceError> {
+        let now = self.environment.clock.now();
+        let too_soon = match self.throttle.check(guess, now).await {
+            Ok(admitted) => return Ok(admitted),
+            Err(too_soon) => too_soon,
+        };
+        if too_soon.is_first {
+            let entry = AuditEntry {
+                result: AuditResult::Refused,
+                details: json!({
+                    "username": username,
+                    "by": too_soon.by,
+                    "retry_after_seconds": too_soon.retry_after.as_secs(),
+                }),
+                origin: origin.clone(),
+                ..AuditEntry::new("auth.login_throttled", "user")
+            };
+            let mut connection = self.environment.database.connection().await?;
+            audit::insert(&mut connection, &entry, now).await?;
+        }
+        Err(too_soon.into())
     }
 
     /// Stores a hash at the configured cost in the place of a cheaper one. The login goes on

@@ -5,7 +5,7 @@ use sovd_storage::{
     users::{self, Credentials},
 };
 
-use super::{Auth, NewPassword, password::Verdict};
+use super::{Auth, NewPassword, password::Verdict, throttle::Guess};
 use crate::{
     caller::Caller,
     error::{AuthFailure, ServiceError},
@@ -17,7 +17,8 @@ impl Auth {
     /// # Errors
     ///
     /// [`ServiceError::Invalid`] when `current` is not the password, or `new` breaks a rule or is no
-    /// other one; [`ServiceError::RateLimited`] when too many passwords are hashed already.
+    /// other one; [`ServiceError::RateLimited`] after too many failures, or when too many passwords are hashed
+    /// already.
     pub async fn change_password(
         &self,
         caller: &Caller,
@@ -56,7 +57,11 @@ impl Auth {
         caller: &Caller,
         password: SecretString,
     ) -> Result<Credentials, ServiceError> {
+        let guess = Guess::new(&caller.user.username, caller.origin.ip_address);
+        let username = &caller.user.username;
+        self.may_try(&guess, username, &caller.origin).await?;
         let place = self.passwords.place().await?;
+        let admitted = self.may_try(&guess, username, &caller.origin).await?;
         let known = {
             let mut connection = self.environment.database.connection().await?;
             users::credentials(&mut connection, caller.user.user_id)
@@ -64,16 +69,21 @@ impl Auth {
                 .ok_or(AuthFailure::SessionRevoked)?
         };
         let hash = Some(known.password_hash.clone());
-        let (_, verdict) = self.passwords.verify(place, password, hash).await?;
+        let (place, verdict) = self.passwords.verify(place, password, hash).await?;
+        let now = self.environment.clock.now();
         if verdict != Verdict::Wrong {
+            self.throttle.count_success(&guess, now).await;
             return Ok(known);
         }
+        self.throttle.count_failure(&guess, admitted, now).await;
+        // Only now, so that whoever comes next is judged by this failure too.
+        drop(place);
         let refused = AuditEntry {
             result: AuditResult::Refused,
             ..entry(caller)
         };
         let mut connection = self.environment.database.connection().await?;
-        audit::insert(&mut connection, &refused, self.environment.clock.now()).await?;
+        audit::insert(&mut connection, &refused, now).await?;
         Err(invalid("/current_password", "is not the current password"))
     }
 }

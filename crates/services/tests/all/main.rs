@@ -16,6 +16,7 @@ mod following;
 mod late;
 mod lease;
 mod log;
+mod logins;
 mod order;
 mod outcomes;
 mod probe;

@@ -8,7 +8,7 @@ use sovd_domain::{
     Catalog, Clock, Command, CommandId, CommandSpec, JsonSchema, Random, Response, ResponseId,
     Risk, Role, SessionId, SystemClock, SystemRandom, User, UserId, VehicleId, audit::Origin,
 };
-use sovd_events::{EventBus, Signal};
+use sovd_events::{EventBus, LocalAttempts, Signal};
 use sovd_services::{
     Caller, Callers, Credential, Environment, NewWork, Outbox, TestTimer,
     commands::{Commands, Submission},
@@ -94,6 +94,7 @@ impl Rig {
             outbox: Outbox::new(Arc::clone(&bus)),
             bus,
             callers: Callers::new(Duration::from_secs(5)),
+            attempts: Arc::new(LocalAttempts::default()),
             catalog: Arc::new(catalog),
             clock: Arc::new(timer.clone()),
             random: Arc::new(SystemRandom),

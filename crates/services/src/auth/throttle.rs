@@ -1,0 +1,235 @@
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
+use sovd_events::{Attempts, Pace};
+
+use crate::error::ServiceError;
+
+/// How long an address stays known to an account that was logged in to from it.
+const KNOWN_FOR: TimeDelta = TimeDelta::days(30);
+
+/// Makes whoever guesses passwords slow, on all processes together.
+pub(super) struct Throttle {
+    attempts: Arc<dyn Attempts>,
+    account: Option<Pace>,
+    address: Option<Pace>,
+}
+
+/// How many failed logins are free; 0 is as many as anybody likes.
+#[derive(Debug, Clone, Copy)]
+pub struct ThrottleSettings {
+    /// For one account, before each further one is held up.
+    pub account_attempts: u32,
+    /// From one address, before each further one is held up.
+    pub address_attempts: u32,
+}
+
+/// Under which names the failures of one login are counted.
+pub(super) struct Guess {
+    account: String,
+    address: String,
+    pair: String,
+    known: String,
+}
+
+/// A login that may be tried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Admitted {
+    /// Whether the account was logged in to from this address before.
+    is_known: bool,
+}
+
+/// A login that has to wait.
+#[derive(Debug)]
+pub(super) struct TooSoon {
+    /// Whose failures it waits for: `account` or `address`.
+    pub(super) by: &'static str,
+    /// How long it has to wait, in whole seconds.
+    pub(super) retry_after: Duration,
+    /// Whether it is the first one that is refused in this wait.
+    pub(super) is_first: bool,
+}
+
+impl From<TooSoon> for ServiceError {
+    fn from(TooSoon { retry_after, .. }: TooSoon) -> Self {
+        Self::RateLimited { retry_after }
+    }
+}
+
+impl Guess {
+    /// A login as `username`, as it was typed and whether or not there is such a user, from an
+    /// address. Without one it counts for all that have none.
+    pub(super) fn new(username: &str, address: Option<IpAddr>) -> Self {
+        let account = URL_SAFE_NO_PAD.encode(Sha256::digest(username.as_bytes()));
+        let address = network(address);
+        Self {
+            pair: format!("login:pair:{account}:{address}"),
+            known: format!("login:known:{account}:{address}"),
+            account: format!("login:account:{account}"),
+            address: format!("login:address:{address}"),
+        }
+    }
+}
+
+impl Throttle {
+    pub(super) fn new(attempts: Arc<dyn Attempts>, settings: ThrottleSettings) -> Self {
+        let pace = |free, longest, memory| {
+            (free > 0).then_some(Pace {
+                free,
+                first: Duration::from_secs(1),
+                longest,
+                memory,
+            })
+        };
+        let minutes = Duration::from_mins;
+        Self {
+            attempts,
+            account: pace(settings.account_attempts, minutes(1), minutes(15)),
+            address: pace(settings.address_attempts, minutes(15), minutes(60)),
+        }
+    }
+
+    /// Whether the login may be tried now. One that may not does not count.
+    pub(super) async fn check(
+        &self,
+        guess: &Guess,
+        now: DateTime<Utc>,
+    ) -> Result<Admitted, TooSoon> {
+        if self.account.is_none() && self.address.is_none() {
+            return Ok(Admitted { is_known: false });
+        }
+        let names = [&guess.known, &guess.pair, &guess.account, &guess.address];
+        let held = self.attempts.held(&names.map(String::as_str), now).await;
+        let until = |name: &str| {
+            let mut held = names.iter().zip(&held);
+            held.find_map(|(it, until)| (*it == name).then_some(*until)?)
+        };
+        let is_known = until(&guess.known).is_some();
+        let counters = self.counters(is_known, guess);
+        let waits = counters
+            .iter()
+            .filter_map(|counter| Some((until(counter.name)?, counter)));
+        let Some((until, counter)) = waits.max_by_key(|(until, _)| *until) else {
+            return Ok(Admitted { is_known });
+        };
+        let noted = format!("{}:noted", counter.name);
+        Err(TooSoon {
+            by: counter.by,
+            retry_after: whole_seconds(until - now),
+            is_first: self.attempts.hold(&noted, until, now).await,
+        })
+    }
+
+    /// Counts a login that failed.
+    pub(super) async fn count_failure(
+        &self,
+        guess: &Guess,
+        Admitted { is_known }: Admitted,
+        now: DateTime<Utc>,
+    ) {
+        let counters = self.counters(is_known, guess);
+        let failures: Vec<(&str, Pace)> = counters
+            .iter()
+            .map(|counter| (counter.name, counter.pace))
+            .collect();
+        if !failures.is_empty() {
+            self.attempts.fail(&failures, now).await;
+        }
+    }
+
+    /// Makes the address known to the account, and forgets what the two had failed at together.
+    /// What else came from the address stays counted, or one account of one's own would be enough
+    /// to guess the passwords of others.
+    pub(super) async fn count_success(&self, guess: &Guess, now: DateTime<Utc>) {
+        if self.account.is_some() {
+            self.attempts.hold(&guess.known, now + KNOWN_FOR, now).await;
+            self.attempts.forget(&guess.pair).await;
+        }
+    }
+
+    /// What judges a login. Where the account is known, strangers' failures do not count, or they
+    /// could keep its owner out.
+    fn counters<'a>(&self, is_known: bool, guess: &'a Guess) -> Vec<Counter<'a>> {
+        let name = if is_known {
+            &guess.pair
+        } else {
+            &guess.account
+        };
+        let account = self.account.map(|pace| Counter {
+            by: "account",
+            name,
+            pace,
+        });
+        let address = self.address.map(|pace| Counter {
+            by: "address",
+            name: &guess.address,
+            pace,
+        });
+        account.into_iter().chain(address).collect()
+    }
+}
+
+/// What counts failures.
+struct Counter<'a> {
+    by: &'static str,
+    name: &'a str,
+    pace: Pace,
+}
+
+/// Who counts as one address: in IPv6 a network of 64 bits, because it is given to one customer.
+fn network(address: Option<IpAddr>) -> String {
+    match address.map(|address| address.to_canonical()) {
+        None => "none".to_owned(),
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => {
+            let prefix = address.to_bits() & !u128::from(u64::MAX);
+            format!("{}/64", Ipv6Addr::from_bits(prefix))
+        }
+    }
+}
+
+/// Rounded up, and not 0.
+fn whole_seconds(span: TimeDelta) -> Duration {
+    let span = span.to_std().unwrap_or_default();
+    let up = u64::from(span.subsec_nanos() > 0);
+    Duration::from_secs((span.as_secs() + up).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_host_or_one_network_of_64_bits() {
+        let of = |text: &str| network(Some(text.parse().unwrap()));
+        assert_eq!(of("192.0.2.1"), "192.0.2.1");
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_eq!(of("2001:db8:1:2::1"), "2001:db8:1:2::/64");
+        assert_eq!(of("2001:db8:1:2:ffff:ffff:ffff:ffff"), of("2001:db8:1:2::"));
+        assert_ne!(of("2001:db8:1:3::1"), of("2001:db8:1:2::1"));
+        assert_eq!(network(None), "none");
+    }
+
+    #[test]
+    fn no_name_of_a_user_is_written_down() {
+        let guess = Guess::new("engineer", Some("192.0.2.1".parse().unwrap()));
+        for name in [&guess.account, &guess.address, &guess.pair, &guess.known] {
+            assert!(!name.contains("engineer"), "{name}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_rounded_up() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (60_000, 60)] {
+            let rounded = whole_seconds(TimeDelta::milliseconds(millis));
+            assert_eq!(rounded, Duration::from_secs(seconds), "{millis}");
+        }
+    }
+}
