@@ -1,0 +1,157 @@
+//! How long `GET /vehicles` takes while nobody logs in, and while 50 do at once. The passwords are
+//! hashed at the cost that is the default. Prints a table, and writes it as JSON under
+//! `target/bench`. Meant for a release build:
+//! `cargo bench -p sovd-api-server --bench login_storm`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark ends when it cannot measure, and prints what it measured"
+)]
+
+use std::{
+    fs,
+    io::{self, BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use sovd_app::{Settings, migrate::Migrator};
+use sovd_devstack::{Stack, TestDatabase};
+
+const LOGINS: usize = 50;
+const QUIET_REQUESTS: usize = 500;
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(measure());
+}
+
+async fn measure() {
+    let stack = Stack::shared().unwrap();
+    let prepare = async |url: &str| {
+        let migrator = Migrator::new(&Settings::for_tests(url, None));
+        migrator.up().await?;
+        migrator.seed(false).await
+    };
+    let database = stack.test_database("login_storm", prepare).await.unwrap();
+    let server = Server::start(&database, stack.redis_url());
+    let token = server.log_in().await;
+
+    let mut quiet = Vec::new();
+    for _ in 0..QUIET_REQUESTS {
+        quiet.push(server.time_vehicles(&token).await);
+    }
+    let begun = Instant::now();
+    let mut storm = Vec::new();
+    let logins = join_all((0..LOGINS).map(|_| server.log_in()));
+    tokio::pin!(logins);
+    loop {
+        tokio::select! {
+            _ = &mut logins => break,
+            time = server.time_vehicles(&token) => storm.push(time),
+        }
+    }
+    report(quiet, storm, begun.elapsed());
+}
+
+fn report(mut quiet: Vec<Duration>, mut storm: Vec<Duration>, storm_time: Duration) {
+    let requests = storm.len();
+    let (quiet, quiet_slow) = (share(&mut quiet, 50), share(&mut quiet, 99));
+    let (loud, loud_slow) = (share(&mut storm, 50), share(&mut storm, 99));
+    let ratio = loud / quiet;
+    println!("{:<36} {quiet:>8.2} ms", "quiet, median");
+    println!("{:<36} {quiet_slow:>8.2} ms", "quiet, 99 of 100 within");
+    println!("{:<36} {loud:>8.2} ms", "during 50 logins, median");
+    println!(
+        "{:<36} {loud_slow:>8.2} ms",
+        "during 50 logins, 99 of 100 within"
+    );
+    println!("{:<36} {ratio:>8.2}", "ratio of the medians");
+    println!("{:<36} {requests:>8}", "requests during the logins");
+    let seconds = storm_time.as_secs_f64();
+    println!("{:<36} {seconds:>8.2} s", "all 50 logins took");
+    let report = json!({
+        "quiet_ms": quiet, "quiet_p99_ms": quiet_slow, "storm_ms": loud, "storm_p99_ms": loud_slow,
+        "ratio": ratio, "requests": requests, "logins_s": seconds,
+    });
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("login_storm.json"), format!("{report}\n")).unwrap();
+}
+
+/// Within how many milliseconds that many percent were answered.
+fn share(times: &mut [Duration], percent: usize) -> f64 {
+    times.sort();
+    let index = (times.len() * percent / 100).min(times.len() - 1);
+    times.get(index).unwrap().as_secs_f64() * 1000.0
+}
+
+struct Server {
+    child: Child,
+    address: String,
+    http: reqwest::Client,
+}
+
+impl Server {
+    fn start(database: &TestDatabase, redis_url: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sovd-api-server"))
+            .env_clear()
+            .env("DATABASE_URL", database.url())
+            .env("REDIS_URL", redis_url)
+            .env("SOVD__SERVER__PORT", "0")
+            .env("SOVD__LOG__FORMAT", "json")
+            .current_dir(std::env::temp_dir())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let address = listening_at(&mut child);
+        Self {
+            child,
+            address,
+            http: reqwest::Client::new(),
+        }
+    }
+
+    /// Gives the access token.
+    async fn log_in(&self) -> String {
+        let url = format!("http://{}/api/v1/auth/login", self.address);
+        let body = json!({ "username": "engineer", "password": "engineer123" });
+        let response = self.http.post(url).json(&body).send().await.unwrap();
+        let tokens: Value = response.error_for_status().unwrap().json().await.unwrap();
+        let token = tokens.get("access_token").unwrap();
+        token.as_str().unwrap().to_owned()
+    }
+
+    async fn time_vehicles(&self, token: &str) -> Duration {
+        let url = format!("http://{}/api/v1/vehicles", self.address);
+        let begun = Instant::now();
+        let response = self.http.get(url).bearer_auth(token).send().await.unwrap();
+        response.error_for_status().unwrap().bytes().await.unwrap();
+        begun.elapsed()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails when it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads the log up to the address, and from then on only so that the server never waits.
+fn listening_at(child: &mut Child) -> String {
+    let mut log = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("\"message\":\"listening\"") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the server ended");
+    }
+    thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+    let (_, rest) = line.split_once("\"address\":\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
