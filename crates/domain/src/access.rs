@@ -19,6 +19,8 @@ text_enum! {
         ReadOwnCommands = "commands.read",
         /// See everybody's commands, their responses and their streams.
         ReadAllCommands = "commands.read_all",
+        /// See and export the audit trail.
+        ReadAudit = "audit.read",
         /// See, make, change and delete users.
         ManageUsers = "users.manage",
         /// See, make and revoke service accounts.
@@ -36,9 +38,10 @@ impl Permission {
             | Self::SubmitCommands
             | Self::CancelCommands
             | Self::ReadOwnCommands => matches!(role, Role::Admin | Role::Engineer),
-            Self::ReadAllCommands | Self::ManageUsers | Self::ManageServiceAccounts => {
-                matches!(role, Role::Admin)
-            }
+            Self::ReadAllCommands
+            | Self::ReadAudit
+            | Self::ManageUsers
+            | Self::ManageServiceAccounts => matches!(role, Role::Admin),
         }
     }
 
@@ -50,7 +53,8 @@ impl Permission {
             | Self::SubmitCommands
             | Self::CancelCommands
             | Self::ReadOwnCommands
-            | Self::ReadAllCommands => true,
+            | Self::ReadAllCommands
+            | Self::ReadAudit => true,
             Self::OwnAccount | Self::ManageUsers | Self::ManageServiceAccounts => false,
         }
     }

@@ -1,7 +1,10 @@
 //! The audit trail.
 
+mod chain;
+
 use std::net::IpAddr;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -9,6 +12,8 @@ use crate::{
     id::{CommandId, UserId, VehicleId},
     text_enum::text_enum,
 };
+
+pub use chain::{ChainHash, InvalidChainHash, Link};
 
 /// One line of the audit trail, before it is written.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +36,39 @@ pub struct AuditEntry {
     pub details: Value,
     /// Where the request came from.
     pub origin: Origin,
+}
+
+/// One line of the audit trail, as it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditLine {
+    /// Identifies the line.
+    pub log_id: Uuid,
+    /// What was done.
+    pub action: String,
+    /// What came of it.
+    pub result: AuditResult,
+    /// The kind of thing it was done to.
+    pub entity_type: String,
+    /// The thing it was done to.
+    pub entity_id: Option<Uuid>,
+    /// Who did it, also when the user was deleted since.
+    pub user_id: Option<UserId>,
+    /// The vehicle concerned, also when it was deleted since.
+    pub vehicle_id: Option<VehicleId>,
+    /// The command concerned, also when it was deleted since.
+    pub command_id: Option<CommandId>,
+    /// Whatever else tells the story.
+    pub details: Value,
+    /// Where the request came from, as text.
+    pub ip_address: Option<String>,
+    /// What the client called itself.
+    pub user_agent: Option<String>,
+    /// Ties the line to the logs.
+    pub request_id: Option<String>,
+    /// When it was done.
+    pub timestamp: DateTime<Utc>,
+    /// Its place in the chain; nothing until the line is sealed, about a second after it was written.
+    pub link: Option<Link>,
 }
 
 text_enum! {

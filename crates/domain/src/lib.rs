@@ -25,7 +25,7 @@ mod text_enum;
 
 pub use access::Permission;
 pub use access_change::AccessChange;
-pub use audit::{AuditEntry, AuditResult};
+pub use audit::{AuditEntry, AuditLine, AuditResult};
 pub use catalog::{Catalog, CommandSpec, Evidence, Risk};
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandStatus, FailureKind};

@@ -1,11 +1,18 @@
 //! The audit trail.
 
+pub mod chain;
+pub mod cut;
+
+mod list;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use sovd_domain::AuditEntry;
 
 use crate::{Connection, StorageError, schema::audit_logs};
+
+pub use list::{AuditFilter, Place, list, page};
 
 /// Writes a line. Call it in the transaction of the change, so that neither is without the other.
 ///

@@ -96,6 +96,27 @@ diesel::table! {
         timestamp -> Timestamptz,
         result -> Varchar,
         request_id -> Nullable<Varchar>,
+        actor_id -> Nullable<Uuid>,
+        subject_vehicle_id -> Nullable<Uuid>,
+        subject_command_id -> Nullable<Uuid>,
+        position -> Nullable<Int8>,
+        hash -> Nullable<Bytea>,
+    }
+}
+
+diesel::table! {
+    audit_head (is_only) {
+        is_only -> Bool,
+        position -> Int8,
+        hash -> Bytea,
+    }
+}
+
+diesel::table! {
+    audit_cuts (position) {
+        position -> Int8,
+        hash -> Bytea,
+        cut_at -> Timestamptz,
     }
 }
 

@@ -41,6 +41,11 @@ async fn a_line_says_where_the_request_came_from() {
         "user_agent": "curl/8",
         "request_id": "request-1",
         "result": "refused",
+        "actor_id": fleet.engineer,
+        "subject_vehicle_id": vehicle,
+        "subject_command_id": command,
+        "position": null,
+        "hash": null,
     });
     assert_eq!(row.get::<_, Value>(0), expected);
 }

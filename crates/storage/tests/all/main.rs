@@ -7,6 +7,9 @@
 )]
 
 mod audit;
+mod audit_chain;
+mod audit_guards;
+mod audit_list;
 mod calling_off;
 mod catalogue;
 mod commands;

@@ -1,0 +1,184 @@
+use chrono::{DateTime, Utc};
+use diesel::{pg::Pg, prelude::*};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use sovd_domain::{
+    AuditLine, CommandId, Page, UserId, VehicleId,
+    audit::{ChainHash, Link},
+};
+use uuid::Uuid;
+
+use crate::{Connection, StorageError, schema::audit_logs};
+
+/// Which lines to list; what is not set does not narrow the list.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuditFilter {
+    /// What this user did, also when it was deleted since.
+    pub user_id: Option<UserId>,
+    /// What was done to this vehicle, also when it was deleted since.
+    pub vehicle_id: Option<VehicleId>,
+    /// What was done to this command, also when it was deleted since.
+    pub command_id: Option<CommandId>,
+    /// Where this was done.
+    pub action: Option<String>,
+    /// Where it was done to this kind of thing.
+    pub entity_type: Option<String>,
+    /// At or after this moment.
+    pub start: Option<DateTime<Utc>>,
+    /// At or before this moment.
+    pub end: Option<DateTime<Utc>>,
+}
+
+/// The place of a line in the list, for whoever goes on after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    timestamp: DateTime<Utc>,
+    log_id: Uuid,
+}
+
+impl From<&AuditLine> for Place {
+    fn from(line: &AuditLine) -> Self {
+        Self {
+            timestamp: line.timestamp,
+            log_id: line.log_id,
+        }
+    }
+}
+
+/// One page of the lines that match, newest first, and how many match in all.
+///
+/// # Errors
+///
+/// When the database is away or a row is unreadable.
+pub async fn list(
+    connection: &mut Connection,
+    filter: &AuditFilter,
+    page: Page,
+) -> Result<(Vec<AuditLine>, i64), StorageError> {
+    let total = matching(filter).count().get_result(connection).await?;
+    let lines = newest_first(filter)
+        .limit(page.limit())
+        .offset(page.offset());
+    Ok((read(lines, connection).await?, total))
+}
+
+/// At most `limit` of the lines that match, newest first, those behind `after`. Lines that are
+/// written meanwhile shift nothing.
+///
+/// # Errors
+///
+/// When the database is away or a row is unreadable.
+pub async fn page(
+    connection: &mut Connection,
+    filter: &AuditFilter,
+    after: Option<Place>,
+    limit: i64,
+) -> Result<Vec<AuditLine>, StorageError> {
+    let mut lines = newest_first(filter).limit(limit);
+    if let Some(after) = after {
+        // The first one is for the index, which has no ids.
+        lines = lines
+            .filter(audit_logs::timestamp.le(after.timestamp))
+            .filter(
+                audit_logs::timestamp
+                    .lt(after.timestamp)
+                    .or(audit_logs::log_id.lt(after.log_id)),
+            );
+    }
+    read(lines, connection).await
+}
+
+fn newest_first(filter: &AuditFilter) -> audit_logs::BoxedQuery<'_, Pg> {
+    matching(filter).order((audit_logs::timestamp.desc(), audit_logs::log_id.desc()))
+}
+
+/// A reference that is gone is looked for in its copy. There is an index for each of the two.
+fn matching(filter: &AuditFilter) -> audit_logs::BoxedQuery<'_, Pg> {
+    let mut query = audit_logs::table.into_boxed();
+    if let Some(UserId(id)) = filter.user_id {
+        let deleted = audit_logs::user_id.is_null();
+        let deleted = deleted.and(audit_logs::actor_id.eq(id));
+        query = query.filter(audit_logs::user_id.eq(id).or(deleted));
+    }
+    if let Some(VehicleId(id)) = filter.vehicle_id {
+        let deleted = audit_logs::vehicle_id.is_null();
+        let deleted = deleted.and(audit_logs::subject_vehicle_id.eq(id));
+        query = query.filter(audit_logs::vehicle_id.eq(id).or(deleted));
+    }
+    if let Some(CommandId(id)) = filter.command_id {
+        let deleted = audit_logs::command_id.is_null();
+        let deleted = deleted.and(audit_logs::subject_command_id.eq(id));
+        query = query.filter(audit_logs::command_id.eq(id).or(deleted));
+    }
+    if let Some(action) = &filter.action {
+        query = query.filter(audit_logs::action.eq(action));
+    }
+    if let Some(entity_type) = &filter.entity_type {
+        query = query.filter(audit_logs::entity_type.eq(entity_type));
+    }
+    if let Some(start) = filter.start {
+        query = query.filter(audit_logs::timestamp.ge(start));
+    }
+    if let Some(end) = filter.end {
+        query = query.filter(audit_logs::timestamp.le(end));
+    }
+    query
+}
+
+async fn read(
+    lines: audit_logs::BoxedQuery<'_, Pg>,
+    connection: &mut Connection,
+) -> Result<Vec<AuditLine>, StorageError> {
+    let rows: Vec<AuditRow> = lines.select(AuditRow::as_select()).load(connection).await?;
+    rows.into_iter().map(AuditLine::try_from).collect()
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = audit_logs, check_for_backend(Pg))]
+struct AuditRow {
+    log_id: Uuid,
+    action: String,
+    result: String,
+    entity_type: String,
+    entity_id: Option<Uuid>,
+    actor_id: Option<Uuid>,
+    subject_vehicle_id: Option<Uuid>,
+    subject_command_id: Option<Uuid>,
+    details: Option<Value>,
+    ip_address: Option<String>,
+    user_agent: Option<String>,
+    request_id: Option<String>,
+    timestamp: DateTime<Utc>,
+    position: Option<i64>,
+    hash: Option<Vec<u8>>,
+}
+
+impl TryFrom<AuditRow> for AuditLine {
+    type Error = StorageError;
+
+    fn try_from(row: AuditRow) -> Result<Self, StorageError> {
+        let id = row.log_id;
+        let hash = row.hash.as_deref().map(ChainHash::try_from).transpose();
+        let hash = hash.map_err(|error| StorageError::corrupt("audit_logs", "hash", id, error))?;
+        let link = row.position.zip(hash);
+        Ok(Self {
+            log_id: id,
+            result: row
+                .result
+                .parse()
+                .map_err(|error| StorageError::corrupt("audit_logs", "result", id, error))?,
+            action: row.action,
+            entity_type: row.entity_type,
+            entity_id: row.entity_id,
+            user_id: row.actor_id.map(UserId),
+            vehicle_id: row.subject_vehicle_id.map(VehicleId),
+            command_id: row.subject_command_id.map(CommandId),
+            details: row.details.unwrap_or_default(),
+            ip_address: row.ip_address,
+            user_agent: row.user_agent,
+            request_id: row.request_id,
+            timestamp: row.timestamp,
+            link: link.map(|(position, hash)| Link { position, hash }),
+        })
+    }
+}

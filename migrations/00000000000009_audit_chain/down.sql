@@ -1,0 +1,24 @@
+DROP TABLE audit_cuts;
+DROP TABLE audit_head;
+
+DROP TRIGGER refuse_audit_truncation ON audit_logs;
+DROP TRIGGER guard_audit_deletion ON audit_logs;
+DROP TRIGGER guard_audit_line ON audit_logs;
+DROP TRIGGER complete_audit_line ON audit_logs;
+
+DROP FUNCTION guard_audit_cut();
+DROP FUNCTION guard_audit_head();
+DROP FUNCTION guard_audit_deletion();
+DROP FUNCTION guard_audit_line();
+DROP FUNCTION complete_audit_line();
+DROP FUNCTION refuse_audit_change();
+
+ALTER TABLE audit_logs RESET (autovacuum_vacuum_scale_factor);
+
+-- Their indexes and the check go with the columns.
+ALTER TABLE audit_logs
+    DROP COLUMN hash,
+    DROP COLUMN position,
+    DROP COLUMN subject_command_id,
+    DROP COLUMN subject_vehicle_id,
+    DROP COLUMN actor_id;

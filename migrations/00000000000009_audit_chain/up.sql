@@ -1,0 +1,159 @@
+ALTER TABLE audit_logs
+    ADD COLUMN actor_id UUID,
+    ADD COLUMN subject_vehicle_id UUID,
+    ADD COLUMN subject_command_id UUID,
+    ADD COLUMN position BIGINT,
+    ADD COLUMN hash BYTEA,
+    ADD CONSTRAINT chk_audit_logs_hash
+        CHECK ((position IS NULL) = (hash IS NULL) AND octet_length(hash) = 32);
+
+UPDATE audit_logs
+SET actor_id = user_id, subject_vehicle_id = vehicle_id, subject_command_id = command_id;
+
+COMMENT ON COLUMN audit_logs.actor_id IS 'user_id as it was written; kept when the user is deleted.';
+COMMENT ON COLUMN audit_logs.subject_vehicle_id IS 'vehicle_id as it was written; kept when the vehicle is deleted.';
+COMMENT ON COLUMN audit_logs.subject_command_id IS 'command_id as it was written; kept when the command is deleted.';
+COMMENT ON COLUMN audit_logs.position IS 'The place in the chain: 1, 2, 3 and so on without a gap; null until the line is sealed.';
+COMMENT ON COLUMN audit_logs.hash IS 'SHA-256 of the hash at the position before and the content of this line; null until it is sealed.';
+
+-- The chain in order, from any place on.
+CREATE UNIQUE INDEX unq_audit_logs_position ON audit_logs (position);
+-- The lines that are to be sealed, in the order in which they are.
+CREATE INDEX idx_audit_logs_timestamp_log_id ON audit_logs (timestamp, log_id)
+    WHERE position IS NULL;
+-- What a user did who is deleted. The index of the reference has the lines of all others, so that a
+-- new line costs none of these three anything.
+CREATE INDEX idx_audit_logs_actor_id ON audit_logs (actor_id)
+    WHERE user_id IS NULL AND actor_id IS NOT NULL;
+-- What was done to a vehicle that is deleted.
+CREATE INDEX idx_audit_logs_subject_vehicle_id ON audit_logs (subject_vehicle_id)
+    WHERE vehicle_id IS NULL AND subject_vehicle_id IS NOT NULL;
+-- What was done to a command that is deleted.
+CREATE INDEX idx_audit_logs_subject_command_id ON audit_logs (subject_command_id)
+    WHERE command_id IS NULL AND subject_command_id IS NOT NULL;
+
+-- Each line is written twice, the second time when it is sealed. What the first one leaves in the
+-- index of unsealed lines is in the sealer's way until it is vacuumed.
+ALTER TABLE audit_logs SET (autovacuum_vacuum_scale_factor = 0.02);
+
+CREATE TABLE audit_head (
+    is_only BOOLEAN PRIMARY KEY DEFAULT true CONSTRAINT chk_audit_head_is_only CHECK (is_only),
+    position BIGINT NOT NULL,
+    hash BYTEA NOT NULL CONSTRAINT chk_audit_head_hash CHECK (octet_length(hash) = 32)
+);
+COMMENT ON TABLE audit_head IS 'The end of the chain of audit lines, in one row. Whoever lengthens or shortens the chain locks it.';
+COMMENT ON COLUMN audit_head.position IS 'The position of the last line that was sealed; 0 when none was.';
+COMMENT ON COLUMN audit_head.hash IS 'The hash of that line; 32 zero bytes when there is none.';
+INSERT INTO audit_head (position, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
+
+CREATE TABLE audit_cuts (
+    position BIGINT PRIMARY KEY,
+    hash BYTEA NOT NULL CONSTRAINT chk_audit_cuts_hash CHECK (octet_length(hash) = 32),
+    cut_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE audit_cuts IS 'Where the beginning of the chain was cut off, because it was past its retention.';
+COMMENT ON COLUMN audit_cuts.position IS 'The position of the last line that was cut off.';
+COMMENT ON COLUMN audit_cuts.hash IS 'The hash of that line, which the first line that is left follows.';
+
+-- A temporary table could stand in for one that is named without its schema, hence TG_TABLE_SCHEMA.
+
+CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% of % is refused: the audit trail is not to be changed', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation';
+END
+$$;
+
+-- Fills the copies of the references, also for a program that does not know them.
+CREATE FUNCTION complete_audit_line() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.position IS NOT NULL OR NEW.hash IS NOT NULL THEN
+        RAISE EXCEPTION 'INSERT into audit_logs is refused: a line begins without a place in the chain'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    NEW.actor_id := coalesce(NEW.user_id, NEW.actor_id);
+    NEW.subject_vehicle_id := coalesce(NEW.vehicle_id, NEW.subject_vehicle_id);
+    NEW.subject_command_id := coalesce(NEW.command_id, NEW.subject_command_id);
+    RETURN NEW;
+END
+$$;
+
+-- A reference may go, as it does when what it points at is deleted, and a line may be sealed once.
+CREATE FUNCTION guard_audit_line() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    expected RECORD;
+BEGIN
+    expected := OLD;
+    IF NEW.user_id IS NULL THEN expected.user_id := NULL; END IF;
+    IF NEW.vehicle_id IS NULL THEN expected.vehicle_id := NULL; END IF;
+    IF NEW.command_id IS NULL THEN expected.command_id := NULL; END IF;
+    IF OLD.position IS NULL AND OLD.hash IS NULL THEN
+        expected.position := NEW.position;
+        expected.hash := NEW.hash;
+    END IF;
+    -- Byte for byte: 1 and 1.0 are equal, and have different hashes.
+    IF NEW *<> expected THEN
+        RAISE EXCEPTION 'UPDATE of audit_logs is refused: the audit trail is not to be changed'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE FUNCTION guard_audit_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    cut BIGINT;
+BEGIN
+    EXECUTE format('SELECT coalesce(max(position), 0) FROM %I.audit_cuts', TG_TABLE_SCHEMA) INTO cut;
+    IF EXISTS (SELECT FROM gone WHERE position IS NULL OR position > cut) THEN
+        RAISE EXCEPTION 'DELETE of audit_logs is refused: the chain is cut off after position % only', cut
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION guard_audit_head() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.position <= OLD.position THEN
+        RAISE EXCEPTION 'UPDATE of audit_head is refused: the chain only grows'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE FUNCTION guard_audit_cut() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    is_link BOOLEAN;
+BEGIN
+    EXECUTE format(
+        'SELECT EXISTS (SELECT FROM %I.audit_logs WHERE position = $1 AND hash = $2)',
+        TG_TABLE_SCHEMA
+    ) INTO is_link USING NEW.position, NEW.hash;
+    IF NOT is_link THEN
+        RAISE EXCEPTION 'INSERT into audit_cuts is refused: no line has this position and this hash'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER complete_audit_line BEFORE INSERT ON audit_logs
+    FOR EACH ROW EXECUTE FUNCTION complete_audit_line();
+CREATE TRIGGER guard_audit_line BEFORE UPDATE ON audit_logs
+    FOR EACH ROW EXECUTE FUNCTION guard_audit_line();
+CREATE TRIGGER guard_audit_deletion AFTER DELETE ON audit_logs
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION guard_audit_deletion();
+CREATE TRIGGER refuse_audit_truncation BEFORE TRUNCATE ON audit_logs
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change();
+
+CREATE TRIGGER guard_audit_head BEFORE UPDATE ON audit_head
+    FOR EACH ROW EXECUTE FUNCTION guard_audit_head();
+CREATE TRIGGER refuse_audit_head_change BEFORE DELETE OR TRUNCATE ON audit_head
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change();
+
+CREATE TRIGGER guard_audit_cut BEFORE INSERT ON audit_cuts
+    FOR EACH ROW EXECUTE FUNCTION guard_audit_cut();
+CREATE TRIGGER refuse_audit_cut_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_cuts
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change();
