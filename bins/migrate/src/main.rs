@@ -1,10 +1,12 @@
-//! `sovd-migrate`: brings a database up to date, seeds it, compares it with the migrations.
+//! `sovd-migrate`: brings a database up to date, seeds it, compares it with the migrations, checks
+//! its audit trail.
 
 mod print;
 
 use std::{
     error::Error,
     io::{Write, stderr},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -16,7 +18,8 @@ use sovd_app::{
     settings::{Log, LogFormat, Sources},
 };
 
-/// Bring the database of `DATABASE_URL` up to date, seed it, or compare it with the migrations.
+/// Bring the database of `DATABASE_URL` up to date, seed it, compare it with the migrations, or check
+/// its audit trail.
 #[derive(Parser)]
 #[command(name = "sovd-migrate", version)]
 struct Arguments {
@@ -52,6 +55,18 @@ enum Action {
     },
     /// Compare the live schema with what the migrations define; fails on any difference.
     Verify,
+    /// Check every line of the audit trail; fails when one was changed, deleted or put in.
+    VerifyAudit {
+        /// A file of checkpoints that the trail must agree with.
+        #[arg(long, value_name = "FILE")]
+        checkpoints: Option<PathBuf>,
+    },
+    /// Sign where the audit trail ends now, for keeping elsewhere.
+    AuditCheckpoint {
+        /// The file that the signed line is appended to.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 #[tokio::main]
@@ -90,6 +105,16 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             if !verification.differences.is_empty() {
                 return Ok(ExitCode::FAILURE);
             }
+        }
+        Action::VerifyAudit { checkpoints } => {
+            let verification = migrator.verify_audit(checkpoints.as_deref()).await?;
+            print::audit_verification(&verification)?;
+            if verification.broken.is_some() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Action::AuditCheckpoint { out } => {
+            print::checkpoint(&migrator.checkpoint_audit(&out).await?)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,6 @@
 use std::io::{Result, Write, stdout};
 
-use sovd_app::migrate::{MigrationState, Verification};
+use sovd_app::migrate::{MigrationState, Verification, audit};
 
 pub(crate) fn line(text: &str) -> Result<()> {
     writeln!(stdout(), "{text}")
@@ -50,6 +50,46 @@ pub(crate) fn verification(verification: &Verification) -> Result<()> {
         1 => line("\n1 difference"),
         count => line(&format!("\n{count} differences")),
     }
+}
+
+/// What was checked, then the first thing that is wrong.
+pub(crate) fn audit_verification(verification: &audit::Verification) -> Result<()> {
+    let (beginning, end) = (verification.beginning, verification.end);
+    if beginning.position > 0 {
+        line(&format!(
+            "cut off    up to position {}, hash {}",
+            beginning.position, beginning.hash
+        ))?;
+    }
+    line(&format!("verified   {} lines", verification.lines))?;
+    line(&format!(
+        "end        position {}, hash {}",
+        end.position, end.hash
+    ))?;
+    line(&format!("not sealed {} lines", verification.unsealed))?;
+    line(&format!(
+        "checkpoints {} agree, {} are of lines that were cut off",
+        verification.checkpoints, verification.pruned_checkpoints
+    ))?;
+    let Some(broken) = &verification.broken else {
+        return line("\nthe audit trail is as it was sealed");
+    };
+    let log_id = match broken.log_id {
+        Some(log_id) => format!(", log_id {log_id}"),
+        None => String::new(),
+    };
+    line(&format!(
+        "\nbroken at position {}{log_id}: {}",
+        broken.position, broken.reason
+    ))
+}
+
+pub(crate) fn checkpoint(checkpoint: &audit::Checkpoint) -> Result<()> {
+    let link = checkpoint.link;
+    line(&format!(
+        "signed position {}, hash {}",
+        link.position, link.hash
+    ))
 }
 
 fn side(definition: Option<&str>) -> &str {

@@ -1,8 +1,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use sovd_api::{ApiState, Server};
-use sovd_services::{Environment, dispatch::Dispatcher, fleet, housekeeping};
-use sovd_settings::Settings;
+use sovd_services::{Environment, audit::sealing, dispatch::Dispatcher, fleet, housekeeping};
+use sovd_settings::{Audit, Settings};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until, timeout_at},
@@ -23,6 +23,7 @@ pub struct Application {
     environment: Environment,
     state: ApiState,
     dispatcher: Option<Dispatcher>,
+    audit: Audit,
     grace: Duration,
 }
 
@@ -57,6 +58,7 @@ impl Application {
             environment,
             state,
             dispatcher: settings.dispatch.enabled.then_some(dispatcher),
+            audit: settings.audit,
             grace: settings.server.shutdown_grace(),
         })
     }
@@ -77,10 +79,11 @@ impl Application {
             environment,
             state,
             dispatcher,
+            audit,
             grace,
         } = self;
         let give_up = CancellationToken::new();
-        let _beside = beside(&environment, shutdown.soft()).drop_guard();
+        let _beside = beside(&environment, &audit, shutdown.soft()).drop_guard();
         let handle = server.handle();
         let mut dispatching =
             dispatcher.map(|it| tokio::spawn(it.run(shutdown.soft().clone(), give_up.clone())));
@@ -137,11 +140,19 @@ async fn died(dispatching: &mut Option<JoinHandle<()>>) -> String {
 }
 
 /// Starts what goes on beside the requests, until `stop` or the token that it gives is cancelled.
-fn beside(environment: &Environment, stop: &CancellationToken) -> CancellationToken {
+fn beside(environment: &Environment, audit: &Audit, stop: &CancellationToken) -> CancellationToken {
     let stop = stop.child_token();
     let new_work = environment.new_work.clone();
     tokio::spawn(new_work.spread(environment.database.clone(), stop.clone()));
-    tokio::spawn(housekeeping::run(environment.clone(), stop.clone()));
+    let retention = audit.retention();
+    tokio::spawn(housekeeping::run(
+        environment.clone(),
+        retention,
+        stop.clone(),
+    ));
+    if let Some(interval) = audit.seal_interval() {
+        tokio::spawn(sealing::run(environment.clone(), interval, stop.clone()));
+    }
     tokio::spawn(fleet::listen(environment.clone(), stop.clone()));
     let callers = environment.callers.clone();
     tokio::spawn(callers.run(environment.clone(), stop.clone()));

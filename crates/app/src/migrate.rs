@@ -1,9 +1,11 @@
 //! What the database tool does.
 
+pub mod audit;
+
 use std::time::Duration;
 
 use sovd_domain::{Random, SystemRandom};
-use sovd_settings::{Loaded, Settings, Sources};
+use sovd_settings::{Loaded, SecretString, Settings, Sources};
 use sovd_storage::{StorageError, migrations, seeds, verify};
 use thiserror::Error;
 
@@ -19,6 +21,8 @@ pub struct Migrator {
     url: String,
     shown_url: String,
     is_production: bool,
+    checkpoint_private_key: Option<SecretString>,
+    checkpoint_public_key: Option<String>,
 }
 
 /// Seeds have passwords that everybody knows.
@@ -58,6 +62,8 @@ impl Migrator {
             url: settings.database.url.expose().to_owned(),
             shown_url: settings.database.url.to_string(),
             is_production: settings.environment.is_production(),
+            checkpoint_private_key: settings.audit.checkpoint_private_key.clone(),
+            checkpoint_public_key: settings.audit.checkpoint_public_key.clone(),
         }
     }
 

@@ -14,6 +14,10 @@ pub(crate) enum Accepts {
     Secret,
     /// Optional: an empty text is none.
     OptionalSecret,
+    /// Optional: an empty text is none.
+    PrivateKey,
+    /// Optional: an empty text is none.
+    PublicKey,
     PostgresUrl,
     /// Optional: an empty text is none.
     RedisUrl,
@@ -50,11 +54,19 @@ impl Accepts {
             Self::OneOf(names) => when(text?, |text| names.contains(&text)),
             Self::Name => when(text?, is_name),
             Self::Host => when(text?, is_host),
-            Self::RedisUrl | Self::FilePath | Self::OptionalSecret if text == Some("") => {
+            Self::RedisUrl
+            | Self::FilePath
+            | Self::OptionalSecret
+            | Self::PrivateKey
+            | Self::PublicKey
+                if text == Some("") =>
+            {
                 Some(ValueKind::Nil)
             }
             Self::Secret | Self::OptionalSecret => when(text?, |text| !text.is_empty()),
             Self::PostgresUrl => when(text?, is_postgres_url),
+            Self::PrivateKey => when(text?, |text| is_pem(text, "PRIVATE KEY")),
+            Self::PublicKey => when(text?, |text| is_pem(text, "PUBLIC KEY")),
             Self::RedisUrl => when(text?, is_redis_url),
             Self::Origins => list(value, is_origin),
             Self::Networks => list(value, |text| network(text).is_some()),
@@ -76,6 +88,14 @@ impl Accepts {
             Self::Host => "an IP address or a host name",
             Self::Secret => "a text that is not empty",
             Self::OptionalSecret => "a text, or an empty one for none",
+            Self::PrivateKey => {
+                "an Ed25519 private key in PEM, which begins with -----BEGIN PRIVATE KEY-----, or an \
+                 empty text for none"
+            }
+            Self::PublicKey => {
+                "an Ed25519 public key in PEM, which begins with -----BEGIN PUBLIC KEY-----, or an \
+                 empty text for none"
+            }
             Self::PostgresUrl => {
                 "postgres://user:password@host:port/database, with special characters of the \
                  password percent-encoded"
@@ -120,6 +140,13 @@ fn is_name(text: &str) -> bool {
 
 fn is_command_name(text: &str) -> bool {
     (1..=100).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+/// The frame of RFC 7468. Whether there is a key in it shows when it is used.
+fn is_pem(text: &str, label: &str) -> bool {
+    text.trim()
+        .strip_prefix(&format!("-----BEGIN {label}-----"))
+        .is_some_and(|rest| rest.ends_with(&format!("-----END {label}-----")))
 }
 
 /// No system opens a path with a zero byte; a final slash names a directory.
@@ -279,6 +306,17 @@ mod tests {
         assert_eq!(Accepts::RedisUrl.read(&"".into()), Some(ValueKind::Nil));
         assert_sorts(&Accepts::PostgresUrl, &[], &[""]);
         assert_sorts(&Accepts::Secret, &["x"], &[""]);
+    }
+
+    #[test]
+    fn keys_are_in_their_frames() {
+        let private = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
+        let public = "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----";
+        assert_eq!(Accepts::PrivateKey.read(&"".into()), Some(ValueKind::Nil));
+        assert_eq!(Accepts::PublicKey.read(&"".into()), Some(ValueKind::Nil));
+        let cut = public.trim_end_matches('-');
+        assert_sorts(&Accepts::PrivateKey, &[private], &["key", public, cut]);
+        assert_sorts(&Accepts::PublicKey, &[public], &["key", private, cut]);
     }
 
     #[test]

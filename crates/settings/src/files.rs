@@ -147,6 +147,8 @@ mod tests {
             "auth.jwt_previous_secret",
             "auth.jwt_previous_public_key",
             "connector.mock.journal",
+            "audit.checkpoint_private_key",
+            "audit.checkpoint_public_key",
         ];
         let expected: BTreeSet<_> = Key::all()
             .map(|key| key.path)

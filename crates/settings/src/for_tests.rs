@@ -1,5 +1,5 @@
 use crate::{
-    Auth, Connector, Database, Dispatch, Environment, JwtAlgorithm, Limits, Log, LogFormat,
+    Audit, Auth, Connector, Database, Dispatch, Environment, JwtAlgorithm, Limits, Log, LogFormat,
     MockConnector, MockFailure, Redis, SecretUrl, Server, Settings, Streams,
 };
 
@@ -82,6 +82,12 @@ impl Settings {
             limits: Limits {
                 commands_per_minute: 0,
                 requests_per_minute: 0,
+            },
+            audit: Audit {
+                seal_ms: 1000,
+                retention_days: 0,
+                checkpoint_private_key: None,
+                checkpoint_public_key: None,
             },
             log: Log {
                 level: "info".to_owned(),

@@ -2,7 +2,7 @@ use config::ValueKind;
 
 use crate::accepts::Accepts;
 use crate::{
-    Auth, Connector, Database, Dispatch, Environment, Limits, Log, Redis, Server, Streams,
+    Audit, Auth, Connector, Database, Dispatch, Environment, Limits, Log, Redis, Server, Streams,
     secret_url,
 };
 
@@ -43,6 +43,7 @@ impl Key {
             Dispatch::KEYS,
             Streams::KEYS,
             Limits::KEYS,
+            Audit::KEYS,
             Log::KEYS,
         ]
         .into_iter()
@@ -79,7 +80,11 @@ impl Key {
     pub(crate) fn shown(&self, value: &ValueKind) -> String {
         match self.accepts {
             _ if *value == ValueKind::Nil => "none".to_owned(),
-            Accepts::Secret | Accepts::OptionalSecret => secret_url::MASK.to_owned(),
+            // The private key may have ended up in the place of the public one.
+            Accepts::Secret
+            | Accepts::OptionalSecret
+            | Accepts::PrivateKey
+            | Accepts::PublicKey => secret_url::MASK.to_owned(),
             Accepts::PostgresUrl | Accepts::RedisUrl => match value {
                 ValueKind::String(url) => shown_url(url),
                 _ => secret_url::MASK.to_owned(),

@@ -2,6 +2,7 @@
 
 mod accepts;
 mod address;
+mod audit;
 mod auth;
 mod connector;
 mod database;
@@ -27,6 +28,7 @@ mod sources;
 mod streams;
 mod variables;
 
+pub use audit::Audit;
 pub use auth::{Auth, JwtAlgorithm};
 pub use connector::{Connector, MockConnector, MockFailure};
 pub use database::Database;

@@ -1,7 +1,7 @@
 use serde::Deserialize;
 
 use crate::{
-    Auth, Connector, Database, Dispatch, Environment, Limits, Loaded, Log, Redis, Server,
+    Audit, Auth, Connector, Database, Dispatch, Environment, Limits, Loaded, Log, Redis, Server,
     SettingsError, Sources, Streams, load,
 };
 
@@ -27,6 +27,8 @@ pub struct Settings {
     pub streams: Streams,
     /// Rates per user.
     pub limits: Limits,
+    /// The audit trail.
+    pub audit: Audit,
     /// Logs.
     pub log: Log,
 }

@@ -3,6 +3,7 @@ use sovd_settings::{Settings, Sources};
 use crate::setup::{Dir, env, load};
 
 const HIDDEN: &str = "hunter2";
+const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----";
 
 #[track_caller]
 fn assert_refused_in_silence(sources: Sources) {
@@ -17,6 +18,7 @@ fn settings_and_rows_show_no_secret() {
         ("DATABASE_URL", "postgres://sovd:hunter2@db/sovd"),
         ("REDIS_URL", "redis://:hunter2@cache"),
         ("JWT_SECRET", "hunter2"),
+        ("SOVD__AUDIT__CHECKPOINT_PRIVATE_KEY", PRIVATE_KEY),
     ]));
 
     let text = format!("{loaded:?} {loaded:#?}");
@@ -33,6 +35,7 @@ fn settings_and_rows_show_no_secret() {
     assert_eq!(value("database.url"), "\"postgres://sovd:***@db/sovd\"");
     assert_eq!(value("redis.url"), "\"redis://:***@cache\"");
     assert_eq!(value("auth.jwt_secret"), "***");
+    assert_eq!(value("audit.checkpoint_private_key"), "***");
     assert_eq!(value("server.port"), "8080");
     assert_eq!(value("log.level"), "\"info\"");
 }
@@ -85,11 +88,25 @@ fn an_address_in_the_wrong_variable_is_reported_without_its_password() {
 #[test]
 fn a_secret_of_the_wrong_type_is_not_shown() {
     for value in ["[\"hunter2\"]", "{ hunter = \"hunter2\" }"] {
-        for key in ["auth.jwt_secret", "database.url", "redis.url"] {
+        for key in [
+            "auth.jwt_secret",
+            "database.url",
+            "redis.url",
+            "audit.checkpoint_private_key",
+        ] {
             let dir = Dir::with([("development.toml", &format!("{key} = {value}"))]);
             assert_refused_in_silence(dir.under([]));
         }
     }
+}
+
+#[test]
+fn a_key_in_the_wrong_place_is_not_shown() {
+    for name in ["CHECKPOINT_PRIVATE_KEY", "CHECKPOINT_PUBLIC_KEY"] {
+        let variable = format!("SOVD__AUDIT__{name}");
+        assert_refused_in_silence(env([(variable.as_str(), HIDDEN)]));
+    }
+    assert_refused_in_silence(env([("SOVD__AUDIT__CHECKPOINT_PUBLIC_KEY", PRIVATE_KEY)]));
 }
 
 #[test]

@@ -1,0 +1,46 @@
+//! The audit trail: looking at it, sealing it, checking it, cutting off what is old.
+
+pub mod checkpoint;
+pub mod sealing;
+pub mod verification;
+
+pub(crate) mod pruning;
+
+mod export;
+mod link;
+
+use sovd_domain::{AuditLine, Page, Permission};
+use sovd_storage::audit;
+
+use crate::{caller::Caller, environment::Environment, error::ServiceError};
+
+pub use export::{Export, ExportFormat};
+pub use sovd_storage::audit::AuditFilter;
+
+/// Shows the audit trail.
+pub struct Audit {
+    environment: Environment,
+}
+
+impl Audit {
+    /// An audit service.
+    pub fn new(environment: Environment) -> Self {
+        Self { environment }
+    }
+
+    /// One page of the lines that match, newest first, and how many match in all.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Forbidden`] when the caller may not see the trail.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        filter: &AuditFilter,
+        page: Page,
+    ) -> Result<(Vec<AuditLine>, i64), ServiceError> {
+        caller.require(Permission::ReadAudit)?;
+        let mut connection = self.environment.database.connection().await?;
+        Ok(audit::list(&mut connection, filter, page).await?)
+    }
+}

@@ -1,0 +1,67 @@
+//! Sealing: giving the lines of the audit trail their places in the chain.
+
+use std::time::Duration;
+
+use sovd_storage::{Database, StorageError, audit::chain};
+use tokio_util::sync::CancellationToken;
+
+use super::link;
+use crate::environment::Environment;
+
+/// How many lines are sealed in one transaction.
+const BATCH: usize = 1000;
+
+/// Seals what was written, every `interval`, until `stop`. Any number of processes may.
+///
+/// Whoever writes a line does not wait for this: lines are sealed together, once they are committed.
+pub async fn run(environment: Environment, interval: Duration, stop: CancellationToken) {
+    loop {
+        if let Err(error) = seal_all(&environment.database).await {
+            tracing::warn!(%error, "cannot seal the audit trail, trying again");
+        }
+        let next = environment.clock.now() + interval;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = environment.clock.sleep_until(next) => {}
+        }
+    }
+}
+
+/// Seals every line that is committed and that nobody is changing; says how many. None when another
+/// process is sealing.
+///
+/// # Errors
+///
+/// When the database is away or refuses. What was sealed before stays so.
+pub async fn seal_all(database: &Database) -> Result<usize, StorageError> {
+    let mut total = 0;
+    loop {
+        let sealed = seal_batch(database).await?;
+        total += sealed;
+        if sealed < BATCH {
+            return Ok(total);
+        }
+    }
+}
+
+async fn seal_batch(database: &Database) -> Result<usize, StorageError> {
+    let mut transaction = database.begin().await?;
+    let Some(mut head) = chain::claim_head(&mut transaction).await? else {
+        transaction.rollback().await?;
+        return Ok(0);
+    };
+    let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    let lines = chain::lock_unsealed(&mut transaction, limit).await?;
+    if lines.is_empty() {
+        transaction.rollback().await?;
+        return Ok(0);
+    }
+    let mut sealed = Vec::with_capacity(lines.len());
+    for line in &lines {
+        head = link::after(head, &line.content);
+        sealed.push((line.log_id, head));
+    }
+    chain::seal(&mut transaction, &sealed).await?;
+    transaction.commit().await?;
+    Ok(lines.len())
+}
