@@ -1,6 +1,7 @@
 //! Black-box tests of the whole program over HTTP and WebSocket, on real PostgreSQL and Redis.
 
 mod architecture;
+mod audit;
 mod auth;
 mod bad_input;
 mod cancel;

@@ -144,6 +144,7 @@ pub(crate) fn ui(config: &mut web::ServiceConfig) {
         (name = "vehicles", description = "The fleet"),
         (name = "commands", description = "Sending commands and looking at them"),
         (name = "streams", description = "Watching commands"),
+        (name = "audit", description = "Who did what"),
         (name = "health", description = "Signs of life"),
     ),
     modifiers(&Bearer),

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod audit_logs;
 mod auth;
 mod commands;
 mod docs;

@@ -27,6 +27,7 @@ required!(
     SubmitCommands,
     CancelCommands,
     ReadOwnCommands,
+    ReadAudit,
     ManageUsers,
     ManageServiceAccounts,
 );

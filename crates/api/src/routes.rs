@@ -10,7 +10,7 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_actix_web::{scope, service_config::ServiceConfig};
 
 use crate::{
-    auth, commands, docs, health,
+    audit_logs, auth, commands, docs, health,
     problem::{Code, Problem},
     service_accounts, users, vehicles, websocket,
 };
@@ -59,6 +59,11 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .service(commands::cancel::cancel)
                 .service(commands::responses::responses)
                 .service(commands::events::events),
+        )
+        .service(
+            scope::scope("/api/v1/audit-logs")
+                .service(audit_logs::list::list)
+                .service(audit_logs::export::export),
         )
         .service(websocket::responses::watch)
         .service(websocket::events::watch_fleet)

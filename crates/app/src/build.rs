@@ -8,6 +8,7 @@ use sovd_domain::{Catalog, SystemRandom};
 use sovd_events::{Attempts, EventBus, LocalAttempts, LocalBus, RedisBus};
 use sovd_services::{
     Callers, Environment, NewWork, Outbox, SystemTimer,
+    audit::Audit,
     auth::{
         Auth, AuthSettings, SignatureAlgorithm, SigningKeyError, SigningKeys, ThrottleSettings,
     },
@@ -169,6 +170,7 @@ pub(crate) fn api_state(
         commands: Arc::new(Commands::new(environment.clone(), limits)),
         streams: Arc::new(Streams::new(environment.clone())),
         fleet: Arc::new(Fleet::new(environment.clone())),
+        audit: Arc::new(Audit::new(environment.clone())),
         health: Arc::new(Health::new(environment.clone())),
         sockets: SocketSettings {
             ping: settings.streams.ping_interval(),
