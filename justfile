@@ -32,7 +32,7 @@ doc:
 fmt:
     cargo fmt --all
 
-# Runs the database tool: up, down, redo, status, seed or verify.
+# Runs the database tool: up, down, redo, status, seed, verify, verify-audit or audit-checkpoint.
 migrate *args:
     cargo migrate {{ args }}
 
@@ -44,7 +44,7 @@ serve *args:
 devstack *args="up":
     cargo devstack {{ args }}
 
-# Measures the start of the server and what followers cost; writes target/bench.
+# Measures the start of the server, what followers and the audit trail cost; writes target/bench.
 bench:
     cargo bench --package sovd-api-server
 
