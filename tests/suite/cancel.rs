@@ -111,7 +111,7 @@ async fn an_engineer_calls_off_the_own_commands_and_an_admin_any() {
     let row = sql
         .query_one(
             "SELECT username FROM audit_logs JOIN users USING (user_id)
-             WHERE action = 'command.cancel'",
+             WHERE action = 'command.cancel' AND result = 'done'",
             &[],
         )
         .await

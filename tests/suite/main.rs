@@ -23,6 +23,7 @@ mod outages;
 mod outcomes;
 mod own_password;
 mod refresh;
+mod refusals;
 mod security_headers;
 mod service_accounts;
 mod sessions;

@@ -2,6 +2,7 @@
 
 mod authorized;
 mod client_address;
+mod gate;
 mod idempotency;
 mod json_body;
 mod last_event_id;

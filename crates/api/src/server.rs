@@ -16,7 +16,10 @@ use crate::{
     docs::{self, Document},
     extract::TrustedProxies,
     problem::render_problems,
-    request::{HttpsOnly, catch_panics, end_unread, head_as_get, identify, log_request, secure},
+    request::{
+        HttpsOnly, audit_refusals, catch_panics, end_unread, head_as_get, identify, log_request,
+        secure,
+    },
     routes::{self, MethodTable},
     state::ApiState,
 };
@@ -95,6 +98,7 @@ impl Server {
                 .wrap(from_fn(head_as_get))
                 .wrap(from_fn(catch_panics))
                 .wrap(cors(&origins))
+                .wrap(from_fn(audit_refusals))
                 .wrap(from_fn(render_problems))
                 .wrap(from_fn(end_unread))
                 .wrap(from_fn(log_request))

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sovd_services::{
-    audit::Audit, auth::Auth, commands::Commands, fleet::Fleet, health::Health,
+    audit::Audit, auth::Auth, commands::Commands, fleet::Fleet, health::Health, refusals::Refusals,
     service_accounts::ServiceAccounts, streams::Streams, users::Users, vehicles::Vehicles,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -25,6 +25,8 @@ pub struct ApiState {
     pub streams: Arc<Streams>,
     /// Watching the fleet.
     pub fleet: Arc<Fleet>,
+    /// Who was turned away.
+    pub refusals: Arc<Refusals>,
     /// The audit trail.
     pub audit: Arc<Audit>,
     /// Signs of life.

@@ -17,6 +17,7 @@ use sovd_services::{
     fleet::Fleet,
     health::Health,
     limits::{LimitSettings, Limits},
+    refusals::{RefusalCount, Refusals},
     service_accounts::ServiceAccounts,
     streams::Streams,
     users::Users,
@@ -77,6 +78,7 @@ pub(crate) fn environment(settings: &Settings) -> Result<Environment, StartError
         outbox: Outbox::new(Arc::clone(&bus)),
         bus,
         callers: Callers::new(settings.auth.memory()),
+        refusals: RefusalCount::default(),
         attempts,
         catalog: Arc::new(Catalog::standard()),
         clock: Arc::new(SystemTimer),
@@ -165,6 +167,7 @@ pub(crate) fn api_state(
     ApiState {
         users: Arc::new(Users::new(environment.clone(), auth.passwords())),
         service_accounts: Arc::new(ServiceAccounts::new(environment.clone())),
+        refusals: Arc::new(Refusals::new(environment.clone())),
         auth: Arc::new(auth),
         vehicles: Arc::new(Vehicles::new(environment.clone())),
         commands: Arc::new(Commands::new(environment.clone(), limits)),

@@ -7,7 +7,7 @@ mod turns;
 
 use std::{sync::Arc, time::Duration};
 
-use sovd_domain::{Catalog, Command, CommandId, Page, Permission, Response, UserId};
+use sovd_domain::{AuditEntry, Catalog, Command, CommandId, Page, Permission, Response, UserId};
 use sovd_storage::{commands, responses};
 
 use crate::{caller::Caller, environment::Environment, error::ServiceError, limits::Limits};
@@ -53,11 +53,12 @@ impl Commands {
         filter: CommandFilter,
         page: Page,
     ) -> Result<(Vec<Command>, i64), ServiceError> {
+        caller.require(Permission::ReadOwnCommands)?;
         let mut filter = CommandFilter {
             among: caller.vehicles(),
             ..filter
         };
-        if let Some(owner) = visible_owner(caller)? {
+        if let Some(owner) = visible_owner(caller) {
             if filter.user_id.is_some_and(|other| other != owner) {
                 return Ok((Vec::new(), 0));
             }
@@ -77,15 +78,16 @@ impl Commands {
         caller: &Caller,
         command_id: CommandId,
     ) -> Result<Command, ServiceError> {
-        let owner = visible_owner(caller)?;
-        let mut connection = self.environment.database.connection().await?;
-        commands::find(&mut connection, command_id, owner)
-            .await?
-            .filter(|command| caller.reaches(command.vehicle_id))
-            .ok_or(ServiceError::NotFound {
-                what: "command",
-                pointer: None,
-            })
+        caller.require(Permission::ReadOwnCommands)?;
+        let owner = visible_owner(caller);
+        let found = {
+            let mut connection = self.environment.database.connection().await?;
+            commands::find(&mut connection, command_id, owner).await?
+        };
+        match found.filter(|command| caller.reaches(command.vehicle_id)) {
+            Some(command) => Ok(command),
+            None => Err(self.missing(caller, command_id, "command.read").await?),
+        }
     }
 
     /// The chunks of the answer so far, in order.
@@ -102,13 +104,36 @@ impl Commands {
         let mut connection = self.environment.database.connection().await?;
         Ok(responses::list(&mut connection, command_id, 0).await?)
     }
+
+    /// That there is no such command. Whoever asked for one that is there and somebody else's is told
+    /// the same, and it is written down.
+    async fn missing(
+        &self,
+        caller: &Caller,
+        command_id: CommandId,
+        action: &'static str,
+    ) -> Result<ServiceError, ServiceError> {
+        let hidden = {
+            let mut connection = self.environment.database.connection().await?;
+            commands::find(&mut connection, command_id, None).await?
+        };
+        if let Some(hidden) = hidden {
+            let entry = AuditEntry {
+                entity_id: Some(command_id.0),
+                vehicle_id: Some(hidden.vehicle_id),
+                command_id: Some(command_id),
+                ..caller.audit(action, "command")
+            };
+            self.environment.note_refusal(entry).await;
+        }
+        Ok(ServiceError::NotFound {
+            what: "command",
+            pointer: None,
+        })
+    }
 }
 
-/// Whose commands the caller may see; nobody in particular for those who may see all.
-pub(crate) fn visible_owner(caller: &Caller) -> Result<Option<UserId>, ServiceError> {
-    if caller.may(Permission::ReadAllCommands) {
-        return Ok(None);
-    }
-    caller.require(Permission::ReadOwnCommands)?;
-    Ok(Some(caller.user.user_id))
+/// Whose commands the caller may know of; nobody in particular for those who may see all.
+pub(crate) fn visible_owner(caller: &Caller) -> Option<UserId> {
+    (!caller.may(Permission::ReadAllCommands)).then_some(caller.user.user_id)
 }

@@ -4,7 +4,9 @@ use sovd_domain::{AccessChange, Catalog, Random};
 use sovd_events::{Attempts, EventBus};
 use sovd_storage::Database;
 
-use crate::{callers::Callers, new_work::NewWork, outbox::Outbox, timer::Timer};
+use crate::{
+    callers::Callers, new_work::NewWork, outbox::Outbox, refusals::RefusalCount, timer::Timer,
+};
 
 /// What every service works with. Clones share it.
 #[derive(Clone)]
@@ -19,6 +21,8 @@ pub struct Environment {
     pub callers: Callers,
     /// Counts what was tried in vain.
     pub attempts: Arc<dyn Attempts>,
+    /// How often somebody was turned away.
+    pub refusals: RefusalCount,
     /// The commands that can be sent.
     pub catalog: Arc<Catalog>,
     /// The time.

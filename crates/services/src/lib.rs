@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod health;
 pub mod housekeeping;
 pub mod limits;
+pub mod refusals;
 pub mod service_accounts;
 pub mod streams;
 pub mod users;

@@ -1,12 +1,15 @@
 use std::{future::Future, marker::PhantomData, pin::Pin};
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web::Data};
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web::Data,
+};
 use sovd_services::{AuthFailure, Caller, ServiceError};
 
-use super::origin_of;
-use crate::{permissions::Required, problem::Problem, state::ApiState};
+use super::{gate::close_gate, origin_of};
+use crate::{permissions::Required, problem::Problem, request::KnownCaller, state::ApiState};
 
-/// A caller who is known and has the permission `P`.
+/// A caller who is known and has the permission `P`. Among a handler's arguments it comes before what
+/// the caller sent, so that nobody learns what is wrong with a request that they may not send.
 pub(crate) struct Authorized<P: Required> {
     pub(crate) caller: Caller,
     permission: PhantomData<P>,
@@ -18,8 +21,10 @@ impl<P: Required> FromRequest for Authorized<P> {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
+        let gate = close_gate(&request);
         Box::pin(async move {
             let caller = authorize::<P>(&request).await?;
+            gate.cancel();
             Ok(Self {
                 caller,
                 permission: PhantomData,
@@ -34,6 +39,8 @@ async fn authorize<P: Required>(request: &HttpRequest) -> Result<Caller, Service
         .ok_or_else(|| ServiceError::Internal("the API has no state".into()))?;
     let token = bearer_token(request).ok_or(AuthFailure::MissingToken)?;
     let caller = state.auth.authenticate(token, origin_of(request)).await?;
+    let known = KnownCaller(caller.user.user_id);
+    request.extensions_mut().insert(known);
     caller.require(P::PERMISSION)?;
     Ok(caller)
 }

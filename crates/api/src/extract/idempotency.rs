@@ -1,8 +1,7 @@
-use std::future::{Ready, ready};
-
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use sovd_domain::IdempotencyKey;
 
+use super::gate::{Checked, checked};
 use crate::problem::{Code, Problem};
 
 const HEADER: &str = "Idempotency-Key";
@@ -12,10 +11,10 @@ pub(crate) struct Keyed(pub(crate) Option<IdempotencyKey>);
 
 impl FromRequest for Keyed {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = Checked<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(read(request).map(Self))
+        checked(request, read(request).map(Self))
     }
 }
 

@@ -21,6 +21,7 @@ use sovd_domain::{FieldError, JsonSchema, schema::pointer_to};
 use tokio::time::timeout;
 use utoipa::PartialSchema;
 
+use super::gate::checked;
 use super::unambiguous::Unambiguous;
 use crate::{
     problem::{Code, Problem},
@@ -44,8 +45,10 @@ impl<T: DeserializeOwned + PartialSchema + 'static> FromRequest for JsonBody<T> 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let bytes = read(&request, payload).await?;
-            parse(&request, &bytes).map(Self)
+            let found = read(&request, payload)
+                .await
+                .and_then(|bytes| parse(&request, &bytes));
+            checked(&request, found.map(Self)).await
         })
     }
 }
@@ -57,11 +60,12 @@ impl<T: DeserializeOwned + PartialSchema + 'static> FromRequest for OptionalJson
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let bytes = read(&request, payload).await?;
-            if bytes.is_empty() {
-                return Ok(Self(None));
-            }
-            parse(&request, &bytes).map(Some).map(Self)
+            let found = match read(&request, payload).await {
+                Ok(bytes) if bytes.is_empty() => Ok(None),
+                Ok(bytes) => parse(&request, &bytes).map(Some),
+                Err(problem) => Err(problem),
+            };
+            checked(&request, found.map(Self)).await
         })
     }
 }

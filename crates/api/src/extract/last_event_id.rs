@@ -1,7 +1,6 @@
-use std::future::{Ready, ready};
-
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 
+use super::gate::{Checked, checked};
 use crate::problem::{Code, Problem};
 
 const HEADER: &str = "Last-Event-ID";
@@ -11,10 +10,10 @@ pub(crate) struct LastEventId(pub(crate) Option<i32>);
 
 impl FromRequest for LastEventId {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = Checked<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(read(request).map(Self))
+        checked(request, read(request).map(Self))
     }
 }
 

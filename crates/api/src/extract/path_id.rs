@@ -1,23 +1,21 @@
-use std::{
-    future::{Ready, ready},
-    str::FromStr,
-};
+use std::str::FromStr;
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use sovd_domain::FieldError;
 
+use super::gate::{Checked, checked};
 use crate::problem::{Code, Problem};
 
 /// The id in the path.
 pub(crate) struct PathId<T>(pub(crate) T);
 
-impl<T: FromStr> FromRequest for PathId<T> {
+impl<T: FromStr + 'static> FromRequest for PathId<T> {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = Checked<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let (name, text) = request.match_info().iter().next().unwrap_or_default();
-        ready(text.parse().map(Self).map_err(|_| {
+        let found = text.parse().map(Self).map_err(|_| {
             let error = FieldError::new(format!("/{name}"), "is not a UUID");
             Problem {
                 errors: vec![error],
@@ -26,6 +24,7 @@ impl<T: FromStr> FromRequest for PathId<T> {
                     format!("{name} in the path is not a UUID"),
                 )
             }
-        }))
+        });
+        checked(request, found)
     }
 }

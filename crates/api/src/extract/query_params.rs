@@ -1,21 +1,20 @@
-use std::future::{Ready, ready};
-
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use chrono::{DateTime, Datelike, Utc};
 use serde::de::DeserializeOwned;
 use sovd_domain::{FieldError, Page, page::InvalidPage};
 
+use super::gate::{Checked, checked};
 use crate::problem::{Code, Problem};
 
 /// The query string. An unknown parameter is refused: a misspelt filter would show too much.
 pub(crate) struct QueryParams<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest for QueryParams<T> {
+impl<T: DeserializeOwned + 'static> FromRequest for QueryParams<T> {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = Checked<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(parse(request.query_string()).map(Self))
+        checked(request, parse(request.query_string()).map(Self))
     }
 }
 

@@ -5,7 +5,9 @@ use actix_web::{
 use actix_ws::{CloseCode, CloseReason};
 use futures_util::{Stream, StreamExt, stream};
 use sovd_domain::CommandId;
-use sovd_services::{AuthFailure, Caller, ServiceError, streams::Follower};
+use sovd_services::{
+    AuthFailure, Caller, ServiceError, refusals::RefusedRequest, streams::Follower,
+};
 
 use super::{
     socket::{Frame, serve},
@@ -15,6 +17,7 @@ use crate::{
     extract::origin_of,
     open_streams::{OpenStream, TooManyStreams},
     problem::{Problem, ProblemBody},
+    request::is_refusal,
     state::ApiState,
 };
 
@@ -107,7 +110,22 @@ pub(super) async fn authenticate(
     state: &ApiState,
 ) -> Result<Caller, ServiceError> {
     let token = access_token(request).ok_or(AuthFailure::MissingToken)?;
-    state.auth.authenticate(&token, origin_of(request)).await
+    let origin = origin_of(request);
+    let authenticated = state.auth.authenticate(&token, origin.clone()).await;
+    if let Err(ServiceError::NotAuthenticated(failure)) = &authenticated {
+        let code = Problem::from(ServiceError::from(*failure)).code;
+        if is_refusal(code) {
+            let refused = RefusedRequest {
+                user_id: None,
+                origin,
+                method: request.method().as_str(),
+                path: request.path(),
+                code: code.as_str(),
+            };
+            state.refusals.note(refused).await;
+        }
+    }
+    authenticated
 }
 
 impl From<TooManyStreams> for CloseReason {

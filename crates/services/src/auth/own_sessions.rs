@@ -17,7 +17,8 @@ impl Auth {
         Ok(sessions::list(&mut connection, caller.user.user_id, now).await?)
     }
 
-    /// Ends one of the caller's sessions.
+    /// Ends one of the caller's sessions. Whoever tries to end another's is told that there is none,
+    /// and it is written down.
     ///
     /// # Errors
     ///
@@ -27,16 +28,22 @@ impl Auth {
         caller: &Caller,
         session_id: SessionId,
     ) -> Result<(), ServiceError> {
+        let mut entry = caller.audit("session.end", "session");
+        entry.entity_id = Some(session_id.0);
         let mut transaction = self.environment.database.begin().await?;
         if !sessions::end(&mut transaction, caller.user.user_id, session_id).await? {
+            let is_another_s = sessions::find(&mut transaction, session_id)
+                .await?
+                .is_some();
             transaction.rollback().await?;
+            if is_another_s {
+                self.environment.note_refusal(entry).await;
+            }
             return Err(ServiceError::NotFound {
                 what: "session",
                 pointer: None,
             });
         }
-        let mut entry = caller.audit("session.end", "session");
-        entry.entity_id = Some(session_id.0);
         audit::insert(&mut transaction, &entry, self.environment.clock.now()).await?;
         transaction.commit().await?;
         self.environment

@@ -27,15 +27,12 @@ impl Commands {
         command_id: CommandId,
     ) -> Result<Command, ServiceError> {
         caller.require(Permission::CancelCommands)?;
-        let owner = visible_owner(caller)?;
+        let owner = visible_owner(caller);
         let mut transaction = self.environment.database.begin().await?;
         let command = commands::find(&mut transaction, command_id, owner).await?;
         let Some(command) = command.filter(|command| caller.reaches(command.vehicle_id)) else {
             transaction.rollback().await?;
-            return Err(ServiceError::NotFound {
-                what: "command",
-                pointer: None,
-            });
+            return Err(self.missing(caller, command_id, "command.cancel").await?);
         };
         let entry = match open_entry(queue::lock(&mut transaction, command_id).await?) {
             Ok(entry) => entry,

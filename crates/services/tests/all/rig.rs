@@ -14,6 +14,7 @@ use sovd_services::{
     commands::{Commands, Submission},
     dispatch::{Backoff, DispatchSettings, Dispatcher},
     limits::{LimitSettings, Limits},
+    refusals::RefusalCount,
 };
 use sovd_storage::{
     Database, PoolSettings, commands, migrations,
@@ -94,6 +95,7 @@ impl Rig {
             outbox: Outbox::new(Arc::clone(&bus)),
             bus,
             callers: Callers::new(Duration::from_secs(5)),
+            refusals: RefusalCount::default(),
             attempts: Arc::new(LocalAttempts::default()),
             catalog: Arc::new(catalog),
             clock: Arc::new(timer.clone()),

@@ -1,0 +1,55 @@
+use actix_web::{
+    Error, HttpMessage,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    middleware::Next,
+    web::Data,
+};
+use sovd_domain::UserId;
+use sovd_services::refusals::RefusedRequest;
+
+use crate::{
+    extract::origin_of,
+    problem::{Code, Problem},
+    state::ApiState,
+};
+
+/// Who sent a request, once that is known.
+#[derive(Clone, Copy)]
+pub(crate) struct KnownCaller(pub(crate) UserId);
+
+/// Writes down the requests that were refused for who sent them. What a handler refuses for what was
+/// sent is nobody's secret, and whoever lost a token's time may fetch another.
+pub(crate) async fn audit_refusals<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let state = request.app_data::<Data<ApiState>>().cloned();
+    let response = next.call(request).await?;
+    let code = response
+        .response()
+        .extensions()
+        .get::<Problem>()
+        .map(|problem| problem.code);
+    if let (Some(state), Some(code)) = (state, code.filter(|code| is_refusal(*code))) {
+        let request = response.request();
+        let caller = request.extensions().get::<KnownCaller>().copied();
+        let refused = RefusedRequest {
+            user_id: caller.map(|caller| caller.0),
+            origin: origin_of(request),
+            method: request.method().as_str(),
+            path: request.path(),
+            code: code.as_str(),
+        };
+        state.refusals.note(refused).await;
+    }
+    Ok(response)
+}
+
+/// Whether it is told apart from other answers by who asked. Logging in writes its own lines.
+pub(crate) fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Forbidden | Code::TokenInvalid | Code::SessionRevoked
+    )
+}

@@ -1,0 +1,120 @@
+use serde_json::{Value, json};
+use sovd_tests::{Client, World};
+
+const OTHER: &str = "00000000-0000-0000-0000-000000000002";
+
+/// What the trail says of refusals, oldest first.
+async fn refusals(world: &World) -> Vec<Value> {
+    let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs WHERE result = 'refused'
+               ORDER BY timestamp, log_id";
+    let rows = world.sql().await.query(sql, &[]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+async fn someone_else_s_command(world: &World) -> (Client, String) {
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc_later(3600).await;
+    (world.log_in("other").await, id)
+}
+
+#[tokio::test]
+async fn what_is_forbidden_stands_in_the_trail() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let reply = engineer.get("/api/v1/users?search=secret").await;
+    let request_id = reply.headers["x-request-id"].to_str().unwrap().to_owned();
+    reply.expect_problem(403, "forbidden");
+    let lines = refusals(&world).await;
+    assert_eq!(lines.len(), 1);
+    let line = &lines[0];
+    assert_eq!(line["action"], "access.refuse");
+    assert_eq!(line["user_id"], OTHER);
+    assert_eq!(line["ip_address"], "127.0.0.1");
+    assert_eq!(line["request_id"], request_id);
+    let details = json!({ "method": "GET", "path": "/api/v1/users", "code": "forbidden" });
+    assert_eq!(line["details"], details);
+}
+
+#[tokio::test]
+async fn a_forged_token_stands_in_the_trail_and_an_expired_one_does_not() {
+    let world = World::start().await;
+    let mut forger = world.stranger();
+    forger.token = Some("eyJhbGciOiJIUzI1NiJ9.e30.x".to_owned());
+    forger
+        .get("/api/v1/vehicles")
+        .await
+        .expect_problem(401, "token_invalid");
+    forger.open_at("/ws/events").await.rest().await;
+    world
+        .stranger()
+        .get("/api/v1/vehicles")
+        .await
+        .expect_problem(401, "not_authenticated");
+    let lines = refusals(&world).await;
+    let paths: Vec<&Value> = lines.iter().map(|line| &line["details"]["path"]).collect();
+    assert_eq!(paths, ["/api/v1/vehicles", "/ws/events"]);
+    assert!(lines.iter().all(|line| line["user_id"].is_null()));
+    assert!(!lines[0].to_string().contains("eyJ"));
+}
+
+#[tokio::test]
+async fn whoever_tries_another_s_command_is_told_that_there_is_none_and_written_down() {
+    let world = World::start().await;
+    let (other, id) = someone_else_s_command(&world).await;
+    for path in ["", "/responses", "/events"] {
+        let path = format!("/api/v1/commands/{id}{path}");
+        other.get(&path).await.expect_problem(404, "not_found");
+    }
+    assert_eq!(other.watch(&id).await.1.code, 1008);
+    let cancel = format!("/api/v1/commands/{id}/cancel");
+    other
+        .post(&cancel, &json!({}))
+        .await
+        .expect_problem(404, "not_found");
+    let nothing = "/api/v1/commands/00000000-0000-0000-0000-00000000ffff";
+    other.get(nothing).await.expect_problem(404, "not_found");
+
+    let lines = refusals(&world).await;
+    let actions: Vec<&Value> = lines.iter().map(|line| &line["action"]).collect();
+    let reading = "command.read";
+    assert_eq!(
+        actions,
+        [reading, reading, reading, reading, "command.cancel"]
+    );
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["command_id"] == id && line["entity_id"] == id)
+    );
+}
+
+#[tokio::test]
+async fn whoever_tries_to_end_another_s_session_is_written_down() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let other = world.log_in("other").await;
+    let sessions = engineer.get("/api/v1/auth/sessions").await.expect(200);
+    let id = &sessions[0]["session_id"];
+    let path = format!("/api/v1/auth/sessions/{}", id.as_str().unwrap());
+    other.delete(&path).await.expect_problem(404, "not_found");
+    let lines = refusals(&world).await;
+    assert_eq!(lines.len(), 1);
+    assert_eq!(
+        (&lines[0]["action"], &lines[0]["entity_id"]),
+        (&json!("session.end"), id)
+    );
+}
+
+#[tokio::test]
+async fn nobody_fills_the_trail_with_refusals() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    for _ in 0..80 {
+        engineer
+            .get("/api/v1/users")
+            .await
+            .expect_problem(403, "forbidden");
+    }
+    let written = refusals(&world).await.len();
+    assert!((60..80).contains(&written), "{written}");
+}
