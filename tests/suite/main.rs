@@ -24,6 +24,7 @@ mod outcomes;
 mod own_password;
 mod refresh;
 mod refusals;
+mod roles;
 mod security_headers;
 mod service_accounts;
 mod sessions;

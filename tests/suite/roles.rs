@@ -1,0 +1,285 @@
+//! Who may do what: every operation of the document, tried by every role.
+
+use std::collections::BTreeSet;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use sovd_tests::{CONNECTED, Client, World};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::openapi::{Operation, operations};
+use Who::{Admin, AdminEngineer, Anybody};
+
+/// Whom an operation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// Also those without a token.
+    Anybody,
+    /// Every role there is.
+    AdminEngineer,
+    /// Admins.
+    Admin,
+}
+
+/// Every operation, and what a key must open for a machine to do it too.
+const TABLE: [(&str, Who, Option<&str>); 35] = [
+    ("POST /api/v1/auth/login", Anybody, None),
+    ("POST /api/v1/auth/refresh", Anybody, None),
+    ("POST /api/v1/auth/logout", AdminEngineer, None),
+    ("GET /api/v1/auth/me", AdminEngineer, Some("account.read")),
+    ("POST /api/v1/auth/password", AdminEngineer, None),
+    ("GET /api/v1/auth/sessions", AdminEngineer, None),
+    (
+        "DELETE /api/v1/auth/sessions/{session_id}",
+        AdminEngineer,
+        None,
+    ),
+    ("GET /api/v1/users", Admin, None),
+    ("POST /api/v1/users", Admin, None),
+    ("GET /api/v1/users/{user_id}", Admin, None),
+    ("PATCH /api/v1/users/{user_id}", Admin, None),
+    ("DELETE /api/v1/users/{user_id}", Admin, None),
+    ("GET /api/v1/service-accounts", Admin, None),
+    ("POST /api/v1/service-accounts", Admin, None),
+    (
+        "GET /api/v1/service-accounts/{service_account_id}",
+        Admin,
+        None,
+    ),
+    (
+        "POST /api/v1/service-accounts/{service_account_id}/key",
+        Admin,
+        None,
+    ),
+    (
+        "DELETE /api/v1/service-accounts/{service_account_id}",
+        Admin,
+        None,
+    ),
+    ("GET /api/v1/vehicles", AdminEngineer, Some("vehicles.read")),
+    (
+        "GET /api/v1/vehicles/{vehicle_id}",
+        AdminEngineer,
+        Some("vehicles.read"),
+    ),
+    (
+        "GET /api/v1/vehicles/{vehicle_id}/status",
+        AdminEngineer,
+        Some("vehicles.read"),
+    ),
+    (
+        "GET /api/v1/commands/catalog",
+        AdminEngineer,
+        Some("commands.submit"),
+    ),
+    (
+        "POST /api/v1/commands",
+        AdminEngineer,
+        Some("commands.submit"),
+    ),
+    ("GET /api/v1/commands", AdminEngineer, Some("commands.read")),
+    (
+        "GET /api/v1/commands/{command_id}",
+        AdminEngineer,
+        Some("commands.read"),
+    ),
+    (
+        "POST /api/v1/commands/{command_id}/cancel",
+        AdminEngineer,
+        Some("commands.cancel"),
+    ),
+    (
+        "GET /api/v1/commands/{command_id}/responses",
+        AdminEngineer,
+        Some("commands.read"),
+    ),
+    (
+        "GET /api/v1/commands/{command_id}/events",
+        AdminEngineer,
+        Some("commands.read"),
+    ),
+    (
+        "GET /ws/responses/{command_id}",
+        AdminEngineer,
+        Some("commands.read"),
+    ),
+    ("GET /ws/events", AdminEngineer, Some("vehicles.read")),
+    ("GET /api/v1/audit-logs", Admin, Some("audit.read")),
+    ("GET /api/v1/audit-logs/export", Admin, Some("audit.read")),
+    ("GET /health", Anybody, None),
+    ("GET /health/live", Anybody, None),
+    ("GET /health/ready", Anybody, None),
+    ("GET /openapi.json", Anybody, None),
+];
+
+/// What is served and not in the document.
+const BESIDE: [&str; 1] = ["GET /openapi.json"];
+
+/// What somebody is told who tries.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    NotAuthenticated,
+    Forbidden,
+    Allowed,
+}
+
+/// Tries an operation on things that are not there, with a body that says nothing.
+async fn attempt(client: &Client, operation: &Operation) -> Answer {
+    let path: Vec<&str> = operation
+        .path
+        .split('/')
+        .map(|part| {
+            if part.starts_with('{') {
+                CONNECTED
+            } else {
+                part
+            }
+        })
+        .collect();
+    let path = path.join("/");
+    if path.starts_with("/ws/") {
+        return attempt_socket(client, &path).await;
+    }
+    let request = client.request(operation.method.clone(), &path);
+    let request = if operation.definition.get("requestBody").is_some() {
+        request.json(&json!({}))
+    } else {
+        request
+    };
+    let reply = client.send(request).await;
+    match (reply.status, reply.body["code"].as_str()) {
+        (StatusCode::UNAUTHORIZED, code) => {
+            assert_eq!(code, Some("not_authenticated"), "{path}");
+            Answer::NotAuthenticated
+        }
+        (StatusCode::FORBIDDEN, code) => {
+            assert_eq!(code, Some("forbidden"), "{path}");
+            Answer::Forbidden
+        }
+        (status, _) => {
+            assert!(!status.is_server_error(), "{path}: {}", reply.body);
+            Answer::Allowed
+        }
+    }
+}
+
+async fn attempt_socket(client: &Client, path: &str) -> Answer {
+    let mut socket = client.open_at(path).await;
+    socket.send(Message::Ping(Vec::new().into())).await;
+    match socket.frame().await {
+        Some(Message::Close(Some(frame))) if frame.reason.starts_with("not_authenticated") => {
+            Answer::NotAuthenticated
+        }
+        Some(Message::Close(Some(frame))) if frame.reason.starts_with("forbidden") => {
+            Answer::Forbidden
+        }
+        _ => Answer::Allowed,
+    }
+}
+
+/// A machine whose key opens one thing.
+async fn machine(world: &World, admin: &Client, permission: &str) -> Client {
+    let body = json!({
+        "name": permission.replace('_', "-"), "role": "admin", "permissions": [permission],
+        "expires_in_days": 1,
+    });
+    let issued = admin
+        .post("/api/v1/service-accounts", &body)
+        .await
+        .expect(201);
+    let mut machine = world.stranger();
+    machine.token = issued["api_key"].as_str().map(str::to_owned);
+    machine
+}
+
+fn name(operation: &Operation) -> String {
+    format!("{} {}", operation.method, operation.path)
+}
+
+fn row(operation: &Operation) -> (Who, Option<&'static str>) {
+    let name = name(operation);
+    let row = TABLE.iter().find(|row| row.0 == name);
+    let row = row.unwrap_or_else(|| panic!("{name} has no row in the table of who may do what"));
+    (row.1, row.2)
+}
+
+async fn document(world: &World) -> Vec<Operation> {
+    let document: Value = world.stranger().get("/openapi.json").await.expect(200);
+    operations(&document)
+}
+
+#[tokio::test]
+async fn the_table_has_every_operation_once_and_no_other() {
+    let world = World::start().await;
+    let operations = document(&world).await;
+    let documented: BTreeSet<String> = operations.iter().map(name).collect();
+    let tabled: BTreeSet<String> = TABLE.iter().map(|row| row.0.to_owned()).collect();
+    assert_eq!(tabled.len(), TABLE.len());
+    let beside = BESIDE.iter().map(|name| (*name).to_owned());
+    let known: BTreeSet<String> = documented.into_iter().chain(beside).collect();
+    assert_eq!(known, tabled);
+    for operation in &operations {
+        let says_so = operation.definition.get("security").is_some();
+        let is_open = row(operation).0 == Anybody;
+        assert_ne!(
+            says_so,
+            is_open,
+            "the document is wrong about {}",
+            name(operation)
+        );
+    }
+}
+
+#[tokio::test]
+async fn strangers_get_what_the_table_says() {
+    let world = World::start().await;
+    for operation in document(&world).await {
+        let answer = attempt(&world.stranger(), &operation).await;
+        let name = name(&operation);
+        if row(&operation).0 == Anybody {
+            // A login without a name is no login; it is not refused for want of a token.
+            assert_eq!(answer, Answer::Allowed, "{name}");
+        } else {
+            assert_eq!(answer, Answer::NotAuthenticated, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_role_gets_what_the_table_says() {
+    let world = World::start().await;
+    for operation in document(&world).await {
+        let who = row(&operation).0;
+        for role in ["admin", "engineer"] {
+            // Logging out ends the session, so each attempt has one of its own.
+            let client = world.log_in(role).await;
+            let answer = attempt(&client, &operation).await;
+            let expected = match (who, role) {
+                (Admin, "engineer") => Answer::Forbidden,
+                _ => Answer::Allowed,
+            };
+            assert_eq!(answer, expected, "{} by {role}", name(&operation));
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_key_opens_what_the_table_says_and_nothing_else() {
+    let world = World::start().await;
+    let admin = world.log_in("admin").await;
+    let keys: BTreeSet<&str> = TABLE.iter().filter_map(|row| row.2).collect();
+    let operations = document(&world).await;
+    for permission in keys {
+        let machine = machine(&world, &admin, permission).await;
+        for operation in &operations {
+            let (who, opened_by) = row(operation);
+            let answer = attempt(&machine, operation).await;
+            let expected = if who == Anybody || opened_by == Some(permission) {
+                Answer::Allowed
+            } else {
+                Answer::Forbidden
+            };
+            assert_eq!(answer, expected, "{} with {permission}", name(operation));
+        }
+    }
+}
