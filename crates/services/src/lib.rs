@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![doc = include_str!("../ASVS.md")]
 
 pub mod audit;
 pub mod auth;
