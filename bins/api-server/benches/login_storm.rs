@@ -8,16 +8,16 @@
     reason = "a benchmark ends when it cannot measure, and prints what it measured"
 )]
 
+mod process;
+
 use std::{
     fs,
-    io::{self, BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
-    thread,
     time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
+use process::Process;
 use serde_json::{Value, json};
 use sovd_app::{Settings, migrate::Migrator};
 use sovd_devstack::{Stack, TestDatabase};
@@ -55,10 +55,16 @@ async fn measure() {
             time = server.time_vehicles(&token) => storm.push(time),
         }
     }
-    report(quiet, storm, begun.elapsed());
+    let duration = begun.elapsed();
+    report(quiet, storm, duration, server.process.status_kib("VmRSS:"));
 }
 
-fn report(mut quiet: Vec<Duration>, mut storm: Vec<Duration>, storm_time: Duration) {
+fn report(
+    mut quiet: Vec<Duration>,
+    mut storm: Vec<Duration>,
+    storm_time: Duration,
+    resident_kib: u64,
+) {
     let requests = storm.len();
     let (quiet, quiet_slow) = (share(&mut quiet, 50), share(&mut quiet, 99));
     let (loud, loud_slow) = (share(&mut storm, 50), share(&mut storm, 99));
@@ -74,9 +80,10 @@ fn report(mut quiet: Vec<Duration>, mut storm: Vec<Duration>, storm_time: Durati
     println!("{:<36} {requests:>8}", "requests during the logins");
     let seconds = storm_time.as_secs_f64();
     println!("{:<36} {seconds:>8.2} s", "all 50 logins took");
+    println!("{:<36} {resident_kib:>8} KiB", "resident memory after that");
     let report = json!({
         "quiet_ms": quiet, "quiet_p99_ms": quiet_slow, "storm_ms": loud, "storm_p99_ms": loud_slow,
-        "ratio": ratio, "requests": requests, "logins_s": seconds,
+        "ratio": ratio, "requests": requests, "logins_s": seconds, "resident_kib": resident_kib,
     });
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench");
     fs::create_dir_all(&directory).unwrap();
@@ -91,34 +98,21 @@ fn share(times: &mut [Duration], percent: usize) -> f64 {
 }
 
 struct Server {
-    child: Child,
-    address: String,
+    process: Process,
     http: reqwest::Client,
 }
 
 impl Server {
     fn start(database: &TestDatabase, redis_url: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sovd-api-server"))
-            .env_clear()
-            .env("DATABASE_URL", database.url())
-            .env("REDIS_URL", redis_url)
-            .env("SOVD__SERVER__PORT", "0")
-            .env("SOVD__LOG__FORMAT", "json")
-            .current_dir(std::env::temp_dir())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let address = listening_at(&mut child);
         Self {
-            child,
-            address,
+            process: Process::start(database.url(), redis_url, &[]),
             http: reqwest::Client::new(),
         }
     }
 
     /// Gives the access token.
     async fn log_in(&self) -> String {
-        let url = format!("http://{}/api/v1/auth/login", self.address);
+        let url = format!("http://{}/api/v1/auth/login", self.process.address());
         let body = json!({ "username": "engineer", "password": "engineer123" });
         let response = self.http.post(url).json(&body).send().await.unwrap();
         let tokens: Value = response.error_for_status().unwrap().json().await.unwrap();
@@ -127,31 +121,10 @@ impl Server {
     }
 
     async fn time_vehicles(&self, token: &str) -> Duration {
-        let url = format!("http://{}/api/v1/vehicles", self.address);
+        let url = format!("http://{}/api/v1/vehicles", self.process.address());
         let begun = Instant::now();
         let response = self.http.get(url).bearer_auth(token).send().await.unwrap();
         response.error_for_status().unwrap().bytes().await.unwrap();
         begun.elapsed()
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Fails when it has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Reads the log up to the address, and from then on only so that the server never waits.
-fn listening_at(child: &mut Child) -> String {
-    let mut log = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("\"message\":\"listening\"") {
-        line.clear();
-        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the server ended");
-    }
-    thread::spawn(move || io::copy(&mut log, &mut io::sink()));
-    let (_, rest) = line.split_once("\"address\":\"").unwrap();
-    rest.split('"').next().unwrap().to_owned()
 }

@@ -7,15 +7,17 @@
     reason = "a benchmark ends when it cannot measure, and prints what it measured"
 )]
 
+mod process;
+
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
     path::Path,
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
+use process::Process;
 use sovd_app::{Settings, migrate::Migrator};
 use sovd_devstack::Stack;
 
@@ -77,37 +79,14 @@ fn millis(time: Duration) -> String {
 
 fn measure(database_url: &str, redis_url: &str) -> Sample {
     let begun = Instant::now();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sovd-api-server"))
-        .env_clear()
-        .env("DATABASE_URL", database_url)
-        .env("REDIS_URL", redis_url)
-        .env("SOVD__SERVER__PORT", "0")
-        .env("SOVD__LOG__FORMAT", "json")
-        .current_dir(std::env::temp_dir())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let address = listening_at(&mut child);
-    let answer = get_ready(&address);
+    let process = Process::start(database_url, redis_url, &[]);
+    let answer = get_ready(process.address());
     let ready = begun.elapsed();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let resident_kib = resident(child.id());
-    child.kill().unwrap();
-    child.wait().unwrap();
     Sample {
         ready,
-        resident_kib,
+        resident_kib: process.status_kib("VmRSS:"),
     }
-}
-
-fn listening_at(child: &mut Child) -> String {
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let told = lines
-        .map(Result::unwrap)
-        .find(|line| line.contains("\"message\":\"listening\""));
-    let told = told.unwrap();
-    let (_, rest) = told.split_once("\"address\":\"").unwrap();
-    rest.split('"').next().unwrap().to_owned()
 }
 
 fn get_ready(address: &str) -> String {
@@ -118,14 +97,4 @@ fn get_ready(address: &str) -> String {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     answer
-}
-
-/// As Linux counts it.
-fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

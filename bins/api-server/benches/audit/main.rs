@@ -9,6 +9,8 @@
     reason = "a benchmark ends when it cannot measure, and prints what it measured"
 )]
 
+#[path = "../process/mod.rs"]
+mod process;
 mod report;
 mod server;
 

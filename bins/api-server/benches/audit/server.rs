@@ -1,39 +1,28 @@
-use std::{
-    fs,
-    io::{self, BufRead, BufReader},
-    process::{Child, Command, Stdio},
-    thread,
-};
+use std::fs;
 
 use serde_json::{Value, json};
 use sovd_devstack::TestDatabase;
 
+use crate::process::Process;
+
 /// The release build in a process of its own.
 pub(crate) struct Server {
-    child: Child,
+    process: Process,
     address: String,
     http: reqwest::Client,
 }
 
 impl Server {
     pub(crate) fn start(database: &TestDatabase, redis_url: &str, seal_ms: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sovd-api-server"))
-            .env_clear()
-            .env("DATABASE_URL", database.url())
-            .env("REDIS_URL", redis_url)
-            .env("SOVD__SERVER__PORT", "0")
-            .env("SOVD__LOG__FORMAT", "json")
-            .env("SOVD__AUDIT__SEAL_MS", seal_ms)
-            .env("SOVD__CONNECTOR__MOCK__MIN_DELAY_MS", "0")
-            .env("SOVD__CONNECTOR__MOCK__MAX_DELAY_MS", "0")
-            .current_dir(std::env::temp_dir())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let address = listening_at(&mut child);
+        let settings = [
+            ("SOVD__AUDIT__SEAL_MS", seal_ms),
+            ("SOVD__CONNECTOR__MOCK__MIN_DELAY_MS", "0"),
+            ("SOVD__CONNECTOR__MOCK__MAX_DELAY_MS", "0"),
+        ];
+        let process = Process::start(database.url(), redis_url, &settings);
         Self {
-            child,
-            address,
+            address: process.address().to_owned(),
+            process,
             http: reqwest::Client::new(),
         }
     }
@@ -74,43 +63,15 @@ impl Server {
 
     /// In bytes, as Linux counts it.
     pub(crate) fn resident(&self) -> u64 {
-        self.status("VmRSS:")
+        self.process.status_kib("VmRSS:") * 1024
     }
 
     /// At its largest since [`Server::forget_peak`], in bytes.
     pub(crate) fn peak(&self) -> u64 {
-        self.status("VmHWM:")
+        self.process.status_kib("VmHWM:") * 1024
     }
 
     pub(crate) fn forget_peak(&self) {
-        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+        fs::write(self.process.proc_path("clear_refs"), "5").unwrap();
     }
-
-    fn status(&self, name: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        kib * 1024
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Fails when it has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Reads the log up to the address, and from then on only so that the server never waits.
-fn listening_at(child: &mut Child) -> String {
-    let mut log = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("\"message\":\"listening\"") {
-        line.clear();
-        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the server ended");
-    }
-    thread::spawn(move || io::copy(&mut log, &mut io::sink()));
-    let (_, rest) = line.split_once("\"address\":\"").unwrap();
-    rest.split('"').next().unwrap().to_owned()
 }

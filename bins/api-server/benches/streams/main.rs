@@ -10,6 +10,8 @@
 )]
 
 mod bare_redis;
+#[path = "../process/mod.rs"]
+mod process;
 mod report;
 mod server;
 mod socket;

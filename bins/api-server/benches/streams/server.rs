@@ -1,10 +1,4 @@
-use std::{
-    fs,
-    io::{self, BufRead, BufReader},
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -13,12 +7,13 @@ use tokio::time::sleep;
 
 use crate::{
     ADD_VEHICLE, CHEAP_ENGINEER, CHUNKS, CONNECT_VEHICLE, OPENING, TICKS_PER_SECOND,
+    process::Process,
     socket::{Delivery, Socket, total},
 };
 
 /// The release build in a process of its own.
 pub(crate) struct Server {
-    pub(crate) child: Child,
+    process: Process,
     pub(crate) address: String,
     pub(crate) token: String,
     pub(crate) http: reqwest::Client,
@@ -28,24 +23,17 @@ impl Server {
     pub(crate) async fn start(database: &TestDatabase, redis_url: &str) -> Self {
         let sql = database.client().await.unwrap();
         sql.batch_execute(CHEAP_ENGINEER).await.unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sovd-api-server"))
-            .env_clear()
-            .env("DATABASE_URL", database.url())
-            .env("REDIS_URL", redis_url)
-            .env("SOVD__SERVER__PORT", "0")
-            .env("SOVD__LOG__FORMAT", "json")
-            .env("SOVD__STREAMS__PER_USER", "100000")
-            .env("SOVD__CONNECTOR__MOCK__CHUNKS", CHUNKS.to_string())
-            .env("SOVD__CONNECTOR__MOCK__MIN_DELAY_MS", "0")
-            .env("SOVD__CONNECTOR__MOCK__MAX_DELAY_MS", "0")
-            .current_dir(std::env::temp_dir())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let address = listening_at(&mut child);
+        let chunks = CHUNKS.to_string();
+        let settings = [
+            ("SOVD__STREAMS__PER_USER", "100000"),
+            ("SOVD__CONNECTOR__MOCK__CHUNKS", chunks.as_str()),
+            ("SOVD__CONNECTOR__MOCK__MIN_DELAY_MS", "0"),
+            ("SOVD__CONNECTOR__MOCK__MAX_DELAY_MS", "0"),
+        ];
+        let process = Process::start(database.url(), redis_url, &settings);
         let mut server = Self {
-            child,
-            address,
+            address: process.address().to_owned(),
+            process,
             token: String::new(),
             http: reqwest::Client::new(),
         };
@@ -98,13 +86,7 @@ impl Server {
 
     /// In bytes, as Linux counts it.
     pub(crate) fn resident(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
-        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        kib * 1024
+        self.process.status_kib("VmRSS:") * 1024
     }
 
     /// The processor time it takes from now on, in percent of one core.
@@ -117,7 +99,7 @@ impl Server {
 
     /// In user and in system mode, so far.
     pub(crate) fn ticks(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let stat = self.process.proc("stat");
         // The name of the program comes before, and may hold anything.
         let (_, fields) = stat.rsplit_once(')').unwrap();
         let times = fields.split_whitespace().skip(11).take(2);
@@ -125,27 +107,6 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Fails when it has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 pub(crate) fn text(answer: &Value, field: &str) -> String {
     answer.get(field).unwrap().as_str().unwrap().to_owned()
-}
-
-/// Reads the log up to the address, and from then on only so that the server never waits.
-pub(crate) fn listening_at(child: &mut Child) -> String {
-    let mut log = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("\"message\":\"listening\"") {
-        line.clear();
-        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the server ended");
-    }
-    thread::spawn(move || io::copy(&mut log, &mut io::sink()));
-    let (_, rest) = line.split_once("\"address\":\"").unwrap();
-    rest.split('"').next().unwrap().to_owned()
 }

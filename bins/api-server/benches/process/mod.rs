@@ -1,0 +1,72 @@
+use std::{
+    fs,
+    io::{self, BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+/// The release build in a process of its own, which ends with this.
+pub(crate) struct Process {
+    child: Child,
+    address: String,
+}
+
+impl Process {
+    /// Starts it with these addresses and settings, and waits until it listens.
+    pub(crate) fn start(database_url: &str, redis_url: &str, settings: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sovd-api-server"))
+            .env_clear()
+            .env("DATABASE_URL", database_url)
+            .env("REDIS_URL", redis_url)
+            .env("SOVD__SERVER__PORT", "0")
+            .env("SOVD__LOG__FORMAT", "json")
+            .envs(settings.iter().copied())
+            .current_dir(std::env::temp_dir())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let address = listening_at(&mut child);
+        Self { child, address }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A number that Linux keeps of the process, such as `VmRSS`, in KiB.
+    pub(crate) fn status_kib(&self, name: &str) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// A file that Linux keeps of the process.
+    pub(crate) fn proc(&self, name: &str) -> String {
+        fs::read_to_string(self.proc_path(name)).unwrap()
+    }
+
+    pub(crate) fn proc_path(&self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.child.id())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails when it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads the log up to the address, and from then on only so that the server never waits.
+fn listening_at(child: &mut Child) -> String {
+    let mut log = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("\"message\":\"listening\"") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the server ended");
+    }
+    thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+    let (_, rest) = line.split_once("\"address\":\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
