@@ -131,6 +131,35 @@ async fn without_redis_a_logout_is_seen_when_memory_ends() {
 }
 
 #[tokio::test]
+async fn whoever_is_deleted_writes_nothing_where_nobody_knows_it_yet() {
+    let world = World::with(|settings| {
+        settings.redis.url = None;
+        settings.auth.remember_seconds = 60;
+    })
+    .await;
+    let node = world.beside(|_| {}).await;
+    let engineer = world.log_in("engineer").await;
+    let there = engineer.at(node.address());
+    there.get(ME).await.expect(200);
+    let admin = world.log_in("admin").await;
+    let path = "/api/v1/users/00000000-0000-0000-0000-000000000002";
+    admin.delete(path).await.expect(204);
+    let command = json!({
+        "vehicle_id": sovd_tests::CONNECTED, "command_name": "ReadDTC",
+        "command_params": { "ecuAddress": "0x10" },
+    });
+    let refused = there.post("/api/v1/commands", &command).await;
+    refused.expect_problem(401, "session_revoked");
+    log_out_is_refused(&there).await;
+}
+
+async fn log_out_is_refused(client: &Client) {
+    let request = client.request(Method::POST, LOGOUT);
+    let refused = client.send(request).await;
+    refused.expect_problem(401, "session_revoked");
+}
+
+#[tokio::test]
 async fn who_is_remembered_is_known_without_the_database() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let mut options = WorldOptions::on(&postgres).await;

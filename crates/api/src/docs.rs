@@ -158,6 +158,9 @@ impl Modify for Bearer {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("JWT")
+            .description(Some(
+                "An access token, or the key of a service account (`sovd_…`)",
+            ))
             .build();
         document
             .components

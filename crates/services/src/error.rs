@@ -94,7 +94,12 @@ impl From<StorageError> for ServiceError {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::Unavailable(_) => Self::Unavailable(error),
+            // Whoever asks was deleted, and this process does not know it yet.
+            StorageError::Dangling { constraint } if constraint.ends_with("_user_id_fkey") => {
+                AuthFailure::SessionRevoked.into()
+            }
             StorageError::Duplicate { .. }
+            | StorageError::Dangling { .. }
             | StorageError::CorruptRow { .. }
             | StorageError::Database(_)
             | StorageError::Migration(_) => Self::internal(error),

@@ -15,6 +15,12 @@ pub enum StorageError {
         /// The violated constraint, such as `unq_vehicles_vin`.
         constraint: String,
     },
+    /// What a row refers to is gone.
+    #[error("what {constraint} refers to does not exist")]
+    Dangling {
+        /// The violated constraint, such as `commands_user_id_fkey`.
+        constraint: String,
+    },
     /// A stored value is none that the program knows.
     #[error("{table}.{column} of row {row} is unreadable: {reason}")]
     CorruptRow {
@@ -57,6 +63,9 @@ impl From<DieselError> for StorageError {
         match &error {
             DieselError::DatabaseError(kind, info) => match kind {
                 DatabaseErrorKind::UniqueViolation => Self::Duplicate {
+                    constraint: info.constraint_name().unwrap_or("key").to_owned(),
+                },
+                DatabaseErrorKind::ForeignKeyViolation => Self::Dangling {
                     constraint: info.constraint_name().unwrap_or("key").to_owned(),
                 },
                 DatabaseErrorKind::ClosedConnection

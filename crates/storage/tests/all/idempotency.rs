@@ -158,7 +158,10 @@ async fn a_key_without_its_command_is_refused_at_the_commit() {
     let mut transaction = fleet.pool.begin().await.unwrap();
     assert_eq!(remember(&mut transaction, own, 9).await, None);
     let error = transaction.commit().await.unwrap_err();
-    assert!(matches!(error, StorageError::Database(_)), "{error:?}");
+    let StorageError::Dangling { constraint } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(constraint, "idempotency_keys_command_id_fkey");
     assert_eq!(fleet.pool.connections_in_use(), 0);
     // The connection is good for the next one, and the key is free.
     let mut connection = fleet.connection().await;

@@ -155,5 +155,8 @@ async fn a_command_to_an_unknown_vehicle_is_refused() {
     let error = sovd_storage::commands::insert(&mut connection, &command)
         .await
         .unwrap_err();
-    assert!(matches!(error, StorageError::Database(_)), "{error:?}");
+    assert!(
+        matches!(&error, StorageError::Dangling { constraint } if constraint == "commands_vehicle_id_fkey"),
+        "{error:?}"
+    );
 }
