@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sovd_app::settings::SecretUrl;
 use sovd_devstack::{Redis, SearchPath};
 use sovd_tests::{Client, Reply, World, WorldOptions, within};
-use tokio::time::sleep;
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
 
 const LOGIN: &str = "/api/v1/auth/login";
 
@@ -161,4 +161,34 @@ async fn an_unreadable_hash_is_nobodys_password() {
     world.sql().await.batch_execute(change).await.unwrap();
     let reply = log_in(&world.stranger(), "engineer", "engineer123").await;
     reply.expect_problem(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn whoever_hangs_up_while_the_password_is_compared_has_failed_all_the_same() {
+    let mut options = throttling().await;
+    // Slow enough that the client is gone before the comparison ends.
+    options.settings.auth.bcrypt_cost = 10;
+    let world = options.start().await;
+    let body = json!({ "username": "nobody", "password": "x" }).to_string();
+    let request = format!(
+        "POST /api/v1/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len(),
+    );
+    let mut socket = TcpStream::connect(world.address()).await.unwrap();
+    socket.set_zero_linger().unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let sql = world.sql().await;
+    let asked = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%password_hash%'
+                 AND pid <> pg_backend_pid() AND datname = current_database()";
+    within("the user to be looked up", async {
+        while sql.query_one(asked, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+    })
+    .await;
+    drop(socket);
+    let failed = "SELECT count(*) FROM audit_logs WHERE action = 'auth.login_failed'";
+    within("the failure to be written down", async {
+        while sql.query_one(failed, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+    })
+    .await;
 }

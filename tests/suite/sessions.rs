@@ -235,3 +235,42 @@ async fn without_redis_streams_end_when_memory_does() {
     let (_, closing) = socket.rest().await;
     assert!(closing.reason.starts_with("session_revoked"), "{closing:?}");
 }
+
+#[tokio::test]
+async fn a_logout_with_a_spent_token_ends_its_session() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let body = json!({ "refresh_token": engineer.refresh_token });
+    let next = engineer
+        .post("/api/v1/auth/refresh", &body)
+        .await
+        .expect(200);
+    engineer.post(LOGOUT, &body).await.expect(200);
+    engineer
+        .get(ME)
+        .await
+        .expect_problem(401, "session_revoked");
+    let next = json!({ "refresh_token": next["refresh_token"] });
+    let refused = engineer.post("/api/v1/auth/refresh", &next).await;
+    refused.expect_problem(401, "token_invalid");
+}
+
+#[tokio::test]
+async fn the_hundred_and_first_login_ends_the_oldest_session() {
+    let world = World::start().await;
+    let first = world.log_in("engineer").await;
+    first.get(ME).await.expect(200);
+    let more = "INSERT INTO sessions (session_id, user_id, refresh_token, expires_at)
+                SELECT gen_random_uuid(), user_id, n::text, now() + interval '1 day'
+                FROM users, generate_series(1, 99) n WHERE username = 'engineer'";
+    let sql = world.sql().await;
+    sql.execute(more, &[]).await.unwrap();
+    let used = "UPDATE sessions SET last_used_at = last_used_at - interval '1 hour'
+                WHERE length(refresh_token) = 64";
+    sql.execute(used, &[]).await.unwrap();
+    let last = world.log_in("engineer").await;
+    let body = json!({ "refresh_token": first.refresh_token });
+    let refused = first.post("/api/v1/auth/refresh", &body).await;
+    refused.expect_problem(401, "token_invalid");
+    assert_eq!(sessions(&last).await.len(), 100);
+}

@@ -371,3 +371,66 @@ async fn engineers_manage_nobody_not_even_themselves() {
         .expect_problem(403, "forbidden");
     assert_eq!(engineer.get(ME).await.expect(200)["role"], "engineer");
 }
+
+#[tokio::test]
+async fn whoever_may_not_any_more_changes_nothing_where_nobody_knows_it_yet() {
+    let world = World::with(|settings| {
+        settings.redis.url = None;
+        settings.auth.remember_seconds = 60;
+    })
+    .await;
+    let node = world.beside(|_| {}).await;
+    let admin = world.log_in("admin").await;
+    let other = create(&admin, |body| body["role"] = json!("admin"))
+        .await
+        .expect(201);
+    let anna = log_in(&world, "anna").await.at(node.address());
+    let account = json!({
+        "name": "m", "role": "admin", "permissions": ["commands.submit"], "expires_in_days": 1,
+    });
+    let issued = anna
+        .post("/api/v1/service-accounts", &account)
+        .await
+        .expect(201);
+    let mut machine = anna.clone();
+    machine.token = issued["api_key"].as_str().map(str::to_owned);
+    machine.read_dtc_later(60).await;
+    let waiting = anna.read_dtc_later(60).await;
+
+    admin
+        .patch(&path(&other), &json!({ "role": "engineer" }))
+        .await
+        .expect(200);
+    let id = issued["service_account"]["service_account_id"]
+        .as_str()
+        .unwrap();
+    let revoked = format!("/api/v1/service-accounts/{id}");
+    admin.delete(&revoked).await.expect(204);
+
+    anna.get(ME).await.expect(200);
+    let backdoor = create(&anna, |body| body["username"] = json!("backdoor"));
+    let command = json!({
+        "vehicle_id": sovd_tests::OFFLINE, "command_name": "ReadDTC",
+        "command_params": { "ecuAddress": "0x10" },
+    });
+    for refused in [
+        backdoor.await,
+        anna.patch(&path(&other), &json!({ "role": "admin" })).await,
+        anna.delete(ENGINEER).await,
+        anna.post(
+            "/api/v1/service-accounts",
+            &json!({ "name": "n", "role": "admin",
+            "permissions": ["audit.read"], "expires_in_days": 1 }),
+        )
+        .await,
+        anna.post(&format!("{revoked}/key"), &json!({ "expires_in_days": 1 }))
+            .await,
+        anna.delete(&revoked).await,
+        anna.post("/api/v1/commands", &command).await,
+        anna.post(&format!("/api/v1/commands/{waiting}/cancel"), &json!({}))
+            .await,
+        machine.post("/api/v1/commands", &command).await,
+    ] {
+        refused.expect_problem(401, "session_revoked");
+    }
+}

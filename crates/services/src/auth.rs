@@ -37,6 +37,9 @@ pub use password::Passwords;
 use refresh_token::RefreshToken;
 pub use signing_key::{SignatureAlgorithm, SigningKeyError, SigningKeys};
 
+/// How many sessions a user may have; of more, those that were not used for longest end.
+const SESSIONS: i64 = 100;
+
 /// How closely the last use of a session is kept.
 const USE_RESOLUTION: Duration = Duration::from_mins(1);
 use throttle::Throttle;
@@ -207,13 +210,13 @@ impl Auth {
         }))
     }
 
-    /// Opens a session, unless the password was changed or the account disabled since `known` was
-    /// read: whoever did that has ended the sessions that there were.
+    /// Opens a session; nothing when the password was changed or the account disabled since `known`
+    /// was read, because whoever did that has ended the sessions that there were.
     async fn open_session(
         &self,
         known: &Credentials,
         origin: Origin,
-    ) -> Result<TokenPair, ServiceError> {
+    ) -> Result<Option<TokenPair>, ServiceError> {
         let user = &known.user;
         let now = self.environment.clock.now();
         let ends_at = now + self.session_ttl;
@@ -238,12 +241,13 @@ impl Auth {
         let mut transaction = self.environment.database.begin().await?;
         if !users::hold(&mut transaction, known).await? {
             transaction.rollback().await?;
-            return Err(AuthFailure::InvalidCredentials.into());
+            return Ok(None);
         }
         sessions::insert(&mut transaction, &session, &token_hash).await?;
+        sessions::end_oldest(&mut transaction, user.user_id, SESSIONS).await?;
         audit::insert(&mut transaction, &entry, now).await?;
         transaction.commit().await?;
-        Ok(tokens)
+        Ok(Some(tokens))
     }
 
     fn tokens_for(

@@ -3,9 +3,11 @@ use sovd_domain::{
     AuditEntry, Permission, Scope, SessionId, User, VehicleId, VehicleScope, audit::Origin,
 };
 
+use sovd_storage::{Transaction, service_accounts, sessions};
+
 use crate::{
     callers::{Callers, CredentialWatch},
-    error::ServiceError,
+    error::{AuthFailure, ServiceError},
 };
 
 /// Whoever asks, as their credential and the database know them.
@@ -70,6 +72,30 @@ impl Caller {
     pub(crate) fn reaches(&self, vehicle_id: VehicleId) -> bool {
         let scope = self.scope.as_ref();
         scope.is_none_or(|scope| scope.vehicles.covers(vehicle_id))
+    }
+
+    /// Makes sure, in the transaction of a change, that the credential has not ended. A request may
+    /// have taken long since it was let in; whoever ends the credential now waits for the change.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthFailure::SessionRevoked`] when it has ended.
+    pub(crate) async fn hold(
+        &self,
+        transaction: &mut Transaction,
+        now: DateTime<Utc>,
+    ) -> Result<(), ServiceError> {
+        let is_held = match &self.credential {
+            Credential::Session(session_id) => {
+                sessions::hold(transaction, *session_id, self.user.role, now).await?
+            }
+            Credential::ApiKey(hash) => service_accounts::hold(transaction, hash, now).await?,
+        };
+        if is_held {
+            Ok(())
+        } else {
+            Err(AuthFailure::SessionRevoked.into())
+        }
     }
 
     /// Watches the credential for a stream that must not outlive it.

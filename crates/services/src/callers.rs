@@ -93,8 +93,9 @@ impl Callers {
             holder: holder.clone(),
             since: now,
         };
-        if self.0.forgotten.load(Ordering::Acquire) == forgotten {
-            self.0.remembered.insert(credential.clone(), known);
+        self.0.remembered.insert(credential.clone(), known);
+        if self.0.forgotten.load(Ordering::Acquire) != forgotten {
+            self.0.remembered.remove(credential);
         }
         Ok(holder)
     }

@@ -95,7 +95,10 @@ impl From<StorageError> for ServiceError {
         match error {
             StorageError::Unavailable(_) => Self::Unavailable(error),
             // Whoever asks was deleted, and this process does not know it yet.
-            StorageError::Dangling { constraint } if constraint.ends_with("_user_id_fkey") => {
+            StorageError::Dangling { constraint }
+                if constraint.ends_with("_user_id_fkey")
+                    || constraint == "service_accounts_created_by_fkey" =>
+            {
                 AuthFailure::SessionRevoked.into()
             }
             StorageError::Duplicate { .. }

@@ -20,6 +20,7 @@ mod callers;
 mod ending;
 mod environment;
 mod error;
+mod network;
 mod new_work;
 mod outbox;
 mod timer;

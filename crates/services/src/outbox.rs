@@ -7,7 +7,7 @@ use std::{
 };
 
 use sovd_domain::{AccessChange, Command, News, StreamEvent};
-use sovd_events::EventBus;
+use sovd_events::{BusError, EventBus};
 use tokio::{
     sync::{
         mpsc::{self, Receiver, Sender},
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Outbox {
     letters: Sender<Letter>,
-    lost_news: Arc<AtomicBool>,
+    lost: Arc<AtomicBool>,
 }
 
 enum Letter {
@@ -42,9 +42,9 @@ impl Outbox {
     /// An outbox whose task, on the runtime that calls this, ends with its last clone.
     pub fn new(bus: Arc<dyn EventBus>) -> Self {
         let (letters, receiver) = mpsc::channel(CAPACITY);
-        let lost_news = Arc::default();
-        tokio::spawn(post(bus, receiver, Arc::clone(&lost_news)));
-        Self { letters, lost_news }
+        let lost = Arc::default();
+        tokio::spawn(post(bus, receiver, Arc::clone(&lost)));
+        Self { letters, lost }
     }
 
     /// Sends an event on its way.
@@ -67,8 +67,11 @@ impl Outbox {
 
     fn send(&self, letter: Letter) {
         if let Err(error) = self.letters.try_send(letter) {
-            if matches!(error.into_inner(), Letter::News(_)) {
-                self.lost_news.store(true, Ordering::Relaxed);
+            if matches!(
+                error.into_inner(),
+                Letter::News(_) | Letter::AccessChange(_)
+            ) {
+                self.lost.store(true, Ordering::Relaxed);
             }
             tracing::debug!("the bus is behind, an event is left to the database");
         }
@@ -86,12 +89,13 @@ impl Outbox {
     }
 }
 
-async fn post(bus: Arc<dyn EventBus>, mut letters: Receiver<Letter>, lost_news: Arc<AtomicBool>) {
+async fn post(bus: Arc<dyn EventBus>, mut letters: Receiver<Letter>, lost: Arc<AtomicBool>) {
     loop {
-        let letter = if lost_news.load(Ordering::Relaxed) {
-            // Whoever shows the fleet has to fetch it again, as soon as they can be told.
-            if bus.publish_news(&News::Resync).await.is_ok() {
-                lost_news.store(false, Ordering::Relaxed);
+        let letter = if lost.load(Ordering::Relaxed) {
+            // Whoever shows the fleet has to fetch it again, and whoever remembers callers has to ask
+            // again, as soon as they can be told.
+            if tell_loss(bus.as_ref()).await.is_ok() {
+                lost.store(false, Ordering::Relaxed);
                 continue;
             }
             discard(&mut letters);
@@ -114,9 +118,14 @@ async fn post(bus: Arc<dyn EventBus>, mut letters: Receiver<Letter>, lost_news: 
         };
         if let Err(error) = published {
             tracing::warn!(%error, "events are delayed");
-            lost_news.store(true, Ordering::Relaxed);
+            lost.store(true, Ordering::Relaxed);
         }
     }
+}
+
+async fn tell_loss(bus: &dyn EventBus) -> Result<(), BusError> {
+    bus.publish_access_change(AccessChange::Unknown).await?;
+    bus.publish_news(&News::Resync).await
 }
 
 /// What waited behind a failure is old by now, and in the database.

@@ -119,10 +119,16 @@ impl ServiceAccounts {
             ..about(caller, "service_account.create", account.user.user_id)
         };
         let mut transaction = self.environment.database.begin().await?;
-        let written = service_accounts::insert(&mut transaction, &account, &key.hash()).await;
-        if let Err(error) = written {
+        let hash = key.hash();
+        let written = async {
+            caller.hold(&mut transaction, now).await?;
+            service_accounts::insert(&mut transaction, &account, &hash)
+                .await
+                .map_err(taken)
+        };
+        if let Err(refusal) = written.await {
             transaction.rollback().await?;
-            return Err(taken(error));
+            return Err(refusal);
         }
         audit::insert(&mut transaction, &entry, now).await?;
         transaction.commit().await?;
@@ -154,9 +160,15 @@ impl ServiceAccounts {
         };
         let (hash, expires_at) = (key.hash(), account.expires_at);
         let mut transaction = self.environment.database.begin().await?;
-        if !service_accounts::replace_key(&mut transaction, user_id, &hash, expires_at).await? {
+        let replacing = async {
+            caller.hold(&mut transaction, now).await?;
+            let replacing =
+                service_accounts::replace_key(&mut transaction, user_id, &hash, expires_at);
+            replacing.await?.then_some(()).ok_or(REVOKED)
+        };
+        if let Err(refusal) = replacing.await {
             transaction.rollback().await?;
-            return Err(REVOKED);
+            return Err(refusal);
         }
         audit::insert(&mut transaction, &entry, now).await?;
         transaction.commit().await?;
@@ -179,9 +191,14 @@ impl ServiceAccounts {
         self.get(caller, user_id).await?;
         let now = self.environment.clock.now();
         let mut transaction = self.environment.database.begin().await?;
-        if !service_accounts::revoke(&mut transaction, user_id, now).await? {
+        let revoking = async {
+            caller.hold(&mut transaction, now).await?;
+            let revoking = service_accounts::revoke(&mut transaction, user_id, now);
+            revoking.await?.then_some(()).ok_or(REVOKED)
+        };
+        if let Err(refusal) = revoking.await {
             transaction.rollback().await?;
-            return Err(REVOKED);
+            return Err(refusal);
         }
         let entry = about(caller, "service_account.revoke", user_id);
         audit::insert(&mut transaction, &entry, now).await?;
@@ -204,10 +221,13 @@ const REVOKED: ServiceError = ServiceError::Conflict {
 
 /// The permissions that are asked for, if a key of the role may open each.
 fn permissions(new: &NewServiceAccount) -> Result<Vec<Permission>, ServiceError> {
+    // Lines of the trail are about everything, so no key for some vehicles opens it.
+    let is_for_some = new.vehicles != VehicleScope::All;
     let possible: Vec<Permission> = Permission::ALL
         .iter()
         .copied()
         .filter(|permission| permission.is_for_keys() && permission.is_granted_to(new.role))
+        .filter(|permission| !(is_for_some && *permission == Permission::ReadAudit))
         .collect();
     let words: Vec<&str> = possible.iter().map(|one| one.as_str()).collect();
     let (mut found, mut errors) = (Vec::new(), Vec::new());
@@ -219,7 +239,10 @@ fn permissions(new: &NewServiceAccount) -> Result<Vec<Permission>, ServiceError>
             Some(permission) => found.push(*permission),
             None => errors.push(FieldError::new(
                 format!("/permissions/{index}"),
-                format!("must be one of {}, for this role", words.join(", ")),
+                format!(
+                    "must be one of {}, for this role and these vehicles",
+                    words.join(", ")
+                ),
             )),
         }
     }

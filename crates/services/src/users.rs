@@ -129,10 +129,15 @@ impl Users {
             ..about(caller, "user.create", user.user_id)
         };
         let mut transaction = self.environment.database.begin().await?;
-        let written = users::insert(&mut transaction, &credentials).await;
-        if let Err(error) = written {
+        let written = async {
+            caller.hold(&mut transaction, now).await?;
+            users::insert(&mut transaction, &credentials)
+                .await
+                .map_err(taken)
+        };
+        if let Err(refusal) = written.await {
             transaction.rollback().await?;
-            return Err(taken(error));
+            return Err(refusal);
         }
         audit::insert(&mut transaction, &entry, now).await?;
         transaction.commit().await?;
@@ -206,6 +211,7 @@ impl Users {
         let now = self.environment.clock.now();
         // All admins before one user, or two changes could wait for each other.
         let admins = users::lock_active_admins(transaction).await?;
+        caller.hold(transaction, now).await?;
         let old = users::lock(transaction, user_id).await?.ok_or(UNKNOWN)?;
         let user = changed(&old, change);
         let details = differences(&old, &user, password_hash.is_some());
@@ -236,7 +242,9 @@ impl Users {
         caller: &Caller,
         user_id: UserId,
     ) -> Result<(), ServiceError> {
+        let now = self.environment.clock.now();
         let admins = users::lock_active_admins(transaction).await?;
+        caller.hold(transaction, now).await?;
         let user = users::lock_for_deletion(transaction, user_id)
             .await?
             .ok_or(UNKNOWN)?;
@@ -254,7 +262,7 @@ impl Users {
             ..about(caller, "user.delete", user_id)
         };
         // Before the deletion: whoever deletes the own account stands in the line too.
-        audit::insert(transaction, &entry, self.environment.clock.now()).await?;
+        audit::insert(transaction, &entry, now).await?;
         users::delete(transaction, user_id).await?;
         Ok(())
     }

@@ -144,6 +144,28 @@ pub async fn live(
         .await?)
 }
 
+/// Whether the key with this hash opens something at `now`; keeps it so until the transaction ends.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn hold(
+    connection: &mut Connection,
+    key_hash: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, StorageError> {
+    let held: Option<Uuid> = service_accounts::table
+        .filter(service_accounts::key_hash.eq(key_hash))
+        .filter(service_accounts::revoked_at.is_null())
+        .filter(service_accounts::expires_at.gt(now))
+        .select(service_accounts::user_id)
+        .for_share()
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(held.is_some())
+}
+
 /// Notes that the key of the account was used.
 ///
 /// # Errors

@@ -3,9 +3,14 @@
 pub mod spent;
 
 use chrono::{DateTime, Utc};
-use diesel::{pg::Pg, prelude::*};
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    sql_query,
+    sql_types::{Text, Timestamptz, Uuid as SqlUuid},
+};
 use diesel_async::RunQueryDsl;
-use sovd_domain::{ClientMark, Session, SessionId, User, UserId};
+use sovd_domain::{ClientMark, Role, Session, SessionId, User, UserId};
 use uuid::Uuid;
 
 use crate::{
@@ -110,6 +115,31 @@ pub async fn user_of(
         .transpose()
 }
 
+/// Whether the session has not ended at `now` and its user is active and of `role`; keeps it so
+/// until the transaction ends. The user is locked before the session, as a deletion does.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn hold(
+    connection: &mut Connection,
+    session_id: SessionId,
+    role: Role,
+    now: DateTime<Utc>,
+) -> Result<bool, StorageError> {
+    let held = sql_query(
+        "SELECT 1 FROM users JOIN sessions USING (user_id)
+         WHERE session_id = $1 AND role = $2 AND is_active AND expires_at > $3
+         FOR KEY SHARE OF users, sessions",
+    )
+    .bind::<SqlUuid, _>(session_id.0)
+    .bind::<Text, _>(role.as_str())
+    .bind::<Timestamptz, _>(now)
+    .execute(connection)
+    .await?;
+    Ok(held > 0)
+}
+
 /// Notes that a token of the session was seen.
 ///
 /// # Errors
@@ -168,6 +198,24 @@ pub async fn find(
         .await
         .optional()?;
     Ok(row.map(Session::from))
+}
+
+/// Whose session holds the token with this hash.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn owner_of_token(
+    connection: &mut Connection,
+    token_hash: &str,
+) -> Result<Option<UserId>, StorageError> {
+    let user_id: Option<Uuid> = sessions::table
+        .filter(sessions::refresh_token.eq(token_hash))
+        .select(sessions::user_id)
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(user_id.map(UserId))
 }
 
 /// The sessions of a user that have not ended at `now`, last used first.
@@ -244,6 +292,28 @@ pub async fn end_all(
         held = held.filter(sessions::session_id.ne(kept.0));
     }
     Ok(held.execute(connection).await?)
+}
+
+/// Ends the sessions of `user_id` that were not used for longest, all but the last `kept`.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn end_oldest(
+    connection: &mut Connection,
+    user_id: UserId,
+    kept: i64,
+) -> Result<(), StorageError> {
+    let newest = sessions::table
+        .filter(sessions::user_id.eq(user_id.0))
+        .select(sessions::session_id)
+        .order((sessions::last_used_at.desc(), sessions::session_id));
+    let old: Vec<Uuid> = newest.offset(kept).load(connection).await?;
+    if !old.is_empty() {
+        let old = sessions::table.filter(sessions::session_id.eq_any(old));
+        diesel::delete(old).execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// Removes the sessions that have expired at `now`; says how many.

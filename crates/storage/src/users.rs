@@ -189,11 +189,27 @@ pub async fn hold(
         .filter(users::is_active)
         .filter(users::password_hash.eq(&credentials.password_hash))
         .select(users::user_id)
-        .for_share()
+        .for_no_key_update()
         .first(connection)
         .await
         .optional()?;
     Ok(held.is_some())
+}
+
+/// Keeps the user from being deleted until the transaction ends. Whoever locks something of theirs
+/// does this first, as a deletion begins with the user.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn keep(connection: &mut Connection, user_id: UserId) -> Result<(), StorageError> {
+    users::table
+        .find(user_id.0)
+        .select(users::user_id)
+        .for_key_share()
+        .load::<Uuid>(connection)
+        .await?;
+    Ok(())
 }
 
 /// Whether something of the user's is still to be done at a vehicle. The user's row must be locked

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::{
     extract::{Authorized, JsonBody},
     permissions::OwnAccount,
-    problem::Problem,
+    problem::{Problem, ProblemBody},
     state::ApiState,
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct PasswordRequest {
     request_body = PasswordRequest,
     responses(
         (status = 204, description = "The new one counts from now on"),
+        (status = 409, description = "`conflict`: it is changed at the same time",
+         body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 #[post("/password")]

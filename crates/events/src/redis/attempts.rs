@@ -100,13 +100,18 @@ impl Attempts for RedisAttempts {
         for name in names {
             pipeline.cmd("HGET").arg(self.key(name)).arg("until");
         }
-        match self.ask::<Vec<Option<i64>>>(&pipeline).await {
-            Some(held) => held
-                .into_iter()
-                .map(|until| DateTime::from_timestamp_millis(until?).filter(|until| *until > now))
-                .collect(),
-            None => self.stand_in.held(names, now).await,
-        }
+        // What was counted here while Redis was away, or held before it lost its memory, counts too.
+        let here = self.stand_in.held(names, now).await;
+        let Some(held) = self.ask::<Vec<Option<i64>>>(&pipeline).await else {
+            return here;
+        };
+        let there = held
+            .into_iter()
+            .map(|until| DateTime::from_timestamp_millis(until?).filter(|until| *until > now));
+        there
+            .zip(here)
+            .map(|(there, here)| there.max(here))
+            .collect()
     }
 
     async fn fail(&self, failures: &[(&str, Pace)], now: DateTime<Utc>) {

@@ -1,7 +1,10 @@
+use std::sync::Arc;
+
 use secrecy::SecretString;
 use serde_json::json;
 use sovd_domain::{AuditEntry, AuditResult, User, audit::Origin};
-use sovd_storage::{audit, users};
+use sovd_storage::{StorageError, audit, users};
+use tracing::Instrument;
 
 use super::{
     Auth, TokenPair,
@@ -10,6 +13,9 @@ use super::{
     throttle::{Admitted, Guess},
 };
 use crate::error::{AuthFailure, ServiceError};
+
+/// How often a login is tried whose user is changed at the same time.
+const TRIES: usize = 3;
 
 impl Auth {
     /// Opens a session for whoever knows the password of `username`. The attempt stands in the
@@ -22,6 +28,20 @@ impl Auth {
     /// [`ServiceError::RateLimited`] after too many failures, likewise for both, or when too many
     /// log in at once.
     pub async fn login(
+        self: &Arc<Self>,
+        username: &str,
+        password: SecretString,
+        origin: Origin,
+    ) -> Result<TokenPair, ServiceError> {
+        let (auth, username) = (Arc::clone(self), username.to_owned());
+        // A task of its own, which ends although the client goes away: what failed counts.
+        let login = async move { auth.log_in(&username, password, origin).await };
+        tokio::spawn(login.in_current_span())
+            .await
+            .map_err(ServiceError::internal)?
+    }
+
+    async fn log_in(
         &self,
         username: &str,
         password: SecretString,
@@ -30,42 +50,45 @@ impl Auth {
         let guess = Guess::new(username, origin.ip_address);
         // Those who have to wait do so without a place in the queue.
         self.may_try(&guess, username, &origin).await?;
-        let place = self.passwords.place().await?;
+        let mut place = self.passwords.place().await?;
         // Others have failed meanwhile. Few are past this line at a time, so few are too many.
         let admitted = self.may_try(&guess, username, &origin).await?;
-        // Read now and not before the wait, in which the password may have been changed.
-        let known = {
-            let mut connection = self.environment.database.connection().await?;
-            users::credentials_of(&mut connection, username).await?
-        };
-        let hash = known.as_ref().map(|known| known.password_hash.clone());
-        let verifying = self.passwords.verify(place, password.clone(), hash);
-        let (place, verdict) = verifying.await?;
-        let now = self.environment.clock.now();
-        let is_right = verdict != Verdict::Wrong;
-        match known {
-            Some(known) if is_right && known.user.is_active => {
-                self.throttle.count_success(&guess, now).await;
-                let place = (verdict == Verdict::RightButCheap).then_some(place);
-                let tokens = self.open_session(&known, origin).await?;
-                if let Some(place) = place {
-                    self.rehash(place, password, &known).await;
-                }
-                Ok(tokens)
-            }
-            known => {
+        for _ in 0..TRIES {
+            // Read now and not before the wait, in which the password may have been changed.
+            let known = {
+                let mut connection = self.environment.database.connection().await?;
+                users::credentials_of(&mut connection, username).await?
+            };
+            let hash = known.as_ref().map(|known| known.password_hash.clone());
+            let verifying = self.passwords.verify(place, password.clone(), hash);
+            let verdict;
+            (place, verdict) = verifying.await?;
+            let now = self.environment.clock.now();
+            let is_right = verdict != Verdict::Wrong;
+            let Some(known) = known.as_ref().filter(|it| is_right && it.user.is_active) else {
                 self.throttle.count_failure(&guess, admitted, now).await;
                 // Only now, so that whoever comes next is judged by this failure too.
                 drop(place);
-                self.record_refused_login(username, known.map(|known| known.user), origin)
-                    .await?;
-                Err(if is_right {
+                let user = known.map(|known| known.user);
+                self.record_refused_login(username, user, origin).await?;
+                return Err(if is_right {
                     AuthFailure::AccountDisabled.into()
                 } else {
                     AuthFailure::InvalidCredentials.into()
-                })
+                });
+            };
+            // Nothing when what was compared is not stored any more: compare again.
+            if let Some(tokens) = self.open_session(known, origin.clone()).await? {
+                self.throttle.count_success(&guess, now).await;
+                if verdict == Verdict::RightButCheap {
+                    self.rehash(place, password, known).await;
+                }
+                return Ok(tokens);
             }
         }
+        Err(ServiceError::internal(
+            "the password is changed all the time",
+        ))
     }
 
     /// Whether a login may be tried now. Of those that may not, the first one in each wait stands
@@ -102,7 +125,8 @@ impl Auth {
     /// without it.
     async fn rehash(&self, place: Place, password: SecretString, known: &users::Credentials) {
         let replacing = async {
-            let (_, hash) = self.passwords.hash_again(place, password).await?;
+            // The place is kept until the hash is stored, or others would compare with the old one.
+            let (_place, hash) = self.passwords.hash_again(place, password).await?;
             let mut connection = self.environment.database.connection().await?;
             let (user_id, old) = (known.user.user_id, &known.password_hash);
             users::replace_hash(&mut connection, user_id, old, &hash).await?;
@@ -113,6 +137,7 @@ impl Auth {
         }
     }
 
+    /// Writes a refused login down. A user who was deleted meanwhile is nobody.
     async fn record_refused_login(
         &self,
         username: &str,
@@ -127,8 +152,18 @@ impl Auth {
             origin,
             ..AuditEntry::new("auth.login_failed", "user")
         };
+        let now = self.environment.clock.now();
         let mut connection = self.environment.database.connection().await?;
-        audit::insert(&mut connection, &entry, self.environment.clock.now()).await?;
+        match audit::insert(&mut connection, &entry, now).await {
+            Err(StorageError::Dangling { .. }) => {
+                let entry = AuditEntry {
+                    user_id: None,
+                    ..entry
+                };
+                audit::insert(&mut connection, &entry, now).await?;
+            }
+            written => written?,
+        }
         Ok(())
     }
 }

@@ -1,9 +1,13 @@
+use std::sync::Arc;
+
 use secrecy::{ExposeSecret, SecretString};
 use sovd_domain::{AccessChange, AuditEntry, AuditResult, FieldError};
 use sovd_storage::{
     audit, sessions,
     users::{self, Credentials},
 };
+
+use tracing::Instrument;
 
 use super::{Auth, NewPassword, password::Verdict, throttle::Guess};
 use crate::{
@@ -17,10 +21,10 @@ impl Auth {
     /// # Errors
     ///
     /// [`ServiceError::Invalid`] when `current` is not the password, or `new` breaks a rule or is no
-    /// other one; [`ServiceError::RateLimited`] after too many failures, or when too many passwords are hashed
+    /// other one; [`ServiceError::Conflict`] when it is changed at the same time; [`ServiceError::RateLimited`] after too many failures, or when too many passwords are hashed
     /// already.
     pub async fn change_password(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         current: SecretString,
         new: SecretString,
@@ -33,14 +37,27 @@ impl Auth {
         }
         let new = NewPassword::check(new, &caller.user.username)
             .map_err(|refused| ServiceError::Invalid(vec![refused.at("/new_password")]))?;
-        let known = self.prove(caller, current).await?;
+        let proving = {
+            let (auth, caller) = (Arc::clone(self), caller.clone());
+            // A task of its own, which ends although the client goes away: what failed counts.
+            async move { auth.prove(&caller, current).await }
+        };
+        let proven = tokio::spawn(proving.in_current_span()).await;
+        let known = proven.map_err(ServiceError::internal)??;
         let hash = self.passwords.hash(new).await?;
 
         let (now, user_id) = (self.environment.clock.now(), caller.user.user_id);
         let mut transaction = self.environment.database.begin().await?;
         if !users::hold(&mut transaction, &known).await? {
             transaction.rollback().await?;
-            return Err(AuthFailure::SessionRevoked.into());
+            return Err(ServiceError::Conflict {
+                reason: "the password was changed at the same time",
+                pointer: None,
+            });
+        }
+        if let Err(refusal) = caller.hold(&mut transaction, now).await {
+            transaction.rollback().await?;
+            return Err(refusal);
         }
         users::set_password(&mut transaction, user_id, &hash, now).await?;
         sessions::end_all(&mut transaction, user_id, caller.session_id()).await?;

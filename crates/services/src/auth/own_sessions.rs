@@ -1,6 +1,10 @@
 use serde_json::json;
-use sovd_domain::{AccessChange, Session, SessionId};
-use sovd_storage::{audit, sessions};
+use sovd_domain::{AccessChange, Session, SessionId, UserId};
+use sovd_storage::{
+    StorageError, Transaction, audit,
+    sessions::{self, spent},
+    users,
+};
 
 use super::{Auth, refresh_token};
 use crate::{caller::Caller, error::ServiceError};
@@ -31,6 +35,7 @@ impl Auth {
         let mut entry = caller.audit("session.end", "session");
         entry.entity_id = Some(session_id.0);
         let mut transaction = self.environment.database.begin().await?;
+        users::keep(&mut transaction, caller.user.user_id).await?;
         if !sessions::end(&mut transaction, caller.user.user_id, session_id).await? {
             let is_another_s = sessions::find(&mut transaction, session_id)
                 .await?
@@ -65,9 +70,10 @@ impl Auth {
         let user_id = caller.user.user_id;
         let mut entry = caller.audit("auth.logout", "session");
         let mut transaction = self.environment.database.begin().await?;
+        users::keep(&mut transaction, user_id).await?;
         if let Some(refresh_token) = refresh_token {
             let hash = refresh_token::hash(refresh_token);
-            let ended = sessions::end_by_token(&mut transaction, user_id, &hash).await?;
+            let ended = end_by_token(&mut transaction, user_id, &hash).await?;
             entry.entity_id = ended.map(|session_id| session_id.0);
             entry.details = json!({ "sessions_ended": usize::from(ended.is_some()) });
         } else {
@@ -79,5 +85,24 @@ impl Auth {
         self.environment
             .access_changed(AccessChange::User { user_id });
         Ok(())
+    }
+}
+
+/// Ends the session that a token belongs to, also one that is spent: the answer to a refresh may have
+/// been lost, or somebody else may have spent it.
+async fn end_by_token(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    hash: &str,
+) -> Result<Option<SessionId>, StorageError> {
+    if let Some(ended) = sessions::end_by_token(transaction, user_id, hash).await? {
+        return Ok(Some(ended));
+    }
+    match spent::find(transaction, hash).await? {
+        Some((token, owner)) if owner == user_id => {
+            let is_ended = sessions::end(transaction, user_id, token.session_id).await?;
+            Ok(is_ended.then_some(token.session_id))
+        }
+        _ => Ok(None),
     }
 }

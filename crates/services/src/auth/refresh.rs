@@ -9,11 +9,13 @@ use sovd_storage::{
         self,
         spent::{self, SpentToken},
     },
+    users,
 };
 
 use super::{
     Auth, TokenPair,
     refresh_token::{self, RefreshToken},
+    throttle::Guess,
 };
 use crate::error::{AuthFailure, ServiceError};
 
@@ -28,16 +30,21 @@ impl Auth {
     /// # Errors
     ///
     /// [`AuthFailure::TokenInvalid`] when it is unknown or expired;
-    /// [`AuthFailure::SessionRevoked`] when it was spent before.
+    /// [`AuthFailure::SessionRevoked`] when it was spent before; [`ServiceError::RateLimited`] when the
+    /// user asks too much at once.
     pub async fn refresh(
         &self,
         refresh_token: &str,
         origin: Origin,
     ) -> Result<TokenPair, ServiceError> {
+        let (now, address) = (self.environment.clock.now(), origin.ip_address);
         let mut transaction = self.environment.database.begin().await?;
         match self.exchange(&mut transaction, refresh_token, origin).await {
-            Ok(Exchanged::Tokens(tokens)) => {
+            Ok(Exchanged::Tokens(tokens, user)) => {
                 transaction.commit().await?;
+                // Whoever lives by refreshing is no stranger at the next login.
+                let guess = Guess::new(&user.username, address);
+                self.throttle.count_success(&guess, now).await;
                 Ok(tokens)
             }
             Ok(Exchanged::Theft(session_id)) => {
@@ -61,8 +68,12 @@ impl Auth {
     ) -> Result<Exchanged, ServiceError> {
         let now = self.environment.clock.now();
         let hash = refresh_token::hash(refresh_token);
+        if let Some(owner) = sessions::owner_of_token(transaction, &hash).await? {
+            users::keep(transaction, owner).await?;
+        }
         if let Some(mut session) = sessions::lock_by_token(transaction, &hash, now).await? {
             let user = live_user(transaction, session.session_id, now).await?;
+            self.limits.count_request(user.user_id)?;
             let spent = SpentToken {
                 session_id: session.session_id,
                 spent_at: now,
@@ -78,7 +89,7 @@ impl Auth {
             let entry = entry(user.user_id, session.session_id, origin);
             audit::insert(transaction, &entry, now).await?;
             let tokens = self.tokens_for(&user, &session, next)?;
-            return Ok(Exchanged::Tokens(tokens));
+            return Ok(Exchanged::Tokens(tokens, user));
         }
         // Whoever waited for the one who spent it sees that now.
         let Some((spent, user_id)) = spent::find(transaction, &hash).await? else {
@@ -93,6 +104,7 @@ impl Auth {
             return Ok(Exchanged::Theft(session_id));
         }
         let user = live_user(transaction, session_id, now).await?;
+        self.limits.count_request(user.user_id)?;
         let session = sessions::find(transaction, session_id)
             .await?
             .ok_or(AuthFailure::SessionRevoked)?;
@@ -103,7 +115,7 @@ impl Auth {
         audit::insert(transaction, &entry, now).await?;
         let next = RefreshToken::successor_of(refresh_token, &spent.successor_salt);
         let tokens = self.tokens_for(&user, &session, next)?;
-        Ok(Exchanged::Tokens(tokens))
+        Ok(Exchanged::Tokens(tokens, user))
     }
 
     async fn end_stolen(
@@ -125,7 +137,7 @@ impl Auth {
 
 /// What a refresh token was exchanged for.
 enum Exchanged {
-    Tokens(TokenPair),
+    Tokens(TokenPair, User),
     /// Nothing: somebody has it who should not, and the session is over.
     Theft(SessionId),
 }

@@ -28,7 +28,12 @@ impl Commands {
     ) -> Result<Command, ServiceError> {
         caller.require(Permission::CancelCommands)?;
         let owner = visible_owner(caller);
+        let now = self.environment.clock.now();
         let mut transaction = self.environment.database.begin().await?;
+        if let Err(refusal) = caller.hold(&mut transaction, now).await {
+            transaction.rollback().await?;
+            return Err(refusal);
+        }
         let command = commands::find(&mut transaction, command_id, owner).await?;
         let Some(command) = command.filter(|command| caller.reaches(command.vehicle_id)) else {
             transaction.rollback().await?;
@@ -52,7 +57,6 @@ impl Commands {
             }),
             ..caller.audit("command.cancel", "command")
         };
-        let now = self.environment.clock.now();
         let talking = entry.lease.filter(|lease| lease.until > now);
         audit::insert(&mut transaction, &audit_entry, now).await?;
         let ended = ending::fail(

@@ -102,6 +102,7 @@ impl Commands {
         submission: &Submission,
         command: &Command,
     ) -> Result<Option<Command>, ServiceError> {
+        caller.hold(transaction, command.submitted_at).await?;
         if let Some(key) = &submission.idempotency_key {
             let earlier = replayed(transaction, key, submission, command).await?;
             if earlier.is_some() {

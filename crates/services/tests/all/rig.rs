@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use sovd_storage::{
     responses, seeds,
 };
 use tokio::{task::JoinHandle, time::timeout};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -39,6 +39,11 @@ pub(crate) const OFFLINE: VehicleId = VehicleId(Uuid::from_u128(0x102));
 pub(crate) const LEASE: Duration = Duration::from_mins(10);
 /// How often a dispatcher looks for work that nobody told it of.
 pub(crate) const SWEEP: Duration = Duration::from_secs(1);
+/// The logins of [`engineer`] and [`admin`], which outlast every test's clock.
+const SESSIONS: &str = "
+    INSERT INTO sessions (session_id, user_id, refresh_token, expires_at)
+    SELECT user_id, user_id, username, now() + interval '10 years' FROM users";
+
 /// How a dispatcher works unless a test says otherwise.
 pub(crate) const SETTINGS: DispatchSettings = DispatchSettings {
     concurrency: 8,
@@ -69,13 +74,18 @@ pub(crate) struct Rig {
 impl Rig {
     /// With the standard catalogue, and a command of each risk that it lacks.
     pub(crate) async fn new(connector: Arc<Scripted>) -> Self {
-        let prepare = async |url: &str| {
+        let prepare = async |url: &str| -> Result<(), Box<dyn Error + Send + Sync>> {
             migrations::up(url).await?;
-            seeds::insert(url).await
+            seeds::insert(url).await?;
+            let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+            let driver = tokio::spawn(connection);
+            client.batch_execute(SESSIONS).await?;
+            drop(client);
+            Ok(driver.await??)
         };
         let database = Stack::shared()
             .unwrap()
-            .test_database("seeded", prepare)
+            .test_database("logged_in", prepare)
             .await
             .unwrap();
         let pool = PoolSettings {
@@ -362,7 +372,7 @@ pub(crate) fn engineer() -> Caller {
             is_active: true,
             created_at: SystemClock.now(),
         },
-        credential: Credential::Session(SessionId(SystemRandom.uuid())),
+        credential: Credential::Session(SessionId(Uuid::from_u128(2))),
         scope: None,
         expires_at: SystemClock.now() + TimeDelta::hours(1),
         origin: Origin::default(),
@@ -378,6 +388,7 @@ pub(crate) fn admin() -> Caller {
             role: Role::Admin,
             ..engineer.user
         },
+        credential: Credential::Session(SessionId(Uuid::from_u128(1))),
         ..engineer
     }
 }
