@@ -118,3 +118,48 @@ async fn nobody_fills_the_trail_with_refusals() {
     let written = refusals(&world).await.len();
     assert!((60..80).contains(&written), "{written}");
 }
+
+#[tokio::test]
+async fn a_key_that_tries_a_socket_or_a_vehicle_it_is_not_for_is_written_down() {
+    let world = World::start().await;
+    let admin = world.log_in("admin").await;
+    let body = json!({
+        "name": "m", "role": "engineer", "permissions": ["vehicles.read", "commands.submit"],
+        "vehicle_ids": [sovd_tests::OFFLINE], "expires_in_days": 1,
+    });
+    let issued = admin
+        .post("/api/v1/service-accounts", &body)
+        .await
+        .expect(201);
+    let mut machine = world.stranger();
+    machine.token = issued["api_key"].as_str().map(str::to_owned);
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc_later(3600).await;
+
+    let closing = machine.watch(&id).await.1;
+    assert!(closing.reason.starts_with("forbidden"), "{closing:?}");
+    let hidden = sovd_tests::CONNECTED;
+    let vehicle = machine.get(&format!("/api/v1/vehicles/{hidden}")).await;
+    vehicle.expect_problem(404, "not_found");
+    let fleet = machine
+        .open_at(&format!("/ws/events?vehicle_id={hidden}"))
+        .await;
+    assert_eq!(fleet.rest().await.1.code, 1008);
+    let command = json!({
+        "vehicle_id": hidden, "command_name": "ReadDTC", "command_params": { "ecuAddress": "0x10" },
+    });
+    let refused = machine.post("/api/v1/commands", &command).await;
+    refused.expect_problem(404, "not_found");
+
+    let lines = refusals(&world).await;
+    let actions: Vec<&Value> = lines.iter().map(|line| &line["action"]).collect();
+    let expected = [
+        "access.refuse",
+        "vehicle.read",
+        "vehicle.watch",
+        "command.submit",
+    ];
+    assert_eq!(actions, expected);
+    let account = &issued["service_account"]["service_account_id"];
+    assert!(lines.iter().all(|line| line["user_id"] == *account));
+}

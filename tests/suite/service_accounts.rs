@@ -317,6 +317,13 @@ async fn every_field_has_edges() {
         let reply = create(&admin, |body| body[field] = bad).await;
         reply.expect_bad_field(422, "validation_failed", pointer);
     }
+    create(&admin, |body| {
+        body["role"] = json!("admin");
+        body["permissions"] = json!(["audit.read"]);
+        body["vehicle_ids"] = json!([CONNECTED]);
+    })
+    .await
+    .expect_bad_field(422, "validation_failed", "/permissions/0");
     let largest = create(&admin, |body| {
         body["name"] = json!("n".repeat(50));
         body["permissions"] = json!(vec!["vehicles.read"; 20]);
@@ -353,4 +360,23 @@ async fn every_step_of_an_account_is_audited() {
     ];
     assert_eq!(actions, expected);
     assert_eq!(rows[0].get::<_, Option<&str>>(1), Some("fleet-monitor"));
+}
+
+#[tokio::test]
+async fn a_key_that_reads_no_commands_sees_none_on_the_dashboard() {
+    let (world, _, issued) =
+        with_account(|body| body["permissions"] = json!(["vehicles.read", "commands.submit"]))
+            .await;
+    let machine = holder(&world, &issued);
+    let mut news = machine.open_at("/ws/events").await;
+    machine.read_dtc().await;
+    let lost = "UPDATE vehicles SET connection_status = 'error'";
+    world.sql().await.execute(lost, &[]).await.unwrap();
+    loop {
+        let event = news.next().await.unwrap();
+        assert_ne!(event["event"], "command");
+        if event["event"] == "vehicle" {
+            break;
+        }
+    }
 }

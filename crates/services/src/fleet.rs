@@ -40,24 +40,29 @@ impl Fleet {
         vehicle_id: Option<VehicleId>,
     ) -> Result<FleetWatch, ServiceError> {
         caller.require(Permission::ReadVehicles)?;
-        let owner = visible_owner(caller);
+        let shown = ShownCommands::to(caller);
         let news = self.environment.bus.read_news();
         if let Some(vehicle_id) = vehicle_id {
+            let unknown = ServiceError::NotFound {
+                what: "vehicle",
+                pointer: Some("/vehicle_id"),
+            };
+            let watching = self
+                .environment
+                .reaches(caller, vehicle_id, "vehicle.watch");
+            if !watching.await {
+                return Err(unknown);
+            }
             let mut connection = self.environment.database.connection().await?;
-            vehicles::find(&mut connection, vehicle_id)
-                .await?
-                .filter(|vehicle| caller.reaches(vehicle.vehicle_id))
-                .ok_or(ServiceError::NotFound {
-                    what: "vehicle",
-                    pointer: Some("/vehicle_id"),
-                })?;
+            let vehicle = vehicles::find(&mut connection, vehicle_id).await?;
+            vehicle.ok_or(unknown)?;
         }
         Ok(FleetWatch {
             clock: Arc::clone(&self.environment.clock),
             expires_at: caller.expires_at,
             credential: caller.watch(&self.environment.callers),
             news,
-            owner,
+            shown,
             among: caller.vehicles(),
             vehicle_id,
         })
@@ -70,8 +75,7 @@ pub struct FleetWatch {
     expires_at: DateTime<Utc>,
     credential: CredentialWatch,
     news: Readings<News>,
-    /// Whose commands are shown; everybody's when nothing.
-    owner: Option<UserId>,
+    shown: ShownCommands,
     /// Which vehicles are shown.
     among: VehicleScope,
     vehicle_id: Option<VehicleId>,
@@ -90,7 +94,7 @@ impl FleetWatch {
         let next = async {
             loop {
                 let news = self.news.next().await;
-                if shows(self.owner, &self.among, self.vehicle_id, &news) {
+                if shows(self.shown, &self.among, self.vehicle_id, &news) {
                     return news;
                 }
             }
@@ -103,14 +107,35 @@ impl FleetWatch {
     }
 }
 
+/// Whose commands somebody is shown.
+#[derive(Clone, Copy)]
+enum ShownCommands {
+    None,
+    Of(UserId),
+    All,
+}
+
+impl ShownCommands {
+    fn to(caller: &Caller) -> Self {
+        if !caller.may(Permission::ReadOwnCommands) {
+            return Self::None;
+        }
+        visible_owner(caller).map_or(Self::All, Self::Of)
+    }
+}
+
 fn shows(
-    owner: Option<UserId>,
+    shown: ShownCommands,
     among: &VehicleScope,
     vehicle_id: Option<VehicleId>,
     news: &News,
 ) -> bool {
     let is_own = match news {
-        News::Command { user_id, .. } => owner.is_none_or(|owner| owner == *user_id),
+        News::Command { user_id, .. } => match shown {
+            ShownCommands::None => false,
+            ShownCommands::Of(owner) => owner == *user_id,
+            ShownCommands::All => true,
+        },
         News::Vehicle { .. } | News::Resync => true,
     };
     let is_wanted = vehicle_id

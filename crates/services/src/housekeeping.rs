@@ -34,6 +34,7 @@ async fn clean(
     audit_retention: Option<Duration>,
 ) -> Result<(), StorageError> {
     forget_keys(environment).await?;
+    environment.refusals.forget_old();
     if let Some(retention) = audit_retention {
         pruning::prune(environment, retention).await?;
     }

@@ -1,17 +1,20 @@
 //! Writing down who was turned away.
 
-use std::{net::IpAddr, num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc};
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use serde_json::json;
-use sovd_domain::{AuditEntry, AuditResult, UserId, audit::Origin};
+use sovd_domain::{AuditEntry, AuditResult, UserId, VehicleId, audit::Origin};
 use sovd_storage::audit;
 
-use crate::environment::Environment;
+use crate::{caller::Caller, environment::Environment, network::network};
 
-/// How many refusals of one user, or of strangers at one address, are written down in a minute. The
-/// others stand in the log only, or anybody could fill the table.
+/// How many refusals of one kind are written down in a minute of one user, or of strangers at one
+/// address. The others stand in the log only, or anybody could fill the table.
 const PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+
+/// How many of all strangers together.
+const STRANGERS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
 
 /// Writes down the requests that were refused for who sent them.
 pub struct Refusals {
@@ -20,13 +23,18 @@ pub struct Refusals {
 
 /// Counts refusals. Clones share the count.
 #[derive(Clone)]
-pub struct RefusalCount(Arc<DefaultKeyedRateLimiter<Refused>>);
+pub struct RefusalCount(Arc<Counters>);
+
+struct Counters {
+    each: DefaultKeyedRateLimiter<(Refused, &'static str)>,
+    strangers: DefaultDirectRateLimiter,
+}
 
 /// Who is counted as one.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Refused {
     User(UserId),
-    Stranger(Option<IpAddr>),
+    Stranger(String),
 }
 
 /// A request that was refused for who sent it.
@@ -46,8 +54,25 @@ pub struct RefusedRequest<'a> {
 
 impl Default for RefusalCount {
     fn default() -> Self {
-        let quota = Quota::per_minute(PER_MINUTE);
-        Self(Arc::new(RateLimiter::keyed(quota)))
+        Self(Arc::new(Counters {
+            each: RateLimiter::keyed(Quota::per_minute(PER_MINUTE)),
+            strangers: RateLimiter::direct(Quota::per_minute(STRANGERS_PER_MINUTE)),
+        }))
+    }
+}
+
+impl RefusalCount {
+    /// Whether one more is to be written down.
+    fn admits(&self, refused: Refused, action: &'static str) -> bool {
+        let is_stranger = matches!(refused, Refused::Stranger(_));
+        let of_all = !is_stranger || self.0.strangers.check().is_ok();
+        of_all && self.0.each.check_key(&(refused, action)).is_ok()
+    }
+
+    /// Forgets those who were not refused lately.
+    pub(crate) fn forget_old(&self) {
+        self.0.each.retain_recent();
+        self.0.each.shrink_to_fit();
     }
 }
 
@@ -71,27 +96,52 @@ impl Refusals {
 }
 
 impl Environment {
-    /// Writes down that somebody may not do what `entry` says.
+    /// Whether the caller may know of the vehicle. An attempt on one that they may not know of is
+    /// written down.
+    pub(crate) async fn reaches(
+        &self,
+        caller: &Caller,
+        vehicle_id: VehicleId,
+        action: &'static str,
+    ) -> bool {
+        let is_reached = caller.reaches(vehicle_id);
+        if !is_reached {
+            let entry = AuditEntry {
+                entity_id: Some(vehicle_id.0),
+                ..caller.audit(action, "vehicle")
+            };
+            self.note_refusal(entry).await;
+        }
+        is_reached
+    }
+
+    /// Writes down that somebody may not do what `entry` says. It is done even if whoever tried goes
+    /// away meanwhile.
     pub(crate) async fn note_refusal(&self, entry: AuditEntry) {
         let entry = AuditEntry {
             result: AuditResult::Refused,
             ..entry
         };
-        let refused = entry
-            .user_id
-            .map_or(Refused::Stranger(entry.origin.ip_address), Refused::User);
-        if self.refusals.0.check_key(&refused).is_err() {
+        let refused = match entry.user_id {
+            Some(user_id) => Refused::User(user_id),
+            None => Refused::Stranger(network(entry.origin.ip_address)),
+        };
+        if !self.refusals.admits(refused, entry.action) {
             tracing::warn!(action = entry.action, "refused, as many times before");
             return;
         }
-        let now = self.clock.now();
-        let writing = async {
-            let mut connection = self.database.connection().await?;
-            audit::insert(&mut connection, &entry, now).await
-        };
-        if let Err(error) = writing.await {
-            tracing::warn!(%error, action = entry.action, "a refusal is not in the audit trail");
-        }
+        let (database, now) = (self.database.clone(), self.clock.now());
+        let writing = tokio::spawn(async move {
+            let writing = async {
+                let mut connection = database.connection().await?;
+                audit::insert(&mut connection, &entry, now).await
+            };
+            if let Err(error) = writing.await {
+                tracing::warn!(%error, action = entry.action, "a refusal is not in the audit trail");
+            }
+        });
+        // Fails when the program ends.
+        let _ = writing.await;
     }
 }
 
@@ -99,13 +149,26 @@ impl Environment {
 mod tests {
     use super::*;
 
+    fn stranger(number: u32) -> Refused {
+        Refused::Stranger(number.to_string())
+    }
+
     #[test]
-    fn one_who_is_refused_too_often_does_not_silence_others() {
+    fn one_who_is_refused_too_often_silences_neither_others_nor_other_attempts() {
         let refusals = RefusalCount::default();
-        let one = Refused::Stranger(None);
-        assert!((0..60).all(|_| refusals.0.check_key(&one).is_ok()));
-        assert!(refusals.0.check_key(&one).is_err());
-        let other = Refused::User(UserId(uuid::Uuid::nil()));
-        assert!(refusals.0.check_key(&other).is_ok());
+        let admits = |number, action| refusals.admits(stranger(number), action);
+        assert!((0..60).all(|_| admits(1, "access.refuse")));
+        assert!(!admits(1, "access.refuse"));
+        assert!(admits(1, "command.read"));
+        assert!(admits(2, "access.refuse"));
+    }
+
+    #[test]
+    fn all_strangers_together_do_not_fill_the_trail() {
+        let refusals = RefusalCount::default();
+        let admitted = (0..2000).filter(|number| refusals.admits(stranger(*number), "x"));
+        assert!((600..700).contains(&admitted.count()));
+        let user = Refused::User(UserId(uuid::Uuid::nil()));
+        assert!(refusals.admits(user, "x"));
     }
 }

@@ -46,13 +46,17 @@ impl Vehicles {
         vehicle_id: VehicleId,
     ) -> Result<Vehicle, ServiceError> {
         caller.require(Permission::ReadVehicles)?;
+        let unknown = ServiceError::NotFound {
+            what: "vehicle",
+            pointer: None,
+        };
+        let reading = self.environment.reaches(caller, vehicle_id, "vehicle.read");
+        if !reading.await {
+            return Err(unknown);
+        }
         let mut connection = self.environment.database.connection().await?;
         vehicles::find(&mut connection, vehicle_id)
             .await?
-            .filter(|vehicle| caller.reaches(vehicle.vehicle_id))
-            .ok_or(ServiceError::NotFound {
-                what: "vehicle",
-                pointer: None,
-            })
+            .ok_or(unknown)
     }
 }

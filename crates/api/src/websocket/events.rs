@@ -8,7 +8,7 @@ use sovd_domain::VehicleId;
 use sovd_services::fleet::FleetWatch;
 
 use super::{
-    responses::{authenticate, close_reason, policy, session_revoked},
+    responses::{authenticate, policy, session_revoked, turn_away},
     socket::{Frame, serve},
     token::query_value,
 };
@@ -55,14 +55,15 @@ async fn open(
         .map(|text| text.parse())
         .transpose()
         .map_err(|_| policy("vehicle_id is not a UUID"))?;
-    let caller = authenticate(request, state).await.map_err(close_reason)?;
+    let caller = match authenticate(request, state).await {
+        Ok(caller) => caller,
+        Err(error) => return Err(turn_away(request, state, None, error).await),
+    };
     let place = state.open_streams.take(caller.user.user_id)?;
-    let watch = state
-        .fleet
-        .watch(&caller, vehicle_id)
-        .await
-        .map_err(close_reason)?;
-    Ok((watch, place))
+    match state.fleet.watch(&caller, vehicle_id).await {
+        Ok(watch) => Ok((watch, place)),
+        Err(error) => Err(turn_away(request, state, Some(&caller), error).await),
+    }
 }
 
 /// The news, and the goodbye when the token is worth nothing any more or the session has ended.

@@ -75,14 +75,18 @@ async fn follow(
             .filter(|after: &i32| *after >= 0)
             .ok_or_else(|| policy("after is not a number from 0 on"))?,
     };
-    let caller = authenticate(request, state).await.map_err(close_reason)?;
+    let caller = match authenticate(request, state).await {
+        Ok(caller) => caller,
+        Err(error) => return Err(turn_away(request, state, None, error).await),
+    };
     let place = state.open_streams.take(caller.user.user_id)?;
-    let follower = state
+    let following = state
         .streams
-        .follow(&state.commands, &caller, command_id, after)
-        .await
-        .map_err(close_reason)?;
-    Ok((follower, place))
+        .follow(&state.commands, &caller, command_id, after);
+    match following.await {
+        Ok(follower) => Ok((follower, place)),
+        Err(error) => Err(turn_away(request, state, Some(&caller), error).await),
+    }
 }
 
 /// The events, and the goodbye after the last one. Without a last one the command was deleted or the
@@ -110,22 +114,29 @@ pub(super) async fn authenticate(
     state: &ApiState,
 ) -> Result<Caller, ServiceError> {
     let token = access_token(request).ok_or(AuthFailure::MissingToken)?;
-    let origin = origin_of(request);
-    let authenticated = state.auth.authenticate(&token, origin.clone()).await;
-    if let Err(ServiceError::NotAuthenticated(failure)) = &authenticated {
-        let code = Problem::from(ServiceError::from(*failure)).code;
-        if is_refusal(code) {
-            let refused = RefusedRequest {
-                user_id: None,
-                origin,
-                method: request.method().as_str(),
-                path: request.path(),
-                code: code.as_str(),
-            };
-            state.refusals.note(refused).await;
-        }
+    state.auth.authenticate(&token, origin_of(request)).await
+}
+
+/// The goodbye to whoever gets no stream. Those who were refused for who they are are written down: the
+/// answer to the handshake was another one.
+pub(super) async fn turn_away(
+    request: &HttpRequest,
+    state: &ApiState,
+    caller: Option<&Caller>,
+    error: ServiceError,
+) -> CloseReason {
+    let (close_code, problem) = (close_code(&error), Problem::from(error));
+    if is_refusal(problem.code) {
+        let refused = RefusedRequest {
+            user_id: caller.map(|caller| caller.user.user_id),
+            origin: origin_of(request),
+            method: request.method().as_str(),
+            path: request.path(),
+            code: problem.code.as_str(),
+        };
+        state.refusals.note(refused).await;
     }
-    authenticated
+    reason(close_code, &problem)
 }
 
 impl From<TooManyStreams> for CloseReason {
@@ -136,8 +147,8 @@ impl From<TooManyStreams> for CloseReason {
     }
 }
 
-pub(super) fn close_reason(error: ServiceError) -> CloseReason {
-    let code = match &error {
+fn close_code(error: &ServiceError) -> CloseCode {
+    match error {
         ServiceError::Unavailable(_) | ServiceError::RateLimited { .. } => CloseCode::Again,
         ServiceError::Internal(_) => CloseCode::Error,
         ServiceError::NotAuthenticated(_)
@@ -148,21 +159,21 @@ pub(super) fn close_reason(error: ServiceError) -> CloseReason {
         | ServiceError::VehicleOffline
         | ServiceError::NotCancellable { .. }
         | ServiceError::IdempotencyMismatch => CloseCode::Policy,
-    };
-    let problem = Problem::from(error);
+    }
+}
+
+fn reason(code: CloseCode, problem: &Problem) -> CloseReason {
     if let Some(cause) = &problem.cause {
         tracing::error!(%cause, "a stream cannot be opened");
     }
-    (
-        code,
-        format!("{}: {}", problem.code.as_str(), problem.detail),
-    )
-        .into()
+    let text = format!("{}: {}", problem.code.as_str(), problem.detail);
+    (code, text).into()
 }
 
 /// The goodbye to whoever may not go on.
 pub(super) fn session_revoked() -> CloseReason {
-    close_reason(AuthFailure::SessionRevoked.into())
+    let error = ServiceError::from(AuthFailure::SessionRevoked);
+    reason(close_code(&error), &error.into())
 }
 
 pub(super) fn policy(reason: &str) -> CloseReason {

@@ -61,7 +61,11 @@ impl Commands {
     ) -> Result<Submitted, ServiceError> {
         caller.require(Permission::SubmitCommands)?;
         let spec = self.check(caller, &submission)?;
-        if !caller.reaches(submission.vehicle_id) {
+        let vehicle_id = submission.vehicle_id;
+        let sending = self
+            .environment
+            .reaches(caller, vehicle_id, "command.submit");
+        if !sending.await {
             return Err(UNKNOWN_VEHICLE);
         }
         let command = self.accepted(caller, spec, &submission);
