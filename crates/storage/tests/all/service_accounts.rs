@@ -118,3 +118,18 @@ async fn it_is_no_person_and_outlives_the_admin_who_made_it() {
     let found = service_accounts::find(&mut connection, ID).await.unwrap();
     assert_eq!(found.unwrap().created_by, None);
 }
+
+#[tokio::test]
+async fn a_key_is_held_while_it_opens_something() {
+    let fleet = with_account().await;
+    let mut connection = fleet.connection().await;
+    for (hash, seconds, expected) in [("hash", 99, true), ("hash", 100, false), ("x", 0, false)] {
+        let held = service_accounts::hold(&mut connection, hash, at(seconds)).await;
+        assert_eq!(held.unwrap(), expected, "{hash} at {seconds}");
+    }
+    service_accounts::revoke(&mut connection, ID, at(5))
+        .await
+        .unwrap();
+    let held = service_accounts::hold(&mut connection, "hash", at(6)).await;
+    assert!(!held.unwrap());
+}

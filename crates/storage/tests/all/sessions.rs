@@ -1,9 +1,12 @@
 use chrono::{DateTime, Utc};
-use sovd_domain::{ClientMark, Session, SessionId, UserId};
+use sovd_domain::{ClientMark, Role, Session, SessionId, UserId};
 use sovd_storage::sessions;
 use uuid::Uuid;
 
-use crate::fleet::{Fleet, at};
+use crate::{
+    fleet::{Fleet, at},
+    patience::until_waiting,
+};
 
 /// A session that ends at `at(100)`.
 pub(crate) fn session(number: u128, user_id: UserId) -> Session {
@@ -205,4 +208,68 @@ async fn only_what_has_expired_is_swept() {
     assert_eq!(sessions::sweep(&mut connection, at(99)).await.unwrap(), 0);
     assert_eq!(sessions::sweep(&mut connection, at(100)).await.unwrap(), 1);
     assert_eq!(fleet.count("sessions").await, 0);
+}
+
+#[tokio::test]
+async fn a_session_is_held_while_it_lives_and_its_user_has_the_role() {
+    let fleet = logged_in().await;
+    let mut connection = fleet.connection().await;
+    let mut held = async |number, role, seconds| {
+        sessions::hold(&mut connection, id(number), role, at(seconds))
+            .await
+            .unwrap()
+    };
+    assert!(held(1, Role::Engineer, 99).await);
+    assert!(!held(1, Role::Engineer, 100).await);
+    assert!(!held(1, Role::Admin, 0).await);
+    assert!(!held(2, Role::Engineer, 0).await);
+    let disable = "UPDATE users SET is_active = false";
+    fleet.client.execute(disable, &[]).await.unwrap();
+    assert!(!held(1, Role::Engineer, 0).await);
+}
+
+#[tokio::test]
+async fn whoever_ends_a_session_waits_for_whoever_holds_it() {
+    let fleet = logged_in().await;
+    let mut change = fleet.pool.begin().await.unwrap();
+    let held = sessions::hold(&mut change, id(1), Role::Engineer, at(0)).await;
+    assert!(held.unwrap());
+    let ending = async {
+        let mut connection = fleet.connection().await;
+        sessions::end(&mut connection, fleet.engineer, id(1)).await
+    };
+    let changing = async {
+        until_waiting(&fleet, 1).await;
+        change.commit().await.unwrap();
+    };
+    let (ended, ()) = futures_util::future::join(ending, changing).await;
+    assert!(ended.unwrap());
+}
+
+#[tokio::test]
+async fn the_oldest_sessions_end_first() {
+    let fleet = logged_in().await;
+    for number in 2..=4 {
+        let mut session = session(number, fleet.engineer);
+        session.last_used_at = at(i64::try_from(number).unwrap());
+        add(&fleet, &session, &number.to_string()).await;
+    }
+    let mut connection = fleet.connection().await;
+    for (kept, expected) in [(4, 4), (2, 2), (2, 2)] {
+        sessions::end_oldest(&mut connection, fleet.engineer, kept)
+            .await
+            .unwrap();
+        assert_eq!(listed(&fleet, 5).await.len(), expected);
+    }
+    assert_eq!(listed(&fleet, 5).await, [id(4), id(3)]);
+}
+
+#[tokio::test]
+async fn a_token_tells_its_owner() {
+    let fleet = logged_in().await;
+    let mut connection = fleet.connection().await;
+    for (token, owner) in [("old", Some(fleet.engineer)), ("new", None)] {
+        let found = sessions::owner_of_token(&mut connection, token).await;
+        assert_eq!(found.unwrap(), owner);
+    }
 }

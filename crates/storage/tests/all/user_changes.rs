@@ -193,3 +193,47 @@ async fn open_commands_are_seen_until_they_have_ended() {
             .unwrap()
     );
 }
+
+#[tokio::test]
+async fn a_login_holds_the_user_with_the_hash_it_was_compared_with() {
+    let fleet = Fleet::new().await;
+    let bob = user(1, "bob", Role::Engineer);
+    add(&fleet, &bob).await.unwrap();
+    let mut connection = fleet.connection().await;
+    let known = users::credentials(&mut connection, bob.user_id).await;
+    let known = known.unwrap().unwrap();
+    assert!(users::hold(&mut connection, &known).await.unwrap());
+    users::set_password(&mut connection, bob.user_id, "other", at(1))
+        .await
+        .unwrap();
+    assert!(!users::hold(&mut connection, &known).await.unwrap());
+    users::set_password(&mut connection, bob.user_id, "hash", at(2))
+        .await
+        .unwrap();
+    let disabled = User {
+        is_active: false,
+        ..bob
+    };
+    users::update(&mut connection, &disabled, at(3))
+        .await
+        .unwrap();
+    assert!(!users::hold(&mut connection, &known).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_deletion_waits_for_whoever_keeps_the_user() {
+    let fleet = Fleet::new().await;
+    let mut keeping = fleet.pool.begin().await.unwrap();
+    users::keep(&mut keeping, fleet.engineer).await.unwrap();
+    let deleting = async {
+        let mut deleting = fleet.pool.begin().await.unwrap();
+        let user = users::lock_for_deletion(&mut deleting, fleet.engineer).await;
+        deleting.rollback().await.unwrap();
+        user.unwrap().is_some()
+    };
+    let changing = async {
+        until_waiting(&fleet, 1).await;
+        keeping.commit().await.unwrap();
+    };
+    assert_eq!(join(deleting, changing).await, (true, ()));
+}
