@@ -1,7 +1,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sovd_domain::{
-    AccessChange, AuditEntry, AuditResult, ClientMark, SessionId, User, UserId, audit::Origin,
+    AccessChange, AuditEntry, AuditResult, ClientMark, Session, SessionId, User, UserId,
+    audit::Origin,
 };
 use sovd_storage::{
     StorageError, Transaction, audit,
@@ -44,7 +45,7 @@ impl Auth {
                 transaction.commit().await?;
                 // Whoever lives by refreshing is no stranger at the next login.
                 let guess = Guess::new(&user.username, address);
-                self.throttle.count_success(&guess, now).await;
+                self.throttle.know(&guess, now).await;
                 Ok(tokens)
             }
             Ok(Exchanged::Theft(session_id)) => {
@@ -71,38 +72,61 @@ impl Auth {
         if let Some(owner) = sessions::owner_of_token(transaction, &hash).await? {
             users::keep(transaction, owner).await?;
         }
-        if let Some(mut session) = sessions::lock_by_token(transaction, &hash, now).await? {
-            let user = live_user(transaction, session.session_id, now).await?;
-            self.limits.count_request(user.user_id)?;
-            let spent = SpentToken {
-                session_id: session.session_id,
-                spent_at: now,
-                successor_salt: refresh_token::salt(self.environment.random.as_ref()).to_vec(),
-                client: ClientMark::from(&origin),
-            };
-            let next = RefreshToken::successor_of(refresh_token, &spent.successor_salt);
-            session.expires_at = (now + self.refresh_ttl).min(session.ends_at);
-            session.last_used_at = now;
-            session.client = ClientMark::from(&origin);
-            sessions::renew(transaction, &session, &next.hash()).await?;
-            spent::insert(transaction, &hash, &spent).await?;
-            let entry = entry(user.user_id, session.session_id, origin);
-            audit::insert(transaction, &entry, now).await?;
-            let tokens = self.tokens_for(&user, &session, next)?;
-            return Ok(Exchanged::Tokens(tokens, user));
+        if let Some(session) = sessions::lock_by_token(transaction, &hash, now).await? {
+            return self
+                .spend(transaction, session, refresh_token, origin)
+                .await;
         }
         // Whoever waited for the one who spent it sees that now.
         let Some((spent, user_id)) = spent::find(transaction, &hash).await? else {
             return Err(AuthFailure::TokenInvalid.into());
         };
-        let session_id = spent.session_id;
-        let is_repetition =
-            now - spent.spent_at <= GRACE && spent.client == ClientMark::from(&origin);
-        if !is_repetition {
-            self.end_stolen(transaction, session_id, user_id, origin)
-                .await?;
-            return Ok(Exchanged::Theft(session_id));
+        if now - spent.spent_at <= GRACE && spent.client == ClientMark::from(&origin) {
+            return self.repeat(transaction, spent, refresh_token, origin).await;
         }
+        self.end_stolen(transaction, spent.session_id, user_id, origin)
+            .await?;
+        Ok(Exchanged::Theft(spent.session_id))
+    }
+
+    /// Puts a successor in the place of the token that the session holds.
+    async fn spend(
+        &self,
+        transaction: &mut Transaction,
+        mut session: Session,
+        refresh_token: &str,
+        origin: Origin,
+    ) -> Result<Exchanged, ServiceError> {
+        let now = self.environment.clock.now();
+        let user = live_user(transaction, session.session_id, now).await?;
+        self.limits.count_request(user.user_id)?;
+        let spent = SpentToken {
+            session_id: session.session_id,
+            spent_at: now,
+            successor_salt: refresh_token::salt(self.environment.random.as_ref()).to_vec(),
+            client: ClientMark::from(&origin),
+        };
+        let next = RefreshToken::successor_of(refresh_token, &spent.successor_salt);
+        session.expires_at = (now + self.refresh_ttl).min(session.ends_at);
+        session.last_used_at = now;
+        session.client = ClientMark::from(&origin);
+        sessions::renew(transaction, &session, &next.hash()).await?;
+        spent::insert(transaction, &refresh_token::hash(refresh_token), &spent).await?;
+        let entry = entry(user.user_id, session.session_id, origin);
+        audit::insert(transaction, &entry, now).await?;
+        let tokens = self.tokens_for(&user, &session, next)?;
+        Ok(Exchanged::Tokens(tokens, user))
+    }
+
+    /// Gives the successor of a token that was spent a moment ago once more.
+    async fn repeat(
+        &self,
+        transaction: &mut Transaction,
+        spent: SpentToken,
+        refresh_token: &str,
+        origin: Origin,
+    ) -> Result<Exchanged, ServiceError> {
+        let (now, session_id) = (self.environment.clock.now(), spent.session_id);
         let user = live_user(transaction, session_id, now).await?;
         self.limits.count_request(user.user_id)?;
         let session = sessions::find(transaction, session_id)
@@ -110,7 +134,7 @@ impl Auth {
             .ok_or(AuthFailure::SessionRevoked)?;
         let entry = AuditEntry {
             details: json!({ "repeated": true }),
-            ..entry(user_id, session_id, origin)
+            ..entry(user.user_id, session_id, origin)
         };
         audit::insert(transaction, &entry, now).await?;
         let next = RefreshToken::successor_of(refresh_token, &spent.successor_salt);

@@ -144,9 +144,16 @@ impl Throttle {
     /// What else came from the address stays counted, or one account of one's own would be enough
     /// to guess the passwords of others.
     pub(super) async fn count_success(&self, guess: &Guess, now: DateTime<Utc>) {
+        self.know(guess, now).await;
+        if self.account.is_some() {
+            self.attempts.forget(&guess.pair).await;
+        }
+    }
+
+    /// Makes the address known to the account.
+    pub(super) async fn know(&self, guess: &Guess, now: DateTime<Utc>) {
         if self.account.is_some() {
             self.attempts.hold(&guess.known, now + KNOWN_FOR, now).await;
-            self.attempts.forget(&guess.pair).await;
         }
     }
 
