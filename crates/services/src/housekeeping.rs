@@ -33,7 +33,7 @@ async fn clean(
     environment: &Environment,
     audit_retention: Option<Duration>,
 ) -> Result<(), StorageError> {
-    forget_keys(environment).await?;
+    forget_expired(environment).await?;
     environment.refusals.forget_old();
     if let Some(retention) = audit_retention {
         pruning::prune(environment, retention).await?;
@@ -41,7 +41,8 @@ async fn clean(
     Ok(())
 }
 
-async fn forget_keys(environment: &Environment) -> Result<(), StorageError> {
+/// Keys of repeated requests, and sessions with their spent tokens.
+async fn forget_expired(environment: &Environment) -> Result<(), StorageError> {
     let mut connection = environment.database.connection().await?;
     let now = environment.clock.now();
     idempotency::forget(&mut connection, now - KEY_LIFETIME).await?;

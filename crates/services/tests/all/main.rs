@@ -14,6 +14,7 @@ mod clearing;
 mod clock;
 mod fleet;
 mod following;
+mod housekeeping;
 mod late;
 mod lease;
 mod log;
