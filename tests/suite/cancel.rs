@@ -153,7 +153,8 @@ async fn a_cancel_and_a_completion_at_once_have_one_outcome() {
     const VEHICLES: usize = 10;
     const ROUNDS: usize = 20;
     let world = World::with(|settings| {
-        settings.connector.mock.max_delay_ms = 4;
+        // From less than a cancel takes to more, also where the machine is busy.
+        settings.connector.mock.max_delay_ms = 30;
     })
     .await;
     let engineer = world.log_in("engineer").await;
