@@ -1,10 +1,12 @@
 WITH tables AS (
-    SELECT pg_class.oid, pg_class.relname AS name
+    SELECT pg_class.oid, pg_class.relname AS name,
+           concat_ws(', ', CASE WHEN pg_class.relrowsecurity THEN 'ROW LEVEL SECURITY ENABLED' END,
+                     CASE WHEN pg_class.relforcerowsecurity THEN 'FORCED' END) AS row_security
     FROM pg_catalog.pg_class
     WHERE pg_class.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
       AND pg_class.relkind IN ('r', 'p')
 ), facts AS (
-    SELECT 'table' AS kind, name AS name, '' AS definition FROM tables
+    SELECT 'table' AS kind, name AS name, row_security AS definition FROM tables
     UNION ALL
     SELECT 'column', tables.name || '.' || attribute.attname,
            pg_catalog.format_type(attribute.atttypid, attribute.atttypmod)
@@ -28,8 +30,25 @@ WITH tables AS (
     UNION ALL
     SELECT 'trigger', tables.name || '.' || triggers.tgname,
            pg_catalog.pg_get_triggerdef(triggers.oid)
+           || CASE triggers.tgenabled WHEN 'O' THEN '' WHEN 'D' THEN ' DISABLED'
+                   WHEN 'R' THEN ' ENABLED REPLICA' ELSE ' ENABLED ALWAYS' END
     FROM tables
-    JOIN pg_catalog.pg_trigger triggers ON triggers.tgrelid = tables.oid AND NOT triggers.tgisinternal
+    -- The names of those behind a foreign key are numbers: they only count when they are off.
+    JOIN pg_catalog.pg_trigger triggers
+      ON triggers.tgrelid = tables.oid AND (NOT triggers.tgisinternal OR triggers.tgenabled <> 'O')
+    UNION ALL
+    SELECT 'rule', tables.name || '.' || rules.rulename,
+           pg_catalog.pg_get_ruledef(rules.oid)
+    FROM tables
+    JOIN pg_catalog.pg_rewrite rules
+      ON rules.ev_class = tables.oid AND rules.rulename <> '_RETURN'
+    UNION ALL
+    SELECT 'policy', tables.name || '.' || policy.polname,
+           concat_ws(' ', CASE WHEN policy.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
+                     policy.polcmd, 'TO', policy.polroles::pg_catalog.regrole[]::text,
+                     'USING ' || pg_catalog.pg_get_expr(policy.polqual, policy.polrelid),
+                     'WITH CHECK ' || pg_catalog.pg_get_expr(policy.polwithcheck, policy.polrelid))
+    FROM tables JOIN pg_catalog.pg_policy policy ON policy.polrelid = tables.oid
     UNION ALL
     SELECT 'function', functions.proname, pg_catalog.pg_get_functiondef(functions.oid)
     FROM pg_catalog.pg_proc functions

@@ -158,6 +158,72 @@ async fn a_dropped_trigger_is_found() {
     );
 }
 
+/// Each leaves its definition as it was.
+#[tokio::test]
+async fn a_trigger_that_does_not_fire_is_found() {
+    for (change, state) in [
+        ("DISABLE TRIGGER guard_audit_line", " DISABLED"),
+        (
+            "ENABLE REPLICA TRIGGER guard_audit_line",
+            " ENABLED REPLICA",
+        ),
+    ] {
+        let differences = found_after(&format!("ALTER TABLE audit_logs {change}")).await;
+        let [found] = &differences[..] else {
+            panic!("{differences:?}")
+        };
+        assert_eq!(
+            (&*found.kind, &*found.name),
+            ("trigger", "audit_logs.guard_audit_line")
+        );
+        let expected = found.expected.as_ref().unwrap();
+        assert_eq!(found.found, Some(format!("{expected}{state}")));
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_key_that_is_not_enforced_is_found() {
+    let differences = found_after("ALTER TABLE responses DISABLE TRIGGER ALL").await;
+    assert!(!differences.is_empty());
+    for found in differences {
+        assert!(found.name.starts_with("responses."), "{found:?}");
+        assert!(found.found.unwrap().ends_with(" DISABLED"));
+    }
+}
+
+#[tokio::test]
+async fn a_rule_is_found() {
+    let rule = "CREATE RULE swallow AS ON INSERT TO audit_logs DO INSTEAD NOTHING";
+    assert_eq!(
+        found_after(rule).await,
+        [difference(
+            "rule",
+            "audit_logs.swallow",
+            None,
+            Some("CREATE RULE swallow AS\n    ON INSERT TO audit_logs DO INSTEAD NOTHING;")
+        )]
+    );
+}
+
+#[tokio::test]
+async fn rows_that_are_hidden_are_found() {
+    let hide = "ALTER TABLE audit_logs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+                CREATE POLICY hide ON audit_logs FOR SELECT USING (action <> 'x')";
+    let differences = found_after(hide).await;
+    let [policy, table] = &differences[..] else {
+        panic!("{differences:?}")
+    };
+    assert_eq!(
+        (&*policy.kind, &*policy.name),
+        ("policy", "audit_logs.hide")
+    );
+    let definition = policy.found.as_ref().unwrap();
+    assert!(definition.contains("action"), "{definition}");
+    let hidden = Some("ROW LEVEL SECURITY ENABLED, FORCED");
+    let expected = difference("table", "audit_logs", Some(""), hidden);
+    assert_eq!(*table, expected);
+}
+
 #[tokio::test]
 async fn a_changed_function_is_found() {
     let differences = found_after(
