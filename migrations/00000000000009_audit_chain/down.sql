@@ -3,20 +3,24 @@ DROP TABLE audit_head;
 
 DROP TRIGGER refuse_audit_truncation ON audit_logs;
 DROP TRIGGER guard_audit_deletion ON audit_logs;
+DROP TRIGGER guard_audit_sealing ON audit_logs;
 DROP TRIGGER guard_audit_line ON audit_logs;
 DROP TRIGGER complete_audit_line ON audit_logs;
 
 DROP FUNCTION guard_audit_cut();
+DROP FUNCTION confirm_audit_head();
 DROP FUNCTION guard_audit_head();
 DROP FUNCTION guard_audit_deletion();
+DROP FUNCTION guard_audit_sealing();
 DROP FUNCTION guard_audit_line();
 DROP FUNCTION complete_audit_line();
 DROP FUNCTION refuse_audit_change();
 
 ALTER TABLE audit_logs RESET (autovacuum_vacuum_scale_factor);
 
--- Their indexes and the check go with the columns.
+-- Their indexes and the check of the hash go with the columns.
 ALTER TABLE audit_logs
+    DROP CONSTRAINT chk_audit_logs_timestamp,
     DROP COLUMN hash,
     DROP COLUMN position,
     DROP COLUMN subject_command_id,

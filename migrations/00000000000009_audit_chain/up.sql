@@ -5,7 +5,10 @@ ALTER TABLE audit_logs
     ADD COLUMN position BIGINT,
     ADD COLUMN hash BYTEA,
     ADD CONSTRAINT chk_audit_logs_hash
-        CHECK ((position IS NULL) = (hash IS NULL) AND octet_length(hash) = 32);
+        CHECK ((position IS NULL) = (hash IS NULL) AND octet_length(hash) = 32),
+    -- The moments that have microseconds since 1970, which are in the content of a line: infinity has none.
+    ADD CONSTRAINT chk_audit_logs_timestamp
+        CHECK (timestamp >= '0001-01-01 00:00:00+00' AND timestamp < '10000-01-01 00:00:00+00');
 
 UPDATE audit_logs
 SET actor_id = user_id, subject_vehicle_id = vehicle_id, subject_command_id = command_id;
@@ -100,6 +103,27 @@ BEGIN
 END
 $$;
 
+-- Whoever seals moves the head first. A place beyond it would be in the way of all who seal later.
+CREATE FUNCTION guard_audit_sealing() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    head BIGINT;
+BEGIN
+    EXECUTE format(
+        'SELECT position FROM %I.audit_head WHERE xmin = pg_current_xact_id()::xid',
+        TG_TABLE_SCHEMA
+    ) INTO head;
+    IF EXISTS (
+        SELECT FROM unsealed JOIN sealed USING (log_id)
+        WHERE unsealed.position IS NULL AND sealed.position IS NOT NULL
+          AND (sealed.position <= head) IS NOT TRUE
+    ) THEN
+        RAISE EXCEPTION 'UPDATE of audit_logs is refused: the end of the chain has not been moved for it'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION guard_audit_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     cut BIGINT;
@@ -123,6 +147,24 @@ BEGIN
 END
 $$;
 
+-- At the end of the transaction, because the lines get their places after the head has moved.
+CREATE FUNCTION confirm_audit_head() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    is_reached BOOLEAN;
+BEGIN
+    EXECUTE format(
+        'SELECT count(*) = $2 - $1 AND coalesce(bool_or(position = $2 AND hash = $3), false)
+         FROM %I.audit_logs WHERE position > $1 AND position <= $2',
+        TG_TABLE_SCHEMA
+    ) INTO is_reached USING OLD.position, NEW.position, NEW.hash;
+    IF NOT is_reached THEN
+        RAISE EXCEPTION 'UPDATE of audit_head is refused: the lines of the chain do not reach position %',
+            NEW.position USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION guard_audit_cut() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     is_link BOOLEAN;
@@ -143,6 +185,9 @@ CREATE TRIGGER complete_audit_line BEFORE INSERT ON audit_logs
     FOR EACH ROW EXECUTE FUNCTION complete_audit_line();
 CREATE TRIGGER guard_audit_line BEFORE UPDATE ON audit_logs
     FOR EACH ROW EXECUTE FUNCTION guard_audit_line();
+CREATE TRIGGER guard_audit_sealing AFTER UPDATE ON audit_logs
+    REFERENCING OLD TABLE AS unsealed NEW TABLE AS sealed
+    FOR EACH STATEMENT EXECUTE FUNCTION guard_audit_sealing();
 CREATE TRIGGER guard_audit_deletion AFTER DELETE ON audit_logs
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION guard_audit_deletion();
 CREATE TRIGGER refuse_audit_truncation BEFORE TRUNCATE ON audit_logs
@@ -150,6 +195,8 @@ CREATE TRIGGER refuse_audit_truncation BEFORE TRUNCATE ON audit_logs
 
 CREATE TRIGGER guard_audit_head BEFORE UPDATE ON audit_head
     FOR EACH ROW EXECUTE FUNCTION guard_audit_head();
+CREATE CONSTRAINT TRIGGER confirm_audit_head AFTER UPDATE ON audit_head
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION confirm_audit_head();
 CREATE TRIGGER refuse_audit_head_change BEFORE DELETE OR TRUNCATE ON audit_head
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change();
 

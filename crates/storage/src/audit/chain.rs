@@ -115,11 +115,12 @@ pub async fn lock_unsealed(
     Ok(lines.await?)
 }
 
-/// Gives locked lines their places in the chain, and moves its end to the last of them.
+/// Moves the end of the chain to the last of the lines, and gives all of them, which are locked,
+/// their places. Call it in a transaction: the database wants to see both together.
 ///
 /// # Errors
 ///
-/// When the database is away or refuses: a place is taken, or lies before the end of the chain.
+/// When the database is away or refuses: a place is taken, or does not follow the end of the chain.
 pub async fn seal(
     connection: &mut Connection,
     sealed: &[(Uuid, Link)],
@@ -127,6 +128,13 @@ pub async fn seal(
     let Some((_, head)) = sealed.last() else {
         return Ok(());
     };
+    diesel::update(audit_head::table)
+        .set((
+            audit_head::position.eq(head.position),
+            audit_head::hash.eq(&head.hash.0[..]),
+        ))
+        .execute(connection)
+        .await?;
     let log_ids: Vec<Uuid> = sealed.iter().map(|(log_id, _)| *log_id).collect();
     let positions: Vec<i64> = sealed.iter().map(|(_, link)| link.position).collect();
     let hashes: Vec<&[u8]> = sealed.iter().map(|(_, link)| &link.hash.0[..]).collect();
@@ -140,13 +148,6 @@ pub async fn seal(
     .bind::<Array<Binary>, _>(hashes)
     .execute(connection)
     .await?;
-    diesel::update(audit_head::table)
-        .set((
-            audit_head::position.eq(head.position),
-            audit_head::hash.eq(&head.hash.0[..]),
-        ))
-        .execute(connection)
-        .await?;
     Ok(())
 }
 

@@ -99,12 +99,10 @@ async fn a_line_that_is_committed_late_comes_behind_newer_ones() {
 async fn a_place_is_given_once() {
     let fleet = Fleet::new().await;
     write(&fleet, 2).await;
-    seal(&fleet, 1).await;
-    let mut connection = fleet.connection().await;
-    let lines = chain::lock_unsealed(&mut connection, 9).await.unwrap();
-    let error = chain::seal(&mut connection, &[(lines[0].log_id, link(1))])
-        .await
-        .unwrap_err();
+    let mut transaction = fleet.pool.begin().await.unwrap();
+    let lines = chain::lock_unsealed(&mut transaction, 9).await.unwrap();
+    let twice: Vec<_> = lines.iter().map(|line| (line.log_id, link(1))).collect();
+    let error = chain::seal(&mut transaction, &twice).await.unwrap_err();
     let StorageError::Duplicate { constraint } = error else {
         panic!("{error:?}")
     };

@@ -177,6 +177,7 @@ async fn the_head_only_goes_forward_and_cuts_stay() {
     for sql in [
         "UPDATE audit_head SET position = 1",
         "UPDATE audit_head SET position = 2",
+        "UPDATE audit_head SET position = 3",
         "DELETE FROM audit_head",
         "TRUNCATE audit_head",
         &format!("{cut} (3, {sevens})"),
@@ -196,6 +197,66 @@ async fn the_head_only_goes_forward_and_cuts_stay() {
     ] {
         assert_refused(&fleet.client, sql).await;
     }
+}
+
+/// Each of these would be in the way of all who seal later.
+#[tokio::test]
+async fn no_line_gets_a_place_that_the_chain_has_not_reached() {
+    let fleet = Fleet::new().await;
+    write(&fleet, 3).await;
+    seal(&fleet, 1).await;
+    let hash = |digits: &str| format!("hash = decode(repeat('{digits}', 32), 'hex')");
+    let (sevens, eights) = (hash("07"), hash("08"));
+    let line = "log_id = (SELECT log_id FROM audit_logs WHERE position IS NULL LIMIT 1)";
+    let place = |position: i64| {
+        format!("UPDATE audit_logs SET position = {position}, {sevens} WHERE {line}")
+    };
+    for sql in [
+        place(2),
+        place(0),
+        place(i64::MAX),
+        format!("UPDATE audit_head SET position = 2, {sevens}; {}", place(3)),
+        format!("UPDATE audit_head SET position = 2, {eights}; {}", place(2)),
+        format!("UPDATE audit_head SET position = 3, {sevens}; {}", place(3)),
+        format!("UPDATE audit_head SET position = 3, {sevens}; {}", place(2)),
+    ] {
+        assert_refused(&fleet.client, &sql).await;
+    }
+    let sealing = format!("UPDATE audit_head SET position = 2, {sevens}; {}", place(2));
+    fleet.client.batch_execute(&sealing).await.unwrap();
+    seal(&fleet, 9).await;
+    let mut connection = fleet.connection().await;
+    assert_eq!(chain::head(&mut connection).await.unwrap(), Some(link(3)));
+}
+
+#[tokio::test]
+async fn a_line_has_a_time_that_can_be_sealed() {
+    let fleet = Fleet::new().await;
+    let insert = |time: &str| {
+        format!(
+            "INSERT INTO audit_logs (action, entity_type, timestamp) VALUES ('a', 'b', '{time}')"
+        )
+    };
+    for time in [
+        "-infinity",
+        "infinity",
+        "0001-12-31 23:59:59.999999+00 BC",
+        "10000-01-01 00:00:00+00",
+    ] {
+        let error = fleet.client.batch_execute(&insert(time)).await.unwrap_err();
+        let error = error.as_db_error().unwrap();
+        assert_eq!(
+            error.constraint(),
+            Some("chk_audit_logs_timestamp"),
+            "{time}"
+        );
+    }
+    for time in ["0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00"] {
+        fleet.client.batch_execute(&insert(time)).await.unwrap();
+    }
+    seal(&fleet, 9).await;
+    let mut connection = fleet.connection().await;
+    assert_eq!(chain::count_unsealed(&mut connection).await.unwrap(), 0);
 }
 
 /// Columns that were dropped once stay in the rows, where the guard must not stumble over them.
