@@ -109,7 +109,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         Action::VerifyAudit { checkpoints } => {
             let verification = migrator.verify_audit(checkpoints.as_deref()).await?;
             print::audit_verification(&verification)?;
-            if verification.broken.is_some() {
+            if !verification.is_sound() {
                 return Ok(ExitCode::FAILURE);
             }
         }

@@ -52,7 +52,7 @@ pub(crate) fn verification(verification: &Verification) -> Result<()> {
     }
 }
 
-/// What was checked, then the first thing that is wrong.
+/// What was checked, then what is in doubt and the first thing that is wrong.
 pub(crate) fn audit_verification(verification: &audit::Verification) -> Result<()> {
     let (beginning, end) = (verification.beginning, verification.end);
     if beginning.position > 0 {
@@ -71,8 +71,11 @@ pub(crate) fn audit_verification(verification: &audit::Verification) -> Result<(
         "checkpoints {} agree, {} are of lines that were cut off",
         verification.checkpoints, verification.pruned_checkpoints
     ))?;
+    for doubt in &verification.doubts {
+        line(&format!("\n{doubt}"))?;
+    }
     let Some(broken) = &verification.broken else {
-        return line("\nthe audit trail is as it was sealed");
+        return line("\nwhat is sealed of the audit trail is as it was sealed");
     };
     let log_id = match broken.log_id {
         Some(log_id) => format!(", log_id {log_id}"),

@@ -203,6 +203,67 @@ async fn a_trail_that_was_taken_back_is_found() {
 }
 
 #[tokio::test]
+async fn a_file_without_checkpoints_proves_nothing() {
+    let tool = Tool::new().await;
+    fs::write(tool.directory.path().join("checkpoints"), "\n").unwrap();
+    let words = "no checkpoint could be compared";
+    assert_says(&tool.verify_checkpoints(), 1, words);
+}
+
+#[tokio::test]
+async fn a_line_that_was_not_sealed_in_time_is_told() {
+    let tool = Tool::new().await;
+    tool.sql(
+        "INSERT INTO audit_logs (action, entity_type, timestamp)
+         VALUES ('test', 'test', '2026-01-02T03:04:05.9Z')",
+    )
+    .await;
+    let said = tool.run(&["verify-audit"]);
+    assert_says(&said, 1, "the line of 2026-01-02T03:04:05Z is not sealed");
+    assert_says(&said, 1, "as it was sealed");
+}
+
+#[tokio::test]
+async fn a_cut_that_nobody_told_of_is_named() {
+    let tool = Tool::new().await;
+    tool.sql(
+        "INSERT INTO audit_cuts (position, hash)
+         SELECT position, hash FROM audit_logs WHERE position = 2;
+         DELETE FROM audit_logs WHERE position <= 2",
+    )
+    .await;
+    let words = "broken at position 2: the chain was cut off after this place";
+    assert_says(&tool.run(&["verify-audit"]), 1, words);
+}
+
+/// The retention is that of the settings.
+#[tokio::test]
+async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_named() {
+    let tool = Tool::new().await;
+    tool.checkpoint(PRIVATE);
+    tool.sql(
+        "INSERT INTO audit_cuts (position, hash)
+         SELECT position, hash FROM audit_logs WHERE position = 3;
+         INSERT INTO audit_logs (action, entity_type, details)
+         SELECT 'audit.prune', 'audit',
+                jsonb_build_object('position', position, 'hash', encode(hash, 'hex'))
+         FROM audit_logs WHERE position = 3;
+         DELETE FROM audit_logs WHERE position <= 3",
+    )
+    .await;
+    let words = "broken at position 3: a checkpoint knows this line";
+    assert_says(&tool.verify_checkpoints(), 1, words);
+    let retention = "[audit]\nretention_days = 1\n";
+    fs::create_dir(tool.directory.path().join("config")).unwrap();
+    fs::write(
+        tool.directory.path().join("config/development.toml"),
+        retention,
+    )
+    .unwrap();
+    assert_says(&tool.verify_checkpoints(), 0, "checkpoints 1 agree");
+}
+
+#[tokio::test]
 async fn a_missing_key_or_file_is_named() {
     let tool = Tool::new().await;
     let said = tool.run(&["audit-checkpoint", "--out", "checkpoints"]);

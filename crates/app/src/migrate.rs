@@ -21,6 +21,7 @@ pub struct Migrator {
     url: String,
     shown_url: String,
     is_production: bool,
+    audit_retention: Option<Duration>,
     checkpoint_private_key: Option<SecretString>,
     checkpoint_public_key: Option<String>,
 }
@@ -62,6 +63,7 @@ impl Migrator {
             url: settings.database.url.expose().to_owned(),
             shown_url: settings.database.url.to_string(),
             is_production: settings.environment.is_production(),
+            audit_retention: settings.audit.retention(),
             checkpoint_private_key: settings.audit.checkpoint_private_key.clone(),
             checkpoint_public_key: settings.audit.checkpoint_public_key.clone(),
         }

@@ -10,7 +10,7 @@ use std::{
 use sovd_domain::{Clock, SystemClock};
 use sovd_services::audit::{
     checkpoint::{CheckpointError, CheckpointSigner, CheckpointVerifier},
-    verification,
+    verification::{self, Terms},
 };
 use sovd_storage::{Database, PoolSettings};
 use thiserror::Error;
@@ -20,7 +20,7 @@ use crate::{build::refuse_pending, error::StartError};
 
 pub use sovd_services::audit::{
     checkpoint::Checkpoint,
-    verification::{Break, Verification},
+    verification::{Break, Doubt, Verification},
 };
 
 /// Why the audit trail cannot be checked, or no checkpoint made.
@@ -69,7 +69,8 @@ pub enum AuditError {
 }
 
 impl Migrator {
-    /// Checks the chain of the audit trail, and that it goes through the checkpoints in a file.
+    /// Checks the chain of the audit trail, and that it goes through the checkpoints in a file. Lines
+    /// that are younger than `audit.retention_days` may not have been cut off.
     ///
     /// # Errors
     ///
@@ -79,12 +80,16 @@ impl Migrator {
         &self,
         checkpoints: Option<&Path>,
     ) -> Result<Verification, AuditError> {
-        let checkpoints = match checkpoints {
-            Some(path) => self.read_checkpoints(path)?,
-            None => Vec::new(),
-        };
+        let checkpoints = checkpoints
+            .map(|path| self.read_checkpoints(path))
+            .transpose()?;
         let database = self.audit_database().await?;
-        let verified = verification::verify(&database, &checkpoints).await;
+        let terms = Terms {
+            now: SystemClock.now(),
+            retention: self.audit_retention,
+            checkpoints: checkpoints.as_deref(),
+        };
+        let verified = verification::verify(&database, &terms).await;
         Ok(self.told(verified)?)
     }
 

@@ -16,6 +16,9 @@ const TYPE: &str = "sovd-audit-checkpoint+jwt";
 pub struct Checkpoint {
     /// The end.
     pub link: Link,
+    /// When the line there was written, in whole seconds once it was signed; nothing when there was
+    /// no such line.
+    pub line_at: Option<DateTime<Utc>>,
     /// When it was looked at, in whole seconds.
     pub taken_at: DateTime<Utc>,
 }
@@ -45,6 +48,9 @@ struct Claims {
     position: i64,
     hash: String,
     /// Seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    line_at: Option<i64>,
+    /// Seconds since 1970.
     iat: i64,
 }
 
@@ -59,9 +65,12 @@ impl Checkpoint {
         now: DateTime<Utc>,
     ) -> Result<Option<Self>, StorageError> {
         let mut connection = database.connection().await?;
-        let head = chain::head(&mut connection).await?;
-        Ok(head.map(|link| Self {
+        let Some(link) = chain::head(&mut connection).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
             link,
+            line_at: chain::time_at(&mut connection, link.position).await?,
             taken_at: now,
         }))
     }
@@ -92,6 +101,7 @@ impl CheckpointSigner {
         let claims = Claims {
             position: checkpoint.link.position,
             hash: checkpoint.link.hash.to_string(),
+            line_at: checkpoint.line_at.map(|moment| moment.timestamp()),
             iat: checkpoint.taken_at.timestamp(),
         };
         jsonwebtoken::encode(&header, &claims, &self.0).map_err(|_| CheckpointError::PrivateKey)
@@ -125,6 +135,7 @@ impl CheckpointVerifier {
         let Claims {
             position,
             hash,
+            line_at,
             iat,
         } = signed.claims;
         let is_ours = signed.header.typ.as_deref() == Some(TYPE);
@@ -134,6 +145,7 @@ impl CheckpointVerifier {
             .filter(|_| is_ours)
             .map(|(hash, taken_at)| Checkpoint {
                 link: Link { position, hash },
+                line_at: line_at.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
                 taken_at,
             })
             .ok_or(CheckpointError::NotSigned)
@@ -167,6 +179,7 @@ MC4CAQAwBQYDK2VwBCIEIE7zkFFe1kXuzeumsD92oQr4/fMdOQgEyvOW0JvYYZGG
                 position: 7,
                 hash: ChainHash([0xab; 32]),
             },
+            line_at: Some("2026-01-02T03:04:04Z".parse().unwrap()),
             taken_at: "2026-01-02T03:04:05Z".parse().unwrap(),
         }
     }
@@ -211,6 +224,7 @@ MC4CAQAwBQYDK2VwBCIEIE7zkFFe1kXuzeumsD92oQr4/fMdOQgEyvOW0JvYYZGG
         let claims = Claims {
             position: 7,
             hash: checkpoint().link.hash.to_string(),
+            line_at: None,
             iat: 0,
         };
         let verifier = CheckpointVerifier::new(PUBLIC).unwrap();

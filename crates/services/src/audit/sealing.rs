@@ -11,19 +11,42 @@ use crate::environment::Environment;
 /// How many lines are sealed in one transaction.
 const BATCH: usize = 1000;
 
+/// How long lines may wait before that is worth a warning, and the time between two warnings.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// Seals what was written, every `interval`, until `stop`. Any number of processes may.
 ///
 /// Whoever writes a line does not wait for this: lines are sealed together, once they are committed.
 pub async fn run(environment: Environment, interval: Duration, stop: CancellationToken) {
+    let mut next_look = environment.clock.now();
     loop {
         if let Err(error) = seal_all(&environment.database).await {
             tracing::warn!(%error, "cannot seal the audit trail, trying again");
         }
-        let next = environment.clock.now() + interval;
+        let now = environment.clock.now();
+        if now >= next_look {
+            warn_of_waiting_lines(&environment).await;
+            next_look = now + PATIENCE;
+        }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = environment.clock.sleep_until(next) => {}
+            () = environment.clock.sleep_until(now + interval) => {}
         }
+    }
+}
+
+/// Also where sealing reports no error, because somebody else holds the chain or a line.
+async fn warn_of_waiting_lines(environment: &Environment) {
+    let found = async {
+        let mut connection = environment.database.connection().await?;
+        chain::oldest_unsealed(&mut connection).await
+    };
+    match found.await {
+        Ok(Some(oldest)) if oldest < environment.clock.now() - PATIENCE => {
+            tracing::warn!(%oldest, "audit lines wait to be sealed, something is in the way");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot tell whether audit lines wait to be sealed"),
     }
 }
 

@@ -13,7 +13,7 @@ use sovd_services::{
         Audit, AuditFilter, ExportFormat,
         checkpoint::Checkpoint,
         sealing,
-        verification::{self, Verification},
+        verification::{self, Doubt, Terms, Verification},
     },
     housekeeping,
 };
@@ -21,6 +21,7 @@ use sovd_storage::audit;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    log::Log,
     rig::{Rig, VEHICLE, admin, engineer, within},
     scripted::Scripted,
     watching::poll,
@@ -50,11 +51,24 @@ async fn seal(rig: &Rig) -> usize {
 }
 
 async fn verify(rig: &Rig) -> Verification {
-    verify_with(rig, &[]).await
+    verify_by(rig, None, None).await
 }
 
 async fn verify_with(rig: &Rig, checkpoints: &[Checkpoint]) -> Verification {
-    verification::verify(&rig.environment.database, checkpoints)
+    verify_by(rig, None, Some(checkpoints)).await
+}
+
+async fn verify_by(
+    rig: &Rig,
+    retention: Option<Duration>,
+    checkpoints: Option<&[Checkpoint]>,
+) -> Verification {
+    let terms = Terms {
+        now: rig.now(),
+        retention,
+        checkpoints,
+    };
+    verification::verify(&rig.environment.database, &terms)
         .await
         .unwrap()
 }
@@ -313,7 +327,8 @@ async fn pruning_leaves_a_chain_that_is_whole() {
     let found = verify(&rig).await;
     assert_eq!((found.lines, found.beginning), (0, cut.link));
     assert_eq!(seal(&rig).await, 2);
-    let found = verify_with(&rig, &[early, cut]).await;
+    let retention = Some(Duration::from_secs(5));
+    let found = verify_by(&rig, retention, Some(&[early, cut])).await;
     assert_eq!(found.broken, None);
     assert_eq!((found.lines, found.beginning.position), (2, 5));
     assert_eq!((found.checkpoints, found.pruned_checkpoints), (1, 1));
@@ -330,8 +345,187 @@ async fn pruning_leaves_a_chain_that_is_whole() {
         },
         ..cut
     };
-    let broken = verify_with(&rig, &[forged]).await.broken.unwrap();
+    let found = verify_by(&rig, retention, Some(&[forged])).await;
+    let broken = found.broken.unwrap();
     assert_eq!(broken.position, 5);
+    assert!(broken.reason.contains("another hash"), "{broken:?}");
+}
+
+/// Cuts the chain off by hand as the database lets everybody do; `told` is what the forger says of it.
+async fn cut_by_hand(rig: &Rig, position: i64, told: &str) {
+    let sql = format!(
+        "INSERT INTO audit_cuts (position, hash)
+         SELECT position, hash FROM audit_logs WHERE position = {position};
+         {told};
+         DELETE FROM audit_logs WHERE position <= {position}"
+    );
+    rig.sql().await.batch_execute(&sql).await.unwrap();
+}
+
+/// The line that pruning writes, in which `change` changes the place and the hash.
+fn told(position: i64, action: &str, result: &str, place: &str, hash: &str) -> String {
+    format!(
+        "INSERT INTO audit_logs (action, entity_type, result, details)
+         SELECT '{action}', 'audit', '{result}',
+                jsonb_build_object('position', {place}, 'hash', {hash}, 'lines', 1)
+         FROM audit_logs WHERE position = {position}"
+    )
+}
+
+#[tokio::test]
+async fn a_cut_that_no_pruning_tells_of_is_found() {
+    const HEX: &str = "encode(hash, 'hex')";
+    for told in [
+        String::new(),
+        told(2, "audit.pruned", "done", "position", HEX),
+        told(2, "audit.prune", "failed", "position", HEX),
+        told(2, "audit.prune", "done", "position + 1", HEX),
+        told(
+            2,
+            "audit.prune",
+            "done",
+            "position",
+            "upper(encode(hash, 'hex'))",
+        ),
+        told(3, "audit.prune", "done", "2", HEX),
+    ] {
+        let rig = sealed(4).await;
+        cut_by_hand(&rig, 2, &told).await;
+        for _ in 0..2 {
+            let broken = verify(&rig)
+                .await
+                .broken
+                .unwrap_or_else(|| panic!("{told}"));
+            assert_eq!(broken.position, 2, "{told}");
+            assert!(broken.reason.contains("audit.prune"), "{broken:?}");
+            // The forger's line does not get better by being sealed.
+            seal(&rig).await;
+        }
+    }
+}
+
+/// The line must stand behind the cut, or it goes with those that are cut off.
+#[tokio::test]
+async fn what_told_of_a_cut_may_not_be_cut_off_with_it() {
+    let rig = sealed(3).await;
+    rig.timer.advance(TimeDelta::seconds(9));
+    keep_house(&rig, Some(Duration::from_secs(5))).await;
+    assert_eq!(verify(&rig).await.broken, None);
+    assert_eq!(seal(&rig).await, 1);
+    assert_eq!(verify(&rig).await.broken, None);
+    let sql = format!("{BY_FORCE}DELETE FROM audit_logs");
+    rig.sql().await.batch_execute(&sql).await.unwrap();
+    assert_eq!(verify(&rig).await.broken.unwrap().position, 3);
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_found() {
+    let rig = sealed(2).await;
+    let early = checkpoint(&rig).await;
+    assert_eq!(early.line_at, Some(rig.now()));
+    write(&rig, 2).await;
+    seal(&rig).await;
+    let cut = checkpoint(&rig).await;
+    let well_told = told(4, "audit.prune", "done", "position", "encode(hash, 'hex')");
+    cut_by_hand(&rig, 4, &well_told).await;
+    // Nothing but a checkpoint tells this from a pruning.
+    assert_eq!(verify(&rig).await.broken, None);
+    // The second line is two seconds old by now, and the fourth is of this moment.
+    let one_too_young = Some(Duration::from_secs(1));
+    for (retention, checkpoint, position) in [
+        (None, early, Some(2)),
+        (Some(Duration::from_secs(2)), early, Some(2)),
+        (one_too_young, early, None),
+        (one_too_young, cut, Some(4)),
+    ] {
+        let found = verify_by(&rig, retention, Some(&[checkpoint])).await;
+        let broken = found.broken.map(|broken| broken.position);
+        assert_eq!(broken, position, "{retention:?} {checkpoint:?}");
+    }
+    let of_no_line = Checkpoint {
+        line_at: None,
+        ..early
+    };
+    let found = verify_by(&rig, None, Some(&[of_no_line])).await;
+    assert_eq!(found.broken.unwrap().position, 2);
+}
+
+#[tokio::test]
+async fn checkpoints_that_cannot_be_compared_prove_nothing() {
+    let rig = sealed(4).await;
+    let early = checkpoint(&rig).await;
+    write(&rig, 1).await;
+    seal(&rig).await;
+    rig.timer.advance(TimeDelta::seconds(9));
+    let retention = Some(Duration::from_secs(5));
+    keep_house(&rig, retention).await;
+    for checkpoints in [&[early][..], &[]] {
+        let found = verify_by(&rig, retention, Some(checkpoints)).await;
+        assert_eq!(found.broken, None);
+        assert_eq!(found.doubts, [Doubt::NothingCompared]);
+        assert!(!found.is_sound());
+    }
+    assert!(verify_by(&rig, retention, None).await.is_sound());
+}
+
+#[tokio::test]
+async fn a_line_that_waits_too_long_is_doubtful() {
+    let rig = sealed(1).await;
+    write(&rig, 1).await;
+    let written_at = rig.now();
+    rig.timer.advance(TimeDelta::minutes(5));
+    assert!(verify(&rig).await.is_sound());
+    rig.timer.advance(TimeDelta::microseconds(1));
+    let found = verify(&rig).await;
+    assert_eq!(found.broken, None);
+    assert_eq!(found.doubts, [Doubt::Unsealed { written_at }]);
+    assert!(!found.is_sound());
+    seal(&rig).await;
+    assert!(verify(&rig).await.is_sound());
+}
+
+/// Once a minute, not with each round.
+#[tokio::test]
+async fn a_sealer_that_cannot_seal_says_so_now_and_then() {
+    let log = Log::start();
+    let rig = sealed(0).await;
+    let somebody = rig.sql().await;
+    let hold = "BEGIN; SELECT FROM audit_head FOR UPDATE";
+    somebody.batch_execute(hold).await.unwrap();
+    write(&rig, 1).await;
+    let interval = Duration::from_secs(1);
+    let stop = CancellationToken::new();
+    tokio::spawn(sealing::run(
+        rig.environment.clone(),
+        interval,
+        stop.clone(),
+    ));
+    let _stopping = stop.drop_guard();
+    for (passed, warnings) in [(0, 0), (60, 0), (1, 0), (59, 1), (1, 1), (58, 1), (1, 2)] {
+        rig.timer.advance(TimeDelta::seconds(passed));
+        let next = rig.now() + TimeDelta::seconds(1);
+        within("a round", rig.timer.awaited(next)).await;
+        let said = log.count("audit lines wait to be sealed");
+        assert_eq!(said, warnings, "after {passed} s");
+    }
+}
+
+/// As somebody can who has dropped the index: at the edge of a page the second of two lines at one
+/// place would be left out.
+#[tokio::test]
+async fn two_lines_at_one_place_are_found_also_between_two_pages() {
+    let rig = sealed(0).await;
+    let many = "INSERT INTO audit_logs (action, entity_type)
+                SELECT 'test', 'test' FROM generate_series(1, 1001)";
+    rig.sql().await.batch_execute(many).await.unwrap();
+    assert_eq!(seal(&rig).await, 1001);
+    let sql = "DROP INDEX unq_audit_logs_position;
+               INSERT INTO audit_logs (log_id, action, entity_type, position, hash)
+               SELECT 'ffffffff-ffff-ffff-ffff-ffffffffffff', 'forged', 'test', position, hash
+               FROM audit_logs WHERE position = 1000";
+    let (position, is_there, reason) = broken_by(&rig, sql).await;
+    assert_eq!((position, is_there), (1000, true));
+    assert!(reason.contains("another line"), "{reason}");
 }
 
 #[tokio::test]

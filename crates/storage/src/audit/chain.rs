@@ -1,6 +1,7 @@
 //! The chain that the lines of the audit trail form once they are sealed. What is hashed, and what
 //! the hashes mean, is the caller's business.
 
+use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
     sql_query,
@@ -151,16 +152,21 @@ pub async fn seal(
     Ok(())
 }
 
-/// At most `limit` lines of the chain in order, those after `position`.
+/// At most `limit` lines of the chain in order, those after the line at this place with this id, or
+/// the first ones. Two lines that say that they have the same place come by their ids.
 ///
 /// # Errors
 ///
 /// When the database is away.
 pub async fn sealed_after(
     connection: &mut Connection,
-    position: i64,
+    last: Option<(i64, Uuid)>,
     limit: i64,
 ) -> Result<Vec<SealedLine>, StorageError> {
+    let which = match last {
+        Some(_) => "(position, log_id) > ($2, $3)",
+        None => "position IS NOT NULL AND num_nulls($2, $3) = 2",
+    };
     let sql = format!(
         "SELECT log_id, position, hash, {CONTENT} AS content,
                 CASE WHEN user_id IS NOT NULL AND user_id IS DISTINCT FROM actor_id
@@ -170,13 +176,31 @@ pub async fn sealed_after(
                      WHEN command_id IS NOT NULL AND command_id IS DISTINCT FROM subject_command_id
                      THEN 'command_id'
                 END AS strayed
-         FROM audit_logs WHERE position > $1 ORDER BY position LIMIT $2"
+         FROM audit_logs WHERE {which} ORDER BY position, log_id LIMIT $1"
     );
     let lines = sql_query(sql)
-        .bind::<BigInt, _>(position)
         .bind::<BigInt, _>(limit)
+        .bind::<Nullable<BigInt>, _>(last.map(|(position, _)| position))
+        .bind::<Nullable<SqlUuid>, _>(last.map(|(_, log_id)| log_id))
         .load(connection);
     Ok(lines.await?)
+}
+
+/// When the line at `position` was written; nothing when there is none.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn time_at(
+    connection: &mut Connection,
+    position: i64,
+) -> Result<Option<DateTime<Utc>>, StorageError> {
+    let time = audit_logs::table
+        .filter(audit_logs::position.eq(position))
+        .select(audit_logs::timestamp)
+        .first(connection)
+        .await;
+    Ok(time.optional()?)
 }
 
 /// How many committed lines are not sealed.
@@ -187,6 +211,23 @@ pub async fn sealed_after(
 pub async fn count_unsealed(connection: &mut Connection) -> Result<i64, StorageError> {
     let unsealed = audit_logs::table.filter(audit_logs::position.is_null());
     Ok(unsealed.count().get_result(connection).await?)
+}
+
+/// When the oldest committed line was written that is not sealed; nothing when all are.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn oldest_unsealed(
+    connection: &mut Connection,
+) -> Result<Option<DateTime<Utc>>, StorageError> {
+    let time = audit_logs::table
+        .filter(audit_logs::position.is_null())
+        .order((audit_logs::timestamp, audit_logs::log_id))
+        .select(audit_logs::timestamp)
+        .first(connection)
+        .await;
+    Ok(time.optional()?)
 }
 
 /// Lets all that follows in the transaction see the database as it is at one moment, and change

@@ -1,9 +1,13 @@
 //! Cutting off the beginning of the chain.
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    dsl::{exists, select},
+    prelude::*,
+};
 use diesel_async::RunQueryDsl;
-use sovd_domain::audit::Link;
+use serde_json::json;
+use sovd_domain::{AuditResult, audit::Link};
 
 use super::chain::link_of;
 use crate::{
@@ -73,6 +77,25 @@ pub async fn newest(connection: &mut Connection) -> Result<Option<Link>, Storage
         .first(connection)
         .await;
     link_of("audit_cuts", row)
+}
+
+/// Whether a line behind `cut` tells that the chain was cut off there: `audit.prune`, done, with the
+/// position and the hash among its details, sealed or not.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn is_told(connection: &mut Connection, cut: Link) -> Result<bool, StorageError> {
+    let told = json!({ "position": cut.position, "hash": cut.hash.to_string() });
+    let is_behind = audit_logs::position
+        .is_null()
+        .or(audit_logs::position.gt(cut.position));
+    let lines = audit_logs::table
+        .filter(audit_logs::action.eq("audit.prune"))
+        .filter(audit_logs::result.eq(AuditResult::Done.as_str()))
+        .filter(audit_logs::details.contains(told))
+        .filter(is_behind.assume_not_null());
+    Ok(select(exists(lines)).get_result(connection).await?)
 }
 
 /// The link at `position`, if the chain was cut off after it once.

@@ -31,7 +31,7 @@ async fn the_oldest_lines_come_first_and_move_the_head() {
     assert_eq!(chain::head(&mut connection).await.unwrap(), Some(link(2)));
     assert_eq!(chain::count_unsealed(&mut connection).await.unwrap(), 1);
     seal(&fleet, 9).await;
-    let sealed = chain::sealed_after(&mut connection, 0, 9).await.unwrap();
+    let sealed = chain::sealed_after(&mut connection, None, 9).await.unwrap();
     let contents: Vec<_> = sealed
         .iter()
         .map(|line| (line.log_id, &line.content))
@@ -43,8 +43,9 @@ async fn the_oldest_lines_come_first_and_move_the_head() {
     assert_eq!(contents, expected);
     let positions: Vec<i64> = sealed.iter().map(|line| line.position).collect();
     assert_eq!(positions, [1, 2, 3]);
-    let rest = chain::sealed_after(&mut connection, 1, 1).await.unwrap();
-    assert_eq!(rest, sealed[1..2]);
+    let first = Some((1, sealed[0].log_id));
+    let rest = chain::sealed_after(&mut connection, first, 1).await;
+    assert_eq!(rest.unwrap(), sealed[1..2]);
 }
 
 #[tokio::test]
@@ -89,7 +90,7 @@ async fn a_line_that_is_committed_late_comes_behind_newer_ones() {
     transaction.commit().await.unwrap();
     seal(&fleet, 9).await;
     let mut connection = fleet.connection().await;
-    let sealed = chain::sealed_after(&mut connection, 0, 9).await.unwrap();
+    let sealed = chain::sealed_after(&mut connection, None, 9).await.unwrap();
     assert_eq!(sealed.len(), 2);
     assert!(sealed[0].content.contains("early"), "{sealed:?}");
     assert!(sealed[1].content.contains("late"), "{sealed:?}");
@@ -107,6 +108,23 @@ async fn a_place_is_given_once() {
         panic!("{error:?}")
     };
     assert_eq!(constraint, "unq_audit_logs_position");
+}
+
+#[tokio::test]
+async fn the_oldest_line_that_waits_is_known() {
+    let fleet = Fleet::new().await;
+    let mut connection = fleet.connection().await;
+    let oldest = chain::oldest_unsealed(&mut connection).await.unwrap();
+    assert_eq!(oldest, None);
+    write(&fleet, 3).await;
+    for (sealed, oldest) in [(0, Some(at(0))), (2, Some(at(2))), (1, None)] {
+        seal(&fleet, sealed).await;
+        let found = chain::oldest_unsealed(&mut connection).await.unwrap();
+        assert_eq!(found, oldest);
+    }
+    let time = chain::time_at(&mut connection, 2).await.unwrap();
+    assert_eq!(time, Some(at(1)));
+    assert_eq!(chain::time_at(&mut connection, 4).await.unwrap(), None);
 }
 
 #[tokio::test]

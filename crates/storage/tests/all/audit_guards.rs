@@ -115,9 +115,9 @@ async fn a_reference_may_go_and_its_copy_stays() {
         write(&fleet, 2).await;
         seal(&fleet, 1).await;
         let mut connection = fleet.connection().await;
-        let before = chain::sealed_after(&mut connection, 0, 9).await.unwrap();
+        let before = chain::sealed_after(&mut connection, None, 9).await.unwrap();
         fleet.client.batch_execute(deletion).await.unwrap();
-        let after = chain::sealed_after(&mut connection, 0, 9).await.unwrap();
+        let after = chain::sealed_after(&mut connection, None, 9).await.unwrap();
         assert_eq!(after, before);
         let gone = "SELECT count(*) FROM audit_logs
                     WHERE num_nulls(user_id, vehicle_id, command_id) = 2
