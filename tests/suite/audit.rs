@@ -333,6 +333,50 @@ async fn an_export_that_breaks_in_the_middle_does_not_look_whole() {
     }
 }
 
+/// The session ends here, or on another node, while the client reads slowly.
+#[tokio::test]
+async fn an_export_breaks_off_when_its_session_ends() {
+    // 40 MB, more than fits into the buffers of a connection.
+    const LARGE: &str = "
+        INSERT INTO audit_logs (action, entity_type, details)
+        SELECT 'test', 'large', jsonb_build_object('text', repeat('x', 10000))
+        FROM generate_series(1, 4000)";
+    let world = World::with(|settings| {
+        settings.streams.per_user = 1;
+        settings.streams.idle_seconds = 3600;
+    })
+    .await;
+    world.sql().await.batch_execute(LARGE).await.unwrap();
+    let other = world.beside(|_| {}).await;
+    for node in [&world, &other] {
+        let admin = world.log_in("admin").await;
+        let path = format!("{LOGS}/export?format=ndjson");
+        let mut response = admin.request(Method::GET, &path).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(response.chunk().await.unwrap().is_some());
+
+        let logout = admin.at(node.address());
+        let request = logout.request(Method::POST, "/api/v1/auth/logout");
+        logout.send(request).await.expect(200);
+        // The place of the export is free again once the server has given it up.
+        let again = world.log_in("admin").await;
+        let probe = format!("{LOGS}/export?format=csv&entity_type=none");
+        within("the export to be given up", async {
+            while again.get(&probe).await.status == StatusCode::TOO_MANY_REQUESTS {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let end = loop {
+            match response.chunk().await {
+                Ok(Some(_)) => {}
+                end => break end,
+            }
+        };
+        assert!(end.is_err(), "the export looks whole");
+    }
+}
+
 #[tokio::test]
 async fn exports_count_among_the_streams_of_a_user() {
     let world = World::with(|settings| settings.streams.per_user = 1).await;

@@ -237,7 +237,7 @@ impl CredentialWatch {
     }
 
     /// Waits for the end of the credential.
-    pub(crate) async fn ended(&self) {
+    pub async fn ended(&self) {
         self.0.end.cancelled().await;
     }
 }

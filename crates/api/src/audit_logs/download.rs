@@ -4,7 +4,10 @@ use actix_web::{
     web::Bytes,
 };
 use futures_util::stream;
-use sovd_services::audit::{Export, ExportFormat};
+use sovd_services::{
+    CredentialWatch,
+    audit::{Export, ExportFormat},
+};
 use thiserror::Error;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +31,7 @@ pub(super) fn answer(
         format,
         patience: state.sockets.idle,
         closing: state.closing.clone(),
+        credential: export.credential(),
     };
     state.open_sockets.spawn_local(async move {
         if let Err(error) = sending.run(export).await {
@@ -56,6 +60,8 @@ enum Piece {
 enum BrokenOff {
     #[error("the server stops")]
     Closing,
+    #[error("the session or the key of the caller has ended")]
+    CredentialEnded,
     #[error("the client has gone or does not read")]
     Gone,
     #[error("a line cannot be written: {0}")]
@@ -88,6 +94,7 @@ struct Sending {
     format: ExportFormat,
     patience: std::time::Duration,
     closing: CancellationToken,
+    credential: CredentialWatch,
 }
 
 impl Sending {
@@ -117,6 +124,9 @@ impl Sending {
     async fn send(&self, piece: Piece) -> Result<(), BrokenOff> {
         let sending = timeout(self.patience, self.sender.send(piece));
         tokio::select! {
+            // Or a client that reads fast could have the rest.
+            biased;
+            () = self.credential.ended() => Err(BrokenOff::CredentialEnded),
             () = self.closing.cancelled() => Err(BrokenOff::Closing),
             sent = sending => match sent {
                 Ok(Ok(())) => Ok(()),

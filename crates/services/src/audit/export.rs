@@ -9,7 +9,7 @@ use sovd_storage::{
 };
 
 use super::Audit;
-use crate::{caller::Caller, error::ServiceError};
+use crate::{caller::Caller, callers::CredentialWatch, error::ServiceError};
 
 /// How many lines are read at a time.
 const PAGE: i64 = 500;
@@ -37,6 +37,7 @@ pub struct Export {
     database: Database,
     filter: AuditFilter,
     began_at: DateTime<Utc>,
+    credential: CredentialWatch,
     last: Option<Place>,
     is_over: bool,
 }
@@ -55,6 +56,7 @@ impl Audit {
         format: ExportFormat,
     ) -> Result<Export, ServiceError> {
         caller.require(Permission::ReadAudit)?;
+        let credential = caller.watch(&self.environment.callers);
         let now = self.environment.clock.now();
         let entry = AuditEntry {
             details: json!({
@@ -79,6 +81,7 @@ impl Audit {
                 ..filter
             },
             began_at: now,
+            credential,
             last: None,
             is_over: false,
         })
@@ -89,6 +92,11 @@ impl Export {
     /// The moment after which nothing is exported.
     pub fn began_at(&self) -> DateTime<Utc> {
         self.began_at
+    }
+
+    /// Tells when the caller's session or key has ended, which the export must not outlive.
+    pub fn credential(&self) -> CredentialWatch {
+        self.credential.clone()
     }
 
     /// The next lines; none when there are no more.
