@@ -105,3 +105,18 @@ async fn a_peer_that_never_reads_does_not_hold_the_server_up() {
         asked.elapsed()
     );
 }
+
+#[tokio::test]
+async fn what_is_written_up_to_the_end_is_sealed() {
+    let world = World::with(|settings| settings.audit.seal_ms = 60_000).await;
+    let sql = world.sql().await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    engineer.ended(&id).await;
+    let waiting = "SELECT count(*) FROM audit_logs WHERE position IS NULL";
+    let before: i64 = sql.query_one(waiting, &[]).await.unwrap().get(0);
+    assert!(before > 0);
+    let _database = world.stop_for_restart().await;
+    let after: i64 = sql.query_one(waiting, &[]).await.unwrap().get(0);
+    assert_eq!(after, 0);
+}

@@ -7,7 +7,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{build, error::StartError, shutdown::Shutdown};
 
@@ -84,6 +84,7 @@ impl Application {
         } = self;
         let give_up = CancellationToken::new();
         let _beside = beside(&environment, &audit, shutdown.soft()).drop_guard();
+        let sealing = start_sealing(&environment, &audit);
         let handle = server.handle();
         let mut dispatching =
             dispatcher.map(|it| tokio::spawn(it.run(shutdown.soft().clone(), give_up.clone())));
@@ -115,6 +116,10 @@ impl Application {
             let commands = finish_commands(dispatching, &give_up, deadline);
             tokio::join!(sockets, commands, handle.stop(true));
             environment.outbox.flush().await;
+            // The last one, so that nothing written until now waits for another start.
+            if let Some(sealing) = sealing {
+                sealing.finish().await;
+            }
         };
         // Past the deadline nobody is waited for: the end of the process closes what is left.
         tokio::select! {
@@ -150,13 +155,37 @@ fn beside(environment: &Environment, audit: &Audit, stop: &CancellationToken) ->
         retention,
         stop.clone(),
     ));
-    if let Some(interval) = audit.seal_interval() {
-        tokio::spawn(sealing::run(environment.clone(), interval, stop.clone()));
-    }
     tokio::spawn(fleet::listen(environment.clone(), stop.clone()));
     let callers = environment.callers.clone();
     tokio::spawn(callers.run(environment.clone(), stop.clone()));
     stop
+}
+
+/// The sealer of the audit trail, which goes on while the others stop. Dropping it stops it too.
+struct Sealing {
+    stop: DropGuard,
+    task: JoinHandle<()>,
+}
+
+/// Nothing when this process does not seal.
+fn start_sealing(environment: &Environment, audit: &Audit) -> Option<Sealing> {
+    let interval = audit.seal_interval()?;
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(sealing::run(environment.clone(), interval, stop.clone()));
+    Some(Sealing {
+        stop: stop.drop_guard(),
+        task,
+    })
+}
+
+impl Sealing {
+    /// Lets it seal what was written so far.
+    async fn finish(self) {
+        drop(self.stop);
+        if let Err(error) = self.task.await {
+            tracing::warn!(%error, "the sealer of the audit trail died");
+        }
+    }
 }
 
 async fn close_sockets(state: &ApiState, deadline: Instant) {

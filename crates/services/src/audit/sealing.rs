@@ -14,7 +14,8 @@ const BATCH: usize = 1000;
 /// How long lines may wait before that is worth a warning, and the time between two warnings.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Seals what was written, every `interval`, until `stop`. Any number of processes may.
+/// Seals what was written, every `interval`, until `stop`, and then what was written up to then. Any
+/// number of processes may.
 ///
 /// Whoever writes a line does not wait for this: lines are sealed together, once they are committed.
 pub async fn run(environment: Environment, interval: Duration, stop: CancellationToken) {
@@ -29,10 +30,22 @@ pub async fn run(environment: Environment, interval: Duration, stop: Cancellatio
             next_look = now + PATIENCE;
         }
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             () = environment.clock.sleep_until(now + interval) => {}
         }
     }
+    if let Err(error) = seal(&environment.database, Taken::Wait).await {
+        tracing::warn!(%error, "cannot seal the last lines of the audit trail");
+    }
+}
+
+/// What to do when somebody else is sealing.
+#[derive(Clone, Copy)]
+enum Taken {
+    /// Leave it to them.
+    Leave,
+    /// Wait: they may have begun too early to see all.
+    Wait,
 }
 
 /// Also where sealing reports no error, because somebody else holds the chain or a line.
@@ -57,9 +70,13 @@ async fn warn_of_waiting_lines(environment: &Environment) {
 ///
 /// When the database is away or refuses. What was sealed before stays so.
 pub async fn seal_all(database: &Database) -> Result<usize, StorageError> {
+    seal(database, Taken::Leave).await
+}
+
+async fn seal(database: &Database, taken: Taken) -> Result<usize, StorageError> {
     let mut total = 0;
     loop {
-        let sealed = seal_batch(database).await?;
+        let sealed = seal_batch(database, taken).await?;
         total += sealed;
         if sealed < BATCH {
             return Ok(total);
@@ -67,9 +84,13 @@ pub async fn seal_all(database: &Database) -> Result<usize, StorageError> {
     }
 }
 
-async fn seal_batch(database: &Database) -> Result<usize, StorageError> {
+async fn seal_batch(database: &Database, taken: Taken) -> Result<usize, StorageError> {
     let mut transaction = database.begin().await?;
-    let Some(mut head) = chain::claim_head(&mut transaction).await? else {
+    let head = match taken {
+        Taken::Leave => chain::claim_head(&mut transaction).await?,
+        Taken::Wait => chain::lock_head(&mut transaction).await?,
+    };
+    let Some(mut head) = head else {
         transaction.rollback().await?;
         return Ok(0);
     };
