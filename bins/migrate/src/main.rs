@@ -55,9 +55,14 @@ enum Action {
     },
     /// Compare the live schema with what the migrations define; fails on any difference.
     Verify,
-    /// Check every line of the audit trail; fails when one was changed, deleted or put in.
+    /// Check the sealed lines of the audit trail; fails when one was changed, deleted or put in between.
+    ///
+    /// Fails also when the beginning was cut off by other means than the program's, and when a line has
+    /// waited to be sealed for more than 5 minutes. It does not know who wrote a line: one that was put
+    /// into the table by hand, with any name and time in it, is sealed like any other.
     VerifyAudit {
-        /// A file of checkpoints that the trail must agree with.
+        /// A file of checkpoints that the trail must agree with; fails when none can be compared, and
+        /// when a line was cut off that is younger than `audit.retention_days`.
         #[arg(long, value_name = "FILE")]
         checkpoints: Option<PathBuf>,
     },
