@@ -4,12 +4,12 @@ use sovd_storage::{PoolSettings, StorageError};
 
 use crate::fleet::{Fleet, at, command};
 
-/// A fleet whose pool lends two connections and makes nobody wait long.
+/// A fleet whose pool lends two connections: whoever leaks them lets the next one wait in vain.
 async fn small() -> Fleet {
     Fleet::with_pool(PoolSettings {
         size: 1,
         overflow: 1,
-        checkout_timeout: Duration::from_millis(100),
+        checkout_timeout: Duration::from_secs(5),
     })
     .await
 }
