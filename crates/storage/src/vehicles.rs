@@ -1,13 +1,16 @@
 //! Vehicles.
 
 use chrono::{DateTime, Utc};
-use diesel::{pg::Pg, prelude::*};
+use diesel::{dsl::exists, pg::Pg, prelude::*, select};
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 use sovd_domain::{ConnectionStatus, Page, Vehicle, VehicleId, VehicleScope};
 use uuid::Uuid;
 
-use crate::{Connection, StorageError, like, schema::vehicles};
+use crate::{
+    Connection, StorageError, like,
+    schema::{command_queue, vehicles},
+};
 
 /// Which vehicles to list; what is not set does not narrow the list.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +85,97 @@ pub async fn lock(
         .first(connection)
         .await;
     read(row)
+}
+
+/// Writes a vehicle.
+///
+/// # Errors
+///
+/// [`StorageError::Duplicate`] when the VIN is taken.
+pub async fn insert(connection: &mut Connection, vehicle: &Vehicle) -> Result<(), StorageError> {
+    diesel::insert_into(vehicles::table)
+        .values((
+            vehicles::vehicle_id.eq(vehicle.vehicle_id.0),
+            vehicles::vin.eq(vehicle.vin.as_str()),
+            vehicles::make.eq(&vehicle.make),
+            vehicles::model.eq(&vehicle.model),
+            vehicles::year.eq(vehicle.year),
+            vehicles::connection_status.eq(vehicle.connection_status.as_str()),
+            vehicles::last_seen_at.eq(vehicle.last_seen_at),
+            vehicles::metadata.eq(&vehicle.metadata),
+            vehicles::created_at.eq(vehicle.created_at),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes what can change of a vehicle that the caller has locked. Another link to it is news, and
+/// one that is up again wakes its queue.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn update(connection: &mut Connection, vehicle: &Vehicle) -> Result<(), StorageError> {
+    diesel::update(vehicles::table.find(vehicle.vehicle_id.0))
+        .set((
+            vehicles::make.eq(&vehicle.make),
+            vehicles::model.eq(&vehicle.model),
+            vehicles::year.eq(vehicle.year),
+            vehicles::connection_status.eq(vehicle.connection_status.as_str()),
+            vehicles::last_seen_at.eq(vehicle.last_seen_at),
+            vehicles::metadata.eq(&vehicle.metadata),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The vehicle with the id, locked so that nothing is queued for it before the transaction ends.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn lock_for_deletion(
+    connection: &mut Connection,
+    vehicle_id: VehicleId,
+) -> Result<Option<Vehicle>, StorageError> {
+    let row = vehicles::table
+        .find(vehicle_id.0)
+        .select(VehicleRow::as_select())
+        .for_update()
+        .first(connection)
+        .await;
+    read(row)
+}
+
+/// Whether something is queued or under way for the vehicle. Its row must be locked with
+/// [`lock_for_deletion`], or something may come after the look.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn has_queue(
+    connection: &mut Connection,
+    vehicle_id: VehicleId,
+) -> Result<bool, StorageError> {
+    let queue = command_queue::table.filter(command_queue::vehicle_id.eq(vehicle_id.0));
+    Ok(select(exists(queue)).get_result(connection).await?)
+}
+
+/// Deletes a vehicle with its commands and their answers.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn delete(
+    connection: &mut Connection,
+    vehicle_id: VehicleId,
+) -> Result<(), StorageError> {
+    diesel::delete(vehicles::table.find(vehicle_id.0))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// A row that may be missing, as the rest of the program knows it.

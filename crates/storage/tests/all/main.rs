@@ -44,5 +44,6 @@ mod startup;
 mod user_changes;
 mod users;
 mod vehicle_back;
+mod vehicle_changes;
 mod vehicles;
 mod verify;
