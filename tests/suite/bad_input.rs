@@ -214,7 +214,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
         (
             Method::PUT,
             "/api/v1/vehicles/00000000-0000-0000-0000-000000000101",
-            "GET, HEAD",
+            "GET, HEAD, PATCH, DELETE",
         ),
         (Method::POST, "/health/live", "GET, HEAD"),
         (Method::POST, "/openapi.json", "GET, HEAD"),

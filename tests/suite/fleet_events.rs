@@ -5,12 +5,12 @@ use sovd_tests::{CONNECTED, Client, OFFLINE, Socket, World, within};
 const EVENTS: &str = "/ws/events";
 
 /// A world whose news no other world hears: all seeds have the same ids.
-async fn own_bus() -> World {
+pub(crate) async fn own_bus() -> World {
     World::with(|settings| settings.redis.url = None).await
 }
 
 /// A socket that certainly hears what happens from now on.
-async fn listening(world: &World, client: &Client, path: &str) -> Socket {
+pub(crate) async fn listening(world: &World, client: &Client, path: &str) -> Socket {
     let mut socket = client.open_at(path).await;
     let sql = world.sql().await;
     let poke = "UPDATE vehicles SET connection_status =

@@ -37,4 +37,5 @@ mod streams;
 mod tokens;
 mod trusted_proxies;
 mod users;
+mod vehicle_changes;
 mod vehicles;

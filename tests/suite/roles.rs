@@ -22,7 +22,7 @@ enum Who {
 }
 
 /// Every operation, and what a key must open for a machine to do it too.
-const TABLE: [(&str, Who, Option<&str>); 35] = [
+const TABLE: [(&str, Who, Option<&str>); 38] = [
     ("POST /api/v1/auth/login", Anybody, None),
     ("POST /api/v1/auth/refresh", Anybody, None),
     ("POST /api/v1/auth/logout", AdminEngineer, None),
@@ -66,6 +66,17 @@ const TABLE: [(&str, Who, Option<&str>); 35] = [
         "GET /api/v1/vehicles/{vehicle_id}/status",
         AdminEngineer,
         Some("vehicles.read"),
+    ),
+    ("POST /api/v1/vehicles", Admin, Some("vehicles.manage")),
+    (
+        "PATCH /api/v1/vehicles/{vehicle_id}",
+        Admin,
+        Some("vehicles.manage"),
+    ),
+    (
+        "DELETE /api/v1/vehicles/{vehicle_id}",
+        Admin,
+        Some("vehicles.manage"),
     ),
     (
         "GET /api/v1/commands/catalog",

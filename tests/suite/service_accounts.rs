@@ -307,6 +307,7 @@ async fn every_field_has_edges() {
             json!(["commands.read_all"]),
             "/permissions/0",
         ),
+        ("permissions", json!(["vehicles.manage"]), "/permissions/0"),
         ("vehicle_ids", json!([]), "/vehicle_ids"),
         ("vehicle_ids", json!(["x"]), "/vehicle_ids/0"),
         ("vehicle_ids", json!(many), "/vehicle_ids"),
@@ -317,13 +318,15 @@ async fn every_field_has_edges() {
         let reply = create(&admin, |body| body[field] = bad).await;
         reply.expect_bad_field(422, "validation_failed", pointer);
     }
-    create(&admin, |body| {
-        body["role"] = json!("admin");
-        body["permissions"] = json!(["audit.read"]);
-        body["vehicle_ids"] = json!([CONNECTED]);
-    })
-    .await
-    .expect_bad_field(422, "validation_failed", "/permissions/0");
+    for about_all in ["audit.read", "vehicles.manage"] {
+        create(&admin, |body| {
+            body["role"] = json!("admin");
+            body["permissions"] = json!([about_all]);
+            body["vehicle_ids"] = json!([CONNECTED]);
+        })
+        .await
+        .expect_bad_field(422, "validation_failed", "/permissions/0");
+    }
     let largest = create(&admin, |body| {
         body["name"] = json!("n".repeat(50));
         body["permissions"] = json!(vec!["vehicles.read"; 20]);

@@ -24,6 +24,7 @@ required!(
     Account,
     OwnAccount,
     ReadVehicles,
+    ManageVehicles,
     SubmitCommands,
     CancelCommands,
     ReadOwnCommands,

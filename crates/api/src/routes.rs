@@ -47,7 +47,10 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(
             scope::scope("/api/v1/vehicles")
                 .service(vehicles::list::list)
+                .service(vehicles::create::create)
                 .service(vehicles::get::get_vehicle)
+                .service(vehicles::change::change)
+                .service(vehicles::delete::delete)
                 .service(vehicles::status::status),
         )
         .service(

@@ -1,5 +1,8 @@
 //! `/api/v1/vehicles`
 
+pub(crate) mod change;
+pub(crate) mod create;
+pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod status;

@@ -11,6 +11,8 @@ text_enum! {
         OwnAccount = "account.manage",
         /// See vehicles.
         ReadVehicles = "vehicles.read",
+        /// Make, change and delete vehicles.
+        ManageVehicles = "vehicles.manage",
         /// See the catalogue and send commands; the catalogue narrows it by command.
         SubmitCommands = "commands.submit",
         /// Call commands off; whose, the permissions to see them decide.
@@ -38,7 +40,8 @@ impl Permission {
             | Self::SubmitCommands
             | Self::CancelCommands
             | Self::ReadOwnCommands => matches!(role, Role::Admin | Role::Engineer),
-            Self::ReadAllCommands
+            Self::ManageVehicles
+            | Self::ReadAllCommands
             | Self::ReadAudit
             | Self::ManageUsers
             | Self::ManageServiceAccounts => matches!(role, Role::Admin),
@@ -50,6 +53,7 @@ impl Permission {
         match self {
             Self::Account
             | Self::ReadVehicles
+            | Self::ManageVehicles
             | Self::SubmitCommands
             | Self::CancelCommands
             | Self::ReadOwnCommands

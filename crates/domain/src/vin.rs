@@ -2,13 +2,15 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::Deserialize;
 use thiserror::Error;
 
 /// A vehicle identification number: 1 to 17 of A-Z and 0-9, kept in upper case.
 ///
 /// ISO 3779 asks for exactly 17 without I, O and Q. Prototypes and trailers break that rule, so
 /// the check is the wider one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Vin(String);
 
 /// The text is no [`Vin`].
@@ -35,6 +37,14 @@ impl FromStr for Vin {
             return Err(InvalidVin);
         }
         Ok(Self(text.to_ascii_uppercase()))
+    }
+}
+
+impl TryFrom<String> for Vin {
+    type Error = InvalidVin;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

@@ -221,13 +221,20 @@ const REVOKED: ServiceError = ServiceError::Conflict {
 
 /// The permissions that are asked for, if a key of the role may open each.
 fn permissions(new: &NewServiceAccount) -> Result<Vec<Permission>, ServiceError> {
-    // Lines of the trail are about everything, so no key for some vehicles opens it.
+    // Lines of the trail are about everything, and a new vehicle is none of those the key is for, so
+    // no key for some vehicles opens these.
+    let is_for_all = |permission| {
+        matches!(
+            permission,
+            Permission::ReadAudit | Permission::ManageVehicles
+        )
+    };
     let is_for_some = new.vehicles != VehicleScope::All;
     let possible: Vec<Permission> = Permission::ALL
         .iter()
         .copied()
         .filter(|permission| permission.is_for_keys() && permission.is_granted_to(new.role))
-        .filter(|permission| !(is_for_some && *permission == Permission::ReadAudit))
+        .filter(|permission| !(is_for_some && is_for_all(*permission)))
         .collect();
     let words: Vec<&str> = possible.iter().map(|one| one.as_str()).collect();
     let (mut found, mut errors) = (Vec::new(), Vec::new());

@@ -1,13 +1,23 @@
 //! The fleet.
 
-use sovd_domain::{Page, Permission, Vehicle, VehicleId};
+mod change;
+mod create;
+mod delete;
+
+use serde_json::{Map, Value};
+use sovd_domain::{AuditEntry, FieldError, Page, Permission, Vehicle, VehicleId};
 use sovd_storage::vehicles;
 
 use crate::{caller::Caller, environment::Environment, error::ServiceError};
 
+pub use change::VehicleChange;
+pub use create::NewVehicle;
 pub use sovd_storage::vehicles::VehicleFilter;
 
-/// Looks at vehicles.
+/// How many bytes the metadata of a vehicle has at most, as JSON without white space.
+const METADATA_LIMIT: usize = 64 * 1024;
+
+/// Looks at vehicles, and lets admins manage them.
 pub struct Vehicles {
     environment: Environment,
 }
@@ -46,17 +56,36 @@ impl Vehicles {
         vehicle_id: VehicleId,
     ) -> Result<Vehicle, ServiceError> {
         caller.require(Permission::ReadVehicles)?;
-        let unknown = ServiceError::NotFound {
-            what: "vehicle",
-            pointer: None,
-        };
         let reading = self.environment.reaches(caller, vehicle_id, "vehicle.read");
         if !reading.await {
-            return Err(unknown);
+            return Err(UNKNOWN);
         }
         let mut connection = self.environment.database.connection().await?;
         vehicles::find(&mut connection, vehicle_id)
             .await?
-            .ok_or(unknown)
+            .ok_or(UNKNOWN)
     }
+}
+
+const UNKNOWN: ServiceError = ServiceError::NotFound {
+    what: "vehicle",
+    pointer: None,
+};
+
+/// The beginning of an audit line about a vehicle.
+fn about(caller: &Caller, action: &'static str, vehicle_id: VehicleId) -> AuditEntry {
+    AuditEntry {
+        entity_id: Some(vehicle_id.0),
+        ..caller.audit(action, "vehicle")
+    }
+}
+
+fn check_size(metadata: &Map<String, Value>) -> Result<(), ServiceError> {
+    let json = serde_json::to_vec(metadata).map_err(ServiceError::internal)?;
+    if json.len() > METADATA_LIMIT {
+        let detail = format!("must have at most {METADATA_LIMIT} bytes as JSON");
+        let errors = vec![FieldError::new("/metadata", detail)];
+        return Err(ServiceError::Invalid(errors));
+    }
+    Ok(())
 }

@@ -26,7 +26,8 @@ pub(crate) struct CreateServiceAccountRequest {
     #[schema(value_type = String, pattern = "^(admin|engineer)$", example = "engineer")]
     role: Role,
     /// 1 to 20 of `account.read`, `vehicles.read`, `commands.submit`, `commands.cancel`,
-    /// `commands.read`, `commands.read_all` and, without `vehicle_ids`, `audit.read`.
+    /// `commands.read`, `commands.read_all` and, without `vehicle_ids`, `vehicles.manage` and
+    /// `audit.read`.
     #[schema(min_items = 1, max_items = 20,
              example = json!(["vehicles.read", "commands.read"]))]
     permissions: Vec<String>,

@@ -1,0 +1,36 @@
+use actix_web::{HttpResponse, delete, web::Data};
+use sovd_domain::VehicleId;
+
+use crate::{
+    extract::{Authorized, PathId},
+    permissions::ManageVehicles,
+    problem::{Problem, ProblemBody},
+    state::ApiState,
+};
+
+/// Delete a vehicle
+///
+/// With its commands and their answers. The audit trail stays.
+#[utoipa::path(
+    operation_id = "delete_vehicle",
+    tag = "vehicles",
+    security(("bearer" = [])),
+    params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
+    responses(
+        (status = 204, description = "It is deleted"),
+        (status = 409, description = "`conflict`: commands to it have not ended",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[delete("/{vehicle_id}")]
+pub(crate) async fn delete(
+    authorized: Authorized<ManageVehicles>,
+    state: Data<ApiState>,
+    vehicle_id: PathId<VehicleId>,
+) -> Result<HttpResponse, Problem> {
+    state
+        .vehicles
+        .delete(&authorized.caller, vehicle_id.0)
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
