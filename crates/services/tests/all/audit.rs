@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use sovd_domain::{
-    AuditEntry,
-    audit::{ChainHash, Link},
-};
+use sovd_domain::{AuditEntry, audit::Link};
 use sovd_services::{
     Environment, ServiceError,
     audit::{
@@ -28,10 +25,10 @@ use crate::{
 };
 
 /// What somebody with all rights says first to do what the database lets nobody do.
-const BY_FORCE: &str = "SET session_replication_role = replica; ";
+pub(crate) const BY_FORCE: &str = "SET session_replication_role = replica; ";
 
 /// Writes so many lines about the engineer and a vehicle, a second apart.
-async fn write(rig: &Rig, count: usize) {
+pub(crate) async fn write(rig: &Rig, count: usize) {
     let entry = AuditEntry {
         user_id: Some(engineer().user.user_id),
         vehicle_id: Some(VEHICLE),
@@ -46,19 +43,19 @@ async fn write(rig: &Rig, count: usize) {
     }
 }
 
-async fn seal(rig: &Rig) -> usize {
+pub(crate) async fn seal(rig: &Rig) -> usize {
     sealing::seal_all(&rig.environment.database).await.unwrap()
 }
 
-async fn verify(rig: &Rig) -> Verification {
+pub(crate) async fn verify(rig: &Rig) -> Verification {
     verify_by(rig, None, None).await
 }
 
-async fn verify_with(rig: &Rig, checkpoints: &[Checkpoint]) -> Verification {
+pub(crate) async fn verify_with(rig: &Rig, checkpoints: &[Checkpoint]) -> Verification {
     verify_by(rig, None, Some(checkpoints)).await
 }
 
-async fn verify_by(
+pub(crate) async fn verify_by(
     rig: &Rig,
     retention: Option<Duration>,
     checkpoints: Option<&[Checkpoint]>,
@@ -74,7 +71,7 @@ async fn verify_by(
 }
 
 /// With so many lines, all sealed.
-async fn sealed(count: usize) -> Rig {
+pub(crate) async fn sealed(count: usize) -> Rig {
     let rig = Rig::new(Scripted::new()).await;
     write(&rig, count).await;
     assert_eq!(seal(&rig).await, count);
@@ -90,14 +87,14 @@ async fn broken_by(rig: &Rig, sql: &str) -> (i64, bool, String) {
     (broken.position, broken.log_id.is_some(), broken.reason)
 }
 
-async fn checkpoint(rig: &Rig) -> Checkpoint {
+pub(crate) async fn checkpoint(rig: &Rig) -> Checkpoint {
     let database = &rig.environment.database;
     let taken = Checkpoint::take(database, rig.now()).await.unwrap();
     taken.unwrap()
 }
 
 /// Lets the housekeeping of a process work once, with this retention.
-async fn keep_house(rig: &Rig, retention: Option<Duration>) {
+pub(crate) async fn keep_house(rig: &Rig, retention: Option<Duration>) {
     let stop = CancellationToken::new();
     let environment = rig.environment.clone();
     let running = tokio::spawn(housekeeping::run(environment, retention, stop.clone()));
@@ -284,188 +281,6 @@ async fn another_end_is_found() {
         let rig = sealed(3).await;
         assert_eq!(broken_by(&rig, sql).await.0, 3, "{sql}");
     }
-}
-
-#[tokio::test]
-async fn a_checkpoint_finds_a_chain_that_was_made_anew() {
-    let rig = sealed(3).await;
-    let early = checkpoint(&rig).await;
-    write(&rig, 2).await;
-    seal(&rig).await;
-    let late = checkpoint(&rig).await;
-    let found = verify_with(&rig, &[early, late]).await;
-    assert_eq!((found.broken, found.checkpoints), (None, 2));
-
-    let anew = format!(
-        "{BY_FORCE}DELETE FROM audit_logs WHERE position = 5;
-         UPDATE audit_logs SET position = NULL, hash = NULL, action = 'x';
-         UPDATE audit_head SET position = 0, hash = decode(repeat('00', 32), 'hex')"
-    );
-    rig.sql().await.batch_execute(&anew).await.unwrap();
-    assert_eq!(seal(&rig).await, 4);
-    assert_eq!(verify(&rig).await.broken, None);
-    let broken = verify_with(&rig, &[late, early]).await.broken.unwrap();
-    assert_eq!(broken.position, 3);
-    let broken = verify_with(&rig, &[late]).await.broken.unwrap();
-    assert_eq!(broken.position, 5);
-    assert!(broken.reason.contains("the chain ends at 4"), "{broken:?}");
-}
-
-#[tokio::test]
-async fn pruning_leaves_a_chain_that_is_whole() {
-    let rig = sealed(4).await;
-    let early = checkpoint(&rig).await;
-    write(&rig, 1).await;
-    seal(&rig).await;
-    let cut = checkpoint(&rig).await;
-    write(&rig, 1).await;
-    // The fifth line is six seconds old, the sixth one five, and not sealed.
-    rig.timer.advance(TimeDelta::seconds(5));
-    keep_house(&rig, None).await;
-    assert_eq!(verify(&rig).await.lines, 5);
-    keep_house(&rig, Some(Duration::from_secs(5))).await;
-    let found = verify(&rig).await;
-    assert_eq!((found.lines, found.beginning), (0, cut.link));
-    assert_eq!(seal(&rig).await, 2);
-    let retention = Some(Duration::from_secs(5));
-    let found = verify_by(&rig, retention, Some(&[early, cut])).await;
-    assert_eq!(found.broken, None);
-    assert_eq!((found.lines, found.beginning.position), (2, 5));
-    assert_eq!((found.checkpoints, found.pruned_checkpoints), (1, 1));
-    let told = "SELECT details::text FROM audit_logs WHERE action = 'audit.prune'";
-    let row = rig.sql().await.query_one(told, &[]).await.unwrap();
-    let details: String = row.get(0);
-    assert!(details.contains("\"lines\": 5"), "{details}");
-    assert!(details.contains(&cut.link.hash.to_string()), "{details}");
-
-    let forged = Checkpoint {
-        link: Link {
-            hash: ChainHash([7; 32]),
-            ..cut.link
-        },
-        ..cut
-    };
-    let found = verify_by(&rig, retention, Some(&[forged])).await;
-    let broken = found.broken.unwrap();
-    assert_eq!(broken.position, 5);
-    assert!(broken.reason.contains("another hash"), "{broken:?}");
-}
-
-/// Cuts the chain off by hand as the database lets everybody do; `told` is what the forger says of it.
-async fn cut_by_hand(rig: &Rig, position: i64, told: &str) {
-    let sql = format!(
-        "INSERT INTO audit_cuts (position, hash)
-         SELECT position, hash FROM audit_logs WHERE position = {position};
-         {told};
-         DELETE FROM audit_logs WHERE position <= {position}"
-    );
-    rig.sql().await.batch_execute(&sql).await.unwrap();
-}
-
-/// The line that pruning writes, in which `change` changes the place and the hash.
-fn told(position: i64, action: &str, result: &str, place: &str, hash: &str) -> String {
-    format!(
-        "INSERT INTO audit_logs (action, entity_type, result, details)
-         SELECT '{action}', 'audit', '{result}',
-                jsonb_build_object('position', {place}, 'hash', {hash}, 'lines', 1)
-         FROM audit_logs WHERE position = {position}"
-    )
-}
-
-#[tokio::test]
-async fn a_cut_that_no_pruning_tells_of_is_found() {
-    const HEX: &str = "encode(hash, 'hex')";
-    for told in [
-        String::new(),
-        told(2, "audit.pruned", "done", "position", HEX),
-        told(2, "audit.prune", "failed", "position", HEX),
-        told(2, "audit.prune", "done", "position + 1", HEX),
-        told(
-            2,
-            "audit.prune",
-            "done",
-            "position",
-            "upper(encode(hash, 'hex'))",
-        ),
-        told(3, "audit.prune", "done", "2", HEX),
-    ] {
-        let rig = sealed(4).await;
-        cut_by_hand(&rig, 2, &told).await;
-        for _ in 0..2 {
-            let broken = verify(&rig)
-                .await
-                .broken
-                .unwrap_or_else(|| panic!("{told}"));
-            assert_eq!(broken.position, 2, "{told}");
-            assert!(broken.reason.contains("audit.prune"), "{broken:?}");
-            // The forger's line does not get better by being sealed.
-            seal(&rig).await;
-        }
-    }
-}
-
-/// The line must stand behind the cut, or it goes with those that are cut off.
-#[tokio::test]
-async fn what_told_of_a_cut_may_not_be_cut_off_with_it() {
-    let rig = sealed(3).await;
-    rig.timer.advance(TimeDelta::seconds(9));
-    keep_house(&rig, Some(Duration::from_secs(5))).await;
-    assert_eq!(verify(&rig).await.broken, None);
-    assert_eq!(seal(&rig).await, 1);
-    assert_eq!(verify(&rig).await.broken, None);
-    let sql = format!("{BY_FORCE}DELETE FROM audit_logs");
-    rig.sql().await.batch_execute(&sql).await.unwrap();
-    assert_eq!(verify(&rig).await.broken.unwrap().position, 3);
-}
-
-#[tokio::test]
-async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_found() {
-    let rig = sealed(2).await;
-    let early = checkpoint(&rig).await;
-    assert_eq!(early.line_at, Some(rig.now()));
-    write(&rig, 2).await;
-    seal(&rig).await;
-    let cut = checkpoint(&rig).await;
-    let well_told = told(4, "audit.prune", "done", "position", "encode(hash, 'hex')");
-    cut_by_hand(&rig, 4, &well_told).await;
-    // Nothing but a checkpoint tells this from a pruning.
-    assert_eq!(verify(&rig).await.broken, None);
-    // The second line is two seconds old by now, and the fourth is of this moment.
-    let one_too_young = Some(Duration::from_secs(1));
-    for (retention, checkpoint, position) in [
-        (None, early, Some(2)),
-        (Some(Duration::from_secs(2)), early, Some(2)),
-        (one_too_young, early, None),
-        (one_too_young, cut, Some(4)),
-    ] {
-        let found = verify_by(&rig, retention, Some(&[checkpoint])).await;
-        let broken = found.broken.map(|broken| broken.position);
-        assert_eq!(broken, position, "{retention:?} {checkpoint:?}");
-    }
-    let of_no_line = Checkpoint {
-        line_at: None,
-        ..early
-    };
-    let found = verify_by(&rig, None, Some(&[of_no_line])).await;
-    assert_eq!(found.broken.unwrap().position, 2);
-}
-
-#[tokio::test]
-async fn checkpoints_that_cannot_be_compared_prove_nothing() {
-    let rig = sealed(4).await;
-    let early = checkpoint(&rig).await;
-    write(&rig, 1).await;
-    seal(&rig).await;
-    rig.timer.advance(TimeDelta::seconds(9));
-    let retention = Some(Duration::from_secs(5));
-    keep_house(&rig, retention).await;
-    for checkpoints in [&[early][..], &[]] {
-        let found = verify_by(&rig, retention, Some(checkpoints)).await;
-        assert_eq!(found.broken, None);
-        assert_eq!(found.doubts, [Doubt::NothingCompared]);
-        assert!(!found.is_sound());
-    }
-    assert!(verify_by(&rig, retention, None).await.is_sound());
 }
 
 #[tokio::test]

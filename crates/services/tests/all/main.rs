@@ -8,6 +8,7 @@
 )]
 
 mod audit;
+mod audit_cuts;
 mod bus;
 mod cancel;
 mod clearing;
