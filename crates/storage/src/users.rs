@@ -60,13 +60,12 @@ pub async fn find(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<Option<User>, StorageError> {
-    let row: Option<UserRow> = people()
+    let row = people()
         .filter(users::user_id.eq(user_id.0))
         .select(UserRow::as_select())
         .first(connection)
-        .await
-        .optional()?;
-    row.map(User::try_from).transpose()
+        .await;
+    read(row)
 }
 
 /// The user with the id, locked until the transaction ends.
@@ -78,14 +77,13 @@ pub async fn lock(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<Option<User>, StorageError> {
-    let row: Option<UserRow> = people()
+    let row = people()
         .filter(users::user_id.eq(user_id.0))
         .select(UserRow::as_select())
         .for_no_key_update()
         .first(connection)
-        .await
-        .optional()?;
-    row.map(User::try_from).transpose()
+        .await;
+    read(row)
 }
 
 /// The active admins, locked until the transaction ends, so that of two who would each leave none
@@ -238,14 +236,13 @@ pub async fn lock_for_deletion(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<Option<User>, StorageError> {
-    let row: Option<UserRow> = people()
+    let row = people()
         .filter(users::user_id.eq(user_id.0))
         .select(UserRow::as_select())
         .for_update()
         .first(connection)
-        .await
-        .optional()?;
-    row.map(User::try_from).transpose()
+        .await;
+    read(row)
 }
 
 /// Deletes a user with all that is theirs.
@@ -269,13 +266,12 @@ pub async fn credentials(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<Option<Credentials>, StorageError> {
-    let row: Option<UserRow> = users::table
+    let row = users::table
         .find(user_id.0)
         .select(UserRow::as_select())
         .first(connection)
-        .await
-        .optional()?;
-    row.map(Credentials::try_from).transpose()
+        .await;
+    read(row)
 }
 
 /// The user called `username`, together with the hash of the password.
@@ -291,29 +287,8 @@ pub async fn credentials_of(
         .filter(users::username.eq(username))
         .select(UserRow::as_select())
         .first(connection)
-        .await
-        .optional()?;
-    row.map(Credentials::try_from).transpose()
-}
-
-/// Service accounts are users too, and have a place of their own.
-#[diesel::dsl::auto_type]
-fn people() -> _ {
-    let machines = service_accounts::table.select(service_accounts::user_id);
-    users::table.filter(users::user_id.ne_all(machines))
-}
-
-fn matching(filter: &UserFilter) -> users::BoxedQuery<'_, Pg> {
-    let mut query = people().into_boxed();
-    if let Some(role) = filter.role {
-        query = query.filter(users::role.eq(role.as_str()));
-    }
-    if let Some(search) = &filter.search {
-        let pattern = like::containing(search);
-        let named = users::username.ilike(pattern.clone());
-        query = query.filter(named.or(users::email.ilike(pattern)));
-    }
-    query
+        .await;
+    read(row)
 }
 
 /// Puts `new_hash` in the place of `old_hash`, if that is still the user's; says whether it was.
@@ -336,6 +311,33 @@ pub async fn replace_hash(
         .execute(connection)
         .await?;
     Ok(replaced == 1)
+}
+
+fn read<T>(row: QueryResult<UserRow>) -> Result<Option<T>, StorageError>
+where
+    T: TryFrom<UserRow, Error = StorageError>,
+{
+    row.optional()?.map(T::try_from).transpose()
+}
+
+/// Service accounts are users too, and have a place of their own.
+#[diesel::dsl::auto_type]
+fn people() -> _ {
+    let machines = service_accounts::table.select(service_accounts::user_id);
+    users::table.filter(users::user_id.ne_all(machines))
+}
+
+fn matching(filter: &UserFilter) -> users::BoxedQuery<'_, Pg> {
+    let mut query = people().into_boxed();
+    if let Some(role) = filter.role {
+        query = query.filter(users::role.eq(role.as_str()));
+    }
+    if let Some(search) = &filter.search {
+        let pattern = like::containing(search);
+        let named = users::username.ilike(pattern.clone());
+        query = query.filter(named.or(users::email.ilike(pattern)));
+    }
+    query
 }
 
 #[derive(Queryable, Selectable)]
