@@ -48,11 +48,7 @@ impl Auth {
         origin: Origin,
     ) -> Result<TokenPair, ServiceError> {
         let guess = Guess::new(username, origin.ip_address);
-        // Those who have to wait do so without a place in the queue.
-        self.may_try(&guess, username, &origin).await?;
-        let mut place = self.passwords.place().await?;
-        // Others have failed meanwhile. Few are past this line at a time, so few are too many.
-        let admitted = self.may_try(&guess, username, &origin).await?;
+        let (mut place, admitted) = self.admit(&guess, username, &origin).await?;
         for _ in 0..TRIES {
             // Read now and not before the wait, in which the password may have been changed.
             let known = {
@@ -91,9 +87,24 @@ impl Auth {
         ))
     }
 
+    /// Waits for a place in which a password may be compared.
+    pub(super) async fn admit(
+        &self,
+        guess: &Guess,
+        username: &str,
+        origin: &Origin,
+    ) -> Result<(Place, Admitted), ServiceError> {
+        // Those who have to wait do so without a place in the queue.
+        self.may_try(guess, username, origin).await?;
+        let place = self.passwords.place().await?;
+        // Others have failed meanwhile. Few are past this line at a time, so few are too many.
+        let admitted = self.may_try(guess, username, origin).await?;
+        Ok((place, admitted))
+    }
+
     /// Whether a login may be tried now. Of those that may not, the first one in each wait stands
     /// in the audit trail; all of them would let anybody fill it.
-    pub(super) async fn may_try(
+    async fn may_try(
         &self,
         guess: &Guess,
         username: &str,

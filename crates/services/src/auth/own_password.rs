@@ -76,9 +76,7 @@ impl Auth {
     ) -> Result<Credentials, ServiceError> {
         let guess = Guess::new(&caller.user.username, caller.origin.ip_address);
         let username = &caller.user.username;
-        self.may_try(&guess, username, &caller.origin).await?;
-        let place = self.passwords.place().await?;
-        let admitted = self.may_try(&guess, username, &caller.origin).await?;
+        let (place, admitted) = self.admit(&guess, username, &caller.origin).await?;
         let known = {
             let mut connection = self.environment.database.connection().await?;
             users::credentials(&mut connection, caller.user.user_id)
