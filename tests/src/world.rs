@@ -11,11 +11,17 @@ pub const CONNECTED: &str = "00000000-0000-0000-0000-000000000101";
 /// The vehicle of the seeds that they do not.
 pub const OFFLINE: &str = "00000000-0000-0000-0000-000000000102";
 
+/// The vehicle of the seeds that belongs to the customer; commands reach it.
+pub const OWNED: &str = "00000000-0000-0000-0000-000000000103";
+
 /// bcrypt at cost 4 of the seeds' passwords, because cost 12 would be most of a test's time.
 /// A second engineer has the first one's.
 const CHEAP_USERS: &str = "
     UPDATE users SET password_hash = '$2b$04$DZIGyIO2IatThzmNuDb/CuzkIJeQK9sttl3PZ3LomBkRcp9IAgUAy' WHERE username = 'admin';
     UPDATE users SET password_hash = '$2b$04$KO8HgMxXotcuHip4uQbJS.s.YO/xUbfj2C0xrV2NR3qRLHvx8rgtu' WHERE username = 'engineer';
+    UPDATE users SET password_hash = '$2b$04$9taBlW1.jkKWQuqxgVHdK.VU6KQqdGxk8i8i0/zCCe55FKInCXYgu' WHERE username = 'customer';
+    UPDATE users SET password_hash = '$2b$04$5OX4SqhHrTXSVcla.f/iTeOWhc4S60HYxJnZIA5hqpp5tYif9VLlq' WHERE username = 'service';
+    UPDATE users SET password_hash = '$2b$04$7FL05qTJhhRQZ..ZiwvSpuRb1j8zomoz.yN4F8zrMhq9jsUC.7QjG' WHERE username = 'manufacturer';
     INSERT INTO users (username, email, password_hash, role)
     SELECT 'other', 'other@example.com', password_hash, role FROM users WHERE username = 'engineer'";
 
@@ -125,13 +131,13 @@ impl World {
 
     /// A client that is logged in; the password is the user name's with `123`.
     pub async fn log_in(&self, username: &str) -> Client {
-        let password = if username == "admin" {
-            "admin123"
+        let named = if username == "other" {
+            "engineer"
         } else {
-            "engineer123"
+            username
         };
         let mut client = self.stranger();
-        client.log_in(username, password).await;
+        client.log_in(username, &format!("{named}123")).await;
         client
     }
 

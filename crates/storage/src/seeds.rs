@@ -5,11 +5,20 @@ use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionMan
 
 use crate::{StorageError, migrations};
 
-const SEEDS: &[&str] = &[include_str!("../seeds/command_execution.sql")];
+const SEEDS: &[&str] = &[
+    include_str!("../seeds/command_execution.sql"),
+    include_str!("../seeds/predictive_maintenance.sql"),
+];
 
 /// How many rows of a table the seeds make, for [`crate::verify`].
-pub(crate) const COUNTS: &[(&str, &str, i64)] =
-    &[("users", "user_id", 2), ("vehicles", "vehicle_id", 2)];
+pub(crate) const COUNTS: &[(&str, &str, i64)] = &[
+    ("users", "user_id", 5),
+    ("vehicles", "vehicle_id", 3),
+    ("anomaly_events", "id", 5),
+    ("diagnoses", "id", 5),
+    ("service_bookings", "id", 3),
+    ("manufacturing_insights", "id", 2),
+];
 
 /// Inserts the seeds in one transaction. What is there already stays as it is.
 ///

@@ -50,10 +50,22 @@ WITH tables AS (
                      'WITH CHECK ' || pg_catalog.pg_get_expr(policy.polwithcheck, policy.polrelid))
     FROM tables JOIN pg_catalog.pg_policy policy ON policy.polrelid = tables.oid
     UNION ALL
+    SELECT 'type', types.typname,
+           'RANGE OF ' || pg_catalog.format_type(ranges.rngsubtype, NULL)
+           || coalesce(' COLLATE ' || (SELECT collname FROM pg_catalog.pg_collation
+                                       WHERE oid = ranges.rngcollation), '')
+    FROM pg_catalog.pg_range ranges
+    JOIN pg_catalog.pg_type types ON types.oid = ranges.rngtypid
+    WHERE types.typnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
+    UNION ALL
     SELECT 'function', functions.proname, pg_catalog.pg_get_functiondef(functions.oid)
     FROM pg_catalog.pg_proc functions
     WHERE functions.pronamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
       AND functions.prokind = 'f'
+      -- Not those that a type brings along.
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend
+                      WHERE pg_depend.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                        AND pg_depend.objid = functions.oid AND pg_depend.deptype = 'i')
 )
 SELECT kind::text AS kind, name::text AS name,
        replace(definition, $1 || '.', '')::text AS definition

@@ -72,7 +72,7 @@ pub(crate) async fn primary_keys(client: &Client) -> Vec<String> {
     lines(client, &indexes_where("indisprimary")).await
 }
 
-/// The triggers, by their definitions, and the functions.
+/// The triggers, by their definitions, the functions and the types of ranges.
 pub(crate) async fn triggers_and_functions(client: &Client) -> Vec<String> {
     lines(
         client,
@@ -81,7 +81,24 @@ pub(crate) async fn triggers_and_functions(client: &Client) -> Vec<String> {
          WHERE relnamespace = 'public'::regnamespace AND NOT tgisinternal
          UNION ALL
          SELECT pg_get_functiondef(oid) FROM pg_proc
-         WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' ORDER BY 1",
+         WHERE pronamespace = 'public'::regnamespace AND prokind = 'f'
+           AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass
+                           AND objid = pg_proc.oid AND deptype = 'i')
+         UNION ALL
+         SELECT 'range ' || rngtypid::regtype || ' of ' || rngsubtype::regtype FROM pg_range
+         JOIN pg_type ON pg_type.oid = rngtypid
+         WHERE typnamespace = 'public'::regnamespace ORDER BY 1",
+    )
+    .await
+}
+
+/// Such as `exc_booking_slots_service_center_id_during on booking_slots: EXCLUDE USING gist (…)`.
+pub(crate) async fn exclusions(client: &Client) -> Vec<String> {
+    lines(
+        client,
+        "SELECT conname || ' on ' || conrelid::regclass || ': ' || pg_get_constraintdef(oid)
+         FROM pg_constraint
+         WHERE contype = 'x' AND connamespace = 'public'::regnamespace ORDER BY 1",
     )
     .await
 }
@@ -107,6 +124,7 @@ pub(crate) async fn all(client: &Client) -> Vec<String> {
     all.extend(checks(client).await);
     all.extend(indexes(client).await);
     all.extend(primary_keys(client).await);
+    all.extend(exclusions(client).await);
     all.extend(triggers_and_functions(client).await);
     all.extend(comments(client).await);
     all

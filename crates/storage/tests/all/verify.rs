@@ -294,11 +294,18 @@ async fn a_deleted_seed_is_found() {
     };
     assert_eq!((&*found.kind, &*found.name), ("seeds in users", "users"));
     let differences = found_after("DELETE FROM vehicles").await;
-    let [found] = &differences[..] else {
-        panic!("{differences:?}")
-    };
-    assert_eq!(found.kind, "seeds in vehicles");
-    assert_eq!(found.found.as_deref(), Some("0 rows"));
+    let found: Vec<(&str, Option<&str>)> = differences
+        .iter()
+        .map(|found| (&*found.kind, found.found.as_deref()))
+        .collect();
+    let gone = Some("0 rows");
+    let expected = [
+        ("seeds in vehicles", gone),
+        ("seeds in anomaly_events", gone),
+        ("seeds in diagnoses", gone),
+        ("seeds in service_bookings", gone),
+    ];
+    assert_eq!(found, expected);
 }
 
 #[tokio::test]

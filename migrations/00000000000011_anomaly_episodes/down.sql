@@ -1,0 +1,3 @@
+DROP INDEX idx_anomaly_events_severity_detected_at;
+DROP INDEX idx_anomaly_events_detected_at;
+DROP TABLE anomaly_episodes;

@@ -1,0 +1,3 @@
+DROP INDEX idx_manufacturing_insights_component_name;
+DROP INDEX idx_manufacturing_insights_created_at;
+DROP TABLE derived_insights;

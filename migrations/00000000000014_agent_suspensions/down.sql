@@ -1,0 +1,4 @@
+DROP INDEX idx_ueba_logs_status_timestamp;
+DROP INDEX idx_ueba_logs_agent_name_timestamp;
+DROP INDEX idx_ueba_logs_agent_name_action_type_timestamp;
+DROP TABLE agent_suspensions;
