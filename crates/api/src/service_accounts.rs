@@ -9,7 +9,7 @@ pub(crate) mod revoke;
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use sovd_domain::{Permission, ServiceAccount, VehicleScope};
+use sovd_domain::{Permission, ServiceAccount};
 use sovd_services::service_accounts::IssuedKey;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ pub(crate) struct ServiceAccountBody {
     /// What it is called.
     #[schema(example = "fleet-monitor")]
     name: String,
-    /// The role that bounds its permissions: `admin` or `engineer`.
+    /// The role that bounds its permissions: `admin`, `engineer`, `service` or `manufacturer`.
     #[schema(example = "engineer")]
     role: &'static str,
     /// What its key opens.
@@ -65,10 +65,10 @@ impl From<ServiceAccount> for ServiceAccountBody {
             name: account.user.username,
             role: account.user.role.as_str(),
             permissions: permissions.map(Permission::as_str).collect(),
-            vehicle_ids: match account.scope.vehicles {
-                VehicleScope::All => None,
-                VehicleScope::Among(ids) => Some(ids.into_iter().map(|id| id.0).collect()),
-            },
+            vehicle_ids: account
+                .scope
+                .vehicle_ids
+                .map(|ids| ids.into_iter().map(|id| id.0).collect()),
             created_at: account.user.created_at,
             created_by: account.created_by.map(|id| id.0),
             expires_at: account.expires_at,

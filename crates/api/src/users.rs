@@ -24,7 +24,7 @@ pub(crate) struct UserBody {
     /// The address.
     #[schema(example = "engineer@sovd.example.com")]
     email: String,
-    /// `admin` or `engineer`.
+    /// `admin`, `engineer`, `service`, `manufacturer` or `customer`.
     #[schema(example = "engineer")]
     role: &'static str,
     /// Whether the user may log in.

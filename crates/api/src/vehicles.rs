@@ -10,7 +10,7 @@ pub(crate) mod status;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sovd_domain::Vehicle;
+use sovd_domain::{Vehicle, VehicleType};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ pub(crate) struct VehicleBody {
     #[schema(example = 2023)]
     year: i32,
     /// `EV` or `ICE`; null while it is not known.
-    vehicle_type: Option<String>,
+    vehicle_type: Option<&'static str>,
     /// The customer it belongs to; null while nobody is known.
     owner_id: Option<Uuid>,
     /// `connected`, `disconnected` or `error`.
@@ -56,9 +56,8 @@ impl From<Vehicle> for VehicleBody {
             make: vehicle.make,
             model: vehicle.model,
             year: vehicle.year,
-            // Neither is stored before customers are.
-            vehicle_type: None,
-            owner_id: None,
+            vehicle_type: vehicle.vehicle_type.map(VehicleType::as_str),
+            owner_id: vehicle.owner_id.map(|id| id.0),
             connection_status: vehicle.connection_status.as_str(),
             last_seen_at: vehicle.last_seen_at,
             metadata: vehicle.metadata,

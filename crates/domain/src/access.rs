@@ -21,6 +21,26 @@ text_enum! {
         ReadOwnCommands = "commands.read",
         /// See everybody's commands, their responses and their streams.
         ReadAllCommands = "commands.read_all",
+        /// See anomalies and their diagnoses.
+        ReadAnomalies = "anomalies.read",
+        /// Report anomalies and diagnose them.
+        RecordAnomalies = "anomalies.record",
+        /// See bookings.
+        ReadBookings = "bookings.read",
+        /// Book a service and call it off.
+        Book = "bookings.book",
+        /// Confirm, move and complete bookings.
+        ManageBookings = "bookings.manage",
+        /// See insights, how often detectors are right, and what fails.
+        ReadInsights = "insights.read",
+        /// Write insights and derive them from confirmed failures.
+        RecordInsights = "insights.record",
+        /// See what agents did and which are suspended.
+        ReadAgentLog = "agents.read",
+        /// Add to the log of what agents did.
+        RecordAgentLog = "agents.record",
+        /// Let a suspended agent act again.
+        ManageAgents = "agents.manage",
         /// See and export the audit trail.
         ReadAudit = "audit.read",
         /// See, make, change and delete users.
@@ -33,33 +53,64 @@ text_enum! {
 impl Permission {
     /// Whether somebody of `role` has the permission.
     pub const fn is_granted_to(self, role: Role) -> bool {
+        use Role::{Admin, Customer, Engineer, Manufacturer, Service};
         match self {
-            Self::Account
-            | Self::OwnAccount
-            | Self::ReadVehicles
-            | Self::SubmitCommands
+            Self::Account | Self::OwnAccount | Self::ReadVehicles | Self::ReadAnomalies => {
+                matches!(role, Admin | Engineer | Service | Manufacturer | Customer)
+            }
+            Self::SubmitCommands
             | Self::CancelCommands
-            | Self::ReadOwnCommands => matches!(role, Role::Admin | Role::Engineer),
+            | Self::ReadOwnCommands
+            | Self::RecordAnomalies => matches!(role, Admin | Engineer | Service),
+            Self::ReadBookings => matches!(role, Admin | Engineer | Service | Customer),
+            Self::Book => matches!(role, Admin | Service | Customer),
+            Self::ManageBookings => matches!(role, Admin | Service),
+            Self::ReadInsights => matches!(role, Admin | Engineer | Service | Manufacturer),
+            Self::RecordInsights => matches!(role, Admin | Manufacturer),
             Self::ManageVehicles
             | Self::ReadAllCommands
+            | Self::ReadAgentLog
+            | Self::RecordAgentLog
+            | Self::ManageAgents
             | Self::ReadAudit
             | Self::ManageUsers
-            | Self::ManageServiceAccounts => matches!(role, Role::Admin),
+            | Self::ManageServiceAccounts => matches!(role, Admin),
         }
     }
 
-    /// Whether a key may open it. What makes accounts, and what only a person has, no key opens.
+    /// Whether a key may open it. What makes accounts or lets agents act again, and what only a person
+    /// has, no key opens.
     pub const fn is_for_keys(self) -> bool {
+        !matches!(
+            self,
+            Self::OwnAccount | Self::ManageAgents | Self::ManageUsers | Self::ManageServiceAccounts
+        )
+    }
+
+    /// Whether it changes something. An agent needs leave for that, beyond its key.
+    pub const fn is_write(self) -> bool {
         match self {
             Self::Account
             | Self::ReadVehicles
+            | Self::ReadOwnCommands
+            | Self::ReadAllCommands
+            | Self::ReadAnomalies
+            | Self::ReadBookings
+            | Self::ReadInsights
+            | Self::ReadAgentLog
+            | Self::ReadAudit => false,
+            Self::OwnAccount
             | Self::ManageVehicles
             | Self::SubmitCommands
             | Self::CancelCommands
-            | Self::ReadOwnCommands
-            | Self::ReadAllCommands
-            | Self::ReadAudit => true,
-            Self::OwnAccount | Self::ManageUsers | Self::ManageServiceAccounts => false,
+            | Self::RecordAnomalies
+            | Self::Book
+            | Self::ManageBookings
+            | Self::RecordInsights
+            | Self::RecordAgentLog
+            | Self::ManageAgents
+            | Self::ManageUsers
+            | Self::ManageServiceAccounts => true,
         }
     }
 }

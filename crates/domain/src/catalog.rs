@@ -33,6 +33,8 @@ pub struct CommandSpec {
     pub timeout: Duration,
     /// The reading that shows what the command erases, if it erases something.
     pub evidence: Option<Evidence>,
+    /// Whether its answer is the faults that the vehicle has, in which anomalies show.
+    pub reports_faults: bool,
 }
 
 /// A reading of the catalogue that shows what a command is about to erase, and afterwards what is

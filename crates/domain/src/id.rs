@@ -45,6 +45,30 @@ id!(
     ResponseId
 );
 id!(
+    /// Something that is not as it should be with a vehicle.
+    AnomalyId
+);
+id!(
+    /// What somebody takes for the cause of an anomaly.
+    DiagnosisId
+);
+id!(
+    /// An appointment of a vehicle in a workshop.
+    BookingId
+);
+id!(
+    /// What failures tell those who make the vehicles.
+    InsightId
+);
+id!(
+    /// Something that an agent did or tried.
+    AgentActionId
+);
+id!(
+    /// An agent's ban from a kind of action.
+    SuspensionId
+);
+id!(
     /// A login, from its first token to its last.
     SessionId
 );

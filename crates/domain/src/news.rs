@@ -32,6 +32,8 @@ pub enum News {
     Vehicle {
         /// The vehicle.
         vehicle_id: VehicleId,
+        /// The customer it belongs to.
+        owner_id: Option<UserId>,
         /// The link's state.
         connection_status: ConnectionStatus,
         /// When the vehicle was last heard of.
@@ -58,6 +60,7 @@ impl From<&Vehicle> for News {
     fn from(vehicle: &Vehicle) -> Self {
         Self::Vehicle {
             vehicle_id: vehicle.vehicle_id,
+            owner_id: vehicle.owner_id,
             connection_status: vehicle.connection_status,
             last_seen_at: vehicle.last_seen_at,
         }
@@ -101,13 +104,14 @@ mod tests {
         );
         let vehicle = News::Vehicle {
             vehicle_id: VehicleId(id),
+            owner_id: None,
             connection_status: ConnectionStatus::Connected,
             last_seen_at: None,
         };
         assert_eq!(
             to_value(vehicle).unwrap(),
-            json!({ "event": "vehicle", "vehicle_id": id, "connection_status": "connected",
-                    "last_seen_at": null })
+            json!({ "event": "vehicle", "vehicle_id": id, "owner_id": null,
+                    "connection_status": "connected", "last_seen_at": null })
         );
         assert_eq!(
             to_value(News::Resync).unwrap(),

@@ -34,8 +34,8 @@ pub struct ServiceAccount {
 pub struct Scope {
     /// What its holder may do.
     pub permissions: Vec<Permission>,
-    /// To which vehicles.
-    pub vehicles: VehicleScope,
+    /// The vehicles it is good for; nothing when it is good for all.
+    pub vehicle_ids: Option<Vec<VehicleId>>,
 }
 
 /// Which vehicles somebody may know of.
@@ -46,14 +46,17 @@ pub enum VehicleScope {
     All,
     /// These, and no other.
     Among(Vec<VehicleId>),
+    /// Those that belong to a customer.
+    OwnedBy(UserId),
 }
 
 impl VehicleScope {
-    /// Whether the vehicle is one of them.
-    pub fn covers(&self, vehicle_id: VehicleId) -> bool {
+    /// Whether a vehicle of this owner is one of them.
+    pub fn covers(&self, vehicle_id: VehicleId, owner_id: Option<UserId>) -> bool {
         match self {
             Self::All => true,
             Self::Among(ids) => ids.contains(&vehicle_id),
+            Self::OwnedBy(customer) => owner_id == Some(*customer),
         }
     }
 }

@@ -28,5 +28,11 @@ text_enum! {
         Admin = "admin",
         /// Diagnoses vehicles: sends commands and sees the own ones.
         Engineer = "engineer",
+        /// Works in a workshop: looks at vehicles, records what is wrong with them, keeps bookings.
+        Service = "service",
+        /// Makes vehicles: learns from what fails in all of them.
+        Manufacturer = "manufacturer",
+        /// Owns vehicles: sees the own ones and books their service.
+        Customer = "customer",
     }
 }

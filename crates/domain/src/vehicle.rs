@@ -3,7 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::{id::VehicleId, text_enum::text_enum, vin::Vin};
+use crate::{
+    id::{UserId, VehicleId},
+    text_enum::text_enum,
+    vin::Vin,
+};
 
 /// A vehicle that diagnostics can reach, or could once.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +22,10 @@ pub struct Vehicle {
     pub model: String,
     /// The model year.
     pub year: i32,
+    /// What drives it; nothing while it is not known.
+    pub vehicle_type: Option<VehicleType>,
+    /// The customer it belongs to; nobody while that is not known.
+    pub owner_id: Option<UserId>,
     /// Whether commands reach it now.
     pub connection_status: ConnectionStatus,
     /// When it was last heard of.
@@ -41,6 +49,16 @@ impl Vehicle {
             ConnectionStatus::Error => VehicleHealth::Fault,
             ConnectionStatus::Disconnected => VehicleHealth::Unknown,
         }
+    }
+}
+
+text_enum! {
+    /// What drives a vehicle.
+    VehicleType, "vehicle type" {
+        /// Electricity.
+        Electric = "EV",
+        /// A combustion engine.
+        Combustion = "ICE",
     }
 }
 

@@ -197,6 +197,7 @@ async fn it_is_told_whether_others_are_heard(bus: &dyn EventBus) {
 fn news(number: u128) -> News {
     News::Vehicle {
         vehicle_id: VehicleId(Uuid::from_u128(number)),
+        owner_id: None,
         connection_status: ConnectionStatus::Connected,
         last_seen_at: None,
     }

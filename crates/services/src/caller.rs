@@ -1,9 +1,9 @@
 use chrono::{DateTime, Utc};
 use sovd_domain::{
-    AuditEntry, Permission, Scope, SessionId, User, VehicleId, VehicleScope, audit::Origin,
+    AuditEntry, Permission, Role, Scope, SessionId, User, VehicleId, VehicleScope, audit::Origin,
 };
 
-use sovd_storage::{Transaction, service_accounts, sessions};
+use sovd_storage::{Connection, StorageError, Transaction, service_accounts, sessions, vehicles};
 
 use crate::{
     callers::{Callers, CredentialWatch},
@@ -62,16 +62,32 @@ impl Caller {
         }
     }
 
-    /// Which vehicles the caller may know of.
+    /// Which vehicles the caller may know of: a customer of the own ones, a key of those it is for.
     pub(crate) fn vehicles(&self) -> VehicleScope {
+        if self.user.role == Role::Customer {
+            return VehicleScope::OwnedBy(self.user.user_id);
+        }
         let scope = self.scope.as_ref();
-        scope.map_or(VehicleScope::All, |scope| scope.vehicles.clone())
+        let vehicle_ids = scope.and_then(|scope| scope.vehicle_ids.clone());
+        vehicle_ids.map_or(VehicleScope::All, VehicleScope::Among)
     }
 
     /// Whether the caller may know of the vehicle.
-    pub(crate) fn reaches(&self, vehicle_id: VehicleId) -> bool {
-        let scope = self.scope.as_ref();
-        scope.is_none_or(|scope| scope.vehicles.covers(vehicle_id))
+    ///
+    /// # Errors
+    ///
+    /// When the database, which knows whose it is, is away.
+    pub(crate) async fn reaches(
+        &self,
+        connection: &mut Connection,
+        vehicle_id: VehicleId,
+    ) -> Result<bool, StorageError> {
+        match self.vehicles() {
+            VehicleScope::OwnedBy(owner_id) => {
+                vehicles::is_owned_by(connection, vehicle_id, owner_id).await
+            }
+            scope => Ok(scope.covers(vehicle_id, None)),
+        }
     }
 
     /// Makes sure, in the transaction of a change, that the credential has not ended. A request may

@@ -8,7 +8,7 @@ mod turns;
 use std::{sync::Arc, time::Duration};
 
 use sovd_domain::{AuditEntry, Catalog, Command, CommandId, Page, Permission, Response, UserId};
-use sovd_storage::{commands, responses};
+use sovd_storage::{Connection, StorageError, commands, responses};
 
 use crate::{caller::Caller, environment::Environment, error::ServiceError, limits::Limits};
 
@@ -79,12 +79,11 @@ impl Commands {
         command_id: CommandId,
     ) -> Result<Command, ServiceError> {
         caller.require(Permission::ReadOwnCommands)?;
-        let owner = visible_owner(caller);
         let found = {
             let mut connection = self.environment.database.connection().await?;
-            commands::find(&mut connection, command_id, owner).await?
+            find(&mut connection, caller, command_id).await?
         };
-        match found.filter(|command| caller.reaches(command.vehicle_id)) {
+        match found {
             Some(command) => Ok(command),
             None => Err(self.missing(caller, command_id, "command.read").await?),
         }
@@ -131,6 +130,20 @@ impl Commands {
             pointer: None,
         })
     }
+}
+
+/// The command with the id, if the caller may know of it and of its vehicle.
+async fn find(
+    connection: &mut Connection,
+    caller: &Caller,
+    command_id: CommandId,
+) -> Result<Option<Command>, StorageError> {
+    let found = commands::find(connection, command_id, visible_owner(caller)).await?;
+    let Some(command) = found else {
+        return Ok(None);
+    };
+    let is_reached = caller.reaches(connection, command.vehicle_id).await?;
+    Ok(is_reached.then_some(command))
 }
 
 /// Whose commands the caller may know of; nobody in particular for those who may see all.

@@ -50,7 +50,7 @@ impl Fleet {
             let watching = self
                 .environment
                 .reaches(caller, vehicle_id, "vehicle.watch");
-            if !watching.await {
+            if !watching.await? {
                 return Err(unknown);
             }
             let mut connection = self.environment.database.connection().await?;
@@ -141,7 +141,16 @@ fn shows(
     let is_wanted = vehicle_id
         .zip(news.vehicle_id())
         .is_none_or(|(wanted, one)| wanted == one);
-    let is_covered = news.vehicle_id().is_none_or(|one| among.covers(one));
+    let is_covered = match news {
+        // Commands go to those who work with the fleet, which no owner does.
+        News::Command { vehicle_id, .. } => among.covers(*vehicle_id, None),
+        News::Vehicle {
+            vehicle_id,
+            owner_id,
+            ..
+        } => among.covers(*vehicle_id, *owner_id),
+        News::Resync => true,
+    };
     is_own && is_wanted && is_covered
 }
 

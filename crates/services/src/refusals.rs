@@ -7,7 +7,7 @@ use serde_json::json;
 use sovd_domain::{AuditEntry, AuditResult, UserId, VehicleId, audit::Origin};
 use sovd_storage::audit;
 
-use crate::{caller::Caller, environment::Environment, network::network};
+use crate::{caller::Caller, environment::Environment, error::ServiceError, network::network};
 
 /// How many refusals of one kind are written down in a minute of one user, or of strangers at one
 /// address. The others stand in the log only, or anybody could fill the table.
@@ -98,13 +98,20 @@ impl Refusals {
 impl Environment {
     /// Whether the caller may know of the vehicle. An attempt on one that they may not know of is
     /// written down.
+    ///
+    /// # Errors
+    ///
+    /// When the database, which knows whose the vehicle is, is away.
     pub(crate) async fn reaches(
         &self,
         caller: &Caller,
         vehicle_id: VehicleId,
         action: &'static str,
-    ) -> bool {
-        let is_reached = caller.reaches(vehicle_id);
+    ) -> Result<bool, ServiceError> {
+        let is_reached = {
+            let mut connection = self.database.connection().await?;
+            caller.reaches(&mut connection, vehicle_id).await?
+        };
         if !is_reached {
             let entry = AuditEntry {
                 entity_id: Some(vehicle_id.0),
@@ -112,7 +119,7 @@ impl Environment {
             };
             self.note_refusal(entry).await;
         }
-        is_reached
+        Ok(is_reached)
     }
 
     /// Writes down that somebody may not do what `entry` says. It is done even if whoever tried goes

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use sovd_domain::{
     AccessChange, AuditEntry, FieldError, Page, Permission, Role, Scope, ServiceAccount, User,
-    UserId, VehicleScope,
+    UserId, VehicleId,
 };
 use sovd_storage::{StorageError, audit, service_accounts};
 
@@ -26,8 +26,8 @@ pub struct NewServiceAccount {
     pub role: Role,
     /// What its key opens, in the words for permissions.
     pub permissions: Vec<String>,
-    /// The vehicles it is good for.
-    pub vehicles: VehicleScope,
+    /// The vehicles it is good for; nothing when it is good for all.
+    pub vehicle_ids: Option<Vec<VehicleId>>,
     /// How long its key is good for.
     pub lifetime: Duration,
 }
@@ -105,7 +105,7 @@ impl ServiceAccounts {
             },
             scope: Scope {
                 permissions,
-                vehicles: new.vehicles,
+                vehicle_ids: new.vehicle_ids,
             },
             created_by: Some(caller.user.user_id),
             expires_at: now + new.lifetime,
@@ -221,15 +221,26 @@ const REVOKED: ServiceError = ServiceError::Conflict {
 
 /// The permissions that are asked for, if a key of the role may open each.
 fn permissions(new: &NewServiceAccount) -> Result<Vec<Permission>, ServiceError> {
-    // Lines of the trail are about everything, and a new vehicle is none of those the key is for, so
+    if new.role == Role::Customer {
+        let detail = "must not be customer: what a customer sees goes by whom a vehicle belongs to";
+        return Err(ServiceError::Invalid(vec![FieldError::new(
+            "/role", detail,
+        )]));
+    }
+    // Lines of the trail and insights are about everything, and a new vehicle is none of those the key is for, so
     // no key for some vehicles opens these.
     let is_for_all = |permission| {
         matches!(
             permission,
-            Permission::ReadAudit | Permission::ManageVehicles
+            Permission::ReadAudit
+                | Permission::ManageVehicles
+                | Permission::ReadInsights
+                | Permission::RecordInsights
+                | Permission::ReadAgentLog
+                | Permission::RecordAgentLog
         )
     };
-    let is_for_some = new.vehicles != VehicleScope::All;
+    let is_for_some = new.vehicle_ids.is_some();
     let possible: Vec<Permission> = Permission::ALL
         .iter()
         .copied()
@@ -268,15 +279,11 @@ fn about(caller: &Caller, action: &'static str, user_id: UserId) -> AuditEntry {
 }
 
 fn details(account: &ServiceAccount) -> Value {
-    let vehicle_ids = match &account.scope.vehicles {
-        VehicleScope::All => Value::Null,
-        VehicleScope::Among(ids) => json!(ids),
-    };
     json!({
         "name": account.user.username,
         "role": account.user.role,
         "permissions": account.scope.permissions,
-        "vehicle_ids": vehicle_ids,
+        "vehicle_ids": account.scope.vehicle_ids,
         "expires_at": account.expires_at,
     })
 }

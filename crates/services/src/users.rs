@@ -8,6 +8,7 @@ use sovd_domain::{AccessChange, AuditEntry, FieldError, Page, Permission, Role, 
 use sovd_storage::{
     StorageError, Transaction, audit, sessions,
     users::{self, Credentials},
+    vehicles,
 };
 
 use crate::{
@@ -180,8 +181,8 @@ impl Users {
         Ok(user)
     }
 
-    /// Deletes a user with all that is theirs: their sessions and their commands with the answers.
-    /// The audit trail stays.
+    /// Deletes a user with all that is theirs: their sessions, their commands with the answers and
+    /// their vehicles. The audit trail stays.
     ///
     /// # Errors
     ///
@@ -251,9 +252,12 @@ impl Users {
         if admins == [user_id] {
             return Err(LAST_ADMIN);
         }
+        // They go with their owner.
+        vehicles::lock_owned_for_deletion(transaction, user_id).await?;
         if users::has_open_commands(transaction, user_id).await? {
             return Err(ServiceError::Conflict {
-                reason: "commands of this user have not ended: cancel them, or disable the user",
+                reason: "commands of this user, or to a vehicle of theirs, have not ended: cancel \
+                         them, or disable the user",
                 pointer: None,
             });
         }

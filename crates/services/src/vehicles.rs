@@ -5,8 +5,8 @@ mod create;
 mod delete;
 
 use serde_json::{Map, Value};
-use sovd_domain::{AuditEntry, FieldError, Page, Permission, Vehicle, VehicleId};
-use sovd_storage::vehicles;
+use sovd_domain::{AuditEntry, FieldError, Page, Permission, Role, UserId, Vehicle, VehicleId};
+use sovd_storage::{Transaction, users, vehicles};
 
 use crate::{caller::Caller, environment::Environment, error::ServiceError};
 
@@ -57,7 +57,7 @@ impl Vehicles {
     ) -> Result<Vehicle, ServiceError> {
         caller.require(Permission::ReadVehicles)?;
         let reading = self.environment.reaches(caller, vehicle_id, "vehicle.read");
-        if !reading.await {
+        if !reading.await? {
             return Err(UNKNOWN);
         }
         let mut connection = self.environment.database.connection().await?;
@@ -78,6 +78,22 @@ fn about(caller: &Caller, action: &'static str, vehicle_id: VehicleId) -> AuditE
         entity_id: Some(vehicle_id.0),
         ..caller.audit(action, "vehicle")
     }
+}
+
+/// Makes sure that a vehicle can belong to somebody, and keeps them from being deleted until the
+/// transaction ends.
+async fn keep_customer(
+    transaction: &mut Transaction,
+    owner_id: UserId,
+) -> Result<(), ServiceError> {
+    users::keep(transaction, owner_id).await?;
+    let owner = users::find(transaction, owner_id).await?;
+    if owner.is_some_and(|owner| owner.role == Role::Customer) {
+        return Ok(());
+    }
+    let detail = "must be the user_id of a customer";
+    let errors = vec![FieldError::new("/owner_id", detail)];
+    Err(ServiceError::Invalid(errors))
 }
 
 fn check_size(metadata: &Map<String, Value>) -> Result<(), ServiceError> {

@@ -9,7 +9,7 @@ use sovd_domain::{
 };
 use uuid::Uuid;
 
-use crate::{Connection, StorageError, schema::commands};
+use crate::{Connection, StorageError, schema::commands, scope::within};
 
 /// Which commands to list; what is not set does not narrow the list.
 #[derive(Debug, Clone, Default)]
@@ -225,10 +225,7 @@ fn matching(filter: &CommandFilter) -> commands::BoxedQuery<'_, Pg> {
     if let Some(vehicle_id) = filter.vehicle_id {
         query = query.filter(commands::vehicle_id.eq(vehicle_id.0));
     }
-    if let VehicleScope::Among(ids) = &filter.among {
-        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-        query = query.filter(commands::vehicle_id.eq_any(ids));
-    }
+    query = within!(query, commands::vehicle_id, &filter.among);
     if let Some(status) = filter.status {
         query = query.filter(commands::status.eq(status.as_str()));
     }

@@ -18,6 +18,7 @@ mod database;
 mod error;
 mod like;
 mod schema;
+mod scope;
 
 pub use database::{Connection, Database, PoolSettings, Transaction};
 pub use error::StorageError;

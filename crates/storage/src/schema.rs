@@ -24,6 +24,8 @@ diesel::table! {
         last_seen_at -> Nullable<Timestamptz>,
         metadata -> Nullable<Jsonb>,
         created_at -> Timestamptz,
+        owner_id -> Nullable<Uuid>,
+        vehicle_type -> Nullable<Varchar>,
     }
 }
 
@@ -163,6 +165,117 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    anomaly_events (id) {
+        id -> Uuid,
+        vehicle_id -> Uuid,
+        detected_at -> Timestamptz,
+        anomaly_type -> Text,
+        severity -> Varchar,
+        sensor_snapshot -> Nullable<Jsonb>,
+        rul_prediction -> Nullable<Double>,
+    }
+}
+
+diesel::table! {
+    anomaly_episodes (anomaly_event_id) {
+        anomaly_event_id -> Uuid,
+        vehicle_id -> Uuid,
+        rule_name -> Nullable<Text>,
+        component_name -> Nullable<Text>,
+        dtc_code -> Nullable<Text>,
+        command_id -> Nullable<Uuid>,
+        response_id -> Nullable<Uuid>,
+        outcome -> Nullable<Varchar>,
+        closed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    diagnoses (id) {
+        id -> Uuid,
+        anomaly_event_id -> Uuid,
+        diagnosis_text -> Text,
+        confidence_score -> Double,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    service_bookings (id) {
+        id -> Uuid,
+        vehicle_id -> Uuid,
+        service_center_id -> Nullable<Text>,
+        appointment_time -> Timestamptz,
+        status -> Varchar,
+        customer_notes -> Nullable<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    booking_slots (booking_id) {
+        booking_id -> Uuid,
+        service_center_id -> Text,
+        during -> Tstzrange,
+    }
+}
+
+diesel::table! {
+    booking_anomalies (booking_id) {
+        booking_id -> Uuid,
+        anomaly_event_id -> Uuid,
+        outcome -> Nullable<Varchar>,
+    }
+}
+
+diesel::table! {
+    manufacturing_insights (id) {
+        id -> Uuid,
+        component_name -> Text,
+        failure_pattern -> Text,
+        affected_batch -> Nullable<Text>,
+        recommendation -> Nullable<Text>,
+        confidence_score -> Nullable<Double>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    derived_insights (insight_id) {
+        insight_id -> Uuid,
+        component_name -> Text,
+        make -> Varchar,
+        model -> Varchar,
+        year -> Int4,
+        failures -> Int8,
+    }
+}
+
+diesel::table! {
+    ueba_logs (id) {
+        id -> Uuid,
+        agent_name -> Text,
+        action_type -> Text,
+        source_node -> Nullable<Text>,
+        target_node -> Nullable<Text>,
+        status -> Varchar,
+        timestamp -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    agent_suspensions (suspension_id) {
+        suspension_id -> Uuid,
+        agent_name -> Text,
+        action_type -> Text,
+        blocked_attempts -> Int8,
+        suspended_at -> Timestamptz,
+        lifted_at -> Nullable<Timestamptz>,
+        lifted_by -> Nullable<Uuid>,
+    }
+}
+
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(command_queue -> commands (command_id));
 diesel::joinable!(spent_refresh_tokens -> sessions (session_id));
@@ -171,3 +284,7 @@ diesel::allow_tables_to_appear_in_same_query!(service_accounts, users);
 diesel::allow_tables_to_appear_in_same_query!(sessions, spent_refresh_tokens);
 diesel::allow_tables_to_appear_in_same_query!(commands, responses);
 diesel::allow_tables_to_appear_in_same_query!(command_queue, commands);
+diesel::allow_tables_to_appear_in_same_query!(anomaly_events, anomaly_episodes, vehicles);
+diesel::allow_tables_to_appear_in_same_query!(service_bookings, booking_anomalies, vehicles);
+diesel::allow_tables_to_appear_in_same_query!(command_queue, vehicles);
+diesel::allow_tables_to_appear_in_same_query!(commands, vehicles);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use diesel::{pg::Pg, prelude::*};
 use diesel_async::RunQueryDsl;
-use sovd_domain::{Page, Permission, Scope, ServiceAccount, UserId, VehicleId, VehicleScope};
+use sovd_domain::{Page, Permission, Scope, ServiceAccount, UserId, VehicleId};
 use uuid::Uuid;
 
 use crate::{
@@ -38,10 +38,8 @@ pub async fn insert(
         .iter()
         .map(|permission| permission.as_str())
         .collect();
-    let vehicle_ids: Option<Vec<Uuid>> = match &account.scope.vehicles {
-        VehicleScope::All => None,
-        VehicleScope::Among(ids) => Some(ids.iter().map(|id| id.0).collect()),
-    };
+    let vehicle_ids = account.scope.vehicle_ids.as_ref();
+    let vehicle_ids: Option<Vec<Uuid>> = vehicle_ids.map(|ids| ids.iter().map(|id| id.0).collect());
     diesel::insert_into(service_accounts::table)
         .values((
             service_accounts::user_id.eq(account.user.user_id.0),
@@ -254,12 +252,12 @@ fn read((row, user): (AccountRow, UserRow)) -> Result<ServiceAccount, StorageErr
             })
         })
         .collect();
-    let ids = |ids: Vec<Uuid>| VehicleScope::Among(ids.into_iter().map(VehicleId).collect());
+    let ids = |ids: Vec<Uuid>| ids.into_iter().map(VehicleId).collect();
     Ok(ServiceAccount {
         user: user.try_into()?,
         scope: Scope {
             permissions: permissions?,
-            vehicles: row.vehicle_ids.map_or(VehicleScope::All, ids),
+            vehicle_ids: row.vehicle_ids.map(ids),
         },
         created_by: row.created_by.map(UserId),
         expires_at: row.expires_at,

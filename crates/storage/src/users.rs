@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Connection, StorageError, like,
-    schema::{command_queue, commands, service_accounts, users},
+    schema::{command_queue, commands, service_accounts, users, vehicles},
 };
 
 /// A user together with the hash of the password.
@@ -62,6 +62,23 @@ pub async fn find(
 ) -> Result<Option<User>, StorageError> {
     let row = people()
         .filter(users::user_id.eq(user_id.0))
+        .select(UserRow::as_select())
+        .first(connection)
+        .await;
+    read(row)
+}
+
+/// The user with the address, whatever its case.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn find_by_email(
+    connection: &mut Connection,
+    email: &str,
+) -> Result<Option<User>, StorageError> {
+    let row = people()
+        .filter(users::email.eq(email.to_lowercase()))
         .select(UserRow::as_select())
         .first(connection)
         .await;
@@ -210,8 +227,9 @@ pub async fn keep(connection: &mut Connection, user_id: UserId) -> Result<(), St
     Ok(())
 }
 
-/// Whether something of the user's is still to be done at a vehicle. The user's row must be locked
-/// with [`lock_for_deletion`], or something may come after the look.
+/// Whether something of the user's is still to be done at a vehicle, or something at a vehicle of
+/// theirs. The rows of the user and of the vehicles must be locked with [`lock_for_deletion`] and
+/// [`crate::vehicles::lock_owned_for_deletion`], or something may come after the look.
 ///
 /// # Errors
 ///
@@ -222,7 +240,12 @@ pub async fn has_open_commands(
 ) -> Result<bool, StorageError> {
     let open = command_queue::table
         .inner_join(commands::table)
-        .filter(commands::user_id.eq(user_id.0));
+        .inner_join(vehicles::table.on(vehicles::vehicle_id.eq(command_queue::vehicle_id)))
+        .filter(
+            commands::user_id
+                .eq(user_id.0)
+                .or(vehicles::owner_id.eq(user_id.0).assume_not_null()),
+        );
     Ok(select(exists(open)).get_result(connection).await?)
 }
 

@@ -4,12 +4,15 @@ use chrono::{DateTime, Utc};
 use diesel::{dsl::exists, pg::Pg, prelude::*, select};
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
-use sovd_domain::{ConnectionStatus, Page, Vehicle, VehicleId, VehicleScope};
+use sovd_domain::{
+    ConnectionStatus, Page, UserId, Vehicle, VehicleId, VehicleScope, VehicleType, Vin,
+};
 use uuid::Uuid;
 
 use crate::{
     Connection, StorageError, like,
     schema::{command_queue, vehicles},
+    scope::within,
 };
 
 /// Which vehicles to list; what is not set does not narrow the list.
@@ -25,6 +28,8 @@ pub struct VehicleFilter {
     pub model: Option<String>,
     /// Those of this model year.
     pub year: Option<i32>,
+    /// Those of this customer.
+    pub owner_id: Option<UserId>,
     /// Those among these.
     pub among: VehicleScope,
 }
@@ -68,6 +73,39 @@ pub async fn find(
     read(row)
 }
 
+/// The vehicle with the VIN.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn find_by_vin(
+    connection: &mut Connection,
+    vin: &Vin,
+) -> Result<Option<Vehicle>, StorageError> {
+    let row = vehicles::table
+        .filter(vehicles::vin.eq(vin.as_str()))
+        .select(VehicleRow::as_select())
+        .first(connection)
+        .await;
+    read(row)
+}
+
+/// Whether the vehicle is there and belongs to the customer.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn is_owned_by(
+    connection: &mut Connection,
+    vehicle_id: VehicleId,
+    owner_id: UserId,
+) -> Result<bool, StorageError> {
+    let owned = vehicles::table
+        .find(vehicle_id.0)
+        .filter(vehicles::owner_id.eq(owner_id.0));
+    Ok(select(exists(owned)).get_result(connection).await?)
+}
+
 /// The vehicle with the id, locked until the transaction ends, so that commands to one vehicle
 /// are queued one after the other.
 ///
@@ -100,6 +138,8 @@ pub async fn insert(connection: &mut Connection, vehicle: &Vehicle) -> Result<()
             vehicles::make.eq(&vehicle.make),
             vehicles::model.eq(&vehicle.model),
             vehicles::year.eq(vehicle.year),
+            vehicles::vehicle_type.eq(vehicle.vehicle_type.map(VehicleType::as_str)),
+            vehicles::owner_id.eq(vehicle.owner_id.map(|id| id.0)),
             vehicles::connection_status.eq(vehicle.connection_status.as_str()),
             vehicles::last_seen_at.eq(vehicle.last_seen_at),
             vehicles::metadata.eq(&vehicle.metadata),
@@ -122,6 +162,8 @@ pub async fn update(connection: &mut Connection, vehicle: &Vehicle) -> Result<()
             vehicles::make.eq(&vehicle.make),
             vehicles::model.eq(&vehicle.model),
             vehicles::year.eq(vehicle.year),
+            vehicles::vehicle_type.eq(vehicle.vehicle_type.map(VehicleType::as_str)),
+            vehicles::owner_id.eq(vehicle.owner_id.map(|id| id.0)),
             vehicles::connection_status.eq(vehicle.connection_status.as_str()),
             vehicles::last_seen_at.eq(vehicle.last_seen_at),
             vehicles::metadata.eq(&vehicle.metadata),
@@ -147,6 +189,26 @@ pub async fn lock_for_deletion(
         .first(connection)
         .await;
     read(row)
+}
+
+/// Locks the vehicles of a customer whom the caller has locked for deletion, so that nothing is queued
+/// for them before the transaction ends. Gives their ids.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn lock_owned_for_deletion(
+    connection: &mut Connection,
+    owner_id: UserId,
+) -> Result<Vec<VehicleId>, StorageError> {
+    let ids: Vec<Uuid> = vehicles::table
+        .filter(vehicles::owner_id.eq(owner_id.0))
+        .select(vehicles::vehicle_id)
+        .order(vehicles::vehicle_id)
+        .for_update()
+        .load(connection)
+        .await?;
+    Ok(ids.into_iter().map(VehicleId).collect())
 }
 
 /// Whether something is queued or under way for the vehicle. Its row must be locked with
@@ -198,10 +260,10 @@ fn matching(filter: &VehicleFilter) -> vehicles::BoxedQuery<'_, Pg> {
     if let Some(model) = &filter.model {
         query = query.filter(vehicles::model.eq(model));
     }
-    if let VehicleScope::Among(ids) = &filter.among {
-        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-        query = query.filter(vehicles::vehicle_id.eq_any(ids));
+    if let Some(owner_id) = filter.owner_id {
+        query = query.filter(vehicles::owner_id.eq(owner_id.0));
     }
+    query = within!(query, vehicles::vehicle_id, &filter.among);
     if let Some(year) = filter.year {
         query = query.filter(vehicles::year.eq(year));
     }
@@ -220,6 +282,8 @@ struct VehicleRow {
     last_seen_at: Option<DateTime<Utc>>,
     metadata: Option<Value>,
     created_at: DateTime<Utc>,
+    owner_id: Option<Uuid>,
+    vehicle_type: Option<String>,
 }
 
 impl TryFrom<VehicleRow> for Vehicle {
@@ -236,6 +300,12 @@ impl TryFrom<VehicleRow> for Vehicle {
             connection_status: row.connection_status.parse().map_err(|error| {
                 StorageError::corrupt("vehicles", "connection_status", id, error)
             })?,
+            vehicle_type: row
+                .vehicle_type
+                .map(|word| word.parse())
+                .transpose()
+                .map_err(|error| StorageError::corrupt("vehicles", "vehicle_type", id, error))?,
+            owner_id: row.owner_id.map(UserId),
             make: row.make,
             model: row.model,
             year: row.year,

@@ -18,7 +18,7 @@ pub(crate) struct MeBody {
     /// The address.
     #[schema(example = "engineer@sovd.example.com")]
     email: String,
-    /// `admin` or `engineer`.
+    /// `admin`, `engineer`, `service`, `manufacturer` or `customer`.
     #[schema(example = "engineer")]
     role: &'static str,
 }

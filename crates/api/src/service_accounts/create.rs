@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
 use serde::Deserialize;
-use sovd_domain::{Role, VehicleId, VehicleScope};
+use sovd_domain::{Role, VehicleId};
 use sovd_services::service_accounts::NewServiceAccount;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -22,12 +22,14 @@ pub(crate) struct CreateServiceAccountRequest {
     /// 1 to 50 lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or a digit.
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,49}$", example = "fleet-monitor")]
     name: String,
-    /// `admin` or `engineer`: the role that bounds the permissions.
-    #[schema(value_type = String, pattern = "^(admin|engineer)$", example = "engineer")]
+    /// `admin`, `engineer`, `service` or `manufacturer`: the role that bounds the permissions.
+    #[schema(value_type = String, pattern = "^(admin|engineer|service|manufacturer)$", example = "engineer")]
     role: Role,
     /// 1 to 20 of `account.read`, `vehicles.read`, `commands.submit`, `commands.cancel`,
-    /// `commands.read`, `commands.read_all` and, without `vehicle_ids`, `vehicles.manage` and
-    /// `audit.read`.
+    /// `commands.read`, `commands.read_all`, `anomalies.read`, `anomalies.record`, `bookings.read`,
+    /// `bookings.book`, `bookings.manage` and, without `vehicle_ids`, `vehicles.manage`,
+    /// `insights.read`, `insights.record`, `agents.read`, `agents.record` and `audit.read`, as far as
+    /// the role has them.
     #[schema(min_items = 1, max_items = 20,
              example = json!(["vehicles.read", "commands.read"]))]
     permissions: Vec<String>,
@@ -73,12 +75,12 @@ pub(crate) async fn create(
 
 impl From<CreateServiceAccountRequest> for NewServiceAccount {
     fn from(request: CreateServiceAccountRequest) -> Self {
-        let among = |ids: Vec<Uuid>| VehicleScope::Among(ids.into_iter().map(VehicleId).collect());
+        let vehicle_ids = |ids: Vec<Uuid>| ids.into_iter().map(VehicleId).collect();
         Self {
             name: request.name,
             role: request.role,
             permissions: request.permissions,
-            vehicles: request.vehicle_ids.map_or(VehicleScope::All, among),
+            vehicle_ids: request.vehicle_ids.map(vehicle_ids),
             lifetime: days(request.expires_in_days),
         }
     }

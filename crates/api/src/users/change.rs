@@ -23,8 +23,8 @@ pub(crate) struct ChangeUserRequest {
     /// An e-mail address of at most 255 characters, kept in lower case.
     #[schema(max_length = 255, format = Email)]
     email: Option<String>,
-    /// `admin` or `engineer`.
-    #[schema(value_type = Option<String>, pattern = "^(admin|engineer)$")]
+    /// `admin`, `engineer`, `service`, `manufacturer` or `customer`.
+    #[schema(value_type = Option<String>, pattern = "^(admin|engineer|service|manufacturer|customer)$")]
     role: Option<Role>,
     /// `true` or `false`: whether the user may log in.
     is_active: Option<bool>,

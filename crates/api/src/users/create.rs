@@ -26,8 +26,8 @@ pub(crate) struct CreateUserRequest {
     /// 12 to 128 characters, not the user name, not among the 10,000 most common.
     #[schema(min_length = 12, max_length = 128, value_type = String, format = Password)]
     password: SecretString,
-    /// `admin` or `engineer`.
-    #[schema(value_type = String, pattern = "^(admin|engineer)$", example = "engineer")]
+    /// `admin`, `engineer`, `service`, `manufacturer` or `customer`.
+    #[schema(value_type = String, pattern = "^(admin|engineer|service|manufacturer|customer)$", example = "engineer")]
     role: Role,
 }
 

@@ -17,7 +17,7 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListUsers {
-    /// Those of this role: `admin` or `engineer`.
+    /// Those of this role: `admin`, `engineer`, `service`, `manufacturer` or `customer`.
     #[param(value_type = Option<String>)]
     role: Option<Role>,
     /// Those with this in their name or address, whatever its case.

@@ -4,7 +4,7 @@ use actix_web::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use sovd_domain::{ConnectionStatus, VehicleId};
+use sovd_domain::{Change, ConnectionStatus, UserId, VehicleId, VehicleType};
 use sovd_services::vehicles::VehicleChange;
 use utoipa::ToSchema;
 
@@ -29,6 +29,14 @@ pub(crate) struct ChangeVehicleRequest {
     /// The model year: 1886 to 2100.
     #[schema(minimum = 1886, maximum = 2100)]
     year: Option<i32>,
+    /// `EV` or `ICE`; null when it is not known.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^(EV|ICE)$")]
+    vehicle_type: Change<VehicleType>,
+    /// The customer it belongs to; null when nobody is known.
+    #[serde(default)]
+    #[schema(value_type = Option<Uuid>)]
+    owner_id: Change<UserId>,
     /// `connected`, `disconnected` or `error`.
     #[schema(value_type = Option<String>, pattern = "^(connected|disconnected|error)$")]
     connection_status: Option<ConnectionStatus>,
@@ -61,6 +69,8 @@ pub(crate) async fn change(
         make,
         model,
         year,
+        vehicle_type,
+        owner_id,
         connection_status,
         metadata,
     } = body.0;
@@ -68,6 +78,8 @@ pub(crate) async fn change(
         make,
         model,
         year,
+        vehicle_type,
+        owner_id,
         connection_status,
         metadata,
     };

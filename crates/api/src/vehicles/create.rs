@@ -1,7 +1,7 @@
 use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use sovd_domain::{ConnectionStatus, Vin};
+use sovd_domain::{ConnectionStatus, UserId, VehicleType, Vin};
 use sovd_services::vehicles::NewVehicle;
 use utoipa::ToSchema;
 
@@ -29,6 +29,12 @@ pub(crate) struct CreateVehicleRequest {
     /// The model year: 1886 to 2100.
     #[schema(minimum = 1886, maximum = 2100, example = 2023)]
     year: i32,
+    /// `EV` or `ICE`; left out, it is not known.
+    #[schema(value_type = Option<String>, pattern = "^(EV|ICE)$")]
+    vehicle_type: Option<VehicleType>,
+    /// The customer it belongs to; left out, nobody is known.
+    #[schema(value_type = Option<Uuid>)]
+    owner_id: Option<UserId>,
     /// `connected`, `disconnected` or `error`; left out, it is `disconnected`.
     #[schema(value_type = Option<String>, pattern = "^(connected|disconnected|error)$")]
     connection_status: Option<ConnectionStatus>,
@@ -61,6 +67,8 @@ pub(crate) async fn create(
         make,
         model,
         year,
+        vehicle_type,
+        owner_id,
         connection_status,
         metadata,
     } = body.0;
@@ -69,6 +77,8 @@ pub(crate) async fn create(
         make,
         model,
         year,
+        vehicle_type,
+        owner_id,
         connection_status: connection_status.unwrap_or(ConnectionStatus::Disconnected),
         metadata: metadata.unwrap_or_default(),
     };

@@ -1,8 +1,9 @@
 use actix_web::{HttpRequest, HttpResponse, get, web::Data};
 use serde::Deserialize;
-use sovd_domain::ConnectionStatus;
+use sovd_domain::{ConnectionStatus, UserId};
 use sovd_services::vehicles::VehicleFilter;
 use utoipa::IntoParams;
+use uuid::Uuid;
 
 use super::VehicleBody;
 use crate::{
@@ -28,6 +29,8 @@ pub(crate) struct ListVehicles {
     model: Option<String>,
     /// Those of this model year.
     year: Option<i32>,
+    /// Those of this customer.
+    owner_id: Option<Uuid>,
     /// How many at most: 1 to 100, 50 when left out.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<i64>,
@@ -65,6 +68,7 @@ pub(crate) async fn list(
         make: query.make,
         model: query.model,
         year: query.year,
+        owner_id: query.owner_id.map(UserId),
         ..VehicleFilter::default()
     };
     let (vehicles, total) = state

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::{CommandSpec, Evidence, Risk};
 use crate::{schema::JsonSchema, user::Role};
 
-const EVERYBODY_WHO_DIAGNOSES: &[Role] = &[Role::Admin, Role::Engineer];
+/// A workshop may look at a vehicle and change nothing in it from afar.
+const WHO_MAY_LOOK: &[Role] = &[Role::Admin, Role::Engineer, Role::Service];
+const WHO_MAY_CHANGE: &[Role] = &[Role::Admin, Role::Engineer];
 
 pub(super) fn read_dtc() -> CommandSpec {
     CommandSpec {
@@ -27,9 +29,10 @@ pub(super) fn read_dtc() -> CommandSpec {
                 },
             }),
         ),
-        allowed_roles: EVERYBODY_WHO_DIAGNOSES,
+        allowed_roles: WHO_MAY_LOOK,
         timeout: CommandSpec::DEFAULT_TIMEOUT,
         evidence: None,
+        reports_faults: true,
     }
 }
 
@@ -51,7 +54,7 @@ pub(super) fn clear_dtc() -> CommandSpec {
                 },
             }),
         ),
-        allowed_roles: EVERYBODY_WHO_DIAGNOSES,
+        allowed_roles: WHO_MAY_CHANGE,
         timeout: CommandSpec::DEFAULT_TIMEOUT,
         evidence: Some(Evidence {
             command_name: "ReadDTC",
@@ -59,6 +62,7 @@ pub(super) fn clear_dtc() -> CommandSpec {
             fault_param: "dtcCode",
             settles_in: Duration::from_secs(2),
         }),
+        reports_faults: false,
     }
 }
 
@@ -80,9 +84,10 @@ pub(super) fn read_data_by_id() -> CommandSpec {
                 },
             }),
         ),
-        allowed_roles: EVERYBODY_WHO_DIAGNOSES,
+        allowed_roles: WHO_MAY_LOOK,
         timeout: CommandSpec::DEFAULT_TIMEOUT,
         evidence: None,
+        reports_faults: false,
     }
 }
 

@@ -1,12 +1,12 @@
 use serde_json::json;
 use sovd_domain::{AuditEntry, Command, CommandId, FailureKind, Permission};
 use sovd_storage::{
-    audit, commands,
+    audit,
     queue::{self, Entry, Task},
     signals::{self, Signal},
 };
 
-use super::{Commands, visible_owner};
+use super::Commands;
 use crate::{
     caller::Caller,
     ending::{self, Failure},
@@ -27,15 +27,14 @@ impl Commands {
         command_id: CommandId,
     ) -> Result<Command, ServiceError> {
         caller.require(Permission::CancelCommands)?;
-        let owner = visible_owner(caller);
         let now = self.environment.clock.now();
         let mut transaction = self.environment.database.begin().await?;
         if let Err(refusal) = caller.hold(&mut transaction, now).await {
             transaction.rollback().await?;
             return Err(refusal);
         }
-        let command = commands::find(&mut transaction, command_id, owner).await?;
-        let Some(command) = command.filter(|command| caller.reaches(command.vehicle_id)) else {
+        let found = super::find(&mut transaction, caller, command_id).await?;
+        let Some(command) = found else {
             transaction.rollback().await?;
             return Err(self.missing(caller, command_id, "command.cancel").await?);
         };

@@ -65,7 +65,7 @@ impl Commands {
         let sending = self
             .environment
             .reaches(caller, vehicle_id, "command.submit");
-        if !sending.await {
+        if !sending.await? {
             return Err(UNKNOWN_VEHICLE);
         }
         let command = self.accepted(caller, spec, &submission);

@@ -1,9 +1,12 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
-use sovd_domain::{AuditEntry, ConnectionStatus, FieldError, Permission, Vehicle, VehicleId};
+use sovd_domain::{
+    AuditEntry, Change, ConnectionStatus, FieldError, Permission, UserId, Vehicle, VehicleId,
+    VehicleType,
+};
 use sovd_storage::{Transaction, audit, vehicles};
 
-use super::{UNKNOWN, Vehicles, about, check_size};
+use super::{UNKNOWN, Vehicles, about, check_size, keep_customer};
 use crate::{caller::Caller, error::ServiceError};
 
 /// What is to be changed of a vehicle; what is not set stays.
@@ -15,6 +18,10 @@ pub struct VehicleChange {
     pub model: Option<String>,
     /// Another model year.
     pub year: Option<i32>,
+    /// Another drive, or that it is not known.
+    pub vehicle_type: Change<VehicleType>,
+    /// Another customer it belongs to, or that nobody is known.
+    pub owner_id: Change<UserId>,
     /// Another state of its link.
     pub connection_status: Option<ConnectionStatus>,
     /// What takes the place of the metadata; at most 64 KiB as JSON.
@@ -26,11 +33,13 @@ impl VehicleChange {
         let is_empty = self.make.is_none()
             && self.model.is_none()
             && self.year.is_none()
+            && self.vehicle_type.is_keep()
+            && self.owner_id.is_keep()
             && self.connection_status.is_none()
             && self.metadata.is_none();
         if is_empty {
-            let detail =
-                "must have at least one of make, model, year, connection_status and metadata";
+            let detail = "must have at least one of make, model, year, vehicle_type, owner_id, \
+                          connection_status and metadata";
             return Err(ServiceError::Invalid(vec![FieldError::new("", detail)]));
         }
         self.metadata.as_ref().map_or(Ok(()), check_size)
@@ -42,6 +51,8 @@ impl VehicleChange {
             make: self.make.unwrap_or_else(|| old.make.clone()),
             model: self.model.unwrap_or_else(|| old.model.clone()),
             year: self.year.unwrap_or(old.year),
+            vehicle_type: self.vehicle_type.applied_to(old.vehicle_type),
+            owner_id: self.owner_id.applied_to(old.owner_id),
             connection_status: self.connection_status.unwrap_or(old.connection_status),
             metadata: self
                 .metadata
@@ -62,7 +73,8 @@ impl Vehicles {
     /// # Errors
     ///
     /// [`ServiceError::Forbidden`] to all but admins; [`ServiceError::NotFound`] when there is none;
-    /// [`ServiceError::Invalid`] when the metadata is too large or nothing is to be changed.
+    /// [`ServiceError::Invalid`] when the metadata is too large, the owner is no customer or nothing is
+    /// to be changed.
     pub async fn change(
         &self,
         caller: &Caller,
@@ -93,6 +105,10 @@ async fn update(
     now: DateTime<Utc>,
 ) -> Result<Vehicle, ServiceError> {
     caller.hold(transaction, now).await?;
+    // Before the vehicle, as a deletion begins with the owner.
+    if let Change::To(owner_id) = change.owner_id {
+        keep_customer(transaction, owner_id).await?;
+    }
     let old = vehicles::lock(transaction, vehicle_id)
         .await?
         .ok_or(UNKNOWN)?;
@@ -118,6 +134,12 @@ fn differences(old: &Vehicle, new: &Vehicle) -> Map<String, Value> {
     compare("make", json!(old.make), json!(new.make));
     compare("model", json!(old.model), json!(new.model));
     compare("year", json!(old.year), json!(new.year));
+    compare(
+        "vehicle_type",
+        json!(old.vehicle_type),
+        json!(new.vehicle_type),
+    );
+    compare("owner_id", json!(old.owner_id), json!(new.owner_id));
     compare(
         "connection_status",
         json!(old.connection_status),

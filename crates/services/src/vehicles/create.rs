@@ -1,8 +1,10 @@
 use serde_json::{Map, Value, json};
-use sovd_domain::{AuditEntry, ConnectionStatus, Permission, Vehicle, VehicleId, Vin};
+use sovd_domain::{
+    AuditEntry, ConnectionStatus, Permission, UserId, Vehicle, VehicleId, VehicleType, Vin,
+};
 use sovd_storage::{StorageError, Transaction, audit, vehicles};
 
-use super::{Vehicles, about, check_size};
+use super::{Vehicles, about, check_size, keep_customer};
 use crate::{caller::Caller, error::ServiceError};
 
 /// A vehicle to be.
@@ -16,6 +18,10 @@ pub struct NewVehicle {
     pub model: String,
     /// The model year.
     pub year: i32,
+    /// What drives it.
+    pub vehicle_type: Option<VehicleType>,
+    /// The customer it belongs to.
+    pub owner_id: Option<UserId>,
     /// The state of its link.
     pub connection_status: ConnectionStatus,
     /// Whatever the owner of the fleet keeps with it; at most 64 KiB as JSON.
@@ -28,7 +34,7 @@ impl Vehicles {
     /// # Errors
     ///
     /// [`ServiceError::Forbidden`] to all but admins; [`ServiceError::Invalid`] when the metadata is
-    /// too large; [`ServiceError::Conflict`] when the VIN is taken.
+    /// too large or the owner is no customer; [`ServiceError::Conflict`] when the VIN is taken.
     pub async fn create(&self, caller: &Caller, new: NewVehicle) -> Result<Vehicle, ServiceError> {
         caller.require(Permission::ManageVehicles)?;
         check_size(&new.metadata)?;
@@ -51,6 +57,8 @@ impl Vehicles {
             make: new.make,
             model: new.model,
             year: new.year,
+            vehicle_type: new.vehicle_type,
+            owner_id: new.owner_id,
             connection_status: new.connection_status,
             last_seen_at: is_connected.then_some(now),
             metadata: Value::Object(new.metadata),
@@ -65,6 +73,9 @@ async fn insert(
     vehicle: &Vehicle,
 ) -> Result<(), ServiceError> {
     caller.hold(transaction, vehicle.created_at).await?;
+    if let Some(owner_id) = vehicle.owner_id {
+        keep_customer(transaction, owner_id).await?;
+    }
     vehicles::insert(transaction, vehicle)
         .await
         .map_err(taken)?;
@@ -75,6 +86,8 @@ async fn insert(
             "make": vehicle.make,
             "model": vehicle.model,
             "year": vehicle.year,
+            "vehicle_type": vehicle.vehicle_type,
+            "owner_id": vehicle.owner_id,
             "connection_status": vehicle.connection_status,
             "metadata": vehicle.metadata,
         }),

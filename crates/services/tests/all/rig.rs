@@ -422,6 +422,7 @@ fn spec(name: &'static str, risk: Risk) -> CommandSpec {
         allowed_roles: &[Role::Engineer],
         timeout: CommandSpec::DEFAULT_TIMEOUT,
         evidence: None,
+        reports_faults: false,
     }
 }
 

@@ -1,4 +1,4 @@
-use sovd_domain::{Permission, Role, Scope, ServiceAccount, User, UserId, VehicleId, VehicleScope};
+use sovd_domain::{Permission, Role, Scope, ServiceAccount, User, UserId, VehicleId};
 use sovd_storage::{StorageError, service_accounts, users};
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ fn account(fleet: &Fleet) -> ServiceAccount {
         },
         scope: Scope {
             permissions: vec![Permission::ReadVehicles, Permission::ReadOwnCommands],
-            vehicles: VehicleScope::Among(vec![VehicleId(Uuid::from_u128(1))]),
+            vehicle_ids: Some(vec![VehicleId(Uuid::from_u128(1))]),
         },
         created_by: Some(fleet.engineer),
         expires_at: at(100),

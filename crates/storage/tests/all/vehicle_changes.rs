@@ -1,6 +1,6 @@
 use futures_util::future::join;
 use serde_json::json;
-use sovd_domain::{ConnectionStatus, Vehicle, VehicleId};
+use sovd_domain::{ConnectionStatus, Vehicle, VehicleId, VehicleType};
 use sovd_storage::{StorageError, vehicles};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -17,6 +17,8 @@ fn vehicle(number: u128, vin: &str) -> Vehicle {
         make: "BMW".to_owned(),
         model: "X5".to_owned(),
         year: 2022,
+        vehicle_type: Some(VehicleType::Combustion),
+        owner_id: None,
         connection_status: ConnectionStatus::Disconnected,
         last_seen_at: None,
         metadata: json!({ "depot": 7 }),

@@ -1,5 +1,5 @@
 use serde_json::json;
-use sovd_domain::{ConnectionStatus, VehicleId, VehicleScope};
+use sovd_domain::{ConnectionStatus, VehicleId, VehicleScope, Vin};
 use sovd_storage::{
     StorageError,
     vehicles::{self, VehicleFilter},
@@ -93,12 +93,16 @@ async fn all_filters_apply_together() {
         .await
         .unwrap();
     let ids: Vec<VehicleId> = found.iter().map(|vehicle| vehicle.vehicle_id).collect();
+    let owner = fleet.engineer;
+    let sql = "UPDATE vehicles SET owner_id = $1 WHERE vin LIKE 'WBA%'";
+    fleet.client.execute(sql, &[&owner.0]).await.unwrap();
     let filter = VehicleFilter {
         status: Some(ConnectionStatus::Connected),
         search: Some("XYZ".to_owned()),
         make: Some("BMW".to_owned()),
         model: Some("X5".to_owned()),
         year: Some(2022),
+        owner_id: Some(owner),
         among: VehicleScope::Among(ids),
     };
     assert_lists(&fleet, &filter, ["WBAXYZ1"]).await;
@@ -107,6 +111,31 @@ async fn all_filters_apply_together() {
         ..all
     };
     assert_lists(&fleet, &nowhere, []).await;
+}
+
+#[tokio::test]
+async fn a_customer_s_vehicles_are_those_that_belong_to_them() {
+    let fleet = fleet().await;
+    let owner = fleet.engineer;
+    let sql = "UPDATE vehicles SET owner_id = $1 WHERE vin = 'WBAXYZ2'";
+    fleet.client.execute(sql, &[&owner.0]).await.unwrap();
+    let of = |customer| VehicleFilter {
+        among: VehicleScope::OwnedBy(customer),
+        ..VehicleFilter::default()
+    };
+    assert_lists(&fleet, &of(owner), ["WBAXYZ2"]).await;
+    assert_lists(&fleet, &of(fleet.user("other").await), []).await;
+    let mut connection = fleet.connection().await;
+    let vin: Vin = "WBAXYZ2".parse().unwrap();
+    let found = vehicles::find_by_vin(&mut connection, &vin).await.unwrap();
+    let vehicle = found.unwrap();
+    assert_eq!((vehicle.vin, vehicle.owner_id), (vin, Some(owner)));
+    let id = vehicle.vehicle_id;
+    let is_owned_by = vehicles::is_owned_by(&mut connection, id, owner).await;
+    assert!(is_owned_by.unwrap());
+    let missing = "WBA".parse().unwrap();
+    let found = vehicles::find_by_vin(&mut connection, &missing).await;
+    assert_eq!(found.unwrap(), None);
 }
 
 #[tokio::test]
