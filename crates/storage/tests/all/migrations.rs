@@ -115,6 +115,56 @@ async fn every_step_down_ends_where_the_step_up_began() {
     }
 }
 
+/// Predictive maintenance came after the ten migrations around its number.
+#[tokio::test]
+async fn a_database_of_before_predictive_maintenance_takes_it_late() {
+    let database = empty().await;
+    let names = migrations::up(database.url()).await.unwrap();
+    let expected = facts(&database).await;
+    let older = empty().await;
+    migrations::up(older.url()).await.unwrap();
+    migrations::down(older.url(), Steps::Count(names.len() - 10))
+        .await
+        .unwrap();
+    let second = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../migrations/00000000000002_predictive_maintenance/down.sql"
+    );
+    let client = older.client().await.unwrap();
+    let seeded = "INSERT INTO users (username, email, password_hash, role)
+                  VALUES ('admin', 'admin@example.com', '', 'admin');
+                  DELETE FROM __diesel_schema_migrations WHERE version = '00000000000002'";
+    let second = fs::read_to_string(second).unwrap();
+    client.batch_execute(&second).await.unwrap();
+    client.batch_execute(seeded).await.unwrap();
+    let mut missing = migrations::up(older.url()).await.unwrap();
+    assert_eq!(missing.remove(0), "00000000000002_predictive_maintenance");
+    assert_eq!(missing, names[10..]);
+    let sorted = |mut facts: Vec<String>| {
+        facts.sort();
+        facts
+    };
+    assert_eq!(sorted(facts(&older).await), sorted(expected));
+}
+
+/// Nobody is deleted or given another role by the way.
+#[tokio::test]
+async fn predictive_maintenance_stays_while_somebody_has_one_of_its_roles() {
+    let database = migrated().await;
+    let client = database.client().await.unwrap();
+    let customer = "INSERT INTO users (username, email, password_hash, role)
+                    VALUES ('owner', 'owner@example.com', '', 'customer')";
+    client.batch_execute(customer).await.unwrap();
+    let before = facts(&database).await;
+    let count = applied(&database).await.len();
+    let later = Steps::Count(count - 2);
+    migrations::down(database.url(), later).await.unwrap();
+    let refused = migrations::down(database.url(), Steps::Count(1)).await;
+    assert!(matches!(refused, Err(StorageError::Migration(_))));
+    migrations::up(database.url()).await.unwrap();
+    assert_eq!(facts(&database).await, before);
+}
+
 #[tokio::test]
 async fn down_goes_no_further_than_there_is() {
     let database = empty().await;

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The code and the constraint with which PostgreSQL refuses `sql`.
-async fn refusal(fleet: &Fleet, sql: &str) -> (SqlState, String) {
+pub(crate) async fn refusal(fleet: &Fleet, sql: &str) -> (SqlState, String) {
     let error = fleet.client.batch_execute(sql).await.unwrap_err();
     let error = error.as_db_error().unwrap();
     let constraint = error.constraint().unwrap().to_owned();

@@ -8,11 +8,19 @@ use crate::{
     fleet::{Fleet, migrated},
 };
 
-/// Every seeded user and vehicle as JSON.
+/// Everything that is seeded as JSON.
 async fn rows(client: &Client) -> Value {
     let sql = "SELECT jsonb_build_array(
                    (SELECT jsonb_agg(users ORDER BY user_id) FROM users),
-                   (SELECT jsonb_agg(vehicles ORDER BY vehicle_id) FROM vehicles))";
+                   (SELECT jsonb_agg(vehicles ORDER BY vehicle_id) FROM vehicles),
+                   (SELECT jsonb_agg(anomaly_events ORDER BY id) FROM anomaly_events),
+                   (SELECT jsonb_agg(anomaly_episodes ORDER BY anomaly_event_id)
+                    FROM anomaly_episodes),
+                   (SELECT jsonb_agg(diagnoses ORDER BY id) FROM diagnoses),
+                   (SELECT jsonb_agg(service_bookings ORDER BY id) FROM service_bookings),
+                   (SELECT jsonb_agg(booking_anomalies ORDER BY booking_id) FROM booking_anomalies),
+                   (SELECT jsonb_agg(manufacturing_insights ORDER BY id)
+                    FROM manufacturing_insights))";
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
@@ -67,6 +75,52 @@ async fn the_demonstration_starts_from_known_users_and_vehicles() {
         ],
     ]);
     assert_eq!(vehicles, expected);
+}
+
+#[tokio::test]
+async fn the_demonstration_has_a_customer_with_a_history() {
+    let (_database, client) = seeded().await;
+    let sql = "SELECT username || ' ' || email || ' ' || role FROM users
+               WHERE username NOT IN ('admin', 'engineer') ORDER BY user_id";
+    assert_eq!(
+        catalogue::lines(&client, sql).await,
+        [
+            "customer user@demo.com customer",
+            "service service@ey.com service",
+            "manufacturer admin@oem.com manufacturer",
+        ]
+    );
+    let sql = "SELECT concat_ws(' ', vin, make, model, year, vehicle_type, username,
+                                connection_status)
+               FROM vehicles JOIN users ON user_id = owner_id";
+    assert_eq!(
+        catalogue::lines(&client, sql).await,
+        ["VIN123456789 Tesla Model 3 2023 EV customer connected"]
+    );
+    let sql = "SELECT concat_ws(' ',
+                   count(*), count(DISTINCT vehicle_id), bool_and(detected_at < now()),
+                   (SELECT count(DISTINCT anomaly_event_id) FROM diagnoses),
+                   (SELECT count(*) FROM service_bookings
+                    WHERE status = 'COMPLETED' AND appointment_time < now()),
+                   (SELECT count(*) FROM manufacturing_insights))
+               FROM anomaly_events";
+    assert_eq!(catalogue::lines(&client, sql).await, ["5 1 t 5 3 2"]);
+}
+
+#[tokio::test]
+async fn the_history_of_a_customer_whose_name_is_taken_is_left_out() {
+    let database = migrated().await;
+    let client = database.client().await.unwrap();
+    let taken = "INSERT INTO users (username, email, password_hash, role)
+                 VALUES ('customer', 'somebody@example.com', '', 'engineer')";
+    client.batch_execute(taken).await.unwrap();
+    seeds::insert(database.url()).await.unwrap();
+    let sql = "SELECT vin::text FROM vehicles ORDER BY 1";
+    let vins = catalogue::lines(&client, sql).await;
+    assert_eq!(vins, ["TESTVIN0000000001", "TESTVIN0000000002"]);
+    let sql = "SELECT concat_ws(' ', (SELECT count(*) FROM anomaly_events),
+                                (SELECT count(*) FROM service_bookings))";
+    assert_eq!(catalogue::lines(&client, sql).await, ["0 0"]);
 }
 
 #[tokio::test]
