@@ -8,6 +8,7 @@ mod cancel;
 mod clearing;
 mod commands;
 mod cors;
+mod customers;
 mod fleet_events;
 mod forged_tokens;
 mod health;

@@ -72,8 +72,8 @@ async fn an_admin_makes_a_vehicle_that_takes_commands() {
     assert_eq!(lines[0]["vehicle_id"], id);
     assert_eq!(lines[0]["user_id"], "00000000-0000-0000-0000-000000000001");
     let details = json!({
-        "vin": "WBAXYZ1", "make": "BMW", "model": "X5", "year": 2022,
-        "connection_status": "connected", "metadata": { "depot": { "number": 7 } },
+        "vin": "WBAXYZ1", "make": "BMW", "model": "X5", "year": 2022, "vehicle_type": null,
+        "owner_id": null, "connection_status": "connected", "metadata": { "depot": { "number": 7 } },
     });
     assert_eq!(lines[0]["details"], details);
 }

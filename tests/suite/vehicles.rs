@@ -21,7 +21,7 @@ async fn the_list_is_a_bare_array_of_vehicles() {
         .await
         .expect(200);
     assert_eq!(list[0], one);
-    assert_eq!(list.as_array().unwrap().len(), 2);
+    assert_eq!(list.as_array().unwrap().len(), 3);
     let fields: Vec<&String> = one.as_object().unwrap().keys().collect();
     assert_eq!(
         fields,
@@ -47,13 +47,18 @@ async fn the_list_is_a_bare_array_of_vehicles() {
 async fn filters_narrow_the_list() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
-    let (first, second) = (
+    let (first, second, owned) = (
         "TESTVIN0000000001".to_owned(),
         "TESTVIN0000000002".to_owned(),
+        "VIN123456789".to_owned(),
     );
+    let all = vec![first.clone(), second.clone(), owned.clone()];
+    let customer = "00000000-0000-0000-0000-000000000003";
     for (query, expected) in [
-        ("", vec![first.clone(), second.clone()]),
-        ("?status=connected", vec![first.clone()]),
+        ("", all.clone()),
+        ("?status=connected", vec![first.clone(), owned.clone()]),
+        (&format!("?owner_id={customer}"), vec![owned.clone()]),
+        (&format!("?owner_id={CONNECTED}"), vec![]),
         ("?status=disconnected", vec![second.clone()]),
         ("?status=error", vec![]),
         ("?search=vin0000000002", vec![second.clone()]),
@@ -61,10 +66,10 @@ async fn filters_narrow_the_list() {
         ("?search=%25", vec![]),
         ("?search=_", vec![]),
         ("?search=%27%3B--", vec![]),
-        ("?make=Tesla", vec![first.clone()]),
+        ("?make=Tesla", vec![first.clone(), owned.clone()]),
         ("?model=X5&year=2022", vec![second.clone()]),
         ("?year=1999", vec![]),
-        ("?status=&search=", vec![first, second]),
+        ("?status=&search=", all),
     ] {
         assert_eq!(vins(&engineer, query).await, expected, "{query}");
     }
@@ -111,7 +116,7 @@ async fn pages_have_edges_and_neighbours() {
             .await
             .expect_bad_field(422, "validation_failed", pointer);
     }
-    assert_eq!(vins(&engineer, "?limit=100").await.len(), 2);
+    assert_eq!(vins(&engineer, "?limit=100").await.len(), 3);
 
     let reply = engineer
         .get(&format!("{VEHICLES}?limit=1&search=TEST"))
@@ -126,7 +131,7 @@ async fn pages_have_edges_and_neighbours() {
         vins(&engineer, "?limit=1&offset=1").await,
         ["TESTVIN0000000002"]
     );
-    assert_eq!(vins(&engineer, "?offset=2").await, Vec::<String>::new());
+    assert_eq!(vins(&engineer, "?offset=3").await, Vec::<String>::new());
 }
 
 #[tokio::test]
