@@ -136,7 +136,7 @@ async fn an_address_is_throttled_and_others_are_not() {
 
 /// The stored hashes of all users whose password is the engineer's.
 async fn hashes(world: &World) -> Vec<String> {
-    let sql = "SELECT password_hash FROM users WHERE username <> 'admin' ORDER BY username";
+    let sql = "SELECT password_hash FROM users WHERE role = 'engineer' ORDER BY username";
     let rows = world.sql().await.query(sql, &[]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }

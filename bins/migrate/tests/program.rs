@@ -141,7 +141,7 @@ async fn seeds_may_be_sown_twice_but_not_in_production() {
     tool.succeeds(&["seed"]);
     tool.succeeds(&["seed"]);
     assert_eq!(in_production(&["seed", "--force"]).code, Some(0));
-    assert_eq!(count().await, 2);
+    assert_eq!(count().await, 5);
 }
 
 #[test]
