@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+pub mod anomalies;
 pub mod audit;
 pub mod commands;
+pub mod diagnoses;
 pub mod idempotency;
 pub mod migrations;
 pub mod queue;

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod anomalies;
 mod audit;
 mod audit_chain;
 mod audit_guards;
