@@ -23,7 +23,7 @@ const DIAGNOSE: Who = &["admin", "engineer", "service"];
 const ADMIN: Who = &["admin"];
 
 /// Every operation, and what a key must open for a machine to do it too.
-const TABLE: [(&str, Who, Option<&str>); 38] = [
+const TABLE: [(&str, Who, Option<&str>); 45] = [
     ("POST /api/v1/auth/login", ANYBODY, None),
     ("POST /api/v1/auth/refresh", ANYBODY, None),
     ("POST /api/v1/auth/logout", EVERYONE, None),
@@ -74,6 +74,33 @@ const TABLE: [(&str, Who, Option<&str>); 38] = [
         "DELETE /api/v1/vehicles/{vehicle_id}",
         ADMIN,
         Some("vehicles.manage"),
+    ),
+    (
+        "GET /api/v1/vehicles/{vehicle_id}/anomalies",
+        EVERYONE,
+        Some("anomalies.read"),
+    ),
+    (
+        "POST /api/v1/vehicles/{vehicle_id}/anomalies",
+        DIAGNOSE,
+        Some("anomalies.record"),
+    ),
+    ("GET /api/v1/anomalies", EVERYONE, Some("anomalies.read")),
+    ("POST /api/v1/anomalies", DIAGNOSE, Some("anomalies.record")),
+    (
+        "GET /api/v1/anomalies/{anomaly_id}",
+        EVERYONE,
+        Some("anomalies.read"),
+    ),
+    (
+        "GET /api/v1/anomalies/{anomaly_id}/diagnoses",
+        EVERYONE,
+        Some("anomalies.read"),
+    ),
+    (
+        "POST /api/v1/anomalies/{anomaly_id}/diagnoses",
+        DIAGNOSE,
+        Some("anomalies.record"),
     ),
     (
         "GET /api/v1/commands/catalog",

@@ -143,6 +143,7 @@ pub(crate) fn ui(config: &mut web::ServiceConfig) {
         (name = "service accounts", description = "Machines that call with a key"),
         (name = "vehicles", description = "The fleet"),
         (name = "commands", description = "Sending commands and looking at them"),
+        (name = "anomalies", description = "What is not as it should be with vehicles, and why"),
         (name = "streams", description = "Watching commands"),
         (name = "audit", description = "Who did what"),
         (name = "health", description = "Signs of life"),

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod anomalies;
 mod audit_logs;
 mod auth;
 mod commands;

@@ -28,6 +28,8 @@ required!(
     SubmitCommands,
     CancelCommands,
     ReadOwnCommands,
+    ReadAnomalies,
+    RecordAnomalies,
     ReadAudit,
     ManageUsers,
     ManageServiceAccounts,

@@ -10,7 +10,7 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_actix_web::{scope, service_config::ServiceConfig};
 
 use crate::{
-    audit_logs, auth, commands, docs, health,
+    anomalies, audit_logs, auth, commands, docs, health,
     problem::{Code, Problem},
     service_accounts, users, vehicles, websocket,
 };
@@ -51,7 +51,17 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .service(vehicles::get::get_vehicle)
                 .service(vehicles::change::change)
                 .service(vehicles::delete::delete)
-                .service(vehicles::status::status),
+                .service(vehicles::status::status)
+                .service(anomalies::list::list_of_vehicle)
+                .service(anomalies::report::report_of_vehicle),
+        )
+        .service(
+            scope::scope("/api/v1/anomalies")
+                .service(anomalies::list::list)
+                .service(anomalies::report::report)
+                .service(anomalies::get::get_anomaly)
+                .service(anomalies::diagnoses::list)
+                .service(anomalies::diagnose::diagnose),
         )
         .service(
             scope::scope("/api/v1/commands")

@@ -1,8 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
 use sovd_services::{
-    audit::Audit, auth::Auth, commands::Commands, fleet::Fleet, health::Health, refusals::Refusals,
-    service_accounts::ServiceAccounts, streams::Streams, users::Users, vehicles::Vehicles,
+    anomalies::Anomalies, audit::Audit, auth::Auth, commands::Commands, fleet::Fleet,
+    health::Health, refusals::Refusals, service_accounts::ServiceAccounts, streams::Streams,
+    users::Users, vehicles::Vehicles,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -19,6 +20,8 @@ pub struct ApiState {
     pub service_accounts: Arc<ServiceAccounts>,
     /// The fleet.
     pub vehicles: Arc<Vehicles>,
+    /// What is not as it should be with vehicles.
+    pub anomalies: Arc<Anomalies>,
     /// Commands.
     pub commands: Arc<Commands>,
     /// Watching commands.

@@ -8,6 +8,7 @@ use sovd_domain::{Catalog, SystemRandom};
 use sovd_events::{Attempts, EventBus, LocalAttempts, LocalBus, RedisBus};
 use sovd_services::{
     Callers, Environment, NewWork, Outbox, SystemTimer,
+    anomalies::Anomalies,
     audit::Audit,
     auth::{
         Auth, AuthSettings, SignatureAlgorithm, SigningKeyError, SigningKeys, ThrottleSettings,
@@ -170,6 +171,7 @@ pub(crate) fn api_state(
         refusals: Arc::new(Refusals::new(environment.clone())),
         auth: Arc::new(auth),
         vehicles: Arc::new(Vehicles::new(environment.clone())),
+        anomalies: Arc::new(Anomalies::new(environment.clone())),
         commands: Arc::new(Commands::new(environment.clone(), limits)),
         streams: Arc::new(Streams::new(environment.clone())),
         fleet: Arc::new(Fleet::new(environment.clone())),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![doc = include_str!("../ASVS.md")]
 
+pub mod anomalies;
 pub mod audit;
 pub mod auth;
 pub mod commands;
@@ -20,6 +21,7 @@ mod callers;
 mod ending;
 mod environment;
 mod error;
+mod free_form;
 mod network;
 mod new_work;
 mod outbox;

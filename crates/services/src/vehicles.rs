@@ -8,14 +8,11 @@ use serde_json::{Map, Value};
 use sovd_domain::{AuditEntry, FieldError, Page, Permission, Role, UserId, Vehicle, VehicleId};
 use sovd_storage::{Transaction, users, vehicles};
 
-use crate::{caller::Caller, environment::Environment, error::ServiceError};
+use crate::{caller::Caller, environment::Environment, error::ServiceError, free_form};
 
 pub use change::VehicleChange;
 pub use create::NewVehicle;
 pub use sovd_storage::vehicles::VehicleFilter;
-
-/// How many bytes the metadata of a vehicle has at most, as JSON without white space.
-const METADATA_LIMIT: usize = 64 * 1024;
 
 /// Looks at vehicles, and lets admins manage them.
 pub struct Vehicles {
@@ -97,11 +94,8 @@ async fn keep_customer(
 }
 
 fn check_size(metadata: &Map<String, Value>) -> Result<(), ServiceError> {
-    let json = serde_json::to_vec(metadata).map_err(ServiceError::internal)?;
-    if json.len() > METADATA_LIMIT {
-        let detail = format!("must have at most {METADATA_LIMIT} bytes as JSON");
-        let errors = vec![FieldError::new("/metadata", detail)];
-        return Err(ServiceError::Invalid(errors));
+    match free_form::check_size(metadata, "/metadata")? {
+        None => Ok(()),
+        Some(error) => Err(ServiceError::Invalid(vec![error])),
     }
-    Ok(())
 }

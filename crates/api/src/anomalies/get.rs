@@ -1,0 +1,51 @@
+use actix_web::{
+    get,
+    web::{Data, Json},
+};
+use serde::Serialize;
+use sovd_domain::AnomalyId;
+use utoipa::ToSchema;
+
+use super::{AnomalyBody, DiagnosisBody};
+use crate::{
+    extract::{Authorized, PathId},
+    permissions::ReadAnomalies,
+    problem::Problem,
+    state::ApiState,
+};
+
+/// An anomaly and what is taken for its cause.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DiagnosedAnomaly)]
+pub(crate) struct DiagnosedAnomalyBody {
+    #[serde(flatten)]
+    anomaly: AnomalyBody,
+    /// Newest first, 100 at most; the others are in the list of its diagnoses.
+    diagnoses: Vec<DiagnosisBody>,
+}
+
+/// See an anomaly
+///
+/// With its diagnoses.
+#[utoipa::path(
+    operation_id = "get_anomaly",
+    tag = "anomalies",
+    security(("bearer" = [])),
+    params(("anomaly_id" = Uuid, Path, description = "The anomaly")),
+    responses(
+        (status = 200, description = "The anomaly", body = DiagnosedAnomalyBody),
+    ),
+)]
+#[get("/{anomaly_id}")]
+pub(crate) async fn get_anomaly(
+    authorized: Authorized<ReadAnomalies>,
+    state: Data<ApiState>,
+    anomaly_id: PathId<AnomalyId>,
+) -> Result<Json<DiagnosedAnomalyBody>, Problem> {
+    let reading = state.anomalies.get(&authorized.caller, anomaly_id.0);
+    let (anomaly, diagnoses) = reading.await?;
+    Ok(Json(DiagnosedAnomalyBody {
+        anomaly: anomaly.into(),
+        diagnoses: diagnoses.into_iter().map(DiagnosisBody::from).collect(),
+    }))
+}

@@ -1,0 +1,138 @@
+use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sovd_domain::{Severity, VehicleId};
+use sovd_services::{Caller, anomalies::NewAnomaly};
+use utoipa::ToSchema;
+
+use super::AnomalyBody;
+use crate::{
+    extract::{Authorized, JsonBody, PathId},
+    permissions::RecordAnomalies,
+    problem::{Problem, ProblemBody},
+    state::ApiState,
+};
+
+/// Something that is not as it should be with a vehicle.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReportAnomalyRequest {
+    /// The vehicle.
+    #[schema(value_type = Uuid)]
+    vehicle_id: VehicleId,
+    /// What kind it is: 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100, example = "brakes")]
+    anomaly_type: String,
+    /// `Low`, `Medium`, `High` or `Critical`.
+    #[schema(value_type = String, pattern = "^(Low|Medium|High|Critical)$", example = "Medium")]
+    severity: Severity,
+    /// An object, what was measured when it was found; at most 64 KiB as JSON.
+    #[schema(value_type = Option<Object>)]
+    sensor_snapshot: Option<Map<String, Value>>,
+    /// The remaining useful life, in the unit of whoever predicts: 0 or more.
+    #[schema(minimum = 0)]
+    rul_prediction: Option<f64>,
+    /// When it was found (RFC 3339): in 2000 or later and not in the future; left out, it is now.
+    detected_at: Option<DateTime<Utc>>,
+}
+
+/// Something that is not as it should be with the vehicle of the path.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReportVehicleAnomalyRequest {
+    /// What kind it is: 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100, example = "brakes")]
+    anomaly_type: String,
+    /// `Low`, `Medium`, `High` or `Critical`.
+    #[schema(value_type = String, pattern = "^(Low|Medium|High|Critical)$", example = "Medium")]
+    severity: Severity,
+    /// An object, what was measured when it was found; at most 64 KiB as JSON.
+    #[schema(value_type = Option<Object>)]
+    sensor_snapshot: Option<Map<String, Value>>,
+    /// The remaining useful life, in the unit of whoever predicts: 0 or more.
+    #[schema(minimum = 0)]
+    rul_prediction: Option<f64>,
+    /// When it was found (RFC 3339): in 2000 or later and not in the future; left out, it is now.
+    detected_at: Option<DateTime<Utc>>,
+}
+
+/// Report an anomaly
+#[utoipa::path(
+    operation_id = "report_anomaly",
+    tag = "anomalies",
+    security(("bearer" = [])),
+    request_body = ReportAnomalyRequest,
+    responses(
+        (status = 201, description = "It is written down", body = AnomalyBody,
+         headers(("Location" = String))),
+        (status = 404, description = "`not_found`: there is no such vehicle, or it is not for the caller to see",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[post("")]
+pub(crate) async fn report(
+    authorized: Authorized<RecordAnomalies>,
+    state: Data<ApiState>,
+    body: JsonBody<ReportAnomalyRequest>,
+) -> Result<HttpResponse, Problem> {
+    let body = body.0;
+    let new = NewAnomaly {
+        vehicle_id: body.vehicle_id,
+        anomaly_type: body.anomaly_type,
+        severity: body.severity,
+        sensor_snapshot: body.sensor_snapshot,
+        rul_prediction: body.rul_prediction,
+        detected_at: body.detected_at,
+    };
+    written(&state, &authorized.caller, new).await
+}
+
+/// Report an anomaly of a vehicle
+#[utoipa::path(
+    operation_id = "report_vehicle_anomaly",
+    tag = "anomalies",
+    security(("bearer" = [])),
+    params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
+    request_body = ReportVehicleAnomalyRequest,
+    responses(
+        (status = 201, description = "It is written down", body = AnomalyBody,
+         headers(("Location" = String))),
+    ),
+)]
+#[post("/{vehicle_id}/anomalies")]
+pub(crate) async fn report_of_vehicle(
+    authorized: Authorized<RecordAnomalies>,
+    state: Data<ApiState>,
+    vehicle_id: PathId<VehicleId>,
+    body: JsonBody<ReportVehicleAnomalyRequest>,
+) -> Result<HttpResponse, Problem> {
+    let ReportVehicleAnomalyRequest {
+        anomaly_type,
+        severity,
+        sensor_snapshot,
+        rul_prediction,
+        detected_at,
+    } = body.0;
+    let new = NewAnomaly {
+        vehicle_id: vehicle_id.0,
+        anomaly_type,
+        severity,
+        sensor_snapshot,
+        rul_prediction,
+        detected_at,
+    };
+    written(&state, &authorized.caller, new).await
+}
+
+async fn written(
+    state: &ApiState,
+    caller: &Caller,
+    new: NewAnomaly,
+) -> Result<HttpResponse, Problem> {
+    let anomaly = state.anomalies.report(caller, new).await?;
+    let location = format!("/api/v1/anomalies/{}", anomaly.id);
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, location))
+        .json(AnomalyBody::from(anomaly)))
+}

@@ -1,0 +1,82 @@
+//! Reporting anomalies.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sovd_domain::Severity;
+use sovd_services::{
+    AuthFailure, ServiceError,
+    anomalies::{Anomalies, NewAnomaly, NewDiagnosis},
+};
+
+use crate::{
+    rig::{Rig, VEHICLE, engineer},
+    scripted::Scripted,
+};
+
+fn found(detected_at: Option<DateTime<Utc>>) -> NewAnomaly {
+    NewAnomaly {
+        vehicle_id: VEHICLE,
+        anomaly_type: "brakes".to_owned(),
+        severity: Severity::Low,
+        sensor_snapshot: None,
+        rul_prediction: None,
+        detected_at,
+    }
+}
+
+#[tokio::test]
+async fn an_anomaly_is_found_now_at_the_latest() {
+    let rig = Rig::new(Scripted::new()).await;
+    let anomalies = Anomalies::new(rig.environment.clone());
+    let now = rig.now();
+    for detected_at in [None, Some(now)] {
+        let anomaly = anomalies.report(&engineer(), found(detected_at)).await;
+        assert_eq!(anomaly.unwrap().detected_at, now);
+    }
+    let later = now + TimeDelta::nanoseconds(1);
+    let refused = anomalies.report(&engineer(), found(Some(later))).await;
+    let ServiceError::Invalid(errors) = refused.unwrap_err() else {
+        panic!("it was not refused for its time");
+    };
+    assert_eq!(errors[0].pointer, "/detected_at");
+}
+
+#[tokio::test]
+async fn a_moment_is_told_as_it_is_kept() {
+    let rig = Rig::new(Scripted::new()).await;
+    let anomalies = Anomalies::new(rig.environment.clone());
+    let moment: DateTime<Utc> = "2026-03-01T12:00:00.123456789Z".parse().unwrap();
+    let told = anomalies.report(&engineer(), found(Some(moment))).await;
+    let told = told.unwrap();
+    let (kept, _) = anomalies.get(&engineer(), told.id).await.unwrap();
+    assert_eq!(kept, told);
+    assert_eq!(told.detected_at, moment - TimeDelta::nanoseconds(789));
+}
+
+#[tokio::test]
+async fn who_has_logged_out_since_writes_nothing() {
+    let rig = Rig::new(Scripted::new()).await;
+    let anomalies = Anomalies::new(rig.environment.clone());
+    let open = anomalies.report(&engineer(), found(None)).await.unwrap();
+    let sql = rig.sql().await;
+    sql.batch_execute("DELETE FROM sessions").await.unwrap();
+    let diagnosis = NewDiagnosis {
+        diagnosis_text: "worn pads".to_owned(),
+        confidence_score: 1.0,
+    };
+    let reported = anomalies.report(&engineer(), found(None)).await;
+    let diagnosed = anomalies.diagnose(&engineer(), open.id, diagnosis).await;
+    for refused in [reported.map(|_| ()), diagnosed.map(|_| ())] {
+        assert!(
+            matches!(
+                refused,
+                Err(ServiceError::NotAuthenticated(AuthFailure::SessionRevoked))
+            ),
+            "{refused:?}"
+        );
+    }
+    let count = "SELECT count(*) FROM anomaly_events WHERE vehicle_id = $1";
+    let row = sql.query_one(count, &[&VEHICLE.0]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1);
+    let row = sql.query_one("SELECT count(*) FROM audit_logs", &[]).await;
+    assert_eq!(row.unwrap().get::<_, i64>(0), 1);
+}
