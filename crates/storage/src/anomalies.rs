@@ -1,7 +1,7 @@
 //! What is not as it should be with vehicles, each with where it came from and how it ended.
 
 use chrono::{DateTime, Utc};
-use diesel::{pg::Pg, prelude::*};
+use diesel::{dsl::IntervalDsl, pg::Pg, prelude::*};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use sovd_domain::{
@@ -92,10 +92,11 @@ pub async fn find(
 
 /// One page of the anomalies that match, newest first, and how many match in all.
 ///
-/// The page of one vehicle, of one severity or of everything comes from an index that is in its order,
-/// so its cost grows with the offset and not with the table. The count reads the index entry of every
-/// anomaly that matches: 1,000 of a vehicle take less than 1 ms, 1,000,000 of the fleet about 100 ms.
-/// A filter by type alone has no index and reads until the page is full.
+/// The page of one vehicle, of one severity or of the fleet comes from an index that is in its order, so
+/// its cost grows with the offset and not with the table. That of a few vehicles, a customer's or a
+/// key's, sorts what these have. A filter by type alone has no index: it passes over what does not match
+/// until the page is full. The count reads an index entry or row of all that match: 1,000 of a vehicle in
+/// about 0.1 ms, 1,000,000 of the fleet in about 0.1 s.
 ///
 /// # Errors
 ///
@@ -133,18 +134,27 @@ async fn newest(
     limit: i64,
     offset: i64,
 ) -> Result<Vec<Anomaly>, StorageError> {
-    let rows: Vec<Row> = matching(filter)
+    let page = matching(filter)
         .left_join(anomaly_episodes::table)
         .select((AnomalyRow::as_select(), Option::<EpisodeRow>::as_select()))
-        .order((
-            anomaly_events::detected_at.desc(),
-            anomaly_events::id.desc(),
-        ))
         .limit(limit)
-        .offset(offset)
-        .load(connection)
-        .await?;
+        .offset(offset);
+    let newest_id = anomaly_events::id.desc();
+    let page = if is_of_few_vehicles(filter) {
+        // A sum is in no index. In the order of the fleet's, PostgreSQL would look for the anomalies of
+        // a few vehicles among those of all, and at every one of them when there are none.
+        let moment = anomaly_events::detected_at + 0.seconds();
+        page.order((moment.desc(), newest_id))
+    } else {
+        page.order((anomaly_events::detected_at.desc(), newest_id))
+    };
+    let rows: Vec<Row> = page.load(connection).await?;
     rows.into_iter().map(read).collect()
+}
+
+/// Whether the list is of some vehicles: more than one, and not the fleet.
+fn is_of_few_vehicles(filter: &AnomalyFilter) -> bool {
+    filter.vehicle_id.is_none() && filter.among != VehicleScope::All
 }
 
 fn matching(filter: &AnomalyFilter) -> anomaly_events::BoxedQuery<'_, Pg> {

@@ -7,6 +7,7 @@
 )]
 
 mod anomalies;
+mod anomaly_speed;
 mod audit;
 mod audit_chain;
 mod audit_guards;
