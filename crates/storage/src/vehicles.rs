@@ -106,6 +106,26 @@ pub async fn is_owned_by(
     Ok(select(exists(owned)).get_result(connection).await?)
 }
 
+/// Keeps the vehicle from being deleted until the transaction ends, and tells whether it is there.
+/// Whoever locks something of it does this first, as a deletion begins with the vehicle.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn keep(
+    connection: &mut Connection,
+    vehicle_id: VehicleId,
+) -> Result<bool, StorageError> {
+    let kept: Option<Uuid> = vehicles::table
+        .find(vehicle_id.0)
+        .select(vehicles::vehicle_id)
+        .for_key_share()
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(kept.is_some())
+}
+
 /// The vehicle with the id, locked until the transaction ends, so that commands to one vehicle
 /// are queued one after the other.
 ///

@@ -62,7 +62,8 @@ pub(crate) struct ListVehicleAnomalies {
 
 /// List anomalies
 ///
-/// Newest first. `X-Total-Count` tells how many match, `Link` where the next and the previous page are.
+/// Newest first; to a customer those of the own vehicles. `X-Total-Count` tells how many match, `Link`
+/// where the next and the previous page are.
 #[utoipa::path(
     operation_id = "list_anomalies",
     tag = "anomalies",

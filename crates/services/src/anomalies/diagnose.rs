@@ -1,6 +1,6 @@
 use serde_json::json;
 use sovd_domain::{Anomaly, AnomalyId, AuditEntry, Diagnosis, DiagnosisId, Permission};
-use sovd_storage::{StorageError, Transaction, audit, diagnoses};
+use sovd_storage::{Transaction, audit, diagnoses, vehicles};
 
 use super::{Anomalies, UNKNOWN};
 use crate::{caller::Caller, error::ServiceError};
@@ -55,9 +55,11 @@ async fn insert(
     diagnosis: &Diagnosis,
 ) -> Result<(), ServiceError> {
     caller.hold(transaction, diagnosis.created_at).await?;
-    diagnoses::insert(transaction, diagnosis)
-        .await
-        .map_err(gone)?;
+    // An anomaly is deleted with its vehicle only.
+    if !vehicles::keep(transaction, anomaly.vehicle_id).await? {
+        return Err(UNKNOWN);
+    }
+    diagnoses::insert(transaction, diagnosis).await?;
     let entry = AuditEntry {
         entity_id: Some(anomaly.id.0),
         vehicle_id: Some(anomaly.vehicle_id),
@@ -68,12 +70,4 @@ async fn insert(
         ..caller.audit(DIAGNOSE, "anomaly")
     };
     Ok(audit::insert(transaction, &entry, diagnosis.created_at).await?)
-}
-
-/// An anomaly that was deleted meanwhile, with its vehicle.
-fn gone(error: StorageError) -> ServiceError {
-    match error {
-        StorageError::Dangling { .. } => UNKNOWN,
-        _ => error.into(),
-    }
 }

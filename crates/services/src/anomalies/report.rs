@@ -1,7 +1,7 @@
 use chrono::{DateTime, Datelike, SubsecRound, Utc};
 use serde_json::{Map, Value, json};
 use sovd_domain::{Anomaly, AnomalyId, AuditEntry, FieldError, Permission, Severity, VehicleId};
-use sovd_storage::{StorageError, Transaction, anomalies, audit};
+use sovd_storage::{Transaction, anomalies, audit, vehicles};
 
 use super::Anomalies;
 use crate::{caller::Caller, error::ServiceError, free_form};
@@ -101,9 +101,10 @@ async fn insert(
     now: DateTime<Utc>,
 ) -> Result<(), ServiceError> {
     caller.hold(transaction, now).await?;
-    anomalies::insert(transaction, anomaly)
-        .await
-        .map_err(gone)?;
+    if !vehicles::keep(transaction, anomaly.vehicle_id).await? {
+        return Err(UNKNOWN_VEHICLE);
+    }
+    anomalies::insert(transaction, anomaly).await?;
     let entry = AuditEntry {
         entity_id: Some(anomaly.id.0),
         vehicle_id: Some(anomaly.vehicle_id),
@@ -116,12 +117,4 @@ async fn insert(
         ..caller.audit(REPORT, "anomaly")
     };
     Ok(audit::insert(transaction, &entry, now).await?)
-}
-
-/// A vehicle that is not there, or no longer.
-fn gone(error: StorageError) -> ServiceError {
-    match error {
-        StorageError::Dangling { .. } => UNKNOWN_VEHICLE,
-        _ => error.into(),
-    }
 }

@@ -1,6 +1,7 @@
 //! Reporting anomalies.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join3;
 use sovd_domain::Severity;
 use sovd_services::{
     AuthFailure, ServiceError,
@@ -20,6 +21,13 @@ fn found(detected_at: Option<DateTime<Utc>>) -> NewAnomaly {
         sensor_snapshot: None,
         rul_prediction: None,
         detected_at,
+    }
+}
+
+fn worn_pads() -> NewDiagnosis {
+    NewDiagnosis {
+        diagnosis_text: "worn pads".to_owned(),
+        confidence_score: 1.0,
     }
 }
 
@@ -53,18 +61,42 @@ async fn a_moment_is_told_as_it_is_kept() {
 }
 
 #[tokio::test]
+async fn what_comes_while_the_vehicle_is_deleted_finds_none_and_is_in_nobody_s_way() {
+    let rig = Rig::new(Scripted::new()).await;
+    let anomalies = Anomalies::new(rig.environment.clone());
+    let open = anomalies.report(&engineer(), found(None)).await.unwrap();
+    let mut client = rig.sql().await;
+    let deletion = client.transaction().await.unwrap();
+    let lock = "SELECT FROM vehicles WHERE vehicle_id = $1 FOR UPDATE";
+    deletion.execute(lock, &[&VEHICLE.0]).await.unwrap();
+    let caller = engineer();
+    let diagnosing = async {
+        let diagnosing = anomalies.diagnose(&caller, open.id, worn_pads()).await;
+        diagnosing.map(|_| ())
+    };
+    let reporting = async { anomalies.report(&caller, found(None)).await.map(|_| ()) };
+    let deleting = async {
+        rig.are_stuck(2).await;
+        let delete = "DELETE FROM vehicles WHERE vehicle_id = $1";
+        deletion.execute(delete, &[&VEHICLE.0]).await.unwrap();
+        deletion.commit().await.unwrap();
+    };
+    let (diagnosed, reported, ()) = join3(diagnosing, reporting, deleting).await;
+    for refused in [diagnosed, reported] {
+        let is_gone = matches!(refused, Err(ServiceError::NotFound { .. }));
+        assert!(is_gone, "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn who_has_logged_out_since_writes_nothing() {
     let rig = Rig::new(Scripted::new()).await;
     let anomalies = Anomalies::new(rig.environment.clone());
     let open = anomalies.report(&engineer(), found(None)).await.unwrap();
     let sql = rig.sql().await;
     sql.batch_execute("DELETE FROM sessions").await.unwrap();
-    let diagnosis = NewDiagnosis {
-        diagnosis_text: "worn pads".to_owned(),
-        confidence_score: 1.0,
-    };
     let reported = anomalies.report(&engineer(), found(None)).await;
-    let diagnosed = anomalies.diagnose(&engineer(), open.id, diagnosis).await;
+    let diagnosed = anomalies.diagnose(&engineer(), open.id, worn_pads()).await;
     for refused in [reported.map(|_| ()), diagnosed.map(|_| ())] {
         assert!(
             matches!(

@@ -18,12 +18,17 @@ const WRITE: &str = "WriteDataByID";
 impl Rig {
     /// Waits until somebody in the database waits for a lock.
     async fn is_stuck(&self) {
+        self.are_stuck(1).await;
+    }
+
+    /// Waits until so many do, or more.
+    pub(crate) async fn are_stuck(&self, count: i64) {
         let sql = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
         let client = self.sql().await;
         poll("somebody to wait for a lock", async || {
             let row = client.query_one(sql, &[]).await.unwrap();
-            (row.get::<_, i64>(0) > 0).then_some(())
+            (row.get::<_, i64>(0) >= count).then_some(())
         })
         .await;
     }

@@ -108,3 +108,24 @@ async fn whoever_queues_for_a_vehicle_waits_for_its_deletion() {
     let (seen, ()) = join(submission, deletion).await;
     assert_eq!(seen, None);
 }
+
+#[tokio::test]
+async fn a_deletion_waits_for_whoever_keeps_the_vehicle() {
+    let fleet = Fleet::new().await;
+    let id = fleet.vehicle("VIN1").await;
+    let mut keeping = fleet.pool.begin().await.unwrap();
+    let unknown = VehicleId(Uuid::nil());
+    assert!(!vehicles::keep(&mut keeping, unknown).await.unwrap());
+    assert!(vehicles::keep(&mut keeping, id).await.unwrap());
+    let deleting = async {
+        let mut deleting = fleet.pool.begin().await.unwrap();
+        let vehicle = vehicles::lock_for_deletion(&mut deleting, id).await;
+        deleting.rollback().await.unwrap();
+        vehicle.unwrap().is_some()
+    };
+    let keeping = async {
+        until_waiting(&fleet, 1).await;
+        keeping.commit().await.unwrap();
+    };
+    assert_eq!(join(deleting, keeping).await, (true, ()));
+}
