@@ -26,3 +26,6 @@ COMMENT ON COLUMN booking_anomalies.outcome IS 'What the workshop found; null un
 
 -- The bookings about one anomaly.
 CREATE INDEX idx_booking_anomalies_anomaly_event_id ON booking_anomalies (anomaly_event_id);
+
+-- The bookings in every state, by appointment.
+CREATE INDEX idx_service_bookings_appointment_time ON service_bookings (appointment_time, id);

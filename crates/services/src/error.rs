@@ -102,6 +102,7 @@ impl From<StorageError> for ServiceError {
                 AuthFailure::SessionRevoked.into()
             }
             StorageError::Duplicate { .. }
+            | StorageError::Overlap { .. }
             | StorageError::Dangling { .. }
             | StorageError::CorruptRow { .. }
             | StorageError::Database(_)

@@ -15,6 +15,12 @@ pub enum StorageError {
         /// The violated constraint, such as `unq_vehicles_vin`.
         constraint: String,
     },
+    /// Another row takes some of the time, or of what else must not overlap.
+    #[error("a row overlaps by {constraint}")]
+    Overlap {
+        /// The violated constraint, such as `exc_booking_slots_service_center_id_during`.
+        constraint: String,
+    },
     /// What a row refers to is gone.
     #[error("what {constraint} refers to does not exist")]
     Dangling {
@@ -63,6 +69,9 @@ impl From<DieselError> for StorageError {
         match &error {
             DieselError::DatabaseError(kind, info) => match kind {
                 DatabaseErrorKind::UniqueViolation => Self::Duplicate {
+                    constraint: info.constraint_name().unwrap_or("key").to_owned(),
+                },
+                DatabaseErrorKind::ExclusionViolation => Self::Overlap {
                     constraint: info.constraint_name().unwrap_or("key").to_owned(),
                 },
                 DatabaseErrorKind::ForeignKeyViolation => Self::Dangling {

@@ -2,8 +2,10 @@
 
 pub mod anomalies;
 pub mod audit;
+pub mod bookings;
 pub mod commands;
 pub mod diagnoses;
+pub mod episodes;
 pub mod idempotency;
 pub mod migrations;
 pub mod queue;

@@ -1,0 +1,80 @@
+//! How far anomalies have come: open until a workshop has looked.
+
+use diesel::{dsl::exists, prelude::*, query_dsl::methods, select};
+use diesel_async::RunQueryDsl;
+use sovd_domain::{AnomalyId, Closure, Outcome, VehicleId};
+use uuid::Uuid;
+
+use crate::{
+    Connection, StorageError,
+    schema::{anomaly_episodes, anomaly_events},
+};
+
+/// An anomaly that is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockedAnomaly {
+    /// The vehicle.
+    pub vehicle_id: VehicleId,
+    /// Whether a workshop has looked.
+    pub is_closed: bool,
+}
+
+/// The anomaly with the id, locked until the transaction ends, so that it is neither closed nor booked
+/// meanwhile.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn lock(
+    connection: &mut Connection,
+    anomaly_id: AnomalyId,
+) -> Result<Option<LockedAnomaly>, StorageError> {
+    let vehicle_id: Option<Uuid> = anomaly_events::table
+        .find(anomaly_id.0)
+        .select(anomaly_events::vehicle_id)
+        .for_no_key_update()
+        .first(connection)
+        .await
+        .optional()?;
+    let Some(vehicle_id) = vehicle_id else {
+        return Ok(None);
+    };
+    let closed = anomaly_episodes::table
+        .find(anomaly_id.0)
+        .filter(anomaly_episodes::closed_at.is_not_null());
+    Ok(Some(LockedAnomaly {
+        vehicle_id: VehicleId(vehicle_id),
+        is_closed: select(exists(closed)).get_result(connection).await?,
+    }))
+}
+
+/// Closes the episode of an anomaly of the vehicle; says whether it was open. An anomaly that somebody
+/// reported may have no row of its episode before.
+///
+/// # Errors
+///
+/// [`StorageError::Dangling`] when there is no such anomaly or vehicle.
+pub async fn close(
+    connection: &mut Connection,
+    anomaly_id: AnomalyId,
+    vehicle_id: VehicleId,
+    closure: Closure,
+) -> Result<bool, StorageError> {
+    let end = (
+        anomaly_episodes::outcome.eq(Outcome::as_str(closure.outcome)),
+        anomaly_episodes::closed_at.eq(closure.closed_at),
+    );
+    let upsert = diesel::insert_into(anomaly_episodes::table)
+        .values((
+            anomaly_episodes::anomaly_event_id.eq(anomaly_id.0),
+            anomaly_episodes::vehicle_id.eq(vehicle_id.0),
+            end,
+        ))
+        .on_conflict(anomaly_episodes::anomaly_event_id)
+        .do_update()
+        .set(end);
+    let closed = methods::FilterDsl::filter(upsert, anomaly_episodes::closed_at.is_null())
+        .execute(connection)
+        .await?;
+    Ok(closed > 0)
+}
