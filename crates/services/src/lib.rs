@@ -4,6 +4,7 @@
 pub mod anomalies;
 pub mod audit;
 pub mod auth;
+pub mod bookings;
 pub mod commands;
 pub mod dispatch;
 pub mod fleet;

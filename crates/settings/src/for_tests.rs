@@ -1,6 +1,6 @@
 use crate::{
     Audit, Auth, Connector, Database, Dispatch, Environment, JwtAlgorithm, Limits, Log, LogFormat,
-    MockConnector, MockFailure, Redis, SecretUrl, Server, Settings, Streams,
+    Maintenance, MockConnector, MockFailure, Redis, SecretUrl, Server, Settings, Streams,
 };
 
 impl Settings {
@@ -89,6 +89,7 @@ impl Settings {
                 checkpoint_private_key: None,
                 checkpoint_public_key: None,
             },
+            maintenance: Maintenance { slot_minutes: 30 },
             log: Log {
                 level: "info".to_owned(),
                 format: LogFormat::Pretty,

@@ -2,8 +2,8 @@ use config::ValueKind;
 
 use crate::accepts::Accepts;
 use crate::{
-    Audit, Auth, Connector, Database, Dispatch, Environment, Limits, Log, Redis, Server, Streams,
-    secret_url,
+    Audit, Auth, Connector, Database, Dispatch, Environment, Limits, Log, Maintenance, Redis,
+    Server, Streams, secret_url,
 };
 
 /// One setting: where it sits in the tree, which variables reach it and what it accepts.
@@ -44,6 +44,7 @@ impl Key {
             Streams::KEYS,
             Limits::KEYS,
             Audit::KEYS,
+            Maintenance::KEYS,
             Log::KEYS,
         ]
         .into_iter()

@@ -1,8 +1,8 @@
 use serde::Deserialize;
 
 use crate::{
-    Audit, Auth, Connector, Database, Dispatch, Environment, Limits, Loaded, Log, Redis, Server,
-    SettingsError, Sources, Streams, load,
+    Audit, Auth, Connector, Database, Dispatch, Environment, Limits, Loaded, Log, Maintenance,
+    Redis, Server, SettingsError, Sources, Streams, load,
 };
 
 /// The whole configuration of one process, checked. Its `Debug` shows no secret.
@@ -29,6 +29,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The audit trail.
     pub audit: Audit,
+    /// Predictive maintenance.
+    pub maintenance: Maintenance,
     /// Logs.
     pub log: Log,
 }

@@ -10,17 +10,35 @@ use crate::{
     schema::{anomaly_episodes, anomaly_events},
 };
 
-/// An anomaly that is locked.
+/// How far an anomaly has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LockedAnomaly {
-    /// The vehicle.
-    pub vehicle_id: VehicleId,
-    /// Whether a workshop has looked.
-    pub is_closed: bool,
+pub enum Episode {
+    /// No workshop has looked.
+    Open,
+    /// One has.
+    Closed,
 }
 
-/// The anomaly with the id, locked until the transaction ends, so that it is neither closed nor booked
-/// meanwhile.
+/// The vehicle of an anomaly.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn vehicle_of(
+    connection: &mut Connection,
+    anomaly_id: AnomalyId,
+) -> Result<Option<VehicleId>, StorageError> {
+    let vehicle_id: Option<Uuid> = anomaly_events::table
+        .find(anomaly_id.0)
+        .select(anomaly_events::vehicle_id)
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(vehicle_id.map(VehicleId))
+}
+
+/// How far the anomaly with the id has come, which is locked until the transaction ends, so that it is
+/// neither closed nor booked meanwhile.
 ///
 /// # Errors
 ///
@@ -28,23 +46,25 @@ pub struct LockedAnomaly {
 pub async fn lock(
     connection: &mut Connection,
     anomaly_id: AnomalyId,
-) -> Result<Option<LockedAnomaly>, StorageError> {
-    let vehicle_id: Option<Uuid> = anomaly_events::table
+) -> Result<Option<Episode>, StorageError> {
+    let locked: Option<Uuid> = anomaly_events::table
         .find(anomaly_id.0)
-        .select(anomaly_events::vehicle_id)
+        .select(anomaly_events::id)
         .for_no_key_update()
         .first(connection)
         .await
         .optional()?;
-    let Some(vehicle_id) = vehicle_id else {
+    if locked.is_none() {
         return Ok(None);
-    };
+    }
     let closed = anomaly_episodes::table
         .find(anomaly_id.0)
         .filter(anomaly_episodes::closed_at.is_not_null());
-    Ok(Some(LockedAnomaly {
-        vehicle_id: VehicleId(vehicle_id),
-        is_closed: select(exists(closed)).get_result(connection).await?,
+    let is_closed: bool = select(exists(closed)).get_result(connection).await?;
+    Ok(Some(if is_closed {
+        Episode::Closed
+    } else {
+        Episode::Open
     }))
 }
 

@@ -5,15 +5,15 @@
 
 use std::ops::Bound;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use diesel::{prelude::*, sql_query, sql_types::Text};
 use diesel_async::RunQueryDsl;
 use sovd_domain::BookingId;
 
 use crate::{Connection, StorageError, schema::booking_slots};
 
-/// Gives a booking a slot of the workshop from `start` on, in place of the one it may have. The
-/// workshop's turn lasts until the transaction ends.
+/// Gives a booking the slot of the workshop from `start` until before `end`, in place of the one it may
+/// have. The workshop's turn lasts until the transaction ends.
 ///
 /// # Errors
 ///
@@ -25,10 +25,10 @@ pub async fn take(
     booking_id: BookingId,
     service_center_id: &str,
     start: DateTime<Utc>,
-    length: TimeDelta,
+    end: DateTime<Utc>,
 ) -> Result<(), StorageError> {
     wait_for_turn(connection, service_center_id).await?;
-    let during = (Bound::Included(start), Bound::Excluded(start + length));
+    let during = (Bound::Included(start), Bound::Excluded(end));
     diesel::insert_into(booking_slots::table)
         .values((
             booking_slots::booking_id.eq(booking_id.0),

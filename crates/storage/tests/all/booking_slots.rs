@@ -1,4 +1,3 @@
-use chrono::TimeDelta;
 use futures_util::future::{join, join_all};
 use sovd_domain::{BookingId, VehicleId};
 use sovd_storage::{StorageError, bookings::slots};
@@ -32,8 +31,8 @@ async fn take(
 ) -> Result<(), StorageError> {
     let mut transaction = fleet.pool.begin().await.unwrap();
     let id = BookingId(Uuid::from_u128(number));
-    let length = TimeDelta::seconds(length);
-    match slots::take(&mut transaction, id, center, at(start), length).await {
+    let end = at(start + length);
+    match slots::take(&mut transaction, id, center, at(start), end).await {
         Ok(()) => transaction.commit().await,
         Err(error) => {
             transaction.rollback().await.unwrap();
@@ -134,8 +133,8 @@ async fn of_twenty_at_once_one_gets_the_slot_and_nobody_a_deadlock() {
 async fn a_workshop_gives_one_slot_at_a_time_and_keeps_no_other_waiting() {
     let fleet = with_bookings(3).await;
     let mut first = fleet.pool.begin().await.unwrap();
-    let (id, length) = (BookingId(Uuid::from_u128(1)), TimeDelta::seconds(50));
-    slots::take(&mut first, id, BERLIN, at(0), length)
+    let id = BookingId(Uuid::from_u128(1));
+    slots::take(&mut first, id, BERLIN, at(0), at(50))
         .await
         .unwrap();
     // Waiting for the turn, before anything is written, is what keeps two from waiting for each other.

@@ -2,7 +2,7 @@ use futures_util::future::join;
 use sovd_domain::{AnomalyId, Closure, Outcome};
 use sovd_storage::{
     StorageError,
-    episodes::{self, LockedAnomaly},
+    episodes::{self, Episode},
 };
 use uuid::Uuid;
 
@@ -37,9 +37,10 @@ async fn an_episode_is_closed_once_whether_or_not_it_had_a_row() {
             [(Outcome::NoFaultFound, 1, true), (Outcome::Other, 2, false)]
         {
             let locked = episodes::lock(&mut connection, id).await.unwrap();
-            let found = LockedAnomaly {
-                vehicle_id: vehicle,
-                is_closed: !expected,
+            let found = if expected {
+                Episode::Open
+            } else {
+                Episode::Closed
             };
             assert_eq!(locked, Some(found));
             let end = closure(outcome, seconds);
@@ -66,6 +67,11 @@ async fn an_anomaly_that_is_not_there_is_neither_locked_nor_closed() {
     let mut connection = fleet.connection().await;
     let id = AnomalyId(Uuid::from_u128(9));
     assert_eq!(episodes::lock(&mut connection, id).await.unwrap(), None);
+    let there = anomaly(&fleet, vehicle).await;
+    for (id, expected) in [(id, None), (there, Some(vehicle))] {
+        let found = episodes::vehicle_of(&mut connection, id).await;
+        assert_eq!(found.unwrap(), expected);
+    }
     let end = closure(Outcome::Other, 0);
     let closed = episodes::close(&mut connection, id, vehicle, end).await;
     assert!(matches!(closed, Err(StorageError::Dangling { .. })));
@@ -80,8 +86,7 @@ async fn whoever_waited_for_a_locked_anomaly_sees_that_it_was_closed() {
     episodes::lock(&mut first, id).await.unwrap();
     let second = async {
         let mut second = fleet.pool.begin().await.unwrap();
-        let locked = episodes::lock(&mut second, id).await.unwrap();
-        locked.unwrap().is_closed
+        episodes::lock(&mut second, id).await.unwrap()
     };
     let closing = async {
         until_waiting(&fleet, 1).await;
@@ -90,6 +95,6 @@ async fn whoever_waited_for_a_locked_anomaly_sees_that_it_was_closed() {
         assert!(closed.unwrap());
         first.commit().await.unwrap();
     };
-    let (is_closed, ()) = in_time(join(second, closing)).await;
-    assert!(is_closed);
+    let (seen, ()) = in_time(join(second, closing)).await;
+    assert_eq!(seen, Some(Episode::Closed));
 }
