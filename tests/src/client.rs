@@ -189,6 +189,20 @@ impl Reply {
         }
     }
 
+    /// The body of the one among `replies` that has this status, if all others are conflicts at
+    /// `pointer`.
+    #[track_caller]
+    pub fn won(replies: Vec<Self>, status: u16, pointer: &str) -> Value {
+        let (won, lost): (Vec<Self>, Vec<Self>) = replies
+            .into_iter()
+            .partition(|reply| reply.status == status);
+        for lost in lost {
+            lost.expect_bad_field(409, "conflict", pointer);
+        }
+        let [won] = <[Self; 1]>::try_from(won).unwrap();
+        won.body
+    }
+
     /// The body, if the status is as expected.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {

@@ -20,6 +20,10 @@ const ANYBODY: Who = &[];
 const EVERYONE: Who = &ROLES;
 /// Those who talk to vehicles.
 const DIAGNOSE: Who = &["admin", "engineer", "service"];
+/// Those who see what is booked.
+const SERVED: Who = &["admin", "engineer", "service", "customer"];
+/// Those who book.
+const BOOK: Who = &["admin", "service", "customer"];
 const ADMIN: Who = &["admin"];
 
 /// Every operation, and what a key must open for a machine to do it too.
@@ -135,6 +139,18 @@ const TABLE: &[(&str, Who, Option<&str>)] = &[
         Some("commands.read"),
     ),
     ("GET /ws/events", EVERYONE, Some("vehicles.read")),
+    ("GET /api/v1/bookings", SERVED, Some("bookings.read")),
+    ("POST /api/v1/bookings", BOOK, Some("bookings.book")),
+    (
+        "GET /api/v1/bookings/{booking_id}",
+        SERVED,
+        Some("bookings.read"),
+    ),
+    (
+        "PATCH /api/v1/bookings/{booking_id}",
+        BOOK,
+        Some("bookings.book"),
+    ),
     ("GET /api/v1/audit-logs", ADMIN, Some("audit.read")),
     ("GET /api/v1/audit-logs/export", ADMIN, Some("audit.read")),
     ("GET /health", ANYBODY, None),

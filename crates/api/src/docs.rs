@@ -144,6 +144,7 @@ pub(crate) fn ui(config: &mut web::ServiceConfig) {
         (name = "vehicles", description = "The fleet"),
         (name = "commands", description = "Sending commands and looking at them"),
         (name = "anomalies", description = "What is not as it should be with vehicles, and why"),
+        (name = "bookings", description = "Appointments of vehicles in workshops"),
         (name = "streams", description = "Watching commands"),
         (name = "audit", description = "Who did what"),
         (name = "health", description = "Signs of life"),

@@ -3,6 +3,7 @@
 mod anomalies;
 mod audit_logs;
 mod auth;
+mod bookings;
 mod commands;
 mod docs;
 mod extract;

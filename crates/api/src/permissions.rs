@@ -30,6 +30,8 @@ required!(
     ReadOwnCommands,
     ReadAnomalies,
     RecordAnomalies,
+    ReadBookings,
+    Book,
     ReadAudit,
     ManageUsers,
     ManageServiceAccounts,

@@ -10,7 +10,7 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_actix_web::{scope, service_config::ServiceConfig};
 
 use crate::{
-    anomalies, audit_logs, auth, commands, docs, health,
+    anomalies, audit_logs, auth, bookings, commands, docs, health,
     problem::{Code, Problem},
     service_accounts, users, vehicles, websocket,
 };
@@ -72,6 +72,13 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .service(commands::cancel::cancel)
                 .service(commands::responses::responses)
                 .service(commands::events::events),
+        )
+        .service(
+            scope::scope("/api/v1/bookings")
+                .service(bookings::list::list)
+                .service(bookings::create::create)
+                .service(bookings::get::get_booking)
+                .service(bookings::change::change),
         )
         .service(
             scope::scope("/api/v1/audit-logs")

@@ -1,9 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
 use sovd_services::{
-    anomalies::Anomalies, audit::Audit, auth::Auth, commands::Commands, fleet::Fleet,
-    health::Health, refusals::Refusals, service_accounts::ServiceAccounts, streams::Streams,
-    users::Users, vehicles::Vehicles,
+    anomalies::Anomalies, audit::Audit, auth::Auth, bookings::Bookings, commands::Commands,
+    fleet::Fleet, health::Health, refusals::Refusals, service_accounts::ServiceAccounts,
+    streams::Streams, users::Users, vehicles::Vehicles,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -24,6 +24,8 @@ pub struct ApiState {
     pub anomalies: Arc<Anomalies>,
     /// Commands.
     pub commands: Arc<Commands>,
+    /// Appointments in workshops.
+    pub bookings: Arc<Bookings>,
     /// Watching commands.
     pub streams: Arc<Streams>,
     /// Watching the fleet.

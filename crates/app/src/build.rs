@@ -13,6 +13,7 @@ use sovd_services::{
     auth::{
         Auth, AuthSettings, SignatureAlgorithm, SigningKeyError, SigningKeys, ThrottleSettings,
     },
+    bookings::Bookings,
     commands::Commands,
     dispatch::{Backoff, DispatchSettings, Dispatcher},
     fleet::Fleet,
@@ -173,6 +174,10 @@ pub(crate) fn api_state(
         vehicles: Arc::new(Vehicles::new(environment.clone())),
         anomalies: Arc::new(Anomalies::new(environment.clone())),
         commands: Arc::new(Commands::new(environment.clone(), limits)),
+        bookings: Arc::new(Bookings::new(
+            environment.clone(),
+            settings.maintenance.slot(),
+        )),
         streams: Arc::new(Streams::new(environment.clone())),
         fleet: Arc::new(Fleet::new(environment.clone())),
         audit: Arc::new(Audit::new(environment.clone())),
