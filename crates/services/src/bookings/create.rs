@@ -131,7 +131,6 @@ impl Bookings {
             details: json!({
                 "service_center_id": booking.service_center_id,
                 "appointment_time": booking.appointment_time,
-                "customer_notes": booking.customer_notes,
                 "anomaly_event_id": booking.anomaly_event_id,
             }),
             ..about(caller, "booking.create", booking)
