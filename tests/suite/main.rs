@@ -1,6 +1,8 @@
 //! Black-box tests of the whole program over HTTP and WebSocket, on real PostgreSQL and Redis.
 
 mod anomalies;
+mod anomaly_access;
+mod anomaly_limits;
 mod architecture;
 mod audit;
 mod auth;

@@ -82,23 +82,13 @@ pub(crate) async fn list(
     state: Data<ApiState>,
     query: QueryParams<ListAnomalies>,
 ) -> Result<HttpResponse, Problem> {
-    let ListAnomalies {
-        vehicle_id,
-        severity,
-        anomaly_type,
-        start_date,
-        end_date,
-        limit,
-        offset,
-    } = query.0;
-    let page = page(limit, offset)?;
+    let query = query.0;
+    let page = page(query.limit, query.offset)?;
     let filter = AnomalyFilter {
-        vehicle_id: vehicle_id.map(VehicleId),
-        severity,
-        anomaly_type,
-        start: moment("start_date", start_date)?,
-        end: moment("end_date", end_date)?,
-        ..AnomalyFilter::default()
+        vehicle_id: query.vehicle_id.map(VehicleId),
+        severity: query.severity,
+        anomaly_type: query.anomaly_type,
+        ..within(query.start_date, query.end_date)?
     };
     let listing = state.anomalies.list(&authorized.caller, filter, page);
     let (found, total) = listing.await?;
@@ -132,15 +122,25 @@ pub(crate) async fn list_of_vehicle(
     let filter = AnomalyFilter {
         severity: query.severity,
         anomaly_type: query.anomaly_type,
-        start: moment("start_date", query.start_date)?,
-        end: moment("end_date", query.end_date)?,
-        ..AnomalyFilter::default()
+        ..within(query.start_date, query.end_date)?
     };
     let listing = state
         .anomalies
         .list_of_vehicle(&authorized.caller, vehicle_id.0, filter, page);
     let (found, total) = listing.await?;
     Ok(answer(&request, found, page, total))
+}
+
+/// Those found between two moments.
+fn within(
+    start_date: Option<DateTime<Utc>>,
+    end_date: Option<DateTime<Utc>>,
+) -> Result<AnomalyFilter, Problem> {
+    Ok(AnomalyFilter {
+        start: moment("start_date", start_date)?,
+        end: moment("end_date", end_date)?,
+        ..AnomalyFilter::default()
+    })
 }
 
 fn answer(request: &HttpRequest, found: Vec<Anomaly>, page: Page, total: i64) -> HttpResponse {

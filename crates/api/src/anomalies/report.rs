@@ -66,7 +66,7 @@ pub(crate) struct ReportVehicleAnomalyRequest {
     responses(
         (status = 201, description = "It is written down", body = AnomalyBody,
          headers(("Location" = String))),
-        (status = 404, description = "`not_found`: there is no such vehicle, or it is not for the caller to see",
+        (status = 404, description = "`not_found`: no such vehicle that the caller may see",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -107,20 +107,14 @@ pub(crate) async fn report_of_vehicle(
     vehicle_id: PathId<VehicleId>,
     body: JsonBody<ReportVehicleAnomalyRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let ReportVehicleAnomalyRequest {
-        anomaly_type,
-        severity,
-        sensor_snapshot,
-        rul_prediction,
-        detected_at,
-    } = body.0;
+    let body = body.0;
     let new = NewAnomaly {
         vehicle_id: vehicle_id.0,
-        anomaly_type,
-        severity,
-        sensor_snapshot,
-        rul_prediction,
-        detected_at,
+        anomaly_type: body.anomaly_type,
+        severity: body.severity,
+        sensor_snapshot: body.sensor_snapshot,
+        rul_prediction: body.rul_prediction,
+        detected_at: body.detected_at,
     };
     written(&state, &authorized.caller, new).await
 }
