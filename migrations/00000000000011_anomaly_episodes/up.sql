@@ -37,3 +37,6 @@ CREATE INDEX idx_anomaly_events_detected_at ON anomaly_events (detected_at DESC,
 -- The newest anomalies of one severity.
 CREATE INDEX idx_anomaly_events_severity_detected_at
     ON anomaly_events (severity, detected_at DESC, id DESC);
+-- The newest anomalies of one kind; also that there are none.
+CREATE INDEX idx_anomaly_events_anomaly_type_detected_at
+    ON anomaly_events (anomaly_type, detected_at DESC, id DESC);

@@ -252,6 +252,20 @@ async fn the_newest_of_a_million_come_from_an_index() {
         );
     }
 
+    for (anomaly_type, total) in [("type 3", 50_000), ("none", 0)] {
+        let filter = AnomalyFilter {
+            anomaly_type: Some(anomaly_type.to_owned()),
+            ..any()
+        };
+        let values = [format!("'{anomaly_type}'")];
+        let [page, count] = million.listed(filter, &values, total).await;
+        page.assert_is_a_window_on("idx_anomaly_events_anomaly_type_detected_at");
+        println!(
+            "{anomaly_type}: {} ms, counted in {} ms",
+            page.fastest, count.fastest
+        );
+    }
+
     let vehicle_id = million.vehicle("VIN7").await;
     let filter = AnomalyFilter {
         vehicle_id: Some(vehicle_id),
