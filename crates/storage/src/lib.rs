@@ -6,7 +6,9 @@ pub mod bookings;
 pub mod commands;
 pub mod diagnoses;
 pub mod episodes;
+pub mod detections;
 pub mod idempotency;
+pub mod insights;
 pub mod migrations;
 pub mod queue;
 pub mod responses;
@@ -24,5 +26,5 @@ mod like;
 mod schema;
 mod scope;
 
-pub use database::{Connection, Database, PoolSettings, Transaction};
+pub use database::{Connection, Database, PoolSettings, Savepoint, Transaction};
 pub use error::StorageError;

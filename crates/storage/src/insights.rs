@@ -1,0 +1,172 @@
+//! What failures tell those who make the vehicles.
+
+mod derived;
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Text},
+};
+use diesel_async::RunQueryDsl;
+use sovd_domain::{Insight, InsightId, Page};
+use uuid::Uuid;
+
+use crate::{Connection, StorageError, schema::manufacturing_insights};
+
+pub use derived::{FailureGroup, grown, insert_derived, lock_derivation};
+
+/// One page of the insights, newest first, those about one component if one is named, and how many
+/// there are in all.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn list(
+    connection: &mut Connection,
+    component_name: Option<&str>,
+    page: Page,
+) -> Result<(Vec<Insight>, i64), StorageError> {
+    let total = about(component_name).count().get_result(connection).await?;
+    let rows: Vec<InsightRow> = about(component_name)
+        .select(InsightRow::as_select())
+        .order((
+            manufacturing_insights::created_at.desc(),
+            manufacturing_insights::id.desc(),
+        ))
+        .limit(page.limit())
+        .offset(page.offset())
+        .load(connection)
+        .await?;
+    Ok((rows.into_iter().map(Insight::from).collect(), total))
+}
+
+/// The insight with the id.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn find(
+    connection: &mut Connection,
+    id: InsightId,
+) -> Result<Option<Insight>, StorageError> {
+    let row: Option<InsightRow> = manufacturing_insights::table
+        .find(id.0)
+        .select(InsightRow::as_select())
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(row.map(Insight::from))
+}
+
+/// Writes an insight.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn insert(connection: &mut Connection, insight: &Insight) -> Result<(), StorageError> {
+    diesel::insert_into(manufacturing_insights::table)
+        .values((
+            manufacturing_insights::id.eq(insight.id.0),
+            manufacturing_insights::component_name.eq(&insight.component_name),
+            manufacturing_insights::failure_pattern.eq(&insight.failure_pattern),
+            manufacturing_insights::affected_batch.eq(&insight.affected_batch),
+            manufacturing_insights::recommendation.eq(&insight.recommendation),
+            manufacturing_insights::confidence_score.eq(insight.confidence_score),
+            manufacturing_insights::created_at.eq(insight.created_at),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// What is known of one component over the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+pub struct ComponentSummary {
+    /// The component.
+    #[diesel(sql_type = Text)]
+    pub component_name: String,
+    /// How many of its failures workshops have confirmed.
+    #[diesel(sql_type = BigInt)]
+    pub confirmed_failures: i64,
+    /// How many insights there are about it.
+    #[diesel(sql_type = BigInt)]
+    pub insights: i64,
+}
+
+/// One page of the components that have failed or that there are insights about, those with the most
+/// confirmed failures first, and how many components there are in all.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn summary(
+    connection: &mut Connection,
+    page: Page,
+) -> Result<(Vec<ComponentSummary>, i64), StorageError> {
+    let total: Total = sql_query(
+        "SELECT count(*) AS total FROM (
+             SELECT component_name FROM anomaly_episodes
+             WHERE outcome = 'confirmed' AND component_name IS NOT NULL
+             UNION SELECT component_name FROM manufacturing_insights) AS components",
+    )
+    .get_result(connection)
+    .await?;
+    let components = sql_query(
+        "SELECT component_name, coalesce(failures.count, 0) AS confirmed_failures,
+                coalesce(written.count, 0) AS insights
+         FROM (SELECT component_name, count(*) FROM anomaly_episodes
+               WHERE outcome = 'confirmed' AND component_name IS NOT NULL
+               GROUP BY component_name) AS failures
+         FULL JOIN (SELECT component_name, count(*) FROM manufacturing_insights
+                    GROUP BY component_name) AS written USING (component_name)
+         ORDER BY confirmed_failures DESC, insights DESC, component_name COLLATE \"C\"
+         LIMIT $1 OFFSET $2",
+    )
+    .bind::<BigInt, _>(page.limit())
+    .bind::<BigInt, _>(page.offset())
+    .load(connection)
+    .await?;
+    Ok((components, total.total))
+}
+
+fn about(component_name: Option<&str>) -> manufacturing_insights::BoxedQuery<'_, Pg> {
+    let query = manufacturing_insights::table.into_boxed();
+    match component_name {
+        Some(name) => query.filter(manufacturing_insights::component_name.eq(name)),
+        None => query,
+    }
+}
+
+#[derive(QueryableByName)]
+struct Total {
+    #[diesel(sql_type = BigInt)]
+    total: i64,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = manufacturing_insights, check_for_backend(Pg))]
+struct InsightRow {
+    id: Uuid,
+    component_name: String,
+    failure_pattern: String,
+    affected_batch: Option<String>,
+    recommendation: Option<String>,
+    confidence_score: Option<f64>,
+    created_at: DateTime<Utc>,
+}
+
+impl From<InsightRow> for Insight {
+    fn from(row: InsightRow) -> Self {
+        Self {
+            id: InsightId(row.id),
+            component_name: row.component_name,
+            failure_pattern: row.failure_pattern,
+            affected_batch: row.affected_batch,
+            recommendation: row.recommendation,
+            confidence_score: row.confidence_score,
+            created_at: row.created_at,
+        }
+    }
+}
