@@ -149,6 +149,7 @@ mod tests {
             "connector.mock.journal",
             "audit.checkpoint_private_key",
             "audit.checkpoint_public_key",
+            "maintenance.anomaly_rules",
         ];
         let expected: BTreeSet<_> = Key::all()
             .map(|key| key.path)

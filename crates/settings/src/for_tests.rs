@@ -89,7 +89,11 @@ impl Settings {
                 checkpoint_private_key: None,
                 checkpoint_public_key: None,
             },
-            maintenance: Maintenance { slot_minutes: 30 },
+            maintenance: Maintenance {
+                anomaly_rules: None,
+                slot_minutes: 30,
+                insight_threshold: 0,
+            },
             log: Log {
                 level: "info".to_owned(),
                 format: LogFormat::Pretty,

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
@@ -9,15 +9,25 @@ use crate::key::Key;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Maintenance {
+    /// File of the rules by which trouble codes become anomalies; without one, those that the
+    /// program brings along.
+    pub anomaly_rules: Option<PathBuf>,
     /// Minutes that a booking takes of its workshop, 1 to 1440.
     pub slot_minutes: u32,
+    /// Confirmed failures of a component in one model and model year above which they make an
+    /// insight, 0 to 1000000, unless whoever derives it says otherwise.
+    pub insight_threshold: u32,
 }
 
 impl Maintenance {
-    pub(crate) const KEYS: &[Key] = &[Key::new(
-        "maintenance.slot_minutes",
-        Accepts::Whole(1, 1440),
-    )];
+    pub(crate) const KEYS: &[Key] = &[
+        Key::new("maintenance.anomaly_rules", Accepts::FilePath),
+        Key::new("maintenance.slot_minutes", Accepts::Whole(1, 1440)),
+        Key::new(
+            "maintenance.insight_threshold",
+            Accepts::Whole(0, 1_000_000),
+        ),
+    ];
 
     /// Time that a booking takes of its workshop.
     #[must_use]

@@ -44,6 +44,13 @@ fn production_insists_on_https_for_a_year() {
 }
 
 #[test]
+fn production_takes_more_than_two_failures_for_an_insight() {
+    let threshold = |sources| load(sources).settings.maintenance.insight_threshold;
+    assert_eq!(threshold(production("JWT_ALGORITHM", "HS384")), 2);
+    assert_eq!(threshold(env([("DATABASE_URL", DATABASE)])), 0);
+}
+
+#[test]
 fn a_secret_has_at_least_32_bytes() {
     load(production("JWT_SECRET", SECRET));
     assert_contains(

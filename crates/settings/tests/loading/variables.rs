@@ -175,6 +175,26 @@ fn the_mock_takes_command_names_and_a_journal() {
 }
 
 #[test]
+fn anomalies_go_by_the_program_s_own_rules_unless_a_file_is_named() {
+    let named = "SOVD__MAINTENANCE__ANOMALY_RULES";
+    let rules = |sources| load(sources).settings.maintenance.anomaly_rules;
+    let plain = [("DATABASE_URL", DATABASE)];
+    assert_eq!(rules(env(plain)), None);
+    let file = rules(env([plain[0], (named, "/etc/sovd/rules.toml")]));
+    assert_eq!(file.unwrap(), Path::new("/etc/sovd/rules.toml"));
+    let dir = Dir::with([("default.toml", "maintenance.anomaly_rules = \"a\"")]);
+    assert_eq!(rules(dir.under(plain)).unwrap(), Path::new("a"));
+    assert_eq!(rules(dir.under([plain[0], (named, "")])), None);
+
+    let error = error(env([plain[0], (named, "/etc/sovd/")]));
+    assert_contains(
+        &error,
+        "maintenance.anomaly_rules = \"/etc/sovd/\" (from environment \
+         SOVD__MAINTENANCE__ANOMALY_RULES): expected the path of a file",
+    );
+}
+
+#[test]
 fn a_command_name_of_the_mock_has_letters_and_digits_only() {
     let error = error(env([
         ("DATABASE_URL", DATABASE),
