@@ -38,6 +38,9 @@ async fn the_trail_tells_who_did_what_newest_first() {
     let admin = world.log_in("admin").await;
     let expected = [
         "auth.login",
+        "anomaly.detect",
+        "anomaly.detect",
+        "anomaly.detect",
         "command.complete",
         "command.submit",
         "auth.login",
@@ -97,6 +100,8 @@ async fn filters_narrow_the_trail_also_when_what_they_name_is_deleted() {
     let user_id = engineer.get("/api/v1/auth/me").await.expect(200)["user_id"].clone();
     let user_id = user_id.as_str().unwrap();
     let (submit, complete, login) = ("command.submit", "command.complete", "auth.login");
+    let detect = "anomaly.detect";
+    let whole = vec![detect, detect, detect, complete, submit];
     for deletion in [
         "",
         "DELETE FROM users WHERE username = 'engineer'; DELETE FROM vehicles",
@@ -104,8 +109,8 @@ async fn filters_narrow_the_trail_also_when_what_they_name_is_deleted() {
         world.sql().await.batch_execute(deletion).await.unwrap();
         for (query, expected) in [
             (format!("?user_id={user_id}"), vec![submit, login]),
-            (format!("?vehicle_id={CONNECTED}"), vec![complete, submit]),
-            (format!("?command_id={command_id}"), vec![complete, submit]),
+            (format!("?vehicle_id={CONNECTED}"), whole.clone()),
+            (format!("?command_id={command_id}"), whole.clone()),
             (format!("?command_id={CONNECTED}"), vec![]),
             ("?action=auth.login".to_owned(), vec![login, login]),
             ("?action=auth".to_owned(), vec![]),

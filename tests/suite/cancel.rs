@@ -197,7 +197,8 @@ async fn check_audit(sql: &tokio_postgres::Client, command: &Value, is_cancelled
     let id: uuid::Uuid = command["command_id"].as_str().unwrap().parse().unwrap();
     let rows = sql
         .query(
-            "SELECT action FROM audit_logs WHERE command_id = $1 AND action <> 'command.probe'
+            "SELECT action FROM audit_logs WHERE command_id = $1 AND entity_type = 'command'
+               AND action <> 'command.probe'
              ORDER BY action",
             &[&id],
         )

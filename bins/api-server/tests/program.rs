@@ -4,6 +4,7 @@
 mod server;
 
 use std::{
+    fs,
     net::TcpListener,
     process::{Output, Stdio},
     time::{Duration, Instant},
@@ -12,6 +13,7 @@ use std::{
 use server::{PATIENCE, Running, SECRET, server};
 use sovd_app::{Settings, migrate::Migrator};
 use sovd_devstack::{Stack, TestDatabase};
+use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
@@ -260,6 +262,33 @@ async fn a_token_key_of_another_kind_is_named_before_anything_is_waited_for() {
             "{complaint}"
         );
         assert!(!complaint.contains("hunter2"), "{complaint}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_rules_for_anomalies_are_named_before_anything_is_waited_for() {
+    let file = NamedTempFile::new().unwrap();
+    fs::write(
+        file.path(),
+        "[[rule]]\nname = \"catalyst\"\npatterns = [\"P042\"]",
+    )
+    .unwrap();
+    let path = file.path().to_str().unwrap();
+    for argument in [None, Some("--check-config")] {
+        let mut command = server();
+        let command = command
+            .env("DATABASE_URL", "postgres://sovd@127.0.0.1:1/sovd")
+            .args(argument);
+        let wrong = complaint(command.env("SOVD__MAINTENANCE__ANOMALY_RULES", path)).await;
+        for expected in [
+            &format!("maintenance.anomaly_rules: {path}: rule \"catalyst\", patterns: pattern 1"),
+            "rule \"catalyst\", severity: expected one of Low, Medium, High, Critical",
+        ] {
+            assert!(wrong.contains(expected), "{wrong}");
+        }
+        let away = complaint(command.env("SOVD__MAINTENANCE__ANOMALY_RULES", "/nowhere")).await;
+        let expected = "maintenance.anomaly_rules: /nowhere cannot be read";
+        assert!(away.contains(expected), "{away}");
     }
 }
 

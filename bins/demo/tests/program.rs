@@ -58,7 +58,14 @@ async fn it_performs_the_main_job_and_leaves_the_proof() {
     let actions: Vec<String> = trail.iter().map(|row| row.get(0)).collect();
     assert_eq!(
         actions,
-        ["auth.login", "command.submit", "command.complete"]
+        [
+            "auth.login",
+            "command.submit",
+            "command.complete",
+            "anomaly.detect",
+            "anomaly.detect",
+            "anomaly.detect"
+        ]
     );
 }
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{build, error::StartError, shutdown::Shutdown};
+use crate::{anomaly_rules, build, error::StartError, shutdown::Shutdown};
 
 /// What is kept of the shutdown time to hand abandoned commands back.
 const RESERVE: Duration = Duration::from_secs(2);
@@ -28,14 +28,17 @@ pub struct Application {
 }
 
 impl Application {
-    /// Whether the program could be made from these settings, as far as that shows without the
-    /// outside world.
+    /// Whether the program could be made from these settings and the files that they name, as far as
+    /// that shows without the outside world.
     ///
     /// # Errors
     ///
-    /// [`StartError::SigningKey`] when a key for tokens is none that the algorithm takes.
+    /// [`StartError::SigningKey`] when a key for tokens is none that the algorithm takes;
+    /// [`StartError::AnomalyRulesAway`] and [`StartError::AnomalyRules`] when there are no rules to
+    /// find anomalies by.
     pub fn check(settings: &Settings) -> Result<(), StartError> {
-        build::signing_keys(&settings.auth).map(drop)
+        build::signing_keys(&settings.auth)?;
+        anomaly_rules::read(settings.maintenance.anomaly_rules.as_deref()).map(drop)
     }
 
     /// Makes the program from its settings.
@@ -45,8 +48,9 @@ impl Application {
     /// See [`StartError`].
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
         let keys = build::signing_keys(&settings.auth)?;
+        let rules = anomaly_rules::read(settings.maintenance.anomaly_rules.as_deref())?;
         build::ready_database(&settings.database).await?;
-        let environment = build::environment(&settings)?;
+        let environment = build::environment(&settings, rules)?;
         let dispatcher = build::dispatcher(&settings, environment.clone())?;
         let state = build::api_state(&settings, keys, &environment);
         let server = Server::bind(state.clone(), &build::server_settings(&settings.server))?;

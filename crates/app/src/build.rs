@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sovd_api::{ApiState, OpenStreams, ServerSettings, SocketSettings};
 use sovd_connector::{Connector, Journal, MockBehaviour, MockConnector, MockFailure, Registry};
-use sovd_domain::{Catalog, SystemRandom};
+use sovd_domain::{Catalog, RuleBook, SystemRandom};
 use sovd_events::{Attempts, EventBus, LocalAttempts, LocalBus, RedisBus};
 use sovd_services::{
     Callers, Environment, NewWork, Outbox, SystemTimer,
@@ -67,7 +67,7 @@ pub(crate) fn refuse_pending(states: Vec<MigrationState>) -> Result<(), StartErr
     }
 }
 
-pub(crate) fn environment(settings: &Settings) -> Result<Environment, StartError> {
+pub(crate) fn environment(settings: &Settings, rules: RuleBook) -> Result<Environment, StartError> {
     let database = &settings.database;
     let pool = PoolSettings {
         size: database.pool_size,
@@ -83,6 +83,7 @@ pub(crate) fn environment(settings: &Settings) -> Result<Environment, StartError
         refusals: RefusalCount::default(),
         attempts,
         catalog: Arc::new(Catalog::standard()),
+        rules: Arc::new(rules),
         clock: Arc::new(SystemTimer),
         random: Arc::new(SystemRandom),
         new_work: NewWork::default(),

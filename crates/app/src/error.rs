@@ -2,6 +2,7 @@ use std::io;
 
 use sovd_api::ServerError;
 use sovd_connector::UnknownConnector;
+use sovd_domain::rules::InvalidRules;
 use sovd_events::BusError;
 use sovd_services::auth::SigningKeyError;
 use sovd_settings::SettingsError;
@@ -59,6 +60,22 @@ pub enum StartError {
     /// The default connector is unknown.
     #[error("connector.default: {0}")]
     Connector(#[from] UnknownConnector),
+    /// The file of the rules cannot be read.
+    #[error("maintenance.anomaly_rules: {file} cannot be read: {source}")]
+    AnomalyRulesAway {
+        /// The file.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The rules are not as they should be.
+    #[error("maintenance.anomaly_rules: {file}: {source}")]
+    AnomalyRules {
+        /// The file.
+        file: String,
+        /// What is wrong, and what is accepted.
+        source: InvalidRules,
+    },
     /// The address cannot be had.
     #[error("server.host, server.port: {0}")]
     Address(#[from] ServerError),

@@ -2,6 +2,7 @@
 
 pub mod migrate;
 
+mod anomaly_rules;
 mod application;
 mod build;
 mod error;

@@ -10,7 +10,7 @@ use sovd_storage::{
     queue::{self, Lease},
 };
 
-use crate::environment::Environment;
+use crate::{detection, environment::Environment};
 
 /// How long a vehicle may stay away before nobody looks any more what became of a command.
 const PROBE_WINDOW: Duration = Duration::from_mins(10);
@@ -32,7 +32,8 @@ impl Failure {
     }
 }
 
-/// Completes a command that is in progress. Nothing when it has ended.
+/// Completes a command that is in progress, and looks for anomalies in its answer. Nothing when it
+/// has ended.
 pub(crate) async fn complete(
     environment: &Environment,
     transaction: &mut Transaction,
@@ -44,6 +45,7 @@ pub(crate) async fn complete(
         return Ok(None);
     };
     write_audit(environment, transaction, &command).await?;
+    detection::detect(environment, transaction, &command).await?;
     Ok(Some(command))
 }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use sovd_domain::{AccessChange, Catalog, Random};
+use sovd_domain::{AccessChange, Catalog, Random, RuleBook};
 use sovd_events::{Attempts, EventBus};
 use sovd_storage::Database;
 
@@ -25,6 +25,8 @@ pub struct Environment {
     pub refusals: RefusalCount,
     /// The commands that can be sent.
     pub catalog: Arc<Catalog>,
+    /// Which trouble codes are anomalies.
+    pub rules: Arc<RuleBook>,
     /// The time.
     pub clock: Arc<dyn Timer>,
     /// Chance.

@@ -19,6 +19,7 @@ pub mod vehicles;
 
 mod caller;
 mod callers;
+mod detection;
 mod ending;
 mod environment;
 mod error;

@@ -14,6 +14,7 @@ mod bus;
 mod cancel;
 mod clearing;
 mod clock;
+mod detection;
 mod fleet;
 mod following;
 mod housekeeping;

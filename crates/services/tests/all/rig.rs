@@ -44,6 +44,9 @@ const SESSIONS: &str = "
     INSERT INTO sessions (session_id, user_id, refresh_token, expires_at)
     SELECT user_id, user_id, username, now() + interval '10 years' FROM users";
 
+/// The rules that the product ships.
+const RULES: &str = include_str!("../../../../config/anomaly_rules.toml");
+
 /// How a dispatcher works unless a test says otherwise.
 pub(crate) const SETTINGS: DispatchSettings = DispatchSettings {
     concurrency: 8,
@@ -108,6 +111,7 @@ impl Rig {
             refusals: RefusalCount::default(),
             attempts: Arc::new(LocalAttempts::default()),
             catalog: Arc::new(catalog),
+            rules: Arc::new(RULES.parse().unwrap()),
             clock: Arc::new(timer.clone()),
             random: Arc::new(SystemRandom),
             new_work: NewWork::default(),
