@@ -24,6 +24,10 @@ const DIAGNOSE: Who = &["admin", "engineer", "service"];
 const SERVED: Who = &["admin", "engineer", "service", "customer"];
 /// Those who book.
 const BOOK: Who = &["admin", "service", "customer"];
+/// Those who learn from the fleet.
+const LEARN: Who = &["admin", "engineer", "service", "manufacturer"];
+/// Those who make vehicles.
+const MAKE: Who = &["admin", "manufacturer"];
 const ADMIN: Who = &["admin"];
 
 /// Every operation, and what a key must open for a machine to do it too.
@@ -150,6 +154,24 @@ const TABLE: &[(&str, Who, Option<&str>)] = &[
         "PATCH /api/v1/bookings/{booking_id}",
         BOOK,
         Some("bookings.book"),
+    ),
+    ("GET /api/v1/insights", LEARN, Some("insights.read")),
+    ("POST /api/v1/insights", MAKE, Some("insights.record")),
+    ("GET /api/v1/insights/summary", LEARN, Some("insights.read")),
+    (
+        "GET /api/v1/insights/detectors",
+        LEARN,
+        Some("insights.read"),
+    ),
+    (
+        "POST /api/v1/insights/derive",
+        MAKE,
+        Some("insights.record"),
+    ),
+    (
+        "GET /api/v1/insights/{insight_id}",
+        LEARN,
+        Some("insights.read"),
     ),
     ("GET /api/v1/audit-logs", ADMIN, Some("audit.read")),
     ("GET /api/v1/audit-logs/export", ADMIN, Some("audit.read")),

@@ -146,6 +146,7 @@ pub(crate) fn ui(config: &mut web::ServiceConfig) {
         (name = "anomalies", description = "What is not as it should be with vehicles, and why"),
         (name = "bookings", description = "Appointments of vehicles in workshops"),
         (name = "streams", description = "Watching commands"),
+        (name = "insights", description = "What failures over the fleet tell"),
         (name = "audit", description = "Who did what"),
         (name = "health", description = "Signs of life"),
     ),

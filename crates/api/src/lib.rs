@@ -8,6 +8,7 @@ mod commands;
 mod docs;
 mod extract;
 mod health;
+mod insights;
 mod open_streams;
 mod permissions;
 mod problem;

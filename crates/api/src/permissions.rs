@@ -32,6 +32,8 @@ required!(
     RecordAnomalies,
     ReadBookings,
     Book,
+    ReadInsights,
+    RecordInsights,
     ReadAudit,
     ManageUsers,
     ManageServiceAccounts,

@@ -10,7 +10,7 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_actix_web::{scope, service_config::ServiceConfig};
 
 use crate::{
-    anomalies, audit_logs, auth, bookings, commands, docs, health,
+    anomalies, audit_logs, auth, bookings, commands, docs, health, insights,
     problem::{Code, Problem},
     service_accounts, users, vehicles, websocket,
 };
@@ -79,6 +79,15 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .service(bookings::create::create)
                 .service(bookings::get::get_booking)
                 .service(bookings::change::change),
+        )
+        .service(
+            scope::scope("/api/v1/insights")
+                .service(insights::list::list)
+                .service(insights::create::create)
+                .service(insights::summary::summary)
+                .service(insights::detectors::detectors)
+                .service(insights::derive::derive)
+                .service(insights::get::get_insight),
         )
         .service(
             scope::scope("/api/v1/audit-logs")

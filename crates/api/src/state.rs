@@ -2,8 +2,8 @@ use std::{sync::Arc, time::Duration};
 
 use sovd_services::{
     anomalies::Anomalies, audit::Audit, auth::Auth, bookings::Bookings, commands::Commands,
-    fleet::Fleet, health::Health, refusals::Refusals, service_accounts::ServiceAccounts,
-    streams::Streams, users::Users, vehicles::Vehicles,
+    fleet::Fleet, health::Health, insights::Insights, refusals::Refusals,
+    service_accounts::ServiceAccounts, streams::Streams, users::Users, vehicles::Vehicles,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -26,6 +26,8 @@ pub struct ApiState {
     pub commands: Arc<Commands>,
     /// Appointments in workshops.
     pub bookings: Arc<Bookings>,
+    /// What failures tell.
+    pub insights: Arc<Insights>,
     /// Watching commands.
     pub streams: Arc<Streams>,
     /// Watching the fleet.

@@ -18,6 +18,7 @@ use sovd_services::{
     dispatch::{Backoff, DispatchSettings, Dispatcher},
     fleet::Fleet,
     health::Health,
+    insights::Insights,
     limits::{LimitSettings, Limits},
     refusals::{RefusalCount, Refusals},
     service_accounts::ServiceAccounts,
@@ -178,6 +179,10 @@ pub(crate) fn api_state(
         bookings: Arc::new(Bookings::new(
             environment.clone(),
             settings.maintenance.slot(),
+        )),
+        insights: Arc::new(Insights::new(
+            environment.clone(),
+            settings.maintenance.insight_threshold,
         )),
         streams: Arc::new(Streams::new(environment.clone())),
         fleet: Arc::new(Fleet::new(environment.clone())),

@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod fleet;
 pub mod health;
 pub mod housekeeping;
+pub mod insights;
 pub mod limits;
 pub mod refusals;
 pub mod service_accounts;

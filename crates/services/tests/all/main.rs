@@ -18,6 +18,7 @@ mod detection;
 mod fleet;
 mod following;
 mod housekeeping;
+mod insights;
 mod late;
 mod lease;
 mod log;

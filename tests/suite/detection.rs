@@ -1,0 +1,118 @@
+//! Anomalies that show in what vehicles say of their faults.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use sovd_tests::{CONNECTED, World};
+use tempfile::NamedTempFile;
+
+/// The anomalies of the connected vehicle, by code.
+async fn anomalies(world: &World) -> Vec<Value> {
+    let sql = "SELECT to_jsonb(episode) || to_jsonb(event)
+               FROM anomaly_episodes AS episode
+               JOIN anomaly_events AS event ON id = anomaly_event_id
+               WHERE episode.vehicle_id::text = $1 ORDER BY dtc_code";
+    let rows = world.sql().await.query(sql, &[&CONNECTED]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+async fn codes(world: &World) -> Vec<String> {
+    let anomalies = anomalies(world).await;
+    let codes = anomalies.iter().map(|anomaly| &anomaly["dtc_code"]);
+    codes
+        .map(|code| code.as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_reading_shows_the_anomalies_of_a_vehicle() {
+    let world = World::with(|settings| settings.connector.mock.chunks = 3).await;
+    let (engineer, admin) = (world.log_in("engineer").await, world.log_in("admin").await);
+    let command_id = engineer.read_dtc().await;
+    assert_eq!(engineer.ended(&command_id).await["status"], "completed");
+    let anomalies = anomalies(&world).await;
+    assert_eq!(codes(&world).await, ["P0301", "P0420", "U0100"]);
+    let responses = format!("/api/v1/commands/{command_id}/responses");
+    let responses = engineer.get(&responses).await.expect(200);
+    // The simulated vehicle tells P0420 in the first of its parts.
+    assert_eq!(anomalies[1]["response_id"], responses[0]["response_id"]);
+    assert_eq!(anomalies[1]["command_id"], json!(command_id));
+    assert_eq!(anomalies[1]["rule_name"], "catalyst-efficiency");
+    assert_eq!(anomalies[1]["component_name"], "catalytic converter");
+    assert_eq!(anomalies[1]["anomaly_type"], "emissions");
+    assert_eq!(anomalies[1]["severity"], "Medium");
+    assert_eq!(
+        anomalies[1]["sensor_snapshot"],
+        json!({ "ecu_address": "0x10", "code": "P0420", "status": "confirmed" })
+    );
+
+    let lines = "/api/v1/audit-logs?action=anomaly.detect";
+    let lines = admin.get(lines).await.expect(200);
+    let lines = lines["audit_logs"].as_array().unwrap();
+    assert_eq!(lines.len(), 3);
+    for line in lines {
+        assert_eq!(line["vehicle_id"], CONNECTED);
+        assert_eq!(line["command_id"], json!(command_id));
+        assert_eq!(line["user_id"], Value::Null);
+        let mut ids = anomalies.iter().map(|anomaly| &anomaly["id"]);
+        assert!(ids.any(|id| *id == line["entity_id"]), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn reading_ten_times_on_two_nodes_finds_each_code_once() {
+    let world = World::start().await;
+    let beside = world.beside(|_| {}).await;
+    let here = world.log_in("engineer").await;
+    let there = here.at(beside.address());
+    for _ in 0..5 {
+        let (one, other) = tokio::join!(here.read_dtc(), there.read_dtc());
+        for (client, command_id) in [(&here, one), (&there, other)] {
+            assert_eq!(client.ended(&command_id).await["status"], "completed");
+        }
+    }
+    assert_eq!(codes(&world).await, ["P0301", "P0420", "U0100"]);
+}
+
+#[tokio::test]
+async fn a_code_is_found_again_once_a_workshop_has_looked() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let read = async || {
+        let command_id = engineer.read_dtc().await;
+        engineer.ended(&command_id).await;
+    };
+    read().await;
+    let sql = "UPDATE anomaly_episodes SET outcome = 'no_fault_found', closed_at = now()
+               WHERE dtc_code = 'P0420'";
+    world.sql().await.batch_execute(sql).await.unwrap();
+    read().await;
+    read().await;
+    assert_eq!(codes(&world).await, ["P0301", "P0420", "P0420", "U0100"]);
+}
+
+#[tokio::test]
+async fn a_file_of_rules_takes_the_place_of_the_built_in_ones() {
+    let file = NamedTempFile::new().unwrap();
+    let rules = r#"
+        [[rule]]
+        name = "engine"
+        patterns = ["P04..", "U3..."]
+        anomaly_type = "engine"
+        severity = "Critical"
+        component = "engine"
+    "#;
+    fs::write(file.path(), rules).unwrap();
+    let path = file.path().to_owned();
+    let world = World::with(|settings| settings.maintenance.anomaly_rules = Some(path)).await;
+    let engineer = world.log_in("engineer").await;
+    let command_id = engineer.read_dtc().await;
+    engineer.ended(&command_id).await;
+    let anomalies = anomalies(&world).await;
+    assert_eq!(codes(&world).await, ["P0420"]);
+    assert_eq!(anomalies[0]["rule_name"], "engine");
+    assert_eq!(anomalies[0]["severity"], "Critical");
+    let detectors = engineer.get("/api/v1/insights/detectors").await.expect(200);
+    assert_eq!(detectors.as_array().unwrap().len(), 1);
+    assert_eq!(detectors[0]["rule"], "engine");
+}
