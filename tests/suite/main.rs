@@ -27,6 +27,7 @@ mod load;
 mod login;
 mod main_job;
 mod offline;
+mod one_car;
 mod openapi;
 mod order;
 mod outages;
