@@ -69,7 +69,35 @@ pub(crate) async fn perform(address: SocketAddr) -> Result<Job, Box<dyn Error>> 
     if status != "completed" || count == 0 {
         return Err("the history does not show what was seen".into());
     }
+
+    step("looking at the anomalies that the codes have made");
+    let anomalies = engineer
+        .get(&format!("/api/v1/vehicles/{vehicle_id}/anomalies"))
+        .await?;
+    let anomalies = anomalies.as_array().ok_or("the anomalies are no list")?;
+    // Also those of an earlier run, because a code makes one until a workshop has looked.
+    let open: Vec<&Value> = anomalies
+        .iter()
+        .filter(|anomaly| !anomaly["source"].is_null() && anomaly["outcome"].is_null())
+        .collect();
+    for anomaly in &open {
+        say(&line_about_anomaly(anomaly)?);
+    }
+    if open.is_empty() {
+        return Err("the codes have made no anomaly".into());
+    }
     Ok(Job { vehicle_id })
+}
+
+fn line_about_anomaly(anomaly: &Value) -> Result<String, Box<dyn Error>> {
+    let source = &anomaly["source"];
+    Ok(format!(
+        "  {:<8}  {:<8}  {}, {}",
+        text(source, "dtc_code")?,
+        text(anomaly, "severity")?,
+        text(anomaly, "anomaly_type")?,
+        text(source, "component")?,
+    ))
 }
 
 fn line_about(vehicle: &Value) -> Result<String, Box<dyn Error>> {

@@ -26,7 +26,8 @@ pub(crate) fn invite(program: &Program, job: &Job) {
     say(&format!(
         r#"
 The server is up at {base} (documentation: {base}/docs/).
-Log in as {name} / {password}, or as admin / admin123.
+Log in as {name} / {password}, or as admin, service, manufacturer or customer, each with 123 behind
+the name as the password.
 PostgreSQL: {database}
 Redis:      {redis}
 

@@ -27,6 +27,7 @@ async fn it_performs_the_main_job_and_leaves_the_proof() {
         "\"status\":\"in_progress\"",
         "P0420",
         "\"status\":\"completed\"",
+        "catalytic converter",
     ] {
         assert!(told.contains(part), "{part} is missing: {told}");
     }
