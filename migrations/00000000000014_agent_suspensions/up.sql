@@ -18,6 +18,9 @@ CREATE UNIQUE INDEX unq_agent_suspensions_agent_name_action_type
 -- The list of suspensions, newest first.
 CREATE INDEX idx_agent_suspensions_suspended_at
     ON agent_suspensions (suspended_at DESC, suspension_id DESC);
+-- When an agent was last let go on, and the suspensions of one agent.
+CREATE INDEX idx_agent_suspensions_agent_name_action_type_lifted_at
+    ON agent_suspensions (agent_name, action_type, lifted_at);
 -- The suspensions that one admin lifted, when the admin is deleted.
 CREATE INDEX idx_agent_suspensions_lifted_by ON agent_suspensions (lifted_by);
 

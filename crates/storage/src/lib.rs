@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod agents;
 pub mod anomalies;
 pub mod audit;
 pub mod bookings;
@@ -16,6 +17,7 @@ pub mod seeds;
 pub mod service_accounts;
 pub mod sessions;
 pub mod signals;
+pub mod suspensions;
 pub mod users;
 pub mod vehicles;
 pub mod verify;

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod agents;
 mod anomalies;
 mod anomaly_speed;
 mod audit;
@@ -50,6 +51,7 @@ mod sessions;
 mod signals;
 mod spent_tokens;
 mod startup;
+mod suspensions;
 mod user_changes;
 mod users;
 mod vehicle_back;
