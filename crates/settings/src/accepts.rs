@@ -27,6 +27,8 @@ pub(crate) enum Accepts {
     Networks,
     /// A list, or one text with commas.
     CommandNames,
+    /// A list, or one text with commas.
+    AgentActions,
     /// Optional: an empty text is none.
     FilePath,
     LogLevel,
@@ -71,6 +73,7 @@ impl Accepts {
             Self::Origins => list(value, is_origin),
             Self::Networks => list(value, |text| network(text).is_some()),
             Self::CommandNames => list(value, is_command_name),
+            Self::AgentActions => list(value, is_agent_action),
             Self::FilePath => when(text?, is_file_path),
             Self::LogLevel => when(text?, is_log_level),
         }
@@ -116,6 +119,11 @@ impl Accepts {
                 "command names of 1 to 100 letters and digits; several as a list, or separated by \
                  commas in a variable"
             }
+            Self::AgentActions => {
+                "the name of a service account, a colon and a permission, as \
+                 fleet-monitor:commands.submit; several as a list, or separated by commas in a \
+                 variable"
+            }
             Self::FilePath => "the path of a file, or an empty text for none",
             Self::LogLevel => {
                 "off, error, warn, info, debug or trace, or target=level, several separated by \
@@ -140,6 +148,25 @@ fn is_name(text: &str) -> bool {
 
 fn is_command_name(text: &str) -> bool {
     (1..=100).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+/// Which permissions there are is for those to say who know them.
+fn is_agent_action(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(name, permission)| {
+        is_account_name(name)
+            && !permission.is_empty()
+            && permission
+                .chars()
+                .all(|c| matches!(c, 'a'..='z' | '_' | '.'))
+    })
+}
+
+fn is_account_name(text: &str) -> bool {
+    text.len() <= 50
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text
+            .chars()
+            .all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '_' | '-'))
 }
 
 /// The frame of RFC 7468. Whether there is a key in it shows when it is used.
@@ -280,6 +307,41 @@ mod tests {
         assert!(list(vec!["ReadDTC", ""]).is_none());
         assert!(list(vec!["ReadDTC,ClearDTC"]).is_none());
         assert!(Accepts::CommandNames.read(&true.into()).is_none());
+    }
+
+    #[test]
+    fn agent_actions() {
+        let longest = format!("{}:commands.submit", "a".repeat(50));
+        let too_long = format!("{}:commands.submit", "a".repeat(51));
+        assert_sorts(
+            &Accepts::AgentActions,
+            &[
+                "",
+                "fleet-monitor:commands.submit",
+                "7.a_b-c:x, b:commands.read_all",
+                &longest,
+            ],
+            &[
+                "fleet-monitor",
+                "fleet-monitor:",
+                ":commands.submit",
+                "Monitor:commands.submit",
+                "-monitor:commands.submit",
+                "fleet monitor:commands.submit",
+                "monitor:commands:submit",
+                "monitor:Commands.submit",
+                "monitor:commands.submit,",
+                "*:commands.submit",
+                "monitor:*",
+                &too_long,
+            ],
+        );
+        let list = |items: Vec<&str>| Accepts::AgentActions.read(&items.into());
+        assert!(list(vec![]).is_some());
+        assert!(list(vec!["a:b", &longest]).is_some());
+        assert!(list(vec!["a:b", ""]).is_none());
+        assert!(list(vec!["a:b,c:d"]).is_none());
+        assert!(Accepts::AgentActions.read(&true.into()).is_none());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use crate::{
-    Audit, Auth, Connector, Database, Dispatch, Environment, JwtAlgorithm, Limits, Log, LogFormat,
-    Maintenance, MockConnector, MockFailure, Redis, SecretUrl, Server, Settings, Streams,
+    Agents, Audit, Auth, Connector, Database, Dispatch, Environment, JwtAlgorithm, Limits, Log,
+    LogFormat, Maintenance, MockConnector, MockFailure, Redis, SecretUrl, Server, Settings,
+    Streams,
 };
 
 impl Settings {
@@ -82,6 +83,12 @@ impl Settings {
             limits: Limits {
                 commands_per_minute: 0,
                 requests_per_minute: 0,
+            },
+            agents: Agents {
+                allow: Vec::new(),
+                blocked_attempts: 5,
+                blocked_minutes: 10,
+                retention_days: 90,
             },
             audit: Audit {
                 seal_ms: 1000,

@@ -2,8 +2,8 @@ use config::ValueKind;
 
 use crate::accepts::Accepts;
 use crate::{
-    Audit, Auth, Connector, Database, Dispatch, Environment, Limits, Log, Maintenance, Redis,
-    Server, Streams, secret_url,
+    Agents, Audit, Auth, Connector, Database, Dispatch, Environment, Limits, Log, Maintenance,
+    Redis, Server, Streams, secret_url,
 };
 
 /// One setting: where it sits in the tree, which variables reach it and what it accepts.
@@ -43,6 +43,7 @@ impl Key {
             Dispatch::KEYS,
             Streams::KEYS,
             Limits::KEYS,
+            Agents::KEYS,
             Audit::KEYS,
             Maintenance::KEYS,
             Log::KEYS,

@@ -2,6 +2,7 @@
 
 mod accepts;
 mod address;
+mod agents;
 mod audit;
 mod auth;
 mod connector;
@@ -29,6 +30,7 @@ mod sources;
 mod streams;
 mod variables;
 
+pub use agents::Agents;
 pub use audit::Audit;
 pub use auth::{Auth, JwtAlgorithm};
 pub use connector::{Connector, MockConnector, MockFailure};

@@ -1,8 +1,8 @@
 use serde::Deserialize;
 
 use crate::{
-    Audit, Auth, Connector, Database, Dispatch, Environment, Limits, Loaded, Log, Maintenance,
-    Redis, Server, SettingsError, Sources, Streams, load,
+    Agents, Audit, Auth, Connector, Database, Dispatch, Environment, Limits, Loaded, Log,
+    Maintenance, Redis, Server, SettingsError, Sources, Streams, load,
 };
 
 /// The whole configuration of one process, checked. Its `Debug` shows no secret.
@@ -27,6 +27,8 @@ pub struct Settings {
     pub streams: Streams,
     /// Rates per user.
     pub limits: Limits,
+    /// Machines that call with a key.
+    pub agents: Agents,
     /// The audit trail.
     pub audit: Audit,
     /// Predictive maintenance.

@@ -209,6 +209,29 @@ fn a_command_name_of_the_mock_has_letters_and_digits_only() {
 }
 
 #[test]
+fn what_agents_may_do_is_a_list_or_one_text_with_commas() {
+    let with = |allow| env([("DATABASE_URL", DATABASE), ("SOVD__AGENTS__ALLOW", allow)]);
+    let agents = load(with("a:commands.submit, b:bookings.book"))
+        .settings
+        .agents;
+    assert_eq!(agents.allow, ["a:commands.submit", "b:bookings.book"]);
+    assert!(load(with("")).settings.agents.allow.is_empty());
+
+    let dir = Dir::with([("default.toml", "[agents]\nallow = [\"a:commands.submit\"]")]);
+    let agents = load(dir.under([("DATABASE_URL", DATABASE)]))
+        .settings
+        .agents;
+    assert_eq!(agents.allow, ["a:commands.submit"]);
+
+    assert_contains(
+        &error(with("a:commands.submit,b")),
+        "agents.allow = \"a:commands.submit,b\" (from environment SOVD__AGENTS__ALLOW): expected \
+         the name of a service account, a colon and a permission, as \
+         fleet-monitor:commands.submit; several",
+    );
+}
+
+#[test]
 fn a_prefixed_variable_that_reaches_nothing_is_an_error() {
     let dir = Dir::with([(".env", "SOVD__LOG=info")]);
 
