@@ -121,7 +121,8 @@ async fn nobody_fills_the_trail_with_refusals() {
 
 #[tokio::test]
 async fn a_key_that_tries_a_socket_or_a_vehicle_it_is_not_for_is_written_down() {
-    let world = World::start().await;
+    let allow = vec!["m:commands.submit".to_owned()];
+    let world = World::with(|settings| settings.agents.allow = allow).await;
     let admin = world.log_in("admin").await;
     let body = json!({
         "name": "m", "role": "engineer", "permissions": ["vehicles.read", "commands.submit"],

@@ -32,7 +32,11 @@ fn holder(world: &World, issued: &Value) -> Client {
 
 /// A world, its admin, and an account that was made with a change to [`monitor`].
 async fn with_account(change: impl FnOnce(&mut Value)) -> (World, Client, Value) {
-    let world = World::with(|settings| settings.auth.remember_seconds = 60).await;
+    let world = World::with(|settings| {
+        settings.auth.remember_seconds = 60;
+        settings.agents.allow = vec!["fleet-monitor:commands.submit".to_owned()];
+    })
+    .await;
     let admin = world.log_in("admin").await;
     let issued = create(&admin, change).await.expect(201);
     (world, admin, issued)

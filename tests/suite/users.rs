@@ -387,6 +387,7 @@ async fn whoever_may_not_any_more_changes_nothing_where_nobody_knows_it_yet() {
     let world = World::with(|settings| {
         settings.redis.url = None;
         settings.auth.remember_seconds = 60;
+        settings.agents.allow = vec!["m:commands.submit".to_owned()];
     })
     .await;
     let node = world.beside(|_| {}).await;

@@ -147,6 +147,7 @@ pub(crate) fn ui(config: &mut web::ServiceConfig) {
         (name = "bookings", description = "Appointments of vehicles in workshops"),
         (name = "streams", description = "Watching commands"),
         (name = "insights", description = "What failures over the fleet tell"),
+        (name = "agents", description = "What machines do that call with a key"),
         (name = "audit", description = "Who did what"),
         (name = "health", description = "Signs of life"),
     ),

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod agent_suspensions;
 mod anomalies;
 mod audit_logs;
 mod auth;
@@ -18,6 +19,7 @@ mod server;
 mod service_accounts;
 mod sse;
 mod state;
+mod ueba_logs;
 mod users;
 mod vehicles;
 mod websocket;

@@ -94,7 +94,9 @@ impl From<ServiceError> for Problem {
                 };
                 Self::new(code, failure.to_string())
             }
-            ServiceError::Forbidden => Self::new(Code::Forbidden, error.to_string()),
+            ServiceError::Forbidden | ServiceError::Blocked(_) => {
+                Self::new(Code::Forbidden, error.to_string())
+            }
             ServiceError::NotFound { what, pointer } => {
                 let detail = format!("there is no such {what}");
                 let errors = pointer

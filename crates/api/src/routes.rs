@@ -10,9 +10,9 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_actix_web::{scope, service_config::ServiceConfig};
 
 use crate::{
-    anomalies, audit_logs, auth, bookings, commands, docs, health, insights,
+    agent_suspensions, anomalies, audit_logs, auth, bookings, commands, docs, health, insights,
     problem::{Code, Problem},
-    service_accounts, users, vehicles, websocket,
+    service_accounts, ueba_logs, users, vehicles, websocket,
 };
 
 /// Every operation of the OpenAPI document.
@@ -93,6 +93,16 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             scope::scope("/api/v1/audit-logs")
                 .service(audit_logs::list::list)
                 .service(audit_logs::export::export),
+        )
+        .service(
+            scope::scope("/api/v1/ueba-logs")
+                .service(ueba_logs::list::list)
+                .service(ueba_logs::record::record),
+        )
+        .service(
+            scope::scope("/api/v1/agent-suspensions")
+                .service(agent_suspensions::list::list)
+                .service(agent_suspensions::lift::lift),
         )
         .service(websocket::responses::watch)
         .service(websocket::events::watch_fleet)

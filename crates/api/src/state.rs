@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use sovd_services::{
-    anomalies::Anomalies, audit::Audit, auth::Auth, bookings::Bookings, commands::Commands,
-    fleet::Fleet, health::Health, insights::Insights, refusals::Refusals,
+    agents::Agents, anomalies::Anomalies, audit::Audit, auth::Auth, bookings::Bookings,
+    commands::Commands, fleet::Fleet, health::Health, insights::Insights, refusals::Refusals,
     service_accounts::ServiceAccounts, streams::Streams, users::Users, vehicles::Vehicles,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -18,6 +18,8 @@ pub struct ApiState {
     pub users: Arc<Users>,
     /// The machines that call with a key.
     pub service_accounts: Arc<ServiceAccounts>,
+    /// What they may do, and what they did.
+    pub agents: Arc<Agents>,
     /// The fleet.
     pub vehicles: Arc<Vehicles>,
     /// What is not as it should be with vehicles.

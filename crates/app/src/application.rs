@@ -1,7 +1,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use sovd_api::{ApiState, Server};
-use sovd_services::{Environment, audit::sealing, dispatch::Dispatcher, fleet, housekeeping};
+use sovd_services::{
+    Environment,
+    audit::sealing,
+    dispatch::Dispatcher,
+    fleet,
+    housekeeping::{self, Retention},
+};
 use sovd_settings::{Audit, Settings};
 use tokio::{
     task::JoinHandle,
@@ -24,6 +30,7 @@ pub struct Application {
     state: ApiState,
     dispatcher: Option<Dispatcher>,
     audit: Audit,
+    retention: Retention,
     grace: Duration,
 }
 
@@ -34,10 +41,12 @@ impl Application {
     /// # Errors
     ///
     /// [`StartError::SigningKey`] when a key for tokens is none that the algorithm takes;
+    /// [`StartError::AgentPolicy`] when what agents may change is not a permission for that;
     /// [`StartError::AnomalyRulesAway`] and [`StartError::AnomalyRules`] when there are no rules to
     /// find anomalies by.
     pub fn check(settings: &Settings) -> Result<(), StartError> {
         build::signing_keys(&settings.auth)?;
+        build::agent_policy(&settings.agents)?;
         anomaly_rules::read(settings.maintenance.anomaly_rules.as_deref()).map(drop)
     }
 
@@ -48,9 +57,10 @@ impl Application {
     /// See [`StartError`].
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
         let keys = build::signing_keys(&settings.auth)?;
+        let policy = build::agent_policy(&settings.agents)?;
         let rules = anomaly_rules::read(settings.maintenance.anomaly_rules.as_deref())?;
         build::ready_database(&settings.database).await?;
-        let environment = build::environment(&settings, rules)?;
+        let environment = build::environment(&settings, rules, policy)?;
         let dispatcher = build::dispatcher(&settings, environment.clone())?;
         let state = build::api_state(&settings, keys, &environment);
         let server = Server::bind(state.clone(), &build::server_settings(&settings.server))?;
@@ -62,6 +72,10 @@ impl Application {
             environment,
             state,
             dispatcher: settings.dispatch.enabled.then_some(dispatcher),
+            retention: Retention {
+                audit: settings.audit.retention(),
+                agents: settings.agents.retention(),
+            },
             audit: settings.audit,
             grace: settings.server.shutdown_grace(),
         })
@@ -84,10 +98,11 @@ impl Application {
             state,
             dispatcher,
             audit,
+            retention,
             grace,
         } = self;
         let give_up = CancellationToken::new();
-        let _beside = beside(&environment, &audit, shutdown.soft()).drop_guard();
+        let _beside = beside(&environment, retention, shutdown.soft()).drop_guard();
         let sealing = start_sealing(&environment, &audit);
         let handle = server.handle();
         let mut dispatching =
@@ -149,11 +164,14 @@ async fn died(dispatching: &mut Option<JoinHandle<()>>) -> String {
 }
 
 /// Starts what goes on beside the requests, until `stop` or the token that it gives is cancelled.
-fn beside(environment: &Environment, audit: &Audit, stop: &CancellationToken) -> CancellationToken {
+fn beside(
+    environment: &Environment,
+    retention: Retention,
+    stop: &CancellationToken,
+) -> CancellationToken {
     let stop = stop.child_token();
     let new_work = environment.new_work.clone();
     tokio::spawn(new_work.spread(environment.database.clone(), stop.clone()));
-    let retention = audit.retention();
     tokio::spawn(housekeeping::run(
         environment.clone(),
         retention,

@@ -8,6 +8,7 @@ use sovd_domain::{Catalog, RuleBook, SystemRandom};
 use sovd_events::{Attempts, EventBus, LocalAttempts, LocalBus, RedisBus};
 use sovd_services::{
     Callers, Environment, NewWork, Outbox, SystemTimer,
+    agents::{AgentPolicy, Agents},
     anomalies::Anomalies,
     audit::Audit,
     auth::{
@@ -68,7 +69,11 @@ pub(crate) fn refuse_pending(states: Vec<MigrationState>) -> Result<(), StartErr
     }
 }
 
-pub(crate) fn environment(settings: &Settings, rules: RuleBook) -> Result<Environment, StartError> {
+pub(crate) fn environment(
+    settings: &Settings,
+    rules: RuleBook,
+    policy: AgentPolicy,
+) -> Result<Environment, StartError> {
     let database = &settings.database;
     let pool = PoolSettings {
         size: database.pool_size,
@@ -80,6 +85,7 @@ pub(crate) fn environment(settings: &Settings, rules: RuleBook) -> Result<Enviro
         database: Database::new(database.url.expose(), pool),
         outbox: Outbox::new(Arc::clone(&bus)),
         bus,
+        agents: Arc::new(policy),
         callers: Callers::new(settings.auth.memory()),
         refusals: RefusalCount::default(),
         attempts,
@@ -89,6 +95,12 @@ pub(crate) fn environment(settings: &Settings, rules: RuleBook) -> Result<Enviro
         random: Arc::new(SystemRandom),
         new_work: NewWork::default(),
     })
+}
+
+/// What agents may change, which only those judge who know the permissions.
+pub(crate) fn agent_policy(agents: &settings::Agents) -> Result<AgentPolicy, StartError> {
+    let policy = AgentPolicy::new(&agents.allow, agents.blocked_attempts, agents.window());
+    Ok(policy?)
 }
 
 /// What processes tell each other.
@@ -171,6 +183,7 @@ pub(crate) fn api_state(
     ApiState {
         users: Arc::new(Users::new(environment.clone(), auth.passwords())),
         service_accounts: Arc::new(ServiceAccounts::new(environment.clone())),
+        agents: Arc::new(Agents::new(environment.clone())),
         refusals: Arc::new(Refusals::new(environment.clone())),
         auth: Arc::new(auth),
         vehicles: Arc::new(Vehicles::new(environment.clone())),

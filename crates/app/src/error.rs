@@ -4,7 +4,7 @@ use sovd_api::ServerError;
 use sovd_connector::UnknownConnector;
 use sovd_domain::rules::InvalidRules;
 use sovd_events::BusError;
-use sovd_services::auth::SigningKeyError;
+use sovd_services::{agents::InvalidAgentPolicy, auth::SigningKeyError};
 use sovd_settings::SettingsError;
 use sovd_storage::StorageError;
 use sovd_telemetry::TelemetryError;
@@ -54,6 +54,9 @@ pub enum StartError {
         /// What the algorithm takes.
         source: SigningKeyError,
     },
+    /// What agents may change is not said in words for it.
+    #[error("agents.allow: {0}")]
+    AgentPolicy(#[from] InvalidAgentPolicy),
     /// The address of Redis is none.
     #[error("redis.url: {0}")]
     Bus(#[from] BusError),

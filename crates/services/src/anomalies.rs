@@ -129,7 +129,7 @@ impl Anomalies {
             vehicle_id: Some(anomaly.vehicle_id),
             ..caller.audit(action, "anomaly")
         };
-        self.environment.note_refusal(entry).await;
+        self.environment.note_refusal(caller, entry).await?;
         Err(UNKNOWN)
     }
 }

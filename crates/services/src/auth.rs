@@ -141,6 +141,7 @@ impl Auth {
             user: holder.user,
             credential,
             scope: holder.scope,
+            acting: None,
             expires_at,
             origin,
         })
@@ -162,6 +163,7 @@ impl Auth {
             user: holder.user,
             credential,
             scope: holder.scope,
+            acting: None,
             origin,
         })
     }

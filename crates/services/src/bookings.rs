@@ -84,7 +84,7 @@ impl Bookings {
         };
         if let Some(hidden) = hidden {
             let entry = about(caller, action, &hidden);
-            self.environment.note_refusal(entry).await;
+            self.environment.note_refusal(caller, entry).await?;
         }
         Ok(UNKNOWN)
     }

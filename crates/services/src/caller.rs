@@ -19,6 +19,8 @@ pub struct Caller {
     pub credential: Credential,
     /// What the credential opens; all that the role may do when nothing narrows it.
     pub scope: Option<Scope>,
+    /// What an agent was let in for; nothing for people.
+    pub acting: Option<Permission>,
     /// The moment at which the token or key ends.
     pub expires_at: DateTime<Utc>,
     /// Where the request came from.
@@ -59,6 +61,14 @@ impl Caller {
         match self.credential {
             Credential::Session(session_id) => Some(session_id),
             Credential::ApiKey(_) => None,
+        }
+    }
+
+    /// The name of the agent, if a machine calls; people are none.
+    pub(crate) fn agent_name(&self) -> Option<&str> {
+        match self.credential {
+            Credential::Session(_) => None,
+            Credential::ApiKey(_) => Some(&self.user.username),
         }
     }
 

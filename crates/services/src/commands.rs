@@ -123,7 +123,7 @@ impl Commands {
                 command_id: Some(command_id),
                 ..caller.audit(action, "command")
             };
-            self.environment.note_refusal(entry).await;
+            self.environment.note_refusal(caller, entry).await?;
         }
         Ok(ServiceError::NotFound {
             what: "command",

@@ -5,7 +5,8 @@ use sovd_events::{Attempts, EventBus};
 use sovd_storage::Database;
 
 use crate::{
-    callers::Callers, new_work::NewWork, outbox::Outbox, refusals::RefusalCount, timer::Timer,
+    agents::AgentPolicy, callers::Callers, new_work::NewWork, outbox::Outbox,
+    refusals::RefusalCount, timer::Timer,
 };
 
 /// What every service works with. Clones share it.
@@ -23,6 +24,8 @@ pub struct Environment {
     pub attempts: Arc<dyn Attempts>,
     /// How often somebody was turned away.
     pub refusals: RefusalCount,
+    /// What agents may change.
+    pub agents: Arc<AgentPolicy>,
     /// The commands that can be sent.
     pub catalog: Arc<Catalog>,
     /// Which trouble codes are anomalies.

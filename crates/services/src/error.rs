@@ -4,6 +4,8 @@ use sovd_domain::FieldError;
 use sovd_storage::StorageError;
 use thiserror::Error;
 
+use crate::agents::Block;
+
 /// Why a use case did not do what was asked.
 #[derive(Debug, Error)]
 pub enum ServiceError {
@@ -13,6 +15,9 @@ pub enum ServiceError {
     /// It is known, and they may not.
     #[error("you may not do this")]
     Forbidden,
+    /// It is known, and it is an agent that may not.
+    #[error(transparent)]
+    Blocked(#[from] Block),
     /// There is no such thing, or the caller may not know of it.
     #[error("there is no such {what}")]
     NotFound {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sovd_storage::{StorageError, idempotency, sessions};
+use sovd_storage::{StorageError, agents, idempotency, sessions};
 use tokio_util::sync::CancellationToken;
 
 use crate::{audit::pruning, commands::KEY_LIFETIME, environment::Environment};
@@ -10,15 +10,22 @@ use crate::{audit::pruning, commands::KEY_LIFETIME, environment::Environment};
 /// How often it is done.
 const INTERVAL: Duration = Duration::from_mins(10);
 
-/// Throws old things away until `stop`; audit lines only when there is a time for which they are kept.
-/// Any number of processes may.
-pub async fn run(
-    environment: Environment,
-    audit_retention: Option<Duration>,
-    stop: CancellationToken,
-) {
+/// How many lines of the agents' log are deleted in one statement.
+const BATCH: i64 = 10_000;
+
+/// For how long what happened is kept; nothing is for ever.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Retention {
+    /// Lines of the audit trail.
+    pub audit: Option<Duration>,
+    /// Lines of the agents' log.
+    pub agents: Option<Duration>,
+}
+
+/// Throws old things away until `stop`. Any number of processes may.
+pub async fn run(environment: Environment, retention: Retention, stop: CancellationToken) {
     loop {
-        if let Err(error) = clean(&environment, audit_retention).await {
+        if let Err(error) = clean(&environment, retention).await {
             tracing::warn!(%error, "cannot throw old things away, trying again later");
         }
         let next = environment.clock.now() + INTERVAL;
@@ -29,13 +36,13 @@ pub async fn run(
     }
 }
 
-async fn clean(
-    environment: &Environment,
-    audit_retention: Option<Duration>,
-) -> Result<(), StorageError> {
+async fn clean(environment: &Environment, retention: Retention) -> Result<(), StorageError> {
     forget_expired(environment).await?;
     environment.refusals.forget_old();
-    if let Some(retention) = audit_retention {
+    if let Some(retention) = retention.agents {
+        forget_actions(environment, retention).await?;
+    }
+    if let Some(retention) = retention.audit {
         pruning::prune(environment, retention).await?;
     }
     Ok(())
@@ -48,4 +55,18 @@ async fn forget_expired(environment: &Environment) -> Result<(), StorageError> {
     idempotency::forget(&mut connection, now - KEY_LIFETIME).await?;
     sessions::sweep(&mut connection, now).await?;
     Ok(())
+}
+
+/// What agents did longer ago than `retention`.
+async fn forget_actions(
+    environment: &Environment,
+    retention: Duration,
+) -> Result<(), StorageError> {
+    let moment = environment.clock.now() - retention;
+    loop {
+        let mut connection = environment.database.connection().await?;
+        if agents::forget(&mut connection, moment, BATCH).await? == 0 {
+            return Ok(());
+        }
+    }
 }

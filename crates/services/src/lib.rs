@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![doc = include_str!("../ASVS.md")]
 
+pub mod agents;
 pub mod anomalies;
 pub mod audit;
 pub mod auth;

@@ -91,7 +91,7 @@ impl Refusals {
             origin: request.origin,
             ..AuditEntry::new("access.refuse", "request")
         };
-        self.environment.note_refusal(entry).await;
+        self.environment.write_refusal(entry).await;
     }
 }
 
@@ -117,14 +117,36 @@ impl Environment {
                 entity_id: Some(vehicle_id.0),
                 ..caller.audit(action, "vehicle")
             };
-            self.note_refusal(entry).await;
+            self.note_refusal(caller, entry).await?;
         }
         Ok(is_reached)
     }
 
+    /// Writes down that the caller may not do what `entry` says, in the audit trail and, of an agent, in
+    /// the agents' log, where it counts towards a suspension.
+    ///
+    /// # Errors
+    ///
+    /// When an agent's attempt cannot be written down.
+    pub(crate) async fn note_refusal(
+        &self,
+        caller: &Caller,
+        entry: AuditEntry,
+    ) -> Result<(), ServiceError> {
+        let target = match entry.entity_id {
+            Some(id) => format!("{} {id}", entry.entity_type),
+            None => entry.entity_type.to_owned(),
+        };
+        self.write_refusal(entry).await;
+        match caller.acting {
+            Some(permission) => self.note_block(caller, permission, target).await,
+            None => Ok(()),
+        }
+    }
+
     /// Writes down that somebody may not do what `entry` says. It is done even if whoever tried goes
     /// away meanwhile.
-    pub(crate) async fn note_refusal(&self, entry: AuditEntry) {
+    async fn write_refusal(&self, entry: AuditEntry) {
         let entry = AuditEntry {
             result: AuditResult::Refused,
             ..entry

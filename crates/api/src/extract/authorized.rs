@@ -38,10 +38,12 @@ async fn authorize<P: Required>(request: &HttpRequest) -> Result<Caller, Service
         .app_data::<Data<ApiState>>()
         .ok_or_else(|| ServiceError::Internal("the API has no state".into()))?;
     let token = bearer_token(request).ok_or(AuthFailure::MissingToken)?;
-    let caller = state.auth.authenticate(token, origin_of(request)).await?;
+    let mut caller = state.auth.authenticate(token, origin_of(request)).await?;
     let known = KnownCaller(caller.user.user_id);
     request.extensions_mut().insert(known);
-    caller.require(P::PERMISSION)?;
+    let (method, path) = (request.method().as_str(), request.path());
+    let admitting = state.agents.admit(&mut caller, P::PERMISSION, method, path);
+    admitting.await?;
     Ok(caller)
 }
 

@@ -4,11 +4,11 @@ use actix_web::{
 };
 use actix_ws::CloseReason;
 use futures_util::{Stream, StreamExt, stream};
-use sovd_domain::VehicleId;
+use sovd_domain::{Permission, VehicleId};
 use sovd_services::fleet::FleetWatch;
 
 use super::{
-    responses::{authenticate, policy, session_revoked, turn_away},
+    responses::{authorize, policy, session_revoked, turn_away},
     socket::{Frame, serve},
     token::query_value,
 };
@@ -55,10 +55,7 @@ async fn open(
         .map(|text| text.parse())
         .transpose()
         .map_err(|_| policy("vehicle_id is not a UUID"))?;
-    let caller = match authenticate(request, state).await {
-        Ok(caller) => caller,
-        Err(error) => return Err(turn_away(request, state, None, error).await),
-    };
+    let caller = authorize(request, state, Permission::ReadVehicles).await?;
     let place = state.open_streams.take(caller.user.user_id)?;
     match state.fleet.watch(&caller, vehicle_id).await {
         Ok(watch) => Ok((watch, place)),

@@ -4,7 +4,7 @@ use actix_web::{
 };
 use actix_ws::{CloseCode, CloseReason};
 use futures_util::{Stream, StreamExt, stream};
-use sovd_domain::CommandId;
+use sovd_domain::{CommandId, Permission};
 use sovd_services::{
     AuthFailure, Caller, ServiceError, refusals::RefusedRequest, streams::Follower,
 };
@@ -75,10 +75,7 @@ async fn follow(
             .filter(|after: &i32| *after >= 0)
             .ok_or_else(|| policy("after is not a number from 0 on"))?,
     };
-    let caller = match authenticate(request, state).await {
-        Ok(caller) => caller,
-        Err(error) => return Err(turn_away(request, state, None, error).await),
-    };
+    let caller = authorize(request, state, Permission::ReadOwnCommands).await?;
     let place = state.open_streams.take(caller.user.user_id)?;
     let following = state
         .streams
@@ -109,10 +106,25 @@ fn frames(follower: Follower) -> impl Stream<Item = Frame> {
     events.chain(stream::once(goodbye))
 }
 
-pub(super) async fn authenticate(
+/// Whoever asks, if they may.
+pub(super) async fn authorize(
     request: &HttpRequest,
     state: &ApiState,
-) -> Result<Caller, ServiceError> {
+    permission: Permission,
+) -> Result<Caller, CloseReason> {
+    let mut caller = match authenticate(request, state).await {
+        Ok(caller) => caller,
+        Err(error) => return Err(turn_away(request, state, None, error).await),
+    };
+    let (method, path) = (request.method().as_str(), request.path());
+    let admitting = state.agents.admit(&mut caller, permission, method, path);
+    match admitting.await {
+        Ok(()) => Ok(caller),
+        Err(error) => Err(turn_away(request, state, Some(&caller), error).await),
+    }
+}
+
+async fn authenticate(request: &HttpRequest, state: &ApiState) -> Result<Caller, ServiceError> {
     let token = access_token(request).ok_or(AuthFailure::MissingToken)?;
     state.auth.authenticate(&token, origin_of(request)).await
 }
@@ -153,6 +165,7 @@ fn close_code(error: &ServiceError) -> CloseCode {
         ServiceError::Internal(_) => CloseCode::Error,
         ServiceError::NotAuthenticated(_)
         | ServiceError::Forbidden
+        | ServiceError::Blocked(_)
         | ServiceError::NotFound { .. }
         | ServiceError::Invalid(_)
         | ServiceError::Conflict { .. }

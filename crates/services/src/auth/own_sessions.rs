@@ -42,7 +42,7 @@ impl Auth {
                 .is_some();
             transaction.rollback().await?;
             if is_another_s {
-                self.environment.note_refusal(entry).await;
+                self.environment.note_refusal(caller, entry).await?;
             }
             return Err(ServiceError::NotFound {
                 what: "session",

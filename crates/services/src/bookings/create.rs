@@ -106,7 +106,7 @@ impl Bookings {
             vehicle_id: Some(found),
             ..caller.audit("booking.create", "anomaly")
         };
-        self.environment.note_refusal(entry).await;
+        self.environment.note_refusal(caller, entry).await?;
         Err(UNKNOWN_ANOMALY)
     }
 

@@ -60,7 +60,7 @@ impl Commands {
         submission: Submission,
     ) -> Result<Submitted, ServiceError> {
         caller.require(Permission::SubmitCommands)?;
-        let spec = self.check(caller, &submission)?;
+        let spec = self.check(caller, &submission).await?;
         let vehicle_id = submission.vehicle_id;
         let sending = self
             .environment
@@ -135,22 +135,28 @@ impl Commands {
         Ok(None)
     }
 
+    /// The catalogue's entry.
+    fn known(&self, submission: &Submission) -> Result<&CommandSpec, ServiceError> {
+        let catalog = &self.environment.catalog;
+        catalog.get(&submission.command_name).ok_or_else(|| {
+            let known: Vec<&str> = catalog.iter().map(|spec| spec.name).collect();
+            let detail = format!("is not in the catalogue; accepted are {}", known.join(", "));
+            ServiceError::Invalid(vec![FieldError::new("/command_name", detail)])
+        })
+    }
+
     /// The catalogue's entry, once the caller may send it and its parameters are right.
-    fn check(
+    async fn check(
         &self,
         caller: &Caller,
         submission: &Submission,
     ) -> Result<&CommandSpec, ServiceError> {
-        let catalog = &self.environment.catalog;
-        let Some(spec) = catalog.get(&submission.command_name) else {
-            let known: Vec<&str> = catalog.iter().map(|spec| spec.name).collect();
-            let detail = format!("is not in the catalogue; accepted are {}", known.join(", "));
-            return Err(ServiceError::Invalid(vec![FieldError::new(
-                "/command_name",
-                detail,
-            )]));
-        };
+        let spec = self.known(submission)?;
         if !spec.is_allowed_to(caller.user.role) {
+            let target = format!("command {}", spec.name);
+            let permission = Permission::SubmitCommands;
+            let noting = self.environment.note_block(caller, permission, target);
+            noting.await?;
             return Err(ServiceError::Forbidden);
         }
         let mut errors = spec.check_params(&submission.command_params, "/command_params");

@@ -12,7 +12,7 @@ use sovd_services::{
         sealing,
         verification::{self, Doubt, Terms, Verification},
     },
-    housekeeping,
+    housekeeping::{self, Retention},
 };
 use sovd_storage::audit;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +97,10 @@ pub(crate) async fn checkpoint(rig: &Rig) -> Checkpoint {
 pub(crate) async fn keep_house(rig: &Rig, retention: Option<Duration>) {
     let stop = CancellationToken::new();
     let environment = rig.environment.clone();
+    let retention = Retention {
+        audit: retention,
+        ..Retention::default()
+    };
     let running = tokio::spawn(housekeeping::run(environment, retention, stop.clone()));
     let next = rig.now() + TimeDelta::minutes(10);
     within("the housekeeping", rig.timer.awaited(next)).await;

@@ -1,5 +1,5 @@
 use chrono::TimeDelta;
-use sovd_services::housekeeping;
+use sovd_services::housekeeping::{self, Retention};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -29,7 +29,7 @@ async fn sessions_are_swept_once_they_have_expired() {
     sql.execute(spent, &[]).await.unwrap();
 
     let stop = CancellationToken::new();
-    let running = housekeeping::run(rig.environment.clone(), None, stop.clone());
+    let running = housekeeping::run(rig.environment.clone(), Retention::default(), stop.clone());
     let running = tokio::spawn(running);
     let next = rig.now() + INTERVAL;
     within("the first round", rig.timer.awaited(next)).await;

@@ -11,6 +11,7 @@ use sovd_domain::{
 use sovd_events::{EventBus, LocalAttempts, Signal};
 use sovd_services::{
     Caller, Callers, Credential, Environment, NewWork, Outbox, TestTimer,
+    agents::AgentPolicy,
     commands::{Commands, Submission},
     dispatch::{Backoff, DispatchSettings, Dispatcher},
     limits::{LimitSettings, Limits},
@@ -107,6 +108,7 @@ impl Rig {
             database: Database::new(database.url(), pool),
             outbox: Outbox::new(Arc::clone(&bus)),
             bus,
+            agents: Arc::new(AgentPolicy::new(&[], 5, Duration::from_mins(10)).unwrap()),
             callers: Callers::new(Duration::from_secs(5)),
             refusals: RefusalCount::default(),
             attempts: Arc::new(LocalAttempts::default()),
@@ -378,6 +380,7 @@ pub(crate) fn engineer() -> Caller {
         },
         credential: Credential::Session(SessionId(Uuid::from_u128(2))),
         scope: None,
+        acting: None,
         expires_at: SystemClock.now() + TimeDelta::hours(1),
         origin: Origin::default(),
     }

@@ -1,0 +1,159 @@
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use sovd_domain::Permission;
+use thiserror::Error;
+
+/// What agents may change, and when they are suspended.
+#[derive(Debug, Clone)]
+pub struct AgentPolicy {
+    allowed: HashMap<String, HashSet<Permission>>,
+    /// How many attempts may be blocked before one more suspends.
+    pub(super) blocked_attempts: i64,
+    /// The time in which they are counted.
+    pub(super) window: TimeDelta,
+}
+
+/// Why a text does not say what an agent may change.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{text:?} {reason}: expected name:permission, with the name of a service account and one of {}",
+    allowable().map(Permission::as_str).collect::<Vec<_>>().join(", ")
+)]
+pub struct InvalidAgentPolicy {
+    text: String,
+    reason: String,
+}
+
+impl AgentPolicy {
+    /// Agents may change what `allow` says, each `name:permission`, and nothing else. More than
+    /// `blocked_attempts` attempts at one kind of action that are blocked within `window` suspend an
+    /// agent from it.
+    ///
+    /// # Errors
+    ///
+    /// The first text with a permission that is none, that needs no leave or that no key opens.
+    pub fn new(
+        allow: &[String],
+        blocked_attempts: u32,
+        window: Duration,
+    ) -> Result<Self, InvalidAgentPolicy> {
+        let mut allowed: HashMap<String, HashSet<Permission>> = HashMap::new();
+        for text in allow {
+            let (agent_name, permission) = leave(text).map_err(|reason| InvalidAgentPolicy {
+                text: text.clone(),
+                reason,
+            })?;
+            allowed
+                .entry(agent_name.to_owned())
+                .or_default()
+                .insert(permission);
+        }
+        Ok(Self {
+            allowed,
+            blocked_attempts: blocked_attempts.into(),
+            window: TimeDelta::from_std(window).unwrap_or(TimeDelta::MAX),
+        })
+    }
+
+    /// Whether the agent may do what needs the permission, if its key opens it. Reading needs no leave.
+    pub(super) fn allows(&self, agent_name: &str, permission: Permission) -> bool {
+        let allowed = self.allowed.get(agent_name);
+        !permission.is_write() || allowed.is_some_and(|allowed| allowed.contains(&permission))
+    }
+}
+
+/// The permissions that an agent may be given leave for.
+fn allowable() -> impl Iterator<Item = Permission> {
+    let all = Permission::ALL.iter().copied();
+    all.filter(|permission| permission.is_write() && permission.is_for_keys())
+}
+
+fn leave(text: &str) -> Result<(&str, Permission), String> {
+    let (agent_name, word) = text
+        .split_once(':')
+        .filter(|(agent_name, _)| !agent_name.is_empty())
+        .ok_or_else(|| "is no name and permission".to_owned())?;
+    let permission: Permission = word
+        .parse()
+        .map_err(|_| format!("names {word:?}, which is no permission"))?;
+    if !permission.is_write() {
+        return Err("names a permission that changes nothing and needs no leave".to_owned());
+    }
+    if !permission.is_for_keys() {
+        return Err("names a permission that no key opens".to_owned());
+    }
+    Ok((agent_name, permission))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_mins(10);
+
+    fn policy(allow: &[&str]) -> Result<AgentPolicy, InvalidAgentPolicy> {
+        let allow: Vec<String> = allow.iter().map(|text| (*text).to_owned()).collect();
+        AgentPolicy::new(&allow, 5, WINDOW)
+    }
+
+    #[test]
+    fn nothing_that_changes_something_is_allowed_unless_it_is_listed_for_this_agent() {
+        let policy = policy(&[
+            "monitor:commands.submit",
+            "monitor:bookings.book",
+            "robot:commands.cancel",
+        ])
+        .unwrap();
+        for permission in Permission::ALL {
+            let allowed = [Permission::SubmitCommands, Permission::Book].contains(permission);
+            let expected = allowed || !permission.is_write();
+            assert_eq!(
+                policy.allows("monitor", *permission),
+                expected,
+                "{permission}"
+            );
+            let expected = !permission.is_write();
+            assert_eq!(
+                policy.allows("other", *permission),
+                expected,
+                "{permission}"
+            );
+        }
+        assert!(policy.allows("robot", Permission::CancelCommands));
+        assert!(!policy.allows("robot", Permission::SubmitCommands));
+    }
+
+    #[test]
+    fn every_bad_text_is_named_with_the_reason_and_what_is_accepted() {
+        let accepted = "expected name:permission, with the name of a service account and one of \
+                        vehicles.manage, commands.submit, commands.cancel, anomalies.record, \
+                        bookings.book, bookings.manage, insights.record, agents.record";
+        for (text, reason) in [
+            ("monitor", "is no name and permission"),
+            (":commands.submit", "is no name and permission"),
+            (
+                "monitor:commands.send",
+                "names \"commands.send\", which is no permission",
+            ),
+            (
+                "monitor:vehicles.read",
+                "names a permission that changes nothing and needs no leave",
+            ),
+            (
+                "monitor:users.manage",
+                "names a permission that no key opens",
+            ),
+            (
+                "monitor:agents.manage",
+                "names a permission that no key opens",
+            ),
+        ] {
+            let error = policy(&["a:commands.submit", text]).unwrap_err();
+            assert_eq!(error.to_string(), format!("{text:?} {reason}: {accepted}"));
+        }
+    }
+}
