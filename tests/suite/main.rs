@@ -1,5 +1,6 @@
 //! Black-box tests of the whole program over HTTP and WebSocket, on real PostgreSQL and Redis.
 
+mod agents;
 mod anomalies;
 mod anomaly_access;
 mod anomaly_limits;
