@@ -494,7 +494,7 @@ async fn what_agents_elsewhere_did_is_recorded_and_counts() {
     body["source_node"] = json!("plant 4");
     body["target_node"] = json!("VIN123456789");
     let recorded = admin.post(LOGS, &body).await.expect(201);
-    assert_eq!(listed(&admin, LOGS).await, [recorded.clone()]);
+    assert_eq!(listed(&admin, LOGS).await, std::slice::from_ref(&recorded));
     for field in body.as_object().unwrap().keys() {
         assert_eq!(recorded[field], body[field]);
     }

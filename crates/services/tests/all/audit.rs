@@ -93,14 +93,19 @@ pub(crate) async fn checkpoint(rig: &Rig) -> Checkpoint {
     taken.unwrap()
 }
 
-/// Lets the housekeeping of a process work once, with this retention.
+/// Lets the housekeeping of a process work once, with this retention of the trail.
 pub(crate) async fn keep_house(rig: &Rig, retention: Option<Duration>) {
-    let stop = CancellationToken::new();
-    let environment = rig.environment.clone();
     let retention = Retention {
         audit: retention,
         ..Retention::default()
     };
+    keep_house_with(rig, retention).await;
+}
+
+/// The same with any retention.
+pub(crate) async fn keep_house_with(rig: &Rig, retention: Retention) {
+    let stop = CancellationToken::new();
+    let environment = rig.environment.clone();
     let running = tokio::spawn(housekeeping::run(environment, retention, stop.clone()));
     let next = rig.now() + TimeDelta::minutes(10);
     within("the housekeeping", rig.timer.awaited(next)).await;

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod agents;
 mod anomalies;
 mod audit;
 mod audit_cuts;

@@ -1,0 +1,148 @@
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use sovd_domain::{Permission, Scope, SuspensionId};
+use sovd_services::{
+    Caller, Credential, ServiceError,
+    agents::{Agents, Block},
+    housekeeping::Retention,
+};
+use uuid::Uuid;
+
+use crate::{
+    audit::keep_house_with,
+    rig::{Rig, admin, engineer, within},
+    scripted::Scripted,
+};
+
+/// A machine whose key opens reading, and who is allowed nothing more.
+fn agent() -> Caller {
+    Caller {
+        credential: Credential::ApiKey("hash".to_owned()),
+        scope: Some(Scope {
+            permissions: vec![Permission::ReadVehicles],
+            vehicle_ids: None,
+        }),
+        ..engineer()
+    }
+}
+
+/// Tries in vain to send a command.
+async fn try_in_vain(agents: &Agents) {
+    let mut caller = agent();
+    let attempt = agents.admit(&mut caller, Permission::SubmitCommands, "POST", "/x");
+    let refused = attempt.await.unwrap_err();
+    assert!(
+        matches!(refused, ServiceError::Blocked(Block::NotCovered)),
+        "{refused:?}"
+    );
+    assert_eq!(caller.acting, None);
+}
+
+async fn count(rig: &Rig, table: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM {table}");
+    rig.sql().await.query_one(&sql, &[]).await.unwrap().get(0)
+}
+
+/// Tries five times in vain, then once more after a while; says whether that suspends.
+async fn suspends_after(pause: TimeDelta) -> bool {
+    let rig = Rig::new(Scripted::new()).await;
+    let agents = Agents::new(rig.environment.clone());
+    for _ in 0..5 {
+        try_in_vain(&agents).await;
+    }
+    assert_eq!(count(&rig, "agent_suspensions").await, 0);
+    rig.timer.advance(pause);
+    try_in_vain(&agents).await;
+    count(&rig, "agent_suspensions").await == 1
+}
+
+#[tokio::test]
+async fn attempts_count_for_ten_minutes_and_no_longer() {
+    let window = TimeDelta::minutes(10);
+    assert!(suspends_after(window - TimeDelta::microseconds(1)).await);
+    assert!(!suspends_after(window).await);
+}
+
+#[tokio::test]
+async fn what_was_tried_until_the_lifting_does_not_count_after_it() {
+    let rig = Rig::new(Scripted::new()).await;
+    let agents = Agents::new(rig.environment.clone());
+    for _ in 0..6 {
+        try_in_vain(&agents).await;
+    }
+    let sql = rig.sql().await;
+    let row = sql
+        .query_one("SELECT suspension_id FROM agent_suspensions", &[])
+        .await
+        .unwrap();
+    let id = SuspensionId(row.get::<_, Uuid>(0));
+    // At the very moment of the last attempts.
+    agents.lift(&admin(), id).await.unwrap();
+    rig.timer.advance(TimeDelta::microseconds(1));
+    for _ in 0..5 {
+        try_in_vain(&agents).await;
+    }
+    assert_eq!(count(&rig, "agent_suspensions").await, 1);
+    try_in_vain(&agents).await;
+    assert_eq!(count(&rig, "agent_suspensions").await, 2);
+}
+
+#[tokio::test]
+async fn an_attempt_counts_also_when_whoever_tried_does_not_wait() {
+    let rig = Rig::new(Scripted::new()).await;
+    let agents = Agents::new(rig.environment.clone());
+    let mut caller = agent();
+    tokio::select! {
+        biased;
+        outcome = agents.admit(&mut caller, Permission::SubmitCommands, "POST", "/x") => {
+            panic!("too fast: {outcome:?}")
+        }
+        () = std::future::ready(()) => {}
+    }
+    within("the line", async {
+        while count(&rig, "ueba_logs").await == 0 {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_long_path_is_cut_off() {
+    let rig = Rig::new(Scripted::new()).await;
+    let agents = Agents::new(rig.environment.clone());
+    let path = format!("/{}", "x".repeat(600));
+    let mut caller = agent();
+    agents
+        .admit(&mut caller, Permission::ReadVehicles, "GET", &path)
+        .await
+        .unwrap();
+    assert_eq!(caller.acting, Some(Permission::ReadVehicles));
+    let sql = "SELECT target_node FROM ueba_logs";
+    let row = rig.sql().await.query_one(sql, &[]).await.unwrap();
+    assert_eq!(row.get::<_, String>(0), format!("GET {}", &path[..512]));
+}
+
+#[tokio::test]
+async fn the_log_is_kept_as_long_as_it_is_said() {
+    let rig = Rig::new(Scripted::new()).await;
+    let write = "INSERT INTO ueba_logs (agent_name, action_type, status, timestamp)
+                 SELECT 'monitor', n::text, 'ALLOWED', $1::timestamptz - interval '1 day' * n
+                 FROM generate_series(1, 3) n";
+    rig.sql().await.execute(write, &[&rig.now()]).await.unwrap();
+    keep_house_with(&rig, Retention::default()).await;
+    assert_eq!(count(&rig, "ueba_logs").await, 3);
+    let retention = Retention {
+        agents: Some(Duration::from_hours(48)),
+        ..Retention::default()
+    };
+    // What is exactly as old as that stays.
+    keep_house_with(&rig, retention).await;
+    let rows = rig
+        .sql()
+        .await
+        .query("SELECT action_type FROM ueba_logs ORDER BY 1", &[])
+        .await
+        .unwrap();
+    let left: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(left, ["1", "2"]);
+}
