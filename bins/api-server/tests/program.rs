@@ -266,6 +266,23 @@ async fn a_token_key_of_another_kind_is_named_before_anything_is_waited_for() {
 }
 
 #[tokio::test]
+async fn what_no_agent_can_be_allowed_is_named_before_anything_is_waited_for() {
+    for argument in [None, Some("--check-config")] {
+        let mut command = server();
+        let command = command
+            .env("DATABASE_URL", "postgres://sovd@127.0.0.1:1/sovd")
+            .env("SOVD__AGENTS__ALLOW", "monitor:vehicles.read")
+            .args(argument);
+        let complaint = complaint(command).await;
+        assert!(
+            complaint.contains("agents.allow: \"monitor:vehicles.read\" names a permission that")
+                && complaint.contains("commands.submit"),
+            "{complaint}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn wrong_rules_for_anomalies_are_named_before_anything_is_waited_for() {
     let file = NamedTempFile::new().unwrap();
     fs::write(

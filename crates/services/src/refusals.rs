@@ -137,11 +137,15 @@ impl Environment {
             Some(id) => format!("{} {id}", entry.entity_type),
             None => entry.entity_type.to_owned(),
         };
-        self.write_refusal(entry).await;
-        match caller.acting {
-            Some(permission) => self.note_block(caller, permission, target).await,
-            None => Ok(()),
-        }
+        let counting = async {
+            match caller.acting {
+                Some(permission) => self.note_block(caller, permission, target).await,
+                None => Ok(()),
+            }
+        };
+        // Both begin at once, so that neither is lost when whoever tried goes away meanwhile.
+        let ((), counted) = tokio::join!(self.write_refusal(entry), counting);
+        counted
     }
 
     /// Writes down that somebody may not do what `entry` says. It is done even if whoever tried goes

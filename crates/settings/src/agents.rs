@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::accepts::Accepts;
+use crate::audit::kept_for;
 use crate::key::Key;
 
 /// Machines that call with a key: what they may do, and when they are suspended.
@@ -37,8 +38,7 @@ impl Agents {
     /// Time for which the log of agents is kept; nothing when it is kept for ever.
     #[must_use]
     pub fn retention(&self) -> Option<Duration> {
-        let days = u64::from(self.retention_days);
-        (days > 0).then(|| Duration::from_hours(24 * days))
+        kept_for(self.retention_days)
     }
 }
 

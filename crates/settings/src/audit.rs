@@ -37,9 +37,13 @@ impl Audit {
     /// Time for which lines are kept; nothing when they are kept for ever.
     #[must_use]
     pub fn retention(&self) -> Option<Duration> {
-        let days = u64::from(self.retention_days);
-        (days > 0).then(|| Duration::from_hours(24 * days))
+        kept_for(self.retention_days)
     }
+}
+
+/// Time for which something is kept that is kept for so many days; nothing when that is 0.
+pub(crate) fn kept_for(days: u32) -> Option<Duration> {
+    (days > 0).then(|| Duration::from_hours(24 * u64::from(days)))
 }
 
 #[cfg(test)]

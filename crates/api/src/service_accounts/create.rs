@@ -44,7 +44,8 @@ pub(crate) struct CreateServiceAccountRequest {
 
 /// Make a service account
 ///
-/// The answer shows its key, this once.
+/// The answer shows its key, this once. What it opens that changes something is still refused until the
+/// configuration allows it to this account by name (`agents.allow`).
 #[utoipa::path(
     operation_id = "create_service_account",
     tag = "service accounts",
