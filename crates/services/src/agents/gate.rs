@@ -3,7 +3,7 @@ use sovd_storage::agents;
 use thiserror::Error;
 
 use super::Agents;
-use crate::{caller::Caller, error::ServiceError};
+use crate::{caller::Caller, environment::Environment, error::ServiceError};
 
 /// As much of a path as is kept, in characters.
 const PATH_LENGTH: usize = 512;
@@ -38,34 +38,46 @@ impl Agents {
         method: &str,
         path: &str,
     ) -> Result<(), ServiceError> {
+        let path: String = path.chars().take(PATH_LENGTH).collect();
+        let target = format!("{method} {path}");
+        self.environment.admit(caller, permission, target).await?;
+        caller.acting = caller.agent_name().map(|_| permission);
+        Ok(())
+    }
+}
+
+impl Environment {
+    /// The same for what needs a further permission in the course of a request; `target` says what it is
+    /// about.
+    ///
+    /// # Errors
+    ///
+    /// As [`Agents::admit`].
+    pub(crate) async fn admit(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        target: String,
+    ) -> Result<(), ServiceError> {
         let Some(agent_name) = caller.agent_name() else {
             return caller.require(permission);
         };
-        let path: String = path.chars().take(PATH_LENGTH).collect();
-        let target = format!("{method} {path}");
         let block = if !caller.may(permission) {
             Some(Block::NotCovered)
-        } else if self.environment.agents.allows(agent_name, permission) {
+        } else if self.agents.allows(agent_name, permission) {
             None
         } else {
             Some(Block::NotAllowed)
         };
         if let Some(block) = block {
-            self.environment
-                .note_block(caller, permission, target)
-                .await?;
+            self.note_block(caller, permission, target).await?;
             return Err(block.into());
         }
         let status = AgentActionStatus::Allowed;
-        let action = self
-            .environment
-            .agent_action(agent_name, caller, permission, target, status);
-        let mut connection = self.environment.database.connection().await?;
+        let action = self.agent_action(agent_name, caller, permission, target, status);
+        let mut connection = self.database.connection().await?;
         match agents::log_unless_suspended(&mut connection, &action).await? {
-            AgentActionStatus::Allowed => {
-                caller.acting = Some(permission);
-                Ok(())
-            }
+            AgentActionStatus::Allowed => Ok(()),
             AgentActionStatus::Blocked => Err(Block::Suspended.into()),
         }
     }
