@@ -3,6 +3,8 @@ use serde_json::{Value, json};
 use sovd_app::{Application, Settings};
 use sovd_tests::{CONNECTED, Client, OFFLINE, World};
 
+use crate::bookings::{book, moment};
+
 const LOGS: &str = "/api/v1/ueba-logs";
 const SUSPENSIONS: &str = "/api/v1/agent-suspensions";
 const VEHICLES: &str = "/api/v1/vehicles";
@@ -250,6 +252,41 @@ async fn a_command_that_the_role_may_not_send_is_a_blocked_attempt() {
     let expected = [
         line("commands.submit", "POST /api/v1/commands", "ALLOWED"),
         line("commands.submit", "command ClearDTC", "BLOCKED"),
+    ];
+    assert_eq!(logged(&world).await, expected);
+}
+
+#[tokio::test]
+async fn what_needs_a_further_permission_needs_leave_for_that_too() {
+    let world = allowing(&[
+        "caller:bookings.book",
+        "garage:bookings.book",
+        "garage:bookings.manage",
+    ])
+    .await;
+    let service = world.log_in("service").await;
+    let time = moment(&world, "1 day").await;
+    let booking = book(&service, CONNECTED, time, |_| {}).await.expect(201);
+    let id = booking["id"].as_str().unwrap();
+    let path = format!("/api/v1/bookings/{id}");
+    let account = |name: &str| {
+        json!({
+            "name": name, "role": "service", "expires_in_days": 1,
+            "permissions": ["bookings.book", "bookings.manage"],
+        })
+    };
+    let confirm = json!({ "status": "CONFIRMED" });
+    let caller = machine_as(&world, account("caller")).await;
+    let refused = caller.patch(&path, &confirm).await;
+    refused.expect_problem(403, "forbidden");
+    let garage = machine_as(&world, account("garage")).await;
+    garage.patch(&path, &confirm).await.expect(200);
+    let (call, target) = (format!("PATCH {path}"), format!("booking {id}"));
+    let expected = [
+        line("bookings.book", &call, "ALLOWED"),
+        line("bookings.manage", &target, "BLOCKED"),
+        line("bookings.book", &call, "ALLOWED"),
+        line("bookings.manage", &target, "ALLOWED"),
     ];
     assert_eq!(logged(&world).await, expected);
 }

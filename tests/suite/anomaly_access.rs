@@ -81,7 +81,8 @@ async fn a_customer_knows_of_no_other_vehicle_s_anomalies() {
 
 #[tokio::test]
 async fn a_key_for_some_vehicles_keeps_to_their_anomalies() {
-    let world = World::start().await;
+    let allow = vec!["brake-monitor:anomalies.record".to_owned()];
+    let world = World::with(|settings| settings.agents.allow = allow).await;
     let admin = world.log_in("admin").await;
     let hidden = report(&admin, |_| {}).await.expect(201);
     let hidden = hidden["id"].as_str().unwrap();

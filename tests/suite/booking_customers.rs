@@ -5,6 +5,13 @@ use sovd_tests::{CONNECTED, Client, OWNED, World};
 
 use crate::bookings::{BOOKINGS, anomaly, audited, book, moment, path};
 
+/// A world in which a machine may do all that its key opens.
+async fn robots() -> World {
+    let allow = ["robot:bookings.book", "robot:bookings.manage"];
+    let allow = allow.map(str::to_owned).to_vec();
+    World::with(|settings| settings.agents.allow = allow).await
+}
+
 /// A machine whose key opens these permissions, for one vehicle or for all.
 async fn machine(world: &World, permissions: &[&str], vehicle: Option<&str>) -> Client {
     let admin = world.log_in("admin").await;
@@ -184,7 +191,7 @@ async fn engineers_look_on() {
 
 #[tokio::test]
 async fn a_key_books_for_its_vehicles_and_manages_when_it_may() {
-    let world = World::start().await;
+    let world = robots().await;
     let permissions = ["bookings.read", "bookings.book", "bookings.manage"];
     let machine = machine(&world, &permissions, Some(OWNED)).await;
     let service = world.log_in("service").await;
@@ -210,7 +217,7 @@ async fn a_key_books_for_its_vehicles_and_manages_when_it_may() {
 
 #[tokio::test]
 async fn a_key_that_only_books_neither_manages_nor_learns_of_anomalies() {
-    let world = World::start().await;
+    let world = robots().await;
     let machine = machine(&world, &["bookings.book"], None).await;
     let time = moment(&world, "1 day").await;
     let anomaly = anomaly(&world, CONNECTED).await;

@@ -123,7 +123,11 @@ impl Bookings {
             return Err(ServiceError::Invalid(vec![FieldError::new("", detail)]));
         }
         if !change.is_cancellation() {
-            caller.require(Permission::ManageBookings)?;
+            let target = format!("booking {id}");
+            let admitting = self
+                .environment
+                .admit(caller, Permission::ManageBookings, target);
+            admitting.await?;
         }
         let now = self.environment.clock.now();
         let change = change.checked(now)?;

@@ -39,8 +39,12 @@ impl Bookings {
     /// closed or booked.
     pub async fn create(&self, caller: &Caller, new: NewBooking) -> Result<Booking, ServiceError> {
         caller.require(Permission::Book)?;
-        if new.anomaly_event_id.is_some() {
-            caller.require(Permission::ReadAnomalies)?;
+        if let Some(anomaly_id) = new.anomaly_event_id {
+            let target = format!("anomaly {anomaly_id}");
+            let admitting = self
+                .environment
+                .admit(caller, Permission::ReadAnomalies, target);
+            admitting.await?;
         }
         let booking = self.made(new)?;
         let vehicle_id = booking.vehicle_id;
