@@ -1,5 +1,7 @@
 //! Black-box tests of the whole program over HTTP and WebSocket, on real PostgreSQL and Redis.
 
+mod agent_records;
+mod agent_suspensions;
 mod agents;
 mod anomalies;
 mod anomaly_access;

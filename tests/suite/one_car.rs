@@ -69,8 +69,11 @@ async fn a_trouble_code_becomes_an_insight() {
     let diagnosis = json!({
         "diagnosis_text": "The catalytic converter is worn out.", "confidence_score": 0.9,
     });
-    let diagnoses = format!("{anomaly_path}/diagnoses");
-    engineer.post(&diagnoses, &diagnosis).await.expect(201);
+    let path_of_diagnoses = format!("{anomaly_path}/diagnoses");
+    engineer
+        .post(&path_of_diagnoses, &diagnosis)
+        .await
+        .expect(201);
     let seen = customer.get(&anomaly_path).await.expect(200);
     assert_eq!(
         seen["diagnoses"][0]["diagnosis_text"],
