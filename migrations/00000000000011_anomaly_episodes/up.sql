@@ -40,3 +40,17 @@ CREATE INDEX idx_anomaly_events_severity_detected_at
 -- The newest anomalies of one kind; also that there are none.
 CREATE INDEX idx_anomaly_events_anomaly_type_detected_at
     ON anomaly_events (anomaly_type, detected_at DESC, id DESC);
+
+CREATE TABLE unread_answers (
+    command_id UUID PRIMARY KEY REFERENCES commands (command_id) ON DELETE CASCADE,
+    first_number INTEGER NOT NULL,
+    due_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE unread_answers IS 'Complete answers with trouble codes in which nobody has looked for anomalies yet.';
+COMMENT ON COLUMN unread_answers.first_number IS 'Where the answer begins; what is before came from tries that broke off.';
+COMMENT ON COLUMN unread_answers.due_at IS 'When to look; later again after a look that failed.';
+COMMENT ON COLUMN unread_answers.attempts IS 'How many looks have failed.';
+
+-- The answer to look at next.
+CREATE INDEX idx_unread_answers_due_at ON unread_answers (due_at, command_id);

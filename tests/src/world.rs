@@ -2,7 +2,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use sovd_app::{Application, Settings, Shutdown, StartError, migrate::Migrator};
 use sovd_devstack::{Postgres, Stack, TestDatabase};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{Client, within};
 
@@ -122,6 +122,18 @@ impl World {
     /// A connection to its database.
     pub async fn sql(&self) -> tokio_postgres::Client {
         self.database.as_ref().unwrap().client().await.unwrap()
+    }
+
+    /// Waits until somebody has looked for anomalies in every answer that is complete.
+    pub async fn looked_through(&self) {
+        let sql = self.sql().await;
+        let looking = async {
+            let unread = "SELECT count(*) FROM unread_answers";
+            while sql.query_one(unread, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within("somebody to look for anomalies", looking).await;
     }
 
     /// A client that nobody knows.

@@ -144,6 +144,7 @@ async fn an_anomaly_tells_where_it_came_from_and_how_it_ended() {
     let engineer = world.log_in("engineer").await;
     let command_id = engineer.read_dtc().await;
     engineer.ended(&command_id).await;
+    world.looked_through().await;
     let sql = format!(
         "INSERT INTO anomaly_episodes
              (anomaly_event_id, vehicle_id, rule_name, component_name, dtc_code, command_id, response_id)

@@ -35,6 +35,7 @@ async fn the_trail_tells_who_did_what_newest_first() {
     let engineer = world.log_in("engineer").await;
     let command_id = engineer.read_dtc().await;
     engineer.ended(&command_id).await;
+    world.looked_through().await;
     let admin = world.log_in("admin").await;
     let expected = [
         "auth.login",
@@ -96,6 +97,7 @@ async fn filters_narrow_the_trail_also_when_what_they_name_is_deleted() {
     let engineer = world.log_in("engineer").await;
     let command_id = engineer.read_dtc().await;
     engineer.ended(&command_id).await;
+    world.looked_through().await;
     let admin = world.log_in("admin").await;
     let user_id = engineer.get("/api/v1/auth/me").await.expect(200)["user_id"].clone();
     let user_id = user_id.as_str().unwrap();

@@ -30,6 +30,7 @@ async fn a_reading_shows_the_anomalies_of_a_vehicle() {
     let (engineer, admin) = (world.log_in("engineer").await, world.log_in("admin").await);
     let command_id = engineer.read_dtc().await;
     assert_eq!(engineer.ended(&command_id).await["status"], "completed");
+    world.looked_through().await;
     let anomalies = anomalies(&world).await;
     assert_eq!(codes(&world).await, ["P0301", "P0420", "U0100"]);
     let responses = format!("/api/v1/commands/{command_id}/responses");
@@ -71,6 +72,7 @@ async fn reading_ten_times_on_two_nodes_finds_each_code_once() {
             assert_eq!(client.ended(&command_id).await["status"], "completed");
         }
     }
+    world.looked_through().await;
     assert_eq!(codes(&world).await, ["P0301", "P0420", "U0100"]);
 }
 
@@ -81,6 +83,7 @@ async fn a_code_is_found_again_once_a_workshop_has_looked() {
     let read = async || {
         let command_id = engineer.read_dtc().await;
         engineer.ended(&command_id).await;
+        world.looked_through().await;
     };
     read().await;
     let sql = "UPDATE anomaly_episodes SET outcome = 'no_fault_found', closed_at = now()
@@ -108,6 +111,7 @@ async fn a_file_of_rules_takes_the_place_of_the_built_in_ones() {
     let engineer = world.log_in("engineer").await;
     let command_id = engineer.read_dtc().await;
     engineer.ended(&command_id).await;
+    world.looked_through().await;
     let anomalies = anomalies(&world).await;
     assert_eq!(codes(&world).await, ["P0420"]);
     assert_eq!(anomalies[0]["rule_name"], "engine");

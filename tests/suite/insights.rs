@@ -261,6 +261,7 @@ async fn detectors_say_how_often_they_were_right() {
     };
     let command_id = engineer.read_dtc().await;
     engineer.ended(&command_id).await;
+    world.looked_through().await;
     let fresh = json!({
         "rule": "catalyst-efficiency", "anomaly_type": "emissions", "severity": "Medium",
         "component": "catalytic converter", "is_active": true, "detected": 1, "open": 1,

@@ -72,6 +72,7 @@ async fn the_database_holds_the_command_its_responses_and_the_audit_trail() {
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
     engineer.ended(&id).await;
+    world.looked_through().await;
 
     let sql = world.sql().await;
     let statuses = sql.query("SELECT status FROM commands", &[]).await.unwrap();

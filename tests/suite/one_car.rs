@@ -7,8 +7,8 @@ use crate::bookings::{book, moment, path};
 
 const CUSTOMER: &str = "00000000-0000-0000-0000-000000000003";
 
-/// Reads the faults of the customer's vehicle, to the end.
-async fn read_faults(client: &Client) -> String {
+/// Reads the faults of the customer's vehicle, until somebody has looked for anomalies in them.
+async fn read_faults(world: &World, client: &Client) -> String {
     let command = json!({
         "vehicle_id": OWNED, "command_name": "ReadDTC",
         "command_params": { "ecuAddress": "0x10" },
@@ -16,6 +16,7 @@ async fn read_faults(client: &Client) -> String {
     let command = client.post("/api/v1/commands", &command).await.expect(201);
     let id = command["command_id"].as_str().unwrap().to_owned();
     assert_eq!(client.ended(&id).await["status"], "completed");
+    world.looked_through().await;
     id
 }
 
@@ -47,7 +48,7 @@ async fn a_trouble_code_becomes_an_insight() {
         world.log_in("manufacturer").await,
     );
 
-    let command_id = read_faults(&engineer).await;
+    let command_id = read_faults(&world, &engineer).await;
     let found = anomalies_of(&customer, "P0420").await;
     let [anomaly] = &found[..] else {
         panic!("{found:?}")
@@ -119,7 +120,7 @@ async fn a_trouble_code_becomes_an_insight() {
     assert_eq!(listed[0], *insight);
 
     // The fault is still stored, so it is a new episode.
-    read_faults(&engineer).await;
+    read_faults(&world, &engineer).await;
     let found = anomalies_of(&customer, "P0420").await;
     assert_eq!(found.len(), 2);
     assert_eq!(found[0]["outcome"], Value::Null);
@@ -149,9 +150,9 @@ async fn the_same_code_read_ten_times_at_once_is_one_anomaly() {
     let second = world.beside(|_| {}).await;
     let engineer = world.log_in("engineer").await;
     let nodes = [engineer.clone(), engineer.at(second.address())];
-    let reading = (0..10).map(|number| read_faults(&nodes[number % 2]));
+    let reading = (0..10).map(|number| read_faults(&world, &nodes[number % 2]));
     futures_util::future::join_all(reading).await;
-    read_faults(&engineer).await;
+    read_faults(&world, &engineer).await;
     for code in ["P0420", "U0100"] {
         assert_eq!(anomalies_of(&engineer, code).await.len(), 1, "{code}");
     }

@@ -1,11 +1,21 @@
-use std::{error::Error, net::SocketAddr, time::Instant};
+use std::{
+    error::Error,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::{
     client::{Engineer, text},
     say::{say, step},
 };
+
+/// How long the anomalies may take to show.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the main job left behind.
 pub(crate) struct Job {
@@ -71,22 +81,33 @@ pub(crate) async fn perform(address: SocketAddr) -> Result<Job, Box<dyn Error>> 
     }
 
     step("looking at the anomalies that the codes have made");
-    let anomalies = engineer
-        .get(&format!("/api/v1/vehicles/{vehicle_id}/anomalies"))
-        .await?;
-    let anomalies = anomalies.as_array().ok_or("the anomalies are no list")?;
-    // Also those of an earlier run, because a code makes one until a workshop has looked.
-    let open: Vec<&Value> = anomalies
-        .iter()
-        .filter(|anomaly| !anomaly["source"].is_null() && anomaly["outcome"].is_null())
-        .collect();
-    for anomaly in &open {
+    for anomaly in &open_anomalies(&engineer, &vehicle_id).await? {
         say(&line_about_anomaly(anomaly)?);
     }
-    if open.is_empty() {
-        return Err("the codes have made no anomaly".into());
-    }
     Ok(Job { vehicle_id })
+}
+
+/// What the codes have made, also those of an earlier run: a code makes one anomaly until a workshop has
+/// looked. Somebody looks for them as soon as the answer is there.
+async fn open_anomalies(
+    engineer: &Engineer,
+    vehicle_id: &str,
+) -> Result<Vec<Value>, Box<dyn Error>> {
+    let path = format!("/api/v1/vehicles/{vehicle_id}/anomalies");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let anomalies = engineer.get(&path).await?;
+        let anomalies = anomalies.as_array().ok_or("the anomalies are no list")?;
+        let is_open = |one: &&Value| !one["source"].is_null() && one["outcome"].is_null();
+        let open: Vec<Value> = anomalies.iter().filter(is_open).cloned().collect();
+        if !open.is_empty() {
+            return Ok(open);
+        }
+        if Instant::now() > deadline {
+            return Err("the codes have made no anomaly".into());
+        }
+        sleep(PAUSE).await;
+    }
 }
 
 fn line_about_anomaly(anomaly: &Value) -> Result<String, Box<dyn Error>> {

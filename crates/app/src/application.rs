@@ -4,6 +4,7 @@ use sovd_api::{ApiState, Server};
 use sovd_services::{
     Environment,
     audit::sealing,
+    detection,
     dispatch::Dispatcher,
     fleet,
     housekeeping::{self, Retention},
@@ -178,6 +179,7 @@ fn beside(
         stop.clone(),
     ));
     tokio::spawn(fleet::listen(environment.clone(), stop.clone()));
+    tokio::spawn(detection::run(environment.clone(), stop.clone()));
     let callers = environment.callers.clone();
     tokio::spawn(callers.run(environment.clone(), stop.clone()));
     stop

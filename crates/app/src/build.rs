@@ -16,6 +16,7 @@ use sovd_services::{
     },
     bookings::Bookings,
     commands::Commands,
+    detection::NewAnswers,
     dispatch::{Backoff, DispatchSettings, Dispatcher},
     fleet::Fleet,
     health::Health,
@@ -94,6 +95,7 @@ pub(crate) fn environment(
         clock: Arc::new(SystemTimer),
         random: Arc::new(SystemRandom),
         new_work: NewWork::default(),
+        new_answers: NewAnswers::default(),
     })
 }
 

@@ -1,84 +1,149 @@
 //! Finding anomalies in what vehicles say of their faults.
+//!
+//! A command that completes leaves a note that its answer is to be looked through, in the transaction
+//! that completes it. The look is another transaction: nothing that it waits for, or fails at, keeps a
+//! vehicle's answer from being stored.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+mod faults;
 
-use serde_json::{Value, json};
-use sovd_domain::{AnomalyId, AuditEntry, Command, Dtc, Response, ResponseId, Rule};
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use sovd_domain::{AnomalyId, AuditEntry, AuditResult, Dtc, Rule};
 use sovd_storage::{
     Connection, StorageError, Transaction, audit,
     detections::{self, Match, Reading},
-    responses,
+    unread_answers::{self, UnreadAnswer},
+    vehicles,
 };
+use tokio::{sync::Notify, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::environment::Environment;
+use faults::{Faults, MOST_CODES};
 
-/// How many different trouble codes one answer has at most. No vehicle has that many faults, so what
-/// says so is broken itself.
-const MOST_CODES: usize = 1000;
+/// How often a process looks for answers that nobody told it of, because whoever should have may have
+/// died.
+const SWEEP: Duration = Duration::from_secs(5);
 
-/// How many parts of an answer are in memory at a time.
-const PARTS_AT_A_TIME: i64 = 64;
+/// How long to wait before the database is tried again.
+const PAUSE: Duration = Duration::from_millis(250);
 
-/// How many characters of what a vehicle says beside a code are kept.
-const LONGEST_WORD: usize = 100;
+/// How many looks at one answer may fail.
+const MOST_LOOKS: i32 = 20;
 
-/// What the answer of a completed command says of one code.
-struct Fault {
-    response_id: ResponseId,
-    snapshot: Value,
+/// The pause after the first look that failed; it doubles with each.
+const FIRST_PAUSE: TimeDelta = TimeDelta::seconds(1);
+
+/// The longest pause between two looks.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(10);
+
+/// Tells the detection of this process that there may be an answer to look through. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct NewAnswers(Arc<Notify>);
+
+impl NewAnswers {
+    /// Tells it; never waits.
+    pub(crate) fn tell(&self) {
+        self.0.notify_one();
+    }
 }
 
-/// Writes an anomaly for each trouble code in the answer of a command that has just completed, if a
-/// rule matches it and no anomaly of that code waits for a workshop. What goes wrong here undoes
-/// nothing but itself.
-///
-/// # Errors
-///
-/// When the database is away; the transaction is lost then.
-pub(crate) async fn detect(
-    environment: &Environment,
-    transaction: &mut Transaction,
-    command: &Command,
-) -> Result<(), StorageError> {
-    let spec = environment.catalog.get(&command.command_name);
-    if !spec.is_some_and(|spec| spec.reports_faults) {
-        return Ok(());
-    }
-    let mut savepoint = transaction.savepoint().await?;
-    match record(environment, &mut savepoint, command).await {
-        Ok(()) => savepoint.release().await,
-        Err(error @ StorageError::Unavailable(_)) => Err(error),
-        Err(error) => {
-            savepoint.rollback().await?;
-            let command_id = command.command_id;
-            tracing::error!(%command_id, %error, cause = ?error, "no anomalies were looked for");
-            Ok(())
+/// Looks through complete answers for trouble codes until `stop`. Each code that a rule matches becomes
+/// an anomaly, unless one of that code waits for a workshop. Any number of processes may.
+pub async fn run(environment: Environment, stop: CancellationToken) {
+    let looking = async {
+        loop {
+            match look_through_next(&environment).await {
+                Ok(true) => {}
+                Ok(false) => rest(&environment).await,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot look for anomalies, trying again");
+                    sleep(PAUSE).await;
+                }
+            }
         }
+    };
+    stop.run_until_cancelled(looking).await;
+}
+
+/// Waits for the next answer.
+async fn rest(environment: &Environment) {
+    let sweep = environment.clock.now() + SWEEP;
+    tokio::select! {
+        () = environment.new_answers.0.notified() => {}
+        () = environment.clock.sleep_until(sweep) => {}
     }
+}
+
+/// Looks through the answer that is due for longest; says whether there was one.
+async fn look_through_next(environment: &Environment) -> Result<bool, StorageError> {
+    let now = environment.clock.now();
+    let next = {
+        let mut connection = environment.database.connection().await?;
+        unread_answers::next(&mut connection, now).await?
+    };
+    let Some(answer) = next else {
+        return Ok(false);
+    };
+    if let Err(error) = look_through(environment, answer).await {
+        put_off(environment, answer, &error).await?;
+    }
+    Ok(true)
+}
+
+async fn look_through(environment: &Environment, answer: UnreadAnswer) -> Result<(), StorageError> {
+    let faults = {
+        let mut connection = environment.database.connection().await?;
+        faults::read(&mut connection, answer).await?
+    };
+    let matches = matches(environment, faults);
+    let mut transaction = environment.database.begin().await?;
+    if !hold(&mut transaction, answer).await? {
+        return transaction.rollback().await;
+    }
+    if let Some(matches) = matches {
+        record(environment, &mut transaction, answer, matches).await?;
+    } else {
+        let reason = format!("the answer has over {MOST_CODES} codes");
+        give_up(environment, &mut transaction, answer, &reason).await?;
+    }
+    unread_answers::remove(&mut transaction, answer.command_id).await?;
+    transaction.commit().await
+}
+
+/// Locks what is about to be written about, in the order in which a deletion does; says whether the
+/// answer is still to be looked through.
+async fn hold(transaction: &mut Transaction, answer: UnreadAnswer) -> Result<bool, StorageError> {
+    Ok(vehicles::keep(transaction, answer.vehicle_id).await?
+        && unread_answers::lock(transaction, answer.command_id).await?)
+}
+
+/// What the rules say of the codes of an answer; nothing when it has more than a vehicle can have.
+fn matches(environment: &Environment, faults: Faults) -> Option<Vec<Match<'_>>> {
+    if faults.len() > MOST_CODES {
+        return None;
+    }
+    let matches = faults.into_iter().filter_map(|(dtc, fault)| {
+        Some(Match {
+            anomaly_id: AnomalyId(environment.random.uuid()),
+            rule: environment.rules.first_match(&dtc)?,
+            dtc,
+            response_id: fault.response_id,
+            read_at: fault.read_at,
+            sensor_snapshot: fault.snapshot,
+        })
+    });
+    Some(matches.collect())
 }
 
 async fn record(
     environment: &Environment,
     connection: &mut Connection,
-    command: &Command,
+    answer: UnreadAnswer,
+    matches: Vec<Match<'_>>,
 ) -> Result<(), StorageError> {
-    let faults = faults(connection, command).await?;
-    if faults.len() > MOST_CODES {
-        let command_id = command.command_id;
-        tracing::warn!(%command_id, "an answer with over {MOST_CODES} codes makes no anomalies");
-        return Ok(());
-    }
-    let matches: Vec<Match<'_>> = faults
-        .into_iter()
-        .filter_map(|(dtc, fault)| Some((environment.rules.first_match(&dtc)?, dtc, fault)))
-        .map(|(rule, dtc, fault)| Match {
-            anomaly_id: AnomalyId(environment.random.uuid()),
-            dtc,
-            rule,
-            response_id: fault.response_id,
-            sensor_snapshot: fault.snapshot,
-        })
-        .collect();
     if matches.is_empty() {
         return Ok(());
     }
@@ -86,155 +151,107 @@ async fn record(
         .iter()
         .map(|found| (found.anomaly_id, found.dtc.clone(), found.rule))
         .collect();
-    let now = environment.clock.now();
     let reading = Reading {
-        vehicle_id: command.vehicle_id,
-        command_id: command.command_id,
-        read_at: now,
+        vehicle_id: answer.vehicle_id,
+        command_id: answer.command_id,
     };
     let written = detections::insert(connection, reading, matches).await?;
+    let now = environment.clock.now();
     for (anomaly_id, dtc, rule) in told {
         if written.contains(&anomaly_id) {
-            let entry = entry(command, anomaly_id, &dtc, rule);
+            let entry = AuditEntry {
+                entity_id: Some(anomaly_id.0),
+                details: json!({
+                    "rule_name": rule.name,
+                    "dtc_code": dtc.as_str(),
+                    "anomaly_type": rule.anomaly_type,
+                    "severity": rule.severity,
+                    "component_name": rule.component,
+                }),
+                ..about(answer)
+            };
             audit::insert(connection, &entry, now).await?;
         }
     }
     Ok(())
 }
 
-fn entry(command: &Command, anomaly_id: AnomalyId, dtc: &Dtc, rule: &Rule) -> AuditEntry {
+/// Puts an answer off after a look that failed. Of one at which too many have failed, nobody looks any
+/// more, and the audit trail says so.
+async fn put_off(
+    environment: &Environment,
+    answer: UnreadAnswer,
+    error: &StorageError,
+) -> Result<(), StorageError> {
+    let command_id = answer.command_id;
+    tracing::error!(%command_id, %error, cause = ?error, "a look for anomalies has failed");
+    if answer.attempts + 1 < MOST_LOOKS {
+        let due_at = next_look(environment.clock.now(), answer.attempts);
+        let mut connection = environment.database.connection().await?;
+        // Without a lock on the vehicle, which may be what the look failed at.
+        return unread_answers::postpone(&mut connection, command_id, due_at).await;
+    }
+    let mut transaction = environment.database.begin().await?;
+    if !hold(&mut transaction, answer).await? {
+        return transaction.rollback().await;
+    }
+    give_up(environment, &mut transaction, answer, &error.to_string()).await?;
+    unread_answers::remove(&mut transaction, command_id).await?;
+    transaction.commit().await
+}
+
+/// When to look again after `attempts` looks that failed before this one.
+fn next_look(now: DateTime<Utc>, attempts: i32) -> DateTime<Utc> {
+    let factor = 1_i32
+        .checked_shl(attempts.unsigned_abs())
+        .unwrap_or(i32::MAX);
+    let pause = FIRST_PAUSE.checked_mul(factor.max(1));
+    now + pause.map_or(LONGEST_PAUSE, |pause| pause.min(LONGEST_PAUSE))
+}
+
+/// Writes down that no anomalies are looked for in an answer.
+async fn give_up(
+    environment: &Environment,
+    connection: &mut Connection,
+    answer: UnreadAnswer,
+    reason: &str,
+) -> Result<(), StorageError> {
+    let command_id = answer.command_id;
+    tracing::error!(%command_id, reason, "no anomalies are looked for in an answer");
+    let entry = AuditEntry {
+        result: AuditResult::Failed,
+        details: json!({ "reason": reason.replace('\0', "") }),
+        ..about(answer)
+    };
+    audit::insert(connection, &entry, environment.clock.now()).await
+}
+
+fn about(answer: UnreadAnswer) -> AuditEntry {
     AuditEntry {
-        entity_id: Some(anomaly_id.0),
-        vehicle_id: Some(command.vehicle_id),
-        command_id: Some(command.command_id),
-        details: json!({
-            "rule_name": rule.name,
-            "dtc_code": dtc.as_str(),
-            "anomaly_type": rule.anomaly_type,
-            "severity": rule.severity,
-            "component_name": rule.component,
-        }),
+        vehicle_id: Some(answer.vehicle_id),
+        command_id: Some(answer.command_id),
         ..AuditEntry::new("anomaly.detect", "anomaly")
     }
 }
 
-/// What the answer says of each trouble code, where it says so first.
-async fn faults(
-    connection: &mut Connection,
-    command: &Command,
-) -> Result<BTreeMap<Dtc, Fault>, StorageError> {
-    let mut faults = BTreeMap::new();
-    let mut place = (command.command_id, 0);
-    while faults.len() <= MOST_CODES {
-        let mut next = responses::list_next(connection, &[place], PARTS_AT_A_TIME).await?;
-        let parts = next.remove(&place).unwrap_or_default();
-        let Some(last) = parts.last() else {
-            break;
-        };
-        place.1 = last.sequence_number;
-        for part in &parts {
-            collect(part, &mut faults);
-        }
-    }
-    Ok(faults)
-}
-
-/// Adds the trouble codes of one part. What is no code is passed over: vehicles say all sorts of
-/// things.
-fn collect(part: &Response, faults: &mut BTreeMap<Dtc, Fault>) {
-    let payload = &part.response_payload;
-    let list = payload.get("dtcs").and_then(Value::as_array);
-    for told in list.into_iter().flatten() {
-        let code = told.get("code").and_then(Value::as_str).unwrap_or_default();
-        let Ok(dtc) = code.parse() else {
-            continue;
-        };
-        if let Entry::Vacant(vacant) = faults.entry(dtc) {
-            vacant.insert(Fault {
-                response_id: part.response_id,
-                snapshot: json!({
-                    "ecu_address": word(payload, "ecu_address"),
-                    "code": code,
-                    "status": word(told, "status"),
-                }),
-            });
-        }
-    }
-}
-
-/// A short text that a vehicle told; nothing when it is none.
-fn word<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
-    let text = object.get(field)?.as_str()?;
-    (text.chars().count() <= LONGEST_WORD).then_some(text)
-}
-
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-    use sovd_domain::CommandId;
-    use uuid::Uuid;
-
     use super::*;
 
-    fn collected(payload: Value) -> BTreeMap<Dtc, Fault> {
-        let part = Response {
-            response_id: ResponseId(Uuid::from_u128(1)),
-            command_id: CommandId(Uuid::from_u128(2)),
-            response_payload: payload,
-            sequence_number: 1,
-            is_final: true,
-            received_at: DateTime::UNIX_EPOCH,
-        };
-        let mut faults = BTreeMap::new();
-        collect(&part, &mut faults);
-        faults
-    }
-
     #[test]
-    fn a_fault_is_kept_as_the_vehicle_told_it() {
-        let faults = collected(json!({
-            "ecu_address": "0x10",
-            "dtcs": [
-                { "code": "P0420", "status": "confirmed", "description": "x".repeat(10_000) },
-                { "code": "P0420", "status": "pending" },
-            ],
-        }));
-        let snapshots: Vec<&Value> = faults.values().map(|fault| &fault.snapshot).collect();
-        let expected = json!({ "ecu_address": "0x10", "code": "P0420", "status": "confirmed" });
-        assert_eq!(snapshots, [&expected]);
-    }
-
-    #[test]
-    fn what_is_told_beside_a_code_is_kept_when_it_is_a_short_text() {
-        for (told, kept) in [
-            (json!("é".repeat(100)), json!("é".repeat(100))),
-            (json!("é".repeat(101)), Value::Null),
-            (json!({ "deep": [] }), Value::Null),
-            (json!(5), Value::Null),
+    fn pauses_double_up_to_ten_minutes() {
+        let now = DateTime::UNIX_EPOCH;
+        for (attempts, seconds) in [
+            (0, 1),
+            (1, 2),
+            (5, 32),
+            (9, 512),
+            (10, 600),
+            (31, 600),
+            (99, 600),
         ] {
-            let faults = collected(json!({
-                "ecu_address": told, "dtcs": [{ "code": "P0420", "status": told }],
-            }));
-            let snapshot = &faults.values().next().unwrap().snapshot;
-            assert_eq!(snapshot["status"], kept);
-            assert_eq!(snapshot["ecu_address"], kept);
-        }
-    }
-
-    #[test]
-    fn nonsense_is_no_code() {
-        for nonsense in [
-            json!(null),
-            json!("P0420"),
-            json!({ "dtcs": "P0420" }),
-            json!({ "dtcs": { "code": "P0420" } }),
-            json!({ "dtcs": ["P0420", null, 5, [], {}] }),
-            json!({ "dtcs": [{ "code": 420 }, { "code": null }, { "code": ["P0420"] }] }),
-            json!({ "dtcs": [{ "code": "p0420" }, { "code": "P042" }, { "code": "" }] }),
-            json!({ "dtcs": [{ "code": "P0420".repeat(10_000) }, { "code": "P0420; DROP" }] }),
-            json!({ "faults": [{ "code": "P0420" }] }),
-        ] {
-            assert!(collected(nonsense.clone()).is_empty(), "{nonsense}");
+            let pause = next_look(now, attempts) - now;
+            assert_eq!(pause.num_seconds(), seconds, "{attempts}");
         }
     }
 }

@@ -8,9 +8,10 @@ use sovd_domain::{AuditEntry, AuditResult, Command, CommandId, FailureKind, Find
 use sovd_storage::{
     StorageError, Transaction, audit, commands,
     queue::{self, Lease},
+    unread_answers,
 };
 
-use crate::{detection, environment::Environment};
+use crate::environment::Environment;
 
 /// How long a vehicle may stay away before nobody looks any more what became of a command.
 const PROBE_WINDOW: Duration = Duration::from_mins(10);
@@ -32,12 +33,13 @@ impl Failure {
     }
 }
 
-/// Completes a command that is in progress, and looks for anomalies in its answer. Nothing when it
-/// has ended.
+/// Completes a command that is in progress, whose answer begins with the part `first_number`. If that is
+/// a reading of faults, somebody will look through it. Nothing when the command has ended.
 pub(crate) async fn complete(
     environment: &Environment,
     transaction: &mut Transaction,
     command_id: CommandId,
+    first_number: i32,
 ) -> Result<Option<Command>, StorageError> {
     let now = environment.clock.now();
     queue::remove(transaction, command_id).await?;
@@ -45,7 +47,10 @@ pub(crate) async fn complete(
         return Ok(None);
     };
     write_audit(environment, transaction, &command).await?;
-    detection::detect(environment, transaction, &command).await?;
+    let spec = environment.catalog.get(&command.command_name);
+    if spec.is_some_and(|spec| spec.reports_faults) {
+        unread_answers::push(transaction, command_id, first_number, now).await?;
+    }
     Ok(Some(command))
 }
 

@@ -5,8 +5,8 @@ use sovd_events::{Attempts, EventBus};
 use sovd_storage::Database;
 
 use crate::{
-    agents::AgentPolicy, callers::Callers, new_work::NewWork, outbox::Outbox,
-    refusals::RefusalCount, timer::Timer,
+    agents::AgentPolicy, callers::Callers, detection::NewAnswers, new_work::NewWork,
+    outbox::Outbox, refusals::RefusalCount, timer::Timer,
 };
 
 /// What every service works with. Clones share it.
@@ -36,6 +36,8 @@ pub struct Environment {
     pub random: Arc<dyn Random>,
     /// Wakes dispatchers.
     pub new_work: NewWork,
+    /// Wakes the detection of anomalies.
+    pub new_answers: NewAnswers,
 }
 
 impl Environment {

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod auth;
 pub mod bookings;
 pub mod commands;
+pub mod detection;
 pub mod dispatch;
 pub mod fleet;
 pub mod health;
@@ -21,7 +22,6 @@ pub mod vehicles;
 
 mod caller;
 mod callers;
-mod detection;
 mod ending;
 mod environment;
 mod error;

@@ -211,16 +211,6 @@ impl Transaction {
         Ok(())
     }
 
-    /// Begins a part that can be undone without the rest, for what may fail.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is broken.
-    pub async fn savepoint(&mut self) -> Result<Savepoint<'_>, StorageError> {
-        AnsiTransactionManager::begin_transaction(&mut *self.0).await?;
-        Ok(Savepoint(&mut self.0))
-    }
-
     /// Undoes everything.
     ///
     /// # Errors
@@ -229,48 +219,6 @@ impl Transaction {
     pub async fn rollback(mut self) -> Result<(), StorageError> {
         AnsiTransactionManager::rollback_transaction(&mut *self.0).await?;
         Ok(())
-    }
-}
-
-/// A part of an open transaction that can be undone alone, used like a connection.
-///
-/// Whoever begins it ends it. Dropped without an end, it takes the transaction along: what the
-/// transaction commits then ends this part only.
-pub struct Savepoint<'a>(&'a mut Connection);
-
-impl Savepoint<'_> {
-    /// Makes what was done in it a part of the transaction.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is broken; the transaction is lost then.
-    pub async fn release(self) -> Result<(), StorageError> {
-        AnsiTransactionManager::commit_transaction(&mut *self.0).await?;
-        Ok(())
-    }
-
-    /// Undoes what was done in it, and an error with it.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is broken; the transaction is lost then.
-    pub async fn rollback(self) -> Result<(), StorageError> {
-        AnsiTransactionManager::rollback_transaction(&mut *self.0).await?;
-        Ok(())
-    }
-}
-
-impl Deref for Savepoint<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        self.0
-    }
-}
-
-impl DerefMut for Savepoint<'_> {
-    fn deref_mut(&mut self) -> &mut Connection {
-        self.0
     }
 }
 

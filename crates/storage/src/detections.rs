@@ -20,8 +20,6 @@ pub struct Reading {
     pub vehicle_id: VehicleId,
     /// The command that asked for it.
     pub command_id: CommandId,
-    /// When it was looked through.
-    pub read_at: DateTime<Utc>,
 }
 
 /// A trouble code that a rule matched.
@@ -35,12 +33,15 @@ pub struct Match<'a> {
     pub rule: &'a Rule,
     /// The part of the answer that has the code.
     pub response_id: ResponseId,
+    /// When that part came.
+    pub read_at: DateTime<Utc>,
     /// The fault as the vehicle told it; a JSON object.
     pub sensor_snapshot: Value,
 }
 
-/// Writes an anomaly for each match whose code has no open episode of the vehicle. Gives the ids of
-/// those that were written. No code may be in it twice.
+/// Writes an anomaly for each match whose code has no open episode of the vehicle, and none that a
+/// workshop closed after the code was read. Gives the ids of those that were written. No code may be in
+/// it twice.
 ///
 /// # Errors
 ///
@@ -57,13 +58,18 @@ pub async fn insert(
     let of = |read: fn(&Match<'_>) -> String| -> Vec<String> { matches.iter().map(read).collect() };
     let anomaly_ids: Vec<Uuid> = matches.iter().map(|found| found.anomaly_id.0).collect();
     let response_ids: Vec<Uuid> = matches.iter().map(|found| found.response_id.0).collect();
+    let read_at: Vec<DateTime<Utc>> = matches.iter().map(|found| found.read_at).collect();
     let snapshots: Vec<&Value> = matches.iter().map(|found| &found.sensor_snapshot).collect();
     // References are checked when the statement ends, so an episode may come before its anomaly.
     let rows: Vec<Written> = sql_query(
         "WITH found AS (
-             SELECT * FROM unnest($4, $5, $6, $7, $8, $9, $10, $11) WITH ORDINALITY
-                 AS found (id, response_id, dtc_code, rule_name, component_name, anomaly_type,
-                           severity, sensor_snapshot, number)),
+             SELECT * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11) WITH ORDINALITY
+                 AS found (id, response_id, read_at, dtc_code, rule_name, component_name,
+                           anomaly_type, severity, sensor_snapshot, number)
+             WHERE NOT EXISTS (
+                 SELECT FROM anomaly_episodes AS closed
+                 WHERE closed.vehicle_id = $1 AND closed.dtc_code = found.dtc_code
+                   AND closed.closed_at >= found.read_at)),
          episode AS (
              INSERT INTO anomaly_episodes
                  (anomaly_event_id, vehicle_id, rule_name, component_name, dtc_code, command_id,
@@ -74,16 +80,16 @@ pub async fn insert(
              RETURNING anomaly_event_id)
          INSERT INTO anomaly_events
              (id, vehicle_id, detected_at, anomaly_type, severity, sensor_snapshot)
-         SELECT id, $1, $3, anomaly_type, severity, sensor_snapshot
+         SELECT id, $1, read_at, anomaly_type, severity, sensor_snapshot
          FROM found JOIN episode ON anomaly_event_id = id
          ORDER BY number
          RETURNING id",
     )
     .bind::<SqlUuid, _>(reading.vehicle_id.0)
     .bind::<SqlUuid, _>(reading.command_id.0)
-    .bind::<Timestamptz, _>(reading.read_at)
     .bind::<Array<SqlUuid>, _>(anomaly_ids)
     .bind::<Array<SqlUuid>, _>(response_ids)
+    .bind::<Array<Timestamptz>, _>(read_at)
     .bind::<Array<Text>, _>(of(|found| found.dtc.to_string()))
     .bind::<Array<Text>, _>(of(|found| found.rule.name.clone()))
     .bind::<Array<Text>, _>(of(|found| found.rule.component.clone()))

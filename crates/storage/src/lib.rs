@@ -18,6 +18,7 @@ pub mod service_accounts;
 pub mod sessions;
 pub mod signals;
 pub mod suspensions;
+pub mod unread_answers;
 pub mod users;
 pub mod vehicles;
 pub mod verify;
@@ -28,5 +29,5 @@ mod like;
 mod schema;
 mod scope;
 
-pub use database::{Connection, Database, PoolSettings, Savepoint, Transaction};
+pub use database::{Connection, Database, PoolSettings, Transaction};
 pub use error::StorageError;

@@ -192,6 +192,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    unread_answers (command_id) {
+        command_id -> Uuid,
+        first_number -> Int4,
+        due_at -> Timestamptz,
+        attempts -> Int4,
+    }
+}
+
+diesel::table! {
     diagnoses (id) {
         id -> Uuid,
         anomaly_event_id -> Uuid,
@@ -289,3 +298,4 @@ diesel::allow_tables_to_appear_in_same_query!(anomaly_events, anomaly_episodes, 
 diesel::allow_tables_to_appear_in_same_query!(service_bookings, booking_anomalies, vehicles);
 diesel::allow_tables_to_appear_in_same_query!(command_queue, vehicles);
 diesel::allow_tables_to_appear_in_same_query!(commands, vehicles);
+diesel::allow_tables_to_appear_in_same_query!(commands, unread_answers);

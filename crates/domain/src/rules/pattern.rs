@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr};
 use thiserror::Error;
 
 /// A diagnostic trouble code (SAE J2012) such as `P0420` or `B1234-1A`, with or without a failure
-/// type byte.
+/// type byte. It is kept in upper case; vehicles also write it in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dtc(String);
 
@@ -13,7 +13,7 @@ pub struct Dtc(String);
 pub struct InvalidDtc;
 
 impl Dtc {
-    /// The code as vehicles write it.
+    /// The code, in upper case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -23,9 +23,12 @@ impl FromStr for Dtc {
     type Err = InvalidDtc;
 
     fn from_str(text: &str) -> Result<Self, InvalidDtc> {
-        let (code, failure_type) = parts(text).ok_or(InvalidDtc)?;
+        // Nothing long is copied.
+        parts(text).ok_or(InvalidDtc)?;
+        let text = text.to_ascii_uppercase();
+        let (code, failure_type) = parts(&text).ok_or(InvalidDtc)?;
         if is_code(code, |_| false) && failure_type.is_none_or(is_failure_type) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text))
         } else {
             Err(InvalidDtc)
         }
@@ -125,6 +128,7 @@ mod tests {
         for good in ["P0420", "C3FFF", "B1234-1A", "U0100", "P0A0F-00"] {
             let dtc: Dtc = good.parse().unwrap();
             assert_eq!(dtc.as_str(), good);
+            assert_eq!(good.to_lowercase().parse(), Ok(dtc));
         }
         for bad in [
             "",
@@ -136,8 +140,6 @@ mod tests {
             "P0420-1G",
             "P4420",
             "X0420",
-            "p0420",
-            "P042a",
             "P042G",
             "P042.",
             "P0420 ",

@@ -235,7 +235,10 @@ impl Execution {
         for one in told {
             match one {
                 Told::Part(event) => outbox.put(event),
-                Told::State(command) => outbox.tell_state(&command),
+                Told::State(command) => {
+                    self.dispatcher.environment.new_answers.tell();
+                    outbox.tell_state(&command);
+                }
             }
         }
         Ok(())

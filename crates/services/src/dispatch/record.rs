@@ -49,8 +49,12 @@ pub(super) enum Place {
     Middle,
     /// The vehicle has answered in full, and the report of what is left follows.
     EndOfAnswer,
-    /// Nothing follows.
-    End,
+    /// Nothing follows. The answer begins with this number; what is before came from tries that broke
+    /// off.
+    End {
+        /// The number.
+        begins_with: i32,
+    },
 }
 
 /// The command is now with a connector, though not itself sent yet.
@@ -114,7 +118,7 @@ pub(super) async fn part(
         command_id: claim.command_id,
         response_payload: part.payload,
         sequence_number: part.number,
-        is_final: part.place == Place::End,
+        is_final: matches!(part.place, Place::End { .. }),
         received_at: environment.clock.now(),
     };
     responses::insert(&mut transaction, &response).await?;
@@ -122,8 +126,11 @@ pub(super) async fn part(
     match part.place {
         Place::Middle => {}
         Place::EndOfAnswer => queue::mark_answered(&mut transaction, claim.command_id).await?,
-        Place::End => {
-            let command = ending::complete(environment, &mut transaction, claim.command_id).await?;
+        Place::End { begins_with } => {
+            let command_id = claim.command_id;
+            let completing =
+                ending::complete(environment, &mut transaction, command_id, begins_with);
+            let command = completing.await?;
             told.extend(command.map(Told::State));
         }
     }

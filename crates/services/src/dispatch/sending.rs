@@ -67,7 +67,10 @@ async fn cannot_go_on(
     }
     let unread = json!({ "evidence": AFTER, "error": fault });
     let number = subject.last_number + 1;
-    execution.write(number, unread, Place::End).await?;
+    let place = Place::End {
+        begins_with: number,
+    };
+    execution.write(number, unread, place).await?;
     Ok(Left::Done)
 }
 
@@ -161,6 +164,7 @@ impl Sending<'_> {
     /// Sends the command and stores every chunk of the answer.
     async fn converse(&mut self) -> Result<Result<(), Setback>, Abandoned> {
         let execution = self.execution;
+        let begins_with = self.last_number + 1;
         let mut deadline = execution.now() + self.spec.timeout;
         let answer = execution.before(deadline, self.connector.execute(self.subject.request()));
         let mut answer = match answer.await {
@@ -178,7 +182,7 @@ impl Sending<'_> {
             let place = match (chunk.is_final, self.spec.evidence) {
                 (false, _) => Place::Middle,
                 (true, Some(_)) => Place::EndOfAnswer,
-                (true, None) => Place::End,
+                (true, None) => Place::End { begins_with },
             };
             let answered_at = execution.now();
             if let Err(setback) = self.write(chunk.payload, place).await? {
@@ -213,11 +217,14 @@ impl Sending<'_> {
     }
 
     async fn finish(mut self, payload: Value) -> Result<Left, Abandoned> {
-        let Err(setback) = self.write(payload, Place::End).await? else {
+        let place = Place::End {
+            begins_with: self.last_number + 1,
+        };
+        let Err(setback) = self.write(payload, place).await? else {
             return Ok(Left::Done);
         };
         let unread = json!({ "evidence": AFTER, "error": setback.to_string() });
-        match self.write(unread, Place::End).await? {
+        match self.write(unread, place).await? {
             Ok(()) => Ok(Left::Done),
             Err(setback) => self.settle(&setback, 1).await,
         }

@@ -13,6 +13,7 @@ use sovd_services::{
     Caller, Callers, Credential, Environment, NewWork, Outbox, TestTimer,
     agents::AgentPolicy,
     commands::{Commands, Submission},
+    detection::NewAnswers,
     dispatch::{Backoff, DispatchSettings, Dispatcher},
     limits::{LimitSettings, Limits},
     refusals::RefusalCount,
@@ -117,6 +118,7 @@ impl Rig {
             clock: Arc::new(timer.clone()),
             random: Arc::new(SystemRandom),
             new_work: NewWork::default(),
+            new_answers: NewAnswers::default(),
         };
         let limits = Limits::new(LimitSettings {
             commands_per_minute: 0,

@@ -2,9 +2,8 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use sovd_domain::{AnomalyId, CommandId, Random, ResponseId, RuleBook, SystemRandom, VehicleId};
+use sovd_domain::{AnomalyId, Random, ResponseId, RuleBook, SystemRandom, VehicleId};
 use sovd_storage::{
-    StorageError,
     detections::{self, Match, Reading, RuleRecord},
     responses,
 };
@@ -50,7 +49,6 @@ async fn reading(fleet: &Fleet, vehicle_id: VehicleId, number: u128) -> (Reading
     let reading = Reading {
         vehicle_id,
         command_id: command.command_id,
-        read_at: at(2),
     };
     (reading, response.response_id)
 }
@@ -59,6 +57,7 @@ fn matches<'a>(rules: &'a RuleBook, codes: &[&str], response_id: ResponseId) -> 
     let found = codes.iter().map(|code| {
         let dtc = code.parse().unwrap();
         Match {
+            read_at: at(2),
             anomaly_id: AnomalyId(SystemRandom.uuid()),
             rule: rules.first_match(&dtc).unwrap(),
             dtc,
@@ -173,59 +172,17 @@ async fn many_that_read_the_same_at_once_write_each_code_once() {
 }
 
 #[tokio::test]
-async fn a_savepoint_is_undone_alone() {
+async fn what_was_read_before_an_episode_was_closed_opens_none() {
     let fleet = Fleet::new().await;
     let vehicle_id = fleet.vehicle("VIN1").await;
-    let (reading, response_id) = reading(&fleet, vehicle_id, 1).await;
-    let rules = rules();
-    let mut transaction = fleet.pool.begin().await.unwrap();
-    let kept = matches(&rules, &["P0420"], response_id);
-    detections::insert(&mut transaction, reading, kept)
-        .await
-        .unwrap();
-
-    let mut savepoint = transaction.savepoint().await.unwrap();
-    let nowhere = Reading {
-        command_id: CommandId(Uuid::from_u128(99)),
-        ..reading
-    };
-    let lost = matches(&rules, &["P0430"], response_id);
-    let inserted = detections::insert(&mut savepoint, nowhere, lost).await;
-    match inserted.unwrap_err() {
-        StorageError::Dangling { constraint } => {
-            assert_eq!(constraint, "anomaly_episodes_command_id_fkey");
-        }
-        error => panic!("{error:?}"),
+    let reading = reading(&fleet, vehicle_id, 1).await;
+    assert_eq!(insert(&fleet, reading, &["P0420"]).await.len(), 1);
+    for (closed_at, written) in [(at(3), 0), (at(2), 0), (at(1), 1)] {
+        let sql = "UPDATE anomaly_episodes SET outcome = 'confirmed', closed_at = $1";
+        fleet.client.execute(sql, &[&closed_at]).await.unwrap();
+        let found = insert(&fleet, reading, &["P0420"]).await;
+        assert_eq!(found.len(), written, "{closed_at}");
     }
-    savepoint.rollback().await.unwrap();
-
-    let mut savepoint = transaction.savepoint().await.unwrap();
-    let released = matches(&rules, &["P0440"], response_id);
-    detections::insert(&mut savepoint, reading, released)
-        .await
-        .unwrap();
-    savepoint.release().await.unwrap();
-    transaction.commit().await.unwrap();
-
-    let sql = "SELECT string_agg(dtc_code, ' ' ORDER BY dtc_code) FROM anomaly_episodes";
-    let codes = fleet.client.query_one(sql, &[]).await.unwrap();
-    assert_eq!(codes.get::<_, String>(0), "P0420 P0440");
-}
-
-#[tokio::test]
-async fn a_savepoint_without_an_end_takes_its_transaction_along() {
-    let fleet = Fleet::new().await;
-    let vehicle_id = fleet.vehicle("VIN1").await;
-    let (reading, response_id) = reading(&fleet, vehicle_id, 1).await;
-    let rules = rules();
-    let mut transaction = fleet.pool.begin().await.unwrap();
-    let _ = transaction.savepoint().await.unwrap();
-    let matches = matches(&rules, &["P0420"], response_id);
-    detections::insert(&mut transaction, reading, matches)
-        .await
-        .unwrap();
-    transaction.commit().await.unwrap();
-    assert_eq!(fleet.count("anomaly_events").await, 0);
 }
 
 #[tokio::test]

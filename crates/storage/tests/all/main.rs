@@ -52,6 +52,7 @@ mod signals;
 mod spent_tokens;
 mod startup;
 mod suspensions;
+mod unread_answers;
 mod user_changes;
 mod users;
 mod vehicle_back;
