@@ -15,11 +15,23 @@ const DEFAULT: &str = include_str!("../../../config/default.toml");
 const DEVELOPMENT: &str = include_str!("../../../config/development.toml");
 const PRODUCTION: &str = include_str!("../../../config/production.toml");
 
-/// The built-in defaults, and over them `default.toml` of the directory.
+/// The built-in defaults, and over them what the directory has: rules for anomalies, `default.toml`.
 pub(crate) fn defaults(dir: Option<&Path>, problems: &mut Vec<Problem>) -> Vec<Entry> {
     let mut entries = parse(DEFAULT, &Origin::Default, problems);
+    entries.extend(anomaly_rules(dir));
     entries.extend(on_disk(dir, "default.toml", problems).unwrap_or_default());
     entries
+}
+
+/// The file of rules in the directory, if there is one. Whoever needs the rules reads it.
+fn anomaly_rules(dir: Option<&Path>) -> Option<Entry> {
+    let path = dir?.join("anomaly_rules.toml");
+    let key = Key::find("maintenance.anomaly_rules").filter(|_| path.exists())?;
+    Some(Entry {
+        key,
+        value: path.to_str()?.into(),
+        origin: Origin::File(path),
+    })
 }
 
 /// The environment's file of the directory, or else its built-in copy.

@@ -9,8 +9,9 @@ use crate::key::Key;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Maintenance {
-    /// File of the rules by which trouble codes become anomalies; without one, those that the
-    /// program brings along.
+    /// File of the rules by which trouble codes become anomalies: `anomaly_rules.toml` in the
+    /// directory of settings, unless a key says otherwise. Without one, those that the program
+    /// brings along.
     pub anomaly_rules: Option<PathBuf>,
     /// Minutes that a booking takes of its workshop, 1 to 1440.
     pub slot_minutes: u32,

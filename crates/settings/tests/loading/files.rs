@@ -30,6 +30,32 @@ fn a_program_runs_without_any_file() {
 }
 
 #[test]
+fn rules_in_the_directory_are_found_and_give_way_to_every_key() {
+    let rules = |sources| {
+        let loaded = load(sources);
+        let origin = loaded.origins.of("maintenance.anomaly_rules");
+        let origin = origin.map(str::to_owned);
+        (loaded.settings.maintenance.anomaly_rules, origin.unwrap())
+    };
+    let url = ("DATABASE_URL", DATABASE);
+    let dir = Dir::with([("anomaly_rules.toml", "rule = []")]);
+    let (found, origin) = rules(dir.under([url]));
+    let found = found.unwrap();
+    assert!(found.ends_with("anomaly_rules.toml") && found.exists());
+    assert!(origin.ends_with("anomaly_rules.toml"), "{origin}");
+    let other = dir.under([url, ("SOVD__MAINTENANCE__ANOMALY_RULES", "other.toml")]);
+    assert_eq!(rules(other).0, Some("other.toml".into()));
+    let none = dir.under([url, ("SOVD__MAINTENANCE__ANOMALY_RULES", "")]);
+    assert_eq!(rules(none).0, None);
+    let dir = Dir::with([
+        ("anomaly_rules.toml", "rule = []"),
+        ("default.toml", "maintenance.anomaly_rules = \"mine.toml\""),
+    ]);
+    assert_eq!(rules(dir.under([url])).0, Some("mine.toml".into()));
+    assert_eq!(rules(Dir::with([]).under([url])).0, None);
+}
+
+#[test]
 fn each_source_replaces_the_one_before() {
     let dir = Dir::with([
         (
