@@ -5,19 +5,32 @@ use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionMan
 
 use crate::{StorageError, migrations};
 
-const SEEDS: &[&str] = &[
-    include_str!("../seeds/command_execution.sql"),
-    include_str!("../seeds/predictive_maintenance.sql"),
-];
+/// One file of seeds.
+pub(crate) struct SeedFile {
+    sql: &'static str,
+    /// What it makes, for [`crate::verify`]: a table, its key, and the ends of the first and the last id.
+    pub(crate) rows: &'static [(&'static str, &'static str, i64, i64)],
+}
 
-/// How many rows of a table the seeds make, for [`crate::verify`].
-pub(crate) const COUNTS: &[(&str, &str, i64)] = &[
-    ("users", "user_id", 5),
-    ("vehicles", "vehicle_id", 3),
-    ("anomaly_events", "id", 5),
-    ("diagnoses", "id", 5),
-    ("service_bookings", "id", 3),
-    ("manufacturing_insights", "id", 2),
+pub(crate) const FILES: &[SeedFile] = &[
+    SeedFile {
+        sql: include_str!("../seeds/command_execution.sql"),
+        rows: &[
+            ("users", "user_id", 1, 2),
+            ("vehicles", "vehicle_id", 101, 102),
+        ],
+    },
+    SeedFile {
+        sql: include_str!("../seeds/predictive_maintenance.sql"),
+        rows: &[
+            ("users", "user_id", 3, 5),
+            ("vehicles", "vehicle_id", 103, 103),
+            ("anomaly_events", "id", 201, 205),
+            ("diagnoses", "id", 301, 305),
+            ("service_bookings", "id", 401, 403),
+            ("manufacturing_insights", "id", 501, 502),
+        ],
+    },
 ];
 
 /// Inserts the seeds in one transaction. What is there already stays as it is.
@@ -28,8 +41,8 @@ pub(crate) const COUNTS: &[(&str, &str, i64)] = &[
 pub async fn insert(url: &str) -> Result<(), StorageError> {
     let mut connection = migrations::connect(url).await?;
     AnsiTransactionManager::begin_transaction(&mut connection).await?;
-    for seeds in SEEDS {
-        connection.batch_execute(seeds).await?;
+    for file in FILES {
+        connection.batch_execute(file.sql).await?;
     }
     AnsiTransactionManager::commit_transaction(&mut connection).await?;
     Ok(())

@@ -16,7 +16,10 @@ use diesel_async::{
     TransactionManager,
 };
 
-use crate::{Connection, StorageError, migrations, seeds};
+use crate::{
+    Connection, StorageError, migrations,
+    seeds::{self, SeedFile},
+};
 
 /// What a comparison found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +54,8 @@ pub struct Difference {
     pub found: Option<String>,
 }
 
-/// Compares the schema of the database at `url` with the migrations, and the seeds if it has any.
+/// Compares the schema of the database at `url` with the migrations, and the seeds of each file of which
+/// it has any.
 ///
 /// # Errors
 ///
@@ -154,33 +158,25 @@ fn is_part_of_missing_table(key: &(String, String), expected: &Facts, found: &Fa
     })
 }
 
-/// A seeded database has all of the seeds or somebody has removed some.
+/// A database that was seeded from a file has all of its seeds, or somebody has removed some. An older
+/// release had fewer files.
 async fn count_seeds(
     connection: &mut Connection,
     facts: &Facts,
     verification: &mut Verification,
 ) -> Result<(), StorageError> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        count: i64,
-    }
-    let mut counts = Vec::new();
-    for (table, key, expected) in seeds::COUNTS {
-        if !facts.contains_key(&("column".to_owned(), format!("{table}.{key}"))) {
-            // The comparison of the schemas has named it already.
+    let mut counts: Vec<(&str, i64, i64)> = Vec::new();
+    for file in seeds::FILES {
+        let rows = count_rows(connection, facts, file).await?;
+        if rows.iter().all(|(.., found)| *found == 0) {
             continue;
         }
-        let row: Row = sql_query(format!(
-            "SELECT count(*) FROM public.{table}
-             WHERE {key}::text LIKE '00000000-0000-0000-0000-00000000%'"
-        ))
-        .get_result(connection)
-        .await?;
-        counts.push((*table, *expected, row.count));
-    }
-    if counts.iter().all(|(.., found)| *found == 0) {
-        return Ok(());
+        for (table, expected, found) in rows {
+            match counts.iter_mut().find(|count| count.0 == table) {
+                Some(count) => *count = (table, count.1 + expected, count.2 + found),
+                None => counts.push((table, expected, found)),
+            }
+        }
     }
     for (table, expected, found) in counts {
         let kind = format!("seeds in {table}");
@@ -199,4 +195,33 @@ async fn count_seeds(
         });
     }
     Ok(())
+}
+
+/// How many rows of each table a file of seeds makes, and how many of these are there.
+async fn count_rows(
+    connection: &mut Connection,
+    facts: &Facts,
+    file: &SeedFile,
+) -> Result<Vec<(&'static str, i64, i64)>, StorageError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let mut counts = Vec::new();
+    for (table, key, first, last) in file.rows {
+        if !facts.contains_key(&("column".to_owned(), format!("{table}.{key}"))) {
+            // The comparison of the schemas has named it already.
+            continue;
+        }
+        let row: Row = sql_query(format!(
+            "SELECT count(*) FROM public.{table}
+             WHERE {key}::text BETWEEN '00000000-0000-0000-0000-{first:012}'
+                                   AND '00000000-0000-0000-0000-{last:012}'"
+        ))
+        .get_result(connection)
+        .await?;
+        counts.push((*table, last - first + 1, row.count));
+    }
+    Ok(counts)
 }

@@ -309,6 +309,50 @@ async fn a_deleted_seed_is_found() {
 }
 
 #[tokio::test]
+async fn a_database_with_the_seeds_of_an_older_release_lacks_none() {
+    let database = migrated().await;
+    let client = database.client().await.unwrap();
+    let seeds = include_str!("../../seeds/command_execution.sql");
+    client.batch_execute(seeds).await.unwrap();
+    let verification = run(&database).await;
+    assert_eq!(verification.differences, []);
+    let counted: Vec<(&str, usize, usize)> = verification
+        .counts
+        .iter()
+        .filter(|count| count.kind.starts_with("seeds in "))
+        .map(|count| (&*count.kind, count.expected, count.found))
+        .collect();
+    let expected = [("seeds in users", 2, 2), ("seeds in vehicles", 2, 2)];
+    assert_eq!(counted, expected);
+
+    client
+        .batch_execute("DELETE FROM vehicles WHERE vin = 'TESTVIN0000000001'")
+        .await
+        .unwrap();
+    let missing = difference(
+        "seeds in vehicles",
+        "vehicles",
+        Some("2 rows"),
+        Some("1 rows"),
+    );
+    assert_eq!(run(&database).await.differences, [missing]);
+}
+
+#[tokio::test]
+async fn a_seed_of_either_file_is_missed() {
+    for vin in ["TESTVIN0000000002", "VIN123456789"] {
+        let differences = found_after(&format!("DELETE FROM vehicles WHERE vin = '{vin}'")).await;
+        let missing = difference(
+            "seeds in vehicles",
+            "vehicles",
+            Some("3 rows"),
+            Some("2 rows"),
+        );
+        assert!(differences.contains(&missing), "{vin}: {differences:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_unmigrated_database_lacks_everything() {
     let database = Stack::shared().unwrap().empty_database().await.unwrap();
     let verification = run(&database).await;
