@@ -310,6 +310,7 @@ async fn a_deleted_vehicle_is_gone_and_the_trail_stays() {
     assert_eq!(lines[0]["user_id"], "00000000-0000-0000-0000-000000000001");
     let details = json!({
         "vin": "TESTVIN0000000001", "make": "Tesla", "model": "Model 3", "year": 2023,
+        "vehicle_type": null, "owner_id": null,
     });
     assert_eq!(lines[0]["details"], details);
     create(&admin, |body| body["vin"] = json!("TESTVIN0000000001"))

@@ -16,6 +16,7 @@ use crate::{
     caller::Caller,
     environment::Environment,
     error::ServiceError,
+    vehicles::deletion,
 };
 
 pub use sovd_storage::users::UserFilter;
@@ -182,7 +183,7 @@ impl Users {
     }
 
     /// Deletes a user with all that is theirs: their sessions, their commands with the answers and
-    /// their vehicles. The audit trail stays.
+    /// their vehicles. The audit trail stays, with a line for each vehicle.
     ///
     /// # Errors
     ///
@@ -253,7 +254,7 @@ impl Users {
             return Err(LAST_ADMIN);
         }
         // They go with their owner.
-        vehicles::lock_owned_for_deletion(transaction, user_id).await?;
+        let owned = vehicles::lock_owned_for_deletion(transaction, user_id).await?;
         if users::has_open_commands(transaction, user_id).await? {
             return Err(ServiceError::Conflict {
                 reason: "commands of this user, or to a vehicle of theirs, have not ended: cancel \
@@ -265,7 +266,11 @@ impl Users {
             details: json!({ "username": user.username, "email": user.email, "role": user.role }),
             ..about(caller, "user.delete", user_id)
         };
-        // Before the deletion: whoever deletes the own account stands in the line too.
+        // Before the deletion: the lines are found with the others of these vehicles, and whoever deletes
+        // the own account stands in them too.
+        for vehicle in &owned {
+            audit::insert(transaction, &deletion(caller, vehicle), now).await?;
+        }
         audit::insert(transaction, &entry, now).await?;
         users::delete(transaction, user_id).await?;
         Ok(())

@@ -12,6 +12,7 @@ use crate::{caller::Caller, environment::Environment, error::ServiceError, free_
 
 pub use change::VehicleChange;
 pub use create::NewVehicle;
+pub(crate) use delete::deletion;
 pub use sovd_storage::vehicles::VehicleFilter;
 
 /// Looks at vehicles, and lets admins manage them.

@@ -212,23 +212,23 @@ pub async fn lock_for_deletion(
 }
 
 /// Locks the vehicles of a customer whom the caller has locked for deletion, so that nothing is queued
-/// for them before the transaction ends. Gives their ids.
+/// for them before the transaction ends. Gives them.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// When the database is away or a row is unreadable.
 pub async fn lock_owned_for_deletion(
     connection: &mut Connection,
     owner_id: UserId,
-) -> Result<Vec<VehicleId>, StorageError> {
-    let ids: Vec<Uuid> = vehicles::table
+) -> Result<Vec<Vehicle>, StorageError> {
+    let rows: Vec<VehicleRow> = vehicles::table
         .filter(vehicles::owner_id.eq(owner_id.0))
-        .select(vehicles::vehicle_id)
+        .select(VehicleRow::as_select())
         .order(vehicles::vehicle_id)
         .for_update()
         .load(connection)
         .await?;
-    Ok(ids.into_iter().map(VehicleId).collect())
+    rows.into_iter().map(Vehicle::try_from).collect()
 }
 
 /// Whether something is queued or under way for the vehicle. Its row must be locked with

@@ -1,5 +1,5 @@
 use serde_json::json;
-use sovd_domain::{AuditEntry, Permission, VehicleId};
+use sovd_domain::{AuditEntry, Permission, Vehicle, VehicleId};
 use sovd_storage::{Transaction, audit, vehicles};
 
 use super::{UNKNOWN, Vehicles, about};
@@ -40,18 +40,25 @@ impl Vehicles {
                 pointer: None,
             });
         }
-        let entry = AuditEntry {
-            vehicle_id: Some(vehicle_id),
-            details: json!({
-                "vin": vehicle.vin.as_str(),
-                "make": vehicle.make,
-                "model": vehicle.model,
-                "year": vehicle.year,
-            }),
-            ..about(caller, "vehicle.delete", vehicle_id)
-        };
+        let entry = deletion(caller, &vehicle);
         // Before the deletion, so that the line is found with the others of this vehicle.
         audit::insert(transaction, &entry, now).await?;
         Ok(vehicles::delete(transaction, vehicle_id).await?)
+    }
+}
+
+/// The audit line of a vehicle that goes.
+pub(crate) fn deletion(caller: &Caller, vehicle: &Vehicle) -> AuditEntry {
+    AuditEntry {
+        vehicle_id: Some(vehicle.vehicle_id),
+        details: json!({
+            "vin": vehicle.vin.as_str(),
+            "make": vehicle.make,
+            "model": vehicle.model,
+            "year": vehicle.year,
+            "vehicle_type": vehicle.vehicle_type,
+            "owner_id": vehicle.owner_id,
+        }),
+        ..about(caller, "vehicle.delete", vehicle.vehicle_id)
     }
 }
