@@ -153,7 +153,7 @@ impl Users {
     ///
     /// [`ServiceError::NotFound`] when there is none; [`ServiceError::Invalid`] when the password
     /// breaks a rule or nothing is to be changed; [`ServiceError::Conflict`] when the address is
-    /// taken or no active admin would be left.
+    /// taken, no active admin would be left or somebody who owns vehicles would be no customer.
     pub async fn change(
         &self,
         caller: &Caller,
@@ -219,6 +219,10 @@ impl Users {
         let details = differences(&old, &user, password_hash.is_some());
         if (user.role != Role::Admin || !user.is_active) && admins == [user_id] {
             return Err(LAST_ADMIN);
+        }
+        let leaves_role = user.role != old.role && user.role != Role::Customer;
+        if leaves_role && vehicles::has_any(transaction, user_id).await? {
+            return Err(OWNER);
         }
         users::update(transaction, &user, now)
             .await
@@ -291,6 +295,11 @@ const UNKNOWN: ServiceError = ServiceError::NotFound {
 const LAST_ADMIN: ServiceError = ServiceError::Conflict {
     reason: "the last active admin cannot be deleted, disabled or given another role",
     pointer: None,
+};
+
+const OWNER: ServiceError = ServiceError::Conflict {
+    reason: "customers who own vehicles stay customers",
+    pointer: Some("/role"),
 };
 
 fn about(caller: &Caller, action: &'static str, user_id: UserId) -> AuditEntry {

@@ -78,14 +78,13 @@ fn about(caller: &Caller, action: &'static str, vehicle_id: VehicleId) -> AuditE
     }
 }
 
-/// Makes sure that a vehicle can belong to somebody, and keeps them from being deleted until the
-/// transaction ends.
+/// Makes sure that a vehicle can belong to somebody, and keeps them from being deleted and from getting
+/// another role until the transaction ends.
 async fn keep_customer(
     transaction: &mut Transaction,
     owner_id: UserId,
 ) -> Result<(), ServiceError> {
-    users::keep(transaction, owner_id).await?;
-    let owner = users::find(transaction, owner_id).await?;
+    let owner = users::keep_unchanged(transaction, owner_id).await?;
     if owner.is_some_and(|owner| owner.role == Role::Customer) {
         return Ok(());
     }

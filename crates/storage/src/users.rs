@@ -227,6 +227,25 @@ pub async fn keep(connection: &mut Connection, user_id: UserId) -> Result<(), St
     Ok(())
 }
 
+/// The user with the id, kept as they are until the transaction ends. Others may keep them at the same
+/// time; a change of the user waits.
+///
+/// # Errors
+///
+/// When the database is away or the row is unreadable.
+pub async fn keep_unchanged(
+    connection: &mut Connection,
+    user_id: UserId,
+) -> Result<Option<User>, StorageError> {
+    let row = people()
+        .filter(users::user_id.eq(user_id.0))
+        .select(UserRow::as_select())
+        .for_share()
+        .first(connection)
+        .await;
+    read(row)
+}
+
 /// Whether something of the user's is still to be done at a vehicle, or something at a vehicle of
 /// theirs. The rows of the user and of the vehicles must be locked with [`lock_for_deletion`] and
 /// [`crate::vehicles::lock_owned_for_deletion`], or something may come after the look.

@@ -106,6 +106,17 @@ pub async fn is_owned_by(
     Ok(select(exists(owned)).get_result(connection).await?)
 }
 
+/// Whether a vehicle belongs to the customer. The caller has locked the customer with
+/// [`crate::users::lock`], or they may get one after the look.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn has_any(connection: &mut Connection, owner_id: UserId) -> Result<bool, StorageError> {
+    let owned = vehicles::table.filter(vehicles::owner_id.eq(owner_id.0));
+    Ok(select(exists(owned)).get_result(connection).await?)
+}
+
 /// Keeps the vehicle from being deleted until the transaction ends, and tells whether it is there.
 /// Whoever locks something of it does this first, as a deletion begins with the vehicle.
 ///

@@ -237,3 +237,58 @@ async fn a_deletion_waits_for_whoever_keeps_the_user() {
     };
     assert_eq!(join(deleting, changing).await, (true, ()));
 }
+
+#[tokio::test]
+async fn a_change_waits_for_whoever_keeps_the_user_unchanged() {
+    let fleet = Fleet::new().await;
+    let (mut one, mut two) = (
+        fleet.pool.begin().await.unwrap(),
+        fleet.pool.begin().await.unwrap(),
+    );
+    for keeping in [&mut one, &mut two] {
+        let kept = users::keep_unchanged(keeping, fleet.engineer).await;
+        assert_eq!(kept.unwrap().unwrap().user_id, fleet.engineer);
+        let nobody = users::keep_unchanged(keeping, UserId(Uuid::nil())).await;
+        assert_eq!(nobody.unwrap(), None);
+    }
+    let changing = async {
+        let mut changing = fleet.pool.begin().await.unwrap();
+        let user = users::lock(&mut changing, fleet.engineer).await.unwrap();
+        changing.rollback().await.unwrap();
+        user.is_some()
+    };
+    let ending = async {
+        until_waiting(&fleet, 1).await;
+        one.commit().await.unwrap();
+        until_waiting(&fleet, 1).await;
+        two.commit().await.unwrap();
+    };
+    assert_eq!(join(changing, ending).await, (true, ()));
+}
+
+#[tokio::test]
+async fn whoever_waited_to_keep_a_user_sees_the_change() {
+    let fleet = Fleet::new().await;
+    let mut connection = fleet.connection().await;
+    let engineer = users::find(&mut connection, fleet.engineer).await;
+    let promoted = User {
+        role: Role::Admin,
+        ..engineer.unwrap().unwrap()
+    };
+    let mut changing = fleet.pool.begin().await.unwrap();
+    users::lock(&mut changing, fleet.engineer).await.unwrap();
+    let keeping = async {
+        let mut keeping = fleet.pool.begin().await.unwrap();
+        let kept = users::keep_unchanged(&mut keeping, fleet.engineer).await;
+        keeping.rollback().await.unwrap();
+        kept.unwrap().unwrap().role
+    };
+    let changing = async {
+        until_waiting(&fleet, 1).await;
+        users::update(&mut changing, &promoted, at(5))
+            .await
+            .unwrap();
+        changing.commit().await.unwrap();
+    };
+    assert_eq!(join(keeping, changing).await, (Role::Admin, ()));
+}

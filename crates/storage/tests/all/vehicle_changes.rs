@@ -1,6 +1,6 @@
 use futures_util::future::join;
 use serde_json::json;
-use sovd_domain::{ConnectionStatus, Vehicle, VehicleId, VehicleType};
+use sovd_domain::{ConnectionStatus, UserId, Vehicle, VehicleId, VehicleType};
 use sovd_storage::{StorageError, vehicles};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -66,6 +66,27 @@ async fn a_taken_vin_is_named() {
         StorageError::Duplicate { constraint } => assert_eq!(constraint, "unq_vehicles_vin"),
         error => panic!("{error}"),
     }
+}
+
+#[tokio::test]
+async fn the_vehicles_of_a_customer_are_locked_as_they_are() {
+    let fleet = Fleet::new().await;
+    let mut transaction = fleet.pool.begin().await.unwrap();
+    let owner = fleet.engineer;
+    assert!(!vehicles::has_any(&mut transaction, owner).await.unwrap());
+    let [first, second] = [(1, "VIN2"), (2, "VIN1")].map(|(number, vin)| Vehicle {
+        owner_id: Some(owner),
+        ..vehicle(number, vin)
+    });
+    for vehicle in [&second, &first, &vehicle(3, "VIN3")] {
+        vehicles::insert(&mut transaction, vehicle).await.unwrap();
+    }
+    assert!(vehicles::has_any(&mut transaction, owner).await.unwrap());
+    let locked = vehicles::lock_owned_for_deletion(&mut transaction, owner).await;
+    assert_eq!(locked.unwrap(), [first, second]);
+    let nobody = UserId(Uuid::nil());
+    let locked = vehicles::lock_owned_for_deletion(&mut transaction, nobody).await;
+    assert_eq!(locked.unwrap(), []);
 }
 
 #[tokio::test]
