@@ -188,6 +188,26 @@ pub async fn set_notes(
     Ok(())
 }
 
+/// Takes away what customers wanted workshops to know in the bookings of a vehicle that the caller has
+/// locked; says of how many bookings.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn remove_notes(
+    connection: &mut Connection,
+    vehicle_id: VehicleId,
+) -> Result<usize, StorageError> {
+    let noted = service_bookings::table
+        .filter(service_bookings::vehicle_id.eq(vehicle_id.0))
+        .filter(service_bookings::customer_notes.is_not_null());
+    let removed = diesel::update(noted)
+        .set(service_bookings::customer_notes.eq(None::<String>))
+        .execute(connection)
+        .await?;
+    Ok(removed)
+}
+
 /// Writes what the workshop found of the anomaly; says whether the booking is about one of which
 /// nothing was found yet.
 ///

@@ -4,7 +4,7 @@ use sovd_domain::{
     AuditEntry, Change, ConnectionStatus, FieldError, Permission, UserId, Vehicle, VehicleId,
     VehicleType,
 };
-use sovd_storage::{Transaction, audit, vehicles};
+use sovd_storage::{Transaction, audit, bookings, vehicles};
 
 use super::{UNKNOWN, Vehicles, about, check_size, keep_customer};
 use crate::{caller::Caller, error::ServiceError};
@@ -68,7 +68,9 @@ impl VehicleChange {
 }
 
 impl Vehicles {
-    /// Changes a vehicle. One that becomes connected was seen now, and gets what waits for it.
+    /// Changes a vehicle. One that becomes connected was seen now, and gets what waits for it. When a
+    /// customer gives it away, what they wanted workshops to know goes from its bookings: nobody else is
+    /// to read their words.
     ///
     /// # Errors
     ///
@@ -114,9 +116,14 @@ async fn update(
         .ok_or(UNKNOWN)?;
     let vehicle = change.applied_to(&old, now);
     vehicles::update(transaction, &vehicle).await?;
+    let mut details = differences(&old, &vehicle);
+    if old.owner_id.is_some() && vehicle.owner_id != old.owner_id {
+        let removed = bookings::remove_notes(transaction, vehicle_id).await?;
+        details.insert("customer_notes_removed".to_owned(), json!(removed));
+    }
     let entry = AuditEntry {
         vehicle_id: Some(vehicle_id),
-        details: Value::Object(differences(&old, &vehicle)),
+        details: Value::Object(details),
         ..about(caller, "vehicle.update", vehicle_id)
     };
     audit::insert(transaction, &entry, now).await?;

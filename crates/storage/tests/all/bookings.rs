@@ -197,6 +197,33 @@ async fn notes_and_the_outcome_are_written() {
 }
 
 #[tokio::test]
+async fn the_notes_of_one_vehicle_s_bookings_are_taken_away() {
+    let fleet = Fleet::new().await;
+    let (sold, other) = (fleet.vehicle("VIN1").await, fleet.vehicle("VIN2").await);
+    for (number, vehicle, notes) in [
+        (1, sold, Some("It rattles.")),
+        (2, sold, Some("")),
+        (3, sold, None),
+        (4, other, Some("It smells.")),
+    ] {
+        let booking = Booking {
+            customer_notes: notes.map(str::to_owned),
+            ..booking(number, vehicle, 0)
+        };
+        store(&fleet, &booking).await;
+    }
+    let mut connection = fleet.connection().await;
+    for expected in [2, 0] {
+        let removed = bookings::remove_notes(&mut connection, sold).await;
+        assert_eq!(removed.unwrap(), expected);
+    }
+    for (number, notes) in [(1, None), (2, None), (3, None), (4, Some("It smells."))] {
+        let booking = found(&fleet, BookingId(Uuid::from_u128(number))).await;
+        assert_eq!(booking.unwrap().customer_notes.as_deref(), notes);
+    }
+}
+
+#[tokio::test]
 async fn an_anomaly_is_booked_until_its_bookings_have_ended() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
