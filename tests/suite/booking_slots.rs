@@ -64,6 +64,51 @@ async fn a_slot_is_as_long_as_the_setting_says() {
 }
 
 #[tokio::test]
+async fn what_has_no_slot_takes_it_when_it_is_confirmed() {
+    let world = World::start().await;
+    let service = world.log_in("service").await;
+    let time = moment(&world, "1 day").await;
+    let confirmed = json!({ "status": "CONFIRMED" });
+    let [first, second] = ["center-bonn", "center-berlin"].map(|center| {
+        let (service, world) = (&service, &world);
+        async move {
+            let booking = book_at(service, center, time).await.expect(201);
+            let sql = "DELETE FROM booking_slots WHERE service_center_id = $1";
+            let deleted = world.sql().await.execute(sql, &[&center]).await;
+            assert_eq!(deleted.unwrap(), 1);
+            booking
+        }
+    });
+    let (first, second) = join(first, second).await;
+    book_at(&service, "center-bonn", time).await.expect(201);
+    change(&service, &first, confirmed.clone())
+        .await
+        .expect_bad_field(409, "conflict", "/appointment_time");
+    assert_eq!(service.get(&path(&first)).await.expect(200), first);
+    change(&service, &second, confirmed).await.expect(200);
+    book_at(&service, "center-berlin", time)
+        .await
+        .expect_bad_field(409, "conflict", "/appointment_time");
+}
+
+#[tokio::test]
+async fn a_longer_slot_is_for_later_bookings() {
+    let world = World::with(|settings| settings.maintenance.slot_minutes = 1).await;
+    let service = world.log_in("service").await;
+    let time = moment(&world, "1 day").await;
+    let first = book_at(&service, "center-bonn", time).await.expect(201);
+    let after = time + TimeDelta::minutes(1);
+    book_at(&service, "center-bonn", after).await.expect(201);
+    let other = world
+        .beside(|settings| settings.maintenance.slot_minutes = 60)
+        .await;
+    let elsewhere = service.at(other.address());
+    change(&elsewhere, &first, json!({ "status": "CONFIRMED" }))
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
 async fn the_end_of_a_booking_frees_its_slot() {
     let world = World::start().await;
     let service = world.log_in("service").await;

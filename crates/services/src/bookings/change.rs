@@ -101,7 +101,8 @@ impl BookingChange {
 }
 
 impl Bookings {
-    /// Changes a booking. Completing one that is about an anomaly closes the anomaly.
+    /// Changes a booking. Completing one that is about an anomaly closes the anomaly. Confirming one takes
+    /// the slot of its workshop, should it have none.
     ///
     /// # Errors
     ///
@@ -157,7 +158,10 @@ impl Bookings {
     ) -> Result<Booking, ServiceError> {
         caller.hold(transaction, now).await?;
         let old = lock(transaction, caller, id).await?;
-        let is_moved = change.appointment_time.is_some();
+        let (is_moved, is_confirmed) = (
+            change.appointment_time.is_some(),
+            change.status == Some(BookingStatus::Confirmed),
+        );
         let booking = change.applied_to(&old)?;
         write(transaction, &old, &booking, now).await?;
         let entry = AuditEntry {
@@ -168,7 +172,7 @@ impl Bookings {
         // Last, so that others wait for the workshop's turn no longer than they must.
         if booking.status.has_ended() {
             slots::free(transaction, id).await?;
-        } else if is_moved {
+        } else if is_moved || (is_confirmed && !slots::is_taken(transaction, id).await?) {
             self.take_slot(transaction, &booking).await?;
         }
         Ok(booking)

@@ -6,7 +6,7 @@
 use std::ops::Bound;
 
 use chrono::{DateTime, Utc};
-use diesel::{prelude::*, sql_query, sql_types::Text};
+use diesel::{dsl::exists, prelude::*, select, sql_query, sql_types::Text};
 use diesel_async::RunQueryDsl;
 use sovd_domain::BookingId;
 
@@ -44,6 +44,19 @@ pub async fn take(
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Whether the booking has a slot.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn is_taken(
+    connection: &mut Connection,
+    booking_id: BookingId,
+) -> Result<bool, StorageError> {
+    let slot = booking_slots::table.find(booking_id.0);
+    Ok(select(exists(slot)).get_result(connection).await?)
 }
 
 /// Lets go of the slot of a booking; says whether it had one.

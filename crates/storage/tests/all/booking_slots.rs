@@ -77,8 +77,11 @@ async fn a_freed_slot_is_taken_again() {
     let fleet = with_bookings(2).await;
     take(&fleet, 1, BERLIN, 0, 50).await.unwrap();
     let id = BookingId(Uuid::from_u128(1));
+    let mut connection = fleet.connection().await;
     for expected in [true, false] {
-        let freed = slots::free(&mut *fleet.connection().await, id).await;
+        let taken = slots::is_taken(&mut connection, id).await;
+        assert_eq!(taken.unwrap(), expected);
+        let freed = slots::free(&mut connection, id).await;
         assert_eq!(freed.unwrap(), expected);
     }
     take(&fleet, 2, BERLIN, 0, 50).await.unwrap();
