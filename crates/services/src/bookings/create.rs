@@ -60,6 +60,13 @@ impl Bookings {
         let mut transaction = self.environment.database.begin().await?;
         if let Err(refusal) = self.write(&mut transaction, caller, &booking).await {
             transaction.rollback().await?;
+            if matches!(refusal, ServiceError::NotFound { .. }) {
+                // Writes it down if the vehicle is somebody else's by now.
+                let noting = self
+                    .environment
+                    .reaches(caller, vehicle_id, "booking.create");
+                noting.await?;
+            }
             return Err(refusal);
         }
         transaction.commit().await?;
