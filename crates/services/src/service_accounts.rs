@@ -83,7 +83,8 @@ impl ServiceAccounts {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Invalid`] when a permission is none that a key of its role may open;
+    /// [`ServiceError::Invalid`] when a permission is none that a key of its role may open, or opens
+    /// nothing without another;
     /// [`ServiceError::Conflict`] when the name is taken.
     pub async fn create(
         &self,
@@ -248,12 +249,20 @@ fn permissions(new: &NewServiceAccount) -> Result<Vec<Permission>, ServiceError>
         .filter(|permission| !(is_for_some && is_for_all(*permission)))
         .collect();
     let words: Vec<&str> = possible.iter().map(|one| one.as_str()).collect();
+    let books = new
+        .permissions
+        .iter()
+        .any(|word| word == Permission::Book.as_str());
     let (mut found, mut errors) = (Vec::new(), Vec::new());
     for (index, word) in new.permissions.iter().enumerate() {
         match possible
             .iter()
             .find(|permission| permission.as_str() == word)
         {
+            Some(Permission::ManageBookings) if !books => errors.push(FieldError::new(
+                format!("/permissions/{index}"),
+                format!("opens nothing without {}", Permission::Book.as_str()),
+            )),
             Some(permission) => found.push(*permission),
             None => errors.push(FieldError::new(
                 format!("/permissions/{index}"),
