@@ -136,6 +136,17 @@ impl World {
         within("somebody to look for anomalies", looking).await;
     }
 
+    /// Waits until so many transactions of its database wait for the locks of others.
+    pub async fn until_waiting(&self, count: i64) {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let client = self.sql().await;
+        within("transactions to wait", async {
+            while client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) < count {}
+        })
+        .await;
+    }
+
     /// A client that nobody knows.
     pub fn stranger(&self) -> Client {
         Client::new(self.address)

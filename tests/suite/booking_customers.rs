@@ -1,5 +1,6 @@
 //! What customers and keys see of bookings, and what they may do with them.
 
+use futures_util::future::join;
 use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, Client, OWNED, World};
 
@@ -168,6 +169,29 @@ async fn a_customer_who_sold_the_vehicle_is_a_stranger_to_its_bookings() {
         .await
         .expect_problem(404, "not_found");
     assert_eq!(customer.get(BOOKINGS).await.expect(200), json!([]));
+}
+
+#[tokio::test]
+async fn a_booking_for_a_vehicle_that_is_sold_meanwhile_is_refused_and_the_attempt_is_kept() {
+    let world = World::start().await;
+    let customer = world.log_in("customer").await;
+    let time = moment(&world, "1 day").await;
+    let sql = world.sql().await;
+    let selling = "BEGIN; UPDATE vehicles SET owner_id = NULL WHERE owner_id IS NOT NULL";
+    sql.batch_execute(selling).await.unwrap();
+    let sold = async {
+        world.until_waiting(1).await;
+        sql.batch_execute("COMMIT").await.unwrap();
+    };
+    let (booked, ()) = join(book(&customer, OWNED, time, |_| {}), sold).await;
+    booked.expect_bad_field(404, "not_found", "/vehicle_id");
+    let attempt = ("booking.create", "vehicle", OWNED);
+    let refused = refused(&world).await;
+    let refused: Vec<(&str, &str, &str)> = refused
+        .iter()
+        .map(|one| (&*one.0, &*one.1, &*one.2))
+        .collect();
+    assert_eq!(refused, [attempt]);
 }
 
 #[tokio::test]

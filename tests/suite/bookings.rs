@@ -1,5 +1,5 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use futures_util::future::join;
+use futures_util::{FutureExt, future::join3};
 use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, Client, OFFLINE, OWNED, Reply, World};
 
@@ -133,6 +133,15 @@ async fn every_field_of_a_new_booking_has_edges() {
         ("service_center_id", json!("")),
         ("service_center_id", json!("é".repeat(101))),
         ("service_center_id", json!("a\0b")),
+        ("service_center_id", json!(" ")),
+        ("service_center_id", json!(" center-bonn")),
+        ("service_center_id", json!("center-bonn ")),
+        ("service_center_id", json!("center-bonn\u{a0}")),
+        ("service_center_id", json!("\u{3000}center-bonn")),
+        ("service_center_id", json!("center-bonn\n")),
+        ("service_center_id", json!("center\tbonn")),
+        ("service_center_id", json!("center\u{7f}bonn")),
+        ("service_center_id", json!("center\u{85}bonn")),
         ("service_center_id", json!(7)),
         ("appointment_time", json!(null)),
         ("appointment_time", json!("tomorrow")),
@@ -168,6 +177,7 @@ async fn every_field_of_a_new_booking_has_edges() {
     for (center, notes, interval) in [
         ("é".repeat(100), "é".repeat(2000), "2 years -1 minute"),
         ("c".to_owned(), String::new(), "1 minute"),
+        ("c d".to_owned(), "\t".to_owned(), "1 hour"),
     ] {
         let time = moment(&world, interval).await;
         let booking = book(&service, CONNECTED, time, |body| {
@@ -207,14 +217,13 @@ async fn a_booking_is_of_a_vehicle_that_is_there() {
 }
 
 #[tokio::test]
-async fn of_a_change_and_the_deletion_of_its_vehicle_neither_waits_for_the_other() {
+async fn a_change_and_the_deletion_of_its_vehicle_are_one_after_the_other() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let time = moment(&world, "1 day").await;
-    for number in 0..10 {
-        let body = json!({
-            "vin": format!("RACE{number}"), "make": "BMW", "model": "X5", "year": 2022,
-        });
+    let sql = world.sql().await;
+    for (vin, is_changed_first) in [("RACE1", true), ("RACE2", false)] {
+        let body = json!({ "vin": vin, "make": "BMW", "model": "X5", "year": 2022 });
         let vehicle = admin.post("/api/v1/vehicles", &body).await.expect(201);
         let vehicle = vehicle["vehicle_id"].as_str().unwrap();
         let anomaly = anomaly(&world, vehicle).await;
@@ -226,9 +235,26 @@ async fn of_a_change_and_the_deletion_of_its_vehicle_neither_waits_for_the_other
         bring(&admin, &booking, "CONFIRMED").await;
         let change = json!({ "status": "COMPLETED", "outcome": "confirmed" });
         let (booking, vehicle) = (path(&booking), format!("/api/v1/vehicles/{vehicle}"));
-        let (changed, deleted) = join(admin.patch(&booking, &change), admin.delete(&vehicle)).await;
-        deleted.expect(204);
-        assert!([200, 404].contains(&changed.status.as_u16()), "{changed:?}");
+        let (changing, deleting) = (admin.patch(&booking, &change), admin.delete(&vehicle));
+        let (first, second, expected) = if is_changed_first {
+            (changing.boxed_local(), deleting.boxed_local(), [200, 204])
+        } else {
+            (deleting.boxed_local(), changing.boxed_local(), [204, 404])
+        };
+
+        // Both wait for the vehicle, and get it in the order in which they came.
+        let holding = format!("BEGIN; SELECT FROM vehicles WHERE vin = '{vin}' FOR UPDATE");
+        sql.batch_execute(&holding).await.unwrap();
+        let second = async {
+            world.until_waiting(1).await;
+            second.await
+        };
+        let releasing = async {
+            world.until_waiting(2).await;
+            sql.batch_execute("COMMIT").await.unwrap();
+        };
+        let (first, second, ()) = join3(first, second, releasing).await;
+        assert_eq!([first, second].map(|reply| reply.status.as_u16()), expected);
         admin.get(&booking).await.expect_problem(404, "not_found");
     }
 }

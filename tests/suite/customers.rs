@@ -1,7 +1,11 @@
+use futures_util::future::join3;
 use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, Client, OFFLINE, OWNED, World, within};
 
-use crate::fleet_events::{listening, own_bus};
+use crate::{
+    bookings::{self, BOOKINGS, book, moment},
+    fleet_events::{listening, own_bus},
+};
 
 const VEHICLES: &str = "/api/v1/vehicles";
 const COMMANDS: &str = "/api/v1/commands";
@@ -17,6 +21,29 @@ async fn give(admin: &Client, vehicle_id: &str, owner_id: &Value) -> Value {
     admin.patch(&path(vehicle_id), &change).await.expect(200)
 }
 
+/// Another customer; gives their id.
+async fn buyer(admin: &Client) -> String {
+    let buyer = json!({
+        "username": "buyer", "email": "buyer@example.com", "role": "customer",
+        "password": "a long enough password",
+    });
+    let buyer = admin.post("/api/v1/users", &buyer).await.expect(201);
+    buyer["user_id"].as_str().unwrap().to_owned()
+}
+
+async fn log_in_buyer(world: &World) -> Client {
+    let mut buyer = world.stranger();
+    buyer.log_in("buyer", "a long enough password").await;
+    buyer
+}
+
+/// The details of the audit lines of an action, oldest first.
+async fn details(world: &World, action: &str) -> Vec<Value> {
+    let sql = "SELECT details FROM audit_logs WHERE action = $1 ORDER BY timestamp";
+    let rows = world.sql().await.query(sql, &[&action]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
 /// What the trail says was refused to the customer.
 async fn refused(world: &World) -> Vec<(String, String)> {
     let sql = "SELECT action, entity_id::text FROM audit_logs
@@ -28,7 +55,9 @@ async fn refused(world: &World) -> Vec<(String, String)> {
 #[tokio::test]
 async fn a_customer_sees_the_own_vehicles_and_no_others() {
     let world = World::start().await;
-    let customer = world.log_in("customer").await;
+    let (admin, customer) = (world.log_in("admin").await, world.log_in("customer").await);
+    let buyer = buyer(&admin).await;
+    give(&admin, OFFLINE, &json!(buyer)).await;
     let reply = customer.get(VEHICLES).await;
     assert_eq!(reply.headers["x-total-count"], "1");
     let list = reply.expect(200);
@@ -36,7 +65,7 @@ async fn a_customer_sees_the_own_vehicles_and_no_others() {
     assert_eq!(list[0]["owner_id"], CUSTOMER);
     assert_eq!(list[0]["vehicle_type"], "EV");
     assert_eq!(customer.get(&path(OWNED)).await.expect(200), list[0]);
-    for query in ["?search=TESTVIN", &format!("?owner_id={ENGINEER}")] {
+    for query in ["?search=TESTVIN", &format!("?owner_id={buyer}")] {
         let none = customer
             .get(&format!("{VEHICLES}{query}"))
             .await
@@ -89,19 +118,14 @@ async fn a_customer_hears_of_the_own_vehicles_and_no_others() {
 async fn a_vehicle_that_changes_hands_is_gone_for_the_former_owner() {
     let world = World::start().await;
     let (admin, customer) = (world.log_in("admin").await, world.log_in("customer").await);
-    let buyer = json!({
-        "username": "buyer", "email": "buyer@example.com", "role": "customer",
-        "password": "a long enough password",
-    });
-    let buyer = admin.post("/api/v1/users", &buyer).await.expect(201);
-    let sold = give(&admin, OWNED, &buyer["user_id"]).await;
-    assert_eq!(sold["owner_id"], buyer["user_id"]);
+    let buyer = buyer(&admin).await;
+    let sold = give(&admin, OWNED, &json!(buyer)).await;
+    assert_eq!(sold["owner_id"], json!(buyer));
     customer
         .get(&path(OWNED))
         .await
         .expect_problem(404, "not_found");
-    let mut owner = world.stranger();
-    owner.log_in("buyer", "a long enough password").await;
+    let owner = log_in_buyer(&world).await;
     assert_eq!(owner.get(&path(OWNED)).await.expect(200), sold);
     let ownerless = give(&admin, OWNED, &Value::Null).await;
     assert_eq!(ownerless["owner_id"], Value::Null);
@@ -109,13 +133,11 @@ async fn a_vehicle_that_changes_hands_is_gone_for_the_former_owner() {
         .get(&path(OWNED))
         .await
         .expect_problem(404, "not_found");
-    let sql = "SELECT details->'owner_id' FROM audit_logs WHERE action = 'vehicle.update'
-               ORDER BY timestamp";
-    let rows = world.sql().await.query(sql, &[]).await.unwrap();
-    let changes: Vec<Value> = rows.iter().map(|row| row.get(0)).collect();
+    let changes = details(&world, "vehicle.update").await;
+    let changes: Vec<&Value> = changes.iter().map(|change| &change["owner_id"]).collect();
     let expected = [
-        json!({ "from": CUSTOMER, "to": buyer["user_id"] }),
-        json!({ "from": buyer["user_id"], "to": null }),
+        &json!({ "from": CUSTOMER, "to": buyer }),
+        &json!({ "from": buyer, "to": null }),
     ];
     assert_eq!(changes, expected);
 }
@@ -163,6 +185,161 @@ async fn a_vehicle_belongs_to_a_customer_or_nobody() {
 }
 
 #[tokio::test]
+async fn the_words_of_a_customer_are_not_for_the_next_owner() {
+    let world = World::start().await;
+    let (admin, customer) = (world.log_in("admin").await, world.log_in("customer").await);
+    let (time, secret) = (moment(&world, "1 day").await, "The key is below the mat.");
+    let noted = |body: &mut Value| body["customer_notes"] = json!(secret);
+    let mut booking = book(&customer, OWNED, time, noted).await.expect(201);
+    let mut other = book(&admin, OFFLINE, time, noted).await.expect(201);
+    // Neither a change of something else nor the owner it has makes it another's, nor the first owner.
+    give(&admin, OFFLINE, &json!(CUSTOMER)).await;
+    give(&admin, OFFLINE, &json!(CUSTOMER)).await;
+    let change = json!({ "year": 2024 });
+    admin.patch(&path(OFFLINE), &change).await.expect(200);
+    let changes = details(&world, "vehicle.update").await;
+    assert!(
+        changes
+            .iter()
+            .all(|change| change["customer_notes_removed"].is_null()),
+        "{changes:?}"
+    );
+    let found = |client: Client, booking: Value| async move {
+        client.get(&bookings::path(&booking)).await.expect(200)
+    };
+    assert_eq!(found(customer.clone(), other.clone()).await, other);
+
+    let buyer = buyer(&admin).await;
+    give(&admin, OWNED, &json!(buyer)).await;
+    let owner = log_in_buyer(&world).await;
+    booking["customer_notes"] = Value::Null;
+    assert_eq!(found(owner.clone(), booking.clone()).await, booking);
+    let list = owner.get(BOOKINGS).await.expect(200);
+    let list = list.as_array().unwrap();
+    // Three are of the seeds.
+    assert_eq!(list.len(), 4);
+    assert!(
+        list.iter()
+            .all(|booking| booking["customer_notes"].is_null())
+    );
+    assert_eq!(found(customer, other.clone()).await, other);
+
+    // Also when nobody is known in between.
+    give(&admin, OFFLINE, &Value::Null).await;
+    give(&admin, OFFLINE, &json!(buyer)).await;
+    other["customer_notes"] = Value::Null;
+    assert_eq!(found(owner, other.clone()).await, other);
+    let changes = details(&world, "vehicle.update").await;
+    let expected = [
+        json!({
+            "owner_id": { "from": CUSTOMER, "to": buyer }, "customer_notes_removed": 3,
+        }),
+        json!({
+            "owner_id": { "from": CUSTOMER, "to": null }, "customer_notes_removed": 1,
+        }),
+        json!({ "owner_id": { "from": null, "to": buyer } }),
+    ];
+    assert_eq!(changes[3..], expected);
+}
+
+#[tokio::test]
+async fn whoever_owns_a_vehicle_stays_a_customer() {
+    let world = World::start().await;
+    let admin = world.log_in("admin").await;
+    let customer = format!("/api/v1/users/{CUSTOMER}");
+    for role in ["admin", "engineer", "service", "manufacturer"] {
+        admin
+            .patch(&customer, &json!({ "role": role }))
+            .await
+            .expect_bad_field(409, "conflict", "/role");
+    }
+    for change in [json!({ "role": "customer" }), json!({ "is_active": false })] {
+        admin.patch(&customer, &change).await.expect(200);
+    }
+    assert_eq!(admin.get(&customer).await.expect(200)["role"], "customer");
+    give(&admin, OWNED, &Value::Null).await;
+    let service = json!({ "role": "service" });
+    let changed = admin.patch(&customer, &service).await.expect(200);
+    assert_eq!(changed["role"], "service");
+}
+
+#[tokio::test]
+async fn a_vehicle_and_another_role_do_not_come_together() {
+    let world = World::start().await;
+    let admin = world.log_in("admin").await;
+    let (vehicle, customer) = (path(OFFLINE), format!("/api/v1/users/{CUSTOMER}"));
+    let (role, owner) = (
+        json!({ "role": "service" }),
+        json!({ "owner_id": CUSTOMER }),
+    );
+    give(&admin, OWNED, &Value::Null).await;
+
+    let sql = world.sql().await;
+    let holding = "BEGIN; SELECT FROM vehicles FOR UPDATE";
+    sql.batch_execute(holding).await.unwrap();
+    let changing = async {
+        // The new owner is looked at by now.
+        world.until_waiting(1).await;
+        admin.patch(&customer, &role).await
+    };
+    let releasing = async {
+        world.until_waiting(2).await;
+        sql.batch_execute("COMMIT").await.unwrap();
+    };
+    let giving = admin.patch(&vehicle, &owner);
+    let (given, changed, ()) = join3(giving, changing, releasing).await;
+    given.expect(200);
+    changed.expect_bad_field(409, "conflict", "/role");
+
+    give(&admin, OFFLINE, &Value::Null).await;
+    // Another role ends the sessions, with the user locked.
+    world.log_in("customer").await;
+    let holding = "BEGIN; SELECT FROM sessions JOIN users USING (user_id)
+                   WHERE username = 'customer' FOR UPDATE OF sessions";
+    sql.batch_execute(holding).await.unwrap();
+    let giving = async {
+        world.until_waiting(1).await;
+        admin.patch(&vehicle, &owner).await
+    };
+    let releasing = async {
+        world.until_waiting(2).await;
+        sql.batch_execute("COMMIT").await.unwrap();
+    };
+    let changing = admin.patch(&customer, &role);
+    let (changed, given, ()) = join3(changing, giving, releasing).await;
+    changed.expect(200);
+    given.expect_bad_field(422, "validation_failed", "/owner_id");
+}
+
+#[tokio::test]
+async fn the_vehicles_of_a_deleted_customer_leave_a_line_each() {
+    let world = World::start().await;
+    let admin = world.log_in("admin").await;
+    give(&admin, OFFLINE, &json!(CUSTOMER)).await;
+    let customer = format!("/api/v1/users/{CUSTOMER}");
+    admin.delete(&customer).await.expect(204);
+    let expected = [
+        json!({
+            "vin": "TESTVIN0000000002", "make": "BMW", "model": "X5", "year": 2022,
+            "vehicle_type": null, "owner_id": CUSTOMER,
+        }),
+        json!({
+            "vin": "VIN123456789", "make": "Tesla", "model": "Model 3", "year": 2023,
+            "vehicle_type": "EV", "owner_id": CUSTOMER,
+        }),
+    ];
+    for (vehicle_id, expected) in [OFFLINE, OWNED].iter().zip(&expected) {
+        let lines = format!("/api/v1/audit-logs?action=vehicle.delete&vehicle_id={vehicle_id}");
+        assert_eq!(admin.get(&lines).await.headers["x-total-count"], "1");
+        let sql = "SELECT details FROM audit_logs
+                   WHERE action = 'vehicle.delete' AND entity_id::text = $1
+                       AND actor_id::text = '00000000-0000-0000-0000-000000000001'";
+        let row = world.sql().await.query_one(sql, &[vehicle_id]).await;
+        assert_eq!(&row.unwrap().get::<_, Value>(0), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_customer_is_not_deleted_while_something_is_queued_for_their_vehicle() {
     let world = World::start().await;
     let (admin, engineer) = (world.log_in("admin").await, world.log_in("engineer").await);
@@ -173,6 +350,7 @@ async fn a_customer_is_not_deleted_while_something_is_queued_for_their_vehicle()
         .delete(&customer)
         .await
         .expect_problem(409, "conflict");
+    assert_eq!(details(&world, "vehicle.delete").await, [json!(null); 0]);
     engineer
         .post(&format!("{COMMANDS}/{command_id}/cancel"), &json!({}))
         .await

@@ -331,6 +331,19 @@ async fn every_field_has_edges() {
         .await
         .expect_bad_field(422, "validation_failed", "/permissions/0");
     }
+    let managing = |permissions: Value| {
+        create(&admin, move |body| {
+            body["name"] = json!("workshop");
+            body["role"] = json!("service");
+            body["permissions"] = permissions;
+        })
+    };
+    managing(json!(["bookings.read", "bookings.manage"]))
+        .await
+        .expect_bad_field(422, "validation_failed", "/permissions/1");
+    managing(json!(["bookings.manage", "bookings.book"]))
+        .await
+        .expect(201);
     let largest = create(&admin, |body| {
         body["name"] = json!("n".repeat(50));
         body["permissions"] = json!(vec!["vehicles.read"; 20]);

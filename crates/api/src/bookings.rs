@@ -19,7 +19,7 @@ pub(crate) struct BookingBody {
     id: Uuid,
     /// The vehicle.
     vehicle_id: Uuid,
-    /// The workshop; null while none is chosen.
+    /// The workshop, as it was booked; null when the booking names none. It stays.
     #[schema(example = "center-berlin")]
     service_center_id: Option<String>,
     /// When the vehicle is to be there.

@@ -20,8 +20,14 @@ use crate::{
 pub(crate) struct CreateBookingRequest {
     /// The vehicle.
     vehicle_id: Uuid,
-    /// The workshop: 1 to 100 characters. It takes one vehicle at a time.
-    #[schema(min_length = 1, max_length = 100, example = "center-berlin")]
+    /// The workshop: 1 to 100 characters, no control characters and no blanks at its ends. It takes one
+    /// vehicle at a time, and stays the booking's. A booking without one conflicts with no other.
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        example = "center-berlin",
+        pattern = "^[^\\s\\x00-\\x1f\\x7f-\\x9f]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f])?$"
+    )]
     service_center_id: Option<String>,
     /// When the vehicle is to be there (RFC 3339): in the future, at most 2 years ahead.
     appointment_time: DateTime<Utc>,

@@ -29,7 +29,7 @@ pub(crate) struct CreateServiceAccountRequest {
     /// `commands.read`, `commands.read_all`, `anomalies.read`, `anomalies.record`, `bookings.read`,
     /// `bookings.book`, `bookings.manage` and, without `vehicle_ids`, `vehicles.manage`,
     /// `insights.read`, `insights.record`, `agents.read`, `agents.record` and `audit.read`, as far as
-    /// the role has them.
+    /// the role has them. `bookings.manage` opens nothing without `bookings.book` and comes with it only.
     #[schema(min_items = 1, max_items = 20,
              example = json!(["vehicles.read", "commands.read"]))]
     permissions: Vec<String>,

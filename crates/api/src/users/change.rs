@@ -23,7 +23,8 @@ pub(crate) struct ChangeUserRequest {
     /// An e-mail address of at most 255 characters, kept in lower case.
     #[schema(max_length = 255, format = Email)]
     email: Option<String>,
-    /// `admin`, `engineer`, `service`, `manufacturer` or `customer`.
+    /// `admin`, `engineer`, `service`, `manufacturer` or `customer`; somebody who owns vehicles stays a
+    /// customer.
     #[schema(value_type = Option<String>, pattern = "^(admin|engineer|service|manufacturer|customer)$")]
     role: Option<Role>,
     /// `true` or `false`: whether the user may log in.
@@ -45,8 +46,8 @@ pub(crate) struct ChangeUserRequest {
     request_body = ChangeUserRequest,
     responses(
         (status = 200, description = "The user as it is now", body = UserBody),
-        (status = 409, description = "`conflict`: the address is taken, or no active admin would \
-                                      be left",
+        (status = 409, description = "`conflict`: the address is taken, no active admin would be \
+                                      left, or the user owns vehicles and would be no customer",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

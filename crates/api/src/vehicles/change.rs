@@ -33,7 +33,8 @@ pub(crate) struct ChangeVehicleRequest {
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^(EV|ICE)$")]
     vehicle_type: Change<VehicleType>,
-    /// The customer it belongs to; null when nobody is known.
+    /// The customer it belongs to; null when nobody is known. The next owner sees the vehicle's anomalies
+    /// and bookings; the `customer_notes` of its bookings are removed when a customer gives it away.
     #[serde(default)]
     #[schema(value_type = Option<Uuid>)]
     owner_id: Change<UserId>,
