@@ -24,10 +24,10 @@ pub(crate) fn states(states: &[MigrationState]) -> Result<()> {
 
 /// A table of counts, then every difference with both sides.
 pub(crate) fn verification(verification: &Verification) -> Result<()> {
-    line(&format!("{:<20} {:>8} {:>8}", "kind", "expected", "found"))?;
+    line(&format!("{:<32} {:>8} {:>8}", "kind", "expected", "found"))?;
     for count in &verification.counts {
         line(&format!(
-            "{:<20} {:>8} {:>8}",
+            "{:<32} {:>8} {:>8}",
             count.kind, count.expected, count.found
         ))?;
     }
