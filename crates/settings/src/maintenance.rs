@@ -15,8 +15,8 @@ pub struct Maintenance {
     pub anomaly_rules: Option<PathBuf>,
     /// Minutes that a booking takes of its workshop, 1 to 1440.
     pub slot_minutes: u32,
-    /// Confirmed failures of a component in one model and model year above which they make an
-    /// insight, 0 to 1000000, unless whoever derives it says otherwise.
+    /// Confirmed failures of a component in one model and model year, on however many vehicles, above
+    /// which they make an insight, 0 to 1000000, unless whoever derives it says otherwise.
     pub insight_threshold: u32,
 }
 

@@ -195,6 +195,33 @@ fn anomalies_go_by_the_program_s_own_rules_unless_a_file_is_named() {
 }
 
 #[test]
+fn the_numbers_of_maintenance_have_edges() {
+    let with = |name, number: i64| env([("DATABASE_URL", DATABASE), (name, &number.to_string())]);
+    let name = "SOVD__MAINTENANCE__INSIGHT_THRESHOLD";
+    for threshold in [0, 1_000_000] {
+        let maintenance = load(with(name, threshold)).settings.maintenance;
+        assert_eq!(i64::from(maintenance.insight_threshold), threshold);
+    }
+    for threshold in [-1, 1_000_001] {
+        assert_contains(
+            &error(with(name, threshold)),
+            "expected a whole number from 0 to 1000000",
+        );
+    }
+    let name = "SOVD__MAINTENANCE__SLOT_MINUTES";
+    for minutes in [1, 1440] {
+        let maintenance = load(with(name, minutes)).settings.maintenance;
+        assert_eq!(i64::from(maintenance.slot_minutes), minutes);
+    }
+    for minutes in [0, 1441] {
+        assert_contains(
+            &error(with(name, minutes)),
+            "expected a whole number from 1 to 1440",
+        );
+    }
+}
+
+#[test]
 fn a_command_name_of_the_mock_has_letters_and_digits_only() {
     let error = error(env([
         ("DATABASE_URL", DATABASE),
