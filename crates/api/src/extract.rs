@@ -18,6 +18,6 @@ pub(crate) use idempotency::Keyed;
 pub(crate) use json_body::{JsonBody, OptionalJsonBody};
 pub(crate) use last_event_id::LastEventId;
 pub(crate) use origin::origin_of;
-pub(crate) use page_headers::page_headers;
+pub(crate) use page_headers::page_of;
 pub(crate) use path_id::PathId;
 pub(crate) use query_params::{QueryParams, moment, page};

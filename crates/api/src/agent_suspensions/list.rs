@@ -5,7 +5,7 @@ use utoipa::IntoParams;
 
 use super::SuspensionBody;
 use crate::{
-    extract::{Authorized, QueryParams, page, page_headers},
+    extract::{Authorized, QueryParams, page, page_of},
     permissions::ReadAgentLog,
     problem::Problem,
     state::ApiState,
@@ -58,10 +58,6 @@ pub(crate) async fn list(
     };
     let listing = state.agents.suspensions(&authorized.caller, &filter, page);
     let (suspensions, total) = listing.await?;
-    let mut response = HttpResponse::Ok();
-    for header in page_headers(&request, page, total) {
-        response.insert_header(header);
-    }
     let bodies: Vec<SuspensionBody> = suspensions.into_iter().map(SuspensionBody::from).collect();
-    Ok(response.json(bodies))
+    Ok(page_of(&request, page, total, bodies))
 }

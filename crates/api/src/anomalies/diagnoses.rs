@@ -5,7 +5,7 @@ use utoipa::IntoParams;
 
 use super::DiagnosisBody;
 use crate::{
-    extract::{Authorized, PathId, QueryParams, page, page_headers},
+    extract::{Authorized, PathId, QueryParams, page, page_of},
     permissions::ReadAnomalies,
     problem::Problem,
     state::ApiState,
@@ -52,10 +52,6 @@ pub(crate) async fn list(
         .anomalies
         .diagnoses(&authorized.caller, anomaly_id.0, page);
     let (diagnoses, total) = listing.await?;
-    let mut response = HttpResponse::Ok();
-    for header in page_headers(&request, page, total) {
-        response.insert_header(header);
-    }
     let bodies: Vec<DiagnosisBody> = diagnoses.into_iter().map(DiagnosisBody::from).collect();
-    Ok(response.json(bodies))
+    Ok(page_of(&request, page, total, bodies))
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::AnomalyBody;
 use crate::{
-    extract::{Authorized, PathId, QueryParams, moment, page, page_headers},
+    extract::{Authorized, PathId, QueryParams, moment, page, page_of},
     permissions::ReadAnomalies,
     problem::Problem,
     state::ApiState,
@@ -144,10 +144,6 @@ fn within(
 }
 
 fn answer(request: &HttpRequest, found: Vec<Anomaly>, page: Page, total: i64) -> HttpResponse {
-    let mut response = HttpResponse::Ok();
-    for header in page_headers(request, page, total) {
-        response.insert_header(header);
-    }
     let bodies: Vec<AnomalyBody> = found.into_iter().map(AnomalyBody::from).collect();
-    response.json(bodies)
+    page_of(request, page, total, bodies)
 }

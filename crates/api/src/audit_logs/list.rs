@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::AuditLogBody;
 use crate::{
-    extract::{Authorized, QueryParams, moment, page, page_headers},
+    extract::{Authorized, QueryParams, moment, page, page_of},
     permissions::ReadAudit,
     problem::{Problem, ProblemBody},
     state::ApiState,
@@ -90,14 +90,11 @@ pub(crate) async fn list(
         end: moment("end_date", query.end_date)?,
     };
     let (lines, total) = state.audit.list(&authorized.caller, &filter, page).await?;
-    let mut response = HttpResponse::Ok();
-    for header in page_headers(&request, page, total) {
-        response.insert_header(header);
-    }
-    Ok(response.json(AuditLogListBody {
+    let body = AuditLogListBody {
         audit_logs: lines.into_iter().map(AuditLogBody::from).collect(),
         total,
         limit: page.limit(),
         offset: page.offset(),
-    }))
+    };
+    Ok(page_of(&request, page, total, body))
 }

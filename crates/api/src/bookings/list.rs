@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::BookingBody;
 use crate::{
-    extract::{Authorized, QueryParams, page, page_headers},
+    extract::{Authorized, QueryParams, page, page_of},
     permissions::ReadBookings,
     problem::Problem,
     state::ApiState,
@@ -64,10 +64,6 @@ pub(crate) async fn list(
         .bookings
         .list(&authorized.caller, filter, page)
         .await?;
-    let mut response = HttpResponse::Ok();
-    for header in page_headers(&request, page, total) {
-        response.insert_header(header);
-    }
     let bodies: Vec<BookingBody> = bookings.into_iter().map(BookingBody::from).collect();
-    Ok(response.json(bodies))
+    Ok(page_of(&request, page, total, bodies))
 }

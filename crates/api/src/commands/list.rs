@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::CommandBody;
 use crate::{
-    extract::{Authorized, QueryParams, moment, page, page_headers},
+    extract::{Authorized, QueryParams, moment, page, page_of},
     permissions::ReadOwnCommands,
     problem::Problem,
     state::ApiState,
@@ -90,14 +90,11 @@ pub(crate) async fn list(
         .commands
         .list(&authorized.caller, filter, page)
         .await?;
-    let mut response = HttpResponse::Ok();
-    for header in page_headers(&request, page, total) {
-        response.insert_header(header);
-    }
-    Ok(response.json(CommandListBody {
+    let body = CommandListBody {
         commands: commands.into_iter().map(CommandBody::from).collect(),
         total,
         limit: page.limit(),
         offset: page.offset(),
-    }))
+    };
+    Ok(page_of(&request, page, total, body))
 }

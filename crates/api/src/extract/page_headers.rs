@@ -1,15 +1,25 @@
-use actix_web::{HttpRequest, http::header::LINK};
+use actix_web::{HttpRequest, HttpResponse, http::header::LINK};
+use serde::Serialize;
 use sovd_domain::Page;
 
 /// The header that tells how long a list is.
 const TOTAL: &str = "X-Total-Count";
 
-/// `X-Total-Count` and `Link` (RFC 8288) for one page of a list of `total`.
-pub(crate) fn page_headers(
+/// One page of a list of `total`, with `X-Total-Count` and `Link` (RFC 8288).
+pub(crate) fn page_of(
     request: &HttpRequest,
     page: Page,
     total: i64,
-) -> Vec<(&'static str, String)> {
+    body: impl Serialize,
+) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    for header in page_headers(request, page, total) {
+        response.insert_header(header);
+    }
+    response.json(body)
+}
+
+fn page_headers(request: &HttpRequest, page: Page, total: i64) -> Vec<(&'static str, String)> {
     let mut headers = vec![(TOTAL, total.to_string())];
     let mut links = Vec::new();
     let next = page.offset().saturating_add(page.limit());

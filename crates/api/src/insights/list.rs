@@ -4,7 +4,7 @@ use utoipa::IntoParams;
 
 use super::InsightBody;
 use crate::{
-    extract::{Authorized, QueryParams, page, page_headers},
+    extract::{Authorized, QueryParams, page, page_of},
     permissions::ReadInsights,
     problem::Problem,
     state::ApiState,
@@ -53,10 +53,6 @@ pub(crate) async fn list(
         .insights
         .list(&authorized.caller, query.component_name.as_deref(), page)
         .await?;
-    let mut response = HttpResponse::Ok();
-    for header in page_headers(&request, page, total) {
-        response.insert_header(header);
-    }
     let bodies: Vec<InsightBody> = insights.into_iter().map(InsightBody::from).collect();
-    Ok(response.json(bodies))
+    Ok(page_of(&request, page, total, bodies))
 }

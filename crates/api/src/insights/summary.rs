@@ -4,7 +4,7 @@ use sovd_services::insights::ComponentSummary;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    extract::{Authorized, QueryParams, page, page_headers},
+    extract::{Authorized, QueryParams, page, page_of},
     permissions::ReadInsights,
     problem::Problem,
     state::ApiState,
@@ -63,12 +63,9 @@ pub(crate) async fn summary(
 ) -> Result<HttpResponse, Problem> {
     let page = page(query.0.limit, query.0.offset)?;
     let (components, total) = state.insights.summary(&authorized.caller, page).await?;
-    let mut response = HttpResponse::Ok();
-    for header in page_headers(&request, page, total) {
-        response.insert_header(header);
-    }
     let bodies = components.into_iter().map(ComponentSummaryBody::from);
-    Ok(response.json(bodies.collect::<Vec<_>>()))
+    let bodies: Vec<ComponentSummaryBody> = bodies.collect();
+    Ok(page_of(&request, page, total, bodies))
 }
 
 impl From<ComponentSummary> for ComponentSummaryBody {

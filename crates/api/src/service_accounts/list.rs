@@ -4,7 +4,7 @@ use utoipa::IntoParams;
 
 use super::ServiceAccountBody;
 use crate::{
-    extract::{Authorized, QueryParams, page, page_headers},
+    extract::{Authorized, QueryParams, page, page_of},
     permissions::ManageServiceAccounts,
     problem::Problem,
     state::ApiState,
@@ -47,11 +47,7 @@ pub(crate) async fn list(
     let page = page(query.0.limit, query.0.offset)?;
     let listing = state.service_accounts.list(&authorized.caller, page);
     let (accounts, total) = listing.await?;
-    let mut response = HttpResponse::Ok();
-    for header in page_headers(&request, page, total) {
-        response.insert_header(header);
-    }
     let bodies: Vec<ServiceAccountBody> =
         accounts.into_iter().map(ServiceAccountBody::from).collect();
-    Ok(response.json(bodies))
+    Ok(page_of(&request, page, total, bodies))
 }

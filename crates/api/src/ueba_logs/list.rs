@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 
 use super::UebaLogBody;
 use crate::{
-    extract::{Authorized, QueryParams, moment, page, page_headers},
+    extract::{Authorized, QueryParams, moment, page, page_of},
     permissions::ReadAgentLog,
     problem::Problem,
     state::ApiState,
@@ -68,10 +68,6 @@ pub(crate) async fn list(
         end: moment("end_date", query.end_date)?,
     };
     let (actions, total) = state.agents.list(&authorized.caller, &filter, page).await?;
-    let mut response = HttpResponse::Ok();
-    for header in page_headers(&request, page, total) {
-        response.insert_header(header);
-    }
     let bodies: Vec<UebaLogBody> = actions.into_iter().map(UebaLogBody::from).collect();
-    Ok(response.json(bodies))
+    Ok(page_of(&request, page, total, bodies))
 }

@@ -6,7 +6,7 @@ use utoipa::IntoParams;
 
 use super::UserBody;
 use crate::{
-    extract::{Authorized, QueryParams, page, page_headers},
+    extract::{Authorized, QueryParams, page, page_of},
     permissions::ManageUsers,
     problem::Problem,
     state::ApiState,
@@ -57,10 +57,6 @@ pub(crate) async fn list(
         search: query.search,
     };
     let (users, total) = state.users.list(&authorized.caller, &filter, page).await?;
-    let mut response = HttpResponse::Ok();
-    for header in page_headers(&request, page, total) {
-        response.insert_header(header);
-    }
     let bodies: Vec<UserBody> = users.into_iter().map(UserBody::from).collect();
-    Ok(response.json(bodies))
+    Ok(page_of(&request, page, total, bodies))
 }

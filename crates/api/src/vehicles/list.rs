@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::VehicleBody;
 use crate::{
-    extract::{Authorized, QueryParams, page, page_headers},
+    extract::{Authorized, QueryParams, page, page_of},
     permissions::ReadVehicles,
     problem::Problem,
     state::ApiState,
@@ -75,10 +75,6 @@ pub(crate) async fn list(
         .vehicles
         .list(&authorized.caller, filter, page)
         .await?;
-    let mut response = HttpResponse::Ok();
-    for header in page_headers(&request, page, total) {
-        response.insert_header(header);
-    }
     let bodies: Vec<VehicleBody> = vehicles.into_iter().map(VehicleBody::from).collect();
-    Ok(response.json(bodies))
+    Ok(page_of(&request, page, total, bodies))
 }
