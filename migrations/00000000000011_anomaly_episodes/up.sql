@@ -14,7 +14,7 @@ CREATE TABLE anomaly_episodes (
 );
 COMMENT ON TABLE anomaly_episodes IS 'Where an anomaly came from, and how it ended: from its detection until a workshop has looked.';
 COMMENT ON COLUMN anomaly_episodes.rule_name IS 'The rule that found it; null when somebody reported it.';
-COMMENT ON COLUMN anomaly_episodes.component_name IS 'The part of the vehicle that the rule suspects.';
+COMMENT ON COLUMN anomaly_episodes.component_name IS 'The part of the vehicle that the rule, or whoever reported it, suspects; null when nobody said.';
 COMMENT ON COLUMN anomaly_episodes.dtc_code IS 'The trouble code that the rule matched (SAE J2012).';
 COMMENT ON COLUMN anomaly_episodes.command_id IS 'The command whose answer had the code; null when it is deleted.';
 COMMENT ON COLUMN anomaly_episodes.response_id IS 'The part of the answer that had the code.';

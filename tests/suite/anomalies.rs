@@ -58,6 +58,7 @@ async fn who_reports_an_anomaly_finds_it_again_and_can_diagnose_it() {
     let reply = report(&service, |body| {
         body["sensor_snapshot"] = json!({ "pad_thickness_mm": 3.1 });
         body["rul_prediction"] = json!(60.5);
+        body["component_name"] = json!("brake pads");
         body["detected_at"] = json!("2026-03-01T12:00:00.123456Z");
     })
     .await;
@@ -69,7 +70,7 @@ async fn who_reports_an_anomaly_finds_it_again_and_can_diagnose_it() {
         "id": id, "vehicle_id": CONNECTED, "detected_at": "2026-03-01T12:00:00.123456Z",
         "anomaly_type": "brakes", "severity": "Medium",
         "sensor_snapshot": { "pad_thickness_mm": 3.1 }, "rul_prediction": 60.5,
-        "source": null, "outcome": null, "closed_at": null,
+        "component_name": "brake pads", "source": null, "outcome": null, "closed_at": null,
     });
     assert_eq!(anomaly, expected);
 
@@ -112,7 +113,7 @@ async fn who_reports_an_anomaly_finds_it_again_and_can_diagnose_it() {
     }
     let details = json!({
         "anomaly_type": "brakes", "severity": "Medium", "rul_prediction": 60.5,
-        "detected_at": "2026-03-01T12:00:00.123456Z",
+        "detected_at": "2026-03-01T12:00:00.123456Z", "component_name": "brake pads",
     });
     assert_eq!(lines[0]["details"], details);
     let details = json!({ "diagnosis_id": first["id"], "confidence_score": 0.9 });
@@ -131,6 +132,7 @@ async fn what_is_left_out_of_a_report_is_not_known_and_its_time_is_now() {
     assert_eq!(anomaly["vehicle_id"], OFFLINE);
     assert_eq!(anomaly["sensor_snapshot"], Value::Null);
     assert_eq!(anomaly["rul_prediction"], Value::Null);
+    assert_eq!(anomaly["component_name"], Value::Null);
     assert!(anomaly["detected_at"].as_str() > earlier["detected_at"].as_str());
     let mut whole = anomaly.clone();
     whole["diagnoses"] = json!([]);
@@ -157,15 +159,17 @@ async fn an_anomaly_tells_where_it_came_from_and_how_it_ended() {
     let responses = engineer.get(&responses).await.expect(200);
     let last = responses.as_array().unwrap().last().unwrap();
     let source = json!({
-        "rule": "battery-cells", "component": "battery", "dtc_code": "P0A80",
+        "rule": "battery-cells", "dtc_code": "P0A80",
         "command_id": command_id, "response_id": last["response_id"],
     });
     assert_eq!(open["source"], source);
+    assert_eq!(open["component_name"], "battery");
     assert_eq!(open["outcome"], Value::Null);
     assert_eq!(open["closed_at"], Value::Null);
     assert_eq!(open["diagnoses"].as_array().unwrap().len(), 1);
     let closed = engineer.get(&of(CLOSED)).await.expect(200);
     assert_eq!(closed["source"], Value::Null);
+    assert_eq!(closed["component_name"], "battery module");
     assert_eq!(closed["outcome"], "confirmed");
     assert!(closed["closed_at"].as_str() > closed["detected_at"].as_str());
 }
@@ -269,6 +273,8 @@ async fn what_is_not_there_is_not_found() {
     reply.expect_bad_field(404, "not_found", "/vehicle_id");
     let body = json!({ "anomaly_type": "brakes", "severity": "Low" });
     let reply = admin.post(&of_vehicle(NOTHING), &body).await;
+    // The body has no vehicle to point at.
+    assert_eq!(reply.body["errors"], Value::Null);
     reply.expect_problem(404, "not_found");
     assert!(audited(&world, "done").await.is_empty());
     assert!(audited(&world, "refused").await.is_empty());

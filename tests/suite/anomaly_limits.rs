@@ -34,6 +34,10 @@ async fn every_field_of_a_report_has_edges() {
         ("sensor_snapshot", snapshot(65_537)),
         ("rul_prediction", json!(-0.001)),
         ("rul_prediction", json!("60")),
+        ("component_name", json!("")),
+        ("component_name", json!("é".repeat(201))),
+        ("component_name", json!("a\0b")),
+        ("component_name", json!(5)),
         ("detected_at", json!("yesterday")),
         ("detected_at", json!("2026-03-01")),
         ("detected_at", json!("1999-12-31T23:59:59.999999Z")),
@@ -71,6 +75,7 @@ async fn every_field_of_a_report_has_edges() {
 
     let least = report(&engineer, |body| {
         body["anomaly_type"] = json!("b");
+        body["component_name"] = json!("c");
         body["sensor_snapshot"] = json!({});
         body["rul_prediction"] = json!(0);
         body["detected_at"] = json!("2000-01-01T00:00:00Z");
@@ -78,16 +83,19 @@ async fn every_field_of_a_report_has_edges() {
     let least = least.await.expect(201);
     assert_eq!(least["sensor_snapshot"], json!({}));
     assert_eq!(least["rul_prediction"], 0.0);
+    assert_eq!(least["component_name"], "c");
     let most = report(&engineer, |body| {
         body["anomaly_type"] = json!("é".repeat(100));
         body["sensor_snapshot"] = snapshot(65_536);
         body["rul_prediction"] = json!(1.7e308);
+        body["component_name"] = json!("é".repeat(200));
     });
     let most = most.await.expect(201);
     let whole = engineer
         .get(&of(most["id"].as_str().unwrap()))
         .await
         .expect(200);
+    assert_eq!(whole["component_name"], "é".repeat(200));
     for field in ["anomaly_type", "sensor_snapshot", "rul_prediction"] {
         assert_eq!(whole[field], most[field]);
     }

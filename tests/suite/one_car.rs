@@ -113,7 +113,7 @@ async fn a_trouble_code_becomes_an_insight() {
     let [insight] = &derived.body.as_array().unwrap()[..] else {
         panic!("{}", derived.body)
     };
-    assert_eq!(insight["component_name"], source["component"]);
+    assert_eq!(insight["component_name"], anomaly["component_name"]);
     assert_eq!(insight["affected_batch"], "Tesla Model 3 2023");
     assert_eq!(insight["confidence_score"], 1.0);
     let listed = engineer.get("/api/v1/insights").await.expect(200);

@@ -117,7 +117,7 @@ fn line_about_anomaly(anomaly: &Value) -> Result<String, Box<dyn Error>> {
         text(source, "dtc_code")?,
         text(anomaly, "severity")?,
         text(anomaly, "anomaly_type")?,
-        text(source, "component")?,
+        text(anomaly, "component_name")?,
     ))
 }
 

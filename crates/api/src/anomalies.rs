@@ -34,6 +34,9 @@ pub(crate) struct AnomalyBody {
     sensor_snapshot: Option<Value>,
     /// The remaining useful life, in the unit of whoever predicts.
     rul_prediction: Option<f64>,
+    /// The part of the vehicle that is suspected; null when nobody said.
+    #[schema(example = "catalytic converter")]
+    component_name: Option<String>,
     /// Where it came from; null when somebody reported it.
     source: Option<DetectionBody>,
     /// What a workshop found: `confirmed`, `no_fault_found` or `other`; null while none has looked.
@@ -49,9 +52,6 @@ pub(crate) struct DetectionBody {
     /// The rule.
     #[schema(example = "catalyst-efficiency")]
     rule: String,
-    /// The part of the vehicle that the rule suspects.
-    #[schema(example = "catalytic converter")]
-    component: String,
     /// The code (SAE J2012).
     #[schema(example = "P0420")]
     dtc_code: String,
@@ -89,6 +89,7 @@ impl From<Anomaly> for AnomalyBody {
             severity: anomaly.severity.as_str(),
             sensor_snapshot: anomaly.sensor_snapshot,
             rul_prediction: anomaly.rul_prediction,
+            component_name: anomaly.component_name,
             source: anomaly.source.map(DetectionBody::from),
             outcome: anomaly.closure.map(|closure| closure.outcome.as_str()),
             closed_at: anomaly.closure.map(|closure| closure.closed_at),
@@ -100,7 +101,6 @@ impl From<Detection> for DetectionBody {
     fn from(detection: Detection) -> Self {
         Self {
             rule: detection.rule_name,
-            component: detection.component_name,
             dtc_code: detection.dtc_code,
             command_id: detection.command_id.map(|id| id.0),
             response_id: detection.response_id.map(|id| id.0),

@@ -25,6 +25,8 @@ pub struct Anomaly {
     pub sensor_snapshot: Option<Value>,
     /// The remaining useful life, in the unit of whoever predicts.
     pub rul_prediction: Option<f64>,
+    /// The part of the vehicle that is suspected; nothing when nobody said.
+    pub component_name: Option<String>,
     /// Where it came from; nothing when somebody reported it.
     pub source: Option<Detection>,
     /// How it ended; nothing while no workshop has looked.
@@ -36,8 +38,6 @@ pub struct Anomaly {
 pub struct Detection {
     /// The rule.
     pub rule_name: String,
-    /// The part of the vehicle that the rule suspects.
-    pub component_name: String,
     /// The code (SAE J2012).
     pub dtc_code: String,
     /// The command whose answer had the code; nothing when it is deleted.

@@ -59,7 +59,7 @@ pub async fn insert(connection: &mut Connection, anomaly: &Anomaly) -> Result<()
             anomaly_episodes::anomaly_event_id.eq(anomaly.id.0),
             anomaly_episodes::vehicle_id.eq(anomaly.vehicle_id.0),
             anomaly_episodes::rule_name.eq(source.map(|source| &source.rule_name)),
-            anomaly_episodes::component_name.eq(source.map(|source| &source.component_name)),
+            anomaly_episodes::component_name.eq(&anomaly.component_name),
             anomaly_episodes::dtc_code.eq(source.map(|source| &source.dtc_code)),
             anomaly_episodes::command_id.eq(source.and_then(|s| s.command_id).map(|id| id.0)),
             anomaly_episodes::response_id.eq(source.and_then(|s| s.response_id).map(|id| id.0)),
@@ -206,12 +206,12 @@ struct EpisodeRow {
 
 fn read((row, episode): Row) -> Result<Anomaly, StorageError> {
     let id = row.id;
-    let (source, closure) = match episode {
-        Some(episode) => {
+    let (component_name, source, closure) = match episode {
+        Some(mut episode) => {
             let closure = episode.closure(id)?;
-            (episode.source(), closure)
+            (episode.component_name.take(), episode.source(), closure)
         }
-        None => (None, None),
+        None => (None, None, None),
     };
     Ok(Anomaly {
         id: AnomalyId(id),
@@ -224,6 +224,7 @@ fn read((row, episode): Row) -> Result<Anomaly, StorageError> {
             .map_err(|error| StorageError::corrupt("anomaly_events", "severity", id, error))?,
         sensor_snapshot: row.sensor_snapshot,
         rul_prediction: row.rul_prediction,
+        component_name,
         source,
         closure,
     })
@@ -245,7 +246,6 @@ impl EpisodeRow {
     fn source(self) -> Option<Detection> {
         Some(Detection {
             rule_name: self.rule_name?,
-            component_name: self.component_name?,
             dtc_code: self.dtc_code?,
             command_id: self.command_id.map(CommandId),
             response_id: self.response_id.map(ResponseId),

@@ -2,8 +2,8 @@ use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use sovd_domain::{Severity, VehicleId};
-use sovd_services::{Caller, anomalies::NewAnomaly};
+use sovd_domain::{Anomaly, Severity, VehicleId};
+use sovd_services::anomalies::NewAnomaly;
 use utoipa::ToSchema;
 
 use super::AnomalyBody;
@@ -33,6 +33,10 @@ pub(crate) struct ReportAnomalyRequest {
     /// The remaining useful life, in the unit of whoever predicts: 0 or more.
     #[schema(minimum = 0)]
     rul_prediction: Option<f64>,
+    /// The part of the vehicle that is suspected: 1 to 200 characters. Without one, the anomaly is in no
+    /// insight.
+    #[schema(min_length = 1, max_length = 200, example = "brake system")]
+    component_name: Option<String>,
     /// When it was found (RFC 3339): in 2000 or later and not in the future; left out, it is now.
     detected_at: Option<DateTime<Utc>>,
 }
@@ -53,6 +57,10 @@ pub(crate) struct ReportVehicleAnomalyRequest {
     /// The remaining useful life, in the unit of whoever predicts: 0 or more.
     #[schema(minimum = 0)]
     rul_prediction: Option<f64>,
+    /// The part of the vehicle that is suspected: 1 to 200 characters. Without one, the anomaly is in no
+    /// insight.
+    #[schema(min_length = 1, max_length = 200, example = "brake system")]
+    component_name: Option<String>,
     /// When it was found (RFC 3339): in 2000 or later and not in the future; left out, it is now.
     detected_at: Option<DateTime<Utc>>,
 }
@@ -83,9 +91,11 @@ pub(crate) async fn report(
         severity: body.severity,
         sensor_snapshot: body.sensor_snapshot,
         rul_prediction: body.rul_prediction,
+        component_name: body.component_name,
         detected_at: body.detected_at,
     };
-    written(&state, &authorized.caller, new).await
+    let reporting = state.anomalies.report(&authorized.caller, new);
+    Ok(created(reporting.await?))
 }
 
 /// Report an anomaly of a vehicle
@@ -114,19 +124,17 @@ pub(crate) async fn report_of_vehicle(
         severity: body.severity,
         sensor_snapshot: body.sensor_snapshot,
         rul_prediction: body.rul_prediction,
+        component_name: body.component_name,
         detected_at: body.detected_at,
     };
-    written(&state, &authorized.caller, new).await
+    let anomalies = &state.anomalies;
+    let reporting = anomalies.report_of_vehicle(&authorized.caller, new);
+    Ok(created(reporting.await?))
 }
 
-async fn written(
-    state: &ApiState,
-    caller: &Caller,
-    new: NewAnomaly,
-) -> Result<HttpResponse, Problem> {
-    let anomaly = state.anomalies.report(caller, new).await?;
+fn created(anomaly: Anomaly) -> HttpResponse {
     let location = format!("/api/v1/anomalies/{}", anomaly.id);
-    Ok(HttpResponse::Created()
+    HttpResponse::Created()
         .insert_header((LOCATION, location))
-        .json(AnomalyBody::from(anomaly)))
+        .json(AnomalyBody::from(anomaly))
 }

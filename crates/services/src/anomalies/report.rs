@@ -1,4 +1,4 @@
-use chrono::{DateTime, Datelike, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde_json::{Map, Value, json};
 use sovd_domain::{Anomaly, AnomalyId, AuditEntry, FieldError, Permission, Severity, VehicleId};
 use sovd_storage::{Transaction, anomalies, audit, vehicles};
@@ -24,6 +24,8 @@ pub struct NewAnomaly {
     pub sensor_snapshot: Option<Map<String, Value>>,
     /// The remaining useful life, in the unit of whoever predicts.
     pub rul_prediction: Option<f64>,
+    /// The part of the vehicle that is suspected.
+    pub component_name: Option<String>,
     /// When it was found: in 2000 or later and not in the future. Now, when it is not said.
     pub detected_at: Option<DateTime<Utc>>,
 }
@@ -39,7 +41,7 @@ impl Anomalies {
     pub async fn report(&self, caller: &Caller, new: NewAnomaly) -> Result<Anomaly, ServiceError> {
         caller.require(Permission::RecordAnomalies)?;
         let now = self.environment.clock.now();
-        new.check(now)?;
+        let detected_at = new.check(now)?;
         let reporting = self.environment.reaches(caller, new.vehicle_id, REPORT);
         if !reporting.await? {
             return Err(UNKNOWN_VEHICLE);
@@ -47,14 +49,12 @@ impl Anomalies {
         let anomaly = Anomaly {
             id: AnomalyId(self.environment.random.uuid()),
             vehicle_id: new.vehicle_id,
-            // What PostgreSQL keeps of it.
-            detected_at: new
-                .detected_at
-                .map_or(now, |moment| moment.trunc_subsecs(6)),
+            detected_at,
             anomaly_type: new.anomaly_type,
             severity: new.severity,
             sensor_snapshot: new.sensor_snapshot.map(Value::Object),
             rul_prediction: new.rul_prediction,
+            component_name: new.component_name,
             source: None,
             closure: None,
         };
@@ -66,27 +66,51 @@ impl Anomalies {
         transaction.commit().await?;
         Ok(anomaly)
     }
+
+    /// The same of a vehicle that the caller has not named beside what was found.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Anomalies::report`]; that there is no such vehicle points nowhere.
+    pub async fn report_of_vehicle(
+        &self,
+        caller: &Caller,
+        new: NewAnomaly,
+    ) -> Result<Anomaly, ServiceError> {
+        self.report(caller, new).await.map_err(|error| match error {
+            ServiceError::NotFound { what, .. } => ServiceError::NotFound {
+                what,
+                pointer: None,
+            },
+            error => error,
+        })
+    }
 }
 
 impl NewAnomaly {
-    fn check(&self, now: DateTime<Utc>) -> Result<(), ServiceError> {
+    /// When it was found, if all of it can be so at `now`.
+    fn check(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, ServiceError> {
         let mut errors = Vec::new();
         if let Some(snapshot) = &self.sensor_snapshot {
             errors.extend(free_form::check_size(snapshot, "/sensor_snapshot")?);
         }
-        if self
-            .detected_at
-            .is_some_and(|moment| moment > now || moment.year() < FIRST_YEAR)
-        {
-            let detail = format!("must be in {FIRST_YEAR} or later and not in the future");
-            errors.push(FieldError::new("/detected_at", detail));
+        match detection(self.detected_at.unwrap_or(now), now) {
+            Ok(detected_at) if errors.is_empty() => return Ok(detected_at),
+            Ok(_) => {}
+            Err(error) => errors.push(error),
         }
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(ServiceError::Invalid(errors))
-        }
+        Err(ServiceError::Invalid(errors))
     }
+}
+
+/// The moment of a detection as it is kept, to the microsecond, if it can be one at `now`.
+fn detection(moment: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>, FieldError> {
+    let kept = DateTime::from_timestamp_micros(moment.timestamp_micros());
+    kept.filter(|_| moment <= now && moment.year() >= FIRST_YEAR)
+        .ok_or_else(|| {
+            let detail = format!("must be in {FIRST_YEAR} or later and not in the future");
+            FieldError::new("/detected_at", detail)
+        })
 }
 
 const UNKNOWN_VEHICLE: ServiceError = ServiceError::NotFound {
@@ -113,6 +137,7 @@ async fn insert(
             "severity": anomaly.severity,
             "detected_at": anomaly.detected_at,
             "rul_prediction": anomaly.rul_prediction,
+            "component_name": anomaly.component_name,
         }),
         ..caller.audit(REPORT, "anomaly")
     };

@@ -20,6 +20,7 @@ fn found(detected_at: Option<DateTime<Utc>>) -> NewAnomaly {
         severity: Severity::Low,
         sensor_snapshot: None,
         rul_prediction: None,
+        component_name: None,
         detected_at,
     }
 }
@@ -52,12 +53,21 @@ async fn an_anomaly_is_found_now_at_the_latest() {
 async fn a_moment_is_told_as_it_is_kept() {
     let rig = Rig::new(Scripted::new()).await;
     let anomalies = Anomalies::new(rig.environment.clone());
-    let moment: DateTime<Utc> = "2026-03-01T12:00:00.123456789Z".parse().unwrap();
-    let told = anomalies.report(&engineer(), found(Some(moment))).await;
-    let told = told.unwrap();
-    let (kept, _) = anomalies.get(&engineer(), told.id).await.unwrap();
-    assert_eq!(kept, told);
-    assert_eq!(told.detected_at, moment - TimeDelta::nanoseconds(789));
+    for (said, expected) in [
+        (
+            "2026-03-01T12:00:00.123456789Z",
+            "2026-03-01T12:00:00.123456Z",
+        ),
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
+        ("2000-01-01T00:00:00Z", "2000-01-01T00:00:00Z"),
+    ] {
+        let told = found(Some(said.parse().unwrap()));
+        let told = anomalies.report(&engineer(), told).await.unwrap();
+        let (kept, _) = anomalies.get(&engineer(), told.id).await.unwrap();
+        assert_eq!(kept, told);
+        let expected: DateTime<Utc> = expected.parse().unwrap();
+        assert_eq!(told.detected_at.to_rfc3339(), expected.to_rfc3339());
+    }
 }
 
 #[tokio::test]

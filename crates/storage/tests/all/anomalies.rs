@@ -27,6 +27,7 @@ fn reported(number: u128, vehicle_id: VehicleId, detected_at: DateTime<Utc>) -> 
         severity: Severity::Medium,
         sensor_snapshot: Some(json!({ "pad_thickness_mm": 3.1 })),
         rul_prediction: Some(60.5),
+        component_name: None,
         source: None,
         closure: None,
     }
@@ -98,7 +99,10 @@ impl History {
 async fn an_anomaly_comes_back_as_it_was_written() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
-    let full = reported(1, vehicle, at(1));
+    let full = Anomaly {
+        component_name: Some("brake pads".to_owned()),
+        ..reported(1, vehicle, at(1))
+    };
     let bare = Anomaly {
         sensor_snapshot: None,
         rul_prediction: None,
@@ -111,9 +115,9 @@ async fn an_anomaly_comes_back_as_it_was_written() {
         .await
         .unwrap();
     let detected = Anomaly {
+        component_name: Some("catalytic converter".to_owned()),
         source: Some(Detection {
             rule_name: "catalyst".to_owned(),
-            component_name: "catalytic converter".to_owned(),
             dtc_code: "P0420".to_owned(),
             command_id: Some(command_id),
             response_id: Some(response.response_id),
