@@ -1,17 +1,16 @@
-CREATE TABLE derived_insights (
-    insight_id UUID PRIMARY KEY REFERENCES manufacturing_insights (id) ON DELETE CASCADE,
-    component_name TEXT NOT NULL,
-    make VARCHAR(100) NOT NULL,
-    model VARCHAR(100) NOT NULL,
-    year INTEGER NOT NULL,
-    failures BIGINT NOT NULL CONSTRAINT chk_derived_insights_failures CHECK (failures > 0),
-    -- However often and by however many at once insights are derived, each finding is written once.
-    CONSTRAINT unq_derived_insights_component_name_make_model_year_failures
-        UNIQUE (component_name, make, model, year, failures)
+CREATE TABLE derived_failures (
+    anomaly_event_id UUID PRIMARY KEY
+        REFERENCES anomaly_episodes (anomaly_event_id) ON DELETE CASCADE,
+    insight_id UUID NOT NULL REFERENCES manufacturing_insights (id) ON DELETE CASCADE
 );
-COMMENT ON TABLE derived_insights IS 'The insights that were derived from confirmed failures, and from how many.';
-COMMENT ON COLUMN derived_insights.failures IS 'How many failures of the component workshops had confirmed in this model and model year.';
+COMMENT ON TABLE derived_failures IS 'The confirmed failures that are in an insight, so that each counts as new once.';
+COMMENT ON COLUMN derived_failures.insight_id IS 'The insight for which it counted as new.';
 
+-- The failures that an insight was derived from, when the insight is deleted.
+CREATE INDEX idx_derived_failures_insight_id ON derived_failures (insight_id);
+-- How many failures of each component workshops have confirmed.
+CREATE INDEX idx_anomaly_episodes_component_name
+    ON anomaly_episodes (component_name) WHERE outcome = 'confirmed';
 -- The newest insights.
 CREATE INDEX idx_manufacturing_insights_created_at
     ON manufacturing_insights (created_at DESC, id DESC);

@@ -236,9 +236,9 @@ async fn failures_are_counted_by_component() {
     };
     let expected = [
         component("cell", 2, 1),
+        component("battery module", 1, 1),
+        component("coolant pump", 1, 1),
         component("catalyst", 1, 0),
-        component("battery module", 0, 1),
-        component("coolant pump", 0, 1),
     ];
     let reply = manufacturer.get(SUMMARY).await;
     assert_eq!(total(&reply), "4");
@@ -387,12 +387,16 @@ async fn many_that_derive_at_once_write_each_finding_once() {
 async fn the_threshold_has_edges() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
-    for good in [json!(0), json!(1_000_000), Value::Null] {
+    failures(&world, CONNECTED, ("catalyst", "P0420"), &["confirmed"]).await;
+    for (good, status) in [(1_000_000, 200), (1, 200), (0, 201)] {
         admin
             .post(DERIVE, &json!({ "threshold": good }))
             .await
-            .expect(200);
+            .expect(status);
     }
+    failures(&world, CONNECTED, ("catalyst", "P0420"), &["confirmed"]).await;
+    let by_default = admin.post(DERIVE, &json!({ "threshold": null })).await;
+    assert_eq!(by_default.expect(201).as_array().unwrap().len(), 1);
     for bad in [
         json!(-1),
         json!(1_000_001),

@@ -31,7 +31,7 @@ pub(crate) struct InsightBody {
     /// What to do about it; null while nobody knows.
     recommendation: Option<String>,
     /// How sure it is, from 0 to 1; null when nobody said. Of a derived one it is the share of
-    /// confirmed failures among those that workshops have looked at.
+    /// confirmed failures among those that workshops had looked at when it was written.
     #[schema(example = 0.75)]
     confidence_score: Option<f64>,
     /// When it was written.

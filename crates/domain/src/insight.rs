@@ -17,7 +17,8 @@ pub struct Insight {
     pub affected_batch: Option<String>,
     /// What to do about it.
     pub recommendation: Option<String>,
-    /// How sure it is, from 0 to 1.
+    /// How sure it is, from 0 to 1; of a derived one the share of confirmed failures among those that
+    /// workshops had looked at when it was written.
     pub confidence_score: Option<f64>,
     /// When it was written.
     pub created_at: DateTime<Utc>,

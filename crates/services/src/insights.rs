@@ -34,8 +34,8 @@ pub struct NewInsight {
 }
 
 impl Insights {
-    /// An insight service. More confirmed failures than `threshold` make an insight, unless whoever
-    /// derives it says otherwise.
+    /// An insight service. More confirmed failures than `threshold`, on however many vehicles, make an
+    /// insight, unless whoever derives it says otherwise.
     pub fn new(environment: Environment, threshold: u32) -> Self {
         Self {
             environment,

@@ -76,14 +76,16 @@ JOIN service_bookings ON service_bookings.id = made.booking::uuid
 JOIN anomaly_events ON anomaly_events.id = made.anomaly::uuid
 ON CONFLICT DO NOTHING;
 
-INSERT INTO anomaly_episodes (anomaly_event_id, vehicle_id, outcome, closed_at)
-SELECT anomaly_event_id, vehicle_id, outcome, appointment_time
-FROM booking_anomalies
+INSERT INTO anomaly_episodes (anomaly_event_id, vehicle_id, component_name, outcome, closed_at)
+SELECT anomaly_event_id, vehicle_id, component, outcome, appointment_time
+FROM (VALUES
+    ('00000000-0000-0000-0000-000000000401', 'battery module'),
+    ('00000000-0000-0000-0000-000000000402', NULL),
+    ('00000000-0000-0000-0000-000000000403', 'coolant pump')
+) AS made (booking, component)
+JOIN booking_anomalies ON booking_id = made.booking::uuid
 JOIN service_bookings ON service_bookings.id = booking_id
-WHERE booking_id IN ('00000000-0000-0000-0000-000000000401',
-                     '00000000-0000-0000-0000-000000000402',
-                     '00000000-0000-0000-0000-000000000403')
-  AND outcome IS NOT NULL
+WHERE outcome IS NOT NULL
 ON CONFLICT DO NOTHING;
 
 INSERT INTO manufacturing_insights
@@ -96,4 +98,16 @@ VALUES
     ('00000000-0000-0000-0000-000000000502', 'coolant pump',
      'The pump slows down after about 20,000 km.', 'Tesla Model 3 2023',
      'Check the bearings of the pump.', 0.64, now() - INTERVAL '30 days')
+ON CONFLICT DO NOTHING;
+
+-- The two insights were derived from what the workshop confirmed.
+INSERT INTO derived_failures (anomaly_event_id, insight_id)
+SELECT anomaly_event_id, manufacturing_insights.id
+FROM (VALUES
+    ('00000000-0000-0000-0000-000000000201', '00000000-0000-0000-0000-000000000501'),
+    ('00000000-0000-0000-0000-000000000203', '00000000-0000-0000-0000-000000000502')
+) AS made (anomaly, insight)
+JOIN anomaly_episodes ON anomaly_event_id = made.anomaly::uuid
+JOIN manufacturing_insights ON manufacturing_insights.id = made.insight::uuid
+WHERE outcome = 'confirmed'
 ON CONFLICT DO NOTHING;

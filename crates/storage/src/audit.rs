@@ -8,7 +8,9 @@ mod list;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use serde_json::Value;
 use sovd_domain::AuditEntry;
+use uuid::Uuid;
 
 use crate::{Connection, StorageError, schema::audit_logs};
 
@@ -25,21 +27,66 @@ pub async fn insert(
     now: DateTime<Utc>,
 ) -> Result<(), StorageError> {
     diesel::insert_into(audit_logs::table)
-        .values((
-            audit_logs::user_id.eq(entry.user_id.map(|id| id.0)),
-            audit_logs::vehicle_id.eq(entry.vehicle_id.map(|id| id.0)),
-            audit_logs::command_id.eq(entry.command_id.map(|id| id.0)),
-            audit_logs::action.eq(entry.action),
-            audit_logs::entity_type.eq(entry.entity_type),
-            audit_logs::entity_id.eq(entry.entity_id),
-            audit_logs::details.eq(&entry.details),
-            audit_logs::ip_address.eq(entry.origin.ip_address.map(|address| address.to_string())),
-            audit_logs::user_agent.eq(&entry.origin.user_agent),
-            audit_logs::request_id.eq(&entry.origin.request_id),
-            audit_logs::result.eq(entry.result.as_str()),
-            audit_logs::timestamp.eq(now),
-        ))
+        .values(NewLine::of(entry, now))
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Writes many lines at once.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn insert_all(
+    connection: &mut Connection,
+    entries: &[AuditEntry],
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    let lines: Vec<NewLine<'_>> = entries
+        .iter()
+        .map(|entry| NewLine::of(entry, now))
+        .collect();
+    diesel::insert_into(audit_logs::table)
+        .values(lines)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = audit_logs)]
+struct NewLine<'a> {
+    user_id: Option<Uuid>,
+    vehicle_id: Option<Uuid>,
+    command_id: Option<Uuid>,
+    action: &'a str,
+    entity_type: &'a str,
+    entity_id: Option<Uuid>,
+    details: &'a Value,
+    ip_address: Option<String>,
+    user_agent: Option<&'a str>,
+    request_id: Option<&'a str>,
+    result: &'a str,
+    timestamp: DateTime<Utc>,
+}
+
+impl<'a> NewLine<'a> {
+    fn of(entry: &'a AuditEntry, now: DateTime<Utc>) -> Self {
+        let origin = &entry.origin;
+        Self {
+            user_id: entry.user_id.map(|id| id.0),
+            vehicle_id: entry.vehicle_id.map(|id| id.0),
+            command_id: entry.command_id.map(|id| id.0),
+            action: entry.action,
+            entity_type: entry.entity_type,
+            entity_id: entry.entity_id,
+            details: &entry.details,
+            ip_address: origin.ip_address.map(|address| address.to_string()),
+            user_agent: origin.user_agent.as_deref(),
+            request_id: origin.request_id.as_deref(),
+            result: entry.result.as_str(),
+            timestamp: now,
+        }
+    }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError, schema::manufacturing_insights};
 
-pub use derived::{FailureGroup, grown, insert_derived, lock_derivation};
+pub use derived::{FailureGroup, Growth, grown, insert_derived, lock_derivation};
 
 /// One page of the insights, newest first, those about one component if one is named, and how many
 /// there are in all.
@@ -67,15 +67,7 @@ pub async fn find(
 /// When the database is away.
 pub async fn insert(connection: &mut Connection, insight: &Insight) -> Result<(), StorageError> {
     diesel::insert_into(manufacturing_insights::table)
-        .values((
-            manufacturing_insights::id.eq(insight.id.0),
-            manufacturing_insights::component_name.eq(&insight.component_name),
-            manufacturing_insights::failure_pattern.eq(&insight.failure_pattern),
-            manufacturing_insights::affected_batch.eq(&insight.affected_batch),
-            manufacturing_insights::recommendation.eq(&insight.recommendation),
-            manufacturing_insights::confidence_score.eq(insight.confidence_score),
-            manufacturing_insights::created_at.eq(insight.created_at),
-        ))
+        .values(InsightRow::from(insight))
         .execute(connection)
         .await?;
     Ok(())
@@ -145,7 +137,7 @@ struct Total {
     total: i64,
 }
 
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = manufacturing_insights, check_for_backend(Pg))]
 struct InsightRow {
     id: Uuid,
@@ -167,6 +159,20 @@ impl From<InsightRow> for Insight {
             recommendation: row.recommendation,
             confidence_score: row.confidence_score,
             created_at: row.created_at,
+        }
+    }
+}
+
+impl From<&Insight> for InsightRow {
+    fn from(insight: &Insight) -> Self {
+        Self {
+            id: insight.id.0,
+            component_name: insight.component_name.clone(),
+            failure_pattern: insight.failure_pattern.clone(),
+            affected_batch: insight.affected_batch.clone(),
+            recommendation: insight.recommendation.clone(),
+            confidence_score: insight.confidence_score,
+            created_at: insight.created_at,
         }
     }
 }

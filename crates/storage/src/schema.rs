@@ -251,13 +251,9 @@ diesel::table! {
 }
 
 diesel::table! {
-    derived_insights (insight_id) {
+    derived_failures (anomaly_event_id) {
+        anomaly_event_id -> Uuid,
         insight_id -> Uuid,
-        component_name -> Text,
-        make -> Varchar,
-        model -> Varchar,
-        year -> Int4,
-        failures -> Int8,
     }
 }
 

@@ -15,7 +15,8 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeriveInsightsRequest {
     /// How many confirmed failures of a component in one model and model year are still none: 0 to
-    /// 1000000; left out, as the settings say.
+    /// 1000000; left out, as the settings say. It counts failures, not vehicles: one vehicle can have
+    /// them all.
     #[schema(minimum = 0, maximum = 1_000_000, example = 2)]
     threshold: Option<u32>,
 }
@@ -23,8 +24,9 @@ pub(crate) struct DeriveInsightsRequest {
 /// Derive insights
 ///
 /// Counts the failures that workshops have confirmed by component, make, model and model year, and
-/// writes an insight for each group above the threshold that has grown since the last one. Calling it
-/// again is harmless: each finding is written once.
+/// writes an insight for each group above the threshold of which at least one failure is in no insight
+/// yet. Calling it again is harmless: each failure counts as new once. One call writes 100 insights at
+/// most, so call again while there are 100 in the answer.
 #[utoipa::path(
     operation_id = "derive_insights",
     tag = "insights",
@@ -32,7 +34,8 @@ pub(crate) struct DeriveInsightsRequest {
     request_body(content = Option<DeriveInsightsRequest>),
     responses(
         (status = 200, description = "There was nothing new to write", body = Vec<InsightBody>),
-        (status = 201, description = "The insights that were written now, the most failures first",
+        (status = 201, description = "The insights that were written now, the most failures first, 100 at \
+                                     most",
          body = Vec<InsightBody>),
     ),
 )]

@@ -49,7 +49,8 @@ pub(crate) struct DetectorBody {
 
 /// See how often each rule was right
 ///
-/// The rules in force in the order of their file, then those that once were, by name.
+/// The rules in force in the order of their file, then those that once were, by name. What is stored is
+/// counted: whoever deletes a vehicle or its owner deletes its anomalies too, and they count no more.
 #[utoipa::path(
     operation_id = "list_detectors",
     tag = "insights",

@@ -41,8 +41,9 @@ pub(crate) struct ComponentSummaryBody {
 /// Count failures by component
 ///
 /// The components that have failed or that there are insights about, those with the most confirmed
-/// failures first. `X-Total-Count` tells how many there are, `Link` where the next and the previous
-/// page are.
+/// failures first. What is stored is counted: whoever deletes a vehicle or its owner deletes its
+/// anomalies too, and they count no more. `X-Total-Count` tells how many components there are, `Link`
+/// where the next and the previous page are.
 #[utoipa::path(
     operation_id = "summarise_insights",
     tag = "insights",

@@ -1,4 +1,4 @@
-use sovd_domain::{Insight, Permission};
+use sovd_domain::{AnomalyId, AuditEntry, Insight, Permission};
 use sovd_storage::{
     Transaction, audit,
     insights::{self, FailureGroup},
@@ -10,11 +10,14 @@ use crate::{caller::Caller, error::ServiceError};
 /// How many trouble codes are named in an insight.
 const NAMED_CODES: usize = 20;
 
+/// How many insights one call writes at most.
+const MOST_AT_ONCE: i64 = 100;
+
 impl Insights {
     /// Counts the confirmed failures of each component in each model and model year, and writes an
-    /// insight for every group of more than `threshold` that has grown since the last one. Gives
-    /// those that were written. However often and by however many at once it is called, each finding
-    /// is written once.
+    /// insight for every group of more than `threshold` of which at least one is in no insight yet.
+    /// Gives those that were written, the most failures first and 100 at most. However often and by
+    /// however many at once it is called, each failure is new to one insight.
     ///
     /// # Errors
     ///
@@ -48,14 +51,21 @@ impl Insights {
         let now = self.environment.clock.now();
         caller.hold(transaction, now).await?;
         insights::lock_derivation(transaction).await?;
-        let mut written = Vec::new();
-        for group in insights::grown(transaction, threshold).await? {
-            let insight = self.made(finding(&group));
-            insights::insert_derived(transaction, &insight, &group).await?;
-            let entry = about(caller, "insight.derive", &insight);
-            audit::insert(transaction, &entry, now).await?;
-            written.push(insight);
+        let grown = insights::grown(transaction, threshold, MOST_AT_ONCE).await?;
+        if grown.is_empty() {
+            return Ok(Vec::new());
         }
+        let derived: Vec<(Insight, Vec<AnomalyId>)> = grown
+            .into_iter()
+            .map(|growth| (self.made(finding(&growth.group)), growth.failures))
+            .collect();
+        insights::insert_derived(transaction, &derived).await?;
+        let written: Vec<Insight> = derived.into_iter().map(|(insight, _)| insight).collect();
+        let entries: Vec<AuditEntry> = written
+            .iter()
+            .map(|insight| about(caller, "insight.derive", insight))
+            .collect();
+        audit::insert_all(transaction, &entries, now).await?;
         Ok(written)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use sovd_domain::{Insight, Role, RuleBook};
 use sovd_services::{
@@ -104,6 +104,78 @@ async fn many_that_derive_at_once_write_each_finding_once() {
     assert_eq!(derived.concat().len(), 1);
     assert_eq!(audited(&rig).await.len(), 1);
     assert_eq!(rig.environment.database.connections_in_use(), 0);
+}
+
+#[tokio::test]
+async fn whoever_deletes_and_whoever_derives_both_get_on() {
+    let rig = rig().await;
+    for _ in 0..8 {
+        failures(&rig, 50, "confirmed").await;
+        let mut client = rig.sql().await;
+        let deletion = client.transaction().await.unwrap();
+        let delete = "DELETE FROM anomaly_events WHERE id IN (
+                          SELECT anomaly_event_id FROM anomaly_episodes
+                          WHERE component_name = 'catalyst' ORDER BY random() LIMIT 25)";
+        let deleting = async {
+            deletion.execute(delete, &[]).await.unwrap();
+            deletion.commit().await.unwrap();
+        };
+        join(deleting, derive(&rig, None)).await;
+    }
+    derive(&rig, None).await;
+    assert_eq!(derive(&rig, None).await, []);
+    assert_eq!(rig.environment.database.connections_in_use(), 0);
+}
+
+#[tokio::test]
+async fn failures_after_a_deletion_make_an_insight() {
+    let rig = rig().await;
+    failures(&rig, 3, "confirmed").await;
+    assert_eq!(derive(&rig, None).await.len(), 1);
+    let sql = "DELETE FROM anomaly_episodes WHERE component_name = 'catalyst'";
+    rig.sql().await.batch_execute(sql).await.unwrap();
+    assert_eq!(derive(&rig, None).await, []);
+    failures(&rig, 1, "confirmed").await;
+    let derived = derive(&rig, None).await;
+    assert_eq!(derived.len(), 1);
+    let pattern = "P0420: 1 confirmed failure on 1 vehicle";
+    assert_eq!(derived[0].failure_pattern, pattern);
+}
+
+#[tokio::test]
+async fn failures_of_a_vehicle_whose_model_is_corrected_make_no_insight_again() {
+    let rig = rig().await;
+    failures(&rig, 2, "confirmed").await;
+    assert_eq!(derive(&rig, None).await.len(), 1);
+    let sql = "UPDATE vehicles SET model = 'Model Y', year = 2024 WHERE model = 'Model 3'";
+    rig.sql().await.batch_execute(sql).await.unwrap();
+    assert_eq!(derive(&rig, None).await, []);
+    failures(&rig, 1, "confirmed").await;
+    let derived = derive(&rig, None).await;
+    assert_eq!(derived.len(), 1);
+    let pattern = "P0420: 3 confirmed failures on 1 vehicle";
+    assert_eq!(derived[0].failure_pattern, pattern);
+    let batch = Some("Tesla Model Y 2024");
+    assert_eq!(derived[0].affected_batch.as_deref(), batch);
+}
+
+#[tokio::test]
+async fn a_hundred_insights_are_written_at_once() {
+    let rig = rig().await;
+    failures(&rig, 102, "confirmed").await;
+    let sql = "UPDATE anomaly_episodes SET component_name = 'part ' || number
+               FROM (SELECT anomaly_event_id, row_number() OVER () AS number
+                     FROM anomaly_episodes WHERE component_name = 'catalyst') AS parts
+               WHERE parts.anomaly_event_id = anomaly_episodes.anomaly_event_id AND number > 1";
+    rig.sql().await.batch_execute(sql).await.unwrap();
+    failures(&rig, 1, "confirmed").await;
+    let derived = derive(&rig, None).await;
+    assert_eq!(derived.len(), 100);
+    let pattern = "P0420: 2 confirmed failures on 1 vehicle";
+    assert_eq!(derived[0].failure_pattern, pattern);
+    assert_eq!(audited(&rig).await.len(), 100);
+    assert_eq!(derive(&rig, None).await.len(), 2);
+    assert_eq!(derive(&rig, None).await, []);
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
+use std::collections::HashSet;
+
 use diesel::{
     prelude::*,
     sql_query,
-    sql_types::{Array, BigInt, Integer, Text},
+    sql_types::{Array, BigInt, Integer, Text, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
-use sovd_domain::Insight;
+use sovd_domain::{AnomalyId, Insight};
+use uuid::Uuid;
 
-use super::insert;
-use crate::{Connection, StorageError, schema::derived_insights};
+use super::InsightRow;
+use crate::{Connection, StorageError, schema::manufacturing_insights};
 
 /// The confirmed failures of one component in one model and model year.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
@@ -38,21 +41,31 @@ pub struct FailureGroup {
     pub dtc_codes: Vec<String>,
 }
 
+/// A group that has grown since an insight was last derived from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Growth {
+    /// All of its failures.
+    pub group: FailureGroup,
+    /// Its failures that are in no insight yet.
+    pub failures: Vec<AnomalyId>,
+}
+
 /// Keeps everybody else from deriving insights until the transaction ends, so that what
-/// [`grown`] gives is still so when it is written.
+/// [`grown`] gives is still so when it is written. Nobody else waits for it.
 ///
 /// # Errors
 ///
 /// When the database is away.
 pub async fn lock_derivation(connection: &mut Connection) -> Result<(), StorageError> {
-    sql_query("LOCK TABLE derived_insights IN SHARE ROW EXCLUSIVE MODE")
+    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('sovd derivation', 0))")
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// The groups of more than `threshold` confirmed failures that have more than when an insight was
-/// last derived from them.
+/// The groups of more than `threshold` confirmed failures of which at least one is in no insight yet,
+/// those with the most failures first and `limit` at most. The failures that are in none are kept from
+/// deletion until the transaction ends; a group of which somebody deletes one now is left out.
 ///
 /// # Errors
 ///
@@ -60,51 +73,97 @@ pub async fn lock_derivation(connection: &mut Connection) -> Result<(), StorageE
 pub async fn grown(
     connection: &mut Connection,
     threshold: i64,
-) -> Result<Vec<FailureGroup>, StorageError> {
-    let groups = sql_query(
-        "SELECT found.*
-         FROM (SELECT component_name, make, model, year,
-                      count(*) FILTER (WHERE outcome = 'confirmed') AS failures,
-                      count(*) AS closed,
-                      count(DISTINCT vehicle_id) FILTER (WHERE outcome = 'confirmed') AS vehicles,
-                      coalesce(array_agg(DISTINCT dtc_code COLLATE \"C\")
-                          FILTER (WHERE outcome = 'confirmed' AND dtc_code IS NOT NULL), '{}')
-                          AS dtc_codes
-               FROM anomaly_episodes JOIN vehicles USING (vehicle_id)
-               WHERE closed_at IS NOT NULL AND component_name IS NOT NULL
-               GROUP BY component_name, make, model, year) AS found
-         WHERE failures > $1
-           AND failures > (
-               SELECT coalesce(max(derived.failures), 0) FROM derived_insights AS derived
-               WHERE (derived.component_name, derived.make, derived.model, derived.year)
-                   = (found.component_name, found.make, found.model, found.year))
-         ORDER BY failures DESC, component_name COLLATE \"C\", make, model, year",
-    );
-    let groups = groups.bind::<BigInt, _>(threshold);
-    Ok(groups.load(connection).await?)
+    limit: i64,
+) -> Result<Vec<Growth>, StorageError> {
+    let rows: Vec<GrowthRow> = sql_query(
+        "SELECT component_name, make, model, year,
+                count(*) FILTER (WHERE outcome = 'confirmed') AS failures,
+                count(*) AS closed,
+                count(DISTINCT vehicle_id) FILTER (WHERE outcome = 'confirmed') AS vehicles,
+                coalesce(array_agg(DISTINCT dtc_code COLLATE \"C\")
+                    FILTER (WHERE outcome = 'confirmed' AND dtc_code IS NOT NULL), '{}')
+                    AS dtc_codes,
+                array_agg(anomaly_event_id)
+                    FILTER (WHERE outcome = 'confirmed' AND insight_id IS NULL) AS new_failures
+         FROM anomaly_episodes JOIN vehicles USING (vehicle_id)
+              LEFT JOIN derived_failures USING (anomaly_event_id)
+         WHERE closed_at IS NOT NULL AND component_name IS NOT NULL
+         GROUP BY component_name, make, model, year
+         HAVING count(*) FILTER (WHERE outcome = 'confirmed') > $1
+            AND count(*) FILTER (WHERE outcome = 'confirmed' AND insight_id IS NULL) > 0
+         ORDER BY failures DESC, component_name COLLATE \"C\", make, model, year
+         LIMIT $2",
+    )
+    .bind::<BigInt, _>(threshold)
+    .bind::<BigInt, _>(limit)
+    .load(connection)
+    .await?;
+    // Whoever deletes vehicles has locked some of their episodes and wants more. To wait for one could
+    // be to wait for each other.
+    let new_failures: Vec<Uuid> = rows
+        .iter()
+        .flat_map(|row| row.new_failures.iter().copied())
+        .collect();
+    let locked: Vec<Locked> = sql_query(
+        "SELECT anomaly_event_id FROM anomaly_episodes WHERE anomaly_event_id = ANY($1)
+         FOR KEY SHARE SKIP LOCKED",
+    )
+    .bind::<Array<SqlUuid>, _>(new_failures)
+    .load(connection)
+    .await?;
+    let locked: HashSet<Uuid> = locked.iter().map(|row| row.anomaly_event_id).collect();
+    let grown = rows
+        .into_iter()
+        .filter(|row| row.new_failures.iter().all(|id| locked.contains(id)))
+        .map(|row| Growth {
+            group: row.group,
+            failures: row.new_failures.into_iter().map(AnomalyId).collect(),
+        });
+    Ok(grown.collect())
 }
 
-/// Writes an insight and what it was derived from.
+/// Writes insights, each with the failures that are in none before.
 ///
 /// # Errors
 ///
-/// [`StorageError::Duplicate`] when there is one of that many failures of the group already.
+/// [`StorageError::Duplicate`] when one of the failures is in an insight already;
+/// [`StorageError::Dangling`] when one of them is gone.
 pub async fn insert_derived(
     connection: &mut Connection,
-    insight: &Insight,
-    group: &FailureGroup,
+    derived: &[(Insight, Vec<AnomalyId>)],
 ) -> Result<(), StorageError> {
-    insert(connection, insight).await?;
-    diesel::insert_into(derived_insights::table)
-        .values((
-            derived_insights::insight_id.eq(insight.id.0),
-            derived_insights::component_name.eq(&group.component_name),
-            derived_insights::make.eq(&group.make),
-            derived_insights::model.eq(&group.model),
-            derived_insights::year.eq(group.year),
-            derived_insights::failures.eq(group.failures),
-        ))
+    let rows: Vec<InsightRow> = derived
+        .iter()
+        .map(|(insight, _)| InsightRow::from(insight))
+        .collect();
+    diesel::insert_into(manufacturing_insights::table)
+        .values(rows)
         .execute(connection)
         .await?;
+    let (failures, insights): (Vec<Uuid>, Vec<Uuid>) = derived
+        .iter()
+        .flat_map(|(insight, failures)| failures.iter().map(|failure| (failure.0, insight.id.0)))
+        .unzip();
+    sql_query(
+        "INSERT INTO derived_failures (anomaly_event_id, insight_id) SELECT * FROM unnest($1, $2)",
+    )
+    .bind::<Array<SqlUuid>, _>(failures)
+    .bind::<Array<SqlUuid>, _>(insights)
+    .execute(connection)
+    .await?;
     Ok(())
+}
+
+#[derive(QueryableByName)]
+struct GrowthRow {
+    #[diesel(embed)]
+    group: FailureGroup,
+    #[diesel(sql_type = Array<SqlUuid>)]
+    new_failures: Vec<Uuid>,
+}
+
+#[derive(QueryableByName)]
+struct Locked {
+    #[diesel(sql_type = SqlUuid)]
+    anomaly_event_id: Uuid,
 }

@@ -1,13 +1,17 @@
 use std::slice;
 
-use sovd_domain::{Insight, InsightId};
+use sovd_domain::{AnomalyId, Insight, InsightId};
 use sovd_storage::{
     StorageError,
-    insights::{self, ComponentSummary, FailureGroup},
+    insights::{self, ComponentSummary, FailureGroup, Growth},
+    migrations::{self, Steps},
 };
 use uuid::Uuid;
 
-use crate::fleet::{Fleet, at, page};
+use crate::{
+    catalogue,
+    fleet::{Fleet, at, page},
+};
 
 fn insight(number: u128, component_name: &str, seconds: i64) -> Insight {
     Insight {
@@ -59,10 +63,40 @@ async fn failures(fleet: &Fleet, vin: &str, year: i32, component: &str, outcomes
     }
 }
 
-async fn grown(fleet: &Fleet, threshold: i64) -> Vec<FailureGroup> {
-    insights::grown(&mut *fleet.connection().await, threshold)
+async fn grown(fleet: &Fleet, threshold: i64) -> Vec<Growth> {
+    insights::grown(&mut *fleet.connection().await, threshold, 100)
         .await
         .unwrap()
+}
+
+async fn groups(fleet: &Fleet, threshold: i64) -> Vec<FailureGroup> {
+    let grown = grown(fleet, threshold).await.into_iter();
+    grown.map(|growth| growth.group).collect()
+}
+
+/// How many failures each group that has grown has, and how many of them are in no insight.
+async fn counts(fleet: &Fleet) -> Vec<(i64, usize)> {
+    let grown = grown(fleet, 0).await.into_iter();
+    grown
+        .map(|growth| (growth.group.failures, growth.failures.len()))
+        .collect()
+}
+
+/// Writes an insight of all that has grown.
+async fn derive(fleet: &Fleet, number: u128) {
+    let failures = grown(fleet, 0).await.into_iter();
+    let failures = failures.flat_map(|growth| growth.failures).collect();
+    insert_derived(fleet, number, failures).await.unwrap();
+}
+
+async fn insert_derived(
+    fleet: &Fleet,
+    number: u128,
+    failures: Vec<AnomalyId>,
+) -> Result<(), StorageError> {
+    let mut connection = fleet.connection().await;
+    let derived = [(insight(number, "pump", 1), failures)];
+    insights::insert_derived(&mut connection, &derived).await
 }
 
 #[tokio::test]
@@ -169,49 +203,142 @@ async fn failures_are_grouped_by_component_model_and_year() {
         dtc_codes: vec!["P0420".to_owned()],
         ..group.clone()
     };
-    assert_eq!(grown(&fleet, 0).await, [group.clone(), newer]);
+    assert_eq!(groups(&fleet, 0).await, [group.clone(), newer]);
     for threshold in [1, 2] {
-        assert_eq!(grown(&fleet, threshold).await, slice::from_ref(&group));
+        assert_eq!(groups(&fleet, threshold).await, slice::from_ref(&group));
     }
-    assert_eq!(grown(&fleet, 3).await, []);
+    assert_eq!(groups(&fleet, 3).await, []);
+    let first = insights::grown(&mut *fleet.connection().await, 0, 1).await;
+    let first = first.unwrap();
+    assert_eq!((first.len(), &first[0].group), (1, &group));
 }
 
 #[tokio::test]
 async fn a_group_is_derived_again_when_it_has_grown() {
     let fleet = Fleet::new().await;
     failures(&fleet, "VIN1", 2022, "pump", &["confirmed"]).await;
-    let group = grown(&fleet, 0).await.remove(0);
-    let mut connection = fleet.connection().await;
-    insights::insert_derived(&mut connection, &insight(1, "pump", 1), &group)
-        .await
-        .unwrap();
+    let written = grown(&fleet, 0).await.remove(0).failures;
+    insert_derived(&fleet, 1, written.clone()).await.unwrap();
     assert_eq!(grown(&fleet, 0).await, []);
-    let again = insights::insert_derived(&mut connection, &insight(2, "pump", 1), &group).await;
-    let constraint = "unq_derived_insights_component_name_make_model_year_failures";
+    let again = insert_derived(&fleet, 2, written).await;
     match again.unwrap_err() {
-        StorageError::Duplicate { constraint: found } => assert_eq!(found, constraint),
+        StorageError::Duplicate { constraint } => assert_eq!(constraint, "derived_failures_pkey"),
         error => panic!("{error:?}"),
     }
+    let gone = insert_derived(&fleet, 3, vec![AnomalyId(Uuid::nil())]).await;
+    assert!(matches!(gone, Err(StorageError::Dangling { .. })));
 
-    failures(&fleet, "VIN2", 2022, "pump", &["open"]).await;
+    failures(&fleet, "VIN2", 2022, "pump", &["open", "other"]).await;
     assert_eq!(grown(&fleet, 0).await, []);
     failures(&fleet, "VIN3", 2022, "pump", &["confirmed"]).await;
-    let grown = grown(&fleet, 0).await;
-    assert_eq!((grown.len(), grown[0].failures), (1, 2));
+    assert_eq!(counts(&fleet).await, [(2, 1)]);
+}
+
+#[tokio::test]
+async fn what_fails_after_a_deletion_is_news_again() {
+    let fleet = Fleet::new().await;
+    let two = ["confirmed", "confirmed"];
+    failures(&fleet, "VIN1", 2022, "pump", &two).await;
+    derive(&fleet, 1).await;
+    let sql = "DELETE FROM vehicles WHERE vin = 'VIN1'";
+    fleet.client.batch_execute(sql).await.unwrap();
+    assert_eq!(fleet.count("derived_failures").await, 0);
+    assert_eq!(fleet.count("manufacturing_insights").await, 1);
+    failures(&fleet, "VIN2", 2022, "pump", &["confirmed"]).await;
+    assert_eq!(counts(&fleet).await, [(1, 1)]);
+}
+
+#[tokio::test]
+async fn failures_that_change_their_group_are_no_news() {
+    let fleet = Fleet::new().await;
+    failures(&fleet, "VIN1", 2022, "pump", &["confirmed"]).await;
+    failures(&fleet, "VIN2", 2023, "pump", &["confirmed"]).await;
+    derive(&fleet, 1).await;
+    // One group now has more failures than it ever had, and the other none.
+    failures(&fleet, "VIN1", 2023, "pump", &[]).await;
+    assert_eq!(grown(&fleet, 0).await, []);
+    failures(&fleet, "VIN2", 2023, "pump", &["confirmed"]).await;
+    assert_eq!(counts(&fleet).await, [(3, 1)]);
 }
 
 #[tokio::test]
 async fn one_derives_at_a_time() {
     let fleet = Fleet::new().await;
+    let sql = "SELECT pg_try_advisory_xact_lock(hashtextextended('sovd derivation', 0))";
+    let is_free = async || -> bool { fleet.client.query_one(sql, &[]).await.unwrap().get(0) };
     let mut first = fleet.pool.begin().await.unwrap();
     insights::lock_derivation(&mut first).await.unwrap();
-    let sql = "LOCK TABLE derived_insights IN SHARE ROW EXCLUSIVE MODE NOWAIT";
-    let refused = fleet.client.batch_execute(&format!("BEGIN; {sql}")).await;
-    assert!(refused.is_err());
-    fleet.client.batch_execute("ROLLBACK").await.unwrap();
-    // Whoever reads what was derived does not wait.
-    assert_eq!(fleet.count("derived_insights").await, 0);
+    assert!(!is_free().await);
     first.commit().await.unwrap();
-    let again = format!("BEGIN; {sql}; COMMIT");
-    fleet.client.batch_execute(&again).await.unwrap();
+    assert!(is_free().await);
+}
+
+#[tokio::test]
+async fn whoever_derives_does_not_wait_for_whoever_deletes() {
+    let fleet = Fleet::new().await;
+    failures(&fleet, "VIN1", 2022, "pump", &["confirmed"]).await;
+    failures(&fleet, "VIN2", 2023, "pump", &["confirmed"]).await;
+    let sql = "BEGIN; DELETE FROM vehicles WHERE vin = 'VIN1'";
+    fleet.client.batch_execute(sql).await.unwrap();
+    let grown = groups(&fleet, 0).await;
+    assert_eq!((grown.len(), grown[0].year), (1, 2023));
+    fleet.client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(groups(&fleet, 0).await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_being_derived_is_not_deleted_meanwhile() {
+    let fleet = Fleet::new().await;
+    failures(&fleet, "VIN1", 2022, "pump", &["confirmed"]).await;
+    let mut transaction = fleet.pool.begin().await.unwrap();
+    let mut grown = insights::grown(&mut transaction, 0, 100).await.unwrap();
+    let sql = "SET lock_timeout = '50ms'; DELETE FROM vehicles";
+    fleet.client.batch_execute(sql).await.unwrap_err();
+    let derived = [(insight(1, "pump", 1), grown.remove(0).failures)];
+    insights::insert_derived(&mut transaction, &derived)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    fleet
+        .client
+        .batch_execute("DELETE FROM vehicles")
+        .await
+        .unwrap();
+    assert_eq!(fleet.count("derived_failures").await, 0);
+}
+
+#[tokio::test]
+async fn insights_that_were_derived_go_with_the_migration() {
+    let fleet = Fleet::new().await;
+    failures(&fleet, "VIN1", 2022, "pump", &["confirmed"]).await;
+    insert(&fleet, &insight(1, "pump", 1)).await;
+    derive(&fleet, 2).await;
+    assert_eq!(list(&fleet, None, 100).await.0, [2, 1]);
+    let states = migrations::status(fleet.url()).await.unwrap();
+    let steps = states
+        .iter()
+        .skip_while(|state| !state.name.ends_with("_derived_insights"))
+        .count();
+    assert!(steps > 0);
+    migrations::down(fleet.url(), Steps::Count(steps))
+        .await
+        .unwrap();
+    migrations::up(fleet.url()).await.unwrap();
+    assert_eq!(list(&fleet, None, 100).await.0, [1]);
+    assert_eq!(counts(&fleet).await, [(1, 1)]);
+}
+
+#[tokio::test]
+async fn the_summary_counts_in_an_index() {
+    let fleet = Fleet::new().await;
+    let sql = "SET enable_seqscan = off; SET enable_bitmapscan = off";
+    fleet.client.batch_execute(sql).await.unwrap();
+    let sql = "EXPLAIN SELECT component_name, count(*) FROM anomaly_episodes
+               WHERE outcome = 'confirmed' AND component_name IS NOT NULL
+               GROUP BY component_name";
+    let plan = catalogue::lines(&fleet.client, sql).await.join("\n");
+    assert!(
+        plan.contains("Index Only Scan using idx_anomaly_episodes_component_name"),
+        "{plan}"
+    );
 }

@@ -1,11 +1,11 @@
 use serde_json::{Value, json};
 use sovd_devstack::{Stack, TestDatabase};
-use sovd_storage::seeds;
+use sovd_storage::{insights, seeds};
 use tokio_postgres::Client;
 
 use crate::{
     catalogue,
-    fleet::{Fleet, migrated},
+    fleet::{Fleet, migrated, page},
 };
 
 /// Everything that is seeded as JSON.
@@ -20,7 +20,9 @@ async fn rows(client: &Client) -> Value {
                    (SELECT jsonb_agg(service_bookings ORDER BY id) FROM service_bookings),
                    (SELECT jsonb_agg(booking_anomalies ORDER BY booking_id) FROM booking_anomalies),
                    (SELECT jsonb_agg(manufacturing_insights ORDER BY id)
-                    FROM manufacturing_insights))";
+                    FROM manufacturing_insights),
+                   (SELECT jsonb_agg(derived_failures ORDER BY anomaly_event_id)
+                    FROM derived_failures))";
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
@@ -105,6 +107,34 @@ async fn the_demonstration_has_a_customer_with_a_history() {
                    (SELECT count(*) FROM manufacturing_insights))
                FROM anomaly_events";
     assert_eq!(catalogue::lines(&client, sql).await, ["5 1 t 5 3 2"]);
+}
+
+#[tokio::test]
+async fn the_insights_of_the_demonstration_are_derived_already() {
+    let fleet = Fleet::new().await;
+    let sql = "DELETE FROM users";
+    fleet.client.batch_execute(sql).await.unwrap();
+    seeds::insert(fleet.url()).await.unwrap();
+    let mut connection = fleet.connection().await;
+    let (components, _) = insights::summary(&mut connection, page(100, 0))
+        .await
+        .unwrap();
+    let components: Vec<(&str, i64, i64)> = components
+        .iter()
+        .map(|one| {
+            (
+                one.component_name.as_str(),
+                one.confirmed_failures,
+                one.insights,
+            )
+        })
+        .collect();
+    assert_eq!(
+        components,
+        [("battery module", 1, 1), ("coolant pump", 1, 1)]
+    );
+    let grown = insights::grown(&mut connection, 0, 100).await.unwrap();
+    assert_eq!(grown, []);
 }
 
 #[tokio::test]
