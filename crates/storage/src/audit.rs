@@ -55,7 +55,7 @@ pub async fn insert_all(
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = audit_logs)]
+#[diesel(table_name = audit_logs, treat_none_as_default_value = false)]
 struct NewLine<'a> {
     user_id: Option<Uuid>,
     vehicle_id: Option<Uuid>,
@@ -65,8 +65,8 @@ struct NewLine<'a> {
     entity_id: Option<Uuid>,
     details: &'a Value,
     ip_address: Option<String>,
-    user_agent: Option<&'a str>,
-    request_id: Option<&'a str>,
+    user_agent: &'a Option<String>,
+    request_id: &'a Option<String>,
     result: &'a str,
     timestamp: DateTime<Utc>,
 }
@@ -83,8 +83,8 @@ impl<'a> NewLine<'a> {
             entity_id: entry.entity_id,
             details: &entry.details,
             ip_address: origin.ip_address.map(|address| address.to_string()),
-            user_agent: origin.user_agent.as_deref(),
-            request_id: origin.request_id.as_deref(),
+            user_agent: &origin.user_agent,
+            request_id: &origin.request_id,
             result: entry.result.as_str(),
             timestamp: now,
         }

@@ -139,6 +139,7 @@ struct Total {
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = manufacturing_insights, check_for_backend(Pg))]
+#[diesel(treat_none_as_default_value = false)]
 struct InsightRow {
     id: Uuid,
     component_name: String,

@@ -263,12 +263,7 @@ async fn a_line_has_a_time_that_can_be_sealed() {
 #[tokio::test]
 async fn the_guards_work_after_the_chain_was_taken_down_and_put_up_again() {
     let fleet = Fleet::new().await;
-    let states = migrations::status(fleet.url()).await.unwrap();
-    let since = states
-        .iter()
-        .skip_while(|state| !state.name.ends_with("_audit_chain"));
-    let steps = migrations::Steps::Count(since.count());
-    migrations::down(fleet.url(), steps).await.unwrap();
+    fleet.down_before("_audit_chain").await;
     write(&fleet, 1).await;
     migrations::up(fleet.url()).await.unwrap();
     let copied = "SELECT actor_id = user_id AND subject_vehicle_id = vehicle_id

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use sovd_devstack::{Stack, TestDatabase};
 use sovd_domain::{Command, CommandId, CommandStatus, Page, UserId, VehicleId};
 use sovd_storage::{
-    Connection, Database, PoolSettings, commands, migrations,
+    Connection, Database, PoolSettings, commands,
+    migrations::{self, Steps},
     queue::{self, NewEntry},
 };
 use tokio_postgres::Client;
@@ -47,6 +48,19 @@ impl Fleet {
 
     pub(crate) fn url(&self) -> &str {
         self.database.url()
+    }
+
+    /// Goes back to the schema before the migration whose name ends like this.
+    pub(crate) async fn down_before(&self, migration: &str) {
+        let states = migrations::status(self.url()).await.unwrap();
+        let later = states
+            .iter()
+            .skip_while(|state| !state.name.ends_with(migration))
+            .count();
+        assert!(later > 0);
+        migrations::down(self.url(), Steps::Count(later))
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn another_client(&self) -> Client {

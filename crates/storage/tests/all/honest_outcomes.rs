@@ -1,8 +1,7 @@
 use serde_json::Value;
 use sovd_domain::{CommandId, FailureKind, Finding};
 use sovd_storage::{
-    commands,
-    migrations::{self, Steps},
+    commands, migrations,
     queue::{self, Entry, Task},
 };
 
@@ -15,15 +14,7 @@ use crate::{
 
 /// Goes back to the schema before the migration.
 async fn down(fleet: &Fleet) {
-    let states = migrations::status(fleet.url()).await.unwrap();
-    let later = states
-        .iter()
-        .skip_while(|state| !state.name.ends_with("_honest_outcomes"))
-        .count();
-    assert!(later > 0);
-    migrations::down(fleet.url(), Steps::Count(later))
-        .await
-        .unwrap();
+    fleet.down_before("_honest_outcomes").await;
 }
 
 async fn up(fleet: &Fleet) {
