@@ -264,7 +264,7 @@ async fn detectors_say_how_often_they_were_right() {
     world.looked_through().await;
     let fresh = json!({
         "rule": "catalyst-efficiency", "anomaly_type": "emissions", "severity": "Medium",
-        "component": "catalytic converter", "is_active": true, "detected": 1, "open": 1,
+        "component_name": "catalytic converter", "is_active": true, "detected": 1, "open": 1,
         "confirmed": 0, "no_fault_found": 0, "other": 0, "precision": null,
     });
     assert_eq!(of("catalyst-efficiency").await, fresh);
@@ -300,7 +300,7 @@ async fn detectors_say_how_often_they_were_right() {
         (&past["is_active"], &past["detected"]),
         (&json!(false), &json!(1))
     );
-    for field in ["anomaly_type", "severity", "component", "precision"] {
+    for field in ["anomaly_type", "severity", "component_name", "precision"] {
         assert_eq!(past[field], Value::Null, "{field}");
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct DetectorBody {
     severity: Option<&'static str>,
     /// The part of the vehicle that it suspects; null when it is not in force any more.
     #[schema(example = "catalytic converter")]
-    component: Option<String>,
+    component_name: Option<String>,
     /// Whether it is in force.
     is_active: bool,
     /// How many anomalies it found.
@@ -74,7 +74,7 @@ impl From<Detector> for DetectorBody {
     fn from(detector: Detector) -> Self {
         let precision = detector.precision();
         let is_active = detector.finds.is_some();
-        let (anomaly_type, severity, component) = match detector.finds {
+        let (anomaly_type, severity, component_name) = match detector.finds {
             Some(finds) => (
                 Some(finds.anomaly_type),
                 Some(finds.severity.as_str()),
@@ -86,7 +86,7 @@ impl From<Detector> for DetectorBody {
             rule: detector.rule,
             anomaly_type,
             severity,
-            component,
+            component_name,
             is_active,
             detected: detector.detected,
             open: detector.open,
