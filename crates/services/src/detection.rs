@@ -202,11 +202,8 @@ async fn put_off(
 
 /// When to look again after `attempts` looks that failed before this one.
 fn next_look(now: DateTime<Utc>, attempts: i32) -> DateTime<Utc> {
-    let factor = 1_i32
-        .checked_shl(attempts.unsigned_abs())
-        .unwrap_or(i32::MAX);
-    let pause = FIRST_PAUSE.checked_mul(factor.max(1));
-    now + pause.map_or(LONGEST_PAUSE, |pause| pause.min(LONGEST_PAUSE))
+    let factor = 1 << attempts.clamp(0, MOST_LOOKS);
+    now + (FIRST_PAUSE * factor).min(LONGEST_PAUSE)
 }
 
 /// Writes down that no anomalies are looked for in an answer.
