@@ -265,7 +265,8 @@ async fn detectors_say_how_often_they_were_right() {
     let fresh = json!({
         "rule": "catalyst-efficiency", "anomaly_type": "emissions", "severity": "Medium",
         "component_name": "catalytic converter", "is_active": true, "detected": 1, "open": 1,
-        "confirmed": 0, "no_fault_found": 0, "other": 0, "precision": null,
+        "confirmed": 0, "no_fault_found": 0, "other": 0, "count": 0,
+        "precision": null,
     });
     assert_eq!(of("catalyst-efficiency").await, fresh);
     assert_eq!(of("brakes").await["detected"], 0);
@@ -278,6 +279,7 @@ async fn detectors_say_how_often_they_were_right() {
         ("open", 1),
         ("confirmed", 2),
         ("no_fault_found", 1),
+        ("count", 4),
     ];
     for (field, count) in expected {
         assert_eq!(record[field], count, "{field}");

@@ -41,6 +41,9 @@ pub(crate) struct DetectorBody {
     /// How many were something else.
     #[schema(example = 0)]
     other: i64,
+    /// How many of them workshops have looked at.
+    #[schema(example = 4)]
+    count: i64,
     /// How much of what workshops have looked at was there, from 0 to 1; null while they have looked
     /// at nothing.
     #[schema(example = 0.75)]
@@ -72,7 +75,7 @@ pub(crate) async fn detectors(
 
 impl From<Detector> for DetectorBody {
     fn from(detector: Detector) -> Self {
-        let precision = detector.precision();
+        let (count, precision) = (detector.count(), detector.precision());
         let is_active = detector.finds.is_some();
         let (anomaly_type, severity, component_name) = match detector.finds {
             Some(finds) => (
@@ -93,6 +96,7 @@ impl From<Detector> for DetectorBody {
             confirmed: detector.confirmed,
             no_fault_found: detector.no_fault_found,
             other: detector.other,
+            count,
             precision,
         }
     }

@@ -37,11 +37,16 @@ pub struct Finds {
 }
 
 impl Detector {
+    /// How many of what it found workshops have looked at.
+    pub const fn count(&self) -> i64 {
+        self.confirmed + self.no_fault_found + self.other
+    }
+
     /// How much of what workshops have looked at was there, from 0 to 1; nothing while they have
     /// looked at nothing.
     pub fn precision(&self) -> Option<f64> {
-        let closed = self.confirmed + self.no_fault_found + self.other;
-        (closed > 0).then(|| share(self.confirmed, closed))
+        let count = self.count();
+        (count > 0).then(|| share(self.confirmed, count))
     }
 
     fn of(rule: String, finds: Option<Finds>, record: &RuleRecord) -> Self {
