@@ -60,16 +60,10 @@ impl Application {
         let keys = build::signing_keys(&settings.auth)?;
         let policy = build::agent_policy(&settings.agents)?;
         let rules = anomaly_rules::read(settings.maintenance.anomaly_rules.as_deref())?;
-        tracing::info!(
-            file = settings
-                .maintenance
-                .anomaly_rules
-                .as_ref()
-                .map(|path| path.display().to_string()),
-            rules = rules.iter().count(),
-            "rules for anomalies"
-        );
         build::ready_database(&settings.database).await?;
+        let file = settings.maintenance.anomaly_rules.as_deref();
+        let file = file.map(|path| path.display().to_string());
+        tracing::info!(file, rules = rules.iter().count(), "rules for anomalies");
         let environment = build::environment(&settings, rules, policy)?;
         let dispatcher = build::dispatcher(&settings, environment.clone())?;
         let state = build::api_state(&settings, keys, &environment);
