@@ -3,9 +3,12 @@ use sovd_domain::{
     AuditEntry, Permission, Role, Scope, SessionId, User, VehicleId, VehicleScope, audit::Origin,
 };
 
-use sovd_storage::{Connection, StorageError, Transaction, service_accounts, sessions, vehicles};
+use sovd_storage::{
+    Connection, StorageError, Transaction, service_accounts, sessions, suspensions, vehicles,
+};
 
 use crate::{
+    agents::Block,
     callers::{Callers, CredentialWatch},
     error::{AuthFailure, ServiceError},
 };
@@ -100,12 +103,14 @@ impl Caller {
         }
     }
 
-    /// Makes sure, in the transaction of a change, that the credential has not ended. A request may
-    /// have taken long since it was let in; whoever ends the credential now waits for the change.
+    /// Makes sure, in the transaction of a change, that the credential has not ended and that an agent
+    /// is not suspended from what it was let in for. A request may have taken long since it was let in;
+    /// whoever ends the credential or suspends the agent now waits for the change.
     ///
     /// # Errors
     ///
-    /// [`AuthFailure::SessionRevoked`] when it has ended.
+    /// [`AuthFailure::SessionRevoked`] when it has ended; [`Block::Suspended`] when the agent is
+    /// suspended.
     pub(crate) async fn hold(
         &self,
         transaction: &mut Transaction,
@@ -117,10 +122,32 @@ impl Caller {
             }
             Credential::ApiKey(hash) => service_accounts::hold(transaction, hash, now).await?,
         };
-        if is_held {
+        if !is_held {
+            return Err(AuthFailure::SessionRevoked.into());
+        }
+        match self.acting {
+            Some(permission) => self.hold_leave(transaction, permission).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same of an agent that was let in for a further permission in the course of a request.
+    ///
+    /// # Errors
+    ///
+    /// [`Block::Suspended`] when the agent is suspended from it.
+    pub(crate) async fn hold_leave(
+        &self,
+        transaction: &mut Transaction,
+        permission: Permission,
+    ) -> Result<(), ServiceError> {
+        let Some(agent_name) = self.agent_name() else {
+            return Ok(());
+        };
+        if suspensions::hold(transaction, agent_name, permission.as_str()).await? {
             Ok(())
         } else {
-            Err(AuthFailure::SessionRevoked.into())
+            Err(Block::Suspended.into())
         }
     }
 

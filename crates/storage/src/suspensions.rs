@@ -12,7 +12,7 @@ use diesel_async::RunQueryDsl;
 use sovd_domain::{Page, Suspension, SuspensionId, UserId};
 use uuid::Uuid;
 
-use crate::{Connection, StorageError, schema::agent_suspensions};
+use crate::{Connection, StorageError, Transaction, schema::agent_suspensions};
 
 /// Keeps the locks of agents apart from other advisory locks of the database.
 const LOCK_SEED: i64 = 0x7565_6261;
@@ -38,11 +38,31 @@ pub async fn lock(
     action_type: &str,
 ) -> Result<(), StorageError> {
     sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, $2))")
-        .bind::<Text, _>(format!("{agent_name}\n{action_type}"))
+        .bind::<Text, _>(lock_name(agent_name, action_type))
         .bind::<BigInt, _>(LOCK_SEED)
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Makes everybody who takes [`lock`], for the same agent and kind of action, wait until the
+/// transaction ends; says whether the agent may go on, which stays so as long.
+///
+/// # Errors
+///
+/// [`StorageError::Unavailable`] when it is not free in time.
+pub async fn hold(
+    transaction: &mut Transaction,
+    agent_name: &str,
+    action_type: &str,
+) -> Result<bool, StorageError> {
+    sql_query("SELECT pg_advisory_xact_lock_shared(hashtextextended($1, $2))")
+        .bind::<Text, _>(lock_name(agent_name, action_type))
+        .bind::<BigInt, _>(LOCK_SEED)
+        .execute(transaction)
+        .await?;
+    // A statement of its own, or it would not see what was written while this waited.
+    Ok(!is_active(transaction, agent_name, action_type).await?)
 }
 
 /// Writes a suspension, unless the agent is suspended from this already; says whether it did.
@@ -169,6 +189,10 @@ pub async fn lift(
         .execute(connection)
         .await?;
     Ok(lifted > 0)
+}
+
+fn lock_name(agent_name: &str, action_type: &str) -> String {
+    format!("{agent_name}\n{action_type}")
 }
 
 fn matching(filter: &SuspensionFilter) -> agent_suspensions::BoxedQuery<'_, Pg> {

@@ -1,6 +1,6 @@
 use serde_json::json;
 use sovd_domain::{AgentAction, AgentActionId, AgentActionStatus, AuditEntry, Page, Permission};
-use sovd_storage::{Transaction, agents, audit};
+use sovd_storage::{Transaction, agents, audit, suspensions};
 
 use super::{AgentActionFilter, Agents, blocking::suspending};
 use crate::{caller::Caller, error::ServiceError};
@@ -72,6 +72,12 @@ impl Agents {
         caller: &Caller,
         action: &AgentAction,
     ) -> Result<(), ServiceError> {
+        let about = (action.agent_name.as_str(), action.action_type.as_str());
+        let own = caller.agent_name().zip(caller.acting);
+        // Or two agents that tell of each other at once would wait for each other for ever.
+        if own.is_some_and(|(name, permission)| about <= (name, permission.as_str())) {
+            suspensions::lock(transaction, about.0, about.1).await?;
+        }
         caller.hold(transaction, action.timestamp).await?;
         let recording = self
             .environment

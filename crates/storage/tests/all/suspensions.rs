@@ -1,5 +1,6 @@
 use sovd_domain::{Suspension, SuspensionId};
 use sovd_storage::{
+    StorageError,
     suspensions::{self, SuspensionFilter},
     users,
 };
@@ -170,4 +171,42 @@ async fn the_lock_is_one_agent_s_for_one_kind_of_action() {
     assert!(!waiting.is_finished());
     first.commit().await.unwrap();
     in_time(waiting).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn whoever_suspends_waits_for_a_change_and_a_change_for_whoever_suspends() {
+    let fleet = Fleet::new().await;
+    let mut changes = Vec::new();
+    for _ in 0..2 {
+        let mut change = fleet.pool.begin().await.unwrap();
+        let held = in_time(suspensions::hold(&mut change, AGENT.0, AGENT.1)).await;
+        assert!(held.unwrap());
+        changes.push(change);
+    }
+    let mut transaction = fleet.pool.begin().await.unwrap();
+    let suspending = tokio::spawn(async move {
+        suspensions::lock(&mut transaction, AGENT.0, AGENT.1).await?;
+        suspensions::insert(&mut transaction, &suspension(1, 0)).await?;
+        Ok::<_, StorageError>(transaction)
+    });
+    until_waiting(&fleet, 1).await;
+    for change in changes {
+        assert!(!suspending.is_finished());
+        change.commit().await.unwrap();
+    }
+    let suspended = in_time(suspending).await.unwrap().unwrap();
+
+    let mut late = fleet.pool.begin().await.unwrap();
+    let changing = tokio::spawn(async move {
+        let held = suspensions::hold(&mut late, AGENT.0, AGENT.1).await;
+        late.rollback().await.map(|()| held)
+    });
+    until_waiting(&fleet, 1).await;
+    let mut other = fleet.pool.begin().await.unwrap();
+    for (agent, action) in [("robot", AGENT.1), (AGENT.0, "vehicles.read")] {
+        let held = in_time(suspensions::hold(&mut other, agent, action)).await;
+        assert!(held.unwrap());
+    }
+    suspended.commit().await.unwrap();
+    assert!(!in_time(changing).await.unwrap().unwrap().unwrap());
 }
