@@ -1,4 +1,6 @@
-DROP INDEX idx_ueba_logs_status_timestamp;
+DROP INDEX idx_ueba_logs_blocked_agent_name_timestamp;
+DROP INDEX idx_ueba_logs_blocked_timestamp;
+DROP INDEX idx_ueba_logs_action_type_timestamp;
 DROP INDEX idx_ueba_logs_agent_name_timestamp;
-DROP INDEX idx_ueba_logs_agent_name_action_type_timestamp;
+DROP TABLE blocked_attempts;
 DROP TABLE agent_suspensions;

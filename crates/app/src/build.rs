@@ -8,7 +8,7 @@ use sovd_domain::{Catalog, RuleBook, SystemRandom};
 use sovd_events::{Attempts, EventBus, LocalAttempts, LocalBus, RedisBus};
 use sovd_services::{
     Callers, Environment, NewWork, Outbox, SystemTimer,
-    agents::{AgentPolicy, Agents},
+    agents::{AgentPolicy, Agents, AttemptTurns},
     anomalies::Anomalies,
     audit::Audit,
     auth::{
@@ -87,6 +87,7 @@ pub(crate) fn environment(
         outbox: Outbox::new(Arc::clone(&bus)),
         bus,
         agents: Arc::new(policy),
+        attempt_turns: AttemptTurns::default(),
         callers: Callers::new(settings.auth.memory()),
         refusals: RefusalCount::default(),
         attempts,

@@ -12,6 +12,7 @@ use sovd_storage::suspensions;
 
 use crate::{caller::Caller, environment::Environment, error::ServiceError};
 
+pub use blocking::AttemptTurns;
 pub use gate::Block;
 pub use log::NewAgentAction;
 pub use policy::{AgentPolicy, InvalidAgentPolicy};

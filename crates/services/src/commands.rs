@@ -3,18 +3,20 @@
 mod cancel;
 mod fingerprint;
 mod submit;
-mod turns;
 
 use std::{sync::Arc, time::Duration};
 
-use sovd_domain::{AuditEntry, Catalog, Command, CommandId, Page, Permission, Response, UserId};
+use sovd_domain::{
+    AuditEntry, Catalog, Command, CommandId, Page, Permission, Response, UserId, VehicleId,
+};
 use sovd_storage::{Connection, StorageError, commands, responses};
 
-use crate::{caller::Caller, environment::Environment, error::ServiceError, limits::Limits};
+use crate::{
+    caller::Caller, environment::Environment, error::ServiceError, limits::Limits, turns::Turns,
+};
 
 pub use sovd_storage::commands::CommandFilter;
 pub use submit::{Submission, Submitted};
-use turns::Turns;
 
 /// How long an idempotency key stands for its command.
 pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
@@ -23,7 +25,7 @@ pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
 pub struct Commands {
     environment: Environment,
     limits: Arc<Limits>,
-    turns: Turns,
+    turns: Turns<VehicleId>,
 }
 
 impl Commands {
@@ -32,7 +34,7 @@ impl Commands {
         Self {
             environment,
             limits,
-            turns: Turns::default(),
+            turns: Turns::new("submissions to one vehicle", usize::MAX),
         }
     }
 

@@ -5,8 +5,13 @@ use sovd_events::{Attempts, EventBus};
 use sovd_storage::Database;
 
 use crate::{
-    agents::AgentPolicy, callers::Callers, detection::NewAnswers, new_work::NewWork,
-    outbox::Outbox, refusals::RefusalCount, timer::Timer,
+    agents::{AgentPolicy, AttemptTurns},
+    callers::Callers,
+    detection::NewAnswers,
+    new_work::NewWork,
+    outbox::Outbox,
+    refusals::RefusalCount,
+    timer::Timer,
 };
 
 /// What every service works with. Clones share it.
@@ -26,6 +31,8 @@ pub struct Environment {
     pub refusals: RefusalCount,
     /// What agents may change.
     pub agents: Arc<AgentPolicy>,
+    /// Which blocked attempts of agents wait to be counted.
+    pub attempt_turns: AttemptTurns,
     /// The commands that can be sent.
     pub catalog: Arc<Catalog>,
     /// Which trouble codes are anomalies.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sovd_storage::{StorageError, agents, idempotency, sessions};
+use sovd_storage::{StorageError, agents, blocked_attempts, idempotency, sessions};
 use tokio_util::sync::CancellationToken;
 
 use crate::{audit::pruning, commands::KEY_LIFETIME, environment::Environment};
@@ -48,12 +48,13 @@ async fn clean(environment: &Environment, retention: Retention) -> Result<(), St
     Ok(())
 }
 
-/// Keys of repeated requests, and sessions with their spent tokens.
+/// Keys of repeated requests, sessions with their spent tokens, and attempts that do not count any more.
 async fn forget_expired(environment: &Environment) -> Result<(), StorageError> {
     let mut connection = environment.database.connection().await?;
     let now = environment.clock.now();
     idempotency::forget(&mut connection, now - KEY_LIFETIME).await?;
     sessions::sweep(&mut connection, now).await?;
+    blocked_attempts::forget(&mut connection, now - environment.agents.window()).await?;
     Ok(())
 }
 

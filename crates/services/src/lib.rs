@@ -30,6 +30,7 @@ mod network;
 mod new_work;
 mod outbox;
 mod timer;
+mod turns;
 
 pub use caller::{Caller, Credential};
 pub use callers::{Callers, CredentialWatch};

@@ -69,6 +69,11 @@ impl RefusalCount {
         of_all && self.0.each.check_key(&(refused, action)).is_ok()
     }
 
+    /// Whether one more attempt of a suspended agent is to be written down.
+    pub(crate) fn admits_suspended(&self, user_id: UserId) -> bool {
+        self.admits(Refused::User(user_id), "agent.suspended")
+    }
+
     /// Forgets those who were not refused lately.
     pub(crate) fn forget_old(&self) {
         self.0.each.retain_recent();

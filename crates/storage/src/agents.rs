@@ -50,8 +50,8 @@ pub async fn log(connection: &mut Connection, action: &AgentAction) -> Result<()
     Ok(())
 }
 
-/// Writes a line, as blocked when the agent is suspended from this kind of action; gives the status
-/// that was written. One statement looks and writes, so that an allowed call costs no more.
+/// Writes a line, unless the agent is suspended from this kind of action; says whether it did. One
+/// statement looks and writes, so that an allowed call costs no more.
 ///
 /// # Errors
 ///
@@ -59,32 +59,31 @@ pub async fn log(connection: &mut Connection, action: &AgentAction) -> Result<()
 pub async fn log_unless_suspended(
     connection: &mut Connection,
     action: &AgentAction,
-) -> Result<AgentActionStatus, StorageError> {
-    let written: WrittenStatus = sql_query(
+) -> Result<bool, StorageError> {
+    let written = sql_query(
         "INSERT INTO ueba_logs
              (id, agent_name, action_type, source_node, target_node, status, timestamp)
-         SELECT $1, $2, $3, $4, $5,
-                CASE WHEN EXISTS (SELECT FROM agent_suspensions
-                                  WHERE agent_name = $2 AND action_type = $3
-                                    AND lifted_at IS NULL)
-                     THEN $6 ELSE $7 END,
-                $8
-         RETURNING status",
+         SELECT $1, $2, $3, $4, $5, $6, $7
+         WHERE NOT EXISTS (SELECT FROM agent_suspensions
+                           WHERE agent_name = $2 AND action_type = $3 AND lifted_at IS NULL)",
     )
     .bind::<SqlUuid, _>(action.id.0)
     .bind::<Text, _>(&action.agent_name)
     .bind::<Text, _>(&action.action_type)
     .bind::<Nullable<Text>, _>(&action.source_node)
     .bind::<Nullable<Text>, _>(&action.target_node)
-    .bind::<Text, _>(AgentActionStatus::Blocked.as_str())
     .bind::<Text, _>(action.status.as_str())
     .bind::<Timestamptz, _>(action.timestamp)
-    .get_result(connection)
+    .execute(connection)
     .await?;
-    status(&written.status, action.id.0)
+    Ok(written > 0)
 }
 
 /// One page of the lines that match, newest first, and how many match in all.
+///
+/// A page comes from an index and costs what it has. The count reads an index entry of every line that
+/// matches, and the lines themselves when several fields narrow the list; what `retention` leaves of
+/// the log bounds it.
 ///
 /// # Errors
 ///
@@ -117,28 +116,6 @@ pub async fn blocked(
     read(newest_first(&filter).limit(limit), connection).await
 }
 
-/// How often the agent was blocked from this kind of action after a moment.
-///
-/// # Errors
-///
-/// When the database is away.
-pub async fn count_blocked(
-    connection: &mut Connection,
-    agent_name: &str,
-    action_type: &str,
-    after: DateTime<Utc>,
-) -> Result<i64, StorageError> {
-    Ok(ueba_logs::table
-        .filter(ueba_logs::agent_name.eq(agent_name))
-        .filter(ueba_logs::action_type.eq(action_type))
-        // The word as such, for the index of blocked attempts.
-        .filter(sql::<Bool>("status = 'BLOCKED'"))
-        .filter(ueba_logs::timestamp.gt(after))
-        .count()
-        .get_result(connection)
-        .await?)
-}
-
 /// Deletes at most `limit` lines from before `moment`, oldest first; says how many. Two who do so at
 /// once take different ones.
 ///
@@ -167,8 +144,15 @@ fn newest_first(filter: &AgentActionFilter) -> ueba_logs::BoxedQuery<'_, Pg> {
 
 fn matching(filter: &AgentActionFilter) -> ueba_logs::BoxedQuery<'_, Pg> {
     let mut query = ueba_logs::table.into_boxed();
-    if let Some(status) = filter.status {
-        query = query.filter(ueba_logs::status.eq(status.as_str()));
+    match filter.status {
+        // The word as such, for the indexes of what was blocked.
+        Some(AgentActionStatus::Blocked) => {
+            query = query.filter(sql::<Bool>("status = 'BLOCKED'"));
+        }
+        Some(status @ AgentActionStatus::Allowed) => {
+            query = query.filter(ueba_logs::status.eq(status.as_str()));
+        }
+        None => {}
     }
     if let Some(agent_name) = &filter.agent_name {
         query = query.filter(ueba_logs::agent_name.eq(agent_name));
@@ -196,13 +180,6 @@ async fn read(
     rows.into_iter().map(AgentAction::try_from).collect()
 }
 
-#[derive(QueryableByName)]
-#[diesel(check_for_backend(Pg))]
-struct WrittenStatus {
-    #[diesel(sql_type = Text)]
-    status: String,
-}
-
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = ueba_logs, check_for_backend(Pg))]
 struct ActionRow {
@@ -221,7 +198,10 @@ impl TryFrom<ActionRow> for AgentAction {
     fn try_from(row: ActionRow) -> Result<Self, StorageError> {
         Ok(Self {
             id: AgentActionId(row.id),
-            status: status(&row.status, row.id)?,
+            status: row
+                .status
+                .parse()
+                .map_err(|error| StorageError::corrupt("ueba_logs", "status", row.id, error))?,
             agent_name: row.agent_name,
             action_type: row.action_type,
             source_node: row.source_node,
@@ -229,9 +209,4 @@ impl TryFrom<ActionRow> for AgentAction {
             timestamp: row.timestamp,
         })
     }
-}
-
-fn status(word: &str, id: Uuid) -> Result<AgentActionStatus, StorageError> {
-    word.parse()
-        .map_err(|error| StorageError::corrupt("ueba_logs", "status", id, error))
 }

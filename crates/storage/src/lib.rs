@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod anomalies;
 pub mod audit;
+pub mod blocked_attempts;
 pub mod bookings;
 pub mod commands;
 pub mod detections;

@@ -281,6 +281,15 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    blocked_attempts (attempt_id) {
+        attempt_id -> Uuid,
+        agent_name -> Text,
+        action_type -> Text,
+        blocked_at -> Timestamptz,
+    }
+}
+
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(command_queue -> commands (command_id));
 diesel::joinable!(spent_refresh_tokens -> sessions (session_id));

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    dsl::{exists, max},
+    dsl::exists,
     pg::Pg,
     prelude::*,
     select, sql_query,
@@ -14,8 +14,10 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError, Transaction, schema::agent_suspensions};
 
-/// Keeps the locks of agents apart from other advisory locks of the database.
-const LOCK_SEED: i64 = 0x7565_6261;
+/// Keep the locks of agents apart from other advisory locks of the database, and those of their
+/// attempts from those of their changes.
+const ATTEMPTS: i64 = 0x7565_6261;
+const CHANGES: i64 = 0x7565_6262;
 
 /// Which suspensions to list; what is not set does not narrow the list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,42 +29,50 @@ pub struct SuspensionFilter {
 }
 
 /// Makes everybody else who takes this lock, for the same agent and kind of action, wait until the
-/// transaction ends.
+/// transaction ends. Whoever counts an attempt or lifts a suspension has it.
 ///
 /// # Errors
 ///
 /// [`StorageError::Unavailable`] when it is not free in time.
 pub async fn lock(
-    connection: &mut Connection,
+    transaction: &mut Transaction,
     agent_name: &str,
     action_type: &str,
 ) -> Result<(), StorageError> {
-    sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, $2))")
-        .bind::<Text, _>(lock_name(agent_name, action_type))
-        .bind::<BigInt, _>(LOCK_SEED)
-        .execute(connection)
-        .await?;
-    Ok(())
+    let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, $2))";
+    take(transaction, lock, ATTEMPTS, agent_name, action_type).await
 }
 
-/// Makes everybody who takes [`lock`], for the same agent and kind of action, wait until the
-/// transaction ends; says whether the agent may go on, which stays so as long.
+/// Makes [`await_changes`], for the same agent and kind of action, wait until the transaction ends; says
+/// whether the agent may go on, which stays so as long.
 ///
 /// # Errors
 ///
-/// [`StorageError::Unavailable`] when it is not free in time.
+/// [`StorageError::Unavailable`] when the lock is not free in time.
 pub async fn hold(
     transaction: &mut Transaction,
     agent_name: &str,
     action_type: &str,
 ) -> Result<bool, StorageError> {
-    sql_query("SELECT pg_advisory_xact_lock_shared(hashtextextended($1, $2))")
-        .bind::<Text, _>(lock_name(agent_name, action_type))
-        .bind::<BigInt, _>(LOCK_SEED)
-        .execute(transaction)
-        .await?;
+    let lock = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, $2))";
+    take(transaction, lock, CHANGES, agent_name, action_type).await?;
     // A statement of its own, or it would not see what was written while this waited.
     Ok(!is_active(transaction, agent_name, action_type).await?)
+}
+
+/// Waits for the changes that the agent is about to commit, and makes later ones wait until the
+/// transaction ends. Whoever writes a suspension has this lock, and takes it after [`lock`].
+///
+/// # Errors
+///
+/// [`StorageError::Unavailable`] when they take too long.
+pub async fn await_changes(
+    transaction: &mut Transaction,
+    agent_name: &str,
+    action_type: &str,
+) -> Result<(), StorageError> {
+    let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, $2))";
+    take(transaction, lock, CHANGES, agent_name, action_type).await
 }
 
 /// Writes a suspension, unless the agent is suspended from this already; says whether it did.
@@ -105,24 +115,6 @@ pub async fn is_active(
         .filter(agent_suspensions::action_type.eq(action_type))
         .filter(agent_suspensions::lifted_at.is_null());
     Ok(select(exists(active)).get_result(connection).await?)
-}
-
-/// When a suspension of the agent from this kind of action was last lifted.
-///
-/// # Errors
-///
-/// When the database is away.
-pub async fn last_lifted(
-    connection: &mut Connection,
-    agent_name: &str,
-    action_type: &str,
-) -> Result<Option<DateTime<Utc>>, StorageError> {
-    Ok(agent_suspensions::table
-        .filter(agent_suspensions::agent_name.eq(agent_name))
-        .filter(agent_suspensions::action_type.eq(action_type))
-        .select(max(agent_suspensions::lifted_at))
-        .get_result(connection)
-        .await?)
 }
 
 /// One page of the suspensions that match, newest first, and how many match in all.
@@ -191,8 +183,19 @@ pub async fn lift(
     Ok(lifted > 0)
 }
 
-fn lock_name(agent_name: &str, action_type: &str) -> String {
-    format!("{agent_name}\n{action_type}")
+async fn take(
+    transaction: &mut Transaction,
+    lock: &str,
+    seed: i64,
+    agent_name: &str,
+    action_type: &str,
+) -> Result<(), StorageError> {
+    sql_query(lock)
+        .bind::<Text, _>(format!("{agent_name}\n{action_type}"))
+        .bind::<BigInt, _>(seed)
+        .execute(transaction)
+        .await?;
+    Ok(())
 }
 
 fn matching(filter: &SuspensionFilter) -> agent_suspensions::BoxedQuery<'_, Pg> {

@@ -1,10 +1,47 @@
+use std::sync::Arc;
+
 use serde_json::json;
 use sovd_domain::{
-    AgentAction, AgentActionId, AgentActionStatus, AuditEntry, Permission, Suspension, SuspensionId,
+    AgentAction, AgentActionId, AgentActionStatus, AuditEntry, Permission, Suspension,
+    SuspensionId, UserId,
 };
-use sovd_storage::{StorageError, Transaction, agents, audit, suspensions};
+use sovd_storage::{StorageError, Transaction, agents, audit, blocked_attempts, suspensions};
 
-use crate::{caller::Caller, environment::Environment, error::ServiceError};
+use crate::{
+    caller::Caller,
+    environment::Environment,
+    error::ServiceError,
+    turns::{Turn, Turns},
+};
+
+/// How many blocked attempts of one agent at one kind of action wait to be counted in this process.
+/// Of more it cannot be said in time, so that they are refused as unavailable.
+const WAITING: usize = 200;
+
+/// Lets the blocked attempts of one agent at one kind of action be counted one after the other. Clones
+/// share it.
+#[derive(Clone)]
+pub struct AttemptTurns(Arc<Turns<(String, String)>>);
+
+impl Default for AttemptTurns {
+    fn default() -> Self {
+        Self(Arc::new(Turns::new(
+            "blocked attempts of one agent",
+            WAITING,
+        )))
+    }
+}
+
+impl AttemptTurns {
+    /// Waits for the turn of the attempt, which is to come before the connection to the database.
+    pub(super) async fn take(
+        &self,
+        action: &AgentAction,
+    ) -> Result<Turn<'_, (String, String)>, StorageError> {
+        let key = (action.agent_name.clone(), action.action_type.clone());
+        self.0.take(key).await
+    }
+}
 
 impl Environment {
     /// What an agent does or tries now.
@@ -33,7 +70,7 @@ impl Environment {
     ///
     /// # Errors
     ///
-    /// When the database is away.
+    /// When the database is away, or too many attempts of the agent wait already.
     pub(crate) async fn note_block(
         &self,
         caller: &Caller,
@@ -46,13 +83,50 @@ impl Environment {
         let status = AgentActionStatus::Blocked;
         let action = self.agent_action(agent_name, caller, permission, target, status);
         let (environment, entry) = (self.clone(), suspending(caller));
+        let user_id = caller.user.user_id;
         let writing = tokio::spawn(async move {
+            if environment.is_suspended(&action).await? {
+                return environment.note_in_vain(user_id, action).await;
+            }
+            let _turn = environment.attempt_turns.take(&action).await?;
             let mut transaction = environment.database.begin().await?;
             let written = environment.record(&mut transaction, &action, entry);
             written.await?;
             transaction.commit().await
         });
         Ok(writing.await.map_err(ServiceError::internal)??)
+    }
+
+    async fn is_suspended(&self, action: &AgentAction) -> Result<bool, StorageError> {
+        let mut connection = self.database.connection().await?;
+        suspensions::is_active(&mut connection, &action.agent_name, &action.action_type).await
+    }
+
+    /// Writes down what a suspended agent tries, which counts for nothing: of one agent no more than so
+    /// much in a minute, or it could fill the log.
+    ///
+    /// # Errors
+    ///
+    /// When the database is away.
+    pub(super) async fn note_in_vain(
+        &self,
+        user_id: UserId,
+        action: AgentAction,
+    ) -> Result<(), StorageError> {
+        if !self.refusals.admits_suspended(user_id) {
+            tracing::warn!(
+                agent = action.agent_name,
+                action = action.action_type,
+                "a suspended agent tries, as many times before"
+            );
+            return Ok(());
+        }
+        let blocked = AgentAction {
+            status: AgentActionStatus::Blocked,
+            ..action
+        };
+        let mut connection = self.database.connection().await?;
+        agents::log(&mut connection, &blocked).await
     }
 
     /// Writes a line of the agents' log. One that says blocked suspends the agent, and `entry` tells of
@@ -82,13 +156,15 @@ impl Environment {
         if suspensions::is_active(transaction, agent_name, action_type).await? {
             return Ok(());
         }
-        let window = *now - self.agents.window;
-        let lifted = suspensions::last_lifted(transaction, agent_name, action_type).await?;
-        let since = lifted.map_or(window, |lifted| lifted.max(window));
-        let attempts = agents::count_blocked(transaction, agent_name, action_type, since).await?;
+        blocked_attempts::add(transaction, action).await?;
+        let since = *now - self.agents.window();
+        let attempts = blocked_attempts::count(transaction, agent_name, action_type, since).await?;
         if attempts <= self.agents.blocked_attempts {
             return Ok(());
         }
+        suspensions::await_changes(transaction, agent_name, action_type).await?;
+        // They are paid for: whoever lifts the suspension lets the agent start anew.
+        blocked_attempts::clear(transaction, agent_name, action_type).await?;
         let suspension = Suspension {
             suspension_id: SuspensionId(self.random.uuid()),
             agent_name: agent_name.clone(),
@@ -105,7 +181,7 @@ impl Environment {
                     "agent": agent_name,
                     "action_type": action_type,
                     "attempts": attempts,
-                    "minutes": self.agents.window.num_minutes(),
+                    "minutes": self.agents.window().num_minutes(),
                 }),
                 ..entry
             };

@@ -76,9 +76,11 @@ impl Environment {
         let status = AgentActionStatus::Allowed;
         let action = self.agent_action(agent_name, caller, permission, target, status);
         let mut connection = self.database.connection().await?;
-        match agents::log_unless_suspended(&mut connection, &action).await? {
-            AgentActionStatus::Allowed => Ok(()),
-            AgentActionStatus::Blocked => Err(Block::Suspended.into()),
+        if agents::log_unless_suspended(&mut connection, &action).await? {
+            return Ok(());
         }
+        drop(connection);
+        self.note_in_vain(caller.user.user_id, action).await?;
+        Err(Block::Suspended.into())
     }
 }

@@ -57,6 +57,10 @@ impl Agents {
             status: new.status,
             timestamp: self.environment.clock.now(),
         };
+        let _turn = match action.status {
+            AgentActionStatus::Blocked => Some(self.environment.attempt_turns.take(&action).await?),
+            AgentActionStatus::Allowed => None,
+        };
         let mut transaction = self.environment.database.begin().await?;
         if let Err(refusal) = self.write(&mut transaction, caller, &action).await {
             transaction.rollback().await?;
@@ -77,6 +81,7 @@ impl Agents {
         // Or two agents that tell of each other at once would wait for each other for ever.
         if own.is_some_and(|(name, permission)| about <= (name, permission.as_str())) {
             suspensions::lock(transaction, about.0, about.1).await?;
+            suspensions::await_changes(transaction, about.0, about.1).await?;
         }
         caller.hold(transaction, action.timestamp).await?;
         let recording = self

@@ -13,8 +13,7 @@ pub struct AgentPolicy {
     allowed: HashMap<String, HashSet<Permission>>,
     /// How many attempts may be blocked before one more suspends.
     pub(super) blocked_attempts: i64,
-    /// The time in which they are counted.
-    pub(super) window: TimeDelta,
+    window: TimeDelta,
 }
 
 /// Why a text does not say what an agent may change.
@@ -57,6 +56,11 @@ impl AgentPolicy {
             blocked_attempts: blocked_attempts.into(),
             window: TimeDelta::from_std(window).unwrap_or(TimeDelta::MAX),
         })
+    }
+
+    /// The time in which blocked attempts are counted.
+    pub(crate) fn window(&self) -> TimeDelta {
+        self.window
     }
 
     /// Whether the agent may do what needs the permission, if its key opens it. Reading needs no leave.

@@ -7,7 +7,7 @@ use sovd_services::{
     agents::{Agents, Block},
     housekeeping::Retention,
 };
-use uuid::Uuid;
+use sovd_storage::suspensions;
 
 use crate::{
     audit::keep_house_with,
@@ -44,6 +44,12 @@ async fn count(rig: &Rig, table: &str) -> i64 {
     rig.sql().await.query_one(&sql, &[]).await.unwrap().get(0)
 }
 
+async fn only_suspension(rig: &Rig) -> SuspensionId {
+    let sql = "SELECT suspension_id FROM agent_suspensions";
+    let row = rig.sql().await.query_one(sql, &[]).await.unwrap();
+    SuspensionId(row.get(0))
+}
+
 /// Tries five times in vain, then once more after a while; says whether that suspends.
 async fn suspends_after(pause: TimeDelta) -> bool {
     let rig = Rig::new(Scripted::new()).await;
@@ -71,12 +77,7 @@ async fn what_was_tried_until_the_lifting_does_not_count_after_it() {
     for _ in 0..6 {
         try_in_vain(&agents).await;
     }
-    let sql = rig.sql().await;
-    let row = sql
-        .query_one("SELECT suspension_id FROM agent_suspensions", &[])
-        .await
-        .unwrap();
-    let id = SuspensionId(row.get::<_, Uuid>(0));
+    let id = only_suspension(&rig).await;
     // At the very moment of the last attempts.
     agents.lift(&admin(), id).await.unwrap();
     rig.timer.advance(TimeDelta::microseconds(1));
@@ -86,6 +87,78 @@ async fn what_was_tried_until_the_lifting_does_not_count_after_it() {
     assert_eq!(count(&rig, "agent_suspensions").await, 1);
     try_in_vain(&agents).await;
     assert_eq!(count(&rig, "agent_suspensions").await, 2);
+}
+
+#[tokio::test]
+async fn what_a_suspension_blocks_does_not_count_whatever_a_clock_says() {
+    let rig = Rig::new(Scripted::new()).await;
+    let agents = Agents::new(rig.environment.clone());
+    for _ in 0..6 {
+        try_in_vain(&agents).await;
+    }
+    // A node whose clock is ahead.
+    rig.timer.advance(TimeDelta::minutes(5));
+    for _ in 0..6 {
+        try_in_vain(&agents).await;
+    }
+    rig.timer.advance(TimeDelta::minutes(-5));
+    agents
+        .lift(&admin(), only_suspension(&rig).await)
+        .await
+        .unwrap();
+    for _ in 0..5 {
+        try_in_vain(&agents).await;
+    }
+    assert_eq!(count(&rig, "agent_suspensions").await, 1);
+    assert_eq!(count(&rig, "ueba_logs").await, 17);
+}
+
+#[tokio::test]
+async fn what_a_suspended_agent_tries_does_not_fill_the_log() {
+    let rig = Rig::new(Scripted::new()).await;
+    let agents = Agents::new(rig.environment.clone());
+    for _ in 0..106 {
+        try_in_vain(&agents).await;
+    }
+    let suspended = count(&rig, "ueba_logs").await - 6;
+    assert!((60..75).contains(&suspended), "{suspended}");
+}
+
+#[tokio::test]
+async fn attempts_that_wait_to_be_counted_leave_connections_to_others() {
+    let rig = Rig::new(Scripted::new()).await;
+    let database = &rig.environment.database;
+    let mut lock = database.begin().await.unwrap();
+    suspensions::lock(&mut lock, "engineer", "commands.submit")
+        .await
+        .unwrap();
+    let attempts = (0..50).map(|_| {
+        let agents = Agents::new(rig.environment.clone());
+        tokio::spawn(async move { try_in_vain(&agents).await })
+    });
+    let attempts: Vec<_> = attempts.collect();
+    let sql = rig.sql().await;
+    within("the first attempt to wait", async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while sql.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+    })
+    .await;
+    // The lock, the one attempt that waits for it, and those that are being looked at.
+    within("the others to queue", async {
+        while database.connections_in_use() > 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    database.ping().await.unwrap();
+    assert_eq!(count(&rig, "ueba_logs").await, 0);
+    lock.commit().await.unwrap();
+    for attempt in attempts {
+        attempt.await.unwrap();
+    }
+    assert_eq!(count(&rig, "ueba_logs").await, 50);
+    assert_eq!(count(&rig, "agent_suspensions").await, 1);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use sovd_domain::{
 use sovd_events::{EventBus, LocalAttempts, Signal};
 use sovd_services::{
     Caller, Callers, Credential, Environment, NewWork, Outbox, TestTimer,
-    agents::AgentPolicy,
+    agents::{AgentPolicy, AttemptTurns},
     commands::{Commands, Submission},
     detection::NewAnswers,
     dispatch::{Backoff, DispatchSettings, Dispatcher},
@@ -110,6 +110,7 @@ impl Rig {
             outbox: Outbox::new(Arc::clone(&bus)),
             bus,
             agents: Arc::new(AgentPolicy::new(&[], 5, Duration::from_mins(10)).unwrap()),
+            attempt_turns: AttemptTurns::default(),
             callers: Callers::new(Duration::from_secs(5)),
             refusals: RefusalCount::default(),
             attempts: Arc::new(LocalAttempts::default()),

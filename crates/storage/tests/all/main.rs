@@ -13,6 +13,7 @@ mod audit;
 mod audit_chain;
 mod audit_guards;
 mod audit_list;
+mod blocked_attempts;
 mod booking_slots;
 mod bookings;
 mod calling_off;
