@@ -25,9 +25,7 @@ pub struct Retention {
 /// Throws old things away until `stop`. Any number of processes may.
 pub async fn run(environment: Environment, retention: Retention, stop: CancellationToken) {
     loop {
-        if let Err(error) = clean(&environment, retention).await {
-            tracing::warn!(%error, "cannot throw old things away, trying again later");
-        }
+        clean(&environment, retention, &stop).await;
         let next = environment.clock.now() + INTERVAL;
         tokio::select! {
             () = stop.cancelled() => return,
@@ -36,16 +34,22 @@ pub async fn run(environment: Environment, retention: Retention, stop: Cancellat
     }
 }
 
-async fn clean(environment: &Environment, retention: Retention) -> Result<(), StorageError> {
-    forget_expired(environment).await?;
+/// One that fails keeps none of the others from being done.
+async fn clean(environment: &Environment, retention: Retention, stop: &CancellationToken) {
+    report(forget_expired(environment).await);
     environment.refusals.forget_old();
     if let Some(retention) = retention.agents {
-        forget_actions(environment, retention).await?;
+        report(forget_actions(environment, retention, stop).await);
     }
     if let Some(retention) = retention.audit {
-        pruning::prune(environment, retention).await?;
+        report(pruning::prune(environment, retention, stop).await);
     }
-    Ok(())
+}
+
+fn report(outcome: Result<(), StorageError>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "cannot throw old things away, trying again later");
+    }
 }
 
 /// Keys of repeated requests, sessions with their spent tokens, and attempts that do not count any more.
@@ -58,16 +62,18 @@ async fn forget_expired(environment: &Environment) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// What agents did longer ago than `retention`.
+/// What agents did longer ago than `retention`, as far as it goes until `stop`.
 async fn forget_actions(
     environment: &Environment,
     retention: Duration,
+    stop: &CancellationToken,
 ) -> Result<(), StorageError> {
     let moment = environment.clock.now() - retention;
-    loop {
+    while !stop.is_cancelled() {
         let mut connection = environment.database.connection().await?;
         if agents::forget(&mut connection, moment, BATCH).await? == 0 {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }

@@ -6,14 +6,15 @@ use sovd_storage::{
     StorageError,
     audit::{self, chain, cut},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::environment::Environment;
 
 /// How many lines are cut off in one transaction.
 const BATCH: i64 = 10_000;
 
-/// Cuts off the beginning of the chain as far as all of it is older than `retention`; says how many
-/// lines that were. Lines that are not sealed stay, and so does everything behind one that is young.
+/// Cuts off the beginning of the chain as far as all of it is older than `retention`, or until `stop`.
+/// Lines that are not sealed stay, and so does everything behind one that is young.
 ///
 /// # Errors
 ///
@@ -21,15 +22,14 @@ const BATCH: i64 = 10_000;
 pub(crate) async fn prune(
     environment: &Environment,
     retention: Duration,
-) -> Result<usize, StorageError> {
-    let mut total = 0;
-    loop {
-        let cut_off = prune_batch(environment, retention).await?;
-        total += cut_off;
-        if cut_off == 0 {
-            return Ok(total);
+    stop: &CancellationToken,
+) -> Result<(), StorageError> {
+    while !stop.is_cancelled() {
+        if prune_batch(environment, retention).await? == 0 {
+            break;
         }
     }
+    Ok(())
 }
 
 /// The cut, the deletion and the line that tells of them, or none of the three.

@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use sovd_services::housekeeping::{self, Retention};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::{keep_house_with, sealed},
     rig::{Rig, within},
     scripted::Scripted,
 };
@@ -45,4 +48,45 @@ async fn sessions_are_swept_once_they_have_expired() {
     assert_eq!(left, others);
     stop.cancel();
     running.await.unwrap();
+}
+
+/// Writes a line of a year ago into the agents' log.
+async fn act_long_ago(rig: &Rig) {
+    let write = "INSERT INTO ueba_logs (agent_name, action_type, status, timestamp)
+                 VALUES ('monitor', 'vehicles.read', 'ALLOWED', $1)";
+    let then = rig.now() - TimeDelta::days(365);
+    rig.sql().await.execute(write, &[&then]).await.unwrap();
+}
+
+const A_DAY: Retention = Retention {
+    audit: Some(Duration::from_hours(24)),
+    agents: Some(Duration::from_hours(24)),
+};
+
+#[tokio::test]
+async fn one_thing_that_cannot_be_thrown_away_keeps_none_of_the_others() {
+    let rig = sealed(3).await;
+    rig.timer.advance(TimeDelta::days(2));
+    let rename = "ALTER TABLE ueba_logs RENAME TO lost";
+    let sql = rig.sql().await;
+    sql.batch_execute(rename).await.unwrap();
+    keep_house_with(&rig, A_DAY).await;
+    let pruned = "SELECT count(*) FROM audit_logs WHERE action = 'audit.prune'";
+    let row = sql.query_one(pruned, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1);
+}
+
+#[tokio::test]
+async fn whoever_stops_does_not_wait_for_all_that_is_old() {
+    let rig = Rig::new(Scripted::new()).await;
+    act_long_ago(&rig).await;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    housekeeping::run(rig.environment.clone(), A_DAY, stop).await;
+    let left = "SELECT count(*) FROM ueba_logs";
+    let row = rig.sql().await.query_one(left, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1);
+    keep_house_with(&rig, A_DAY).await;
+    let row = rig.sql().await.query_one(left, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 0);
 }
