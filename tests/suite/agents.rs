@@ -124,6 +124,7 @@ async fn every_call_of_an_agent_is_logged_with_its_fields() {
             "ALLOWED",
         ),
         line("vehicles.read", "GET /ws/events", "ALLOWED"),
+        line("commands.read", "news of commands", "ALLOWED"),
         line("commands.read", &format!("GET {nothing}"), "ALLOWED"),
     ];
     assert_eq!(logged(&world).await, expected);
@@ -214,20 +215,30 @@ async fn what_changes_something_needs_leave_and_reading_needs_none() {
 async fn a_socket_that_a_key_does_not_cover_is_blocked_and_logged() {
     let world = World::start().await;
     let monitor = machine(&world, "monitor", &["account.read"]).await;
+    let stranger = world.stranger();
+    // What is wrong with the request is nobody's business who may not send it.
     for path in [
         format!("/ws/responses/{CONNECTED}"),
+        format!("/ws/responses/{CONNECTED}?after=-1"),
+        "/ws/responses/x".to_owned(),
         "/ws/events".to_owned(),
+        "/ws/events?vehicle_id=x".to_owned(),
     ] {
+        let closing = stranger.open_at(&path).await.rest().await.1;
+        assert!(
+            closing.reason.starts_with("not_authenticated"),
+            "{closing:?}"
+        );
         let closing = monitor.open_at(&path).await.rest().await.1;
         assert_eq!(closing.code, 1008);
         assert_eq!(closing.reason, "forbidden: the key does not cover this");
     }
+    let watching = format!("GET /ws/responses/{CONNECTED}");
     let expected = [
-        line(
-            "commands.read",
-            &format!("GET /ws/responses/{CONNECTED}"),
-            "BLOCKED",
-        ),
+        line("commands.read", &watching, "BLOCKED"),
+        line("commands.read", &watching, "BLOCKED"),
+        line("commands.read", "GET /ws/responses/x", "BLOCKED"),
+        line("vehicles.read", "GET /ws/events", "BLOCKED"),
         line("vehicles.read", "GET /ws/events", "BLOCKED"),
     ];
     assert_eq!(logged(&world).await, expected);

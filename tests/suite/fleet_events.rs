@@ -29,7 +29,7 @@ pub(crate) async fn listening(world: &World, client: &Client, path: &str) -> Soc
 }
 
 /// The next piece of news about a command.
-async fn next_of_command(socket: &mut Socket) -> Value {
+pub(crate) async fn next_of_command(socket: &mut Socket) -> Value {
     loop {
         let news = socket.next().await.unwrap();
         if news["event"] == "command" {

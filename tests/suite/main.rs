@@ -1,6 +1,7 @@
 //! Black-box tests of the whole program over HTTP and WebSocket, on real PostgreSQL and Redis.
 
 mod agent_changes;
+mod agent_reading;
 mod agent_records;
 mod agent_suspensions;
 mod agents;

@@ -107,7 +107,9 @@ impl Commands {
     }
 
     /// That there is no such command. Whoever asked for one that is there and somebody else's is told
-    /// the same, and it is written down.
+    /// the same, and it is written down. It counts towards an agent's suspension unless the vehicle is
+    /// one of those that the agent is for: anomalies there name commands of others, and an agent that
+    /// follows up such a name does nothing bad.
     async fn missing(
         &self,
         caller: &Caller,
@@ -116,16 +118,27 @@ impl Commands {
     ) -> Result<ServiceError, ServiceError> {
         let hidden = {
             let mut connection = self.environment.database.connection().await?;
-            commands::find(&mut connection, command_id, None).await?
+            let hidden = commands::find(&mut connection, command_id, None).await?;
+            match hidden {
+                Some(hidden) => {
+                    let is_reached = caller.reaches(&mut connection, hidden.vehicle_id).await?;
+                    Some((hidden.vehicle_id, is_reached))
+                }
+                None => None,
+            }
         };
-        if let Some(hidden) = hidden {
+        if let Some((vehicle_id, is_reached)) = hidden {
             let entry = AuditEntry {
                 entity_id: Some(command_id.0),
-                vehicle_id: Some(hidden.vehicle_id),
+                vehicle_id: Some(vehicle_id),
                 command_id: Some(command_id),
                 ..caller.audit(action, "command")
             };
-            self.environment.note_refusal(caller, entry).await?;
+            if is_reached {
+                self.environment.write_refusal(entry).await;
+            } else {
+                self.environment.note_refusal(caller, entry).await?;
+            }
         }
         Ok(ServiceError::NotFound {
             what: "command",

@@ -33,14 +33,14 @@ impl Fleet {
     /// # Errors
     ///
     /// [`ServiceError::Forbidden`] when the caller may not see vehicles;
-    /// [`ServiceError::NotFound`] when there is no such vehicle.
+    /// [`ServiceError::NotFound`] when there is no such vehicle;
+    /// [`ServiceError::Unavailable`] when what an agent is shown cannot be written down.
     pub async fn watch(
         &self,
         caller: &Caller,
         vehicle_id: Option<VehicleId>,
     ) -> Result<FleetWatch, ServiceError> {
         caller.require(Permission::ReadVehicles)?;
-        let shown = ShownCommands::to(caller);
         let news = self.environment.bus.read_news();
         if let Some(vehicle_id) = vehicle_id {
             let unknown = ServiceError::NotFound {
@@ -57,6 +57,7 @@ impl Fleet {
             let vehicle = vehicles::find(&mut connection, vehicle_id).await?;
             vehicle.ok_or(unknown)?;
         }
+        let shown = self.shown(caller).await?;
         Ok(FleetWatch {
             clock: Arc::clone(&self.environment.clock),
             expires_at: caller.expires_at,
@@ -66,6 +67,21 @@ impl Fleet {
             among: caller.vehicles(),
             vehicle_id,
         })
+    }
+
+    /// Whose commands the caller is shown: an agent none when it is suspended from reading them.
+    async fn shown(&self, caller: &Caller) -> Result<ShownCommands, ServiceError> {
+        let permission = Permission::ReadOwnCommands;
+        if !caller.may(permission) {
+            return Ok(ShownCommands::None);
+        }
+        let target = "news of commands".to_owned();
+        let admitting = self.environment.admit(caller, permission, target);
+        match admitting.await {
+            Ok(()) => Ok(visible_owner(caller).map_or(ShownCommands::All, ShownCommands::Of)),
+            Err(ServiceError::Blocked(_)) => Ok(ShownCommands::None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -113,15 +129,6 @@ enum ShownCommands {
     None,
     Of(UserId),
     All,
-}
-
-impl ShownCommands {
-    fn to(caller: &Caller) -> Self {
-        if !caller.may(Permission::ReadOwnCommands) {
-            return Self::None;
-        }
-        visible_owner(caller).map_or(Self::All, Self::Of)
-    }
 }
 
 fn shows(

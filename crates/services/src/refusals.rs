@@ -155,7 +155,7 @@ impl Environment {
 
     /// Writes down that somebody may not do what `entry` says. It is done even if whoever tried goes
     /// away meanwhile.
-    async fn write_refusal(&self, entry: AuditEntry) {
+    pub(crate) async fn write_refusal(&self, entry: AuditEntry) {
         let entry = AuditEntry {
             result: AuditResult::Refused,
             ..entry

@@ -51,11 +51,12 @@ async fn open(
     request: &HttpRequest,
     state: &ApiState,
 ) -> Result<(FleetWatch, OpenStream), CloseReason> {
+    // First, so that nobody learns what is wrong with a request that they may not send.
+    let caller = authorize(request, state, Permission::ReadVehicles).await?;
     let vehicle_id: Option<VehicleId> = query_value(request, "vehicle_id")
         .map(|text| text.parse())
         .transpose()
         .map_err(|_| policy("vehicle_id is not a UUID"))?;
-    let caller = authorize(request, state, Permission::ReadVehicles).await?;
     let place = state.open_streams.take(caller.user.user_id)?;
     match state.fleet.watch(&caller, vehicle_id).await {
         Ok(watch) => Ok((watch, place)),

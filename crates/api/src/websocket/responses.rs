@@ -62,6 +62,8 @@ async fn follow(
     request: &HttpRequest,
     state: &ApiState,
 ) -> Result<(Follower, OpenStream), CloseReason> {
+    // First, so that nobody learns what is wrong with a request that they may not send.
+    let caller = authorize(request, state, Permission::ReadOwnCommands).await?;
     let command_id: CommandId = request
         .match_info()
         .query("command_id")
@@ -75,7 +77,6 @@ async fn follow(
             .filter(|after: &i32| *after >= 0)
             .ok_or_else(|| policy("after is not a number from 0 on"))?,
     };
-    let caller = authorize(request, state, Permission::ReadOwnCommands).await?;
     let place = state.open_streams.take(caller.user.user_id)?;
     let following = state
         .streams

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use sovd_domain::{Permission, Scope, SuspensionId};
+use sovd_domain::{AgentActionStatus, Permission, Scope, SuspensionId};
 use sovd_services::{
     Caller, Credential, ServiceError,
-    agents::{Agents, Block},
+    agents::{Agents, Block, NewAgentAction},
     housekeeping::Retention,
 };
 use sovd_storage::suspensions;
@@ -42,6 +42,17 @@ async fn try_in_vain(agents: &Agents) {
 async fn count(rig: &Rig, table: &str) -> i64 {
     let sql = format!("SELECT count(*) FROM {table}");
     rig.sql().await.query_one(&sql, &[]).await.unwrap().get(0)
+}
+
+/// Gives `()` once so many transactions wait for a lock.
+async fn until_waiting(rig: &Rig, transactions: i64) {
+    let sql = rig.sql().await;
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    within("transactions to wait", async {
+        while sql.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) != transactions {}
+    })
+    .await;
 }
 
 async fn only_suspension(rig: &Rig) -> SuspensionId {
@@ -137,13 +148,7 @@ async fn attempts_that_wait_to_be_counted_leave_connections_to_others() {
         tokio::spawn(async move { try_in_vain(&agents).await })
     });
     let attempts: Vec<_> = attempts.collect();
-    let sql = rig.sql().await;
-    within("the first attempt to wait", async {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while sql.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
-    })
-    .await;
+    until_waiting(&rig, 1).await;
     // The lock, the one attempt that waits for it, and those that are being looked at.
     within("the others to queue", async {
         while database.connections_in_use() > 2 {
@@ -159,6 +164,45 @@ async fn attempts_that_wait_to_be_counted_leave_connections_to_others() {
     }
     assert_eq!(count(&rig, "ueba_logs").await, 50);
     assert_eq!(count(&rig, "agent_suspensions").await, 1);
+}
+
+#[tokio::test]
+async fn a_lifting_and_what_is_recorded_meanwhile_wait_for_each_other() {
+    let rig = Rig::new(Scripted::new()).await;
+    let agents = Agents::new(rig.environment.clone());
+    for _ in 0..6 {
+        try_in_vain(&agents).await;
+    }
+    let id = only_suspension(&rig).await;
+    let mut lock = rig.environment.database.begin().await.unwrap();
+    suspensions::lock(&mut lock, "engineer", "commands.submit")
+        .await
+        .unwrap();
+    let lifting = tokio::spawn({
+        let agents = Agents::new(rig.environment.clone());
+        async move { agents.lift(&admin(), id).await }
+    });
+    until_waiting(&rig, 1).await;
+    let recording = tokio::spawn({
+        let agents = Agents::new(rig.environment.clone());
+        let new = NewAgentAction {
+            agent_name: "engineer".to_owned(),
+            action_type: "commands.submit".to_owned(),
+            source_node: None,
+            target_node: None,
+            status: AgentActionStatus::Blocked,
+        };
+        async move { agents.record(&admin(), new).await }
+    });
+    until_waiting(&rig, 2).await;
+    // What a suspended agent tries itself needs no lock.
+    within("the attempt", try_in_vain(&agents)).await;
+    assert!(!lifting.is_finished() && !recording.is_finished());
+    lock.commit().await.unwrap();
+    lifting.await.unwrap().unwrap();
+    recording.await.unwrap().unwrap();
+    // The first to wait was the lifting, so that the record counts and nothing before it.
+    assert_eq!(count(&rig, "blocked_attempts").await, 1);
 }
 
 #[tokio::test]
@@ -183,16 +227,19 @@ async fn an_attempt_counts_also_when_whoever_tried_does_not_wait() {
 async fn a_long_path_is_cut_off() {
     let rig = Rig::new(Scripted::new()).await;
     let agents = Agents::new(rig.environment.clone());
-    let path = format!("/{}", "x".repeat(600));
-    let mut caller = agent();
-    agents
-        .admit(&mut caller, Permission::ReadVehicles, "GET", &path)
-        .await
-        .unwrap();
-    assert_eq!(caller.acting, Some(Permission::ReadVehicles));
+    let path = format!("/{}", "ä".repeat(511));
+    for tried in [path.clone(), format!("{path}x")] {
+        let mut caller = agent();
+        agents
+            .admit(&mut caller, Permission::ReadVehicles, "GET", &tried)
+            .await
+            .unwrap();
+        assert_eq!(caller.acting, Some(Permission::ReadVehicles));
+    }
     let sql = "SELECT target_node FROM ueba_logs";
-    let row = rig.sql().await.query_one(sql, &[]).await.unwrap();
-    assert_eq!(row.get::<_, String>(0), format!("GET {}", &path[..512]));
+    let rows = rig.sql().await.query(sql, &[]).await.unwrap();
+    let targets: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(targets, vec![format!("GET {path}"); 2]);
 }
 
 #[tokio::test]
