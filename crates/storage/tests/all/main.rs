@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod agent_speed;
 mod agents;
 mod anomalies;
 mod anomaly_speed;
