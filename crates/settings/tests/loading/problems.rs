@@ -41,6 +41,40 @@ fn all_problems_are_reported_together() {
 }
 
 #[test]
+fn numbers_about_agents_have_edges() {
+    for (name, accepted, good, bad) in [
+        (
+            "BLOCKED_ATTEMPTS",
+            "from 1 to 1000",
+            ["1", "1000"],
+            ["0", "1001"],
+        ),
+        (
+            "BLOCKED_MINUTES",
+            "from 1 to 1440",
+            ["1", "1440"],
+            ["0", "1441"],
+        ),
+        (
+            "RETENTION_DAYS",
+            "from 0 to 36500",
+            ["0", "36500"],
+            ["-1", "36501"],
+        ),
+    ] {
+        let name = format!("SOVD__AGENTS__{name}");
+        for number in good {
+            load(env([("DATABASE_URL", DATABASE), (&name, number)]));
+        }
+        for number in bad {
+            let error = error(env([("DATABASE_URL", DATABASE), (&name, number)]));
+            assert_contains(&error, &format!("(from environment {name})"));
+            assert_contains(&error, accepted);
+        }
+    }
+}
+
+#[test]
 fn an_unknown_environment_is_an_error() {
     for name in ["prod", "", "Production"] {
         let error = error(env([
