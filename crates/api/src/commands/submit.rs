@@ -63,7 +63,8 @@ pub(crate) struct SubmitRequest {
              ("Idempotent-Replayed" = String,
               description = "`true` when an earlier request with the same key made it"),
          )),
-        (status = 403, description = "`forbidden`: not a command for this role",
+        (status = 403, description = "`forbidden`: not a command for this role, or an agent \
+         that has no leave or is suspended",
          body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is no such vehicle",
          body = ProblemBody, content_type = "application/problem+json"),

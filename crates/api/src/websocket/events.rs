@@ -19,7 +19,8 @@ use crate::{open_streams::OpenStream, problem::ProblemBody, state::ApiState};
 /// Upgrades to a WebSocket; each text frame is the newest state of something (JSON): `command` when a
 /// command that the caller may see comes further, `vehicle` when a link changes, `resync` when
 /// something was missed and lists have to be fetched again. The token comes as for the stream of a
-/// command. When it expires, the server closes with 1008: connect again with a new one.
+/// command. When it expires, the server closes with 1008: connect again with a new one. An agent that is
+/// suspended from reading commands is shown none; a stream that was open before goes on until its key ends.
 #[utoipa::path(
     operation_id = "watch_fleet",
     tag = "streams",
