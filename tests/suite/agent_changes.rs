@@ -9,8 +9,13 @@ use tokio::{
     time::timeout,
 };
 
-use crate::agents::{
-    COMMANDS, LOGS, allowing, audited, expect_suspended, line, listed, logged, machine_as, reading,
+use crate::{
+    agent_suspensions::until_waiting,
+    agents::{
+        COMMANDS, LOGS, allowing, audited, expect_suspended, line, listed, logged, machine_as,
+        reading,
+    },
+    bookings::{book, moment},
 };
 
 /// A machine that may send commands to one vehicle only.
@@ -97,4 +102,35 @@ async fn agents_that_tell_of_each_other_at_once_do_not_wait_for_ever() {
     let admin = world.log_in("admin").await;
     let blocked = listed(&admin, &format!("{LOGS}?status=BLOCKED")).await;
     assert_eq!(blocked.len(), 6);
+}
+
+#[tokio::test]
+async fn a_suspension_from_a_further_permission_holds_at_the_change_too() {
+    let world = allowing(&["monitor:bookings.book", "monitor:bookings.manage"]).await;
+    let service = world.log_in("service").await;
+    let time = moment(&world, "1 day").await;
+    let booking = book(&service, CONNECTED, time, |_| {}).await.expect(201);
+    let path = format!("/api/v1/bookings/{}", booking["id"].as_str().unwrap());
+    let account = json!({
+        "name": "monitor", "role": "service", "expires_in_days": 1,
+        "permissions": ["bookings.book", "bookings.manage"],
+    });
+    let monitor = machine_as(&world, account).await;
+    let mut sql = world.sql().await;
+    let suspending = sql.transaction().await.unwrap();
+    let taken = "SELECT pg_advisory_xact_lock(hashtextextended(E'monitor\\nbookings.manage', $1))";
+    suspending.query(taken, &[&0x7565_6262_i64]).await.unwrap();
+    let confirm = json!({ "status": "CONFIRMED" });
+    let suspended = async {
+        until_waiting(&suspending, 1).await;
+        let suspension = "INSERT INTO agent_suspensions
+                              (agent_name, action_type, blocked_attempts, suspended_at)
+                          VALUES ('monitor', 'bookings.manage', 6, now())";
+        suspending.execute(suspension, &[]).await.unwrap();
+        suspending.commit().await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(monitor.patch(&path, &confirm), suspended);
+    expect_suspended(&refused.expect_problem(403, "forbidden"));
+    let booking = service.get(&path).await.expect(200);
+    assert_eq!(booking["status"], "PENDING");
 }

@@ -131,7 +131,7 @@ async fn things_that_a_key_is_not_for_are_blocked_attempts_that_name_them() {
 }
 
 /// Gives `()` once so many transactions wait for a lock.
-async fn until_waiting(sql: &tokio_postgres::Transaction<'_>, count: i64) {
+pub(crate) async fn until_waiting(sql: &tokio_postgres::Transaction<'_>, count: i64) {
     let waiting = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
     within("the attempts to wait", async {

@@ -157,6 +157,10 @@ impl Bookings {
         now: DateTime<Utc>,
     ) -> Result<Booking, ServiceError> {
         caller.hold(transaction, now).await?;
+        if !change.is_cancellation() {
+            let leave = caller.hold_leave(transaction, Permission::ManageBookings);
+            leave.await?;
+        }
         let old = lock(transaction, caller, id).await?;
         let (is_moved, is_confirmed) = (
             change.appointment_time.is_some(),
