@@ -79,7 +79,8 @@ impl Agents {
         let about = (action.agent_name.as_str(), action.action_type.as_str());
         let own = caller.agent_name().zip(caller.acting);
         // Or two agents that tell of each other at once would wait for each other for ever.
-        if own.is_some_and(|(name, permission)| about <= (name, permission.as_str())) {
+        let is_first = own.is_some_and(|(name, permission)| about <= (name, permission.as_str()));
+        if is_first && action.status == AgentActionStatus::Blocked {
             suspensions::lock(transaction, about.0, about.1).await?;
             suspensions::await_changes(transaction, about.0, about.1).await?;
         }
