@@ -113,7 +113,9 @@ impl Environment {
         vehicle_id: VehicleId,
         action: &'static str,
     ) -> Result<bool, ServiceError> {
-        let is_reached = {
+        let is_reached = if let Some(is_reached) = caller.surely_reaches(vehicle_id) {
+            is_reached
+        } else {
             let mut connection = self.database.connection().await?;
             caller.reaches(&mut connection, vehicle_id).await?
         };
