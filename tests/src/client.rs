@@ -1,9 +1,15 @@
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
 use crate::{CONNECTED, Closing, EventSource, OFFLINE, PATIENCE, Socket};
+
+/// How long a connection is kept that nobody uses.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Somebody who talks to the API.
 #[derive(Clone)]
@@ -37,6 +43,8 @@ impl Client {
     pub fn from_address(address: SocketAddr, source: Option<IpAddr>) -> Self {
         let http = reqwest::Client::builder()
             .timeout(PATIENCE)
+            // Sooner than the server, or a request could meet the end of its connection.
+            .pool_idle_timeout(IDLE)
             .local_address(source)
             .build()
             .unwrap();

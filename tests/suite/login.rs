@@ -175,14 +175,22 @@ async fn whoever_hangs_up_while_the_password_is_compared_has_failed_all_the_same
          Content-Length: {}\r\n\r\n{body}",
         body.len(),
     );
+    let (sql, mut keeper) = (world.sql().await, world.sql().await);
+    // What was asked last may be forgotten at once, what waits is seen.
+    let lock = keeper.transaction().await.unwrap();
+    let users = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
+    lock.batch_execute(users).await.unwrap();
     let mut socket = TcpStream::connect(world.address()).await.unwrap();
     socket.set_zero_linger().unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
-    let sql = world.sql().await;
-    let asked = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%password_hash%'
-                 AND pid <> pg_backend_pid() AND datname = current_database()";
+    let asking = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%password_hash%'
+                  AND pid <> pg_backend_pid() AND datname = current_database()
+                  AND state = 'active'";
+    let asking = async || sql.query_one(asking, &[]).await.unwrap().get::<_, i64>(0);
     within("the user to be looked up", async {
-        while sql.query_one(asked, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+        while asking().await == 0 {}
+        lock.rollback().await.unwrap();
+        while asking().await > 0 {}
     })
     .await;
     drop(socket);
