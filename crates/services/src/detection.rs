@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use sovd_domain::{AnomalyId, AuditEntry, AuditResult, Dtc, Rule};
+use sovd_domain::{AnomalyId, AuditEntry, AuditResult};
 use sovd_storage::{
     Connection, StorageError, Transaction, audit,
     detections::{self, Match, Reading},
@@ -147,33 +147,31 @@ async fn record(
     if matches.is_empty() {
         return Ok(());
     }
-    let told: Vec<(AnomalyId, Dtc, &Rule)> = matches
-        .iter()
-        .map(|found| (found.anomaly_id, found.dtc.clone(), found.rule))
-        .collect();
+    let mut entries: Vec<AuditEntry> = matches.iter().map(|found| entry(answer, found)).collect();
     let reading = Reading {
         vehicle_id: answer.vehicle_id,
         command_id: answer.command_id,
     };
     let written = detections::insert(connection, reading, matches).await?;
-    let now = environment.clock.now();
-    for (anomaly_id, dtc, rule) in told {
-        if written.contains(&anomaly_id) {
-            let entry = AuditEntry {
-                entity_id: Some(anomaly_id.0),
-                details: json!({
-                    "rule_name": rule.name,
-                    "dtc_code": dtc.as_str(),
-                    "anomaly_type": rule.anomaly_type,
-                    "severity": rule.severity,
-                    "component_name": rule.component,
-                }),
-                ..about(answer)
-            };
-            audit::insert(connection, &entry, now).await?;
-        }
+    let is_written = |id| written.contains(&AnomalyId(id));
+    entries.retain(|entry| entry.entity_id.is_some_and(is_written));
+    audit::insert_all(connection, &entries, environment.clock.now()).await
+}
+
+/// That a code was found, for the audit trail.
+fn entry(answer: UnreadAnswer, found: &Match<'_>) -> AuditEntry {
+    let rule = found.rule;
+    AuditEntry {
+        entity_id: Some(found.anomaly_id.0),
+        details: json!({
+            "rule_name": rule.name,
+            "dtc_code": found.dtc.as_str(),
+            "anomaly_type": rule.anomaly_type,
+            "severity": rule.severity,
+            "component_name": rule.component,
+        }),
+        ..about(answer)
     }
-    Ok(())
 }
 
 /// Puts an answer off after a look that failed. Of one at which too many have failed, nobody looks any
