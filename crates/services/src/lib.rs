@@ -22,6 +22,7 @@ pub mod vehicles;
 
 mod caller;
 mod callers;
+mod differences;
 mod ending;
 mod environment;
 mod error;

@@ -14,6 +14,7 @@ use sovd_storage::{
 use crate::{
     auth::{NewPassword, Passwords},
     caller::Caller,
+    differences::Differences,
     environment::Environment,
     error::ServiceError,
     vehicles::deletion,
@@ -323,19 +324,12 @@ fn changed(old: &User, change: &UserChange) -> User {
 
 /// What is another than before, for the audit trail; of a password only that it is.
 fn differences(old: &User, new: &User, has_other_password: bool) -> Map<String, Value> {
-    let mut fields = Map::new();
-    let mut compare = |name: &str, old: Value, new: Value| {
-        if old != new {
-            fields.insert(name.to_owned(), json!({ "from": old, "to": new }));
-        }
-    };
-    compare("email", json!(old.email), json!(new.email));
-    compare("role", json!(old.role), json!(new.role));
-    compare("is_active", json!(old.is_active), json!(new.is_active));
-    if has_other_password {
-        fields.insert("password".to_owned(), json!("changed"));
-    }
-    fields
+    Differences::default()
+        .compare("email", &old.email, &new.email)
+        .compare("role", &old.role, &new.role)
+        .compare("is_active", &old.is_active, &new.is_active)
+        .conceal("password", has_other_password)
+        .into_fields()
 }
 
 /// A name or an address that somebody else has.

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sovd_domain::{
     AuditEntry, Booking, BookingId, BookingStatus, Change, Closure, FieldError, Outcome, Permission,
 };
@@ -10,7 +10,7 @@ use sovd_storage::{
 };
 
 use super::{Bookings, UNKNOWN, about, time::appointment};
-use crate::{caller::Caller, error::ServiceError};
+use crate::{caller::Caller, differences::Differences, error::ServiceError};
 
 /// What is to be changed of a booking; what is not set stays.
 #[derive(Debug, Clone, Default)]
@@ -259,21 +259,14 @@ async fn close(
 /// What is another than before, for the audit trail; of the notes, which are the customer's words, only
 /// that they are.
 fn differences(old: &Booking, new: &Booking) -> Map<String, Value> {
-    let mut fields = Map::new();
-    let mut compare = |name: &str, old: Value, new: Value| {
-        if old != new {
-            fields.insert(name.to_owned(), json!({ "from": old, "to": new }));
-        }
-    };
-    compare("status", json!(old.status), json!(new.status));
-    compare(
-        "appointment_time",
-        json!(old.appointment_time),
-        json!(new.appointment_time),
-    );
-    compare("outcome", json!(old.outcome), json!(new.outcome));
-    if old.customer_notes != new.customer_notes {
-        fields.insert("customer_notes".to_owned(), json!("changed"));
-    }
-    fields
+    Differences::default()
+        .compare("status", &old.status, &new.status)
+        .compare(
+            "appointment_time",
+            &old.appointment_time,
+            &new.appointment_time,
+        )
+        .compare("outcome", &old.outcome, &new.outcome)
+        .conceal("customer_notes", old.customer_notes != new.customer_notes)
+        .into_fields()
 }

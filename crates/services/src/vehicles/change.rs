@@ -7,7 +7,7 @@ use sovd_domain::{
 use sovd_storage::{Transaction, audit, bookings, vehicles};
 
 use super::{UNKNOWN, Vehicles, about, check_size, keep_customer};
-use crate::{caller::Caller, error::ServiceError};
+use crate::{caller::Caller, differences::Differences, error::ServiceError};
 
 /// What is to be changed of a vehicle; what is not set stays.
 #[derive(Debug, Clone, Default)]
@@ -132,26 +132,17 @@ async fn update(
 
 /// What is another than before, for the audit trail.
 fn differences(old: &Vehicle, new: &Vehicle) -> Map<String, Value> {
-    let mut fields = Map::new();
-    let mut compare = |name: &str, old: Value, new: Value| {
-        if old != new {
-            fields.insert(name.to_owned(), json!({ "from": old, "to": new }));
-        }
-    };
-    compare("make", json!(old.make), json!(new.make));
-    compare("model", json!(old.model), json!(new.model));
-    compare("year", json!(old.year), json!(new.year));
-    compare(
-        "vehicle_type",
-        json!(old.vehicle_type),
-        json!(new.vehicle_type),
-    );
-    compare("owner_id", json!(old.owner_id), json!(new.owner_id));
-    compare(
-        "connection_status",
-        json!(old.connection_status),
-        json!(new.connection_status),
-    );
-    compare("metadata", old.metadata.clone(), new.metadata.clone());
-    fields
+    Differences::default()
+        .compare("make", &old.make, &new.make)
+        .compare("model", &old.model, &new.model)
+        .compare("year", &old.year, &new.year)
+        .compare("vehicle_type", &old.vehicle_type, &new.vehicle_type)
+        .compare("owner_id", &old.owner_id, &new.owner_id)
+        .compare(
+            "connection_status",
+            &old.connection_status,
+            &new.connection_status,
+        )
+        .compare("metadata", &old.metadata, &new.metadata)
+        .into_fields()
 }
