@@ -10,6 +10,7 @@ mod docs;
 mod extract;
 mod health;
 mod insights;
+mod keyed_limit;
 mod open_streams;
 mod permissions;
 mod problem;
