@@ -28,6 +28,7 @@ mod health;
 mod hostile_input;
 mod idempotency;
 mod insights;
+mod large_frames;
 mod load;
 mod login;
 mod main_job;

@@ -160,7 +160,7 @@ async fn a_peer_is_pinged_and_its_pings_are_answered() {
 }
 
 #[tokio::test]
-async fn a_client_that_talks_too_much_is_let_go() {
+async fn a_client_that_sends_a_large_frame_is_disconnected() {
     let world = World::with(|settings| settings.connector.mock.hang = true).await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -170,7 +170,7 @@ async fn a_client_that_talks_too_much_is_let_go() {
     socket.send(Message::Text("x".repeat(4_097).into())).await;
     let (events, closing) = socket.rest().await;
     assert!(events.is_empty());
-    assert_eq!(closing.code, 1002, "{closing:?}");
+    assert_eq!(closing.code, 1009, "{closing:?}");
 }
 
 #[tokio::test]

@@ -2,22 +2,26 @@ use std::{pin::pin, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    error::PayloadError,
     web::{Data, Payload},
 };
-use actix_ws::{CloseCode, CloseReason, Closed, Message, MessageStream, Session};
+use actix_ws::{CloseCode, CloseReason, Closed, Message, MessageStream, ProtocolError, Session};
 use futures_util::{Stream, StreamExt};
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::token::{EVENTS_PROTOCOL, token_protocol};
+use super::{
+    frame_limit::limit_frames,
+    token::{EVENTS_PROTOCOL, token_protocol},
+};
 use crate::{
     open_streams::OpenStream,
     state::{ApiState, SocketSettings},
 };
 
-/// The largest message a client may send, in bytes. It has nothing to say.
-const MESSAGE_LIMIT: usize = 4 * 1024;
+/// The largest payload of a client's frame in bytes. Clients have nothing to send but control frames.
+const FRAME_LIMIT: u64 = 4 * 1024;
 
 /// A frame that takes so long was waiting for the peer to read.
 const WAITED: Duration = Duration::from_secs(1);
@@ -36,6 +40,7 @@ pub(super) async fn serve<S: Stream<Item = Frame> + 'static>(
     let token_protocol = token_protocol(request);
     let mut protocols = vec![EVENTS_PROTOCOL];
     protocols.extend(token_protocol.as_deref());
+    let payload = limit_frames(request, payload, FRAME_LIMIT).await?;
     let (response, session, messages) =
         actix_ws::handle_with_protocols(request, payload, &protocols)?;
     let socket = Socket::new(session, messages, state);
@@ -69,7 +74,7 @@ impl Socket {
     fn new(session: Session, messages: MessageStream, state: &Data<ApiState>) -> Self {
         Self {
             session,
-            messages: messages.max_frame_size(MESSAGE_LIMIT),
+            messages,
             settings: state.sockets,
             closing: state.closing.clone(),
         }
@@ -115,10 +120,7 @@ impl Socket {
         }
     }
 
-    async fn hear(
-        &mut self,
-        message: Option<Result<Message, actix_ws::ProtocolError>>,
-    ) -> Option<End> {
+    async fn hear(&mut self, message: Option<Result<Message, ProtocolError>>) -> Option<End> {
         match message {
             Some(Ok(Message::Ping(bytes))) => {
                 let pong = self.session.pong(&bytes);
@@ -126,7 +128,7 @@ impl Socket {
             }
             Some(Ok(Message::Close(_))) => Some(End::Close(CloseCode::Normal.into())),
             Some(Ok(_)) => None,
-            Some(Err(_)) => Some(End::Close(CloseCode::Protocol.into())),
+            Some(Err(error)) => Some(End::Close(violation(&error).into())),
             None => Some(End::Gone),
         }
     }
@@ -179,6 +181,18 @@ async fn in_time(
             Ok(Ok(())) => None,
             Ok(Err(Closed)) | Err(_) => Some(End::Gone),
         },
+    }
+}
+
+/// The close code (RFC 6455, section 7.4.1) for a client that broke the protocol.
+fn violation(error: &ProtocolError) -> CloseCode {
+    let ProtocolError::Io(error) = error else {
+        return CloseCode::Protocol;
+    };
+    let payload_error = error.get_ref().and_then(|error| error.downcast_ref());
+    match payload_error {
+        Some(PayloadError::Overflow) => CloseCode::Size,
+        _ => CloseCode::Protocol,
     }
 }
 
