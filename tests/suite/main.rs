@@ -19,6 +19,7 @@ mod bookings;
 mod cancel;
 mod clearing;
 mod commands;
+mod connections;
 mod cors;
 mod customers;
 mod detection;

@@ -15,7 +15,8 @@ use sovd_app::{Settings, migrate::Migrator};
 use sovd_devstack::{Stack, TestDatabase};
 use tempfile::NamedTempFile;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
     process::Command,
     time::timeout,
 };
@@ -92,6 +93,38 @@ async fn a_token_in_a_url_is_never_logged() {
     assert!(ours.iter().any(|line| line.contains(id)), "{log}");
     assert!(!ours.iter().any(|line| line.contains("hunter2")));
     assert!(!log.contains(SECRET));
+}
+
+/// What a server logs while it gets `count` malformed requests, one a connection.
+async fn log_of_malformed_requests(level: &str, count: usize) -> String {
+    let database = migrated().await;
+    let mut command = server();
+    let command = command.env("DATABASE_URL", database.url());
+    let running = Running::start(command.env("LOG_LEVEL", level)).await;
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(&running.address).await.unwrap();
+        stream.write_all(b"GET / HTTP/9.9\r\n\r\n").await.unwrap();
+        let mut response = Vec::new();
+        let reading = stream.read_to_end(&mut response);
+        timeout(PATIENCE, reading).await.unwrap().unwrap();
+        assert!(response.starts_with(b"HTTP/1.1 400 "), "{response:?}");
+    }
+    running.signal("TERM").await;
+    let (code, log) = running.ended().await;
+    assert_eq!(code, Some(0), "{log}");
+    log
+}
+
+#[tokio::test]
+async fn malformed_requests_do_not_fill_the_log() {
+    let log = log_of_malformed_requests("info", 50).await;
+    assert!(!log.contains("\"level\":\"ERROR\""), "{log}");
+    assert!(!log.contains("connection broken"), "{log}");
+
+    let log = log_of_malformed_requests("info,sovd_api=debug", 50).await;
+    let records = log.matches("connection broken").count();
+    // At most one a second.
+    assert!((1..50).contains(&records), "{records} records in {log}");
 }
 
 #[tokio::test]

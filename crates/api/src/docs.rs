@@ -1,6 +1,12 @@
 //! The OpenAPI document, made from the handlers.
 
-use actix_web::{App, HttpResponse, Responder, get, web};
+use std::borrow::Cow;
+
+use actix_web::{
+    App, HttpResponse, Responder, get,
+    http::header::ContentEncoding,
+    web::{self, Bytes},
+};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -10,9 +16,12 @@ use utoipa::{
     },
 };
 use utoipa_actix_web::AppExt;
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::Config;
 
-use crate::routes;
+use crate::{
+    problem::{Code, Problem},
+    routes,
+};
 
 /// The whole API as OpenAPI 3.1.
 pub fn document() -> OpenApiDocument {
@@ -111,8 +120,8 @@ fn problem(description: &str) -> Response {
         .build()
 }
 
-/// The document as it is served.
-pub(crate) struct Document(pub(crate) String);
+/// The document as it is served; all responses share its bytes.
+pub(crate) struct Document(pub(crate) Bytes);
 
 /// `/openapi.json`
 #[get("/openapi.json")]
@@ -124,9 +133,38 @@ pub(crate) async fn openapi_json(document: web::Data<Document>) -> impl Responde
 
 /// Swagger UI at `/docs`, from the binary.
 pub(crate) fn ui(config: &mut web::ServiceConfig) {
-    config.service(web::redirect("/docs", "/docs/")).service(
-        SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json").validator_url("none")),
-    );
+    let swagger = Config::from("/openapi.json").validator_url("none");
+    config
+        .app_data(web::Data::new(swagger))
+        .service(web::redirect("/docs", "/docs/"))
+        .service(ui_file);
+}
+
+/// A file of Swagger UI. The files are part of the program, and responses share their bytes: the service
+/// that the library brings copies up to 1.5 MB for each request.
+#[get("/docs/{file:.*}")]
+async fn ui_file(
+    file: web::Path<String>,
+    config: web::Data<Config<'static>>,
+) -> Result<HttpResponse, Problem> {
+    let found = utoipa_swagger_ui::serve(&file, config.into_inner()).map_err(|error| Problem {
+        cause: Some(error.to_string()),
+        ..Problem::new(Code::Internal, "the documentation cannot be shown")
+    })?;
+    let Some(file) = found else {
+        let detail = "the documentation has no such file";
+        return Err(Problem::new(Code::NotFound, detail));
+    };
+    let mut response = HttpResponse::Ok();
+    if file.gzpipped {
+        response.insert_header(ContentEncoding::Gzip);
+    }
+    Ok(response
+        .content_type(file.content_type)
+        .body(match file.bytes {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => Bytes::from(bytes),
+        }))
 }
 
 #[derive(OpenApi)]

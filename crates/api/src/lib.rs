@@ -6,6 +6,7 @@ mod audit_logs;
 mod auth;
 mod bookings;
 mod commands;
+mod connection;
 mod docs;
 mod extract;
 mod health;

@@ -1,24 +1,32 @@
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_cors::Cors;
+use actix_server::{Server as Running, ServerHandle};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, map_config};
 use actix_web::{
-    App, HttpServer,
-    dev::{Server as Running, ServerHandle},
+    App,
+    dev::AppConfig,
     http::header,
     middleware::from_fn,
-    web::{self, Data},
+    web::{self, Bytes, Data},
 };
 use ipnet::IpNet;
 use thiserror::Error;
 use utoipa_actix_web::AppExt;
 
 use crate::{
+    connection::{ConnectionLimit, ConnectionSettings, connection_service, track_response},
     docs::{self, Document},
     extract::TrustedProxies,
     problem::render_problems,
     request::{
         HttpsOnly, audit_refusals, catch_panics, end_unread, head_as_get, identify, log_request,
-        secure,
+        refuse_broken_body, secure,
     },
     routes::{self, MethodTable},
     state::ApiState,
@@ -47,8 +55,12 @@ pub struct ServerSettings {
     pub https_only: Duration,
     /// Connections that one worker serves at a time; more wait.
     pub connections: usize,
-    /// How long the head of a connection's first request may take to arrive.
+    /// Connections of one address at a time, trusted proxies excepted; 0 is no limit.
+    pub connections_per_address: usize,
+    /// How long the head of a request may take to arrive.
     pub head_timeout: Duration,
+    /// How long a client may accept nothing of a response.
+    pub write_timeout: Duration,
     /// How long a connection may wait for its next request.
     pub idle_timeout: Duration,
     /// How long requests may take to finish when the server stops.
@@ -74,17 +86,33 @@ impl Server {
     pub fn bind(state: ApiState, settings: &ServerSettings) -> Result<Self, ServerError> {
         let document = docs::document();
         let methods = Data::new(MethodTable::of(&document));
-        let json = Data::new(Document(document.to_json().unwrap_or_default()));
+        let json = Data::new(Document(Bytes::from(
+            document.to_json().unwrap_or_default(),
+        )));
         let state = Data::new(state);
-        let proxies = Data::new(TrustedProxies(settings.trusted_proxies.clone()));
+        let proxies = TrustedProxies(settings.trusted_proxies.clone());
+        let limit = ConnectionLimit::new(settings.connections_per_address, proxies.clone());
+        let proxies = Data::new(proxies);
         let https_only = Data::new(HttpsOnly(settings.https_only));
         let origins = settings.cors_origins.clone();
         let refused = |source| ServerError {
             address: format!("{}:{}", settings.host, settings.port),
             source,
         };
-        let server = HttpServer::new(move || {
-            App::new()
+        let mut builder = Running::build()
+            .workers(settings.workers)
+            .max_concurrent_connections(settings.connections)
+            .disable_signals()
+            .shutdown_timeout(settings.shutdown.as_secs());
+        let connections = ConnectionSettings {
+            head_timeout: settings.head_timeout,
+            idle_timeout: settings.idle_timeout,
+            write_timeout: settings.write_timeout,
+            limit: Arc::new(limit),
+            shutdown: builder.graceful_shutdown_signal(),
+        };
+        let serve = move || {
+            let app = App::new()
                 .app_data(state.clone())
                 .app_data(methods.clone())
                 .app_data(json.clone())
@@ -97,6 +125,7 @@ impl Server {
                 .default_service(web::to(routes::fallback))
                 .wrap(from_fn(head_as_get))
                 .wrap(from_fn(catch_panics))
+                .wrap(from_fn(refuse_broken_body))
                 .wrap(cors(&origins))
                 .wrap(from_fn(audit_refusals))
                 .wrap(from_fn(render_problems))
@@ -104,18 +133,21 @@ impl Server {
                 .wrap(from_fn(log_request))
                 .wrap(from_fn(identify))
                 .wrap(from_fn(secure))
-        })
-        .workers(settings.workers)
-        .max_connections(settings.connections)
-        .client_request_timeout(settings.head_timeout)
-        .keep_alive(settings.idle_timeout)
-        .disable_signals()
-        .shutdown_timeout(settings.shutdown.as_secs())
-        .bind((settings.host.as_str(), settings.port))
-        .map_err(refused)?;
+                .wrap(from_fn(track_response));
+            let app = app.into_factory().map_err(|error| error.error_response());
+            let app = map_config(app, |()| AppConfig::default());
+            connection_service(app, connections.clone())
+        };
+        let mut addresses = Vec::new();
+        for listener in listeners(&settings.host, settings.port).map_err(refused)? {
+            addresses.push(listener.local_addr().map_err(refused)?);
+            builder = builder
+                .listen("http", listener, serve.clone())
+                .map_err(refused)?;
+        }
         Ok(Self {
-            addresses: server.addrs(),
-            running: server.run(),
+            addresses,
+            running: builder.run(),
         })
     }
 
@@ -137,6 +169,19 @@ impl Server {
     pub async fn run(self) -> io::Result<()> {
         self.running.await
     }
+}
+
+/// Listens on each address that `host` names and this machine has.
+fn listeners(host: &str, port: u16) -> io::Result<Vec<TcpListener>> {
+    let (listeners, errors): (Vec<_>, Vec<_>) = (host, port)
+        .to_socket_addrs()?
+        .map(TcpListener::bind)
+        .partition(Result::is_ok);
+    if listeners.is_empty() {
+        let error = errors.into_iter().find_map(Result::err);
+        return Err(error.unwrap_or_else(|| io::Error::other("the host has no address")));
+    }
+    listeners.into_iter().collect()
 }
 
 fn cors(origins: &[String]) -> Cors {

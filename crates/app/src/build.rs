@@ -263,7 +263,9 @@ pub(crate) fn server_settings(server: &settings::Server) -> ServerSettings {
         trusted_proxies: server.trusted_networks(),
         https_only: server.https_only(),
         connections: server.max_connections,
+        connections_per_address: server.connections_per_address,
         head_timeout: server.head_timeout(),
+        write_timeout: server.write_timeout(),
         idle_timeout: server.idle_timeout(),
         shutdown: server.shutdown_grace(),
     }

@@ -21,6 +21,8 @@ pub enum Format {
 /// separated by commas, in the syntax of [`EnvFilter`]. A target without a level, which
 /// `EnvFilter` would take, is refused: it is nearly always a mistyped level and silences the rest.
 ///
+/// The records of [`CONNECTION_ERRORS`] are left out unless `level` names their crate.
+///
 /// # Errors
 ///
 /// [`TelemetryError::Level`] if `level` cannot be understood.
@@ -46,6 +48,10 @@ where
     Ok(registry().with(filter).with(lines))
 }
 
+/// Where actix-http writes an ERROR record for each malformed request, which any stranger can send at any
+/// rate. The API records broken connections itself, at DEBUG and with a bound.
+const CONNECTION_ERRORS: &str = "actix_http::h1::dispatcher";
+
 fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
     let refused = || TelemetryError::Level {
         level: level.to_owned(),
@@ -56,7 +62,12 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
     if !each_has_a_level {
         return Err(refused());
     }
-    EnvFilter::try_new(level).map_err(|_| refused())
+    let filter = EnvFilter::try_new(level).map_err(|_| refused())?;
+    if level.contains("actix_http") {
+        return Ok(filter);
+    }
+    let silent = format!("{CONNECTION_ERRORS}=off");
+    Ok(filter.add_directive(silent.parse().map_err(|_| refused())?))
 }
 
 fn is_level(text: &str) -> bool {
@@ -97,6 +108,21 @@ mod tests {
         );
         let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn malformed_requests_are_recorded_only_on_demand() {
+        let log = || {
+            tracing::error!(target: CONNECTION_ERRORS, "stream error");
+            tracing::error!(target: "actix_http::service", "not ready");
+        };
+        for level in ["info", "trace"] {
+            let written = written(level, Format::Pretty, log);
+            assert!(!written.contains("stream error"), "{written}");
+            assert!(written.contains("not ready"), "{written}");
+        }
+        let written = written("info,actix_http=error", Format::Pretty, log);
+        assert!(written.contains("stream error"), "{written}");
     }
 
     #[test]

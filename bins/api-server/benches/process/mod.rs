@@ -20,6 +20,8 @@ impl Process {
             .env("REDIS_URL", redis_url)
             .env("SOVD__SERVER__PORT", "0")
             .env("SOVD__LOG__FORMAT", "json")
+            // All clients of a benchmark have one address.
+            .env("SOVD__SERVER__CONNECTIONS_PER_ADDRESS", "0")
             .envs(settings.iter().copied())
             .current_dir(std::env::temp_dir())
             .stdout(Stdio::piped())

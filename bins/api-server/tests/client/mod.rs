@@ -16,7 +16,7 @@ use crate::server::PATIENCE;
 pub(crate) struct Client {
     http: reqwest::Client,
     address: String,
-    token: String,
+    pub(crate) token: String,
 }
 
 /// One command for one vehicle.

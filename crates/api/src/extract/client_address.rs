@@ -31,7 +31,7 @@ impl TrustedProxies {
         });
         let mut client = peer;
         for entry in entries {
-            let Some(before) = self.is_trusted(client).then(|| address(entry)).flatten() else {
+            let Some(before) = self.contain(client).then(|| address(entry)).flatten() else {
                 break;
             };
             client = before;
@@ -39,7 +39,8 @@ impl TrustedProxies {
         client
     }
 
-    fn is_trusted(&self, address: IpAddr) -> bool {
+    /// Whether `address` belongs to one of the proxies.
+    pub(crate) fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }

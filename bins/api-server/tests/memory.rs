@@ -1,0 +1,129 @@
+//! How much memory hostile clients can take from a server.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod client;
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod fleet;
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod server;
+
+use std::time::Duration;
+
+use client::Client;
+use fleet::Fleet;
+use futures_util::future::join_all;
+use server::{PATIENCE, Running};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::{Instant, sleep, timeout},
+};
+
+const MIB: u64 = 1024;
+
+impl Running {
+    /// The resident memory of the process in KiB.
+    fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS"));
+        let number = line.unwrap().split_whitespace().nth(1).unwrap();
+        number.parse().unwrap()
+    }
+
+    /// The largest resident memory until `end`, in KiB.
+    async fn largest_until(&self, end: impl Future<Output = ()>) -> u64 {
+        let mut largest = self.resident();
+        let mut end = std::pin::pin!(end);
+        while timeout(Duration::from_millis(20), &mut end).await.is_err() {
+            largest = largest.max(self.resident());
+        }
+        largest.max(self.resident())
+    }
+}
+
+/// A socket after its handshake.
+async fn open_events(address: &str, token: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let handshake = format!(
+        "GET /ws/events HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\
+         Authorization: Bearer {token}\r\n\r\n"
+    );
+    stream.write_all(handshake.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    stream
+}
+
+#[tokio::test]
+async fn a_frame_that_announces_2_to_the_40_bytes_takes_no_memory() {
+    let fleet = Fleet::new().await;
+    let server = Running::start(&mut fleet.server()).await;
+    let engineer = Client::log_in(&server.address).await;
+    let before = server.resident();
+
+    let attacks = (0..4).map(|_| async {
+        let mut stream = open_events(&server.address, &engineer.token).await;
+        let mut header = vec![0x82, 0xFF];
+        header.extend((1_u64 << 40).to_be_bytes());
+        header.extend([0; 4]);
+        stream.write_all(&header).await.unwrap();
+        let zeros = vec![0; 1024 * 1024];
+        // 256 MiB, or less when the server ends the connection.
+        for _ in 0..256 {
+            if stream.write_all(&zeros).await.is_err() {
+                break;
+            }
+        }
+    });
+    let attacks = async {
+        timeout(PATIENCE, join_all(attacks)).await.unwrap();
+    };
+    let grown = server.largest_until(attacks).await.saturating_sub(before);
+    println!("grown by {grown} KiB");
+    assert!(grown < 32 * MIB, "grown by {grown} KiB");
+}
+
+#[tokio::test]
+async fn responses_that_are_not_read_take_little_memory() {
+    const SOCKETS: u64 = 300;
+    let fleet = Fleet::new().await;
+    let mut command = fleet.server();
+    let command = command
+        .env("SOVD__SERVER__CONNECTIONS_PER_ADDRESS", "0")
+        .env("SOVD__SERVER__RESPONSE_WRITE_SECONDS", "2");
+    let server = Running::start(command).await;
+    let before = server.resident();
+
+    let mut requests = String::new();
+    for path in ["/openapi.json", "/docs/swagger-ui-bundle.js"] {
+        requests.push_str(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(4));
+    }
+    let attacks = (0..SOCKETS).map(|_| async {
+        let socket = TcpSocket::new_v4().unwrap();
+        // So that the system takes little of the responses.
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        let address = server.address.parse().unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        // The server reads no further than it answers, so this may wait until it gives up.
+        while stream.write_all(requests.as_bytes()).await.is_ok() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let attacks = async {
+        timeout(2 * PATIENCE, join_all(attacks)).await.unwrap();
+    };
+    let started = Instant::now();
+    let grown = server.largest_until(attacks).await.saturating_sub(before);
+    println!("grown by {grown} KiB; closed after {:?}", started.elapsed());
+    // 100 KiB for each socket: buffers of 16 to 64 KiB for reading and writing.
+    assert!(grown < SOCKETS * 100, "grown by {grown} KiB");
+}

@@ -1,0 +1,115 @@
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::Arc,
+};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use crate::{
+    extract::TrustedProxies,
+    keyed_limit::{KeyedLimit, KeyedPermit},
+};
+
+/// Log records about refused connections in a minute.
+const RECORDS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6).unwrap();
+
+/// Bounds the connections that one address has open in this process. Trusted proxies, which connect for
+/// many clients, are excepted.
+pub(crate) struct ConnectionLimit {
+    /// `None` when there is no limit.
+    open: Option<Arc<KeyedLimit<IpAddr>>>,
+    proxies: TrustedProxies,
+    records: DefaultDirectRateLimiter,
+}
+
+/// Counts one connection of an address until it is dropped; `None` when it does not count.
+pub(crate) type OpenConnection = Option<KeyedPermit<IpAddr>>;
+
+/// The address has as many connections as it may.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooManyConnections;
+
+impl ConnectionLimit {
+    /// Allows each address `per_address` connections; 0 is no limit.
+    pub(crate) fn new(per_address: usize, proxies: TrustedProxies) -> Self {
+        Self {
+            open: (per_address > 0).then(|| Arc::new(KeyedLimit::new(per_address))),
+            proxies,
+            records: RateLimiter::direct(Quota::per_minute(RECORDS_PER_MINUTE)),
+        }
+    }
+
+    /// Counts a connection from `peer`.
+    pub(super) fn admit(&self, peer: Option<IpAddr>) -> Result<OpenConnection, TooManyConnections> {
+        let peer = peer.map(|peer| peer.to_canonical());
+        let (Some(open), Some(peer)) = (&self.open, peer) else {
+            return Ok(None);
+        };
+        if self.proxies.contain(peer) {
+            return Ok(None);
+        }
+        let permit = open.take(network(peer));
+        if permit.is_none() && self.records.check().is_ok() {
+            let limit = open.limit();
+            tracing::warn!(address = %peer, limit, "connection refused: too many from one address");
+        }
+        permit.map(Some).ok_or(TooManyConnections)
+    }
+}
+
+/// What counts as one address: of IPv6 the first 64 bits, because one customer is assigned all of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let prefix = address.to_bits() & !u128::from(u64::MAX);
+            Ipv6Addr::from_bits(prefix).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(per_address: usize) -> ConnectionLimit {
+        let proxies = TrustedProxies(vec!["10.0.0.0/8".parse().unwrap()]);
+        ConnectionLimit::new(per_address, proxies)
+    }
+
+    fn admit(limit: &ConnectionLimit, peer: &str) -> Result<OpenConnection, TooManyConnections> {
+        limit.admit(Some(peer.parse().unwrap()))
+    }
+
+    #[test]
+    fn each_address_has_its_own_limit() {
+        let limit = limit(1);
+        let first = admit(&limit, "192.0.2.1").unwrap();
+        assert!(admit(&limit, "192.0.2.1").is_err());
+        assert!(admit(&limit, "::ffff:192.0.2.1").is_err());
+        assert!(admit(&limit, "192.0.2.2").is_ok());
+        drop(first);
+        assert!(admit(&limit, "192.0.2.1").is_ok());
+    }
+
+    #[test]
+    fn an_ipv6_network_of_64_bits_is_one_address() {
+        let limit = limit(1);
+        let _first = admit(&limit, "2001:db8::1").unwrap();
+        assert!(admit(&limit, "2001:db8::ffff:1").is_err());
+        assert!(admit(&limit, "2001:db8:0:1::1").is_ok());
+    }
+
+    #[test]
+    fn trusted_proxies_have_no_limit() {
+        let limit = limit(1);
+        let open: Vec<_> = (0..3).map(|_| admit(&limit, "10.1.2.3")).collect();
+        assert!(open.iter().all(|it| matches!(it, Ok(None))));
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        assert_eq!(admit(&limit(0), "192.0.2.1").unwrap().map(|_| ()), None);
+    }
+}

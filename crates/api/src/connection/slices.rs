@@ -1,0 +1,109 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use actix_web::{
+    Error,
+    body::{BodySize, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+    middleware::Next,
+    web::Bytes,
+};
+
+use super::{
+    activity::{Activity, Answering},
+    framing::BodyLength,
+};
+
+/// The largest piece of a body that is handed to the server at once, in bytes. The server copies each
+/// piece into its write buffer, where it stays while the peer does not read.
+pub(super) const SLICE: usize = 16 * 1024;
+
+/// Notes in the connection's [`Activity`] that a request is being answered, until its response has been
+/// written, and hands the response to the server in slices.
+pub(crate) async fn track_response<B: MessageBody + Unpin>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<Sliced<B>>, Error> {
+    let body = body_length(&request);
+    let answering = request
+        .conn_data::<Activity>()
+        .map(|activity| activity.answer(body));
+    let response = next.call(request).await?;
+    Ok(response.map_body(|_, body| Sliced {
+        body,
+        rest: Bytes::new(),
+        _answering: answering,
+    }))
+}
+
+/// Where the body of a request ends, by the rules of actix-http, which has checked the headers.
+fn body_length(request: &ServiceRequest) -> BodyLength {
+    let text = |name| request.headers().get(name)?.to_str().ok();
+    let upgrade = text(UPGRADE).map(str::trim);
+    if request.headers().contains_key(TRANSFER_ENCODING) {
+        BodyLength::Chunked
+    } else if upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket")) {
+        BodyLength::Unbounded
+    } else {
+        let length = text(CONTENT_LENGTH).and_then(|length| length.trim().parse().ok());
+        BodyLength::Known(length.unwrap_or(0))
+    }
+}
+
+/// A body that is handed over in slices of at most [`SLICE`] bytes.
+pub(crate) struct Sliced<B> {
+    body: B,
+    rest: Bytes,
+    _answering: Option<Answering>,
+}
+
+impl<B: MessageBody + Unpin> MessageBody for Sliced<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_next(context)) {
+                Some(Ok(bytes)) => self.rest = bytes,
+                end => return Poll::Ready(end),
+            }
+        }
+        let length = self.rest.len().min(SLICE);
+        Poll::Ready(Some(Ok(self.rest.split_to(length))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_large_body_is_handed_over_in_slices_that_share_its_bytes() {
+        let whole = Bytes::from(vec![7; 2 * SLICE + 1]);
+        let mut sliced = Sliced {
+            body: whole.clone(),
+            rest: Bytes::new(),
+            _answering: None,
+        };
+        assert_eq!(sliced.size(), BodySize::Sized(2 * SLICE as u64 + 1));
+        let mut offset = 0;
+        while let Some(slice) = poll_fn(|context| Pin::new(&mut sliced).poll_next(context)).await {
+            let slice = slice.unwrap();
+            assert!(!slice.is_empty() && slice.len() <= SLICE);
+            assert_eq!(slice.as_ptr(), whole[offset..].as_ptr());
+            offset += slice.len();
+        }
+        assert_eq!(offset, whole.len());
+    }
+}
