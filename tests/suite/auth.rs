@@ -62,6 +62,45 @@ async fn a_stranger_and_a_wrong_password_get_the_same_answer() {
     );
 }
 
+/// Every row of the audit trail whose action begins with `auth.login`, in full.
+async fn login_entries(world: &World) -> Vec<Value> {
+    let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs
+               WHERE action LIKE 'auth.login%' AND result = 'refused' ORDER BY timestamp";
+    let rows = world.sql().await.query(sql, &[]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test]
+async fn audits_a_digest_in_place_of_an_unknown_user_name() {
+    const PASSWORD: &str = "correct horse battery staple";
+    let world = World::with(|settings| settings.auth.account_attempts = 1).await;
+    let attempt = async |username: &str| {
+        let body = json!({ "username": username, "password": "x" });
+        world.stranger().post(LOGIN, &body).await
+    };
+    for username in [PASSWORD, PASSWORD, "another one", "engineer", "engineer"] {
+        attempt(username)
+            .await
+            .expect_problem(401, "invalid_credentials");
+    }
+    for username in [PASSWORD, "engineer"] {
+        attempt(username).await.expect_problem(429, "rate_limited");
+    }
+
+    let entries = login_entries(&world).await;
+    let details = |index: usize| &entries[index]["details"];
+    assert_eq!(entries.len(), 7, "{entries:?}");
+    assert!(entries.iter().all(|it| !it.to_string().contains(PASSWORD)));
+    let digest = details(0)["username_hmac"].as_str().unwrap();
+    assert_eq!(digest.len(), 43);
+    assert_eq!(details(0), &json!({ "username_hmac": digest }));
+    assert_eq!(details(1), details(0), "equal names have equal digests");
+    assert_ne!(details(2), details(0));
+    assert_eq!(details(3), &json!({ "username": "engineer" }));
+    assert_eq!(details(5)["username_hmac"], digest);
+    assert_eq!(details(6)["username"], "engineer");
+}
+
 #[tokio::test]
 async fn login_fields_have_edges() {
     let world = World::start().await;

@@ -12,6 +12,7 @@ mod refresh;
 mod refresh_token;
 mod signing_key;
 mod throttle;
+mod username_digest;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -44,12 +45,14 @@ const SESSIONS: i64 = 100;
 const USE_RESOLUTION: Duration = Duration::from_mins(1);
 use throttle::Throttle;
 pub use throttle::ThrottleSettings;
+use username_digest::UsernameDigest;
 
 /// Logs users in and out.
 pub struct Auth {
     environment: Environment,
     access_tokens: AccessTokens,
     passwords: Arc<Passwords>,
+    username_digest: UsernameDigest,
     throttle: Throttle,
     refresh_ttl: TimeDelta,
     session_ttl: TimeDelta,
@@ -89,6 +92,7 @@ impl Auth {
     /// An authentication service.
     pub fn new(environment: Environment, settings: AuthSettings, limits: Arc<Limits>) -> Self {
         Self {
+            username_digest: settings.keys.username_digest(),
             access_tokens: AccessTokens::new(settings.keys, settings.access_ttl, settings.leeway),
             passwords: Arc::new(Passwords::new(settings.bcrypt_cost)),
             throttle: Throttle::new(Arc::clone(&environment.attempts), settings.throttle),

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use secrecy::SecretString;
 use serde_json::json;
@@ -47,7 +47,7 @@ impl Auth {
         password: SecretString,
         origin: Origin,
     ) -> Result<TokenPair, ServiceError> {
-        let guess = Guess::new(username, origin.ip_address);
+        let guess = self.guess(username, origin.ip_address);
         let (mut place, admitted) = self.admit(&guess, username, &origin).await?;
         for _ in 0..TRIES {
             // Read now and not before the wait, in which the password may have been changed.
@@ -87,6 +87,11 @@ impl Auth {
         ))
     }
 
+    /// Returns the names under which the failures of a login are counted.
+    pub(super) fn guess(&self, username: &str, address: Option<IpAddr>) -> Guess {
+        Guess::new(&self.username_digest, username, address)
+    }
+
     /// Waits for a place in which a password may be compared.
     pub(super) async fn admit(
         &self,
@@ -116,17 +121,17 @@ impl Auth {
             Err(too_soon) => too_soon,
         };
         if too_soon.is_first {
+            let mut connection = self.environment.database.connection().await?;
+            let user = users::credentials_of(&mut connection, username).await?;
+            let mut details = self.username_digest.audit_details(username, user.is_some());
+            details["by"] = json!(too_soon.by);
+            details["retry_after_seconds"] = json!(too_soon.retry_after.as_secs());
             let entry = AuditEntry {
                 result: AuditResult::Refused,
-                details: json!({
-                    "username": username,
-                    "by": too_soon.by,
-                    "retry_after_seconds": too_soon.retry_after.as_secs(),
-                }),
+                details,
                 origin: origin.clone(),
                 ..AuditEntry::new("auth.login_throttled", "user")
             };
-            let mut connection = self.environment.database.connection().await?;
             audit::insert(&mut connection, &entry, now).await?;
         }
         Err(too_soon.into())
@@ -156,10 +161,10 @@ impl Auth {
         origin: Origin,
     ) -> Result<(), ServiceError> {
         let entry = AuditEntry {
+            details: self.username_digest.audit_details(username, user.is_some()),
             user_id: user.as_ref().map(|user| user.user_id),
             entity_id: user.map(|user| user.user_id.0),
             result: AuditResult::Refused,
-            details: json!({ "username": username }),
             origin,
             ..AuditEntry::new("auth.login_failed", "user")
         };

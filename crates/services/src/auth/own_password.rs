@@ -9,7 +9,7 @@ use sovd_storage::{
 
 use tracing::Instrument;
 
-use super::{Auth, NewPassword, password::Verdict, throttle::Guess};
+use super::{Auth, NewPassword, password::Verdict};
 use crate::{
     caller::Caller,
     error::{AuthFailure, ServiceError},
@@ -74,7 +74,7 @@ impl Auth {
         caller: &Caller,
         password: SecretString,
     ) -> Result<Credentials, ServiceError> {
-        let guess = Guess::new(&caller.user.username, caller.origin.ip_address);
+        let guess = self.guess(&caller.user.username, caller.origin.ip_address);
         let username = &caller.user.username;
         let (place, admitted) = self.admit(&guess, username, &caller.origin).await?;
         let known = {

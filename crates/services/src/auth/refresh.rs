@@ -16,7 +16,6 @@ use sovd_storage::{
 use super::{
     Auth, TokenPair,
     refresh_token::{self, RefreshToken},
-    throttle::Guess,
 };
 use crate::error::{AuthFailure, ServiceError};
 
@@ -44,7 +43,7 @@ impl Auth {
             Ok(Exchanged::Tokens(tokens, user)) => {
                 transaction.commit().await?;
                 // Whoever lives by refreshing is no stranger at the next login.
-                let guess = Guess::new(&user.username, address);
+                let guess = self.guess(&user.username, address);
                 self.throttle.know(&guess, now).await;
                 Ok(tokens)
             }

@@ -8,6 +8,8 @@ use jsonwebtoken::{
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
+use super::username_digest::UsernameDigest;
+
 /// What the name of a secret is made from. It has a space, so no token is ever signed over it.
 const KID_LABEL: &[u8] = b"sovd-command key id";
 
@@ -23,6 +25,7 @@ pub struct SigningKeys {
     kid: String,
     encoding: EncodingKey,
     accepted: Vec<AcceptedKey>,
+    username_digest: UsernameDigest,
 }
 
 /// A key whose tokens are accepted.
@@ -76,6 +79,8 @@ impl SigningKeys {
         let (encoding, current) = family
             .current(key.expose_secret(), algorithm)
             .ok_or(SigningKeyError::Current(family.expected_to_sign()))?;
+        let username_digest = UsernameDigest::derived_from(key.expose_secret())
+            .ok_or(SigningKeyError::Current(family.expected_to_sign()))?;
         let previous = previous.map(|previous| {
             family
                 .previous(previous.expose_secret(), algorithm)
@@ -89,7 +94,13 @@ impl SigningKeys {
                 .into_iter()
                 .flatten()
                 .collect(),
+            username_digest,
         })
+    }
+
+    /// Returns the digest of user names whose key is derived from the key that signs.
+    pub(super) fn username_digest(&self) -> UsernameDigest {
+        self.username_digest.clone()
     }
 
     /// The header of a token that this key signs.

@@ -1,10 +1,9 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
-use sha2::{Digest, Sha256};
 use sovd_events::{Attempts, Pace};
 
+use super::username_digest::UsernameDigest;
 use crate::{error::ServiceError, network::network};
 
 /// How long an address stays known to an account that was logged in to, or refreshed, from it. Longer
@@ -61,9 +60,14 @@ impl From<TooSoon> for ServiceError {
 
 impl Guess {
     /// A login as `username`, as it was typed and whether or not there is such a user, from an
-    /// address. Without one it counts for all that have none.
-    pub(super) fn new(username: &str, address: Option<IpAddr>) -> Self {
-        let account = URL_SAFE_NO_PAD.encode(Sha256::digest(username.as_bytes()));
+    /// address. Without one it counts for all that have none. The names contain only a digest of
+    /// `username`, because it may be a password.
+    pub(super) fn new(
+        username_digest: &UsernameDigest,
+        username: &str,
+        address: Option<IpAddr>,
+    ) -> Self {
+        let account = username_digest.of(username);
         let address = network(address);
         Self {
             pair: format!("login:pair:{account}:{address}"),
@@ -195,13 +199,20 @@ fn whole_seconds(span: TimeDelta) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use sha2::{Digest, Sha256};
+
     use super::*;
 
     #[test]
-    fn no_name_of_a_user_is_written_down() {
-        let guess = Guess::new("engineer", Some("192.0.2.1".parse().unwrap()));
+    fn counter_names_contain_neither_the_user_name_nor_its_plain_hash() {
+        let username_digest = UsernameDigest::derived_from("key").unwrap();
+        let address = Some("192.0.2.1".parse().unwrap());
+        let guess = Guess::new(&username_digest, "engineer", address);
+        let plain_hash = URL_SAFE_NO_PAD.encode(Sha256::digest("engineer"));
         for name in [&guess.account, &guess.address, &guess.pair, &guess.known] {
             assert!(!name.contains("engineer"), "{name}");
+            assert!(!name.contains(&plain_hash), "{name}");
         }
     }
 
