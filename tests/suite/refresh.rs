@@ -61,6 +61,33 @@ async fn a_client_that_lost_the_answer_gets_the_same_successor() {
 }
 
 #[tokio::test]
+async fn a_spent_token_whose_successor_is_spent_ends_the_session_at_once() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let first = spend(&engineer, &engineer.refresh_token).await;
+    let second = spend(&engineer, &first).await;
+    assert_eq!(
+        spend(&engineer, &first).await,
+        second,
+        "still in its grace period"
+    );
+
+    show(&engineer, &engineer.refresh_token, "browser")
+        .await
+        .expect_problem(401, "session_revoked");
+    engineer
+        .get(ME)
+        .await
+        .expect_problem(401, "session_revoked");
+    show(&engineer, &second, "browser")
+        .await
+        .expect_problem(401, "token_invalid");
+    let entries = audited(&world, "refresh_token_reuse").await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["result"], "refused");
+}
+
+#[tokio::test]
 async fn of_many_refreshes_at_once_all_get_the_same_successor() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;

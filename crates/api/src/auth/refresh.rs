@@ -25,8 +25,8 @@ pub(crate) struct RefreshRequest {
 /// Get new tokens
 ///
 /// The refresh token that was sent is spent: keep the new one. A client that lost the answer may ask
-/// again within 10 seconds and gets the same one. Used later, or by another client, a spent token ends
-/// the session: somebody has stolen it.
+/// again within 10 seconds and gets the same one, as long as that one is unspent. Used later, by another
+/// client, or after its successor was spent, a spent token ends the session: somebody has stolen it.
 #[utoipa::path(
     operation_id = "refresh_tokens",
     tag = "auth",

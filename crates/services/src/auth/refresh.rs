@@ -19,13 +19,13 @@ use super::{
 };
 use crate::error::{AuthFailure, ServiceError};
 
-/// For how long the same client gets the same successor again, as after a lost answer.
+/// For how long the same client gets the same, unspent successor again, as after a lost answer.
 const GRACE: TimeDelta = TimeDelta::seconds(10);
 
 impl Auth {
     /// Spends a refresh token and gives new tokens for its session. The client that spent it gets
-    /// the same refresh token again for ten seconds; to anybody else, or later, the session ends,
-    /// because one of the two has stolen it.
+    /// the same refresh token again for ten seconds, as long as that one is unspent. In every other
+    /// case a spent token ends the session, because one of its holders has stolen it.
     ///
     /// # Errors
     ///
@@ -80,8 +80,13 @@ impl Auth {
         let Some((spent, user_id)) = spent::find(transaction, &hash).await? else {
             return Err(AuthFailure::TokenInvalid.into());
         };
+        users::keep(transaction, user_id).await?;
         if now - spent.spent_at <= GRACE && spent.client == ClientMark::from(&origin) {
-            return self.repeat(transaction, spent, refresh_token, origin).await;
+            let next = RefreshToken::successor_of(refresh_token, &spent.successor_salt);
+            // A client that has spent the successor has received it and needs no second copy.
+            if let Some(session) = sessions::lock_by_token(transaction, &next.hash(), now).await? {
+                return self.repeat(transaction, session, next, origin).await;
+            }
         }
         self.end_stolen(transaction, spent.session_id, user_id, origin)
             .await?;
@@ -117,26 +122,22 @@ impl Auth {
         Ok(Exchanged::Tokens(tokens, user))
     }
 
-    /// Gives the successor of a token that was spent a moment ago once more.
+    /// Returns the unspent successor of a token that was spent a moment ago once more.
     async fn repeat(
         &self,
         transaction: &mut Transaction,
-        spent: SpentToken,
-        refresh_token: &str,
+        session: Session,
+        next: RefreshToken,
         origin: Origin,
     ) -> Result<Exchanged, ServiceError> {
-        let (now, session_id) = (self.environment.clock.now(), spent.session_id);
-        let user = live_user(transaction, session_id, now).await?;
+        let now = self.environment.clock.now();
+        let user = live_user(transaction, session.session_id, now).await?;
         self.limits.count_request(user.user_id)?;
-        let session = sessions::find(transaction, session_id)
-            .await?
-            .ok_or(AuthFailure::SessionRevoked)?;
         let entry = AuditEntry {
             details: json!({ "repeated": true }),
-            ..entry(user.user_id, session_id, origin)
+            ..entry(user.user_id, session.session_id, origin)
         };
         audit::insert(transaction, &entry, now).await?;
-        let next = RefreshToken::successor_of(refresh_token, &spent.successor_salt);
         let tokens = self.tokens_for(&user, &session, next)?;
         Ok(Exchanged::Tokens(tokens, user))
     }
