@@ -1,5 +1,9 @@
 use chrono::{DateTime, Utc};
-use diesel::{pg::Pg, prelude::*};
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    sql_types::{Record, Timestamptz, Uuid as SqlUuid},
+};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use sovd_domain::{
@@ -76,14 +80,13 @@ pub async fn page(
 ) -> Result<Vec<AuditLine>, StorageError> {
     let mut lines = newest_first(filter).limit(limit);
     if let Some(after) = after {
-        // The first one is for the index, which has no ids.
-        lines = lines
-            .filter(audit_logs::timestamp.le(after.timestamp))
-            .filter(
-                audit_logs::timestamp
-                    .lt(after.timestamp)
-                    .or(audit_logs::log_id.lt(after.log_id)),
-            );
+        // One comparison of rows, so that the index scan starts exactly behind `after`. With separate
+        // conditions it would start at the first of all lines with the same time.
+        lines = lines.filter(
+            (audit_logs::timestamp, audit_logs::log_id)
+                .into_sql::<Record<(Timestamptz, SqlUuid)>>()
+                .lt((after.timestamp, after.log_id)),
+        );
     }
     read(lines, connection).await
 }

@@ -54,6 +54,7 @@ mod signals;
 mod spent_tokens;
 mod startup;
 mod suspensions;
+mod tie_speed;
 mod unread_answers;
 mod user_changes;
 mod users;
