@@ -8,7 +8,7 @@ mod world;
 pub use client::{Client, Reply};
 pub use event_source::{Block, EventSource};
 pub use socket::{Closing, Socket};
-pub use world::{CONNECTED, OFFLINE, OWNED, World, WorldOptions};
+pub use world::{CONNECTED, NO_MARKER, OFFLINE, OWNED, World, WorldOptions};
 
 use std::time::Duration;
 

@@ -1,4 +1,10 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use reqwest::Method;
 
 use sovd_app::{Application, Settings, Shutdown, StartError, migrate::Migrator};
 use sovd_devstack::{Postgres, Stack, TestDatabase};
@@ -13,6 +19,9 @@ pub const OFFLINE: &str = "00000000-0000-0000-0000-000000000102";
 
 /// The vehicle of the seeds that belongs to the customer; commands reach it.
 pub const OWNED: &str = "00000000-0000-0000-0000-000000000103";
+
+/// The SQL condition that leaves out what [`World::refusals_written`] sends.
+pub const NO_MARKER: &str = "coalesce(request_id, '') NOT LIKE 'marker-%'";
 
 /// bcrypt at cost 4 of the seeds' passwords, because cost 12 would be most of a test's time.
 /// A second engineer has the first one's.
@@ -134,6 +143,34 @@ impl World {
             }
         };
         within("somebody to look for anomalies", looking).await;
+    }
+
+    /// Waits until the audit trail contains every refusal so far. They are written in order, so this sends
+    /// one more and waits for it; [`NO_MARKER`] leaves it out.
+    pub async fn refusals_written(&self) {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let marker = format!("marker-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mut forger = self.stranger();
+        forger.token = Some("forged".to_owned());
+        let request = forger
+            .request(Method::GET, "/api/v1/vehicles")
+            .header("x-request-id", &marker);
+        let reply = forger.send(request).await;
+        reply.expect_problem(401, "token_invalid");
+        let sql = "SELECT count(*) FROM audit_logs WHERE request_id = $1";
+        let client = self.sql().await;
+        within("refusals to be audited", async {
+            while client
+                .query_one(sql, &[&marker])
+                .await
+                .unwrap()
+                .get::<_, i64>(0)
+                == 0
+            {
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
     }
 
     /// Waits until so many transactions of its database wait for the locks of others.

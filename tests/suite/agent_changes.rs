@@ -76,6 +76,7 @@ async fn a_call_that_ends_after_the_suspension_changes_nothing() {
         .query_one("SELECT count(*) FROM commands", &[])
         .await;
     assert_eq!(commands.unwrap().get::<_, i64>(0), 0);
+    world.refusals_written().await;
     assert_eq!(audited(&world, "access.refuse").await.len(), 1);
 }
 

@@ -71,6 +71,7 @@ async fn following_up_the_command_of_somebody_else_does_not_count() {
     }
     let call = line("commands.read", &format!("GET {path}"), "ALLOWED");
     assert_eq!(logged(&world).await, vec![call; 7]);
+    world.refusals_written().await;
     let refused = audited(&world, "command.read").await;
     assert_eq!(refused.len(), 7);
     assert!(refused.iter().all(|line| line["result"] == "refused"));

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use sovd_app::{Application, Settings};
-use sovd_tests::{CONNECTED, Client, World};
+use sovd_tests::{CONNECTED, Client, NO_MARKER, World};
 
 use crate::bookings::{book, moment};
 
@@ -69,8 +69,11 @@ pub(crate) fn line(action_type: &str, target: &str, status: &str) -> (String, St
 }
 
 pub(crate) async fn audited(world: &World, action: &str) -> Vec<Value> {
-    let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs WHERE action = $1 ORDER BY timestamp";
-    let rows = world.sql().await.query(sql, &[&action]).await.unwrap();
+    let sql = format!(
+        "SELECT to_jsonb(audit_logs) FROM audit_logs WHERE action = $1 AND {NO_MARKER}
+         ORDER BY timestamp"
+    );
+    let rows = world.sql().await.query(&sql, &[&action]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
 

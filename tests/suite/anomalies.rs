@@ -45,6 +45,7 @@ pub(crate) async fn listed(client: &Client, path: &str) -> Vec<String> {
 
 /// The lines of the audit trail about anomalies, oldest first.
 pub(crate) async fn audited(world: &World, result: &str) -> Vec<Value> {
+    world.refusals_written().await;
     let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs
                WHERE action LIKE 'anomaly.%' AND result = $1 ORDER BY timestamp, log_id";
     let rows = world.sql().await.query(sql, &[&result]).await.unwrap();

@@ -30,6 +30,7 @@ async fn machine(world: &World, permissions: &[&str], vehicle: Option<&str>) -> 
 
 /// The refused attempts at bookings: what was tried and at what.
 async fn refused(world: &World) -> Vec<(String, String, String)> {
+    world.refusals_written().await;
     let sql = "SELECT action, entity_type, entity_id::text FROM audit_logs
                WHERE result = 'refused' AND action LIKE 'booking.%' ORDER BY timestamp";
     let rows = world.sql().await.query(sql, &[]).await.unwrap();

@@ -55,6 +55,7 @@ async fn bring(service: &Client, booking: &Value, status: &str) {
 
 /// The lines of the audit trail about a booking, oldest first.
 pub(crate) async fn audited(world: &World, booking: &Value) -> Vec<Value> {
+    world.refusals_written().await;
     let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs
                WHERE entity_type = 'booking' AND entity_id::text = $1 ORDER BY timestamp";
     let id = booking["id"].as_str().unwrap();

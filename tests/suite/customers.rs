@@ -46,6 +46,7 @@ async fn details(world: &World, action: &str) -> Vec<Value> {
 
 /// What the trail says was refused to the customer.
 async fn refused(world: &World) -> Vec<(String, String)> {
+    world.refusals_written().await;
     let sql = "SELECT action, entity_id::text FROM audit_logs
                WHERE result = 'refused' AND actor_id::text = $1 ORDER BY timestamp, log_id";
     let rows = world.sql().await.query(sql, &[&CUSTOMER]).await.unwrap();

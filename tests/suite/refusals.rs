@@ -1,13 +1,16 @@
 use serde_json::{Value, json};
-use sovd_tests::{Client, World};
+use sovd_tests::{Client, NO_MARKER, World, within};
 
 const OTHER: &str = "00000000-0000-0000-0000-000000000002";
 
 /// What the trail says of refusals, oldest first.
 async fn refusals(world: &World) -> Vec<Value> {
-    let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs WHERE result = 'refused'
-               ORDER BY timestamp, log_id";
-    let rows = world.sql().await.query(sql, &[]).await.unwrap();
+    world.refusals_written().await;
+    let sql = format!(
+        "SELECT to_jsonb(audit_logs) FROM audit_logs WHERE result = 'refused' AND {NO_MARKER}
+         ORDER BY timestamp, log_id"
+    );
+    let rows = world.sql().await.query(&sql, &[]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
 
@@ -163,4 +166,104 @@ async fn a_key_that_tries_a_socket_or_a_vehicle_it_is_not_for_is_written_down() 
     assert_eq!(actions, expected);
     let account = &issued["service_account"]["service_account_id"];
     assert!(lines.iter().all(|line| line["user_id"] == *account));
+}
+
+/// Makes every INSERT into the audit trail wait until the guard is dropped.
+async fn hold_audit_trail(world: &World) -> tokio_postgres::Client {
+    let client = world.sql().await;
+    let lock = "BEGIN; LOCK TABLE audit_logs IN SHARE MODE";
+    client.batch_execute(lock).await.unwrap();
+    client
+}
+
+#[tokio::test]
+async fn answers_without_waiting_for_the_audit_trail() {
+    let world = World::start().await;
+    let (other, id) = someone_else_s_command(&world).await;
+    let customer = world.log_in("customer").await;
+    let lock = hold_audit_trail(&world).await;
+    for path in ["", "/responses", "/events"] {
+        let path = format!("/api/v1/commands/{id}{path}");
+        other.get(&path).await.expect_problem(404, "not_found");
+    }
+    assert_eq!(other.watch(&id).await.1.code, 1008);
+    let vehicle = format!("/api/v1/vehicles/{}", sovd_tests::CONNECTED);
+    customer
+        .get(&vehicle)
+        .await
+        .expect_problem(404, "not_found");
+    other
+        .get("/api/v1/users")
+        .await
+        .expect_problem(403, "forbidden");
+    lock.batch_execute("COMMIT").await.unwrap();
+    let actions: Vec<Value> = refusals(&world)
+        .await
+        .into_iter()
+        .map(|entry| entry["action"].clone())
+        .collect();
+    let read = "command.read";
+    assert_eq!(
+        actions,
+        [read, read, read, read, "vehicle.read", "access.refuse"]
+    );
+}
+
+#[tokio::test]
+async fn writes_queued_refusals_at_the_shutdown() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let sql = world.sql().await;
+    engineer
+        .get("/api/v1/users")
+        .await
+        .expect_problem(403, "forbidden");
+    let _database = world.stop_for_restart().await;
+    let sealed = "SELECT count(*) FROM audit_logs
+                  WHERE action = 'access.refuse' AND position IS NOT NULL";
+    let row = sql.query_one(sealed, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1);
+}
+
+#[tokio::test]
+async fn keeps_refusals_of_a_user_who_is_deleted_before_the_write() {
+    let world = World::start().await;
+    let (other, _) = someone_else_s_command(&world).await;
+    let user_id = other.get("/api/v1/auth/me").await.expect(200)["user_id"].clone();
+    let lock = hold_audit_trail(&world).await;
+    other
+        .get("/api/v1/users")
+        .await
+        .expect_problem(403, "forbidden");
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+                   AND datname = current_database() AND query LIKE 'INSERT INTO \"audit_logs\"%'";
+    let sql = world.sql().await;
+    within("the refusal to be written", async {
+        while sql.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+    })
+    .await;
+    let id = user_id.as_str().unwrap();
+    let delete = format!("DELETE FROM users WHERE user_id = '{id}'; COMMIT");
+    lock.batch_execute(&delete).await.unwrap();
+    let entries = refusals(&world).await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["action"], "access.refuse");
+    assert_eq!(entries[0]["actor_id"], user_id);
+    assert_eq!(entries[0]["user_id"], Value::Null);
+}
+
+#[tokio::test]
+async fn leaves_pasted_secrets_out_of_the_audited_path() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let known = format!("/api/v1/users/{OTHER}");
+    for path in ["/api/v1/users/correct-horse", &known] {
+        engineer.get(path).await.expect_problem(403, "forbidden");
+    }
+    let entries = refusals(&world).await;
+    let paths: Vec<&Value> = entries
+        .iter()
+        .map(|entry| &entry["details"]["path"])
+        .collect();
+    assert_eq!(paths, ["/api/v1/users/{user_id}", &known]);
 }

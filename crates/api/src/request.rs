@@ -15,6 +15,6 @@ pub(crate) use head::head_as_get;
 pub(crate) use id::{RequestId, identify};
 pub(crate) use log::log_request;
 pub(crate) use panic::catch_panics;
-pub(crate) use refusal::{KnownCaller, audit_refusals, is_refusal};
+pub(crate) use refusal::{KnownCaller, audit_refusals, audited_path, is_refusal};
 pub(crate) use secure::{HttpsOnly, secure};
 pub(crate) use unread::end_unread;

@@ -138,7 +138,8 @@ impl Application {
             let sockets = close_sockets(&state, deadline);
             let commands = finish_commands(dispatching, &give_up, deadline);
             tokio::join!(sockets, commands, handle.stop(true));
-            environment.outbox.flush().await;
+            let flush = environment.refusal_queue.flush();
+            tokio::join!(environment.outbox.flush(), flush);
             // The last one, so that nothing written until now waits for another start.
             if let Some(sealing) = sealing {
                 sealing.finish().await;

@@ -22,7 +22,7 @@ use sovd_services::{
     health::Health,
     insights::Insights,
     limits::{LimitSettings, Limits},
-    refusals::{RefusalCount, Refusals},
+    refusals::{RefusalCount, RefusalQueue, Refusals},
     service_accounts::ServiceAccounts,
     streams::Streams,
     users::Users,
@@ -82,14 +82,17 @@ pub(crate) fn environment(
         checkout_timeout: database.checkout_timeout(),
     };
     let (bus, attempts) = messenger(settings)?;
+    let database = Database::new(database.url.expose(), pool);
+    let refusals = RefusalCount::default();
     Ok(Environment {
-        database: Database::new(database.url.expose(), pool),
+        refusal_queue: RefusalQueue::new(database.clone(), refusals.clone()),
+        database,
         outbox: Outbox::new(Arc::clone(&bus)),
         bus,
         agents: Arc::new(policy),
         attempt_turns: AttemptTurns::default(),
         callers: Callers::new(settings.auth.memory()),
-        refusals: RefusalCount::default(),
+        refusals,
         attempts,
         catalog: Arc::new(Catalog::standard()),
         rules: Arc::new(rules),

@@ -3,10 +3,10 @@
 mod diagnose;
 mod report;
 
-use sovd_domain::{Anomaly, AnomalyId, AuditEntry, Diagnosis, Page, Permission, VehicleId};
+use sovd_domain::{Anomaly, AnomalyId, Diagnosis, Page, Permission, VehicleId};
 use sovd_storage::{anomalies, diagnoses, vehicles};
 
-use crate::{caller::Caller, environment::Environment, error::ServiceError};
+use crate::{caller::Caller, environment::Environment, error::ServiceError, refusals::Hidden};
 
 pub use diagnose::NewDiagnosis;
 pub use report::NewAnomaly;
@@ -114,22 +114,17 @@ impl Anomalies {
         anomaly_id: AnomalyId,
         action: &'static str,
     ) -> Result<Anomaly, ServiceError> {
-        let (anomaly, is_reached) = {
+        let found = {
             let mut connection = self.environment.database.connection().await?;
-            let found = anomalies::find(&mut connection, anomaly_id).await?;
-            let anomaly = found.ok_or(UNKNOWN)?;
-            let is_reached = caller.reaches(&mut connection, anomaly.vehicle_id).await?;
-            (anomaly, is_reached)
+            anomalies::find_within(&mut connection, anomaly_id, &caller.vehicles()).await?
         };
-        if is_reached {
+        if let Some(anomaly) = found {
             return Ok(anomaly);
         }
-        let entry = AuditEntry {
-            entity_id: Some(anomaly_id.0),
-            vehicle_id: Some(anomaly.vehicle_id),
-            ..caller.audit(action, "anomaly")
-        };
-        self.environment.note_refusal(caller, entry).await?;
+        let hidden = Hidden::Anomaly(anomaly_id);
+        self.environment
+            .note_missing(caller, hidden, action)
+            .await?;
         Err(UNKNOWN)
     }
 }

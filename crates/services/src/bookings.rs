@@ -9,7 +9,7 @@ use std::time::Duration;
 use sovd_domain::{AuditEntry, Booking, BookingId, Page, Permission};
 use sovd_storage::{StorageError, Transaction, bookings, bookings::slots};
 
-use crate::{caller::Caller, environment::Environment, error::ServiceError};
+use crate::{caller::Caller, environment::Environment, error::ServiceError, refusals::Hidden};
 
 pub use change::BookingChange;
 pub use create::NewBooking;
@@ -56,13 +56,7 @@ impl Bookings {
         caller.require(Permission::ReadBookings)?;
         let found = {
             let mut connection = self.environment.database.connection().await?;
-            match bookings::find(&mut connection, id).await? {
-                Some(booking) => {
-                    let is_reached = caller.reaches(&mut connection, booking.vehicle_id).await?;
-                    is_reached.then_some(booking)
-                }
-                None => None,
-            }
+            bookings::find_within(&mut connection, id, &caller.vehicles()).await?
         };
         match found {
             Some(booking) => Ok(booking),
@@ -70,22 +64,18 @@ impl Bookings {
         }
     }
 
-    /// That there is no such booking. Whoever asked for one that is there and not theirs to see is told
-    /// the same, and it is written down.
+    /// Returns that there is no such booking, and records the attempt if there is one that the caller may
+    /// not see.
     async fn missing(
         &self,
         caller: &Caller,
         id: BookingId,
         action: &'static str,
     ) -> Result<ServiceError, ServiceError> {
-        let hidden = {
-            let mut connection = self.environment.database.connection().await?;
-            bookings::find(&mut connection, id).await?
-        };
-        if let Some(hidden) = hidden {
-            let entry = about(caller, action, &hidden);
-            self.environment.note_refusal(caller, entry).await?;
-        }
+        let hidden = Hidden::Booking(id);
+        self.environment
+            .note_missing(caller, hidden, action)
+            .await?;
         Ok(UNKNOWN)
     }
 

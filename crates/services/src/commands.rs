@@ -6,13 +6,12 @@ mod submit;
 
 use std::{sync::Arc, time::Duration};
 
-use sovd_domain::{
-    AuditEntry, Catalog, Command, CommandId, Page, Permission, Response, UserId, VehicleId,
-};
+use sovd_domain::{Catalog, Command, CommandId, Page, Permission, Response, UserId, VehicleId};
 use sovd_storage::{Connection, StorageError, commands, responses};
 
 use crate::{
-    caller::Caller, environment::Environment, error::ServiceError, limits::Limits, turns::Turns,
+    caller::Caller, environment::Environment, error::ServiceError, limits::Limits,
+    refusals::Hidden, turns::Turns,
 };
 
 pub use sovd_storage::commands::CommandFilter;
@@ -106,40 +105,17 @@ impl Commands {
         Ok(responses::list(&mut connection, command_id, 0).await?)
     }
 
-    /// That there is no such command. Whoever asked for one that is there and somebody else's is told
-    /// the same, and it is written down. It counts towards an agent's suspension unless the vehicle is
-    /// one of those that the agent is for: anomalies there name commands of others, and an agent that
-    /// follows up such a name does nothing bad.
+    /// Returns that there is no such command, and records the attempt if there is one of another user.
     async fn missing(
         &self,
         caller: &Caller,
         command_id: CommandId,
         action: &'static str,
     ) -> Result<ServiceError, ServiceError> {
-        let hidden = {
-            let mut connection = self.environment.database.connection().await?;
-            let hidden = commands::find(&mut connection, command_id, None).await?;
-            match hidden {
-                Some(hidden) => {
-                    let is_reached = caller.reaches(&mut connection, hidden.vehicle_id).await?;
-                    Some((hidden.vehicle_id, is_reached))
-                }
-                None => None,
-            }
-        };
-        if let Some((vehicle_id, is_reached)) = hidden {
-            let entry = AuditEntry {
-                entity_id: Some(command_id.0),
-                vehicle_id: Some(vehicle_id),
-                command_id: Some(command_id),
-                ..caller.audit(action, "command")
-            };
-            if is_reached {
-                self.environment.write_refusal(entry).await;
-            } else {
-                self.environment.note_refusal(caller, entry).await?;
-            }
-        }
+        let hidden = Hidden::Command(command_id);
+        self.environment
+            .note_missing(caller, hidden, action)
+            .await?;
         Ok(ServiceError::NotFound {
             what: "command",
             pointer: None,

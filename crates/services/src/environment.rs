@@ -10,7 +10,7 @@ use crate::{
     detection::NewAnswers,
     new_work::NewWork,
     outbox::Outbox,
-    refusals::RefusalCount,
+    refusals::{RefusalCount, RefusalQueue},
     timer::Timer,
 };
 
@@ -29,6 +29,8 @@ pub struct Environment {
     pub attempts: Arc<dyn Attempts>,
     /// How often somebody was turned away.
     pub refusals: RefusalCount,
+    /// Takes refusals to the audit trail.
+    pub refusal_queue: RefusalQueue,
     /// What agents may change.
     pub agents: Arc<AgentPolicy>,
     /// Which blocked attempts of agents wait to be counted.

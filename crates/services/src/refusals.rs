@@ -1,13 +1,18 @@
 //! Writing down who was turned away.
 
+mod hidden;
+mod queue;
+mod writer;
+
 use std::{num::NonZeroU32, sync::Arc};
 
+use crate::{caller::Caller, environment::Environment, error::ServiceError, network::network};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use serde_json::json;
 use sovd_domain::{AuditEntry, AuditResult, UserId, VehicleId, audit::Origin};
-use sovd_storage::audit;
 
-use crate::{caller::Caller, environment::Environment, error::ServiceError, network::network};
+pub(crate) use hidden::Hidden;
+pub use queue::RefusalQueue;
 
 /// How many refusals of one kind are written down in a minute of one user, or of strangers at one
 /// address. The others stand in the log only, or anybody could fill the table.
@@ -46,7 +51,7 @@ pub struct RefusedRequest<'a> {
     pub origin: Origin,
     /// The HTTP method.
     pub method: &'a str,
-    /// The path, without the query.
+    /// The path, without the query and without parameters that a user may have typed.
     pub path: &'a str,
     /// The code of the answer.
     pub code: &'static str,
@@ -69,6 +74,22 @@ impl RefusalCount {
         of_all && self.0.each.check_key(&(refused, action)).is_ok()
     }
 
+    /// Whether one more refusal like `entry` may be audited.
+    fn admits_entry(&self, entry: &AuditEntry) -> bool {
+        let refused = match entry.user_id {
+            Some(user_id) => Refused::User(user_id),
+            None => Refused::Stranger(network(entry.origin.ip_address)),
+        };
+        let is_admitted = self.admits(refused, entry.action);
+        if !is_admitted {
+            tracing::warn!(
+                action = entry.action,
+                "refusal not audited: rate limit reached"
+            );
+        }
+        is_admitted
+    }
+
     /// Whether one more attempt of a suspended agent is to be written down.
     pub(crate) fn admits_suspended(&self, user_id: UserId) -> bool {
         self.admits(Refused::User(user_id), "agent.suspended")
@@ -87,8 +108,8 @@ impl Refusals {
         Self { environment }
     }
 
-    /// Writes a refusal down. It stands, whether or not that works.
-    pub async fn note(&self, request: RefusedRequest<'_>) {
+    /// Queues the audit entry about a refused request.
+    pub fn note(&self, request: RefusedRequest<'_>) {
         let path: String = request.path.chars().take(512).collect();
         let entry = AuditEntry {
             user_id: request.user_id,
@@ -96,7 +117,7 @@ impl Refusals {
             origin: request.origin,
             ..AuditEntry::new("access.refuse", "request")
         };
-        self.environment.write_refusal(entry).await;
+        self.environment.write_refusal(entry);
     }
 }
 
@@ -144,44 +165,65 @@ impl Environment {
             Some(id) => format!("{} {id}", entry.entity_type),
             None => entry.entity_type.to_owned(),
         };
-        let counting = async {
-            match caller.acting {
-                Some(permission) => self.note_block(caller, permission, target).await,
-                None => Ok(()),
-            }
-        };
-        // Both begin at once, so that neither is lost when whoever tried goes away meanwhile.
-        let ((), counted) = tokio::join!(self.write_refusal(entry), counting);
-        counted
+        // Queued first, so that it is not lost if the agent hangs up meanwhile.
+        self.write_refusal(entry);
+        match caller.acting {
+            Some(permission) => self.note_block(caller, permission, target).await,
+            None => Ok(()),
+        }
     }
 
-    /// Writes down that somebody may not do what `entry` says. It is done even if whoever tried goes
-    /// away meanwhile.
-    pub(crate) async fn write_refusal(&self, entry: AuditEntry) {
+    /// Records that the caller asked for an object that they may not see, if it exists.
+    ///
+    /// Returns to a user at once and without looking the object up, so that the request takes the same
+    /// time in both cases. For an agent the lookup and the count of blocked attempts come first, because a
+    /// suspension must not lag behind.
+    ///
+    /// # Errors
+    ///
+    /// When the attempt of an agent cannot be recorded.
+    pub(crate) async fn note_missing(
+        &self,
+        caller: &Caller,
+        hidden: Hidden,
+        action: &'static str,
+    ) -> Result<(), ServiceError> {
+        if caller.acting.is_none() {
+            let now = self.clock.now();
+            self.refusal_queue.look_up(caller, hidden, action, now);
+            return Ok(());
+        }
+        let (entry, is_reached) = {
+            let mut connection = self.database.connection().await?;
+            let Some(entry) = hidden.entry(&mut connection, caller, action).await? else {
+                return Ok(());
+            };
+            let is_reached = match (hidden, entry.vehicle_id) {
+                // Anomalies of the vehicle name commands of other users, and following up such a name
+                // is no attempt at anything.
+                (Hidden::Command(_), Some(vehicle_id)) => {
+                    caller.reaches(&mut connection, vehicle_id).await?
+                }
+                _ => false,
+            };
+            (entry, is_reached)
+        };
+        if is_reached {
+            self.write_refusal(entry);
+            return Ok(());
+        }
+        self.note_refusal(caller, entry).await
+    }
+
+    /// Queues an audit entry that says that the caller may not do what `entry` says.
+    pub(crate) fn write_refusal(&self, entry: AuditEntry) {
         let entry = AuditEntry {
             result: AuditResult::Refused,
             ..entry
         };
-        let refused = match entry.user_id {
-            Some(user_id) => Refused::User(user_id),
-            None => Refused::Stranger(network(entry.origin.ip_address)),
-        };
-        if !self.refusals.admits(refused, entry.action) {
-            tracing::warn!(action = entry.action, "refused, as many times before");
-            return;
+        if self.refusals.admits_entry(&entry) {
+            self.refusal_queue.put(entry, self.clock.now());
         }
-        let (database, now) = (self.database.clone(), self.clock.now());
-        let writing = tokio::spawn(async move {
-            let writing = async {
-                let mut connection = database.connection().await?;
-                audit::insert(&mut connection, &entry, now).await
-            };
-            if let Err(error) = writing.await {
-                tracing::warn!(%error, action = entry.action, "a refusal is not in the audit trail");
-            }
-        });
-        // Fails when the program ends.
-        let _ = writing.await;
     }
 }
 

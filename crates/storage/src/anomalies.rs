@@ -90,6 +90,26 @@ pub async fn find(
     row.map(read).transpose()
 }
 
+/// Returns the anomaly with the id if its vehicle is in `scope`.
+///
+/// # Errors
+///
+/// When the database is unavailable or the row is unreadable.
+pub async fn find_within(
+    connection: &mut Connection,
+    anomaly_id: AnomalyId,
+    scope: &VehicleScope,
+) -> Result<Option<Anomaly>, StorageError> {
+    let query = anomaly_events::table.find(anomaly_id.0).into_boxed();
+    let row: Option<Row> = within!(query, anomaly_events::vehicle_id, scope)
+        .left_join(anomaly_episodes::table)
+        .select((AnomalyRow::as_select(), Option::<EpisodeRow>::as_select()))
+        .first(connection)
+        .await
+        .optional()?;
+    row.map(read).transpose()
+}
+
 /// One page of the anomalies that match, newest first, and how many match in all.
 ///
 /// The page of one vehicle, one severity, one type or of the fleet comes from an index that is in its

@@ -54,6 +54,56 @@ pub async fn insert_all(
     Ok(())
 }
 
+/// Writes entries with a time each.
+///
+/// # Errors
+///
+/// [`StorageError::Dangling`] when the user, vehicle or command of an entry does not exist. Then none of
+/// them is written.
+pub async fn insert_timed(
+    connection: &mut Connection,
+    entries: &[(AuditEntry, DateTime<Utc>)],
+) -> Result<(), StorageError> {
+    let lines: Vec<NewLine<'_>> = entries
+        .iter()
+        .map(|(entry, at)| NewLine::of(entry, *at))
+        .collect();
+    diesel::insert_into(audit_logs::table)
+        .values(lines)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes an entry whose user, vehicle or command may have been deleted. It looks like an entry that was
+/// written before the deletion: the references are NULL, and their copies contain the ids.
+///
+/// # Errors
+///
+/// When the database is unavailable.
+pub async fn insert_detached(
+    connection: &mut Connection,
+    entry: &AuditEntry,
+    at: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    let detached = NewLine {
+        user_id: None,
+        vehicle_id: None,
+        command_id: None,
+        ..NewLine::of(entry, at)
+    };
+    diesel::insert_into(audit_logs::table)
+        .values((
+            detached,
+            audit_logs::actor_id.eq(entry.user_id.map(|id| id.0)),
+            audit_logs::subject_vehicle_id.eq(entry.vehicle_id.map(|id| id.0)),
+            audit_logs::subject_command_id.eq(entry.command_id.map(|id| id.0)),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 #[derive(Insertable)]
 #[diesel(table_name = audit_logs, treat_none_as_default_value = false)]
 struct NewLine<'a> {

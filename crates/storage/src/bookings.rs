@@ -73,6 +73,25 @@ pub async fn find(
     row.map(Booking::try_from).transpose()
 }
 
+/// Returns the booking with the id if its vehicle is in `scope`.
+///
+/// # Errors
+///
+/// When the database is unavailable or the row is unreadable.
+pub async fn find_within(
+    connection: &mut Connection,
+    id: BookingId,
+    scope: &VehicleScope,
+) -> Result<Option<Booking>, StorageError> {
+    let query = service_bookings::table.find(id.0).into_boxed();
+    let row: Option<BookingRow> = within!(query, service_bookings::vehicle_id, scope)
+        .select(BookingRow::as_select())
+        .first(connection)
+        .await
+        .optional()?;
+    row.map(Booking::try_from).transpose()
+}
+
 /// The booking with the id, locked until the transaction ends.
 ///
 /// # Errors

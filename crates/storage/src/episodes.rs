@@ -2,12 +2,13 @@
 
 use diesel::{dsl::exists, prelude::*, query_dsl::methods, select};
 use diesel_async::RunQueryDsl;
-use sovd_domain::{AnomalyId, Closure, Outcome, VehicleId};
+use sovd_domain::{AnomalyId, Closure, Outcome, VehicleId, VehicleScope};
 use uuid::Uuid;
 
 use crate::{
     Connection, StorageError,
     schema::{anomaly_episodes, anomaly_events},
+    scope::within,
 };
 
 /// How far an anomaly has come.
@@ -30,6 +31,25 @@ pub async fn vehicle_of(
 ) -> Result<Option<VehicleId>, StorageError> {
     let vehicle_id: Option<Uuid> = anomaly_events::table
         .find(anomaly_id.0)
+        .select(anomaly_events::vehicle_id)
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(vehicle_id.map(VehicleId))
+}
+
+/// Returns the vehicle of an anomaly if it is in `scope`.
+///
+/// # Errors
+///
+/// When the database is unavailable.
+pub async fn vehicle_of_within(
+    connection: &mut Connection,
+    anomaly_id: AnomalyId,
+    scope: &VehicleScope,
+) -> Result<Option<VehicleId>, StorageError> {
+    let query = anomaly_events::table.find(anomaly_id.0).into_boxed();
+    let vehicle_id: Option<Uuid> = within!(query, anomaly_events::vehicle_id, scope)
         .select(anomaly_events::vehicle_id)
         .first(connection)
         .await

@@ -1,5 +1,5 @@
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage, HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     middleware::Next,
@@ -7,6 +7,7 @@ use actix_web::{
 };
 use sovd_domain::UserId;
 use sovd_services::refusals::RefusedRequest;
+use uuid::Uuid;
 
 use crate::{
     extract::origin_of,
@@ -38,12 +39,28 @@ pub(crate) async fn audit_refusals<B: MessageBody>(
             user_id: caller.map(|caller| caller.0),
             origin: origin_of(request),
             method: request.method().as_str(),
-            path: request.path(),
+            path: &audited_path(request),
             code: code.as_str(),
         };
-        state.refusals.note(refused).await;
+        state.refusals.note(refused);
     }
     Ok(response)
+}
+
+/// Returns the path of a request for the audit trail. A parameter that is not a UUID is
+/// replaced by its name, such as `{user_id}`, because a user may have pasted a secret there.
+pub(crate) fn audited_path(request: &HttpRequest) -> String {
+    let Some(pattern) = request.match_pattern() else {
+        return "(unknown)".to_owned();
+    };
+    let parameters = request.match_info().iter();
+    parameters.fold(pattern, |path, (name, value)| {
+        if Uuid::parse_str(value).is_ok() {
+            path.replace(&format!("{{{name}}}"), value)
+        } else {
+            path
+        }
+    })
 }
 
 /// Whether it is told apart from other answers by who asked. Logging in writes its own lines.

@@ -61,7 +61,7 @@ async fn open(
     let place = state.open_streams.take(caller.user.user_id)?;
     match state.fleet.watch(&caller, vehicle_id).await {
         Ok(watch) => Ok((watch, place)),
-        Err(error) => Err(turn_away(request, state, Some(&caller), error).await),
+        Err(error) => Err(turn_away(request, state, Some(&caller), error)),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     extract::origin_of,
     open_streams::{OpenStream, TooManyStreams},
     problem::{Problem, ProblemBody},
-    request::is_refusal,
+    request::{audited_path, is_refusal},
     state::ApiState,
 };
 
@@ -83,7 +83,7 @@ async fn follow(
         .follow(&state.commands, &caller, command_id, after);
     match following.await {
         Ok(follower) => Ok((follower, place)),
-        Err(error) => Err(turn_away(request, state, Some(&caller), error).await),
+        Err(error) => Err(turn_away(request, state, Some(&caller), error)),
     }
 }
 
@@ -115,13 +115,13 @@ pub(super) async fn authorize(
 ) -> Result<Caller, CloseReason> {
     let mut caller = match authenticate(request, state).await {
         Ok(caller) => caller,
-        Err(error) => return Err(turn_away(request, state, None, error).await),
+        Err(error) => return Err(turn_away(request, state, None, error)),
     };
     let (method, path) = (request.method().as_str(), request.path());
     let admitting = state.agents.admit(&mut caller, permission, method, path);
     match admitting.await {
         Ok(()) => Ok(caller),
-        Err(error) => Err(turn_away(request, state, Some(&caller), error).await),
+        Err(error) => Err(turn_away(request, state, Some(&caller), error)),
     }
 }
 
@@ -132,7 +132,7 @@ async fn authenticate(request: &HttpRequest, state: &ApiState) -> Result<Caller,
 
 /// The goodbye to whoever gets no stream. Those who were refused for who they are are written down: the
 /// answer to the handshake was another one.
-pub(super) async fn turn_away(
+pub(super) fn turn_away(
     request: &HttpRequest,
     state: &ApiState,
     caller: Option<&Caller>,
@@ -144,10 +144,10 @@ pub(super) async fn turn_away(
             user_id: caller.map(|caller| caller.user.user_id),
             origin: origin_of(request),
             method: request.method().as_str(),
-            path: request.path(),
+            path: &audited_path(request),
             code: problem.code.as_str(),
         };
-        state.refusals.note(refused).await;
+        state.refusals.note(refused);
     }
     reason(close_code, &problem)
 }

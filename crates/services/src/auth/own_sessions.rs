@@ -7,7 +7,7 @@ use sovd_storage::{
 };
 
 use super::{Auth, refresh_token};
-use crate::{caller::Caller, error::ServiceError};
+use crate::{caller::Caller, error::ServiceError, refusals::Hidden};
 
 impl Auth {
     /// The caller's sessions that have not ended, last used first.
@@ -37,13 +37,11 @@ impl Auth {
         let mut transaction = self.environment.database.begin().await?;
         users::keep(&mut transaction, caller.user.user_id).await?;
         if !sessions::end(&mut transaction, caller.user.user_id, session_id).await? {
-            let is_another_s = sessions::find(&mut transaction, session_id)
-                .await?
-                .is_some();
             transaction.rollback().await?;
-            if is_another_s {
-                self.environment.note_refusal(caller, entry).await?;
-            }
+            let hidden = Hidden::Session(session_id);
+            self.environment
+                .note_missing(caller, hidden, entry.action)
+                .await?;
             return Err(ServiceError::NotFound {
                 what: "session",
                 pointer: None,

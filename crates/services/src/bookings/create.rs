@@ -10,7 +10,7 @@ use sovd_storage::{
 };
 
 use super::{Bookings, about, time::appointment};
-use crate::{caller::Caller, error::ServiceError};
+use crate::{caller::Caller, error::ServiceError, refusals::Hidden};
 
 /// A booking to be.
 #[derive(Debug, Clone)]
@@ -98,27 +98,26 @@ impl Bookings {
         anomaly_id: AnomalyId,
         vehicle_id: VehicleId,
     ) -> Result<(), ServiceError> {
-        let (found, is_reached) = {
+        let found = {
             let mut connection = self.environment.database.connection().await?;
-            let found = episodes::vehicle_of(&mut connection, anomaly_id).await?;
-            let found = found.ok_or(UNKNOWN_ANOMALY)?;
-            (found, caller.reaches(&mut connection, found).await?)
+            let scope = caller.vehicles();
+            episodes::vehicle_of_within(&mut connection, anomaly_id, &scope).await?
         };
-        if found == vehicle_id {
-            return Ok(());
+        match found {
+            Some(found) if found == vehicle_id => Ok(()),
+            Some(_) => {
+                let detail = "must be an anomaly of this vehicle";
+                let errors = vec![FieldError::new("/anomaly_event_id", detail)];
+                Err(ServiceError::Invalid(errors))
+            }
+            None => {
+                let hidden = Hidden::Anomaly(anomaly_id);
+                self.environment
+                    .note_missing(caller, hidden, "booking.create")
+                    .await?;
+                Err(UNKNOWN_ANOMALY)
+            }
         }
-        if is_reached {
-            let detail = "must be an anomaly of this vehicle";
-            let errors = vec![FieldError::new("/anomaly_event_id", detail)];
-            return Err(ServiceError::Invalid(errors));
-        }
-        let entry = AuditEntry {
-            entity_id: Some(anomaly_id.0),
-            vehicle_id: Some(found),
-            ..caller.audit("booking.create", "anomaly")
-        };
-        self.environment.note_refusal(caller, entry).await?;
-        Err(UNKNOWN_ANOMALY)
     }
 
     async fn write(

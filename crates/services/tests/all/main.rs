@@ -27,6 +27,7 @@ mod logins;
 mod order;
 mod outcomes;
 mod probe;
+mod refusal_work;
 mod rig;
 mod scripted;
 mod shutdown;

@@ -16,7 +16,7 @@ use sovd_services::{
     detection::NewAnswers,
     dispatch::{Backoff, DispatchSettings, Dispatcher},
     limits::{LimitSettings, Limits},
-    refusals::RefusalCount,
+    refusals::{RefusalCount, RefusalQueue},
 };
 use sovd_storage::{
     Database, PoolSettings, commands, migrations,
@@ -105,14 +105,17 @@ impl Rig {
             .with_settling(Duration::ZERO)
             .with(spec("WriteDataByID", Risk::Write))
             .with(spec("StartRoutine", Risk::Actuate));
+        let refusals = RefusalCount::default();
+        let storage = Database::new(database.url(), pool);
         let environment = Environment {
-            database: Database::new(database.url(), pool),
+            refusal_queue: RefusalQueue::new(storage.clone(), refusals.clone()),
+            database: storage,
             outbox: Outbox::new(Arc::clone(&bus)),
             bus,
             agents: Arc::new(AgentPolicy::new(&[], 5, Duration::from_mins(10)).unwrap()),
             attempt_turns: AttemptTurns::default(),
             callers: Callers::new(Duration::from_secs(5)),
-            refusals: RefusalCount::default(),
+            refusals,
             attempts: Arc::new(LocalAttempts::default()),
             catalog: Arc::new(catalog),
             rules: Arc::new(RULES.parse().unwrap()),
@@ -133,6 +136,10 @@ impl Rig {
             connector,
             database,
         }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.database.url()
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
