@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use sovd_tests::{CONNECTED, Client, OFFLINE, World};
+use sovd_tests::{CONNECTED, Client, OFFLINE, World, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -78,6 +78,63 @@ async fn a_call_that_ends_after_the_suspension_changes_nothing() {
     assert_eq!(commands.unwrap().get::<_, i64>(0), 0);
     world.refusals_written().await;
     assert_eq!(audited(&world, "access.refuse").await.len(), 1);
+}
+
+#[tokio::test]
+async fn no_command_of_a_suspended_agent_has_a_time_after_its_suspension() {
+    let world = World::with(|settings| {
+        settings.agents.allow = vec!["monitor:commands.submit".to_owned()];
+        settings.agents.blocked_attempts = 1;
+    })
+    .await;
+    let other_node = world.beside(|_| {}).await;
+    let keeper = keeper(&world).await;
+    let mut elsewhere = other_node.stranger();
+    elsewhere.token.clone_from(&keeper.token);
+    let blocked = async || {
+        let refused = keeper.post(COMMANDS, &reading(CONNECTED)).await;
+        refused.expect_problem(404, "not_found");
+    };
+    blocked().await;
+
+    // The attempt that is one too many has its time and is not counted yet.
+    let counting = world.sql().await;
+    let lock = "BEGIN; LOCK TABLE blocked_attempts IN SHARE MODE";
+    counting.batch_execute(lock).await.unwrap();
+    let sending = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+                       AND datname = current_database()
+                       AND query LIKE 'INSERT INTO \"blocked_attempts\"%'";
+        // On a connection of its own, because a transaction sees one state of this view only.
+        let observer = world.sql().await;
+        within("the attempt to be counted", async {
+            while observer
+                .query_one(waiting, &[])
+                .await
+                .unwrap()
+                .get::<_, i64>(0)
+                == 0
+            {}
+        })
+        .await;
+        let command = reading(OFFLINE);
+        let clients = [&keeper, &elsewhere];
+        let sent = join_all((0..8).map(|number| clients[number % 2].post(COMMANDS, &command)));
+        for reply in sent.await {
+            reply.expect(201);
+        }
+        counting.batch_execute("COMMIT").await.unwrap();
+    };
+    tokio::join!(blocked(), sending);
+
+    let times = "SELECT count(*), count(*) FILTER (WHERE submitted_at > suspended_at)
+                 FROM commands, agent_suspensions";
+    let row = counting.query_one(times, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (8, 0));
+    for client in [&keeper, &elsewhere] {
+        let refused = client.post(COMMANDS, &reading(OFFLINE)).await;
+        expect_suspended(&refused.expect_problem(403, "forbidden"));
+    }
 }
 
 #[tokio::test]

@@ -163,6 +163,8 @@ impl Environment {
             return Ok(());
         }
         suspensions::await_changes(transaction, agent_name, action_type).await?;
+        // Taken under the lock, after the agent's last change was committed: no change has a later time.
+        let suspended_at = self.clock.now();
         // They are paid for: whoever lifts the suspension lets the agent start anew.
         blocked_attempts::clear(transaction, agent_name, action_type).await?;
         let suspension = Suspension {
@@ -170,7 +172,7 @@ impl Environment {
             agent_name: agent_name.clone(),
             action_type: action_type.clone(),
             blocked_attempts: attempts,
-            suspended_at: *now,
+            suspended_at,
             lifted_at: None,
             lifted_by: None,
         };
@@ -185,7 +187,7 @@ impl Environment {
                 }),
                 ..entry
             };
-            audit::insert(transaction, &entry, *now).await?;
+            audit::insert(transaction, &entry, suspended_at).await?;
             tracing::warn!(
                 agent = agent_name,
                 action = action_type,
