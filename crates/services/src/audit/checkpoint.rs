@@ -16,8 +16,9 @@ const TYPE: &str = "sovd-audit-checkpoint+jwt";
 pub struct Checkpoint {
     /// The end.
     pub link: Link,
-    /// When the line there was written, in whole seconds once it was signed; nothing when there was
-    /// no such line.
+    /// The latest time of the lines up to there, in whole seconds once it was signed; `None` if there were
+    /// none. Not the time of the last line: whoever inserts a line chooses its time, and could make the
+    /// lines before it look old enough to be cut off.
     pub line_at: Option<DateTime<Utc>>,
     /// When it was looked at, in whole seconds.
     pub taken_at: DateTime<Utc>,
@@ -70,7 +71,7 @@ impl Checkpoint {
         };
         Ok(Some(Self {
             link,
-            line_at: chain::time_at(&mut connection, link.position).await?,
+            line_at: chain::newest_time_to(&mut connection, link.position).await?,
             taken_at: now,
         }))
     }

@@ -173,9 +173,9 @@ impl Walk {
             return Ok(Err(Break {
                 position: cut.position,
                 log_id: None,
-                reason:
-                    "the chain was cut off after this place, and no line audit.prune tells of it"
-                        .to_owned(),
+                reason: "the chain was cut off after this place, and no line audit.prune with \
+                         matching details tells of it"
+                    .to_owned(),
             }));
         }
         if let Err(found) = self.pass_cuts(connection).await? {

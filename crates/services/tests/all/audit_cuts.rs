@@ -10,7 +10,7 @@ use crate::{
     audit::{
         BY_FORCE, checkpoint, keep_house, seal, sealed, verify, verify_by, verify_with, write,
     },
-    rig::Rig,
+    rig::{Rig, engineer},
 };
 
 #[tokio::test]
@@ -94,8 +94,19 @@ fn told(position: i64, action: &str, result: &str, place: &str, hash: &str) -> S
     format!(
         "INSERT INTO audit_logs (action, entity_type, result, details)
          SELECT '{action}', 'audit', '{result}',
-                jsonb_build_object('position', {place}, 'hash', {hash}, 'lines', 1)
+                jsonb_build_object('position', {place}, 'hash', {hash}, 'lines', {position})
          FROM audit_logs WHERE position = {position}"
+    )
+}
+
+/// The line that pruning writes about a cut after `position`, as well as a forger can write it.
+fn told_well(position: i64) -> String {
+    told(
+        position,
+        "audit.prune",
+        "done",
+        "position",
+        "encode(hash, 'hex')",
     )
 }
 
@@ -115,6 +126,19 @@ async fn a_cut_that_no_pruning_tells_of_is_found() {
             "upper(encode(hash, 'hex'))",
         ),
         told(3, "audit.prune", "done", "2", HEX),
+        told_well(2).replace("'lines', 2", "'lines', 1"),
+        told_well(2).replace("'lines', 2", "'lines', 3"),
+        told_well(2).replace(", 'lines', 2", ""),
+        told_well(2).replace("'audit',", "'command',"),
+        told_well(2)
+            .replace("entity_type,", "entity_type, user_id,")
+            .replace(
+                "'audit',",
+                &format!("'audit', '{}',", engineer().user.user_id.0),
+            ),
+        told_well(2)
+            .replace("entity_type,", "entity_type, timestamp,")
+            .replace("'audit',", "'audit', now() - interval '1 us',"),
     ] {
         let rig = sealed(4).await;
         cut_by_hand(&rig, 2, &told).await;
@@ -153,8 +177,7 @@ async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_found() {
     write(&rig, 2).await;
     seal(&rig).await;
     let cut = checkpoint(&rig).await;
-    let well_told = told(4, "audit.prune", "done", "position", "encode(hash, 'hex')");
-    cut_by_hand(&rig, 4, &well_told).await;
+    cut_by_hand(&rig, 4, &told_well(4)).await;
     // Nothing but a checkpoint tells this from a pruning.
     assert_eq!(verify(&rig).await.broken, None);
     // The second line is two seconds old by now, and the fourth is of this moment.
@@ -193,4 +216,42 @@ async fn checkpoints_that_cannot_be_compared_prove_nothing() {
         assert!(!found.is_sound());
     }
     assert!(verify_by(&rig, retention, None).await.is_sound());
+}
+
+/// Whoever may INSERT chooses the time of a line, and can make it the last one before a checkpoint.
+#[tokio::test]
+async fn a_backdated_line_does_not_make_a_checkpoint_look_old() {
+    let rig = sealed(3).await;
+    let backdated = "INSERT INTO audit_logs (action, entity_type, timestamp)
+                     VALUES ('test', 'test', now() - interval '2 years')";
+    rig.sql().await.batch_execute(backdated).await.unwrap();
+    assert_eq!(seal(&rig).await, 1);
+    let taken = checkpoint(&rig).await;
+    assert_eq!(taken.link.position, 4);
+    assert_eq!(taken.line_at, Some(rig.now()));
+    cut_by_hand(&rig, 4, &told_well(4)).await;
+    write(&rig, 1).await;
+    seal(&rig).await;
+    let later = checkpoint(&rig).await;
+    let year = Some(Duration::from_hours(24 * 365));
+    let broken = verify_by(&rig, year, Some(&[taken, later])).await.broken;
+    assert_eq!(broken.unwrap().position, 4);
+}
+
+#[tokio::test]
+async fn pruning_twice_leaves_a_chain_that_is_whole() {
+    let rig = sealed(4).await;
+    let retention = Some(Duration::from_secs(5));
+    for _ in 0..2 {
+        rig.timer.advance(TimeDelta::seconds(9));
+        keep_house(&rig, retention).await;
+        assert_eq!(verify(&rig).await.broken, None);
+        seal(&rig).await;
+        write(&rig, 3).await;
+        seal(&rig).await;
+    }
+    let cuts = "SELECT count(*) FROM audit_cuts";
+    let row = rig.sql().await.query_one(cuts, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 2);
+    assert_eq!(verify(&rig).await.broken, None);
 }

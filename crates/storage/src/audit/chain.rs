@@ -186,17 +186,18 @@ pub async fn sealed_after(
     Ok(lines.await?)
 }
 
-/// When the line at `position` was written; nothing when there is none.
+/// Returns the latest time of the lines up to `position`, or `None` if there are none.
 ///
 /// # Errors
 ///
-/// When the database is away.
-pub async fn time_at(
+/// When the database is unavailable.
+pub async fn newest_time_to(
     connection: &mut Connection,
     position: i64,
 ) -> Result<Option<DateTime<Utc>>, StorageError> {
     let time = audit_logs::table
-        .filter(audit_logs::position.eq(position))
+        .filter(audit_logs::position.le(position))
+        .order(audit_logs::timestamp.desc())
         .select(audit_logs::timestamp)
         .first(connection)
         .await;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    dsl::{exists, select},
+    dsl::{exists, max, select},
     prelude::*,
 };
 use diesel_async::RunQueryDsl;
@@ -79,20 +79,38 @@ pub async fn newest(connection: &mut Connection) -> Result<Option<Link>, Storage
     link_of("audit_cuts", row)
 }
 
-/// Whether a line behind `cut` tells that the chain was cut off there: `audit.prune`, done, with the
-/// position and the hash among its details, sealed or not.
+/// Returns whether an entry behind `cut`, sealed or not, is the one that pruning writes about it:
+/// `audit.prune`, done, by no user, at the time of the cut, with the position, the hash and the number of
+/// lines between this cut and the one before.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// When the database is unavailable, or the chain was not cut off there.
 pub async fn is_told(connection: &mut Connection, cut: Link) -> Result<bool, StorageError> {
-    let told = json!({ "position": cut.position, "hash": cut.hash.to_string() });
+    let before: Option<i64> = audit_cuts::table
+        .filter(audit_cuts::position.lt(cut.position))
+        .select(max(audit_cuts::position))
+        .get_result(connection)
+        .await?;
+    let told = json!({
+        "position": cut.position,
+        "hash": cut.hash.to_string(),
+        "lines": cut.position - before.unwrap_or(Link::GENESIS.position),
+    });
     let is_behind = audit_logs::position
         .is_null()
         .or(audit_logs::position.gt(cut.position));
+    let cut_at: DateTime<Utc> = audit_cuts::table
+        .find(cut.position)
+        .select(audit_cuts::cut_at)
+        .first(connection)
+        .await?;
     let lines = audit_logs::table
         .filter(audit_logs::action.eq("audit.prune"))
+        .filter(audit_logs::entity_type.eq("audit"))
         .filter(audit_logs::result.eq(AuditResult::Done.as_str()))
+        .filter(audit_logs::actor_id.is_null())
+        .filter(audit_logs::timestamp.eq(cut_at))
         .filter(audit_logs::details.contains(told))
         .filter(is_behind.assume_not_null());
     Ok(select(exists(lines)).get_result(connection).await?)

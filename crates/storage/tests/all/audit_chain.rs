@@ -122,9 +122,15 @@ async fn the_oldest_line_that_waits_is_known() {
         let found = chain::oldest_unsealed(&mut connection).await.unwrap();
         assert_eq!(found, oldest);
     }
-    let time = chain::time_at(&mut connection, 2).await.unwrap();
-    assert_eq!(time, Some(at(1)));
-    assert_eq!(chain::time_at(&mut connection, 4).await.unwrap(), None);
+    for (position, time) in [
+        (0, None),
+        (1, Some(at(0))),
+        (2, Some(at(1))),
+        (3, Some(at(2))),
+    ] {
+        let found = chain::newest_time_to(&mut connection, position).await;
+        assert_eq!(found.unwrap(), time);
+    }
 }
 
 #[tokio::test]
