@@ -102,6 +102,116 @@ async fn a_public_key_is_no_secret() {
     }
 }
 
+/// The bytes behind a PEM.
+fn der(pem: &str) -> Vec<u8> {
+    let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    base64::engine::general_purpose::STANDARD
+        .decode(base64)
+        .unwrap()
+}
+
+/// The key confusion of RS256 and HS256 with every form of the public keys of a server, the previous one
+/// included, and with the key id as the secret.
+#[tokio::test]
+async fn rejects_every_form_of_a_public_key_as_an_hmac_secret() {
+    for (algorithm, name, private, public, previous) in [
+        (
+            JwtAlgorithm::Rs256,
+            Algorithm::RS256,
+            pem!("rsa_new"),
+            pem!("rsa_new_public"),
+            pem!("rsa_old_public"),
+        ),
+        (
+            JwtAlgorithm::Es256,
+            Algorithm::ES256,
+            pem!("ec_new"),
+            pem!("ec_new_public"),
+            pem!("ec_old_public"),
+        ),
+        (
+            JwtAlgorithm::EdDsa,
+            Algorithm::EdDSA,
+            pem!("ed_new"),
+            pem!("ed_new_public"),
+            pem!("ed_old_public"),
+        ),
+    ] {
+        let world = World::with(|settings| {
+            settings.auth.jwt_algorithm = algorithm;
+            settings.auth.jwt_private_key = Some(private.into());
+            settings.auth.jwt_previous_public_key = Some(previous.into());
+        })
+        .await;
+        let engineer = world.log_in("engineer").await;
+        let (claims, kid) = (claims_of(&engineer), kid_of(&engineer));
+        let own = match name {
+            Algorithm::RS256 => EncodingKey::from_rsa_pem(private.as_bytes()),
+            Algorithm::ES256 => EncodingKey::from_ec_pem(private.as_bytes()),
+            _ => EncodingKey::from_ed_pem(private.as_bytes()),
+        };
+        let jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&own.unwrap(), name).unwrap();
+        let jwk = json!(jwk);
+        let mut secrets = vec![
+            Vec::new(),
+            kid.clone().into_bytes(),
+            jwk.to_string().into_bytes(),
+        ];
+        for pem in [public, previous] {
+            secrets.push(pem.as_bytes().to_vec());
+            secrets.push(pem.trim_end().as_bytes().to_vec());
+            secrets.push(pem.replace('\n', "\r\n").into_bytes());
+            secrets.push(der(pem));
+        }
+        for field in ["n", "x", "y"] {
+            if let Some(part) = jwk[field].as_str() {
+                secrets.push(part.as_bytes().to_vec());
+                secrets.push(URL_SAFE_NO_PAD.decode(part).unwrap());
+            }
+        }
+        let previous_kid = {
+            let jwk = match name {
+                Algorithm::RS256 => jsonwebtoken::DecodingKey::from_rsa_pem(previous.as_bytes()),
+                Algorithm::ES256 => jsonwebtoken::DecodingKey::from_ec_pem(previous.as_bytes()),
+                _ => jsonwebtoken::DecodingKey::from_ed_pem(previous.as_bytes()),
+            };
+            let jwk = jsonwebtoken::jwk::Jwk::from_decoding_key(&jwk.unwrap(), Some(name));
+            let thumbprint = jsonwebtoken::jwk::ThumbprintHash::SHA256;
+            jwk.unwrap().thumbprint(thumbprint).unwrap()
+        };
+        for secret in secrets {
+            let key = EncodingKey::from_secret(&secret);
+            for kid in [&kid, &previous_kid] {
+                let header = json!({ "alg": "HS256", "typ": "JWT", "kid": kid });
+                let token = signed(&header, &claims, Algorithm::HS256, &key);
+                assert_invalid(&world, &token).await;
+            }
+        }
+        engineer.get(ME).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn rejects_asymmetric_tokens_where_a_secret_signs() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let (claims, kid) = (claims_of(&engineer), kid_of(&engineer));
+    let rsa = EncodingKey::from_rsa_pem(pem!("rsa_new").as_bytes()).unwrap();
+    let jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&rsa, Algorithm::RS256).unwrap();
+    let header = json!({ "alg": "RS256", "kid": kid, "jwk": jwk });
+    assert_invalid(&world, &signed(&header, &claims, Algorithm::RS256, &rsa)).await;
+    for secret in ["", " ", "secret", &kid] {
+        let key = EncodingKey::from_secret(secret.as_bytes());
+        let header = json!({ "alg": "HS256", "kid": kid });
+        assert_invalid(&world, &signed(&header, &claims, Algorithm::HS256, &key)).await;
+    }
+    let unsigned = json!({ "alg": "none", "kid": kid });
+    let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let message = format!("{}.{}.", encode(&unsigned), encode(&claims));
+    assert_invalid(&world, &message).await;
+    engineer.get(ME).await.expect(200);
+}
+
 #[tokio::test]
 async fn the_algorithm_is_ours_to_choose() {
     let (world, engineer) = world_of(JwtAlgorithm::Rs256, pem!("rsa_new")).await;
