@@ -197,10 +197,6 @@ async fn filters_narrow_the_list() {
             (&format!("?end_date={moment}"), &["203", "202", "201"]),
             (&format!("?start_date={moment}&end_date={moment}"), &["203"]),
             ("?start_date=2999-01-01T00:00:00Z", &[]),
-            (
-                "?severity=&anomaly_type=&start_date=",
-                &["205", "204", "203", "202", "201"],
-            ),
         ] {
             let found = listed(&engineer, &format!("{base}{query}")).await;
             let ends: Vec<&str> = found.iter().map(String::as_str).collect();
@@ -219,13 +215,15 @@ async fn pages_have_edges_and_neighbours() {
     let engineer = world.log_in("engineer").await;
     for path in [ANOMALIES.to_owned(), of_vehicle(OWNED)] {
         let reply = engineer
-            .get(&format!("{path}?limit=2&offset=1&severity="))
+            .get(&format!(
+                "{path}?limit=2&offset=1&end_date=2999-01-01T00:00:00Z"
+            ))
             .await;
         assert_eq!(reply.headers["x-total-count"], "5");
         let link = reply.headers["link"].to_str().unwrap().to_owned();
         let expected = format!(
-            "<{path}?severity=&limit=2&offset=3>; rel=\"next\", \
-             <{path}?severity=&limit=2&offset=0>; rel=\"prev\""
+            "<{path}?end_date=2999-01-01T00%3A00%3A00Z&limit=2&offset=3>; rel=\"next\", \
+             <{path}?end_date=2999-01-01T00%3A00%3A00Z&limit=2&offset=0>; rel=\"prev\""
         );
         assert_eq!(link, expected);
         assert_eq!(

@@ -281,11 +281,6 @@ async fn the_list_goes_by_appointment_and_is_narrowed() {
         ("?status=PENDING", 2, vec![&second, &third]),
         ("?status=CONFIRMED", 1, vec![&first]),
         ("?status=CANCELLED", 0, vec![]),
-        (
-            "?status=&vehicle_id=&offset=3",
-            6,
-            vec![&first, &second, &third],
-        ),
         ("?status=PENDING&limit=1", 2, vec![&second]),
         ("?status=PENDING&limit=1&offset=1", 2, vec![&third]),
         ("?offset=6", 6, vec![]),
@@ -438,7 +433,7 @@ async fn a_bad_change_changes_nothing() {
     let too_late = moment(&world, "2 years 1 minute").await;
     for (change, pointer) in [
         (json!({}), ""),
-        (json!({ "status": null }), ""),
+        (json!({ "status": null }), "/status"),
         (json!({ "status": "confirmed" }), "/status"),
         (json!({ "status": 1 }), "/status"),
         (json!({ "appointment_time": past }), "/appointment_time"),

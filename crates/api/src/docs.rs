@@ -10,8 +10,10 @@ use actix_web::{
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        self, Content, OpenApi as OpenApiDocument, PathItem, Ref, RefOr, Response, ResponseBuilder,
+        self, Content, Object, OpenApi as OpenApiDocument, PathItem, Ref, RefOr, Response,
+        ResponseBuilder, Schema, Type,
         path::{Operation, ParameterIn},
+        schema::SchemaType,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -29,6 +31,7 @@ pub fn document() -> OpenApiDocument {
     let (_, mut document) = app.configure(routes::routes).split_for_parts();
     for operation in document.paths.paths.values_mut().flat_map(operations_of) {
         add_common_problems(operation);
+        narrow_parameters(operation);
     }
     document
 }
@@ -83,7 +86,10 @@ fn add_common_problems(operation: &mut Operation) {
                 "400",
                 "`malformed_request`: an unknown or unreadable parameter",
             ),
-            ("422", "`validation_failed`: a parameter is out of range"),
+            (
+                "422",
+                "`validation_failed`: a parameter is empty or out of range",
+            ),
         ]);
     }
     if has_body {
@@ -91,7 +97,10 @@ fn add_common_problems(operation: &mut Operation) {
             ("400", "`malformed_request`: not JSON"),
             ("408", "`request_timeout`: the body came too slowly"),
             ("413", "`payload_too_large`"),
-            ("415", "`unsupported_media_type`: not `application/json`"),
+            (
+                "415",
+                "`unsupported_media_type`: not `application/json`, or compressed",
+            ),
             ("422", "`validation_failed`: each bad field is named"),
         ]);
     }
@@ -109,6 +118,40 @@ fn add_common_problems(operation: &mut Operation) {
             "503",
             "`unavailable`: the database is away; `Retry-After` says when",
         )]);
+    }
+}
+
+/// Makes the schemas of parameters say what holds for all of them: an empty value in a query is
+/// refused, and a header is never null.
+fn narrow_parameters(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let RefOr::T(parameter) = parameter else {
+            continue;
+        };
+        let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else {
+            continue;
+        };
+        match parameter.parameter_in {
+            ParameterIn::Query if is_any_text(schema) => schema.min_length = Some(1),
+            ParameterIn::Header => leave_null_out(&mut schema.schema_type),
+            _ => {}
+        }
+    }
+}
+
+fn is_any_text(schema: &Object) -> bool {
+    let is_text = matches!(schema.schema_type, SchemaType::Type(Type::String));
+    let is_narrow =
+        schema.format.is_some() || schema.pattern.is_some() || schema.enum_values.is_some();
+    is_text && !is_narrow
+}
+
+fn leave_null_out(schema_type: &mut SchemaType) {
+    if let SchemaType::Array(types) = schema_type {
+        types.retain(|one| *one != Type::Null);
+        if let [only] = types.as_slice() {
+            *schema_type = SchemaType::Type(only.clone());
+        }
     }
 }
 

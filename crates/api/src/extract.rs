@@ -1,11 +1,13 @@
 //! Taking requests apart. Every extractor answers its errors as problems.
 
+mod accepted;
 mod authorized;
 mod client_address;
 mod gate;
 mod idempotency;
 mod json_body;
 mod last_event_id;
+mod media;
 mod origin;
 mod page_headers;
 mod path_id;

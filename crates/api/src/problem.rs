@@ -5,7 +5,13 @@ mod layer;
 
 use std::{fmt, time::Duration};
 
-use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue},
+    },
+};
 use serde::Serialize;
 use sovd_domain::FieldError;
 use sovd_services::{AuthFailure, ServiceError};
@@ -27,6 +33,26 @@ pub(crate) struct Problem {
     pub(crate) cause: Option<String>,
     /// When trying again may help.
     pub(crate) retry_after: Option<Duration>,
+    /// What an unsupported body should have been.
+    pub(crate) supported: Option<Supported>,
+}
+
+/// What the API reads of bodies, as a 415 says it (RFC 9110, section 15.5.16).
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Supported {
+    /// The media type.
+    Json,
+    /// The content coding.
+    Identity,
+}
+
+impl Supported {
+    fn header(self) -> (HeaderName, HeaderValue) {
+        match self {
+            Self::Json => (ACCEPT, HeaderValue::from_static("application/json")),
+            Self::Identity => (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+        }
+    }
 }
 
 impl Problem {
@@ -37,6 +63,7 @@ impl Problem {
             errors: Vec::new(),
             cause: None,
             retry_after: None,
+            supported: None,
         }
     }
 

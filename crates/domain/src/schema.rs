@@ -1,5 +1,7 @@
 //! JSON Schema checks whose errors name every bad field and never repeat a value.
 
+mod integers;
+
 use jsonschema::{Draft, ValidationError, Validator, error::ValidationErrorKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -62,6 +64,13 @@ impl JsonSchema {
     /// The schema as it was given.
     pub fn document(&self) -> &Value {
         &self.document
+    }
+
+    /// Rewrites numbers such as `290.0` and `1e2` as integers where the schema asks for an integer.
+    /// They are integers to JSON Schema (Validation, section 6.1.1) but not to a deserializer. Numbers
+    /// elsewhere stay as they were sent.
+    pub fn write_integers(&self, value: &mut Value) {
+        integers::write(&self.document, value);
     }
 
     /// Everything that is wrong with `value`; pointers start with `prefix`.

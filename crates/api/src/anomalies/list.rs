@@ -22,7 +22,7 @@ pub(crate) struct ListAnomalies {
     /// Those of this vehicle.
     vehicle_id: Option<Uuid>,
     /// Those that are this bad: `Low`, `Medium`, `High` or `Critical`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^(Low|Medium|High|Critical)$")]
     severity: Option<Severity>,
     /// Those of this kind exactly.
     anomaly_type: Option<String>,
@@ -44,7 +44,7 @@ pub(crate) struct ListAnomalies {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListVehicleAnomalies {
     /// Those that are this bad: `Low`, `Medium`, `High` or `Critical`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^(Low|Medium|High|Critical)$")]
     severity: Option<Severity>,
     /// Those of this kind exactly.
     anomaly_type: Option<String>,

@@ -20,6 +20,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExportAuditLogs {
     /// How they are written.
+    #[param(inline)]
     format: FormatParam,
     /// What this user did, also when it was deleted since.
     user_id: Option<Uuid>,

@@ -19,11 +19,13 @@ use crate::{
 /// What is to be changed; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
 pub(crate) struct ChangeBookingRequest {
     /// From `PENDING` to `CONFIRMED`, from there to `COMPLETED`, from both to `CANCELLED`.
-    #[schema(value_type = Option<String>, pattern = "^(PENDING|CONFIRMED|COMPLETED|CANCELLED)$")]
+    #[schema(nullable = false, value_type = Option<String>, pattern = "^(PENDING|CONFIRMED|COMPLETED|CANCELLED)$")]
     status: Option<BookingStatus>,
     /// Another time (RFC 3339): in the future, at most 2 years ahead.
+    #[schema(nullable = false)]
     appointment_time: Option<DateTime<Utc>>,
     /// What the customer wants the workshop to know: at most 2,000 characters; null for nothing.
     #[serde(default)]
@@ -31,7 +33,7 @@ pub(crate) struct ChangeBookingRequest {
     customer_notes: Change<String>,
     /// `confirmed`, `no_fault_found` or `other`: what the workshop found, when a booking about an
     /// anomaly is completed.
-    #[schema(value_type = Option<String>, pattern = "^(confirmed|no_fault_found|other)$")]
+    #[schema(nullable = false, value_type = Option<String>, pattern = "^(confirmed|no_fault_found|other)$")]
     outcome: Option<Outcome>,
 }
 

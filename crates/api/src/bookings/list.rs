@@ -19,7 +19,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListBookings {
     /// Those in this state: `PENDING`, `CONFIRMED`, `COMPLETED` or `CANCELLED`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^(PENDING|CONFIRMED|COMPLETED|CANCELLED)$")]
     status: Option<BookingStatus>,
     /// Those of this vehicle.
     vehicle_id: Option<Uuid>,

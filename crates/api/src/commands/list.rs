@@ -22,7 +22,7 @@ pub(crate) struct ListCommands {
     /// Those sent to this vehicle.
     vehicle_id: Option<Uuid>,
     /// Those in this state: `pending`, `in_progress`, `completed` or `failed`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^(pending|in_progress|completed|failed)$")]
     status: Option<CommandStatus>,
     /// Those sent by this user. An engineer sees its own only.
     user_id: Option<Uuid>,

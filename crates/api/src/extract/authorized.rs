@@ -6,7 +6,12 @@ use actix_web::{
 use sovd_services::{AuthFailure, Caller, ServiceError};
 
 use super::{gate::close_gate, origin_of};
-use crate::{permissions::Required, problem::Problem, request::KnownCaller, state::ApiState};
+use crate::{
+    permissions::Required,
+    problem::{Code, Problem},
+    request::KnownCaller,
+    state::ApiState,
+};
 
 /// A caller who is known and has the permission `P`. Among a handler's arguments it comes before what
 /// the caller sent, so that nobody learns what is wrong with a request that they may not send.
@@ -23,7 +28,8 @@ impl<P: Required> FromRequest for Authorized<P> {
         let request = request.clone();
         let gate = close_gate(&request);
         Box::pin(async move {
-            let caller = authorize::<P>(&request).await?;
+            let token = bearer_token(&request)?;
+            let caller = authorize::<P>(&request, token).await?;
             gate.cancel();
             Ok(Self {
                 caller,
@@ -33,11 +39,14 @@ impl<P: Required> FromRequest for Authorized<P> {
     }
 }
 
-async fn authorize<P: Required>(request: &HttpRequest) -> Result<Caller, ServiceError> {
+async fn authorize<P: Required>(
+    request: &HttpRequest,
+    token: Option<&str>,
+) -> Result<Caller, ServiceError> {
     let state = request
         .app_data::<Data<ApiState>>()
         .ok_or_else(|| ServiceError::Internal("the API has no state".into()))?;
-    let token = bearer_token(request).ok_or(AuthFailure::MissingToken)?;
+    let token = token.ok_or(AuthFailure::MissingToken)?;
     let mut caller = state.auth.authenticate(token, origin_of(request)).await?;
     let known = KnownCaller(caller.user.user_id);
     request.extensions_mut().insert(known);
@@ -47,9 +56,21 @@ async fn authorize<P: Required>(request: &HttpRequest) -> Result<Caller, Service
     Ok(caller)
 }
 
-/// The token of the `Authorization` header (RFC 6750).
-pub(crate) fn bearer_token(request: &HttpRequest) -> Option<&str> {
-    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// The token of the `Authorization` header (RFC 6750), if there is one.
+///
+/// # Errors
+///
+/// `malformed_request` when the header is sent more than once: a proxy in front may have judged the
+/// other one.
+pub(crate) fn bearer_token(request: &HttpRequest) -> Result<Option<&str>, Problem> {
+    let mut values = request.headers().get_all(AUTHORIZATION);
+    let value = values.next();
+    if values.next().is_some() {
+        let detail = "Authorization must be sent once";
+        return Err(Problem::new(Code::MalformedRequest, detail));
+    }
+    Ok(value.and_then(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    }))
 }

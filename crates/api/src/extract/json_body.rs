@@ -8,7 +8,7 @@ use std::{
 };
 
 use actix_web::{
-    FromRequest, HttpMessage, HttpRequest,
+    FromRequest, HttpRequest,
     dev::Payload,
     http::header::CONTENT_LENGTH,
     web::{BytesMut, Data},
@@ -21,8 +21,11 @@ use sovd_domain::{FieldError, JsonSchema, schema::pointer_to};
 use tokio::time::timeout;
 use utoipa::PartialSchema;
 
-use super::gate::checked;
-use super::unambiguous::Unambiguous;
+use super::{
+    gate::checked,
+    media::{check_content_coding, check_media_type},
+    unambiguous::Unambiguous,
+};
 use crate::{
     problem::{Code, Problem},
     state::ApiState,
@@ -35,7 +38,7 @@ const DRAIN_LIMIT: usize = 8 * 1024 * 1024;
 /// A JSON body that meets the schema its type has in the OpenAPI document.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
-/// The same for a body that may be left out.
+/// The same for a body that may be left out. `null` counts as no body: the document allows it.
 pub(crate) struct OptionalJsonBody<T>(pub(crate) Option<T>);
 
 impl<T: DeserializeOwned + PartialSchema + 'static> FromRequest for JsonBody<T> {
@@ -47,7 +50,7 @@ impl<T: DeserializeOwned + PartialSchema + 'static> FromRequest for JsonBody<T> 
         Box::pin(async move {
             let found = read(&request, payload)
                 .await
-                .and_then(|bytes| parse(&request, &bytes));
+                .and_then(|bytes| meet_schema(json_of(&request, &bytes)?));
             checked(&request, found.map(Self)).await
         })
     }
@@ -62,7 +65,10 @@ impl<T: DeserializeOwned + PartialSchema + 'static> FromRequest for OptionalJson
         Box::pin(async move {
             let found = match read(&request, payload).await {
                 Ok(bytes) if bytes.is_empty() => Ok(None),
-                Ok(bytes) => parse(&request, &bytes).map(Some),
+                Ok(bytes) => json_of(&request, &bytes).and_then(|value| match value {
+                    Value::Null => Ok(None),
+                    value => meet_schema(value).map(Some),
+                }),
                 Err(problem) => Err(problem),
             };
             checked(&request, found.map(Self)).await
@@ -82,12 +88,14 @@ async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut, Probl
     if announced.is_some_and(|length: usize| length > DRAIN_LIMIT) {
         return Err(too_large(limit));
     }
-    timeout(patience, read_all(payload, limit))
+    let bytes = timeout(patience, read_all(payload, limit))
         .await
         .unwrap_or_else(|_| {
             let detail = format!("the body did not arrive within {} s", patience.as_secs());
             Err(Problem::new(Code::RequestTimeout, detail))
-        })
+        })?;
+    check_content_coding(request)?;
+    Ok(bytes)
 }
 
 async fn read_all(mut payload: Payload, limit: usize) -> Result<BytesMut, Problem> {
@@ -114,17 +122,8 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(Code::PayloadTooLarge, detail)
 }
 
-fn parse<T: DeserializeOwned + PartialSchema + 'static>(
-    request: &HttpRequest,
-    bytes: &[u8],
-) -> Result<T, Problem> {
-    if !request
-        .content_type()
-        .eq_ignore_ascii_case("application/json")
-    {
-        let detail = "the Content-Type must be application/json";
-        return Err(Problem::new(Code::UnsupportedMediaType, detail));
-    }
+fn json_of(request: &HttpRequest, bytes: &[u8]) -> Result<Value, Problem> {
+    check_media_type(request)?;
     let Unambiguous(value) = serde_json::from_slice(bytes).map_err(|error| {
         let wrong = if error.is_data() {
             "the body has a field twice in one object"
@@ -134,11 +133,20 @@ fn parse<T: DeserializeOwned + PartialSchema + 'static>(
         let detail = format!("{wrong}: line {}, column {}", error.line(), error.column());
         Problem::new(Code::MalformedRequest, detail)
     })?;
-    let mut errors = schema_of::<T>()?.check(&value, "");
+    Ok(value)
+}
+
+fn meet_schema<T>(mut value: Value) -> Result<T, Problem>
+where
+    T: DeserializeOwned + PartialSchema + 'static,
+{
+    let schema = schema_of::<T>()?;
+    let mut errors = schema.check(&value, "");
     find_nul(&value, "", &mut errors);
     if !errors.is_empty() {
         return Err(Problem::with_fields(Code::ValidationFailed, errors));
     }
+    schema.write_integers(&mut value);
     serde_path_to_error::deserialize(value).map_err(|error| {
         let pointer = pointer_of(error.path());
         let errors = vec![FieldError::new(pointer, "is not what the schema describes")];

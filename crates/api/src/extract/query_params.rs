@@ -2,14 +2,18 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use chrono::{DateTime, Datelike, Utc};
 use serde::de::DeserializeOwned;
 use sovd_domain::{FieldError, Page, page::InvalidPage};
+use utoipa::IntoParams;
 
-use super::gate::{Checked, checked};
+use super::{
+    accepted::accepted_by,
+    gate::{Checked, checked},
+};
 use crate::problem::{Code, Problem};
 
 /// The query string. An unknown parameter is refused: a misspelt filter would show too much.
 pub(crate) struct QueryParams<T>(pub(crate) T);
 
-impl<T: DeserializeOwned + 'static> FromRequest for QueryParams<T> {
+impl<T: DeserializeOwned + IntoParams + 'static> FromRequest for QueryParams<T> {
     type Error = Problem;
     type Future = Checked<Self>;
 
@@ -18,21 +22,39 @@ impl<T: DeserializeOwned + 'static> FromRequest for QueryParams<T> {
     }
 }
 
-fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
-    let given: String = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(
-            // An empty value is how an empty field of a form arrives: it is as good as none.
-            form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()),
-        )
-        .finish();
-    for (name, value) in form_urlencoded::parse(given.as_bytes()) {
+fn parse<T: DeserializeOwned + IntoParams>(query: &str) -> Result<T, Problem> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    for (name, value) in pairs {
         if value.contains('\0') {
             return Err(malformed(&name, "must not contain U+0000"));
         }
     }
-    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(given.as_bytes()));
+    let empty = empty_values::<T>(query);
+    if !empty.is_empty() {
+        return Err(Problem::with_fields(Code::ValidationFailed, empty));
+    }
+    let pairs = serde_urlencoded::Deserializer::new(pairs);
     serde_path_to_error::deserialize(pairs)
         .map_err(|error| malformed(&error.path().to_string(), &error.inner().to_string()))
+}
+
+/// An error for each parameter of `T` with an empty value. An empty filter must not mean "no filter":
+/// a client with a blank variable would get every object instead of those of one user.
+fn empty_values<T: IntoParams>(query: &str) -> Vec<FieldError> {
+    let mut names = form_urlencoded::parse(query.as_bytes())
+        .filter_map(|(name, value)| value.is_empty().then_some(name))
+        .peekable();
+    if names.peek().is_none() {
+        return Vec::new();
+    }
+    let parameters = T::into_params(|| None);
+    let error = |name: &str| {
+        let parameter = parameters.iter().find(|it| it.name == name)?;
+        let accepted = accepted_by(parameter.schema.as_ref());
+        let detail = format!("must not be empty: give {accepted}, or leave it out");
+        Some(FieldError::new(format!("/{name}"), detail))
+    };
+    names.filter_map(|name| error(&name)).collect()
 }
 
 fn malformed(name: &str, detail: &str) -> Problem {

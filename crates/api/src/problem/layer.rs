@@ -11,7 +11,7 @@ use actix_web::{
     middleware::Next,
 };
 
-use super::{Code, FieldErrorBody, Problem, ProblemBody};
+use super::{Code, FieldErrorBody, Problem, ProblemBody, Supported};
 use crate::request::RequestId;
 
 /// The media type of RFC 9457.
@@ -132,6 +132,9 @@ fn set_headers(problem: &Problem, headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     if problem.code.status() == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some((name, value)) = problem.supported.map(Supported::header) {
+        headers.insert(name, value);
     }
     if let Some(delay) = problem.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_secs()));

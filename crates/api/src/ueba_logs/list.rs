@@ -19,7 +19,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListUebaLogs {
     /// Those with this status: `ALLOWED` or `BLOCKED`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^(ALLOWED|BLOCKED)$")]
     status: Option<AgentActionStatus>,
     /// What this agent did or tried.
     agent_name: Option<String>,

@@ -19,18 +19,20 @@ use crate::{
 /// What is to be changed; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
 pub(crate) struct ChangeUserRequest {
     /// An e-mail address of at most 255 characters, kept in lower case.
-    #[schema(max_length = 255, format = Email)]
+    #[schema(nullable = false, max_length = 255, format = Email)]
     email: Option<String>,
     /// `admin`, `engineer`, `service`, `manufacturer` or `customer`; somebody who owns vehicles stays a
     /// customer.
-    #[schema(value_type = Option<String>, pattern = "^(admin|engineer|service|manufacturer|customer)$")]
+    #[schema(nullable = false, value_type = Option<String>, pattern = "^(admin|engineer|service|manufacturer|customer)$")]
     role: Option<Role>,
     /// `true` or `false`: whether the user may log in.
+    #[schema(nullable = false)]
     is_active: Option<bool>,
     /// 12 to 128 characters, not the user name, not among the 10,000 most common.
-    #[schema(min_length = 12, max_length = 128, value_type = Option<String>, format = Password)]
+    #[schema(nullable = false, min_length = 12, max_length = 128, value_type = Option<String>, format = Password)]
     password: Option<SecretString>,
 }
 

@@ -18,7 +18,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListUsers {
     /// Those of this role: `admin`, `engineer`, `service`, `manufacturer` or `customer`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^(admin|engineer|service|manufacturer|customer)$")]
     role: Option<Role>,
     /// Those with this in their name or address, whatever its case.
     search: Option<String>,

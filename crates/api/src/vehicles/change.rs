@@ -19,15 +19,16 @@ use crate::{
 /// What is to be changed; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
 pub(crate) struct ChangeVehicleRequest {
     /// The manufacturer: 1 to 100 characters.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(nullable = false, min_length = 1, max_length = 100)]
     make: Option<String>,
     /// The model: 1 to 100 characters.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(nullable = false, min_length = 1, max_length = 100)]
     model: Option<String>,
     /// The model year: 1886 to 2100.
-    #[schema(minimum = 1886, maximum = 2100)]
+    #[schema(nullable = false, minimum = 1886, maximum = 2100)]
     year: Option<i32>,
     /// `EV` or `ICE`; null when it is not known.
     #[serde(default)]
@@ -39,10 +40,10 @@ pub(crate) struct ChangeVehicleRequest {
     #[schema(value_type = Option<Uuid>)]
     owner_id: Change<UserId>,
     /// `connected`, `disconnected` or `error`.
-    #[schema(value_type = Option<String>, pattern = "^(connected|disconnected|error)$")]
+    #[schema(nullable = false, value_type = Option<String>, pattern = "^(connected|disconnected|error)$")]
     connection_status: Option<ConnectionStatus>,
     /// An object that takes the place of the one before; at most 64 KiB as JSON.
-    #[schema(value_type = Option<Object>)]
+    #[schema(nullable = false, value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
 }
 

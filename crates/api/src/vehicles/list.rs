@@ -19,7 +19,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListVehicles {
     /// Those in this state: `connected`, `disconnected` or `error`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^(connected|disconnected|error)$")]
     status: Option<ConnectionStatus>,
     /// Those with this in their VIN, whatever its case.
     search: Option<String>,

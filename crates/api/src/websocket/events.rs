@@ -10,7 +10,7 @@ use sovd_services::fleet::FleetWatch;
 use super::{
     responses::{authorize, policy, session_revoked, turn_away},
     socket::{Frame, serve},
-    token::query_value,
+    token::{access_token, query_value},
 };
 use crate::{open_streams::OpenStream, problem::ProblemBody, state::ApiState};
 
@@ -27,11 +27,12 @@ use crate::{open_streams::OpenStream, problem::ProblemBody, state::ApiState};
     security(("bearer" = [])),
     params(
         ("vehicle_id" = Option<Uuid>, Query, description = "Only what is about this vehicle"),
-        ("token" = Option<String>, Query, description = "An access token, for older clients"),
+        ("token" = Option<String>, Query, description = "An access token, for older clients; empty, it counts as none"),
     ),
     responses(
         (status = 101, description = "The stream"),
-        (status = 400, description = "`malformed_request`: not a WebSocket handshake",
+        (status = 400, description = "`malformed_request`: not a WebSocket handshake, or more than one \
+         `Authorization` header or `token`",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -41,8 +42,9 @@ pub(crate) async fn watch_fleet(
     payload: Payload,
     state: Data<ApiState>,
 ) -> Result<HttpResponse, actix_web::Error> {
+    let token = access_token(&request)?;
     let opening = async {
-        let (watch, place) = open(&request, &state).await?;
+        let (watch, place) = open(&request, &state, token).await?;
         Ok((frames(watch), place))
     };
     serve(&request, payload, &state, opening).await
@@ -51,13 +53,11 @@ pub(crate) async fn watch_fleet(
 async fn open(
     request: &HttpRequest,
     state: &ApiState,
+    token: Option<String>,
 ) -> Result<(FleetWatch, OpenStream), CloseReason> {
     // First, so that nobody learns what is wrong with a request that they may not send.
-    let caller = authorize(request, state, Permission::ReadVehicles).await?;
-    let vehicle_id: Option<VehicleId> = query_value(request, "vehicle_id")
-        .map(|text| text.parse())
-        .transpose()
-        .map_err(|_| policy("vehicle_id is not a UUID"))?;
+    let caller = authorize(request, state, token, Permission::ReadVehicles).await?;
+    let vehicle_id: Option<VehicleId> = query_value(request, "vehicle_id", "a UUID")?;
     let place = state.open_streams.take(caller.user.user_id)?;
     match state.fleet.watch(&caller, vehicle_id).await {
         Ok(watch) => Ok((watch, place)),

@@ -37,11 +37,12 @@ use crate::{
         ("command_id" = Uuid, Path, description = "The command"),
         ("after" = Option<i32>, Query, minimum = 0,
          description = "The number of the last response that the client has"),
-        ("token" = Option<String>, Query, description = "An access token, for older clients"),
+        ("token" = Option<String>, Query, description = "An access token, for older clients; empty, it counts as none"),
     ),
     responses(
         (status = 101, description = "The stream"),
-        (status = 400, description = "`malformed_request`: not a WebSocket handshake",
+        (status = 400, description = "`malformed_request`: not a WebSocket handshake, or more than one \
+         `Authorization` header or `token`",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -51,8 +52,9 @@ pub(crate) async fn watch(
     payload: Payload,
     state: Data<ApiState>,
 ) -> Result<HttpResponse, actix_web::Error> {
+    let token = access_token(&request)?;
     let opening = async {
-        let (follower, place) = follow(&request, &state).await?;
+        let (follower, place) = follow(&request, &state, token).await?;
         Ok((frames(follower), place))
     };
     serve(&request, payload, &state, opening).await
@@ -61,22 +63,19 @@ pub(crate) async fn watch(
 async fn follow(
     request: &HttpRequest,
     state: &ApiState,
+    token: Option<String>,
 ) -> Result<(Follower, OpenStream), CloseReason> {
     // First, so that nobody learns what is wrong with a request that they may not send.
-    let caller = authorize(request, state, Permission::ReadOwnCommands).await?;
+    let caller = authorize(request, state, token, Permission::ReadOwnCommands).await?;
     let command_id: CommandId = request
         .match_info()
         .query("command_id")
         .parse()
         .map_err(|_| policy("command_id is not a UUID"))?;
-    let after = match query_value(request, "after") {
-        None => 0,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|after: &i32| *after >= 0)
-            .ok_or_else(|| policy("after is not a number from 0 on"))?,
-    };
+    let accepted = "an integer from 0 to 2147483647";
+    let after: Option<u32> = query_value(request, "after", accepted)?;
+    let after = i32::try_from(after.unwrap_or(0))
+        .map_err(|_| policy(&format!("after must be {accepted}")))?;
     let place = state.open_streams.take(caller.user.user_id)?;
     let following = state
         .streams
@@ -111,9 +110,10 @@ fn frames(follower: Follower) -> impl Stream<Item = Frame> {
 pub(super) async fn authorize(
     request: &HttpRequest,
     state: &ApiState,
+    token: Option<String>,
     permission: Permission,
 ) -> Result<Caller, CloseReason> {
-    let mut caller = match authenticate(request, state).await {
+    let mut caller = match authenticate(request, state, token).await {
         Ok(caller) => caller,
         Err(error) => return Err(turn_away(request, state, None, error)),
     };
@@ -125,8 +125,12 @@ pub(super) async fn authorize(
     }
 }
 
-async fn authenticate(request: &HttpRequest, state: &ApiState) -> Result<Caller, ServiceError> {
-    let token = access_token(request).ok_or(AuthFailure::MissingToken)?;
+async fn authenticate(
+    request: &HttpRequest,
+    state: &ApiState,
+    token: Option<String>,
+) -> Result<Caller, ServiceError> {
+    let token = token.ok_or(AuthFailure::MissingToken)?;
     state.auth.authenticate(&token, origin_of(request)).await
 }
 

@@ -1,6 +1,13 @@
-use actix_web::{HttpRequest, http::header::SEC_WEBSOCKET_PROTOCOL};
+use std::str::FromStr;
 
-use crate::extract::bearer_token;
+use actix_web::{HttpRequest, http::header::SEC_WEBSOCKET_PROTOCOL};
+use actix_ws::CloseReason;
+
+use super::responses::policy;
+use crate::{
+    extract::bearer_token,
+    problem::{Code, Problem},
+};
 
 /// The sub-protocol that browsers should offer beside the token, so that the server can select
 /// it and the token need not travel back.
@@ -9,15 +16,25 @@ pub(super) const EVENTS_PROTOCOL: &str = "sovd.events.v1";
 const TOKEN_PROTOCOL: &str = "bearer.";
 
 /// The access token, from the `Authorization` header, the sub-protocol list (browsers) or the
-/// query string (older clients).
-pub(super) fn access_token(request: &HttpRequest) -> Option<String> {
-    bearer_token(request)
+/// query string (older clients). An empty `token` counts as none.
+///
+/// # Errors
+///
+/// `malformed_request` when the header or the parameter is sent more than once.
+pub(super) fn access_token(request: &HttpRequest) -> Result<Option<String>, Problem> {
+    let header = bearer_token(request)?;
+    let [token, repeated] = query_values(request, "token");
+    if repeated.is_some() {
+        let detail = "token must be sent once";
+        return Err(Problem::new(Code::MalformedRequest, detail));
+    }
+    Ok(header
         .map(str::to_owned)
         .or_else(|| {
             let protocol = token_protocol(request)?;
             Some(protocol.trim_start_matches(TOKEN_PROTOCOL).to_owned())
         })
-        .or_else(|| query_value(request, "token"))
+        .or_else(|| token.filter(|token| !token.is_empty())))
 }
 
 /// The offered sub-protocol that carries a token. A browser that offers nothing else gets it
@@ -33,11 +50,30 @@ pub(super) fn token_protocol(request: &HttpRequest) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The first value of a query parameter.
-pub(super) fn query_value(request: &HttpRequest, name: &str) -> Option<String> {
-    form_urlencoded::parse(request.query_string().as_bytes())
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.into_owned())
+/// The value of a query parameter, if it is there.
+///
+/// # Errors
+///
+/// A reason that says what is accepted when the value is empty, unreadable or given twice.
+pub(super) fn query_value<T: FromStr>(
+    request: &HttpRequest,
+    name: &str,
+    accepted: &str,
+) -> Result<Option<T>, CloseReason> {
+    let refusal = || policy(&format!("{name} must be {accepted}, given once"));
+    match query_values(request, name) {
+        [None, _] => Ok(None),
+        [Some(text), None] => text.parse().map(Some).map_err(|_| refusal()),
+        [Some(_), Some(_)] => Err(refusal()),
+    }
+}
+
+/// The first two values of a query parameter.
+fn query_values(request: &HttpRequest, name: &str) -> [Option<String>; 2] {
+    let mut values = form_urlencoded::parse(request.query_string().as_bytes())
+        .filter(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned());
+    [values.next(), values.next()]
 }
 
 #[cfg(test)]
@@ -53,14 +89,12 @@ mod tests {
             .insert_header(("Sec-WebSocket-Protocol", "sovd.events.v1, bearer.t2"));
         let query = TestRequest::with_uri("/ws/responses/x?after=1&token=t3");
         for (request, token) in [(header, "t1"), (protocol, "t2"), (query, "t3")] {
-            assert_eq!(
-                access_token(&request.to_http_request()).as_deref(),
-                Some(token)
-            );
+            let found = access_token(&request.to_http_request()).unwrap();
+            assert_eq!(found.as_deref(), Some(token));
         }
-        assert_eq!(
-            access_token(&TestRequest::default().to_http_request()),
-            None
-        );
+        for uri in ["/ws/events", "/ws/events?token=", "/ws/events?token"] {
+            let request = TestRequest::with_uri(uri).to_http_request();
+            assert_eq!(access_token(&request).unwrap(), None, "{uri}");
+        }
     }
 }
