@@ -6,7 +6,7 @@ use std::{
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
-use crate::{CONNECTED, Closing, EventSource, OFFLINE, PATIENCE, Socket};
+use crate::{CONNECTED, Closing, EventSource, OFFLINE, PATIENCE, Socket, contract};
 
 /// How long a connection is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(1);
@@ -85,9 +85,9 @@ impl Client {
         }
     }
 
-    /// Sends a request.
+    /// Sends a request. Fails the test when the document does not list the status of the answer.
     pub async fn send(&self, request: RequestBuilder) -> Reply {
-        Reply::of(request.send().await.unwrap()).await
+        Reply::of(respond(request).await).await
     }
 
     /// `GET`
@@ -164,7 +164,7 @@ impl Client {
         if let Some(last_event_id) = last_event_id {
             request = request.header("Last-Event-ID", last_event_id);
         }
-        let response = request.send().await.unwrap();
+        let response = respond(request).await;
         if response.status() == StatusCode::OK {
             Ok(EventSource::of(response))
         } else {
@@ -184,6 +184,16 @@ impl Client {
             .await
             .expect(200)
     }
+}
+
+/// Sends a request and holds the status of the response against the document.
+async fn respond(request: RequestBuilder) -> reqwest::Response {
+    let (http, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = http.execute(request).await.unwrap();
+    contract::check_status(&method, &path, response.status());
+    response
 }
 
 impl Reply {

@@ -1,6 +1,7 @@
 //! What black-box tests need: the whole program on a database of its own, and clients for it.
 
 mod client;
+mod contract;
 mod event_source;
 mod socket;
 mod world;

@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the handlers.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use actix_web::{
     App, HttpResponse, Responder, get,
@@ -12,7 +12,7 @@ use utoipa::{
     openapi::{
         self, Content, Object, OpenApi as OpenApiDocument, PathItem, Ref, RefOr, Response,
         ResponseBuilder, Schema, Type,
-        path::{Operation, ParameterIn},
+        path::{Operation, Parameter, ParameterIn},
         schema::SchemaType,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
@@ -48,77 +48,135 @@ fn operations_of(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, post, put, patch, delete].into_iter().flatten()
 }
 
-/// The problems that an operation shares with all others of its kind.
+/// A status, the code of its problem and a reason for it.
+type Reason = (&'static str, &'static str, &'static str);
+
+/// Adds the problems that an operation shares with all others of its kind. A status that the handler
+/// documents itself keeps the handler's description.
 fn add_common_problems(operation: &mut Operation) {
+    let mut descriptions: BTreeMap<&str, String> = BTreeMap::new();
+    for (status, code, reason) in common_problems(operation) {
+        descriptions
+            .entry(status)
+            .and_modify(|description| {
+                description.push_str("; ");
+                description.push_str(reason);
+            })
+            .or_insert_with(|| format!("`{code}`: {reason}"));
+    }
+    for (status, description) in descriptions {
+        let answer = operation.responses.responses.entry(status.to_owned());
+        answer.or_insert_with(|| problem(&description).into());
+    }
+}
+
+fn common_problems(operation: &Operation) -> Vec<Reason> {
+    let mut problems = vec![("500", "internal", "the fault is ours")];
+    if is_socket(operation) {
+        // Once the handshake is done, the close reason says what is wrong.
+        return problems;
+    }
     let is_secured = operation.security.is_some();
     let has_body = operation.request_body.is_some();
-    let answers = &mut operation.responses.responses;
-    let mut add = |problems: &[(&str, &str)]| {
-        for (status, description) in problems {
-            let answer = answers.entry((*status).to_owned());
-            answer.or_insert_with(|| problem(description).into());
-        }
-    };
-    add(&[("500", "`internal`: the fault is ours")]);
-    // A socket that is open already says what is wrong when it closes.
-    if matches!(
-        operation.operation_id.as_deref(),
-        Some("watch_command" | "watch_fleet")
-    ) {
-        return;
-    }
-    let takes = |place: &ParameterIn| {
-        operation
-            .parameters
-            .iter()
-            .flatten()
-            .any(|parameter| matches!(parameter, RefOr::T(own) if own.parameter_in == *place))
-    };
-    if takes(&ParameterIn::Path) {
-        add(&[
-            ("400", "`malformed_request`: the id is not a UUID"),
-            ("404", "`not_found`: or it is not for the caller to see"),
-        ]);
-    }
-    if takes(&ParameterIn::Query) {
-        add(&[
-            (
-                "400",
-                "`malformed_request`: an unknown or unreadable parameter",
-            ),
-            (
-                "422",
-                "`validation_failed`: a parameter is empty or out of range",
-            ),
-        ]);
-    }
-    if has_body {
-        add(&[
-            ("400", "`malformed_request`: not JSON"),
-            ("408", "`request_timeout`: the body came too slowly"),
-            ("413", "`payload_too_large`"),
-            (
-                "415",
-                "`unsupported_media_type`: not `application/json`, or compressed",
-            ),
-            ("422", "`validation_failed`: each bad field is named"),
-        ]);
+    if is_secured || has_body {
+        problems.extend(OF_DATA);
     }
     if is_secured {
-        add(&[
-            ("401", "No valid token; `code` says which of the reasons"),
-            (
-                "429",
-                "`rate_limited`: too much at once; `Retry-After` says when",
-            ),
-        ]);
+        problems.extend(OF_CALLERS);
     }
-    if is_secured || has_body {
-        add(&[(
-            "503",
-            "`unavailable`: the database is away; `Retry-After` says when",
-        )]);
+    if takes(operation, &ParameterIn::Path) {
+        problems.extend(OF_PATHS);
     }
+    if takes(operation, &ParameterIn::Query) {
+        problems.extend(OF_QUERIES);
+    }
+    if has_body {
+        problems.extend(OF_BODIES);
+    }
+    problems
+}
+
+/// Operations that ask the database.
+const OF_DATA: [Reason; 2] = [
+    (
+        "429",
+        "rate_limited",
+        "too much at once; `Retry-After` says when",
+    ),
+    (
+        "503",
+        "unavailable",
+        "the database is away; `Retry-After` says when",
+    ),
+];
+
+/// Operations that need a token. Every one of them has a permission, and for each permission there
+/// are keys of agents without it, so all of them answer 403.
+const OF_CALLERS: [Reason; 3] = [
+    (
+        "400",
+        "malformed_request",
+        "more than one `Authorization` header",
+    ),
+    (
+        "401",
+        "not_authenticated",
+        "no token is sent, or another code says what is wrong with it",
+    ),
+    (
+        "403",
+        "forbidden",
+        "the role does not have the permission, or the key of an agent does not open it",
+    ),
+];
+
+/// Operations with an id in their path.
+const OF_PATHS: [Reason; 2] = [
+    ("400", "malformed_request", "the id is not a UUID"),
+    ("404", "not_found", "or it is not for the caller to see"),
+];
+
+/// Operations with parameters in their query.
+const OF_QUERIES: [Reason; 2] = [
+    (
+        "400",
+        "malformed_request",
+        "an unknown or unreadable parameter",
+    ),
+    (
+        "422",
+        "validation_failed",
+        "a parameter is empty or out of range",
+    ),
+];
+
+/// Operations that take a body.
+const OF_BODIES: [Reason; 5] = [
+    ("400", "malformed_request", "the body is not JSON"),
+    ("408", "request_timeout", "the body came too slowly"),
+    ("413", "payload_too_large", "the body is too large"),
+    (
+        "415",
+        "unsupported_media_type",
+        "not `application/json`, or compressed",
+    ),
+    ("422", "validation_failed", "each bad field is named"),
+];
+
+fn is_socket(operation: &Operation) -> bool {
+    operation.responses.responses.contains_key("101")
+}
+
+fn takes(operation: &Operation, place: &ParameterIn) -> bool {
+    parameters_of(operation).any(|parameter| parameter.parameter_in == *place)
+}
+
+fn parameters_of(operation: &Operation) -> impl Iterator<Item = &Parameter> {
+    let parameters = operation.parameters.iter().flatten();
+    parameters.filter_map(|parameter| match parameter {
+        RefOr::T(parameter) => Some(parameter),
+        RefOr::Ref(_) => None,
+    })
 }
 
 /// Makes the schemas of parameters say what holds for all of them: an empty value in a query is

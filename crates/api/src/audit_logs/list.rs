@@ -10,7 +10,7 @@ use super::AuditLogBody;
 use crate::{
     extract::{Authorized, QueryParams, moment, page, page_of},
     permissions::ReadAudit,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -67,8 +67,6 @@ pub(crate) struct AuditLogListBody {
         (status = 200, description = "One page of the lines that match",
          body = AuditLogListBody,
          headers(("X-Total-Count" = i64), ("Link" = String))),
-        (status = 403, description = "`forbidden`: only an admin may",
-         body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 #[get("")]

@@ -1,0 +1,86 @@
+use std::{collections::BTreeMap, sync::OnceLock};
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+/// The statuses of each operation, by path and method.
+struct Contract(Vec<DocumentedPath>);
+
+struct DocumentedPath {
+    segments: Vec<String>,
+    statuses: BTreeMap<Method, Vec<String>>,
+}
+
+/// Holds the status of an answer against the published document. Paths that it does not have are
+/// outside the contract; a method that a path does not have is 405.
+///
+/// # Panics
+///
+/// When the operation does not list the status.
+pub(crate) fn check_status(method: &Method, path: &str, status: StatusCode) {
+    static CONTRACT: OnceLock<Contract> = OnceLock::new();
+    let contract = CONTRACT.get_or_init(Contract::published);
+    let Some(documented) = contract.find(path) else {
+        return;
+    };
+    let method = if method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
+    match documented.statuses.get(method) {
+        Some(statuses) => assert!(
+            statuses.iter().any(|listed| listed == status.as_str()),
+            "{method} {path} answered {status}, and the document lists only {statuses:?}"
+        ),
+        // CORS answers preflight requests before any operation.
+        None if method == Method::OPTIONS => {}
+        None => assert_eq!(status, 405, "{method} {path} is not in the document"),
+    }
+}
+
+impl Contract {
+    fn published() -> Self {
+        let document: Value = serde_json::from_str(&sovd_app::openapi_json()).unwrap();
+        let paths = document["paths"].as_object().unwrap().iter();
+        Self(
+            paths
+                .map(|(path, item)| DocumentedPath::of(path, item))
+                .collect(),
+        )
+    }
+
+    /// The path that has the most segments in common with `path`, word for word.
+    fn find(&self, path: &str) -> Option<&DocumentedPath> {
+        let asked: Vec<&str> = path.split('/').collect();
+        let matching = self.0.iter().filter(|it| it.matches(&asked));
+        matching.max_by_key(|it| it.segments.iter().filter(|it| !is_variable(it)).count())
+    }
+}
+
+impl DocumentedPath {
+    fn of(path: &str, item: &Value) -> Self {
+        let operations = item.as_object().unwrap().iter();
+        let statuses = operations.map(|(method, operation)| {
+            let responses = operation["responses"].as_object().unwrap();
+            let method = method.to_uppercase().parse().unwrap();
+            (method, responses.keys().cloned().collect())
+        });
+        Self {
+            segments: path.split('/').map(str::to_owned).collect(),
+            statuses: statuses.collect(),
+        }
+    }
+
+    fn matches(&self, asked: &[&str]) -> bool {
+        let mut pairs = self.segments.iter().zip(asked);
+        self.segments.len() == asked.len()
+            && pairs.all(|(segment, asked)| {
+                segment == asked || (is_variable(segment) && !asked.is_empty())
+            })
+    }
+}
+
+fn is_variable(segment: &str) -> bool {
+    segment.starts_with('{')
+}
