@@ -211,6 +211,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
     for (method, path, allow) in [
         (Method::DELETE, COMMANDS, "GET, HEAD, POST"),
         (Method::GET, "/api/v1/auth/login", "POST"),
+        (Method::GET, "/api/v1/insights/derive", "POST"),
         (
             Method::PUT,
             "/api/v1/vehicles/00000000-0000-0000-0000-000000000101",

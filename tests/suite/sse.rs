@@ -97,6 +97,17 @@ async fn a_client_that_comes_back_gets_what_it_has_not() {
 }
 
 #[tokio::test]
+async fn a_bad_place_in_the_address_is_invalid_beside_a_good_header() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    let path = format!("/api/v1/commands/{id}/events?after=-1");
+    let request = engineer.request(Method::GET, &path);
+    let reply = engineer.send(request.header("Last-Event-ID", "0")).await;
+    reply.expect_bad_field(422, "validation_failed", "/after");
+}
+
+#[tokio::test]
 async fn a_browser_can_follow_it() {
     let world = five_chunks().await;
     let engineer = world.log_in("engineer").await;

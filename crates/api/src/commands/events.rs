@@ -59,10 +59,8 @@ pub(crate) async fn events(
     query: QueryParams<EventsQuery>,
     last_event_id: LastEventId,
 ) -> Result<HttpResponse, Problem> {
-    let after = match last_event_id.0 {
-        Some(number) => number,
-        None => start(query.0.after)?,
-    };
+    let after = start(query.0.after)?;
+    let after = last_event_id.0.unwrap_or(after);
     let caller = &authorized.caller;
     let place = state.open_streams.take(caller.user.user_id)?;
     let follower = state

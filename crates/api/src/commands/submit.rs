@@ -53,7 +53,8 @@ pub(crate) struct SubmitRequest {
     params(
         ("Idempotency-Key" = Option<String>, Header,
          description = "1 to 255 visible ASCII characters that stand for this request for 24 hours",
-         min_length = 1, max_length = 255, example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+         min_length = 1, max_length = 255, pattern = "^[!-~]{1,255}$",
+         example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
     ),
     request_body = SubmitRequest,
     responses(

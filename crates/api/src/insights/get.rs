@@ -1,5 +1,6 @@
 use actix_web::{
     get,
+    guard::GuardContext,
     web::{Data, Json},
 };
 use sovd_domain::InsightId;
@@ -22,7 +23,7 @@ use crate::{
         (status = 200, description = "The insight", body = InsightBody),
     ),
 )]
-#[get("/{insight_id}")]
+#[get("/{insight_id}", guard = "is_not_derive")]
 pub(crate) async fn get_insight(
     authorized: Authorized<ReadInsights>,
     state: Data<ApiState>,
@@ -30,4 +31,10 @@ pub(crate) async fn get_insight(
 ) -> Result<Json<InsightBody>, Problem> {
     let insight = state.insights.get(&authorized.caller, insight_id.0).await?;
     Ok(Json(insight.into()))
+}
+
+/// Leaves `/insights/derive` to the operation of that name, so that its other methods are 405 and not
+/// an insight with a bad id.
+fn is_not_derive(context: &GuardContext<'_>) -> bool {
+    !context.head().uri.path().ends_with("/derive")
 }
