@@ -13,6 +13,10 @@ demo *args:
 test *args:
     cargo test {{ args }}
 
+# Holds the program against its OpenAPI document with generated requests; takes minutes.
+schemathesis *args:
+    tests/schemathesis/run {{ args }}
+
 # Checks format, lints and documentation; changes nothing.
 lint: format-check clippy doc
 
