@@ -239,7 +239,7 @@ impl Dispatcher {
     async fn remove_forsaken(&self) -> Result<(), StorageError> {
         let now = self.environment.clock.now();
         let mut connection = self.environment.database.connection().await?;
-        if queue::remove_forsaken(&mut connection, now).await? > 0 {
+        if queue::remove_forsaken(&mut connection, now, EXPIRY_BATCH).await? > 0 {
             self.environment.new_work.tell_here();
         }
         Ok(())

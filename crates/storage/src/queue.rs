@@ -6,9 +6,15 @@
 //!
 //! A row's lock is what decides: whoever ends, sends or calls off a command first locks its row
 //! here, then changes the command.
+//!
+//! The first entry of each vehicle's queue is also in `queue_heads`, which triggers on `command_queue` and
+//! `vehicles` maintain, so that a claim need not search for it. Locks are taken in the order `vehicles`,
+//! `command_queue`, `queue_heads`; a transaction that removes entries of several vehicles does so in the
+//! order of their ids.
 
 mod claim;
 mod expiry;
+mod waiting;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -18,8 +24,9 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError, schema::command_queue};
 
-pub use claim::{Claim, claim, hold, let_go, release, remove_forsaken, renew};
+pub use claim::{CLAIM, Claim, claim, hold, let_go, release, remove_forsaken, renew};
 pub use expiry::{Expired, expired};
+pub use waiting::{count_of_user, count_of_vehicle};
 
 /// A command on its way into the queue.
 #[derive(Debug, Clone, Copy)]

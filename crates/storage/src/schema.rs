@@ -138,6 +138,18 @@ diesel::table! {
         skip_evidence -> Bool,
         is_called_off -> Bool,
         last_error -> Nullable<Text>,
+        user_id -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    queue_heads (vehicle_id) {
+        vehicle_id -> Uuid,
+        command_id -> Uuid,
+        position -> Int8,
+        ready_at -> Timestamptz,
+        is_sent -> Bool,
+        is_reachable -> Bool,
     }
 }
 
@@ -292,6 +304,7 @@ diesel::table! {
 
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(command_queue -> commands (command_id));
+diesel::joinable!(queue_heads -> vehicles (vehicle_id));
 diesel::joinable!(spent_refresh_tokens -> sessions (session_id));
 diesel::joinable!(anomaly_episodes -> anomaly_events (anomaly_event_id));
 diesel::allow_tables_to_appear_in_same_query!(sessions, users);
@@ -302,5 +315,6 @@ diesel::allow_tables_to_appear_in_same_query!(command_queue, commands);
 diesel::allow_tables_to_appear_in_same_query!(anomaly_events, anomaly_episodes, vehicles);
 diesel::allow_tables_to_appear_in_same_query!(service_bookings, booking_anomalies, vehicles);
 diesel::allow_tables_to_appear_in_same_query!(command_queue, vehicles);
+diesel::allow_tables_to_appear_in_same_query!(queue_heads, vehicles);
 diesel::allow_tables_to_appear_in_same_query!(commands, vehicles);
 diesel::allow_tables_to_appear_in_same_query!(commands, unread_answers);

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Connection, StorageError, like,
-    schema::{command_queue, commands, service_accounts, users, vehicles},
+    schema::{command_queue, queue_heads, service_accounts, users, vehicles},
 };
 
 /// A user together with the hash of the password.
@@ -101,6 +101,25 @@ pub async fn lock(
         .first(connection)
         .await;
     read(row)
+}
+
+/// Locks a user or service account until the transaction ends, so that its submissions are counted one
+/// after the other. The caller has locked the vehicle already, if it locks one.
+///
+/// # Errors
+///
+/// [`StorageError::Unavailable`] when the database does not answer, or the lock is not granted in time.
+pub async fn lock_submissions(
+    connection: &mut Connection,
+    user_id: UserId,
+) -> Result<(), StorageError> {
+    users::table
+        .find(user_id.0)
+        .select(users::user_id)
+        .for_no_key_update()
+        .load::<Uuid>(connection)
+        .await?;
+    Ok(())
 }
 
 /// The active admins, locked until the transaction ends, so that of two who would each leave none
@@ -257,15 +276,12 @@ pub async fn has_open_commands(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<bool, StorageError> {
-    let open = command_queue::table
-        .inner_join(commands::table)
-        .inner_join(vehicles::table.on(vehicles::vehicle_id.eq(command_queue::vehicle_id)))
-        .filter(
-            commands::user_id
-                .eq(user_id.0)
-                .or(vehicles::owner_id.eq(user_id.0).assume_not_null()),
-        );
-    Ok(select(exists(open)).get_result(connection).await?)
+    let submitted = command_queue::table.filter(command_queue::user_id.eq(user_id.0));
+    let owned = vehicles::table
+        .inner_join(queue_heads::table)
+        .filter(vehicles::owner_id.eq(user_id.0));
+    let open = select(exists(submitted).or(exists(owned)));
+    Ok(open.get_result(connection).await?)
 }
 
 /// The user with the id, locked so that nothing new of theirs is written before the transaction

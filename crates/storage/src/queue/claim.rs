@@ -22,9 +22,48 @@ pub struct Claim {
     pub entry: Entry,
 }
 
-/// Claims up to `limit` tasks, oldest first, at most one for each vehicle: those that are due and
-/// may be sent to a vehicle that is connected, and those that may have been sent, whose end has to
-/// be found out. A task whose lease has ended is due again.
+/// The statement of [`claim`], public so that a test can look at its plan. Its parameters are the
+/// current time, the end of the leases and the limit.
+///
+/// Its cost depends on what can be claimed, not on what waits: `queue_heads` has one row for each vehicle
+/// with a queue, and the index that it reads has only heads that can be claimed, now or later, in the
+/// order in which they become ready.
+///
+/// Positions of a vehicle only grow, so an entry that is the head stays the head until it is deleted. A
+/// head that this statement's snapshot shows is therefore still the head once its row in `command_queue`
+/// is locked, and what `queue_heads` says of it is checked again on that row. Neither lock is waited for.
+///
+/// The `LATERAL` subquery with a `LIMIT` and `= ANY (ARRAY (...))` make PostgreSQL find the rows of
+/// `command_queue` one by one by primary key, whatever it knows about the sizes of the tables.
+#[doc(hidden)]
+pub const CLAIM: &str = "
+    WITH free AS (
+        SELECT queue.command_id
+        FROM queue_heads head
+        CROSS JOIN LATERAL (
+            SELECT command_id
+            FROM command_queue
+            WHERE command_id = head.command_id
+              AND ready_at <= $1
+              AND task IN ('command', 'probe')
+              AND (sends > 0 OR (head.is_reachable AND expires_at > $1))
+            LIMIT 1
+            FOR UPDATE SKIP LOCKED) queue
+        WHERE head.ready_at <= $1
+          AND (head.is_reachable OR head.is_sent)
+        ORDER BY head.ready_at, head.position
+        LIMIT $3
+        FOR NO KEY UPDATE OF head SKIP LOCKED)
+    UPDATE command_queue
+    SET lease_id = gen_random_uuid(), lease_until = $2, is_called_off = false
+    WHERE command_id = ANY (ARRAY (SELECT command_id FROM free))
+    RETURNING command_id, position, lease_id, lease_until, task, attempt, sends, is_answered,
+              skip_evidence, expires_at";
+
+/// Claims up to `limit` tasks, at most one for each vehicle: those that are due and may be sent to a
+/// vehicle that is connected, and those that may have been sent, whose end has to be found out. Those
+/// that became ready first are preferred; they are returned in the order of submission. A task whose
+/// lease has ended is due again.
 ///
 /// # Errors
 ///
@@ -35,36 +74,13 @@ pub async fn claim(
     lease_until: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<Claim>, StorageError> {
-    let rows: Vec<ClaimRow> = sql_query(
-        "WITH free AS (
-             SELECT queue.command_id
-             FROM command_queue queue
-             JOIN vehicles USING (vehicle_id)
-             WHERE queue.due_at <= $1
-               AND (queue.lease_until IS NULL OR queue.lease_until <= $1)
-               AND queue.task IN ('command', 'probe')
-               AND NOT (queue.is_called_off AND queue.task = 'command')
-               AND (queue.sends > 0
-                    OR (vehicles.connection_status = 'connected' AND queue.expires_at > $1))
-               AND NOT EXISTS (
-                   SELECT FROM command_queue earlier
-                   WHERE earlier.vehicle_id = queue.vehicle_id
-                     AND earlier.position < queue.position)
-             ORDER BY queue.position
-             LIMIT $3
-             FOR UPDATE OF queue SKIP LOCKED)
-         UPDATE command_queue
-         SET lease_id = gen_random_uuid(), lease_until = $2, is_called_off = false
-         FROM free
-         WHERE command_queue.command_id = free.command_id
-         RETURNING command_queue.command_id, lease_id, lease_until, task, attempt, sends, is_answered,
-                   skip_evidence, expires_at",
-    )
-    .bind::<Timestamptz, _>(now)
-    .bind::<Timestamptz, _>(lease_until)
-    .bind::<BigInt, _>(limit)
-    .load(connection)
-    .await?;
+    let mut rows: Vec<ClaimRow> = sql_query(CLAIM)
+        .bind::<Timestamptz, _>(now)
+        .bind::<Timestamptz, _>(lease_until)
+        .bind::<BigInt, _>(limit)
+        .load(connection)
+        .await?;
+    rows.sort_unstable_by_key(|row| row.position);
     rows.into_iter().map(Claim::try_from).collect()
 }
 
@@ -143,8 +159,9 @@ pub async fn let_go(connection: &mut Connection, claim: &Claim) -> Result<(), St
     Ok(())
 }
 
-/// Takes out of the queue what was called off and never let go before its lease ended; says how
-/// many.
+/// Removes up to `limit` commands that were called off and never let go before their lease ended;
+/// returns how many. Each is removed in a transaction of its own, so that none of them locks the heads of
+/// several queues.
 ///
 /// # Errors
 ///
@@ -152,12 +169,25 @@ pub async fn let_go(connection: &mut Connection, claim: &Claim) -> Result<(), St
 pub async fn remove_forsaken(
     connection: &mut Connection,
     now: DateTime<Utc>,
+    limit: i64,
 ) -> Result<usize, StorageError> {
-    let forsaken = command_queue::table
-        .filter(command_queue::is_called_off.eq(true))
-        .filter(command_queue::task.eq("command"))
-        .filter(command_queue::lease_until.le(now));
-    Ok(diesel::delete(forsaken).execute(connection).await?)
+    let forsaken = || {
+        command_queue::table
+            .filter(command_queue::is_called_off)
+            .filter(command_queue::task.eq("command"))
+            .filter(command_queue::lease_until.le(now))
+    };
+    let found: Vec<Uuid> = forsaken()
+        .select(command_queue::command_id)
+        .limit(limit)
+        .load(connection)
+        .await?;
+    let mut removed = 0;
+    for command_id in found {
+        let one = forsaken().filter(command_queue::command_id.eq(command_id));
+        removed += diesel::delete(one).execute(connection).await?;
+    }
+    Ok(removed)
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]
@@ -174,6 +204,8 @@ fn held<'a>(claim: &'a Claim) -> _ {
 struct ClaimRow {
     #[diesel(sql_type = SqlUuid)]
     command_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    position: i64,
     #[diesel(sql_type = SqlUuid)]
     lease_id: Uuid,
     #[diesel(sql_type = Timestamptz)]

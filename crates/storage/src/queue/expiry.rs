@@ -21,6 +21,9 @@ pub struct Expired {
 /// Up to `limit` tasks that were never sent, have expired and are nobody's, locked until the
 /// transaction ends. Those that another transaction has locked are left to it.
 ///
+/// They expired first among those that may be returned, and come in the order of their vehicles' ids, in
+/// which the caller must remove them: each removal locks the head of its vehicle's queue.
+///
 /// # Errors
 ///
 /// When the database is away or a row is unreadable.
@@ -35,13 +38,14 @@ pub async fn expired(
     let is_open = command_queue::is_called_off
         .eq(false)
         .or(command_queue::task.eq("probe"));
-    let rows: Vec<(Uuid, String, Option<String>)> = command_queue::table
+    let mut rows: Vec<(Uuid, Uuid, String, Option<String>)> = command_queue::table
         .filter(command_queue::sends.eq(0))
         .filter(command_queue::expires_at.le(now))
         .filter(is_free)
         .filter(is_open)
         .filter(command_queue::task.eq_any(["command", "probe"]))
         .select((
+            command_queue::vehicle_id,
             command_queue::command_id,
             command_queue::task,
             command_queue::last_error,
@@ -52,8 +56,9 @@ pub async fn expired(
         .skip_locked()
         .load(connection)
         .await?;
+    rows.sort_by_key(|(vehicle_id, ..)| *vehicle_id);
     rows.into_iter()
-        .map(|(command_id, task, last_error)| {
+        .map(|(_, command_id, task, last_error)| {
             Ok(Expired {
                 command_id: CommandId(command_id),
                 task: Task::read(&task, command_id)?,

@@ -44,11 +44,11 @@ async fn its_holder_can_do_nothing_but_let_go() {
 async fn what_nobody_lets_go_is_free_when_its_lease_ends() {
     let (fleet, first) = called_off().await;
     let mut connection = fleet.connection().await;
-    let forsaken = queue::remove_forsaken(&mut connection, at(29)).await;
+    let forsaken = queue::remove_forsaken(&mut connection, at(29), 10).await;
     assert_eq!(forsaken.unwrap(), 0);
     // The command has ended: nobody sends it again, whatever the time.
     assert_eq!(ids(&claim(&fleet, 30, 10).await), []);
-    let forsaken = queue::remove_forsaken(&mut connection, at(30)).await;
+    let forsaken = queue::remove_forsaken(&mut connection, at(30), 10).await;
     assert_eq!(forsaken.unwrap(), 1);
     assert_ne!(claim_one(&fleet, 30).await.command_id, first.command_id);
 }
@@ -74,7 +74,7 @@ async fn a_probe_waits_for_the_holder_too() {
             queue::let_go(&mut connection, &first).await.unwrap();
             now = 29;
         }
-        let forsaken = queue::remove_forsaken(&mut connection, at(now)).await;
+        let forsaken = queue::remove_forsaken(&mut connection, at(now), 10).await;
         assert_eq!(forsaken.unwrap(), 0, "it is still to be done");
         let probe = claim_one(&fleet, now).await;
         assert_eq!(probe.command_id, first.command_id);
