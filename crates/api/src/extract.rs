@@ -1,6 +1,7 @@
 //! Taking requests apart. Every extractor answers its errors as problems.
 
 mod accepted;
+mod anonymous;
 mod authorized;
 mod client_address;
 mod gate;
@@ -14,6 +15,8 @@ mod path_id;
 mod query_params;
 mod unambiguous;
 
+pub(crate) use anonymous::Anonymous;
+pub use anonymous::CallerKey;
 pub(crate) use authorized::{Authorized, bearer_token};
 pub(crate) use client_address::TrustedProxies;
 pub(crate) use idempotency::Keyed;

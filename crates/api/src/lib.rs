@@ -27,6 +27,7 @@ mod vehicles;
 mod websocket;
 
 pub use docs::document;
+pub use extract::CallerKey;
 pub use open_streams::OpenStreams;
 pub use server::{Server, ServerError, ServerSettings};
 pub use state::{ApiState, SocketSettings};

@@ -149,7 +149,10 @@ impl From<ServiceError> for Problem {
                 Self::new(Code::IdempotencyMismatch, error.to_string())
             }
             ServiceError::VehicleOffline => Self::new(Code::VehicleOffline, error.to_string()),
-            ServiceError::RateLimited { retry_after } => Self {
+            ServiceError::QueueFull { .. } => Self::new(Code::QueueFull, error.to_string()),
+            ServiceError::RateLimited { retry_after }
+            | ServiceError::TooManyInFlight { retry_after, .. }
+            | ServiceError::TooManyWaiting { retry_after, .. } => Self {
                 retry_after: Some(retry_after),
                 ..Self::new(Code::RateLimited, error.to_string())
             },

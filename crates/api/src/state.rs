@@ -2,12 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use sovd_services::{
     agents::Agents, anomalies::Anomalies, audit::Audit, auth::Auth, bookings::Bookings,
-    commands::Commands, fleet::Fleet, health::Health, insights::Insights, refusals::Refusals,
-    service_accounts::ServiceAccounts, streams::Streams, users::Users, vehicles::Vehicles,
+    commands::Commands, fleet::Fleet, health::Health, in_flight::InFlight, insights::Insights,
+    refusals::Refusals, service_accounts::ServiceAccounts, streams::Streams, users::Users,
+    vehicles::Vehicles,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::open_streams::OpenStreams;
+use crate::{extract::CallerKey, open_streams::OpenStreams};
 
 /// What handlers work with. Clones share it.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub struct ApiState {
     pub health: Arc<Health>,
     /// How sockets are kept.
     pub sockets: SocketSettings,
+    /// How many requests of each caller are being served.
+    pub in_flight: Arc<InFlight<CallerKey>>,
     /// How many streams each user has open.
     pub open_streams: Arc<OpenStreams>,
     /// Cancelled when the server stops: sockets then say goodbye.

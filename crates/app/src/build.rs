@@ -15,11 +15,13 @@ use sovd_services::{
         Auth, AuthSettings, SignatureAlgorithm, SigningKeyError, SigningKeys, ThrottleSettings,
     },
     bookings::Bookings,
-    commands::Commands,
+    bulk_reads::{BulkReadSettings, BulkReads},
+    commands::{Commands, WaitingLimits},
     detection::NewAnswers,
     dispatch::{Backoff, DispatchSettings, Dispatcher},
     fleet::Fleet,
     health::Health,
+    in_flight::InFlight,
     insights::Insights,
     limits::{LimitSettings, Limits},
     refusals::{RefusalCount, RefusalQueue, Refusals},
@@ -87,6 +89,11 @@ pub(crate) fn environment(
     Ok(Environment {
         refusal_queue: RefusalQueue::new(database.clone(), refusals.clone()),
         database,
+        bulk_reads: BulkReads::new(BulkReadSettings {
+            lists_per_caller: settings.limits.lists_in_flight,
+            exports_per_caller: settings.limits.exports_per_user,
+            exports: settings.limits.exports_in_flight,
+        }),
         outbox: Outbox::new(Arc::clone(&bus)),
         bus,
         agents: Arc::new(policy),
@@ -194,7 +201,14 @@ pub(crate) fn api_state(
         auth: Arc::new(auth),
         vehicles: Arc::new(Vehicles::new(environment.clone())),
         anomalies: Arc::new(Anomalies::new(environment.clone())),
-        commands: Arc::new(Commands::new(environment.clone(), limits)),
+        commands: Arc::new(Commands::new(
+            environment.clone(),
+            limits,
+            WaitingLimits {
+                per_vehicle: settings.dispatch.waiting_per_vehicle,
+                per_user: settings.dispatch.waiting_per_user,
+            },
+        )),
         bookings: Arc::new(Bookings::new(
             environment.clone(),
             settings.maintenance.slot(),
@@ -212,6 +226,10 @@ pub(crate) fn api_state(
             idle: settings.streams.idle_timeout(),
             keep_alive: settings.streams.keep_alive_interval(),
         },
+        in_flight: Arc::new(InFlight::new(
+            "requests of one caller",
+            settings.limits.requests_in_flight,
+        )),
         open_streams: Arc::new(OpenStreams::new(settings.streams.per_user)),
         closing: CancellationToken::new(),
         open_sockets: TaskTracker::new(),

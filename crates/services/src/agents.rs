@@ -41,7 +41,7 @@ impl Agents {
         page: Page,
     ) -> Result<(Vec<Suspension>, i64), ServiceError> {
         caller.require(Permission::ReadAgentLog)?;
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
         Ok(suspensions::list(&mut connection, filter, page).await?)
     }
 }

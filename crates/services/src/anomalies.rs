@@ -39,7 +39,7 @@ impl Anomalies {
             among: caller.vehicles(),
             ..filter
         };
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
         Ok(anomalies::list(&mut connection, &filter, page).await?)
     }
 
@@ -64,7 +64,7 @@ impl Anomalies {
             vehicle_id: Some(vehicle_id),
             ..filter
         };
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
         if vehicles::find(&mut connection, vehicle_id).await?.is_none() {
             return Err(UNKNOWN_VEHICLE);
         }
@@ -102,7 +102,7 @@ impl Anomalies {
     ) -> Result<(Vec<Diagnosis>, i64), ServiceError> {
         caller.require(Permission::ReadAnomalies)?;
         self.reached(caller, anomaly_id, READ).await?;
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
         Ok(diagnoses::list(&mut connection, anomaly_id, page).await?)
     }
 

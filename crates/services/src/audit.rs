@@ -40,7 +40,7 @@ impl Audit {
         page: Page,
     ) -> Result<(Vec<AuditLine>, i64), ServiceError> {
         caller.require(Permission::ReadAudit)?;
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
         Ok(audit::list(&mut connection, filter, page).await?)
     }
 }

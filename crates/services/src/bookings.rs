@@ -43,7 +43,7 @@ impl Bookings {
     ) -> Result<(Vec<Booking>, i64), ServiceError> {
         caller.require(Permission::ReadBookings)?;
         filter.among = caller.vehicles();
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
         Ok(bookings::list(&mut connection, &filter, page).await?)
     }
 

@@ -3,6 +3,7 @@
 mod cancel;
 mod fingerprint;
 mod submit;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ use crate::{
 
 pub use sovd_storage::commands::CommandFilter;
 pub use submit::{Submission, Submitted};
+pub use waiting::WaitingLimits;
 
 /// How long an idempotency key stands for its command.
 pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
@@ -24,15 +26,18 @@ pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
 pub struct Commands {
     environment: Environment,
     limits: Arc<Limits>,
+    waiting: WaitingLimits,
     turns: Turns<VehicleId>,
 }
 
 impl Commands {
-    /// A command service that takes no more than `limits` from one user.
-    pub fn new(environment: Environment, limits: Arc<Limits>) -> Self {
+    /// Creates a command service that accepts commands at the rate of `limits`, and no more than
+    /// `waiting` allows in the queue.
+    pub fn new(environment: Environment, limits: Arc<Limits>, waiting: WaitingLimits) -> Self {
         Self {
             environment,
             limits,
+            waiting,
             turns: Turns::new("submissions to one vehicle", usize::MAX),
         }
     }
@@ -65,7 +70,7 @@ impl Commands {
             }
             filter.user_id = Some(owner);
         }
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
         Ok(commands::list(&mut connection, &filter, page).await?)
     }
 

@@ -6,6 +6,7 @@ use sovd_storage::Database;
 
 use crate::{
     agents::{AgentPolicy, AttemptTurns},
+    bulk_reads::BulkReads,
     callers::Callers,
     detection::NewAnswers,
     new_work::NewWork,
@@ -19,6 +20,8 @@ use crate::{
 pub struct Environment {
     /// The truth.
     pub database: Database,
+    /// How many expensive reads are served at a time.
+    pub bulk_reads: BulkReads,
     /// The messenger.
     pub bus: Arc<dyn EventBus>,
     /// Takes events to the messenger.

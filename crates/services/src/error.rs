@@ -58,6 +58,36 @@ pub enum ServiceError {
         /// When the next one will be taken.
         retry_after: Duration,
     },
+    /// The caller, or all callers together, have as many requests in progress as they may have.
+    #[error("at most {limit} {what} are served at a time; try again in {} s", retry_after.as_secs())]
+    TooManyInFlight {
+        /// What is bounded, such as `lists of one user`.
+        what: &'static str,
+        /// How many are served at a time.
+        limit: usize,
+        /// After how long to try again.
+        retry_after: Duration,
+    },
+    /// The queue of the vehicle has as many entries as it may have.
+    #[error(
+        "the queue of this vehicle is full: at most {limit} commands may wait or be under way for one \
+         vehicle"
+    )]
+    QueueFull {
+        /// The cap on the commands of one vehicle.
+        limit: i64,
+    },
+    /// The caller has as many commands in the queue as one user may have.
+    #[error(
+        "{limit} of your commands wait or are under way, which is the most that one user may have; try \
+         again when some of them have ended"
+    )]
+    TooManyWaiting {
+        /// The cap on the commands of one user.
+        limit: i64,
+        /// After how long to try again.
+        retry_after: Duration,
+    },
     /// The database or its pool is away. Trying later may help.
     #[error("the service is not available")]
     Unavailable(#[source] StorageError),

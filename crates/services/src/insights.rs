@@ -56,7 +56,7 @@ impl Insights {
         page: Page,
     ) -> Result<(Vec<Insight>, i64), ServiceError> {
         caller.require(Permission::ReadInsights)?;
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
         Ok(insights::list(&mut connection, component_name, page).await?)
     }
 
@@ -88,7 +88,7 @@ impl Insights {
         page: Page,
     ) -> Result<(Vec<ComponentSummary>, i64), ServiceError> {
         caller.require(Permission::ReadInsights)?;
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
         Ok(insights::summary(&mut connection, page).await?)
     }
 

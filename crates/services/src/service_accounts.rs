@@ -58,7 +58,7 @@ impl ServiceAccounts {
         page: Page,
     ) -> Result<(Vec<ServiceAccount>, i64), ServiceError> {
         caller.require(Permission::ManageServiceAccounts)?;
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
         Ok(service_accounts::list(&mut connection, page).await?)
     }
 

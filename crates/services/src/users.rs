@@ -89,7 +89,7 @@ impl Users {
         page: Page,
     ) -> Result<(Vec<User>, i64), ServiceError> {
         caller.require(Permission::ManageUsers)?;
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
         Ok(users::list(&mut connection, filter, page).await?)
     }
 

@@ -39,7 +39,7 @@ impl Vehicles {
     ) -> Result<(Vec<Vehicle>, i64), ServiceError> {
         caller.require(Permission::ReadVehicles)?;
         filter.among = caller.vehicles();
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
         Ok(vehicles::list(&mut connection, &filter, page).await?)
     }
 

@@ -22,6 +22,10 @@ pub struct Dispatch {
     pub first_retry_ms: u64,
     /// Longest pause of all in milliseconds, `first_retry_ms` to 3600000.
     pub longest_retry_ms: u64,
+    /// Commands to one vehicle that may wait or be under way, 0 to 1000000; 0 is no limit.
+    pub waiting_per_vehicle: u32,
+    /// Commands of one user that may wait or be under way, 0 to 1000000; 0 is no limit.
+    pub waiting_per_user: u32,
 }
 
 impl Dispatch {
@@ -32,6 +36,8 @@ impl Dispatch {
         Key::new("dispatch.sweep_ms", Accepts::Whole(10, 60_000)),
         Key::new("dispatch.first_retry_ms", Accepts::Whole(1, 60_000)),
         Key::new("dispatch.longest_retry_ms", Accepts::Whole(1, 3_600_000)),
+        Key::new("dispatch.waiting_per_vehicle", Accepts::Whole(0, 1_000_000)),
+        Key::new("dispatch.waiting_per_user", Accepts::Whole(0, 1_000_000)),
     ];
 
     /// Time a claimed command belongs to this process unless renewed.

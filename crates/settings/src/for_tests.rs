@@ -74,6 +74,8 @@ impl Settings {
                 sweep_ms: 1000,
                 first_retry_ms: 10,
                 longest_retry_ms: 100,
+                waiting_per_vehicle: 0,
+                waiting_per_user: 0,
             },
             streams: Streams {
                 ping_seconds: 20,
@@ -82,10 +84,7 @@ impl Settings {
                 keep_alive_seconds: 15,
                 per_user: 1000,
             },
-            limits: Limits {
-                commands_per_minute: 0,
-                requests_per_minute: 0,
-            },
+            limits: generous_limits(),
             agents: Agents {
                 allow: Vec::new(),
                 blocked_attempts: 5,
@@ -108,5 +107,17 @@ impl Settings {
                 format: LogFormat::Pretty,
             },
         }
+    }
+}
+
+/// Limits that no test reaches unless it sets its own.
+fn generous_limits() -> Limits {
+    Limits {
+        commands_per_minute: 0,
+        requests_per_minute: 0,
+        requests_in_flight: 10_000,
+        lists_in_flight: 1000,
+        exports_per_user: 1000,
+        exports_in_flight: 1000,
     }
 }

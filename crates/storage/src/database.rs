@@ -1,3 +1,5 @@
+mod bulk_reads;
+
 use std::{
     ops::{Deref, DerefMut},
     sync::Arc,
@@ -17,6 +19,7 @@ use diesel_async::{
 use futures_util::{FutureExt, future::ready};
 use tokio::runtime::Handle;
 
+use self::bulk_reads::BulkReads;
 use crate::{error::StorageError, signals::Listener};
 
 /// One connection to PostgreSQL, what every repository function takes.
@@ -26,6 +29,7 @@ pub type Connection = AsyncPgConnection;
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<Connection>,
+    bulk_reads: BulkReads,
     url: Arc<str>,
     runtime: Handle,
 }
@@ -73,6 +77,7 @@ impl Database {
             ));
         Self {
             pool,
+            bulk_reads: BulkReads::new(&settings),
             url: url.into(),
             runtime,
         }

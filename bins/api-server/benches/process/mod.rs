@@ -22,6 +22,13 @@ impl Process {
             .env("SOVD__LOG__FORMAT", "json")
             // All clients of a benchmark have one address.
             .env("SOVD__SERVER__CONNECTIONS_PER_ADDRESS", "0")
+            // One user sends everything here.
+            .env("SOVD__DISPATCH__WAITING_PER_VEHICLE", "0")
+            .env("SOVD__DISPATCH__WAITING_PER_USER", "0")
+            .env("SOVD__LIMITS__REQUESTS_IN_FLIGHT", "10000")
+            .env("SOVD__LIMITS__LISTS_IN_FLIGHT", "1000")
+            .env("SOVD__LIMITS__EXPORTS_PER_USER", "1000")
+            .env("SOVD__LIMITS__EXPORTS_IN_FLIGHT", "1000")
             .envs(settings.iter().copied())
             .current_dir(std::env::temp_dir())
             .stdout(Stdio::piped())

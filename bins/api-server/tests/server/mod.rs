@@ -21,6 +21,8 @@ pub(crate) fn server() -> Command {
         .env_clear()
         .env("SOVD__SERVER__PORT", "0")
         .env("SOVD__DATABASE__WAIT_SECONDS", "0")
+        .env("SOVD__DISPATCH__WAITING_PER_VEHICLE", "0")
+        .env("SOVD__DISPATCH__WAITING_PER_USER", "0")
         .env("JWT_SECRET", SECRET)
         .current_dir(std::env::temp_dir())
         .stdin(Stdio::null())

@@ -75,8 +75,8 @@ impl From<FormatParam> for ExportFormat {
         (status = 200, description = "The lines",
          content((String = "text/csv"), (String = "application/x-ndjson")),
          headers(("Content-Disposition" = String))),
-        (status = 429, description = "`rate_limited`: too many requests or open streams; \
-                                      `Retry-After` says when",
+        (status = 429, description = "`rate_limited`: too many requests, exports or open \
+                                      streams; `Retry-After` says when",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

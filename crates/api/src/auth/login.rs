@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::TokensBody;
 use crate::{
-    extract::{JsonBody, origin_of},
+    extract::{Anonymous, JsonBody, origin_of},
     problem::{Problem, ProblemBody},
     state::ApiState,
 };
@@ -47,6 +47,7 @@ pub(crate) struct LoginRequest {
 #[post("/login")]
 pub(crate) async fn login(
     request: HttpRequest,
+    _anonymous: Anonymous,
     state: Data<ApiState>,
     body: JsonBody<LoginRequest>,
 ) -> Result<Json<TokensBody>, Problem> {

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::TokensBody;
 use crate::{
-    extract::{JsonBody, origin_of},
+    extract::{Anonymous, JsonBody, origin_of},
     problem::{Problem, ProblemBody},
     state::ApiState,
 };
@@ -41,6 +41,7 @@ pub(crate) struct RefreshRequest {
 #[post("/refresh")]
 pub(crate) async fn refresh(
     request: HttpRequest,
+    _anonymous: Anonymous,
     state: Data<ApiState>,
     body: JsonBody<RefreshRequest>,
 ) -> Result<Json<TokensBody>, Problem> {

@@ -70,7 +70,11 @@ pub(crate) struct SubmitRequest {
         (status = 404, description = "`not_found`: there is no such vehicle",
          body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`vehicle_offline`: and the command does more than read; \
-            `idempotency_mismatch`: the key came with another request",
+            `idempotency_mismatch`: the key came with another request; `queue_full`: as many commands as \
+            allowed wait or are under way for the vehicle",
+         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`: too many requests or commands, or as many of the \
+            caller's commands as allowed wait or are under way; `Retry-After` says when to try again",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

@@ -3,9 +3,9 @@ use std::{future::Future, marker::PhantomData, pin::Pin};
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web::Data,
 };
-use sovd_services::{AuthFailure, Caller, ServiceError};
+use sovd_services::{AuthFailure, Caller, ServiceError, in_flight::Permit};
 
-use super::{gate::close_gate, origin_of};
+use super::{CallerKey, gate::close_gate, origin_of};
 use crate::{
     permissions::Required,
     problem::{Code, Problem},
@@ -15,8 +15,12 @@ use crate::{
 
 /// A caller who is known and has the permission `P`. Among a handler's arguments it comes before what
 /// the caller sent, so that nobody learns what is wrong with a request that they may not send.
+///
+/// It counts as a request in flight until the handler drops it. A handler that answers with a stream
+/// returns, and so drops it, when the stream has opened.
 pub(crate) struct Authorized<P: Required> {
     pub(crate) caller: Caller,
+    _permit: Permit<CallerKey>,
     permission: PhantomData<P>,
 }
 
@@ -29,10 +33,11 @@ impl<P: Required> FromRequest for Authorized<P> {
         let gate = close_gate(&request);
         Box::pin(async move {
             let token = bearer_token(&request)?;
-            let caller = authorize::<P>(&request, token).await?;
+            let (caller, permit) = authorize::<P>(&request, token).await?;
             gate.cancel();
             Ok(Self {
                 caller,
+                _permit: permit,
                 permission: PhantomData,
             })
         })
@@ -42,7 +47,7 @@ impl<P: Required> FromRequest for Authorized<P> {
 async fn authorize<P: Required>(
     request: &HttpRequest,
     token: Option<&str>,
-) -> Result<Caller, ServiceError> {
+) -> Result<(Caller, Permit<CallerKey>), ServiceError> {
     let state = request
         .app_data::<Data<ApiState>>()
         .ok_or_else(|| ServiceError::Internal("the API has no state".into()))?;
@@ -50,10 +55,12 @@ async fn authorize<P: Required>(
     let mut caller = state.auth.authenticate(token, origin_of(request)).await?;
     let known = KnownCaller(caller.user.user_id);
     request.extensions_mut().insert(known);
+    let key = CallerKey::User(caller.user.user_id);
+    let permit = state.in_flight.admit(key).await?;
     let (method, path) = (request.method().as_str(), request.path());
     let admitting = state.agents.admit(&mut caller, P::PERMISSION, method, path);
     admitting.await?;
-    Ok(caller)
+    Ok((caller, permit))
 }
 
 /// The token of the `Authorization` header (RFC 6750), if there is one.

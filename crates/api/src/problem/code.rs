@@ -46,6 +46,7 @@ codes! {
     IdempotencyMismatch = "idempotency_mismatch", CONFLICT, "Idempotency mismatch";
     NotCancellable = "not_cancellable", CONFLICT, "Not cancellable";
     VehicleOffline = "vehicle_offline", CONFLICT, "Vehicle offline";
+    QueueFull = "queue_full", CONFLICT, "Queue full";
     ValidationFailed = "validation_failed", UNPROCESSABLE_ENTITY, "Validation failed";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     Internal =  "internal", INTERNAL_SERVER_ERROR, "Internal error";

@@ -166,7 +166,9 @@ impl From<TooManyStreams> for CloseReason {
 
 fn close_code(error: &ServiceError) -> CloseCode {
     match error {
-        ServiceError::Unavailable(_) | ServiceError::RateLimited { .. } => CloseCode::Again,
+        ServiceError::Unavailable(_)
+        | ServiceError::RateLimited { .. }
+        | ServiceError::TooManyInFlight { .. } => CloseCode::Again,
         ServiceError::Internal(_) => CloseCode::Error,
         ServiceError::NotAuthenticated(_)
         | ServiceError::Forbidden
@@ -176,7 +178,9 @@ fn close_code(error: &ServiceError) -> CloseCode {
         | ServiceError::Conflict { .. }
         | ServiceError::VehicleOffline
         | ServiceError::NotCancellable { .. }
-        | ServiceError::IdempotencyMismatch => CloseCode::Policy,
+        | ServiceError::IdempotencyMismatch
+        | ServiceError::QueueFull { .. }
+        | ServiceError::TooManyWaiting { .. } => CloseCode::Policy,
     }
 }
 

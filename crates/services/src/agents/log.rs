@@ -33,7 +33,7 @@ impl Agents {
         page: Page,
     ) -> Result<(Vec<AgentAction>, i64), ServiceError> {
         caller.require(Permission::ReadAgentLog)?;
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
         Ok(agents::list(&mut connection, filter, page).await?)
     }
 

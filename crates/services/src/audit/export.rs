@@ -9,7 +9,9 @@ use sovd_storage::{
 };
 
 use super::Audit;
-use crate::{caller::Caller, callers::CredentialWatch, error::ServiceError};
+use crate::{
+    bulk_reads::ExportPermit, caller::Caller, callers::CredentialWatch, error::ServiceError,
+};
 
 /// How many lines are read at a time.
 const PAGE: i64 = 500;
@@ -40,6 +42,7 @@ pub struct Export {
     credential: CredentialWatch,
     last: Option<Place>,
     is_over: bool,
+    _permit: ExportPermit,
 }
 
 impl Audit {
@@ -48,7 +51,8 @@ impl Audit {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] when the caller may not see the trail.
+    /// [`ServiceError::Forbidden`] when the caller may not see the trail;
+    /// [`ServiceError::TooManyInFlight`] when the caller or all callers have too many exports.
     pub async fn export(
         &self,
         caller: &Caller,
@@ -56,6 +60,7 @@ impl Audit {
         format: ExportFormat,
     ) -> Result<Export, ServiceError> {
         caller.require(Permission::ReadAudit)?;
+        let permit = self.environment.bulk_reads.admit_export(caller)?;
         let credential = caller.watch(&self.environment.callers);
         let now = self.environment.clock.now();
         let entry = AuditEntry {
@@ -84,6 +89,7 @@ impl Audit {
             credential,
             last: None,
             is_over: false,
+            _permit: permit,
         })
     }
 }
@@ -108,7 +114,7 @@ impl Export {
         if self.is_over {
             return Ok(Vec::new());
         }
-        let mut connection = self.database.connection().await?;
+        let mut connection = self.database.bulk_connection(()).await?;
         let lines = audit::page(&mut connection, &self.filter, self.last, PAGE).await?;
         self.last = lines.last().map(Place::from);
         self.is_over = self.last.is_none();

@@ -53,7 +53,9 @@ impl Commands {
     /// caller may not send this command; [`ServiceError::NotFound`] when there is no such
     /// vehicle; [`ServiceError::VehicleOffline`] when it is not connected, the command is more
     /// than a reading and does not say that it waits; [`ServiceError::IdempotencyMismatch`] when the
-    /// key came with another request; [`ServiceError::RateLimited`] when the caller sends too many.
+    /// key came with another request; [`ServiceError::RateLimited`] when the caller sends too many;
+    /// [`ServiceError::QueueFull`] and [`ServiceError::TooManyWaiting`] when the vehicle or the caller has
+    /// as many commands in the queue as it may have.
     pub async fn submit(
         &self,
         caller: &Caller,
@@ -121,6 +123,9 @@ impl Commands {
         if !vehicle.is_connected() && !may_wait {
             return Err(ServiceError::VehicleOffline);
         }
+        self.waiting
+            .check(transaction, command.user_id, command.vehicle_id)
+            .await?;
         let entry = NewEntry {
             command_id: command.command_id,
             vehicle_id: command.vehicle_id,

@@ -82,7 +82,7 @@ impl Insights {
     pub async fn detectors(&self, caller: &Caller) -> Result<Vec<Detector>, ServiceError> {
         caller.require(Permission::ReadInsights)?;
         let records = {
-            let mut connection = self.environment.database.connection().await?;
+            let mut connection = self.environment.bulk_connection(caller).await?;
             detections::records(&mut connection).await?
         };
         let mut records: BTreeMap<String, RuleRecord> = records

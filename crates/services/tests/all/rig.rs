@@ -12,7 +12,8 @@ use sovd_events::{EventBus, LocalAttempts, Signal};
 use sovd_services::{
     Caller, Callers, Credential, Environment, NewWork, Outbox, TestTimer,
     agents::{AgentPolicy, AttemptTurns},
-    commands::{Commands, Submission},
+    bulk_reads::{BulkReadSettings, BulkReads},
+    commands::{Commands, Submission, WaitingLimits},
     detection::NewAnswers,
     dispatch::{Backoff, DispatchSettings, Dispatcher},
     limits::{LimitSettings, Limits},
@@ -110,6 +111,11 @@ impl Rig {
         let environment = Environment {
             refusal_queue: RefusalQueue::new(storage.clone(), refusals.clone()),
             database: storage,
+            bulk_reads: BulkReads::new(BulkReadSettings {
+                lists_per_caller: 100,
+                exports_per_caller: 100,
+                exports: 100,
+            }),
             outbox: Outbox::new(Arc::clone(&bus)),
             bus,
             agents: Arc::new(AgentPolicy::new(&[], 5, Duration::from_mins(10)).unwrap()),
@@ -128,8 +134,12 @@ impl Rig {
             commands_per_minute: 0,
             requests_per_minute: 0,
         });
+        let unlimited = WaitingLimits {
+            per_vehicle: 0,
+            per_user: 0,
+        };
         Self {
-            commands: Commands::new(environment.clone(), Arc::new(limits)),
+            commands: Commands::new(environment.clone(), Arc::new(limits), unlimited),
             environment,
             bus: recording,
             timer,

@@ -222,6 +222,30 @@ fn the_numbers_of_maintenance_have_edges() {
 }
 
 #[test]
+fn rejects_limits_outside_their_ranges() {
+    let with = |name: &str, number: i64| {
+        let variable = format!("SOVD__{name}");
+        env([("DATABASE_URL", DATABASE), (&variable, &number.to_string())])
+    };
+    for (name, least, most) in [
+        ("DISPATCH__WAITING_PER_VEHICLE", 0, 1_000_000),
+        ("DISPATCH__WAITING_PER_USER", 0, 1_000_000),
+        ("LIMITS__REQUESTS_IN_FLIGHT", 1, 10_000),
+        ("LIMITS__LISTS_IN_FLIGHT", 1, 1000),
+        ("LIMITS__EXPORTS_PER_USER", 1, 1000),
+        ("LIMITS__EXPORTS_IN_FLIGHT", 1, 1000),
+    ] {
+        for number in [least, most] {
+            load(with(name, number));
+        }
+        for number in [least - 1, most + 1] {
+            let expected = format!("expected a whole number from {least} to {most}");
+            assert_contains(&error(with(name, number)), &expected);
+        }
+    }
+}
+
+#[test]
 fn a_command_name_of_the_mock_has_letters_and_digits_only() {
     let error = error(env([
         ("DATABASE_URL", DATABASE),

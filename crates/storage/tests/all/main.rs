@@ -17,6 +17,7 @@ mod audit_list;
 mod blocked_attempts;
 mod booking_slots;
 mod bookings;
+mod bulk_reads;
 mod calling_off;
 mod catalogue;
 mod commands;

@@ -1,0 +1,81 @@
+//! How many expensive reads a caller may have at a time. What all callers together may take of the pool
+//! is for [`Database::bulk_connection`](sovd_storage::Database::bulk_connection) to bound.
+
+use std::{ops::DerefMut, sync::Arc};
+
+use sovd_domain::UserId;
+use sovd_storage::Connection;
+
+use crate::{
+    caller::Caller,
+    environment::Environment,
+    error::ServiceError,
+    in_flight::{InFlight, Permit},
+};
+
+/// Bounds the lists, summaries and exports of each caller, and the exports of all. Clones share it.
+#[derive(Debug, Clone)]
+pub struct BulkReads {
+    lists: Arc<InFlight<UserId>>,
+    exports: Arc<InFlight<UserId>>,
+    all_exports: Arc<InFlight<()>>,
+}
+
+/// How many expensive reads are served at a time in this process.
+#[derive(Debug, Clone, Copy)]
+pub struct BulkReadSettings {
+    /// Lists and summaries of one caller.
+    pub lists_per_caller: usize,
+    /// Exports of one caller.
+    pub exports_per_caller: usize,
+    /// Exports of all callers.
+    pub exports: usize,
+}
+
+/// The permit of one export, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct ExportPermit {
+    _of_caller: Permit<UserId>,
+    _of_all: Permit<()>,
+}
+
+impl BulkReads {
+    /// Creates bounds that nothing counts against yet.
+    pub fn new(settings: BulkReadSettings) -> Self {
+        Self {
+            lists: Arc::new(InFlight::new(
+                "lists of one user",
+                settings.lists_per_caller,
+            )),
+            exports: Arc::new(InFlight::new(
+                "exports of one user",
+                settings.exports_per_caller,
+            )),
+            all_exports: Arc::new(InFlight::new("exports of all users", settings.exports)),
+        }
+    }
+
+    /// Returns the permit for an export, which does not wait for others: they may take long.
+    pub(crate) fn admit_export(&self, caller: &Caller) -> Result<ExportPermit, ServiceError> {
+        Ok(ExportPermit {
+            _of_caller: self.exports.try_admit(caller.user.user_id)?,
+            _of_all: self.all_exports.try_admit(())?,
+        })
+    }
+}
+
+impl Environment {
+    /// Takes a connection for a list or a summary that the caller asks for.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::TooManyInFlight`] when the caller has too many of them;
+    /// [`ServiceError::Unavailable`] when no connection is free in time.
+    pub(crate) async fn bulk_connection(
+        &self,
+        caller: &Caller,
+    ) -> Result<impl DerefMut<Target = Connection> + Send + use<>, ServiceError> {
+        let permit = self.bulk_reads.lists.admit(caller.user.user_id).await?;
+        Ok(self.database.bulk_connection(permit).await?)
+    }
+}

@@ -1,0 +1,84 @@
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use sovd_storage::{Database, PoolSettings, StorageError, vehicles};
+use tokio::time::sleep;
+
+use crate::{
+    fleet::{Fleet, page},
+    patience::{in_time, until_waiting},
+};
+
+fn pool(fleet: &Fleet, size: u32) -> Database {
+    let settings = PoolSettings {
+        size,
+        overflow: 0,
+        checkout_timeout: Duration::from_millis(300),
+    };
+    Database::new(fleet.url(), settings)
+}
+
+/// Waits until a connection or permit is back.
+async fn until(condition: impl Fn() -> bool) {
+    in_time(async {
+        while !condition() {
+            sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bulk_reads_take_a_third_of_the_pool() {
+    let fleet = Fleet::new().await;
+    for (size, share) in [(1, 1), (2, 1), (5, 1), (6, 2)] {
+        let pool = pool(&fleet, size);
+        let mut taken = Vec::new();
+        for _ in 0..share {
+            taken.push(pool.bulk_connection(()).await.unwrap());
+        }
+        let refused = pool.bulk_connection(()).await.map(|_| ()).unwrap_err();
+        assert!(
+            matches!(&refused, StorageError::Unavailable(reason) if reason.contains("bulk reads")),
+            "{size}: {refused}"
+        );
+        if size > 1 {
+            pool.ping().await.unwrap();
+        }
+        taken.pop();
+        taken.push(in_time(pool.bulk_connection(())).await.unwrap());
+        drop(taken);
+        until(|| pool.connections_in_use() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn keeps_the_permit_of_an_abandoned_read_until_the_server_has_finished() {
+    let fleet = Fleet::new().await;
+    let pool = pool(&fleet, 6);
+    let permit = Arc::new(());
+    let held: Weak<()> = Arc::downgrade(&permit);
+    let blocker = fleet.another_client().await;
+    let lock = "BEGIN; LOCK TABLE vehicles IN ACCESS EXCLUSIVE MODE";
+    blocker.batch_execute(lock).await.unwrap();
+    let mut connection = pool.bulk_connection(permit).await.unwrap();
+    {
+        let filter = vehicles::VehicleFilter::default();
+        let reading = vehicles::list(&mut connection, &filter, page(50, 0));
+        tokio::select! {
+            _ = reading => panic!("the table is locked"),
+            () = until_waiting(&fleet, 1) => {}
+        }
+    }
+    drop(connection);
+    // As long as the statement runs, its connection is not lent to others.
+    for _ in 0..5 {
+        pool.ping().await.unwrap();
+    }
+    assert_eq!(held.strong_count(), 1);
+    assert_eq!(pool.connections_in_use(), 1);
+    blocker.batch_execute("COMMIT").await.unwrap();
+    until(|| held.strong_count() == 0 && pool.connections_in_use() == 0).await;
+}
