@@ -58,6 +58,21 @@ async fn without_redis_commands_complete_and_streams_are_whole() {
 }
 
 #[tokio::test]
+async fn a_redis_without_tls_is_not_used_where_tls_is_required() {
+    let redis = Redis::start(&SearchPath::system()).unwrap();
+    let url = redis.url().replace("redis://", "rediss://");
+    let world = World::with(|settings| {
+        settings.redis.url = Some(sovd_app::settings::SecretUrl::new(url));
+    })
+    .await;
+    let engineer = world.log_in("engineer").await;
+    let degraded = engineer.get(READY).await.expect(200);
+    assert_eq!(degraded["redis"], "unavailable");
+    let (events, _) = engineer.watch(&engineer.read_dtc().await).await;
+    assert_eq!(events.last().unwrap()["status"], "completed");
+}
+
+#[tokio::test]
 async fn without_the_database_callers_are_asked_to_wait_and_then_served() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let options = WorldOptions::on(&postgres).await;

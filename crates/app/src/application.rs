@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{anomaly_rules, build, error::StartError, shutdown::Shutdown};
+use crate::{anomaly_rules, build, error::StartError, redis_server, shutdown::Shutdown};
 
 /// What is kept of the shutdown time to hand abandoned commands back.
 const RESERVE: Duration = Duration::from_secs(2);
@@ -43,11 +43,14 @@ impl Application {
     ///
     /// [`StartError::SigningKey`] when a key for tokens is none that the algorithm takes;
     /// [`StartError::AgentPolicy`] when what agents may change is not a permission for that;
+    /// [`StartError::Redis`] and [`StartError::RedisFile`] when Redis cannot be connected to with the
+    /// address and the files for TLS;
     /// [`StartError::AnomalyRulesAway`] and [`StartError::AnomalyRules`] when there are no rules to
     /// find anomalies by.
     pub fn check(settings: &Settings) -> Result<(), StartError> {
         build::signing_keys(&settings.auth)?;
         build::agent_policy(&settings.agents)?;
+        redis_server::from(&settings.redis)?;
         anomaly_rules::read(settings.maintenance.anomaly_rules.as_deref()).map(drop)
     }
 

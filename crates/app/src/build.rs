@@ -38,7 +38,7 @@ use sovd_storage::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::error::StartError;
+use crate::{error::StartError, redis_server};
 
 /// Waits for the database and makes sure that it is as new as the program.
 pub(crate) async fn ready_database(settings: &settings::Database) -> Result<(), StartError> {
@@ -121,9 +121,9 @@ type Messenger = (Arc<dyn EventBus>, Arc<dyn Attempts>);
 
 fn messenger(settings: &Settings) -> Result<Messenger, StartError> {
     let buffer = settings.streams.buffer;
-    if let Some(url) = &settings.redis.url {
-        let bus = RedisBus::new(url.expose(), buffer)?;
-        let attempts = bus.attempts(&settings.redis.key_prefix);
+    if let Some(server) = redis_server::from(&settings.redis)? {
+        let bus = RedisBus::new(server, &settings.redis.key_prefix, buffer);
+        let attempts = bus.attempts();
         return Ok((Arc::new(bus), Arc::new(attempts)));
     }
     tracing::info!("no redis.url: events stay in this process, which is right for a single one");

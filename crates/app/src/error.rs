@@ -57,9 +57,24 @@ pub enum StartError {
     /// What agents may change is not said in words for it.
     #[error("agents.allow: {0}")]
     AgentPolicy(#[from] InvalidAgentPolicy),
-    /// The address of Redis is none.
-    #[error("redis.url: {0}")]
-    Bus(#[from] BusError),
+    /// The address of Redis or a certificate for it cannot be used.
+    #[error("{key}: {source}")]
+    Redis {
+        /// Path of the setting, and its value where that is a file.
+        key: String,
+        /// What is wrong.
+        source: BusError,
+    },
+    /// A file of certificates for Redis cannot be read.
+    #[error("{key}: {file} cannot be read: {source}")]
+    RedisFile {
+        /// Path of the setting.
+        key: &'static str,
+        /// The file.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The default connector is unknown.
     #[error("connector.default: {0}")]
     Connector(#[from] UnknownConnector),

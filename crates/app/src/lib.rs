@@ -6,6 +6,7 @@ mod anomaly_rules;
 mod application;
 mod build;
 mod error;
+mod redis_server;
 mod shutdown;
 
 pub use application::Application;

@@ -15,7 +15,7 @@ use crate::state_directory::StateDirectory;
 /// All methods block, for some tens of milliseconds as a rule. Dropping it ends the server.
 #[derive(Debug)]
 pub struct Redis {
-    server: Server<RedisBinary>,
+    server: Server<RedisProgram>,
 }
 
 impl Redis {
@@ -25,10 +25,23 @@ impl Redis {
     ///
     /// When there is none, or when it does not start; the error carries the end of its log.
     pub fn start(search_path: &SearchPath) -> Result<Self, StackError> {
-        let binary = search_path.redis()?;
+        Self::start_with(search_path, &[])
+    }
+
+    /// Starts it with further arguments, for example `--tls-port`. The port without TLS has to
+    /// stay, and to answer without a password.
+    ///
+    /// # Errors
+    ///
+    /// As [`Redis::start`], and when the server does not accept the arguments.
+    pub fn start_with(search_path: &SearchPath, arguments: &[&str]) -> Result<Self, StackError> {
+        let program = RedisProgram {
+            binary: search_path.redis()?,
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+        };
         let instance = Instance::create(&StateDirectory::open()?, "redis")?;
         Ok(Self {
-            server: Server::start(binary, instance)?,
+            server: Server::start(program, instance)?,
         })
     }
 
@@ -86,20 +99,27 @@ impl Redis {
     }
 }
 
-impl Program for RedisBinary {
+#[derive(Debug)]
+struct RedisProgram {
+    binary: RedisBinary,
+    arguments: Vec<String>,
+}
+
+impl Program for RedisProgram {
     const NAME: &'static str = "Redis";
     const QUIT: &'static str = "TERM";
     const STOP: &'static str = "TERM";
     const PID_FILE: &'static str = "redis.pid";
 
     fn command(&self, instance: &Instance, port: u16) -> Command {
-        let mut command = command_as(instance.account, &self.redis_server);
+        let mut command = command_as(instance.account, &self.binary.redis_server);
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
         command.arg("--dir").arg(&instance.directory);
         command
             .arg("--pidfile")
             .arg(instance.directory.join(Self::PID_FILE));
+        command.args(&self.arguments);
         command
     }
 

@@ -72,6 +72,12 @@ pub enum BusError {
     /// The address of the bus is none.
     #[error("the address of the event bus is not valid: {0}")]
     Address(String),
+    /// The certificates of the authorities cannot be used.
+    #[error("the certificates of the authorities cannot be used: {0}")]
+    Authorities(String),
+    /// The certificate of this client or its key cannot be used.
+    #[error("the client certificate or its key cannot be used: {0}")]
+    ClientCertificate(String),
 }
 
 /// What a subscription yields.

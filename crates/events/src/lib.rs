@@ -10,5 +10,5 @@ mod stand;
 pub use attempts::{Attempts, LocalAttempts, Pace};
 pub use bus::{BusError, EventBus, Signal, Subscription};
 pub use local::LocalBus;
-pub use redis::{RedisAttempts, RedisBus};
+pub use redis::{RedisAttempts, RedisBus, RedisCertificates, RedisServer};
 pub use stand::{Readings, Spread};

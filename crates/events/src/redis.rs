@@ -1,12 +1,13 @@
 mod attempts;
 mod connections;
+mod names;
 mod publisher;
+mod server;
 mod subscriber;
 
 use std::{fmt::Display, sync::Arc};
 
 use async_trait::async_trait;
-use bb8_redis::redis::Client;
 use sovd_domain::{AccessChange, CommandId, News, StreamEvent};
 use tokio::sync::{
     mpsc::{self, UnboundedSender},
@@ -21,7 +22,9 @@ use crate::{
 };
 pub use attempts::RedisAttempts;
 use connections::Connections;
+use names::Channels;
 use publisher::Publisher;
+pub use server::{RedisCertificates, RedisServer};
 use subscriber::{Ears, Request, Subscriber};
 
 /// A bus that spans processes.
@@ -30,6 +33,8 @@ use subscriber::{Ears, Request, Subscriber};
 pub struct RedisBus {
     connections: Connections,
     publisher: Publisher,
+    channels: Channels,
+    prefix: String,
     hub: Arc<Hub>,
     news: Stand<News>,
     access: Stand<AccessChange>,
@@ -39,16 +44,16 @@ pub struct RedisBus {
 }
 
 impl RedisBus {
-    /// A bus over the Redis at `url`, whose watchers may be `backlog` signals behind before they
-    /// are sent to the database. Redis may be away: the bus keeps trying.
+    /// A bus over `server`, whose watchers may be `backlog` signals behind before they are sent to
+    /// the database. The server may be away: the bus keeps trying.
+    ///
+    /// Installations with different values of `prefix` share a server without seeing each other.
+    /// Keys begin with it, and channels too unless it is the default, `sovd`.
     ///
     /// Its tasks run on the runtime that calls this, which must outlive every HTTP worker.
-    ///
-    /// # Errors
-    ///
-    /// When `url` is no address of a Redis.
-    pub fn new(url: &str, backlog: usize) -> Result<Self, BusError> {
-        let client = Client::open(url).map_err(|error| BusError::Address(error.to_string()))?;
+    pub fn new(server: RedisServer, prefix: &str, backlog: usize) -> Self {
+        let client = server.into_client();
+        let channels = Channels::new(prefix);
         let hub = Arc::new(Hub::new(backlog));
         let (requests, inbox) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
@@ -60,25 +65,27 @@ impl RedisBus {
             access: access.clone(),
             connected,
         };
-        let subscriber = Subscriber::new(client.clone(), ears, inbox);
+        let subscriber = Subscriber::new(client.clone(), channels.clone(), ears, inbox);
         tokio::spawn(stop.clone().run_until_cancelled_owned(subscriber.run()));
         let connections = Connections::new(client);
-        Ok(Self {
+        Self {
             publisher: Publisher::new(connections.clone()),
             connections,
+            channels,
+            prefix: prefix.to_owned(),
             hub,
             news,
             access,
             requests,
             hears,
             _subscriber: stop.drop_guard(),
-        })
+        }
     }
 
-    /// Attempts that are counted in the same Redis, over the same connections, in keys that begin
-    /// with `prefix` and a colon. Whoever has the same prefix counts together.
-    pub fn attempts(&self, prefix: &str) -> RedisAttempts {
-        RedisAttempts::new(self.connections.clone(), prefix)
+    /// Attempts that are counted in the same Redis, over the same connections, by all processes with
+    /// the same prefix.
+    pub fn attempts(&self) -> RedisAttempts {
+        RedisAttempts::new(self.connections.clone(), &self.prefix)
     }
 }
 
@@ -86,12 +93,12 @@ impl RedisBus {
 impl EventBus for RedisBus {
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
         self.publisher
-            .publish(&channel(event.command_id()), event)
+            .publish(&self.channels.command(event.command_id()), event)
             .await
     }
 
     async fn publish_news(&self, news: &News) -> Result<(), BusError> {
-        self.publisher.publish(NEWS, news).await
+        self.publisher.publish(&self.channels.news, news).await
     }
 
     fn spread_here(&self, news: News) {
@@ -103,7 +110,7 @@ impl EventBus for RedisBus {
     }
 
     async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
-        self.publisher.publish(ACCESS, &change).await
+        self.publisher.publish(&self.channels.access, &change).await
     }
 
     fn read_access_changes(&self) -> Readings<AccessChange> {
@@ -136,16 +143,6 @@ impl EventBus for RedisBus {
     async fn ping(&self) -> Result<(), BusError> {
         self.publisher.ping().await
     }
-}
-
-/// The channel of what changes in the fleet.
-const NEWS: &str = "news";
-
-/// The channel of whose rights have to be looked up again.
-const ACCESS: &str = "access";
-
-fn channel(command_id: CommandId) -> String {
-    format!("response:{command_id}")
 }
 
 fn unavailable(error: impl Display) -> BusError {

@@ -11,7 +11,7 @@ use bb8_redis::redis::{Client, cmd};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use sovd_devstack::{Redis, SearchPath};
-use sovd_events::{Attempts, LocalAttempts, Pace, RedisBus};
+use sovd_events::{Attempts, LocalAttempts, Pace, RedisBus, RedisCertificates, RedisServer};
 
 /// Runs each function of the suite on each of them.
 macro_rules! contract {
@@ -30,8 +30,10 @@ macro_rules! contract {
                 #[tokio::test]
                 async fn $name() {
                     let server = super::Redis::start(&super::SearchPath::system()).unwrap();
-                    let bus = super::RedisBus::new(&server.url(), 8).unwrap();
-                    super::$name(&bus.attempts("test")).await;
+                    let address =
+                        super::RedisServer::new(&server.url(), &super::RedisCertificates::default());
+                    let bus = super::RedisBus::new(address.unwrap(), "test", 8);
+                    super::$name(&bus.attempts()).await;
                     // Otherwise it was the stand-in that kept the promise.
                     let keys = super::keys(&server).await;
                     assert!(keys.iter().any(|key| key.starts_with("test:")), "{keys:?}");

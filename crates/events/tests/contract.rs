@@ -11,7 +11,9 @@ use futures_util::FutureExt;
 use signals::{DEADLINE, command, event, is_probe, next, next_event, number, watch};
 use sovd_devstack::{Redis, SearchPath};
 use sovd_domain::{AccessChange, ConnectionStatus, News, UserId, VehicleId};
-use sovd_events::{EventBus, LocalBus, Readings, RedisBus, Signal, Spread};
+use sovd_events::{
+    EventBus, LocalBus, Readings, RedisBus, RedisCertificates, RedisServer, Signal, Spread,
+};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -35,7 +37,9 @@ macro_rules! contract {
                 #[tokio::test]
                 async fn $name() {
                     let server = super::Redis::start(&super::SearchPath::system()).unwrap();
-                    let bus = super::RedisBus::new(&server.url(), super::BACKLOG.into()).unwrap();
+                    let address =
+                        super::RedisServer::new(&server.url(), &super::RedisCertificates::default());
+                    let bus = super::RedisBus::new(address.unwrap(), "test", super::BACKLOG.into());
                     super::$name(&bus).await;
                 }
             )+

@@ -11,6 +11,10 @@ mod attempts;
 mod channel;
 #[path = "redis/outage.rs"]
 mod outage;
+#[path = "redis/prefix.rs"]
+mod prefix;
 #[path = "redis/server.rs"]
 mod server;
 mod signals;
+#[path = "redis/tls.rs"]
+mod tls;

@@ -34,6 +34,15 @@ pub(crate) fn is_redis_url(text: &str) -> bool {
     url_with_scheme(text, &["redis", "rediss"]).is_some_and(|url| has_host(&url))
 }
 
+/// Whether the host of a URL is this machine: nothing that is sent to it leaves the machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
 pub(crate) fn is_origin(text: &str) -> bool {
     // A browser sends the serialised origin, so any other spelling would never match.
     text == "*"
@@ -155,6 +164,32 @@ mod tests {
         );
         let mapped = network("::ffff:10.0.0.1").unwrap();
         assert_eq!(mapped.to_string(), "10.0.0.1/32");
+    }
+
+    #[test]
+    fn loopback_hosts() {
+        assert_sorts(
+            is_loopback,
+            &[
+                "localhost",
+                "LOCALHOST",
+                "127.0.0.1",
+                "127.255.255.254",
+                "[::1]",
+                "[::ffff:127.0.0.1]",
+            ],
+            &[
+                "",
+                "redis",
+                "10.0.0.1",
+                "126.255.255.255",
+                "128.0.0.1",
+                "[::2]",
+                "0.0.0.0",
+                "localhost.example.com",
+                "127.0.0.1.example.com",
+            ],
+        );
     }
 
     #[test]

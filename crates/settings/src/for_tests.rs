@@ -36,6 +36,10 @@ impl Settings {
             },
             redis: Redis {
                 url: redis_url.map(SecretUrl::new),
+                ca_path: None,
+                cert_path: None,
+                key_path: None,
+                allow_plaintext: false,
                 key_prefix: "sovd".to_owned(),
             },
             auth: Auth {

@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use config::ValueKind;
 use url::Url;
 
+use crate::address::is_loopback;
 use crate::effective::{Effective, Entry};
 use crate::error::Problem;
 use crate::key::Key;
@@ -21,6 +22,7 @@ pub(crate) fn check(
         check_required(effective, problems);
     }
     check_orders(effective, problems);
+    check_redis_files(effective, problems);
     if environment == Some(Environment::Production) {
         check_production(effective, problems);
     }
@@ -93,6 +95,31 @@ fn check_order(lower: Option<&Entry>, upper: Option<&Entry>, distance: i64) -> O
         .then(|| lower.invalid(format!("{relation} {path} = {high} (from {origin})")))
 }
 
+/// The files for TLS, which would be ignored without it, and a pair of which one is no use alone.
+fn check_redis_files(effective: &Effective, problems: &mut Vec<Problem>) {
+    let has_tls = effective
+        .get("redis.url")
+        .and_then(Entry::text)
+        .is_some_and(|url| url.starts_with("rediss:"));
+    let files = ["redis.ca_path", "redis.cert_path", "redis.key_path"];
+    let set = files.map(|path| effective.get(path).filter(|_| !is_absent(effective, path)));
+    let is_in_use = !is_absent(effective, "redis.url");
+    if is_in_use && !has_tls {
+        for entry in set.into_iter().flatten() {
+            problems.push(entry.invalid("no file unless redis.url begins with rediss://"));
+        }
+    }
+    match set {
+        [_, Some(entry), None] => {
+            problems.push(entry.invalid("redis.key_path to be set together with redis.cert_path"));
+        }
+        [_, None, Some(entry)] => {
+            problems.push(entry.invalid("redis.cert_path to be set together with redis.key_path"));
+        }
+        _ => {}
+    }
+}
+
 fn check_production(effective: &Effective, problems: &mut Vec<Problem>) {
     let mut apply = |path: &str, rule: fn(&Entry) -> Option<Problem>| {
         problems.extend(effective.get(path).and_then(rule));
@@ -103,6 +130,25 @@ fn check_production(effective: &Effective, problems: &mut Vec<Problem>) {
     apply("redis.url", check_url_password);
     apply("server.cors_origins", check_origins);
     apply("auth.bcrypt_cost", check_cost);
+    if !is_on(effective, "redis.allow_plaintext") {
+        problems.extend(effective.get("redis.url").and_then(check_redis_plaintext));
+    }
+}
+
+fn is_on(effective: &Effective, path: &str) -> bool {
+    let entry = effective.get(path);
+    entry.is_some_and(|entry| entry.value == ValueKind::Boolean(true))
+}
+
+fn check_redis_plaintext(entry: &Entry) -> Option<Problem> {
+    let url = Url::parse(entry.text()?).ok()?;
+    let is_plaintext = url.scheme() == "redis" && !is_loopback(url.host_str()?);
+    is_plaintext.then(|| {
+        entry.invalid(
+            "rediss:// in production, or redis.allow_plaintext = true \
+             (SOVD__REDIS__ALLOW_PLAINTEXT=true) to connect to another machine without encryption",
+        )
+    })
 }
 
 fn check_secret(entry: &Entry) -> Option<Problem> {

@@ -1,7 +1,10 @@
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bb8_redis::{
-    bb8::{ManageConnection, Pool, PooledConnection},
+    bb8::{ManageConnection, Pool, PooledConnection, RunError},
     redis::{Client, ErrorKind, RedisError, aio::MultiplexedConnection, cmd},
 };
 use tokio::runtime::Handle;
@@ -14,23 +17,39 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A small pool of connections. Clones share it.
 #[derive(Clone)]
-pub(super) struct Connections(Pool<ConnectionManager>);
+pub(super) struct Connections {
+    pool: Pool<ConnectionManager>,
+    last_failure: LastFailure,
+}
+
+/// Why the last connection could not be opened; none after one that could. The pool itself says
+/// only that there was none in time.
+type LastFailure = Arc<Mutex<Option<String>>>;
 
 impl Connections {
     pub(super) fn new(client: Client) -> Self {
+        let last_failure = LastFailure::default();
         let manager = ConnectionManager {
             client,
+            last_failure: Arc::clone(&last_failure),
             runtime: Handle::current(),
         };
         let pool = Pool::builder()
             .max_size(4)
             .connection_timeout(PATIENCE)
             .build_unchecked(manager);
-        Self(pool)
+        Self { pool, last_failure }
     }
 
     pub(super) async fn get(&self) -> Result<PooledConnection<'_, ConnectionManager>, BusError> {
-        self.0.get().await.map_err(unavailable)
+        self.pool.get().await.map_err(|error| match error {
+            RunError::User(error) => unavailable(error),
+            RunError::TimedOut => {
+                let last_failure = self.last_failure.lock();
+                let reason = last_failure.unwrap_or_else(PoisonError::into_inner).clone();
+                unavailable(reason.unwrap_or_else(|| "no connection was free in time".to_owned()))
+            }
+        })
     }
 }
 
@@ -38,6 +57,7 @@ impl Connections {
 /// connection must outlive the HTTP worker that happened to need it.
 pub(super) struct ConnectionManager {
     client: Client,
+    last_failure: LastFailure,
     runtime: Handle,
 }
 
@@ -47,10 +67,17 @@ impl ManageConnection for ConnectionManager {
 
     async fn connect(&self) -> Result<Self::Connection, RedisError> {
         let client = self.client.clone();
-        self.runtime
+        let connected = self
+            .runtime
             .spawn(async move { client.get_multiplexed_async_connection().await })
             .await
-            .unwrap_or_else(|_| Err((ErrorKind::Io, "the runtime is shutting down").into()))
+            .unwrap_or_else(|_| Err((ErrorKind::Io, "the runtime is shutting down").into()));
+        let failure = connected.as_ref().err().map(ToString::to_string);
+        *self
+            .last_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = failure;
+        connected
     }
 
     async fn is_valid(&self, connection: &mut Self::Connection) -> Result<(), RedisError> {

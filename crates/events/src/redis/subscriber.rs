@@ -11,7 +11,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{ACCESS, NEWS, channel};
+use super::names::Channels;
 use crate::{
     hub::Hub,
     stand::{Spread, Stand},
@@ -33,6 +33,7 @@ pub(super) enum Request {
 /// Keeps the one subscribing connection of a process.
 pub(super) struct Subscriber {
     client: Client,
+    channels: Channels,
     ears: Ears,
     requests: UnboundedReceiver<Request>,
 }
@@ -46,9 +47,15 @@ pub(super) struct Ears {
 }
 
 impl Subscriber {
-    pub(super) fn new(client: Client, ears: Ears, requests: UnboundedReceiver<Request>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        channels: Channels,
+        ears: Ears,
+        requests: UnboundedReceiver<Request>,
+    ) -> Self {
         Self {
             client,
+            channels,
             ears,
             requests,
         }
@@ -87,7 +94,8 @@ impl Subscriber {
     /// Serves one connection until it breaks.
     async fn serve(&mut self, connection: PubSub) -> RedisError {
         let (sink, mut messages) = connection.split();
-        let mut channels = Channels {
+        let mut subscriptions = Subscriptions {
+            channels: self.channels.clone(),
             sink,
             live: HashSet::new(),
             hub: Arc::clone(&self.ears.hub),
@@ -95,11 +103,12 @@ impl Subscriber {
         // Whoever asked while there was no connection stands in the hub.
         while self.requests.try_recv().is_ok() {}
         for command_id in self.ears.hub.watched() {
-            if let Err(error) = channels.handle(Request::Watch(command_id)).await {
+            if let Err(error) = subscriptions.handle(Request::Watch(command_id)).await {
                 return error;
             }
         }
-        if let Err(error) = in_time(channels.sink.subscribe(&[NEWS, ACCESS])).await {
+        let common = &[&self.channels.news, &self.channels.access];
+        if let Err(error) = in_time(subscriptions.sink.subscribe(common)).await {
             return error;
         }
         self.ears.connected.send_replace(true);
@@ -117,8 +126,8 @@ impl Subscriber {
                     }
                     None => Err(no_answer()),
                 },
-                Some(request) = self.requests.recv() => channels.handle(request).await,
-                _ = heartbeat.tick() => channels.ping().await,
+                Some(request) = self.requests.recv() => subscriptions.handle(request).await,
+                _ = heartbeat.tick() => subscriptions.ping().await,
             };
             if let Err(error) = outcome {
                 return error;
@@ -129,8 +138,12 @@ impl Subscriber {
     fn deliver(&self, message: &Msg) {
         let payload = message.get_payload_bytes();
         let heard = match message.get_channel_name() {
-            NEWS => serde_json::from_slice(payload).map(|news| self.ears.news.spread(news)),
-            ACCESS => serde_json::from_slice(payload).map(|change| self.ears.access.spread(change)),
+            name if name == self.channels.news => {
+                serde_json::from_slice(payload).map(|news| self.ears.news.spread(news))
+            }
+            name if name == self.channels.access => {
+                serde_json::from_slice(payload).map(|change| self.ears.access.spread(change))
+            }
             _ => serde_json::from_slice(payload).map(|event| self.ears.hub.deliver(event)),
         };
         if let Err(error) = heard {
@@ -139,26 +152,27 @@ impl Subscriber {
     }
 }
 
-/// The channels that one connection is subscribed to.
-struct Channels {
+/// The commands whose channels one connection is subscribed to.
+struct Subscriptions {
+    channels: Channels,
     sink: PubSubSink,
     live: HashSet<CommandId>,
     hub: Arc<Hub>,
 }
 
-impl Channels {
+impl Subscriptions {
     async fn handle(&mut self, request: Request) -> RedisResult<()> {
         match request {
             Request::Watch(command_id) => {
                 if self.live.insert(command_id) {
-                    in_time(self.sink.subscribe(channel(command_id))).await?;
+                    in_time(self.sink.subscribe(self.channels.command(command_id))).await?;
                     // What came between the watcher's first look and now was not connected.
                     self.hub.reread(command_id);
                 }
             }
             Request::Unwatch(command_id) => {
                 if !self.hub.is_watched(command_id) && self.live.remove(&command_id) {
-                    in_time(self.sink.unsubscribe(channel(command_id))).await?;
+                    in_time(self.sink.unsubscribe(self.channels.command(command_id))).await?;
                 }
             }
         }

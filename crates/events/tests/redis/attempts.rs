@@ -14,7 +14,7 @@ const STRICT: Pace = Pace {
     memory: Duration::from_mins(2),
 };
 
-fn start() -> DateTime<Utc> {
+pub(crate) fn start() -> DateTime<Utc> {
     "2026-01-02T03:04:05Z".parse().unwrap()
 }
 
@@ -25,19 +25,20 @@ async fn is_held(attempts: &RedisAttempts, name: &str) -> bool {
 #[tokio::test]
 async fn processes_with_one_prefix_count_together() {
     let server = Server::start();
-    let (one, other) = (server.bus(), server.bus());
-    one.attempts("x").fail(&[("a", STRICT)], start()).await;
-    assert!(is_held(&other.attempts("x"), "a").await);
-    assert!(!is_held(&other.attempts("y"), "a").await);
-    one.attempts("x").forget("a").await;
-    assert!(!is_held(&other.attempts("x"), "a").await);
+    let (one, other) = (server.bus_of("x"), server.bus_of("x"));
+    let foreign = server.bus_of("y");
+    one.attempts().fail(&[("a", STRICT)], start()).await;
+    assert!(is_held(&other.attempts(), "a").await);
+    assert!(!is_held(&foreign.attempts(), "a").await);
+    one.attempts().forget("a").await;
+    assert!(!is_held(&other.attempts(), "a").await);
 }
 
 #[tokio::test]
 async fn no_key_stays_for_good() {
     let server = Server::start();
-    let bus = server.bus();
-    let attempts = bus.attempts("x");
+    let bus = server.bus_of("x");
+    let attempts = bus.attempts();
     attempts.fail(&[("failed", STRICT)], start()).await;
     let until = start() + TimeDelta::days(30);
     attempts.hold("held", until, start()).await;
@@ -52,7 +53,7 @@ async fn no_key_stays_for_good() {
 async fn while_redis_is_away_each_process_counts_by_itself() {
     let server = Server::start();
     let (one, other) = (server.bus(), server.bus());
-    let (one, other) = (one.attempts("x"), other.attempts("x"));
+    let (one, other) = (one.attempts(), other.attempts());
     let until = start() + TimeDelta::days(30);
     one.hold("known", until, start()).await;
     server.redis.stop().unwrap();
@@ -77,8 +78,8 @@ async fn while_redis_is_away_each_process_counts_by_itself() {
 #[tokio::test]
 async fn a_frozen_redis_holds_nobody_up_for_long() {
     let server = Server::start();
-    let bus = server.bus();
-    let attempts = bus.attempts("x");
+    let bus = server.bus_of("x");
+    let attempts = bus.attempts();
     assert!(!is_held(&attempts, "a").await);
     server.redis.pause().unwrap();
     let asking = async {

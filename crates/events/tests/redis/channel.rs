@@ -1,7 +1,7 @@
 use futures_util::StreamExt;
 use serde_json::Value;
 use sovd_domain::StreamEvent;
-use sovd_events::{BusError, EventBus, RedisBus, Signal};
+use sovd_events::{BusError, EventBus, RedisCertificates, RedisServer, Signal};
 use tokio::time::timeout;
 
 use crate::{
@@ -141,7 +141,7 @@ async fn a_dropped_bus_closes_its_subscribing_connection() {
 #[tokio::test]
 async fn an_address_that_is_none_is_refused() {
     for url in ["", "localhost", "http://127.0.0.1:6379", "redis://"] {
-        let outcome = RedisBus::new(url, 64).map(|_| ());
+        let outcome = RedisServer::new(url, &RedisCertificates::default());
         assert!(
             matches!(outcome, Err(BusError::Address(_))),
             "{url}: {outcome:?}"

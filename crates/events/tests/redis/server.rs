@@ -3,7 +3,7 @@ use std::fmt::Debug;
 use bb8_redis::redis::{Client, FromRedisValue, aio::MultiplexedConnection, cmd};
 use sovd_devstack::{Redis, SearchPath};
 use sovd_domain::CommandId;
-use sovd_events::RedisBus;
+use sovd_events::{RedisBus, RedisCertificates, RedisServer};
 use tokio::time::timeout;
 
 use crate::signals::DEADLINE;
@@ -21,7 +21,13 @@ impl Server {
     }
 
     pub(crate) fn bus(&self) -> RedisBus {
-        RedisBus::new(&self.redis.url(), 64).unwrap()
+        self.bus_of("sovd")
+    }
+
+    /// A bus of the installation with this prefix.
+    pub(crate) fn bus_of(&self, prefix: &str) -> RedisBus {
+        let server = RedisServer::new(&self.redis.url(), &RedisCertificates::default());
+        RedisBus::new(server.unwrap(), prefix, 64)
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -142,3 +142,29 @@ fn typed_values_of_a_file_are_checked_like_texts() {
     assert_contains(&error, "dispatch.enabled = 1 (from");
     assert_contains(&error, "auth.jwt_algorithm = true (from");
 }
+
+#[test]
+fn rejects_redis_certificates_that_would_not_be_used() {
+    let redis = |url: &str, file: &str| {
+        env([
+            ("DATABASE_URL", DATABASE),
+            ("REDIS_URL", url),
+            (file, "/etc/sovd/file.pem"),
+        ])
+    };
+    for name in ["CA_PATH", "CERT_PATH", "KEY_PATH"] {
+        let variable = format!("SOVD__REDIS__{name}");
+        let expected = "expected no file unless redis.url begins with rediss://";
+        assert_contains(&error(redis("redis://cache", &variable)), expected);
+    }
+    let (cert, key) = ("SOVD__REDIS__CERT_PATH", "SOVD__REDIS__KEY_PATH");
+    for (given, missing) in [(cert, "redis.key_path"), (key, "redis.cert_path")] {
+        let expected = format!("expected {missing} to be set together with");
+        assert_contains(&error(redis("rediss://cache", given)), &expected);
+    }
+    let mut both = redis("rediss://cache", cert);
+    both.env
+        .insert(key.to_owned(), "/etc/sovd/key.pem".to_owned());
+    assert!(load(both).settings.redis.key_path.is_some());
+    load(redis("rediss://cache", "SOVD__REDIS__CA_PATH"));
+}

@@ -128,3 +128,29 @@ fn bcrypt_costs_at_least_10() {
         ("SOVD__AUTH__BCRYPT_COST", "4"),
     ]));
 }
+
+#[test]
+fn production_refuses_a_plaintext_redis_on_another_machine() {
+    for url in ["redis://cache", "redis://user:hunter2@10.0.0.7:6379/1"] {
+        let text = error(production("REDIS_URL", url));
+        assert_contains(
+            &text,
+            "expected rediss:// in production, or redis.allow_plaintext = true",
+        );
+        assert_contains(&text, "SOVD__REDIS__ALLOW_PLAINTEXT=true");
+        assert!(!text.contains("hunter2"), "{text}");
+        let mut allowed = production("REDIS_URL", url);
+        let (name, on) = ("SOVD__REDIS__ALLOW_PLAINTEXT", "true");
+        allowed.env.insert(name.to_owned(), on.to_owned());
+        assert!(load(allowed).settings.redis.allow_plaintext);
+        load(env([("DATABASE_URL", DATABASE), ("REDIS_URL", url)]));
+    }
+    for url in [
+        "rediss://cache",
+        "redis://localhost",
+        "redis://127.0.0.1",
+        "redis://[::1]:6379",
+    ] {
+        load(production("REDIS_URL", url));
+    }
+}

@@ -1,0 +1,109 @@
+//! The Redis server that the settings name, with its certificates.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use sovd_events::{BusError, RedisCertificates, RedisServer};
+use sovd_settings::Redis;
+
+use crate::error::StartError;
+
+/// The server; none without an address. Reads the files that the settings name.
+pub(crate) fn from(redis: &Redis) -> Result<Option<RedisServer>, StartError> {
+    let Some(url) = &redis.url else {
+        return Ok(None);
+    };
+    let certificates = certificates(redis)?;
+    RedisServer::new(url.expose(), &certificates)
+        .map(Some)
+        .map_err(|source| StartError::Redis {
+            key: setting_of(&source, redis),
+            source,
+        })
+}
+
+fn certificates(redis: &Redis) -> Result<RedisCertificates, StartError> {
+    let authorities = content("redis.ca_path", redis.ca_path.as_deref())?;
+    let certificate = content("redis.cert_path", redis.cert_path.as_deref())?;
+    let key = content("redis.key_path", redis.key_path.as_deref())?;
+    Ok(RedisCertificates {
+        authorities,
+        client: certificate.zip(key),
+    })
+}
+
+fn content(key: &'static str, file: Option<&Path>) -> Result<Option<Vec<u8>>, StartError> {
+    let Some(file) = file else {
+        return Ok(None);
+    };
+    let content = fs::read(file).map_err(|source| StartError::RedisFile {
+        key,
+        file: file.display().to_string(),
+        source,
+    })?;
+    Ok(Some(content))
+}
+
+/// The setting that the error is about, with its value where that is a file.
+fn setting_of(error: &BusError, redis: &Redis) -> String {
+    let named = |key: &str, file: &Option<PathBuf>| match file {
+        Some(file) => format!("{key}: {}", file.display()),
+        None => key.to_owned(),
+    };
+    match error {
+        BusError::Authorities(_) => named("redis.ca_path", &redis.ca_path),
+        BusError::ClientCertificate(_) => named("redis.cert_path", &redis.cert_path),
+        BusError::Address(_) | BusError::Unavailable(_) => "redis.url".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sovd_settings::{SecretUrl, Settings};
+
+    use super::*;
+
+    fn error(change: impl FnOnce(&mut Redis)) -> String {
+        let mut redis = Settings::for_tests("postgres://localhost", None).redis;
+        redis.url = Some(SecretUrl::new("rediss://user:hunter2@cache"));
+        change(&mut redis);
+        let error = from(&redis).unwrap_err().to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+        error
+    }
+
+    #[test]
+    fn names_a_file_that_cannot_be_read() {
+        let file = || Some("/nowhere/redis.pem".into());
+        for (text, key) in [
+            (error(|redis| redis.ca_path = file()), "redis.ca_path"),
+            (error(|redis| redis.cert_path = file()), "redis.cert_path"),
+            (error(|redis| redis.key_path = file()), "redis.key_path"),
+        ] {
+            let expected = format!("{key}: /nowhere/redis.pem cannot be read: ");
+            assert!(text.starts_with(&expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_a_file_without_certificates() {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let text = error(|redis| redis.ca_path = Some(manifest.into()));
+        let expected = format!("redis.ca_path: {manifest}: ");
+        assert!(text.starts_with(&expected), "{text}");
+        let text = error(|redis| {
+            redis.cert_path = Some(manifest.into());
+            redis.key_path = Some(manifest.into());
+        });
+        let expected = format!("redis.cert_path: {manifest}: ");
+        assert!(text.starts_with(&expected), "{text}");
+    }
+
+    #[test]
+    fn names_an_address_that_is_not_valid() {
+        let text = error(|redis| redis.url = Some(SecretUrl::new("rediss://user:hunter2@")));
+        assert!(text.starts_with("redis.url: "), "{text}");
+    }
+}
