@@ -3,11 +3,13 @@
 mod client;
 mod contract;
 mod event_source;
+mod raw_redis;
 mod socket;
 mod world;
 
 pub use client::{Client, Reply};
 pub use event_source::{Block, EventSource};
+pub use raw_redis::RawRedis;
 pub use socket::{Closing, Socket};
 pub use world::{CONNECTED, NO_MARKER, OFFLINE, OWNED, World, WorldOptions};
 

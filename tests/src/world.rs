@@ -55,7 +55,8 @@ impl WorldOptions {
     pub async fn new() -> Self {
         let stack = Stack::shared().unwrap();
         let database = stack.test_database("seeded", prepare).await.unwrap();
-        let settings = Settings::for_tests(database.url(), Some(stack.redis_url()));
+        let mut settings = Settings::for_tests(database.url(), Some(stack.redis_url()));
+        settings.redis.key_prefix = own_prefix();
         Self {
             settings,
             database: Some(database),
@@ -67,8 +68,10 @@ impl WorldOptions {
         let url = postgres.url();
         prepare(&url).await.unwrap();
         let redis_url = Stack::shared().unwrap().redis_url();
+        let mut settings = Settings::for_tests(&url, Some(redis_url));
+        settings.redis.key_prefix = own_prefix();
         Self {
-            settings: Settings::for_tests(&url, Some(redis_url)),
+            settings,
             database: None,
         }
     }
@@ -96,6 +99,13 @@ impl WorldOptions {
             database: self.database,
         }
     }
+}
+
+/// A prefix that no other test has, because all share one Redis.
+fn own_prefix() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("test-{}-{number}", std::process::id())
 }
 
 impl World {

@@ -32,6 +32,7 @@ mod idempotency;
 mod in_flight;
 mod insights;
 mod large_frames;
+mod limits;
 mod load;
 mod login;
 mod main_job;

@@ -67,9 +67,9 @@ impl Application {
         let file = settings.maintenance.anomaly_rules.as_deref();
         let file = file.map(|path| path.display().to_string());
         tracing::info!(file, rules = rules.iter().count(), "rules for anomalies");
-        let environment = build::environment(&settings, rules, policy)?;
+        let (environment, limits) = build::environment(&settings, rules, policy)?;
         let dispatcher = build::dispatcher(&settings, environment.clone())?;
-        let state = build::api_state(&settings, keys, &environment);
+        let state = build::api_state(&settings, keys, &environment, limits);
         let server = Server::bind(state.clone(), &build::server_settings(&settings.server))?;
         for address in server.addresses() {
             tracing::info!(%address, environment = %settings.environment, "listening");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sovd_api::{ApiState, OpenStreams, ServerSettings, SocketSettings};
 use sovd_connector::{Connector, Journal, MockBehaviour, MockConnector, MockFailure, Registry};
 use sovd_domain::{Catalog, RuleBook, SystemRandom};
-use sovd_events::{Attempts, EventBus, LocalAttempts, LocalBus, RedisBus};
+use sovd_events::{Attempts, EventBus, LocalAttempts, LocalBus, RedisBus, SharedRates};
 use sovd_services::{
     Callers, Environment, NewWork, Outbox, SystemTimer,
     agents::{AgentPolicy, Agents, AttemptTurns},
@@ -72,21 +72,26 @@ pub(crate) fn refuse_pending(states: Vec<MigrationState>) -> Result<(), StartErr
     }
 }
 
+/// What the services work with, and the limits of users.
 pub(crate) fn environment(
     settings: &Settings,
     rules: RuleBook,
     policy: AgentPolicy,
-) -> Result<Environment, StartError> {
+) -> Result<(Environment, Arc<Limits>), StartError> {
     let database = &settings.database;
     let pool = PoolSettings {
         size: database.pool_size,
         overflow: database.pool_overflow,
         checkout_timeout: database.checkout_timeout(),
     };
-    let (bus, attempts) = messenger(settings)?;
+    let Messenger {
+        bus,
+        attempts,
+        limits,
+    } = messenger(settings)?;
     let database = Database::new(database.url.expose(), pool);
     let refusals = RefusalCount::default();
-    Ok(Environment {
+    let environment = Environment {
         refusal_queue: RefusalQueue::new(database.clone(), refusals.clone()),
         database,
         bulk_reads: BulkReads::new(BulkReadSettings {
@@ -107,7 +112,8 @@ pub(crate) fn environment(
         random: Arc::new(SystemRandom),
         new_work: NewWork::default(),
         new_answers: NewAnswers::default(),
-    })
+    };
+    Ok((environment, Arc::new(limits)))
 }
 
 /// What agents may change, which only those judge who know the permissions.
@@ -116,19 +122,34 @@ pub(crate) fn agent_policy(agents: &settings::Agents) -> Result<AgentPolicy, Sta
     Ok(policy?)
 }
 
-/// What processes tell each other.
-type Messenger = (Arc<dyn EventBus>, Arc<dyn Attempts>);
+/// What processes share.
+struct Messenger {
+    bus: Arc<dyn EventBus>,
+    attempts: Arc<dyn Attempts>,
+    limits: Limits,
+}
 
 fn messenger(settings: &Settings) -> Result<Messenger, StartError> {
+    let limits = LimitSettings {
+        commands_per_minute: settings.limits.commands_per_minute,
+        requests_per_minute: settings.limits.requests_per_minute,
+    };
     let buffer = settings.streams.buffer;
     if let Some(server) = redis_server::from(&settings.redis)? {
         let bus = RedisBus::new(server, &settings.redis.key_prefix, buffer);
-        let attempts = bus.attempts();
-        return Ok((Arc::new(bus), Arc::new(attempts)));
+        let rates = (!limits.are_off()).then(|| Arc::new(bus.rates()) as Arc<dyn SharedRates>);
+        return Ok(Messenger {
+            attempts: Arc::new(bus.attempts()),
+            limits: Limits::new(limits, rates),
+            bus: Arc::new(bus),
+        });
     }
     tracing::info!("no redis.url: events stay in this process, which is right for a single one");
-    let attempts = LocalAttempts::default();
-    Ok((Arc::new(LocalBus::new(buffer)), Arc::new(attempts)))
+    Ok(Messenger {
+        bus: Arc::new(LocalBus::new(buffer)),
+        attempts: Arc::new(LocalAttempts::default()),
+        limits: Limits::new(limits, None),
+    })
 }
 
 pub(crate) fn dispatcher(
@@ -183,11 +204,8 @@ pub(crate) fn api_state(
     settings: &Settings,
     keys: SigningKeys,
     environment: &Environment,
+    limits: Arc<Limits>,
 ) -> ApiState {
-    let limits = Arc::new(Limits::new(LimitSettings {
-        commands_per_minute: settings.limits.commands_per_minute,
-        requests_per_minute: settings.limits.requests_per_minute,
-    }));
     let auth = Auth::new(
         environment.clone(),
         auth_settings(&settings.auth, keys),

@@ -2,12 +2,14 @@ mod attempts;
 mod connections;
 mod names;
 mod publisher;
+mod rates;
 mod server;
 mod subscriber;
 
 use std::{fmt::Display, sync::Arc};
 
 use async_trait::async_trait;
+use bb8_redis::redis::Client;
 use sovd_domain::{AccessChange, CommandId, News, StreamEvent};
 use tokio::sync::{
     mpsc::{self, UnboundedSender},
@@ -24,6 +26,7 @@ pub use attempts::RedisAttempts;
 use connections::Connections;
 use names::Channels;
 use publisher::Publisher;
+pub use rates::RedisRates;
 pub use server::{RedisCertificates, RedisServer};
 use subscriber::{Ears, Request, Subscriber};
 
@@ -31,6 +34,7 @@ use subscriber::{Ears, Request, Subscriber};
 ///
 /// Dropping it ends its subscribing connection.
 pub struct RedisBus {
+    client: Client,
     connections: Connections,
     publisher: Publisher,
     channels: Channels,
@@ -67,8 +71,9 @@ impl RedisBus {
         };
         let subscriber = Subscriber::new(client.clone(), channels.clone(), ears, inbox);
         tokio::spawn(stop.clone().run_until_cancelled_owned(subscriber.run()));
-        let connections = Connections::new(client);
+        let connections = Connections::new(client.clone());
         Self {
+            client,
             publisher: Publisher::new(connections.clone()),
             connections,
             channels,
@@ -86,6 +91,12 @@ impl RedisBus {
     /// the same prefix.
     pub fn attempts(&self) -> RedisAttempts {
         RedisAttempts::new(self.connections.clone(), &self.prefix)
+    }
+
+    /// Rates that are counted in the same Redis, over a connection of their own, by all processes
+    /// with the same prefix. Opens the connection.
+    pub fn rates(&self) -> RedisRates {
+        RedisRates::new(self.client.clone(), &self.prefix)
     }
 }
 

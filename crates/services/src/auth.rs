@@ -125,7 +125,7 @@ impl Auth {
             Some(hash) => self.holder_of_key(hash, origin).await?,
             None => self.holder_of_token(credential, origin).await?,
         };
-        self.limits.count_request(caller.user.user_id)?;
+        self.limits.count_request(caller.user.user_id).await?;
         Ok(caller)
     }
 

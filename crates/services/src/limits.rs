@@ -1,19 +1,22 @@
 //! How much one user may ask for.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
 use sovd_domain::UserId;
+use sovd_events::{Admission, SharedRates};
 
 use crate::error::ServiceError;
 
-/// Counts what each user asks for, in this process.
+/// Counts what each user asks for: in all processes together where they share a counter that can be
+/// reached, else in this process.
 pub struct Limits {
-    commands: Option<DefaultKeyedRateLimiter<UserId>>,
-    requests: Option<DefaultKeyedRateLimiter<UserId>>,
+    commands: Option<Limit>,
+    requests: Option<Limit>,
+    shared: Option<Arc<dyn SharedRates>>,
     clock: DefaultClock,
 }
 
@@ -26,45 +29,77 @@ pub struct LimitSettings {
     pub requests_per_minute: u32,
 }
 
+impl LimitSettings {
+    /// Whether nothing is limited.
+    pub fn are_off(self) -> bool {
+        self.commands_per_minute == 0 && self.requests_per_minute == 0
+    }
+}
+
+struct Limit {
+    /// What is limited, as part of a name in the shared counter.
+    what: &'static str,
+    per_minute: NonZeroU32,
+    /// The count of this process. It also holds for what the shared counter admits, so that a use
+    /// stays counted when the shared counter comes or goes.
+    own: DefaultKeyedRateLimiter<UserId>,
+}
+
 impl Limits {
-    /// Limits that nobody has used yet.
-    pub fn new(settings: LimitSettings) -> Self {
+    /// Limits that nobody has used yet, counted in `shared` where that is given.
+    pub fn new(settings: LimitSettings, shared: Option<Arc<dyn SharedRates>>) -> Self {
         Self {
-            commands: limiter(settings.commands_per_minute),
-            requests: limiter(settings.requests_per_minute),
+            commands: Limit::new("commands", settings.commands_per_minute),
+            requests: Limit::new("requests", settings.requests_per_minute),
+            shared,
             clock: DefaultClock::default(),
         }
     }
 
     /// Counts a command.
-    pub(crate) fn count_command(&self, user_id: UserId) -> Result<(), ServiceError> {
-        self.count(self.commands.as_ref(), user_id)
+    pub(crate) async fn count_command(&self, user_id: UserId) -> Result<(), ServiceError> {
+        self.count(self.commands.as_ref(), user_id).await
     }
 
     /// Counts a request.
-    pub(crate) fn count_request(&self, user_id: UserId) -> Result<(), ServiceError> {
-        self.count(self.requests.as_ref(), user_id)
+    pub(crate) async fn count_request(&self, user_id: UserId) -> Result<(), ServiceError> {
+        self.count(self.requests.as_ref(), user_id).await
     }
 
-    fn count(
-        &self,
-        limiter: Option<&DefaultKeyedRateLimiter<UserId>>,
-        user_id: UserId,
-    ) -> Result<(), ServiceError> {
-        let Some(limiter) = limiter else {
+    async fn count(&self, limit: Option<&Limit>, user_id: UserId) -> Result<(), ServiceError> {
+        let Some(limit) = limit else {
             return Ok(());
         };
-        limiter.check_key(&user_id).map_err(|refusal| {
-            let wait = refusal.wait_time_from(self.clock.now());
-            ServiceError::RateLimited {
-                retry_after: Duration::from_secs(wait.as_secs() + 1),
+        let shared = match &self.shared {
+            Some(shared) => {
+                let name = format!("limit:{}:{user_id}", limit.what);
+                shared.count(&name, limit.per_minute).await
             }
+            None => None,
+        };
+        let own = || limit.own.check_key(&user_id);
+        let wait = match shared {
+            Some(Admission::RefusedFor(wait)) => wait,
+            Some(Admission::Admitted) | None => match own() {
+                Ok(()) => return Ok(()),
+                Err(refusal) => refusal.wait_time_from(self.clock.now()),
+            },
+        };
+        Err(ServiceError::RateLimited {
+            retry_after: Duration::from_secs(wait.as_secs() + 1),
         })
     }
 }
 
-fn limiter(per_minute: u32) -> Option<DefaultKeyedRateLimiter<UserId>> {
-    NonZeroU32::new(per_minute).map(|count| RateLimiter::keyed(Quota::per_minute(count)))
+impl Limit {
+    fn new(what: &'static str, per_minute: u32) -> Option<Self> {
+        let per_minute = NonZeroU32::new(per_minute)?;
+        Some(Self {
+            what,
+            per_minute,
+            own: RateLimiter::keyed(Quota::per_minute(per_minute)),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -73,31 +108,35 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn one_past_the_limit_is_refused_and_others_are_not() {
-        let limits = Limits::new(LimitSettings {
+    #[tokio::test]
+    async fn one_past_the_limit_is_refused_and_others_are_not() {
+        let settings = LimitSettings {
             commands_per_minute: 3,
             requests_per_minute: 0,
-        });
+        };
+        let limits = Limits::new(settings, None);
         let (one, other) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
         for _ in 0..3 {
-            assert!(limits.count_command(one).is_ok());
+            assert!(limits.count_command(one).await.is_ok());
         }
-        let refused = limits.count_command(one).unwrap_err();
+        let refused = limits.count_command(one).await.unwrap_err();
         let ServiceError::RateLimited { retry_after } = refused else {
             panic!("{refused}")
         };
         assert!((1..=21).contains(&retry_after.as_secs()), "{retry_after:?}");
-        assert!(limits.count_command(other).is_ok());
+        assert!(limits.count_command(other).await.is_ok());
     }
 
-    #[test]
-    fn zero_is_no_limit() {
-        let limits = Limits::new(LimitSettings {
+    #[tokio::test]
+    async fn zero_is_no_limit() {
+        let settings = LimitSettings {
             commands_per_minute: 0,
             requests_per_minute: 0,
-        });
+        };
+        let limits = Limits::new(settings, None);
         let user = UserId(Uuid::from_u128(1));
-        assert!((0..10_000).all(|_| limits.count_request(user).is_ok()));
+        for _ in 0..10_000 {
+            assert!(limits.count_request(user).await.is_ok());
+        }
     }
 }

@@ -3,7 +3,8 @@ use serde::Deserialize;
 use crate::accepts::Accepts;
 use crate::key::Key;
 
-/// What one caller may ask for, in a minute and at a time.
+/// What one caller may ask for, in a minute and at a time. The rates are counted by all processes on one
+/// Redis together, what is in flight by each process.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {

@@ -103,7 +103,7 @@ impl Auth {
     ) -> Result<Exchanged, ServiceError> {
         let now = self.environment.clock.now();
         let user = live_user(transaction, session.session_id, now).await?;
-        self.limits.count_request(user.user_id)?;
+        self.limits.count_request(user.user_id).await?;
         let spent = SpentToken {
             session_id: session.session_id,
             spent_at: now,
@@ -132,7 +132,7 @@ impl Auth {
     ) -> Result<Exchanged, ServiceError> {
         let now = self.environment.clock.now();
         let user = live_user(transaction, session.session_id, now).await?;
-        self.limits.count_request(user.user_id)?;
+        self.limits.count_request(user.user_id).await?;
         let entry = AuditEntry {
             details: json!({ "repeated": true }),
             ..entry(user.user_id, session.session_id, origin)

@@ -115,7 +115,7 @@ impl Commands {
                 return Ok(earlier);
             }
         }
-        self.limits.count_command(caller.user.user_id)?;
+        self.limits.count_command(caller.user.user_id).await?;
         let Some(vehicle) = vehicles::lock(transaction, command.vehicle_id).await? else {
             return Err(UNKNOWN_VEHICLE);
         };

@@ -51,10 +51,11 @@ impl Door {
                 address_attempts,
             },
         };
-        let limits = Limits::new(LimitSettings {
+        let unlimited = LimitSettings {
             commands_per_minute: 0,
             requests_per_minute: 0,
-        });
+        };
+        let limits = Limits::new(unlimited, None);
         let auth = Arc::new(Auth::new(
             rig.environment.clone(),
             settings,

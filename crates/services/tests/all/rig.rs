@@ -130,16 +130,17 @@ impl Rig {
             new_work: NewWork::default(),
             new_answers: NewAnswers::default(),
         };
-        let limits = Limits::new(LimitSettings {
+        let unlimited = LimitSettings {
             commands_per_minute: 0,
             requests_per_minute: 0,
-        });
-        let unlimited = WaitingLimits {
+        };
+        let limits = Limits::new(unlimited, None);
+        let waiting = WaitingLimits {
             per_vehicle: 0,
             per_user: 0,
         };
         Self {
-            commands: Commands::new(environment.clone(), Arc::new(limits), unlimited),
+            commands: Commands::new(environment.clone(), Arc::new(limits), waiting),
             environment,
             bus: recording,
             timer,
