@@ -25,6 +25,7 @@ mod cors;
 mod customers;
 mod detection;
 mod fleet_events;
+mod forged_messages;
 mod forged_tokens;
 mod health;
 mod hostile_input;

@@ -8,7 +8,7 @@ use tokio::sync::{
     watch,
 };
 
-use crate::stand::Readings;
+use crate::{hint::Hint, news_hint::NewsHint, stand::Readings};
 
 /// Carries events between processes, or within one.
 #[async_trait]
@@ -30,8 +30,16 @@ pub trait EventBus: Send + Sync {
     /// Gives a piece of news to the readers of this process only.
     fn spread_here(&self, news: News);
 
-    /// Reads news from now on, until the subscription is dropped.
+    /// Reads news from now on, until the subscription is dropped: those of this process, and those
+    /// that [`spread_here`](Self::spread_here) gives.
     fn read_news(&self) -> Readings<News>;
+
+    /// Whether anything reads news in this process.
+    fn has_news_readers(&self) -> bool;
+
+    /// Reads what other processes say has changed, until the subscription is dropped. It has to be
+    /// looked up before it becomes news.
+    fn read_news_hints(&self) -> Readings<NewsHint>;
 
     /// Tells every process that what is remembered of somebody is out of date.
     ///
@@ -83,8 +91,10 @@ pub enum BusError {
 /// What a subscription yields.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Signal {
-    /// Something happened to the command.
+    /// Something happened to the command, which this process has committed itself.
     Event(Arc<StreamEvent>),
+    /// Something may have happened to it, as a message of another process says.
+    Hint(Hint),
     /// Something may have been missed: read the database.
     Reread,
 }

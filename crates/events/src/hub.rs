@@ -6,14 +6,22 @@ use std::{
 use sovd_domain::{CommandId, StreamEvent};
 use tokio::sync::broadcast::{self, Receiver, Sender};
 
-use crate::bus::Signal;
+use crate::{bus::Signal, hint::Hint};
 
 /// Spreads signals among the watchers of this process.
 pub(crate) struct Hub {
     /// How many signals a watcher may be behind before it is sent to the database.
     backlog: usize,
 
-    watched: Mutex<HashMap<CommandId, Sender<Signal>>>,
+    watched: Mutex<HashMap<CommandId, Watched>>,
+}
+
+/// One watched command.
+struct Watched {
+    signals: Sender<Signal>,
+    /// How far the events of this process have come. Hints up to there are echoes of them, or say
+    /// nothing new.
+    delivered: Option<Hint>,
 }
 
 impl Hub {
@@ -27,14 +35,18 @@ impl Hub {
     pub(crate) fn watch(&self, command_id: CommandId) -> Receiver<Signal> {
         self.lock()
             .entry(command_id)
-            .or_insert_with(|| broadcast::channel(self.backlog).0)
+            .or_insert_with(|| Watched {
+                signals: broadcast::channel(self.backlog).0,
+                delivered: None,
+            })
+            .signals
             .subscribe()
     }
 
     /// Forgets the command if nobody watches it any more.
     pub(crate) fn forget_unwatched(&self, command_id: CommandId) {
         let mut watched = self.lock();
-        let is_unwatched = |sender: &Sender<Signal>| sender.receiver_count() == 0;
+        let is_unwatched = |one: &Watched| one.signals.receiver_count() == 0;
         if watched.get(&command_id).is_some_and(is_unwatched) {
             watched.remove(&command_id);
         }
@@ -45,26 +57,39 @@ impl Hub {
     }
 
     pub(crate) fn deliver(&self, event: StreamEvent) {
-        let command_id = event.command_id();
-        self.send(command_id, Signal::Event(Arc::new(event)));
+        if let Some(watched) = self.lock().get_mut(&event.command_id()) {
+            watched.delivered = watched.delivered.max(Some(Hint::from(&event)));
+            watched.send(Signal::Event(Arc::new(event)));
+        }
+    }
+
+    /// Passes on a hint, unless the events of this process have said as much.
+    pub(crate) fn hint(&self, command_id: CommandId, hint: Hint) {
+        if let Some(watched) = self.lock().get(&command_id)
+            && watched.delivered < Some(hint)
+        {
+            watched.send(Signal::Hint(hint));
+        }
     }
 
     pub(crate) fn reread(&self, command_id: CommandId) {
-        self.send(command_id, Signal::Reread);
+        if let Some(watched) = self.lock().get(&command_id) {
+            watched.send(Signal::Reread);
+        }
     }
 
     pub(crate) fn watched(&self) -> Vec<CommandId> {
         self.lock().keys().copied().collect()
     }
 
-    fn send(&self, command_id: CommandId, signal: Signal) {
-        if let Some(sender) = self.lock().get(&command_id) {
-            // Fails when the last watcher has just gone, which is no loss.
-            let _ = sender.send(signal);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<CommandId, Sender<Signal>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<CommandId, Watched>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watched {
+    fn send(&self, signal: Signal) {
+        // Fails when the last watcher has just gone, which is no loss.
+        let _ = self.signals.send(signal);
     }
 }

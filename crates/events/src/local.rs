@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::{
     bus::{BusError, EventBus, Subscription},
     hub::Hub,
+    news_hint::NewsHint,
     stand::{Readings, Stand},
 };
 
@@ -15,6 +16,7 @@ use crate::{
 pub struct LocalBus {
     hub: Arc<Hub>,
     news: Stand<News>,
+    hints: Stand<NewsHint>,
     access: Stand<AccessChange>,
     hears: Arc<watch::Sender<bool>>,
 }
@@ -25,6 +27,7 @@ impl LocalBus {
         Self {
             hub: Arc::new(Hub::new(backlog)),
             news: Stand::new(),
+            hints: Stand::new(),
             access: Stand::new(),
             hears: Arc::new(watch::Sender::new(true)),
         }
@@ -49,6 +52,14 @@ impl EventBus for LocalBus {
 
     fn read_news(&self) -> Readings<News> {
         self.news.subscribe()
+    }
+
+    fn has_news_readers(&self) -> bool {
+        self.news.has_readers()
+    }
+
+    fn read_news_hints(&self) -> Readings<NewsHint> {
+        self.hints.subscribe()
     }
 
     async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {

@@ -1,5 +1,7 @@
 mod attempts;
+mod complaints;
 mod connections;
+mod echoes;
 mod names;
 mod publisher;
 mod rates;
@@ -10,6 +12,7 @@ use std::{fmt::Display, sync::Arc};
 
 use async_trait::async_trait;
 use bb8_redis::redis::Client;
+use serde::Serialize;
 use sovd_domain::{AccessChange, CommandId, News, StreamEvent};
 use tokio::sync::{
     mpsc::{self, UnboundedSender},
@@ -20,10 +23,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     bus::{BusError, EventBus, Subscription},
     hub::Hub,
+    news_hint::NewsHint,
     stand::{Readings, Stand},
 };
 pub use attempts::RedisAttempts;
 use connections::Connections;
+use echoes::Echoes;
 use names::Channels;
 use publisher::Publisher;
 pub use rates::RedisRates;
@@ -41,6 +46,8 @@ pub struct RedisBus {
     prefix: String,
     hub: Arc<Hub>,
     news: Stand<News>,
+    hints: Stand<NewsHint>,
+    echoes: Arc<Echoes>,
     access: Stand<AccessChange>,
     requests: UnboundedSender<Request>,
     hears: watch::Receiver<bool>,
@@ -63,9 +70,12 @@ impl RedisBus {
         let stop = CancellationToken::new();
         let (connected, hears) = watch::channel(false);
         let (news, access) = (Stand::new(), Stand::new());
+        let (hints, echoes) = (Stand::new(), Arc::new(Echoes::default()));
         let ears = Ears {
             hub: Arc::clone(&hub),
             news: news.clone(),
+            hints: hints.clone(),
+            echoes: Arc::clone(&echoes),
             access: access.clone(),
             connected,
         };
@@ -80,6 +90,8 @@ impl RedisBus {
             prefix: prefix.to_owned(),
             hub,
             news,
+            hints,
+            echoes,
             access,
             requests,
             hears,
@@ -103,13 +115,21 @@ impl RedisBus {
 #[async_trait]
 impl EventBus for RedisBus {
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
-        self.publisher
-            .publish(&self.channels.command(event.command_id()), event)
-            .await
+        // Watchers in this process need not wait for Redis, nor doubt what comes back from it.
+        self.hub.deliver(event.clone());
+        let channel = self.channels.command(event.command_id());
+        self.publisher.publish(&channel, &json(event)?).await
     }
 
     async fn publish_news(&self, news: &News) -> Result<(), BusError> {
-        self.publisher.publish(&self.channels.news, news).await
+        self.news.spread(news.clone());
+        let payload = json(news)?;
+        self.echoes.expect(&payload);
+        let published = self.publisher.publish(&self.channels.news, &payload).await;
+        if published.is_err() {
+            self.echoes.take(payload.as_bytes());
+        }
+        published
     }
 
     fn spread_here(&self, news: News) {
@@ -120,8 +140,19 @@ impl EventBus for RedisBus {
         self.news.subscribe()
     }
 
+    fn has_news_readers(&self) -> bool {
+        self.news.has_readers()
+    }
+
+    fn read_news_hints(&self) -> Readings<NewsHint> {
+        self.hints.subscribe()
+    }
+
     async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
-        self.publisher.publish(&self.channels.access, &change).await
+        let payload = json(&change)?;
+        self.publisher
+            .publish(&self.channels.access, &payload)
+            .await
     }
 
     fn read_access_changes(&self) -> Readings<AccessChange> {
@@ -154,6 +185,10 @@ impl EventBus for RedisBus {
     async fn ping(&self) -> Result<(), BusError> {
         self.publisher.ping().await
     }
+}
+
+fn json(message: &impl Serialize) -> Result<String, BusError> {
+    serde_json::to_string(message).map_err(unavailable)
 }
 
 fn unavailable(error: impl Display) -> BusError {

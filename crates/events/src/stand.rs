@@ -40,6 +40,10 @@ impl<T: Spread> Stand<T> {
         let _ = self.0.send(Arc::new(piece));
     }
 
+    pub(crate) fn has_readers(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
     pub(crate) fn subscribe(&self) -> Readings<T> {
         Readings(self.0.subscribe())
     }

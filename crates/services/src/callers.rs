@@ -13,7 +13,10 @@ use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
 use sovd_domain::{AccessChange, Scope, User, UserId};
 use sovd_storage::{StorageError, service_accounts, sessions};
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{caller::Credential, environment::Environment};
@@ -23,6 +26,13 @@ const CAPACITY: usize = 20_000;
 
 /// How many credentials are looked up at a time.
 const BATCH: usize = 1000;
+
+/// How many changes of other processes are applied in one second. Of more, everything is forgotten
+/// once: a sender of false changes must not make every request ask the database.
+const CHANGES_PER_SECOND: usize = 100;
+
+/// The shortest time between two looks at the streams that a change may have ended.
+const LOOK_PACE: Duration = Duration::from_millis(50);
 
 /// Remembers for a few seconds whose a credential is, and ends the streams of credentials that have
 /// ended. Clones share it.
@@ -144,10 +154,22 @@ impl Callers {
     pub async fn run(self, environment: Environment, stop: CancellationToken) {
         let mut changes = environment.bus.read_access_changes();
         let mut due = environment.clock.now() + self.0.life;
+        let (mut second, mut applied) = (Instant::now(), 0);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 change = changes.next() => {
+                    if second.elapsed() >= Duration::from_secs(1) {
+                        (second, applied) = (Instant::now(), 0);
+                    }
+                    applied += 1;
+                    if applied > CHANGES_PER_SECOND {
+                        // Those that come meanwhile are lost but for one that stands for all.
+                        let rest = Duration::from_secs(1).saturating_sub(second.elapsed());
+                        if stop.run_until_cancelled(sleep(rest)).await.is_none() {
+                            return;
+                        }
+                    }
                     self.forget(*change);
                     continue;
                 }
@@ -156,6 +178,9 @@ impl Callers {
             }
             if let Err(error) = self.end_streams(&environment).await {
                 tracing::warn!(%error, "cannot tell whether open streams have to end");
+            }
+            if stop.run_until_cancelled(sleep(LOOK_PACE)).await.is_none() {
+                return;
             }
             due = environment.clock.now() + self.0.life;
         }

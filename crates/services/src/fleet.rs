@@ -1,5 +1,7 @@
 //! Watching the fleet: what changes, for whoever may see it.
 
+mod hints;
+
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
@@ -161,8 +163,8 @@ fn shows(
     is_own && is_wanted && is_covered
 }
 
-/// Passes on what the database says of vehicles to those who watch the fleet in this process, until
-/// `stop`.
+/// Passes on what the database says of vehicles, and of the commands that other processes hint at, to
+/// those who watch the fleet in this process, until `stop`.
 pub async fn listen(environment: Environment, stop: CancellationToken) {
     let listening = async {
         loop {
@@ -171,7 +173,8 @@ pub async fn listen(environment: Environment, stop: CancellationToken) {
             sleep(PAUSE).await;
         }
     };
-    stop.run_until_cancelled(listening).await;
+    let both = async { tokio::join!(listening, hints::confirm(&environment)) };
+    stop.run_until_cancelled(both).await;
 }
 
 async fn hear(environment: &Environment) -> Result<Infallible, StorageError> {

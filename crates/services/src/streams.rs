@@ -1,6 +1,7 @@
 //! Watching a command: one ordered stream for each client, without a gap.
 
 mod merge;
+mod pacing;
 mod reader;
 
 use std::collections::VecDeque;
@@ -8,12 +9,14 @@ use std::collections::VecDeque;
 use futures_util::{Stream, StreamExt, stream};
 use sovd_domain::{CommandId, StreamEvent};
 use sovd_events::{Signal, Subscription};
+use tokio::time::sleep;
 
 use crate::{
     caller::Caller, callers::CredentialWatch, commands::Commands, environment::Environment,
     error::ServiceError,
 };
 use merge::{Merge, Verdict};
+use pacing::Pacing;
 use reader::Reader;
 
 /// Lets clients watch commands.
@@ -50,6 +53,7 @@ impl Streams {
             command_id,
             credential: caller.watch(&self.environment.callers),
             merge: Merge::after(after),
+            pacing: Pacing::default(),
             ready: VecDeque::new(),
         })
     }
@@ -62,6 +66,7 @@ pub struct Follower {
     command_id: CommandId,
     credential: CredentialWatch,
     merge: Merge,
+    pacing: Pacing,
     ready: VecDeque<StreamEvent>,
 }
 
@@ -96,6 +101,7 @@ impl Follower {
                 let news = self
                     .merge
                     .catch_up(&page.command, &page.responses, page.is_last);
+                self.pacing.looked(!news.is_empty());
                 self.ready.extend(news);
             } else {
                 self.listen().await;
@@ -112,6 +118,12 @@ impl Follower {
                 Verdict::Seen => {}
                 Verdict::Gap => self.merge.mark_stale(),
             },
+            // The client gets what the database holds, never what the hint says.
+            Signal::Hint(hint) if self.merge.is_new(hint) => {
+                sleep(self.pacing.hinted()).await;
+                self.merge.mark_stale();
+            }
+            Signal::Hint(_) => {}
         }
     }
 }

@@ -32,4 +32,11 @@ impl Channels {
     pub(super) fn command(&self, command_id: CommandId) -> String {
         format!("{}response:{command_id}", self.start)
     }
+
+    /// The command whose events the channel carries, if it is such a channel.
+    pub(super) fn command_of(&self, channel: &str) -> Option<CommandId> {
+        let id = channel.strip_prefix(&self.start)?;
+        let id = id.strip_prefix("response:")?;
+        id.parse().ok().map(CommandId)
+    }
 }

@@ -1,5 +1,4 @@
 use bb8_redis::redis::cmd;
-use serde::Serialize;
 
 use super::{connections::Connections, unavailable};
 use crate::bus::BusError;
@@ -14,12 +13,7 @@ impl Publisher {
         Self { connections }
     }
 
-    pub(super) async fn publish(
-        &self,
-        channel: &str,
-        message: &impl Serialize,
-    ) -> Result<(), BusError> {
-        let payload = serde_json::to_string(message).map_err(unavailable)?;
+    pub(super) async fn publish(&self, channel: &str, payload: &str) -> Result<(), BusError> {
         let mut connection = self.connections.get().await?;
         cmd("PUBLISH")
             .arg(channel)

@@ -11,9 +11,11 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::names::Channels;
+use super::{complaints::Complaints, echoes::Echoes, names::Channels};
 use crate::{
+    hint::Hint,
     hub::Hub,
+    news_hint::NewsHint,
     stand::{Spread, Stand},
 };
 
@@ -36,12 +38,15 @@ pub(super) struct Subscriber {
     channels: Channels,
     ears: Ears,
     requests: UnboundedReceiver<Request>,
+    complaints: Complaints,
 }
 
 /// Where what is heard goes.
 pub(super) struct Ears {
     pub(super) hub: Arc<Hub>,
     pub(super) news: Stand<News>,
+    pub(super) hints: Stand<NewsHint>,
+    pub(super) echoes: Arc<Echoes>,
     pub(super) access: Stand<AccessChange>,
     pub(super) connected: watch::Sender<bool>,
 }
@@ -58,6 +63,7 @@ impl Subscriber {
             channels,
             ears,
             requests,
+            complaints: Complaints::default(),
         }
     }
 
@@ -111,6 +117,7 @@ impl Subscriber {
         if let Err(error) = in_time(subscriptions.sink.subscribe(common)).await {
             return error;
         }
+        self.ears.echoes.clear();
         self.ears.connected.send_replace(true);
         // What was published meanwhile is not repeated.
         self.ears.news.spread(Spread::MISSED);
@@ -135,20 +142,31 @@ impl Subscriber {
         }
     }
 
-    fn deliver(&self, message: &Msg) {
-        let payload = message.get_payload_bytes();
-        let heard = match message.get_channel_name() {
-            name if name == self.channels.news => {
-                serde_json::from_slice(payload).map(|news| self.ears.news.spread(news))
-            }
-            name if name == self.channels.access => {
-                serde_json::from_slice(payload).map(|change| self.ears.access.spread(change))
-            }
-            _ => serde_json::from_slice(payload).map(|event| self.ears.hub.deliver(event)),
+    /// Passes a message on as a reason to look something up. Anything that can write to Redis can
+    /// have sent it.
+    fn deliver(&mut self, message: &Msg) {
+        let (name, payload) = (message.get_channel_name(), message.get_payload_bytes());
+        let heard = if name == self.channels.news {
+            self.deliver_news(payload)
+        } else if name == self.channels.access {
+            serde_json::from_slice(payload).map(|change| self.ears.access.spread(change))
+        } else if let Some(command_id) = self.channels.command_of(name) {
+            Hint::from_json(payload).map(|hint| self.ears.hub.hint(command_id, hint))
+        } else {
+            Ok(())
         };
         if let Err(error) = heard {
-            tracing::warn!(%error, "somebody published what is no event");
+            self.complaints.note(name, error);
         }
+    }
+
+    fn deliver_news(&self, payload: &[u8]) -> Result<(), serde_json::Error> {
+        if !self.ears.echoes.take(payload)
+            && let Some(hint) = NewsHint::from_json(payload)?
+        {
+            self.ears.hints.spread(hint);
+        }
+        Ok(())
     }
 }
 

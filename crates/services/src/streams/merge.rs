@@ -1,4 +1,5 @@
 use sovd_domain::{Command, CommandStatus, Response, StreamEvent};
+use sovd_events::Hint;
 
 /// Decides what of the replay and the live feed a client gets, so that it gets everything once
 /// and in order.
@@ -83,6 +84,16 @@ impl Merge {
             }
             // How many responses came before it, the event does not say.
             StreamEvent::Status { .. } | StreamEvent::Error { .. } => Verdict::Gap,
+        }
+    }
+
+    /// Whether the database has to be read because of a hint: whether that says more than the client
+    /// has.
+    pub(super) fn is_new(&self, hint: Hint) -> bool {
+        match hint {
+            Hint::Started => self.progress == Progress::Waiting,
+            Hint::Response(number) => !self.has_ended() && number > self.last_number,
+            Hint::Ended => !self.has_ended(),
         }
     }
 
@@ -280,6 +291,26 @@ mod tests {
             assert_eq!(merge.offer(&event), Verdict::Next, "{event:?}");
         }
         assert!(merge.has_ended());
+    }
+
+    #[test]
+    fn a_hint_is_new_if_it_says_more_than_the_client_has() {
+        let mut merge = Merge::after(0);
+        catch_up(&mut merge, 3, 64);
+        assert_eq!(merge.last_number(), 2);
+        for (hint, is_new) in [
+            (Hint::Started, false),
+            (Hint::Response(i32::MIN), false),
+            (Hint::Response(2), false),
+            (Hint::Response(3), true),
+            (Hint::Response(i32::MAX), true),
+            (Hint::Ended, true),
+        ] {
+            assert_eq!(merge.is_new(hint), is_new, "{hint:?}");
+        }
+        catch_up(&mut merge, history().len(), 64);
+        assert!(!merge.is_new(Hint::Response(i32::MAX)));
+        assert!(!merge.is_new(Hint::Ended));
     }
 
     #[test]

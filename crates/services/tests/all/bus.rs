@@ -5,7 +5,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use sovd_domain::{AccessChange, CommandId, News, StreamEvent};
-use sovd_events::{BusError, EventBus, LocalBus, Readings, Subscription};
+use sovd_events::{BusError, EventBus, LocalBus, NewsHint, Readings, Subscription};
 use tokio::sync::watch;
 
 /// A bus that remembers what it carried, so that a test need not subscribe in time.
@@ -75,6 +75,14 @@ impl EventBus for Recording {
 
     fn read_news(&self) -> Readings<News> {
         self.bus.read_news()
+    }
+
+    fn has_news_readers(&self) -> bool {
+        self.bus.has_news_readers()
+    }
+
+    fn read_news_hints(&self) -> Readings<NewsHint> {
+        self.bus.read_news_hints()
     }
 
     async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {

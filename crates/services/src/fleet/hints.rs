@@ -1,0 +1,87 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use futures_util::FutureExt;
+use sovd_domain::{CommandId, News};
+use sovd_events::{NewsHint, Readings};
+use sovd_storage::{StorageError, commands};
+use tokio::time::{Instant, sleep};
+
+use crate::environment::Environment;
+
+/// The shortest time between two looks at the database. The hints of that time share one.
+const PACE: Duration = Duration::from_millis(20);
+
+/// The shortest time between two messages that everything has to be fetched again, so that a sender
+/// of false hints cannot keep every dashboard fetching.
+const RESYNC_PACE: Duration = Duration::from_secs(1);
+
+/// What the hints of one moment say.
+#[derive(Default)]
+struct Batch {
+    commands: BTreeSet<CommandId>,
+    is_resync: bool,
+}
+
+/// Looks up the commands that other processes hint at, and spreads their state as the database has
+/// it. Never returns.
+///
+/// A hint that is false shows the readers a state once more that they have seen.
+pub(super) async fn confirm(environment: &Environment) {
+    let mut hints = environment.bus.read_news_hints();
+    let mut last_resync: Option<Instant> = None;
+    loop {
+        let mut batch = Batch::from(&mut hints).await;
+        if !environment.bus.has_news_readers() {
+            continue;
+        }
+        if let Err(error) = spread(environment, &batch.commands).await {
+            tracing::warn!(%error, "failed to look up commands for watchers of the fleet");
+            batch.is_resync = true;
+        }
+        if batch.is_resync {
+            if let Some(last) = last_resync {
+                sleep(RESYNC_PACE.saturating_sub(last.elapsed())).await;
+            }
+            environment.bus.spread_here(News::Resync);
+            last_resync = Some(Instant::now());
+        }
+        sleep(PACE).await;
+    }
+}
+
+impl Batch {
+    /// Waits for a hint; takes along those that have arrived too.
+    async fn from(hints: &mut Readings<NewsHint>) -> Self {
+        let mut batch = Self::default();
+        batch.add(*hints.next().await);
+        while let Some(hint) = hints.next().now_or_never() {
+            batch.add(*hint);
+        }
+        batch
+    }
+
+    fn add(&mut self, hint: NewsHint) {
+        match hint {
+            NewsHint::Command(command_id) => {
+                self.commands.insert(command_id);
+            }
+            NewsHint::Unknown => self.is_resync = true,
+        }
+    }
+}
+
+async fn spread(
+    environment: &Environment,
+    command_ids: &BTreeSet<CommandId>,
+) -> Result<(), StorageError> {
+    if command_ids.is_empty() {
+        return Ok(());
+    }
+    let command_ids: Vec<CommandId> = command_ids.iter().copied().collect();
+    let mut connection = environment.database.connection().await?;
+    let found = commands::find_all(&mut connection, &command_ids).await?;
+    for command in &found {
+        environment.bus.spread_here(News::from(command));
+    }
+    Ok(())
+}
