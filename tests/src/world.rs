@@ -5,7 +5,6 @@ use std::{
 };
 
 use reqwest::Method;
-
 use sovd_app::{Application, Settings, Shutdown, StartError, migrate::Migrator};
 use sovd_devstack::{Postgres, Stack, TestDatabase};
 use tokio::{task::JoinHandle, time::sleep};

@@ -30,6 +30,7 @@ mod forged_tokens;
 mod health;
 mod hostile_input;
 mod idempotency;
+mod idle;
 mod in_flight;
 mod insights;
 mod large_frames;

@@ -1,6 +1,6 @@
 //! Makes the parts from the settings.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sovd_api::{ApiState, OpenStreams, ServerSettings, SocketSettings};
 use sovd_connector::{Connector, Journal, MockBehaviour, MockConnector, MockFailure, Registry};
@@ -39,6 +39,10 @@ use sovd_storage::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{error::StartError, redis_server};
+
+/// How often a dispatcher asks whether something in the queue is due although nothing was announced.
+/// Half of the time in which the work of a process that was killed is to be taken over.
+const IDLE_SWEEP: Duration = Duration::from_secs(5);
 
 /// Waits for the database and makes sure that it is as new as the program.
 pub(crate) async fn ready_database(settings: &settings::Database) -> Result<(), StartError> {
@@ -167,6 +171,7 @@ pub(crate) fn dispatcher(
         concurrency: settings.dispatch.concurrency,
         lease: settings.dispatch.lease(),
         sweep: settings.dispatch.sweep_interval(),
+        idle_sweep: settings.dispatch.sweep_interval().max(IDLE_SWEEP),
         backoff: Backoff {
             first: settings.dispatch.first_retry(),
             longest: settings.dispatch.longest_retry(),

@@ -11,7 +11,7 @@ mod sending;
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sovd_connector::Registry;
 use sovd_domain::{Command, FailureKind, Finding};
@@ -20,7 +20,7 @@ use sovd_storage::{
     queue::{self, Claim, Expired, Task},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -45,6 +45,8 @@ pub struct Dispatcher {
     connectors: Arc<Registry>,
     settings: DispatchSettings,
     leases: Leases,
+    /// Something in the queue is due, and may have to be ended.
+    due: Arc<Notify>,
 }
 
 /// How a dispatcher works.
@@ -55,8 +57,11 @@ pub struct DispatchSettings {
     /// How long a claim is good for unless it is renewed. When a process dies, its commands wait
     /// that long.
     pub lease: Duration,
-    /// How often it looks for work that nobody told it of.
+    /// How often it looks for work while something in the queue is due.
     pub sweep: Duration,
+    /// How often it asks whether something is due, at least. Work whose notification is lost waits
+    /// that long.
+    pub idle_sweep: Duration,
     /// How long it waits before it tries again what was in vain.
     pub backoff: Backoff,
 }
@@ -73,6 +78,7 @@ impl Dispatcher {
             connectors,
             settings,
             leases: Leases::default(),
+            due: Arc::default(),
         }
     }
 
@@ -105,7 +111,7 @@ impl Dispatcher {
     ) {
         let clock = &self.environment.clock;
         let places = Arc::new(Semaphore::new(self.settings.concurrency));
-        let mut next_sweep = clock.now();
+        let mut next_sweep = clock.now() + self.settings.sweep;
         while !stop.is_cancelled() {
             let lease_end = clock.now() + self.lease();
             let claims = self.claim(places.available_permits()).await;
@@ -129,17 +135,51 @@ impl Dispatcher {
                 };
                 executions.spawn(self.clone().see_through(execution, place, stop.clone()));
             }
+            next_sweep = self.wait_for_work(next_sweep, stop).await;
+        }
+    }
+
+    /// Waits until there may be something to claim, or `stop`; returns when to ask the queue next.
+    ///
+    /// While nothing is due, the only question to the database is when something will be.
+    async fn wait_for_work(
+        &self,
+        mut next_sweep: DateTime<Utc>,
+        stop: &CancellationToken,
+    ) -> DateTime<Utc> {
+        let clock = &self.environment.clock;
+        loop {
             // A clock that was put back must not put the sweep off.
-            next_sweep = next_sweep.min(clock.now() + self.settings.sweep);
+            next_sweep = next_sweep.min(clock.now() + self.settings.idle_sweep);
             tokio::select! {
                 biased;
-                () = stop.cancelled() => {}
+                () = stop.cancelled() => return next_sweep,
                 () = clock.sleep_until(next_sweep) => {
-                    next_sweep = clock.now() + self.settings.sweep;
+                    let now = clock.now();
+                    let soonest = now + self.settings.sweep;
+                    let moment = self.next_moment(now).await;
+                    if moment.is_some_and(|moment| moment <= now) {
+                        self.due.notify_one();
+                        return soonest;
+                    }
+                    let latest = now + self.settings.idle_sweep;
+                    next_sweep = moment.map_or(latest, |it| it.max(soonest).min(latest));
                 }
-                () = self.environment.new_work.told() => {}
+                // What was announced may be claimed by another process, whose lease has to be known.
+                () = self.environment.new_work.told() => {
+                    return next_sweep.min(clock.now() + self.settings.sweep);
+                }
             }
         }
+    }
+
+    /// When something in the queue is due; `now` when that cannot be found out.
+    async fn next_moment(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let asking = async {
+            let mut connection = self.environment.database.connection().await?;
+            queue::next_moment(&mut connection, now).await
+        };
+        self.in_time(asking).await.unwrap_or(Some(now))
     }
 
     /// Carries one task out, and looks for more when its vehicle is free, or when it is to be tried
@@ -198,13 +238,9 @@ impl Dispatcher {
     /// Ends what waited too long, beside the claiming: a lock that somebody holds on one such
     /// command must not keep all others waiting.
     async fn expire_for_ever(&self) {
-        let clock = &self.environment.clock;
         loop {
-            let next = clock.now() + self.settings.sweep;
             self.expire().await;
-            // A clock that was put back must not put the next look off.
-            let next = next.min(clock.now() + self.settings.sweep);
-            clock.sleep_until(next).await;
+            self.due.notified().await;
         }
     }
 

@@ -10,7 +10,8 @@ use crate::key::Key;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audit {
-    /// Milliseconds between two sealings of new lines, 0 to 60000; 0 leaves it to other processes.
+    /// Milliseconds between two sealings of new lines, 0 to 60000; 0 leaves it to other processes,
+    /// which look for lines of others every 30 s at least.
     pub seal_ms: u64,
     /// Days for which lines are kept, 0 to 36500; 0 is for ever.
     pub retention_days: u32,

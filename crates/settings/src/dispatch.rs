@@ -15,7 +15,7 @@ pub struct Dispatch {
     pub concurrency: usize,
     /// Seconds a claimed command belongs to this process unless renewed, 5 to 3600.
     pub lease_seconds: u64,
-    /// Milliseconds between two looks for work that nobody announced, 10 to 60000.
+    /// Milliseconds between two looks for work while something in the queue is due, 10 to 60000.
     pub sweep_ms: u64,
     /// Longest pause before the second try of what was in vain, in milliseconds, 1 to 60000; it
     /// doubles with each further try.
@@ -58,7 +58,7 @@ impl Dispatch {
         Duration::from_millis(self.longest_retry_ms)
     }
 
-    /// Time between two looks for work that nobody announced.
+    /// Time between two looks for work while something in the queue is due.
     #[must_use]
     pub fn sweep_interval(&self) -> Duration {
         Duration::from_millis(self.sweep_ms)

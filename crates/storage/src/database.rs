@@ -134,6 +134,11 @@ impl Database {
         state.connections.saturating_sub(state.idle_connections)
     }
 
+    /// How often a connection was asked for since the pool was made.
+    pub fn checkouts(&self) -> u64 {
+        self.pool.state().statistics.get_started
+    }
+
     async fn checkout(&self) -> Result<PooledConnection<'static, Connection>, StorageError> {
         self.pool.get_owned().await.map_err(|error| {
             use diesel_async::pooled_connection::bb8::RunError;

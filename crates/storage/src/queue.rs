@@ -14,6 +14,7 @@
 
 mod claim;
 mod expiry;
+mod next_moment;
 mod waiting;
 
 use chrono::{DateTime, Utc};
@@ -26,6 +27,7 @@ use crate::{Connection, StorageError, schema::command_queue};
 
 pub use claim::{CLAIM, Claim, claim, hold, let_go, release, remove_forsaken, renew};
 pub use expiry::{Expired, expired};
+pub use next_moment::next_moment;
 pub use waiting::{count_of_user, count_of_vehicle};
 
 /// A command on its way into the queue.

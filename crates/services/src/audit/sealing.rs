@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sovd_storage::{Database, StorageError, audit::chain};
 use tokio_util::sync::CancellationToken;
 
@@ -14,28 +15,92 @@ const BATCH: usize = 1000;
 /// How long lines may wait before that is worth a warning, and the time between two warnings.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// How long this process relies on having written nothing itself. Another process may leave its lines
+/// to this one, or have died before it sealed them.
+const SAFETY: Duration = Duration::from_secs(30);
+
 /// Seals what was written, every `interval`, until `stop`, and then what was written up to then. Any
-/// number of processes may.
+/// number of processes may. While this process does not use the database, it looks for lines of
+/// others only, every 30 s.
 ///
 /// Whoever writes a line does not wait for this: lines are sealed together, once they are committed.
 pub async fn run(environment: Environment, interval: Duration, stop: CancellationToken) {
-    let mut next_look = environment.clock.now();
+    let mut sealer = Sealer {
+        next_warning: environment.clock.now(),
+        environment: environment.clone(),
+        quiet: None,
+    };
     loop {
-        if let Err(error) = seal_all(&environment.database).await {
-            tracing::warn!(%error, "cannot seal the audit trail, trying again");
-        }
-        let now = environment.clock.now();
-        if now >= next_look {
-            warn_of_waiting_lines(&environment).await;
-            next_look = now + PATIENCE;
-        }
+        sealer.look().await;
+        let next = environment.clock.now() + interval;
         tokio::select! {
             () = stop.cancelled() => break,
-            () = environment.clock.sleep_until(now + interval) => {}
+            () = environment.clock.sleep_until(next) => {}
         }
     }
     if let Err(error) = seal(&environment.database, Taken::Wait).await {
         tracing::warn!(%error, "cannot seal the last lines of the audit trail");
+    }
+}
+
+struct Sealer {
+    environment: Environment,
+    next_warning: DateTime<Utc>,
+    quiet: Option<Quiet>,
+}
+
+/// A look found no line to seal, and no connection was lent out that could write one.
+struct Quiet {
+    /// How often a connection was asked for by then.
+    checkouts: u64,
+    /// When to look even so.
+    until: DateTime<Utc>,
+}
+
+impl Sealer {
+    /// Seals what there may be to seal.
+    async fn look(&mut self) {
+        let now = self.environment.clock.now();
+        let database = &self.environment.database;
+        let checkouts = database.checkouts();
+        let is_quiet = |quiet: &Quiet| quiet.checkouts == checkouts && now < quiet.until;
+        if self.quiet.as_ref().is_some_and(is_quiet) {
+            return;
+        }
+        self.quiet = None;
+        let is_unused = database.connections_in_use() == 0;
+        match self.oldest_unsealed().await {
+            Ok(None) if is_unused => {
+                self.quiet = Some(Quiet {
+                    // The look itself took one.
+                    checkouts: checkouts + 1,
+                    until: now + SAFETY,
+                });
+            }
+            Ok(None) => {}
+            Ok(Some(oldest)) => self.seal(oldest, now).await,
+            Err(error) => tracing::warn!(%error, "cannot seal the audit trail, trying again"),
+        }
+    }
+
+    async fn oldest_unsealed(&self) -> Result<Option<DateTime<Utc>>, StorageError> {
+        let mut connection = self.environment.database.connection().await?;
+        chain::oldest_unsealed(&mut connection).await
+    }
+
+    async fn seal(&mut self, oldest: DateTime<Utc>, now: DateTime<Utc>) {
+        match seal_all(&self.environment.database).await {
+            Ok(0) if now >= self.next_warning => {
+                // Also where sealing reports no error, because another process holds the chain or
+                // a line.
+                if oldest < now - PATIENCE {
+                    tracing::warn!(%oldest, "audit lines wait to be sealed, something is in the way");
+                }
+                self.next_warning = now + PATIENCE;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "cannot seal the audit trail, trying again"),
+        }
     }
 }
 
@@ -46,21 +111,6 @@ enum Taken {
     Leave,
     /// Wait: they may have begun too early to see all.
     Wait,
-}
-
-/// Also where sealing reports no error, because somebody else holds the chain or a line.
-async fn warn_of_waiting_lines(environment: &Environment) {
-    let found = async {
-        let mut connection = environment.database.connection().await?;
-        chain::oldest_unsealed(&mut connection).await
-    };
-    match found.await {
-        Ok(Some(oldest)) if oldest < environment.clock.now() - PATIENCE => {
-            tracing::warn!(%oldest, "audit lines wait to be sealed, something is in the way");
-        }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "cannot tell whether audit lines wait to be sealed"),
-    }
 }
 
 /// Seals every line that is committed and that nobody is changing; says how many. None when another

@@ -55,6 +55,7 @@ pub(crate) const SETTINGS: DispatchSettings = DispatchSettings {
     concurrency: 8,
     lease: LEASE,
     sweep: SWEEP,
+    idle_sweep: SWEEP,
     backoff: Backoff {
         first: Duration::from_secs(1),
         longest: Duration::from_mins(1),

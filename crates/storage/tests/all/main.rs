@@ -33,6 +33,7 @@ mod idempotency_race;
 mod insights;
 mod maintenance;
 mod migrations;
+mod next_moment;
 mod outage;
 mod patience;
 mod pool;
