@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use crate::account::Account;
 use crate::error::StackError;
 
-/// A command that a server's account may run: a working directory it can enter, and messages in
-/// English, because some of them are read.
+/// A command that a server's account may run: a working directory it can enter, and a locale that
+/// every system has.
 pub(crate) fn command_as(account: Option<Account>, program: &Path) -> Command {
     let mut command = Command::new(program);
     command

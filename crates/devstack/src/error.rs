@@ -111,6 +111,9 @@ pub enum StackError {
     #[error("cannot read random bytes from the system")]
     Random(#[from] getrandom::Error),
 
+    /// PostgreSQL did not list its processes.
+    #[error("PostgreSQL does not list its processes")]
+    Processes,
     /// `DATABASE_URL` is not a URL.
     #[error("DATABASE_URL must look like postgres://user:password@host:port/database")]
     DatabaseUrl,

@@ -23,7 +23,7 @@ mod watchdog;
 pub use error::StackError;
 pub use find::{PostgresBinaries, RedisBinary, SearchPath, Version};
 pub use install::{Installed, install};
-pub use postgres::Postgres;
+pub use postgres::{Frozen, Postgres, PostgresOptions};
 pub use redis::Redis;
 pub use stack::{Stack, StackOptions};
 pub use test_database::TestDatabase;

@@ -104,9 +104,13 @@ impl<P: Program> Server<P> {
     }
 
     pub(crate) fn signal(&self, name: &str) -> Result<(), StackError> {
+        signal(name, self.pid()?)
+    }
+
+    pub(crate) fn pid(&self) -> Result<u32, StackError> {
         let guard = self.child();
         let child = guard.as_ref().ok_or(Self::already("stopped"))?;
-        signal(name, child.id())
+        Ok(child.id())
     }
 
     /// Returns when the server answers; `None` when its port was taken.
@@ -127,13 +131,12 @@ impl<P: Program> Server<P> {
                 .map_err(StackError::io("wait for", P::NAME))?
                 .is_some()
             {
-                let log = self.log();
-                if log.contains("Address already in use") {
+                if TcpListener::bind(("127.0.0.1", self.port)).is_err() {
                     return Ok(None);
                 }
                 return Err(StackError::Exited {
                     server: P::NAME,
-                    log,
+                    log: self.log(),
                 });
             }
             if self.program.answers(&self.instance, self.port, child.id()) {

@@ -5,9 +5,16 @@ mod script;
 
 use std::env;
 use std::fs::{self, Permissions};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use sovd_devstack::{Redis, SearchPath, StackError};
 
@@ -57,22 +64,72 @@ fn the_error_carries_the_end_of_the_log() {
     );
 }
 
+/// What a script does to lose its port: it names the port, waits until a [`Rival`] has bound it,
+/// and ends.
+const LOSE_THE_PORT: &str = r#"
+    cd "${0%/*}"
+    rm -f taken
+    while [ "$1" != --port ]; do shift; done
+    echo "$2" > wanted.new
+    mv wanted.new wanted
+    until [ -e taken ]; do sleep 0.01; done
+    exit 1"#;
+
+/// Binds every port that a script in the directory names, until it is dropped.
+struct Rival {
+    is_over: Arc<AtomicBool>,
+    binding: Option<JoinHandle<()>>,
+}
+
+impl Rival {
+    fn of(fake: &FakeRedis) -> Self {
+        let (wanted, taken) = (fake.0.join("wanted"), fake.0.join("taken"));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&is_over);
+        let binding = thread::spawn(move || {
+            let mut bound = Vec::new();
+            while !ends.load(Ordering::Relaxed) {
+                if let Ok(port) = fs::read_to_string(&wanted) {
+                    let port: u16 = port.trim().parse().unwrap();
+                    bound.push(TcpListener::bind(("127.0.0.1", port)).unwrap());
+                    fs::rename(&wanted, &taken).unwrap();
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Self {
+            is_over,
+            binding: Some(binding),
+        }
+    }
+}
+
+impl Drop for Rival {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.binding.take().unwrap().join().unwrap();
+    }
+}
+
 #[test]
 fn a_lost_port_is_replaced() {
-    let real = SearchPath::system().redis().unwrap().redis_server;
     let script = format!(
-        r#"mkdir "${{0%/*}}/tried" && {{ echo 'bind: Address already in use'; exit 1; }}
+        r#"mkdir "${{0%/*}}/tried" && {{ {LOSE_THE_PORT}; }}
 exec '{}' "$@""#,
-        real.display()
+        SearchPath::system().redis().unwrap().redis_server.display()
     );
     let fake = FakeRedis::new("late", &script);
+    let rival = Rival::of(&fake);
     let redis = fake.start().unwrap();
+    drop(rival);
     redis.stop().unwrap();
     redis.start_again().unwrap();
 }
 
 #[test]
 fn losing_every_port_is_an_error() {
-    let fake = FakeRedis::new("unlucky", "echo 'bind: Address already in use'; exit 1");
-    assert!(matches!(fake.start(), Err(StackError::PortTaken { .. })));
+    let fake = FakeRedis::new("unlucky", LOSE_THE_PORT);
+    let _rival = Rival::of(&fake);
+    let outcome = fake.start();
+    assert!(matches!(outcome, Err(StackError::PortTaken { .. })));
 }
