@@ -27,6 +27,7 @@ mod detection;
 mod fleet_events;
 mod forged_messages;
 mod forged_tokens;
+mod frozen_database;
 mod health;
 mod hostile_input;
 mod idempotency;

@@ -87,6 +87,7 @@ pub(crate) fn environment(
         size: database.pool_size,
         overflow: database.pool_overflow,
         checkout_timeout: database.checkout_timeout(),
+        statement_timeout: database.statement_timeout(),
     };
     let Messenger {
         bus,

@@ -6,8 +6,8 @@ use tokio::time::timeout;
 
 use crate::environment::Environment;
 
-/// Longer than a pool makes anybody wait, so that the pool's own answer comes first.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// Longer than a ping of the database takes, so that its own answer comes first.
+const PATIENCE: Duration = Duration::from_millis(2500);
 
 /// Asks the parts for a sign of life.
 pub struct Health {

@@ -18,6 +18,8 @@ pub struct Database {
     pub pool_overflow: u32,
     /// Milliseconds a caller waits for a free connection, 1 to 60000.
     pub checkout_timeout_ms: u64,
+    /// Seconds that one statement may take, 1 to 600.
+    pub statement_seconds: u64,
     /// Seconds that start waits for the database to answer, 0 to 3600.
     pub wait_seconds: u64,
 }
@@ -28,6 +30,7 @@ impl Database {
         Key::new("database.pool_size", Accepts::Whole(1, 1000)),
         Key::new("database.pool_overflow", Accepts::Whole(0, 1000)),
         Key::new("database.checkout_timeout_ms", Accepts::Whole(1, 60_000)),
+        Key::new("database.statement_seconds", Accepts::Whole(1, 600)),
         Key::new("database.wait_seconds", Accepts::Whole(0, 3600)),
     ];
 
@@ -41,6 +44,12 @@ impl Database {
     #[must_use]
     pub fn checkout_timeout(&self) -> Duration {
         Duration::from_millis(self.checkout_timeout_ms)
+    }
+
+    /// Time that one statement may take.
+    #[must_use]
+    pub fn statement_timeout(&self) -> Duration {
+        Duration::from_secs(self.statement_seconds)
     }
 
     /// Time that start waits for the database to answer.

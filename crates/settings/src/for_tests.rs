@@ -32,6 +32,8 @@ impl Settings {
                 pool_size: 2,
                 pool_overflow: 8,
                 checkout_timeout_ms: 3000,
+                // Many tests share one machine.
+                statement_seconds: 30,
                 wait_seconds: 30,
             },
             redis: Redis {

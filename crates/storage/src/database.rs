@@ -6,10 +6,9 @@ use std::{
     time::Duration,
 };
 
-use diesel::{ConnectionError, result::Error as DieselError, sql_query};
+use diesel::{ConnectionError, ConnectionResult, result::Error as DieselError};
 use diesel_async::{
-    AnsiTransactionManager, AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
-    TransactionManager,
+    AnsiTransactionManager, SimpleAsyncConnection, TransactionManager,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, PoolError, PoolableConnection,
         RecyclingMethod,
@@ -17,13 +16,14 @@ use diesel_async::{
     },
 };
 use futures_util::{FutureExt, future::ready};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout};
 
 use self::bulk_reads::BulkReads;
-use crate::{error::StorageError, signals::Listener};
-
-/// One connection to PostgreSQL, what every repository function takes.
-pub type Connection = AsyncPgConnection;
+use crate::{
+    connection::{Connection, Target},
+    error::StorageError,
+    signals::Listener,
+};
 
 /// A pool of connections. Clones share it.
 #[derive(Clone)]
@@ -31,10 +31,11 @@ pub struct Database {
     pool: Pool<Connection>,
     bulk_reads: BulkReads,
     url: Arc<str>,
+    statement_timeout: Duration,
     runtime: Handle,
 }
 
-/// How many connections the pool keeps and how long it makes a caller wait.
+/// How many connections the pool keeps, and how long a caller and a statement may take.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolSettings {
     /// Connections kept open.
@@ -43,6 +44,9 @@ pub struct PoolSettings {
     pub overflow: u32,
     /// How long a caller waits for a connection.
     pub checkout_timeout: Duration,
+    /// How long the server works on one statement. A second later the client gives up, too, and
+    /// closes the connection.
+    pub statement_timeout: Duration,
 }
 
 impl Database {
@@ -52,7 +56,7 @@ impl Database {
     /// the HTTP worker whose request happened to need it.
     pub fn new(url: &str, settings: PoolSettings) -> Self {
         let runtime = Handle::current();
-        let url = bounded(url);
+        let statement_timeout = settings.statement_timeout;
         let mut config = ManagerConfig::default();
         // A restart of the database closes every idle connection. A look at the socket finds
         // them without a question to the server, so that no caller is lent one.
@@ -66,19 +70,17 @@ impl Database {
                 ready(usable).boxed()
             }));
         let opens_on = runtime.clone();
-        config.custom_setup = Box::new(move |url| open(&opens_on, url).boxed());
+        config.custom_setup = Box::new(move |url| open(&opens_on, url, statement_timeout).boxed());
         let pool = Pool::builder()
             .min_idle(settings.size)
             .max_size(settings.size.saturating_add(settings.overflow).max(1))
             .connection_timeout(settings.checkout_timeout)
-            .build_unchecked(AsyncDieselConnectionManager::new_with_config(
-                url.as_str(),
-                config,
-            ));
+            .build_unchecked(AsyncDieselConnectionManager::new_with_config(url, config));
         Self {
             pool,
             bulk_reads: BulkReads::new(&settings),
             url: url.into(),
+            statement_timeout,
             runtime,
         }
     }
@@ -105,14 +107,16 @@ impl Database {
         Ok(Transaction(connection))
     }
 
-    /// Asks the database for a sign of life.
+    /// Asks the database for a sign of life, for two seconds at most.
     ///
     /// # Errors
     ///
     /// [`StorageError::Unavailable`] when there is none.
     pub async fn ping(&self) -> Result<(), StorageError> {
-        let mut connection = self.checkout().await?;
-        sql_query("SELECT 1").execute(&mut *connection).await?;
+        let mut connection = timeout(PING, self.checkout()).await.map_err(|_| {
+            StorageError::Unavailable("no connection was free in time".to_owned())
+        })??;
+        connection.ping(PING).await?;
         Ok(())
     }
 
@@ -122,7 +126,7 @@ impl Database {
     ///
     /// [`StorageError::Unavailable`] when the database cannot be reached.
     pub async fn listen(&self) -> Result<Listener, StorageError> {
-        let connection = open(&self.runtime, &self.url)
+        let connection = open(&self.runtime, &self.url, self.statement_timeout)
             .await
             .map_err(|error| StorageError::Unavailable(error.to_string()))?;
         Listener::on(connection).await
@@ -151,55 +155,52 @@ impl Database {
     }
 }
 
-/// What the server is to give up on. A host that dies says no goodbye: without these its locks
-/// would stand for hours, and whoever waits for them with it.
-const SERVER_LIMITS: &str = "
-    SET lock_timeout = '5s';
-    SET statement_timeout = '30s';
-    SET idle_in_transaction_session_timeout = '10s';
-    SET tcp_keepalives_idle = 15;
-    SET tcp_keepalives_interval = 5;
-    SET tcp_keepalives_count = 3;
-    SET tcp_user_timeout = '10s'";
+/// How much later than the server the client gives up on a statement, so that a server that
+/// works cancels it and the connection survives.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How long [`Database::ping`] waits for a connection, and then for its answer.
+const PING: Duration = Duration::from_secs(1);
+
+/// What the server gives up on. A host that dies in silence would otherwise keep its locks, and
+/// those who wait for them, for hours.
+fn server_limits(statement_timeout: Duration) -> String {
+    let statement_ms = statement_timeout.as_millis();
+    format!(
+        "SET lock_timeout = '5s';
+         SET statement_timeout = {statement_ms};
+         SET idle_in_transaction_session_timeout = '10s';
+         SET tcp_keepalives_idle = 15;
+         SET tcp_keepalives_interval = 5;
+         SET tcp_keepalives_count = 3;
+         SET tcp_user_timeout = '10s'"
+    )
+}
 
 /// Opens a connection whose driver lives on `runtime`.
 fn open(
     runtime: &Handle,
     url: &str,
-) -> impl Future<Output = Result<Connection, ConnectionError>> + Send + use<> {
+    statement_timeout: Duration,
+) -> impl Future<Output = ConnectionResult<Connection>> + Send + use<> {
     let url = url.to_owned();
     let opening = runtime.spawn(async move {
-        let mut connection = Connection::establish(&url).await?;
+        let mut connection = Target::parse(&url)?.connect().await?;
+        connection.set_deadline(statement_timeout + GRACE);
         connection
-            .batch_execute(SERVER_LIMITS)
+            .batch_execute(&server_limits(statement_timeout))
             .await
             .map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok(connection)
     });
     async move {
-        opening.await.unwrap_or_else(|error| {
+        let opened = opening.await.unwrap_or_else(|error| {
             Err(ConnectionError::BadConnection(format!(
-                "opening was called off: {error}"
+                "opening was canceled: {error}"
             )))
-        })
+        });
+        opened.inspect_err(|error| tracing::debug!(%error, "failed to open a connection"))
     }
-}
-
-/// The address with limits for a network that swallows what is sent, in seconds; limits that it
-/// has stay.
-fn bounded(url: &str) -> String {
-    const LIMITS: [(&str, u32); 3] = [
-        ("connect_timeout", 5),
-        ("tcp_user_timeout", 10),
-        ("keepalives_idle", 15),
-    ];
-    LIMITS.iter().filter(|(name, _)| !url.contains(name)).fold(
-        url.to_owned(),
-        |bounded, (name, seconds)| {
-            let separator = if bounded.contains('?') { '&' } else { '?' };
-            format!("{bounded}{separator}{name}={seconds}")
-        },
-    )
 }
 
 /// An open transaction, used like a connection.
@@ -243,22 +244,5 @@ impl Deref for Transaction {
 impl DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut Connection {
         &mut self.0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bounded;
-
-    #[test]
-    fn limits_are_added_unless_they_are_there() {
-        assert_eq!(
-            bounded("postgres://host/db"),
-            "postgres://host/db?connect_timeout=5&tcp_user_timeout=10&keepalives_idle=15"
-        );
-        assert_eq!(
-            bounded("postgres://host/db?connect_timeout=1"),
-            "postgres://host/db?connect_timeout=1&tcp_user_timeout=10&keepalives_idle=15"
-        );
     }
 }

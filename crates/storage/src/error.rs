@@ -83,27 +83,65 @@ impl From<DieselError> for StorageError {
                 | DatabaseErrorKind::ReadOnlyTransaction => {
                     Self::Unavailable(info.message().to_owned())
                 }
-                _ if may_pass(info.message()) => Self::Unavailable(info.message().to_owned()),
                 _ => Self::Database(error),
             },
             DieselError::BrokenTransactionManager => Self::Unavailable(error.to_string()),
+            DieselError::QueryBuilderError(source) if source.is::<Outage>() => {
+                Self::Unavailable(source.to_string())
+            }
             _ => Self::Database(error),
         }
     }
 }
 
-/// PostgreSQL's class 57 (operator intervention), a lock that took too long, a deadlock and a full
-/// disk, of which diesel keeps only the words, and what the driver says when the socket breaks.
-fn may_pass(message: &str) -> bool {
-    [
-        "terminating connection",
-        "canceling statement due to",
-        "the database system is",
-        "connection closed",
-        "error communicating",
-        "deadlock detected",
-        "could not extend file",
-    ]
-    .iter()
-    .any(|start| message.starts_with(start))
+/// A statement failed for a reason that may pass.
+///
+/// diesel has no kind of error for this, so it travels as the source of a
+/// [`DieselError::QueryBuilderError`].
+#[derive(Debug, Error)]
+#[error("{message}")]
+pub(crate) struct Outage {
+    message: String,
+}
+
+impl Outage {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+        }
+    }
+
+    /// The outage that a SQLSTATE stands for, with the text of the server; `None` when the
+    /// statement would fail again.
+    pub(crate) fn from_sqlstate(code: &str, message: &str) -> Option<Self> {
+        may_pass(code).then(|| Self::new(format!("{message} (SQLSTATE {code})")))
+    }
+}
+
+impl From<Outage> for DieselError {
+    fn from(outage: Outage) -> Self {
+        Self::QueryBuilderError(Box::new(outage))
+    }
+}
+
+/// Whether the same statement may succeed later, by appendix A of the manual of PostgreSQL.
+fn may_pass(code: &str) -> bool {
+    const CLASSES: [&str; 3] = [
+        "08", // connection exception
+        "53", // insufficient resources, such as a full disk
+        "58", // system error
+    ];
+    const CODES: [&str; 10] = [
+        "25006", // read_only_sql_transaction
+        "25P03", // idle_in_transaction_session_timeout
+        "40001", // serialization_failure
+        "40P01", // deadlock_detected
+        "55P03", // lock_not_available
+        "57014", // query_canceled
+        "57P01", // admin_shutdown
+        "57P02", // crash_shutdown
+        "57P03", // cannot_connect_now
+        "57P05", // idle_session_timeout
+    ];
+    CODES.contains(&code) || CLASSES.iter().any(|class| code.starts_with(class))
 }

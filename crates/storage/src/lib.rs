@@ -24,11 +24,13 @@ pub mod users;
 pub mod vehicles;
 pub mod verify;
 
+mod connection;
 mod database;
 mod error;
 mod like;
 mod schema;
 mod scope;
 
-pub use database::{Connection, Database, PoolSettings, Transaction};
+pub use connection::Connection;
+pub use database::{Database, PoolSettings, Transaction};
 pub use error::StorageError;

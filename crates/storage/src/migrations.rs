@@ -2,9 +2,10 @@
 //!
 //! Every change holds an advisory lock, so two programs that start at once do not migrate twice.
 
-use std::{error::Error, fmt::Display, time::Duration};
+use std::{fmt::Display, time::Duration};
 
 use diesel::{
+    ConnectionError,
     migration::{Migration, MigrationSource, MigrationVersion},
     pg::Pg,
     sql_query,
@@ -13,12 +14,10 @@ use diesel_async::{AsyncConnection, AsyncMigrationHarness, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tokio::{
     runtime::Builder,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep},
 };
 
-use tokio_postgres::NoTls;
-
-use crate::{Connection, StorageError};
+use crate::{Connection, StorageError, connection::Target};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
@@ -40,44 +39,37 @@ pub enum Steps {
     All,
 }
 
-/// Waits until the database at `url` takes a connection, about `patience` long. Each attempt gets
-/// the time that a connection needs, even when there is no patience left.
+/// Waits until the database at `url` accepts a connection, about `patience` long. Each attempt
+/// gets the time that a connection needs, even when there is no patience left.
 ///
 /// # Errors
 ///
-/// [`StorageError::Unavailable`] with the last reason when it does not in time.
+/// [`StorageError::Unavailable`] with the last reason when it does not in time, and immediately
+/// when the URL is malformed.
 pub async fn wait_for(url: &str, patience: Duration) -> Result<(), StorageError> {
     const PAUSE: Duration = Duration::from_millis(200);
     const ATTEMPT: Duration = Duration::from_secs(2);
+    let target = Target::parse(url).map_err(unavailable)?.within(ATTEMPT);
     let deadline = Instant::now() + patience;
-    let mut told = false;
+    let mut logged = false;
     loop {
-        let reason = match timeout_at(
-            deadline.max(Instant::now() + ATTEMPT),
-            tokio_postgres::connect(url, NoTls),
-        )
-        .await
-        {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => in_full(&error),
-            Err(_) => "it took the connection and does not answer".to_owned(),
+        let Err(error) = target.connect().await else {
+            return Ok(());
         };
         if Instant::now() + PAUSE > deadline {
-            return Err(StorageError::Unavailable(reason));
+            return Err(unavailable(error));
         }
-        if !told {
-            tracing::warn!(%reason, patience_s = patience.as_secs(), "waiting for the database");
-            told = true;
+        if !logged {
+            tracing::warn!(%error, patience_s = patience.as_secs(), "waiting for the database");
+            logged = true;
         }
         sleep(PAUSE).await;
     }
 }
 
-/// The driver keeps the interesting part, such as a refused connection, for the source.
-fn in_full(error: &tokio_postgres::Error) -> String {
-    error
-        .source()
-        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unavailable(error: ConnectionError) -> StorageError {
+    StorageError::Unavailable(error.to_string())
 }
 
 /// Applies every pending migration and names them in order.
@@ -188,9 +180,7 @@ pub(crate) async fn on_own_runtime<T: Send + 'static>(
 }
 
 pub(crate) async fn connect(url: &str) -> Result<Connection, StorageError> {
-    Connection::establish(url)
-        .await
-        .map_err(|error| StorageError::Unavailable(error.to_string()))
+    Connection::establish(url).await.map_err(unavailable)
 }
 
 async fn with_harness<T: Send + 'static>(

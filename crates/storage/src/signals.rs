@@ -2,12 +2,12 @@
 //!
 //! A signal saves time and carries no truth: one that is lost costs a sweep or a lease.
 
-use std::pin::pin;
+use std::time::Duration;
 
 use diesel::{sql_query, sql_types::Text};
 use diesel_async::RunQueryDsl;
-use futures_util::StreamExt;
 use sovd_domain::VehicleId;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{Connection, StorageError};
@@ -15,6 +15,8 @@ use crate::{Connection, StorageError};
 /// The channel; the trigger on `vehicles` knows it too.
 const CHANNEL: &str = "sovd_queue";
 const WORK: &str = "work";
+/// How long a listener hears nothing before it asks whether the server still answers.
+const SILENCE: Duration = Duration::from_secs(30);
 const CALLED_OFF: &str = "called_off ";
 const VEHICLE: &str = "vehicle ";
 
@@ -65,16 +67,18 @@ impl Listener {
     ///
     /// [`StorageError::Unavailable`] when the connection is gone, and with it what was said since.
     pub async fn next(&mut self) -> Result<Signal, StorageError> {
-        let mut notifications = pin!(self.0.notifications_stream());
         loop {
-            match notifications.next().await {
-                Some(Ok(notification)) => {
-                    if let Some(signal) = read(&notification.payload) {
+            match timeout(SILENCE, self.0.notification()).await {
+                Ok(Some(notification)) => {
+                    if let Some(signal) = read(notification.payload()) {
                         return Ok(signal);
                     }
                 }
-                Some(Err(error)) => return Err(StorageError::Unavailable(error.to_string())),
-                None => return Err(StorageError::Unavailable("connection closed".to_owned())),
+                Ok(None) => return Err(StorageError::Unavailable("connection closed".to_owned())),
+                // The kernel of a server that hangs still acknowledges keepalives.
+                Err(_) => {
+                    sql_query("SELECT 1").execute(&mut self.0).await?;
+                }
             }
         }
     }

@@ -154,6 +154,8 @@ impl Migrator {
             size: 1,
             overflow: 0,
             checkout_timeout: Duration::from_secs(10),
+            // A long trail takes its time, and no request waits for it.
+            statement_timeout: Duration::from_mins(10),
         };
         Ok(Database::new(&self.url, one))
     }

@@ -99,6 +99,7 @@ impl Rig {
             size: 2,
             overflow: 8,
             checkout_timeout: Duration::from_secs(3),
+            statement_timeout: Duration::from_secs(30),
         };
         let timer = TestTimer::at(SystemClock.now());
         let recording = Recording::new();

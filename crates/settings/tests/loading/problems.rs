@@ -41,6 +41,19 @@ fn all_problems_are_reported_together() {
 }
 
 #[test]
+fn a_statement_takes_1_to_600_seconds() {
+    let name = "SOVD__DATABASE__STATEMENT_SECONDS";
+    for number in ["1", "600"] {
+        load(env([("DATABASE_URL", DATABASE), (name, number)]));
+    }
+    for number in ["0", "601"] {
+        let error = error(env([("DATABASE_URL", DATABASE), (name, number)]));
+        assert_contains(&error, "database.statement_seconds = ");
+        assert_contains(&error, "from 1 to 600");
+    }
+}
+
+#[test]
 fn numbers_about_agents_have_edges() {
     for (name, accepted, good, bad) in [
         (

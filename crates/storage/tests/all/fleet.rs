@@ -29,6 +29,7 @@ impl Fleet {
             size: 1,
             overflow: 29,
             checkout_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(30),
         })
         .await
     }

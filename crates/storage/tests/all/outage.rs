@@ -8,6 +8,7 @@ const SETTINGS: PoolSettings = PoolSettings {
     size: 4,
     overflow: 0,
     checkout_timeout: Duration::from_secs(1),
+    statement_timeout: Duration::from_secs(30),
 };
 
 fn assert_unavailable<T>(outcome: Result<T, StorageError>) {

@@ -10,6 +10,7 @@ async fn small() -> Fleet {
         size: 1,
         overflow: 1,
         checkout_timeout: Duration::from_secs(5),
+        statement_timeout: Duration::from_secs(30),
     })
     .await
 }
@@ -23,6 +24,7 @@ async fn a_caller_waits_no_longer_than_the_checkout_timeout() {
             size: 1,
             overflow: 1,
             checkout_timeout: Duration::from_millis(300),
+            statement_timeout: Duration::from_secs(30),
         },
     );
     let (one, other) = (pool.connection().await, pool.connection().await);

@@ -131,6 +131,7 @@ async fn nobody_can_listen_to_a_database_that_is_away() {
         size: 1,
         overflow: 0,
         checkout_timeout: Duration::from_secs(1),
+        statement_timeout: Duration::from_secs(30),
     };
     let error = in_time(Database::new(&url, settings).listen()).await.err();
     assert!(

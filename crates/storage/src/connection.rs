@@ -1,0 +1,200 @@
+//! A connection to PostgreSQL on which every statement has a deadline.
+
+mod link;
+mod sqlstate;
+mod target;
+mod tls;
+
+use std::time::Duration;
+
+use diesel::{
+    ConnectionError, ConnectionResult, QueryResult,
+    connection::{CacheSize, Instrumentation},
+    pg::Pg,
+    query_builder::{AsQuery, QueryFragment, QueryId},
+    sql_query,
+};
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnection, AsyncConnectionCore, AsyncPgConnection, RunQueryDsl,
+    SimpleAsyncConnection, pooled_connection::PoolableConnection,
+};
+use futures_util::{
+    FutureExt,
+    future::BoxFuture,
+    stream::{BoxStream, StreamExt, poll_fn},
+};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio_postgres::{AsyncMessage, Client, Notification};
+
+use link::Link;
+use sqlstate::Observed;
+
+pub(crate) use target::Target;
+
+/// One connection to PostgreSQL, what every repository function takes.
+///
+/// A statement on a connection of the pool that has no result by its deadline fails as
+/// unavailable. The connection is then broken: further statements fail immediately, and the pool
+/// closes it instead of lending it again. So does a connection to a server that turns out to
+/// be read-only, such as a replica that was a primary before.
+pub struct Connection {
+    inner: AsyncPgConnection,
+    link: Link,
+    driver: Driver,
+}
+
+impl Connection {
+    async fn new(client: Client, driver: Driver, link: Link) -> ConnectionResult<Self> {
+        Ok(Self {
+            inner: AsyncPgConnection::try_from(client).await?,
+            link,
+            driver,
+        })
+    }
+
+    /// Limits every later statement to `deadline`, from its start to its last row.
+    pub(crate) fn set_deadline(&mut self, deadline: Duration) {
+        self.link.set_deadline(deadline);
+    }
+
+    /// Asks the server for an answer within `limit`.
+    pub(crate) async fn ping(&mut self, limit: Duration) -> QueryResult<()> {
+        let answered = timeout(limit, sql_query("SELECT 1").execute(self)).await;
+        answered.unwrap_or_else(|_| Err(self.link.expire()))?;
+        Ok(())
+    }
+
+    /// Returns the next notification of the channels that the connection listens to, `None` when
+    /// the connection is closed. Cancel safe.
+    pub(crate) async fn notification(&mut self) -> Option<Notification> {
+        self.driver.notifications.recv().await
+    }
+}
+
+impl SimpleAsyncConnection for Connection {
+    async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        let Self { inner, link, .. } = self;
+        // Boxed, because it is large and part of every future that begins a transaction.
+        let statement = inner.batch_execute(query).boxed();
+        link.bound(statement).boxed().await
+    }
+}
+
+impl AsyncConnectionCore for Connection {
+    type ExecuteFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<usize>>;
+    type LoadFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<Self::Stream<'conn, 'query>>>;
+    type Stream<'conn, 'query> = BoxStream<'static, QueryResult<Self::Row<'conn, 'query>>>;
+    type Row<'conn, 'query> = <AsyncPgConnection as AsyncConnectionCore>::Row<'conn, 'query>;
+    type Backend = Pg;
+
+    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
+    where
+        T: AsQuery + 'query,
+        T::Query: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let Self { inner, link, .. } = self;
+        let load = AsyncConnectionCore::load(inner, source);
+        async move {
+            let expiry = link.expiry();
+            let rows = link.bound(load).await?;
+            Ok(link.bound_rows(rows, expiry))
+        }
+        .boxed()
+    }
+
+    fn execute_returning_count<'conn, 'query, T>(
+        &'conn mut self,
+        source: T,
+    ) -> Self::ExecuteFuture<'conn, 'query>
+    where
+        T: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let Self { inner, link, .. } = self;
+        link.bound(inner.execute_returning_count(source)).boxed()
+    }
+}
+
+impl AsyncConnection for Connection {
+    type TransactionManager = AnsiTransactionManager;
+
+    async fn establish(url: &str) -> ConnectionResult<Self> {
+        Target::parse(url)?.connect().await
+    }
+
+    fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
+        self.inner.transaction_state()
+    }
+
+    fn instrumentation(&mut self) -> &mut dyn Instrumentation {
+        self.inner.instrumentation()
+    }
+
+    fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
+        self.inner.set_instrumentation(instrumentation);
+    }
+
+    fn set_prepared_statement_cache_size(&mut self, size: CacheSize) {
+        self.inner.set_prepared_statement_cache_size(size);
+    }
+}
+
+impl PoolableConnection for Connection {
+    fn is_broken(&mut self) -> bool {
+        self.link.is_broken() || self.inner.is_broken()
+    }
+}
+
+/// The task that moves messages between a socket and its client. The socket closes with it.
+struct Driver {
+    task: JoinHandle<()>,
+    notifications: mpsc::UnboundedReceiver<Notification>,
+}
+
+impl Driver {
+    fn start(mut connection: tokio_postgres::Connection<Observed, Observed>) -> Self {
+        let (sender, notifications) = mpsc::unbounded_channel();
+        let mut messages = poll_fn(move |context| connection.poll_message(context));
+        let task = tokio::spawn(async move {
+            loop {
+                match messages.next().await {
+                    Some(Ok(AsyncMessage::Notification(notification))) => {
+                        // Only a listener reads them.
+                        let _ = sender.send(notification);
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => {
+                        tracing::debug!(error = in_full(&error), "database connection failed");
+                        break;
+                    }
+                    None => break,
+                }
+            }
+        });
+        Self {
+            task,
+            notifications,
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// Without this, the driver of a frozen server would wait for outstanding results forever.
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn bad(reason: impl Into<String>) -> ConnectionError {
+    ConnectionError::BadConnection(reason.into())
+}
+
+/// The driver's own text leaves out the cause, such as a refused connection.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

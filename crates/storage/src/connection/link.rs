@@ -1,0 +1,138 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Poll, ready},
+    time::Duration,
+};
+
+use diesel::{
+    QueryResult,
+    result::{DatabaseErrorKind, Error as DieselError},
+};
+use futures_util::stream::{BoxStream, StreamExt, poll_fn};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::sqlstate::LastError;
+use crate::error::Outage;
+
+/// SQLSTATE `read_only_sql_transaction`.
+const READ_ONLY: &str = "25006";
+
+/// What a connection knows beside its protocol: the deadline of a statement, whether the
+/// connection may be used again, and the SQLSTATE of the last error.
+pub(super) struct Link {
+    deadline: Option<Duration>,
+    health: Health,
+}
+
+#[derive(Clone)]
+struct Health {
+    broken: Arc<AtomicBool>,
+    last_error: LastError,
+}
+
+impl Link {
+    /// Links a connection whose errors are recorded in `last_error`.
+    pub(super) fn new(last_error: LastError) -> Self {
+        Self {
+            deadline: None,
+            health: Health {
+                broken: Arc::default(),
+                last_error,
+            },
+        }
+    }
+
+    pub(super) fn set_deadline(&mut self, deadline: Duration) {
+        self.deadline = Some(deadline);
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.health.broken.load(Ordering::Relaxed)
+    }
+
+    /// Breaks the connection because a statement has no result in time.
+    pub(super) fn expire(&self) -> DieselError {
+        self.health.expire()
+    }
+
+    /// The time by which a statement that starts now must have ended.
+    pub(super) fn expiry(&self) -> Option<Instant> {
+        self.deadline.map(|deadline| Instant::now() + deadline)
+    }
+
+    /// Waits for a statement until its deadline.
+    pub(super) async fn bound<T>(
+        &self,
+        statement: impl Future<Output = QueryResult<T>> + Send,
+    ) -> QueryResult<T> {
+        if self.is_broken() {
+            return Err(Outage::new("the connection is broken").into());
+        }
+        self.health.last_error.clear();
+        let outcome = match self.deadline {
+            Some(deadline) => match timeout(deadline, statement).await {
+                Ok(outcome) => outcome,
+                Err(_) => return Err(self.health.expire()),
+            },
+            None => statement.await,
+        };
+        outcome.map_err(|error| self.health.classify(error))
+    }
+
+    /// Ends `rows` with an error if they do not end themselves before `expiry`.
+    pub(super) fn bound_rows<R: Send + 'static>(
+        &self,
+        mut rows: BoxStream<'static, QueryResult<R>>,
+        expiry: Option<Instant>,
+    ) -> BoxStream<'static, QueryResult<R>> {
+        let health = self.health.clone();
+        let mut expiry = Box::pin(async move {
+            match expiry {
+                Some(expiry) => sleep_until(expiry).await,
+                None => std::future::pending().await,
+            }
+        });
+        let mut expired = false;
+        poll_fn(move |context| {
+            if expired {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(row) = rows.poll_next_unpin(context) {
+                let row = row.map(|row| row.map_err(|error| health.classify(error)));
+                return Poll::Ready(row);
+            }
+            ready!(expiry.as_mut().poll(context));
+            expired = true;
+            Poll::Ready(Some(Err(health.expire())))
+        })
+        .boxed()
+    }
+}
+
+impl Health {
+    fn expire(&self) -> DieselError {
+        self.broken.store(true, Ordering::Relaxed);
+        Outage::new("no result before the deadline of the statement").into()
+    }
+
+    /// Adds what diesel drops: the SQLSTATE of an error for which it has no kind of its own.
+    fn classify(&self, error: DieselError) -> DieselError {
+        let DieselError::DatabaseError(kind, info) = &error else {
+            return error;
+        };
+        let code = self.last_error.code();
+        if code.as_deref() == Some(READ_ONLY) {
+            // The server is a replica now, and stays one for as long as this connection lives.
+            self.broken.store(true, Ordering::Relaxed);
+        }
+        match (kind, code) {
+            (DatabaseErrorKind::Unknown, Some(code)) => {
+                Outage::from_sqlstate(&code, info.message()).map_or(error, DieselError::from)
+            }
+            _ => error,
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! TLS to PostgreSQL, with the parameters of libpq.
+
+mod verifier;
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    io,
+    path::PathBuf,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use diesel::ConnectionResult;
+use percent_encoding::percent_decode_str;
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{
+    bad,
+    sqlstate::{LastError, Observed},
+};
+
+/// `SSLRequest`: its length, and the code that no protocol version has.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+
+/// A socket to the server before anything is negotiated.
+pub(super) type Socket = Box<dyn Io>;
+
+pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+/// `sslmode`, from the weakest to the strongest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Mode {
+    Disable,
+    #[default]
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// `sslmode`, `sslrootcert`, `sslcert` and `sslkey` of a URL.
+///
+/// The files are read whenever a connection is opened, so that renewed certificates need no
+/// restart.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct TlsOptions {
+    mode: Mode,
+    roots: Option<Roots>,
+    identity: Option<Identity>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Roots {
+    System,
+    File(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Identity {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl TlsOptions {
+    /// Takes the options out of a URL, whose rest the driver understands.
+    pub(super) fn take_from(url: &str) -> ConnectionResult<(Self, String)> {
+        let Some((base, query)) = url.split_once('?') else {
+            return Ok((Self::default(), url.to_owned()));
+        };
+        let (mut mode, mut roots, mut certificate, mut key) = (None, None, None, None);
+        let mut rest = Vec::new();
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let place = match name {
+                "sslmode" => &mut mode,
+                "sslrootcert" => &mut roots,
+                "sslcert" => &mut certificate,
+                "sslkey" => &mut key,
+                _ => {
+                    rest.push(pair);
+                    continue;
+                }
+            };
+            let value = percent_decode_str(value).decode_utf8();
+            *place = Some(value.map_err(|_| bad(format!("{name} is not UTF-8")))?);
+        }
+        let options = Self {
+            mode: mode.as_deref().map_or(Ok(Mode::default()), Mode::parse)?,
+            roots: roots.map(|roots| match roots.as_ref() {
+                "system" => Roots::System,
+                path => Roots::File(path.into()),
+            }),
+            identity: match (certificate, key) {
+                (Some(certificate), Some(key)) => Some(Identity {
+                    certificate: certificate.as_ref().into(),
+                    key: key.as_ref().into(),
+                }),
+                (None, None) => None,
+                _ => return Err(bad("sslcert and sslkey are only accepted together")),
+            },
+        };
+        options.check()?;
+        Ok((options, format!("{base}?{}", rest.join("&"))))
+    }
+
+    fn check(&self) -> ConnectionResult<()> {
+        if self.mode >= Mode::VerifyCa && self.roots.is_none() {
+            return Err(bad(
+                "sslmode verify-ca and verify-full need sslrootcert, a file of CA certificates",
+            ));
+        }
+        if self.roots == Some(Roots::System) && self.mode != Mode::VerifyFull {
+            // Anybody can have a certificate of a public CA for some name.
+            return Err(bad("sslrootcert=system needs sslmode=verify-full"));
+        }
+        Ok(())
+    }
+
+    /// Encrypts a socket as far as the mode demands and the server can.
+    pub(super) async fn negotiate(
+        &self,
+        mut socket: Socket,
+        host: &str,
+    ) -> Result<Negotiated, String> {
+        if self.mode == Mode::Disable {
+            return Ok(Negotiated::plain(socket));
+        }
+        let options = self.clone();
+        let config = tokio::task::spawn_blocking(move || options.client_config());
+        let config = config.await.map_err(|error| error.to_string())??;
+        match ask_for_tls(&mut socket).await.map_err(|e| e.to_string())? {
+            b'S' => {}
+            b'N' if self.mode == Mode::Prefer => return Ok(Negotiated::plain(socket)),
+            b'N' => return Err("the server does not support TLS".to_owned()),
+            _ => return Err("the server did not answer the request for TLS".to_owned()),
+        }
+        let mut connector = MakeRustlsConnect::new(config);
+        let Ok(connector) = MakeTlsConnect::<Socket>::make_tls_connect(&mut connector, host);
+        let stream = connector.connect(socket).await;
+        let stream = stream.map_err(|error| format!("TLS handshake failed: {error}"))?;
+        Ok(Negotiated(Observed::new(stream)))
+    }
+
+    fn client_config(&self) -> Result<ClientConfig, String> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(self.verifier(provider)?);
+        match &self.identity {
+            None => Ok(builder.with_no_client_auth()),
+            Some(identity) => {
+                let unreadable = |error| format!("{}: {error}", identity.key.display());
+                let key = PrivateKeyDer::from_pem_file(&identity.key).map_err(unreadable)?;
+                let chain = certificates(&identity.certificate)?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| format!("sslcert and sslkey: {error}"))
+            }
+        }
+    }
+
+    /// As with libpq, `require` verifies the CA if one is given, and nothing otherwise.
+    fn verifier(
+        &self,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn rustls::client::danger::ServerCertVerifier>, String> {
+        let mut store = RootCertStore::empty();
+        match &self.roots {
+            None => return Ok(verifier::accept_any(provider)),
+            Some(Roots::System) => {
+                let system = rustls_native_certs::load_native_certs();
+                store.add_parsable_certificates(system.certs);
+            }
+            Some(Roots::File(path)) => {
+                for certificate in certificates(path)? {
+                    let added = store.add(certificate);
+                    added.map_err(|error| format!("{}: {error}", path.display()))?;
+                }
+            }
+        }
+        if self.mode == Mode::VerifyFull {
+            verifier::verify_full(store, provider)
+        } else {
+            verifier::verify_ca(store, provider)
+        }
+    }
+}
+
+impl Mode {
+    fn parse(name: &str) -> ConnectionResult<Self> {
+        Ok(match name {
+            "disable" => Self::Disable,
+            "prefer" => Self::Prefer,
+            "require" => Self::Require,
+            "verify-ca" => Self::VerifyCa,
+            "verify-full" => Self::VerifyFull,
+            _ => {
+                return Err(bad(
+                    "sslmode must be disable, prefer, require, verify-ca or verify-full",
+                ));
+            }
+        })
+    }
+}
+
+async fn ask_for_tls(socket: &mut Socket) -> io::Result<u8> {
+    socket.write_all(&SSL_REQUEST).await?;
+    socket.flush().await?;
+    // One byte only: what follows belongs to the handshake.
+    socket.read_u8().await
+}
+
+fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unreadable = |error| format!("{}: {error}", path.display());
+    let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
+    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(unreadable)?;
+    if certificates.is_empty() {
+        return Err(format!("{}: no certificate in PEM", path.display()));
+    }
+    Ok(certificates)
+}
+
+/// A stream on which the server expects the startup message.
+pub(super) struct Negotiated((Observed, LastError));
+
+impl Negotiated {
+    pub(super) fn plain(socket: Socket) -> Self {
+        Self(Observed::new(Plain(socket)))
+    }
+
+    pub(super) fn observed(self) -> (Observed, LastError) {
+        self.0
+    }
+}
+
+/// Gives the driver a stream that needs no more negotiation.
+pub(super) struct Done;
+
+impl TlsConnect<Observed> for Done {
+    type Stream = Observed;
+    type Error = Infallible;
+    type Future = Ready<Result<Observed, Infallible>>;
+
+    fn connect(self, stream: Observed) -> Self::Future {
+        ready(Ok(stream))
+    }
+}
+
+struct Plain(Socket);
+
+impl TlsStream for Plain {
+    fn channel_binding(&self) -> ChannelBinding {
+        ChannelBinding::none()
+    }
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(query: &str) -> Result<(TlsOptions, String), String> {
+        TlsOptions::take_from(&format!("postgres://u:p@h/db?{query}")).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn takes_its_parameters_and_leaves_the_others() {
+        let query = "connect_timeout=1&sslmode=verify-full&sslrootcert=/a%20b/ca+x.pem\
+                     &sslcert=c.pem&sslkey=k.pem&application_name=x";
+        let (options, rest) = take(query).unwrap();
+        assert_eq!(
+            rest,
+            "postgres://u:p@h/db?connect_timeout=1&application_name=x"
+        );
+        assert_eq!(options.mode, Mode::VerifyFull);
+        assert_eq!(options.roots, Some(Roots::File("/a b/ca+x.pem".into())));
+        let identity = options.identity.unwrap();
+        assert_eq!(identity.certificate, PathBuf::from("c.pem"));
+        assert_eq!(identity.key, PathBuf::from("k.pem"));
+    }
+
+    #[test]
+    fn prefers_tls_by_default() {
+        let (options, rest) = TlsOptions::take_from("postgres://u@h/db").unwrap();
+        assert_eq!(options.mode, Mode::Prefer);
+        assert_eq!(rest, "postgres://u@h/db");
+    }
+
+    #[test]
+    fn rejects_options_that_verify_nothing() {
+        for query in [
+            "sslmode=verify-full",
+            "sslmode=verify-ca",
+            "sslmode=allow",
+            "sslmode=",
+            "sslcert=c.pem",
+            "sslkey=k.pem",
+            "sslmode=require&sslrootcert=system",
+        ] {
+            assert!(take(query).is_err(), "{query}");
+        }
+        assert!(take("sslmode=verify-full&sslrootcert=system").is_ok());
+    }
+}

@@ -1,0 +1,103 @@
+//! What a certificate must prove before a password is sent.
+
+use std::sync::Arc;
+
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+
+type Verifier = Arc<dyn ServerCertVerifier>;
+
+/// Verifies the CA, the validity and the name.
+pub(super) fn verify_full(
+    roots: RootCertStore,
+    provider: Arc<CryptoProvider>,
+) -> Result<Verifier, String> {
+    Ok(webpki(roots, provider)?)
+}
+
+/// Verifies the CA and the validity, whatever the name is.
+pub(super) fn verify_ca(
+    roots: RootCertStore,
+    provider: Arc<CryptoProvider>,
+) -> Result<Verifier, String> {
+    let chain = Some(webpki(roots, Arc::clone(&provider))?);
+    Ok(Arc::new(NameBlind { provider, chain }))
+}
+
+/// Encrypts, without proof of who the server is.
+pub(super) fn accept_any(provider: Arc<CryptoProvider>) -> Verifier {
+    Arc::new(NameBlind {
+        provider,
+        chain: None,
+    })
+}
+
+fn webpki(
+    roots: RootCertStore,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, String> {
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| format!("sslrootcert: {error}"))
+}
+
+#[derive(Debug)]
+struct NameBlind {
+    provider: Arc<CryptoProvider>,
+    chain: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl ServerCertVerifier for NameBlind {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(chain) = &self.chain else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        // The name is checked last, after the chain and the validity.
+        match chain.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
