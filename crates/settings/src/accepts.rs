@@ -100,8 +100,10 @@ impl Accepts {
                  empty text for none"
             }
             Self::PostgresUrl => {
-                "postgres://user:password@host:port/database, with special characters of the \
-                 password percent-encoded"
+                "postgres://user:password@host:port/database, several hosts separated by commas, with \
+                 special characters of the password percent-encoded; sslmode disable, prefer, \
+                 require, verify-ca or verify-full, the last two with sslrootcert; sslcert with \
+                 sslkey"
             }
             Self::RedisUrl => {
                 "redis://host:port or rediss://host:port, with special characters of the password \

@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use url::Url;
 
+use crate::postgres_url::PostgresUrl;
 use crate::secret_url;
 
 pub(crate) fn is_host(text: &str) -> bool {
@@ -22,12 +23,7 @@ pub(crate) fn is_host(text: &str) -> bool {
 }
 
 pub(crate) fn is_postgres_url(text: &str) -> bool {
-    let names_host_in_query = |url: &Url| {
-        url.query_pairs()
-            .any(|(name, value)| name == "host" && !value.is_empty())
-    };
-    url_with_scheme(text, &["postgres", "postgresql"])
-        .is_some_and(|url| has_host(&url) || names_host_in_query(&url))
+    PostgresUrl::parse(text).is_some()
 }
 
 pub(crate) fn is_redis_url(text: &str) -> bool {

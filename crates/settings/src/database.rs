@@ -10,8 +10,11 @@ use crate::key::Key;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
-    /// `postgres://` or `postgresql://` address with a host.
+    /// `postgres://` or `postgresql://` address with one or several hosts, and with the TLS
+    /// parameters of libpq.
     pub url: SecretUrl,
+    /// Whether production accepts a URL whose `sslmode` allows plaintext to another machine.
+    pub allow_plaintext: bool,
     /// Connections kept open, 1 to 1000.
     pub pool_size: u32,
     /// Connections that may be opened above `pool_size` under load, 0 to 1000.
@@ -27,6 +30,7 @@ pub struct Database {
 impl Database {
     pub(crate) const KEYS: &[Key] = &[
         Key::new("database.url", Accepts::PostgresUrl).flat("DATABASE_URL"),
+        Key::new("database.allow_plaintext", Accepts::Switch),
         Key::new("database.pool_size", Accepts::Whole(1, 1000)),
         Key::new("database.pool_overflow", Accepts::Whole(0, 1000)),
         Key::new("database.checkout_timeout_ms", Accepts::Whole(1, 60_000)),

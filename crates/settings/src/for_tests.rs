@@ -29,6 +29,7 @@ impl Settings {
             },
             database: Database {
                 url: SecretUrl::new(database_url),
+                allow_plaintext: false,
                 pool_size: 2,
                 pool_overflow: 8,
                 checkout_timeout_ms: 3000,

@@ -20,6 +20,7 @@ mod load;
 mod log;
 mod maintenance;
 mod origin;
+mod postgres_url;
 mod redis;
 mod rules;
 mod sample;

@@ -1,5 +1,3 @@
-use std::borrow::Cow;
-
 use config::ValueKind;
 use url::Url;
 
@@ -7,6 +5,7 @@ use crate::address::is_loopback;
 use crate::effective::{Effective, Entry};
 use crate::error::Problem;
 use crate::key::Key;
+use crate::postgres_url::PostgresUrl;
 use crate::sample::is_sample;
 use crate::{Environment, JwtAlgorithm};
 
@@ -133,6 +132,7 @@ fn check_production(effective: &Effective, problems: &mut Vec<Problem>) {
     if !is_on(effective, "redis.allow_plaintext") {
         problems.extend(effective.get("redis.url").and_then(check_redis_plaintext));
     }
+    problems.extend(check_plaintext(effective));
 }
 
 fn is_on(effective: &Effective, path: &str) -> bool {
@@ -163,13 +163,32 @@ fn check_secret(entry: &Entry) -> Option<Problem> {
 }
 
 fn check_url_password(entry: &Entry) -> Option<Problem> {
-    let url = Url::parse(entry.text()?).ok()?;
-    let from_query = url
-        .query_pairs()
-        .find(|(name, _)| name == "password")
-        .map(|(_, value)| value);
-    let password = url.password().map(Cow::Borrowed).or(from_query)?;
+    let text = entry.text()?;
+    let password = if let Some(url) = PostgresUrl::parse(text) {
+        url.password()?
+    } else {
+        let url = Url::parse(text).ok()?;
+        let in_query = url.query_pairs().find(|(name, _)| name == "password");
+        let in_authority = url.password().map(str::to_owned);
+        in_authority.or_else(|| in_query.map(|(_, value)| value.into_owned()))?
+    };
     (password == "change-me").then(|| entry.invalid("another password than the sample"))
+}
+
+fn check_plaintext(effective: &Effective) -> Option<Problem> {
+    let allowed = effective.get("database.allow_plaintext");
+    if allowed.is_some_and(|entry| entry.value == ValueKind::Boolean(true)) {
+        return None;
+    }
+    let entry = effective.get("database.url")?;
+    let url = PostgresUrl::parse(entry.text()?)?;
+    url.may_be_plaintext().then(|| {
+        entry.invalid(
+            "sslmode=verify-full with sslrootcert in production (require and verify-ca also \
+             encrypt), as the host is another machine; database.allow_plaintext = true allows \
+             plaintext",
+        )
+    })
 }
 
 fn check_origins(entry: &Entry) -> Option<Problem> {

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::Range;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -38,11 +39,41 @@ impl fmt::Debug for SecretUrl {
     }
 }
 
-/// The URL with `***` for its passwords; user name, host and path remain.
+/// The URL with `***` for its passwords; user name, hosts and path remain.
 ///
 /// `None` when it cannot be told where a password would be. That includes an unescaped `@`, `/`
 /// or `#` in a password, which moves its end into the path, query or fragment.
 pub(crate) fn masked(text: &str) -> Option<String> {
+    let Some((single, hosts)) = single_host(text) else {
+        return masked_single(text);
+    };
+    let masked = masked_single(&single)?;
+    let (range, _) = host_range(&masked)?;
+    Some(format!(
+        "{}{hosts}{}",
+        masked.get(..range.start)?,
+        masked.get(range.end..)?
+    ))
+}
+
+/// A URL of several hosts, as PostgreSQL has them, with only the first one, and all of them.
+pub(crate) fn single_host(text: &str) -> Option<(String, &str)> {
+    let (range, hosts) = host_range(text)?;
+    let (first, _) = hosts.split_once(',')?;
+    let (before, after) = (text.get(..range.start)?, text.get(range.end..)?);
+    Some((format!("{before}{first}{after}"), hosts))
+}
+
+/// Where the hosts and ports of a URL are.
+fn host_range(text: &str) -> Option<(Range<usize>, &str)> {
+    let authority = text.find("://")? + "://".len();
+    let rest = text.get(authority..)?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let start = rest.get(..end)?.rfind('@').map_or(0, |at| at + 1);
+    Some((authority + start..authority + end, rest.get(start..end)?))
+}
+
+fn masked_single(text: &str) -> Option<String> {
     let mut url = Url::parse(text).ok()?;
     let after_host = [Some(url.path()), url.query(), url.fragment()];
     let misplaced = after_host
@@ -92,6 +123,20 @@ mod tests {
         );
         assert!(!format!("{url:?}").contains("hunter2"));
         assert!(url.expose().contains("hunter2"));
+    }
+
+    #[test]
+    fn the_password_of_several_hosts_is_hidden() {
+        let url = SecretUrl::new("postgres://sovd:hunter2@db1:1,[::1],db3:3/sovd?sslmode=require");
+
+        assert_eq!(
+            url.to_string(),
+            "postgres://sovd:***@db1:1,[::1],db3:3/sovd?sslmode=require"
+        );
+        let url = SecretUrl::new("postgres://db1,db2/sovd?password=hunter2");
+        assert_eq!(url.to_string(), "postgres://db1,db2/sovd?password=***");
+        let url = SecretUrl::new("postgres://sovd:hunter,2@x@db1,db2/sovd");
+        assert!(!url.to_string().contains("hunter"), "{url}");
     }
 
     #[test]

@@ -106,6 +106,43 @@ fn the_values_of_the_example_file_run_in_development_only() {
 }
 
 #[test]
+fn plaintext_to_a_database_on_another_machine_is_refused() {
+    for url in [
+        "postgres://sovd@db.example/sovd",
+        "postgres://sovd@localhost,db.example:5433/sovd?sslmode=prefer",
+        "postgres://sovd:hunter2@192.0.2.1/sovd?sslmode=disable",
+    ] {
+        let error = error(production("DATABASE_URL", url));
+        assert_contains(&error, "database.url = \"postgres://");
+        assert_contains(&error, "expected sslmode=verify-full with sslrootcert");
+        assert_contains(&error, "database.allow_plaintext = true allows");
+        assert!(!error.contains("hunter2"), "{error}");
+
+        let mut allowed = production("DATABASE_URL", url);
+        let name = "SOVD__DATABASE__ALLOW_PLAINTEXT".to_owned();
+        allowed.env.insert(name, "true".to_owned());
+        load(allowed);
+        load(env([("DATABASE_URL", url)]));
+    }
+    for url in [
+        "postgres://sovd@db.example/sovd?sslmode=require",
+        "postgres://sovd@a.example,b.example/sovd?sslmode=verify-full&sslrootcert=/ca.pem",
+        "postgres://sovd@127.0.0.1/sovd",
+        "postgres:///sovd?host=/run/postgresql",
+    ] {
+        load(production("DATABASE_URL", url));
+    }
+}
+
+#[test]
+fn a_sample_password_is_refused_among_several_hosts() {
+    let url = "postgres://sovd:change-me@localhost,[::1]/sovd";
+    let error = error(production("DATABASE_URL", url));
+    assert_contains(&error, "another password than the sample");
+    assert!(!error.contains("change-me"), "{error}");
+}
+
+#[test]
 fn any_origin_is_refused() {
     load(production("CORS_ORIGINS", "https://app.example"));
     assert_contains(
