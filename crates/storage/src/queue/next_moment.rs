@@ -2,18 +2,20 @@ use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
     sql_query,
-    sql_types::{Nullable, Timestamptz},
+    sql_types::Timestamptz,
 };
 use diesel_async::RunQueryDsl;
 
 use crate::{Connection, StorageError};
 
-/// The earliest moment at which a task may have to be claimed, ended or removed, not before `now`.
-/// None while the queue holds nothing that the passing of time changes.
+/// Returns the earliest moment, not before `now`, at which a task may have to be claimed, ended or removed;
+/// `None` while the queue holds nothing that the passing of time changes.
 ///
 /// A task that waits for its vehicle counts with the moment at which it expires: a notification
-/// announces the vehicle. Whether an earlier task of the vehicle is in the way is not looked at, so
-/// the moment may turn out to be too early, but never too late.
+/// announces the vehicle. A task with a valid lease counts with the end of the lease, unless its vehicle
+/// went away meanwhile.
+///
+/// Each of the three parts reads the first entries of an index, however much waits.
 ///
 /// # Errors
 ///
@@ -22,27 +24,30 @@ pub async fn next_moment(
     connection: &mut Connection,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, StorageError> {
-    let row: MomentRow = sql_query(
-        "SELECT min(greatest($1, CASE
-             WHEN queue.is_called_off AND queue.task = 'command' THEN queue.lease_until
-             WHEN queue.lease_until > $1 THEN queue.lease_until
-             WHEN queue.sends > 0 THEN queue.due_at
-             WHEN vehicles.connection_status = 'connected'
-                 THEN least(queue.due_at, queue.expires_at)
-             ELSE queue.expires_at
-         END)) AS moment
-         FROM command_queue queue
-         JOIN vehicles USING (vehicle_id)
-         WHERE queue.task IN ('command', 'probe')",
+    let row: Option<MomentRow> = sql_query(
+        "SELECT greatest($1, min(moment)) AS moment
+         FROM (
+             (SELECT ready_at AS moment FROM queue_heads
+              WHERE (is_reachable OR is_sent) AND ready_at < 'infinity'
+              ORDER BY ready_at, position LIMIT 1)
+             UNION ALL
+             (SELECT expires_at FROM command_queue
+              WHERE sends = 0 AND (lease_until IS NULL OR lease_until <= $1)
+              ORDER BY expires_at LIMIT 1)
+             UNION ALL
+             (SELECT lease_until FROM command_queue
+              WHERE is_called_off ORDER BY lease_until LIMIT 1)) next
+         HAVING min(moment) IS NOT NULL",
     )
     .bind::<Timestamptz, _>(now)
     .get_result(connection)
-    .await?;
-    Ok(row.moment)
+    .await
+    .optional()?;
+    Ok(row.map(|row| row.moment))
 }
 
 #[derive(QueryableByName)]
 struct MomentRow {
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    moment: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Timestamptz)]
+    moment: DateTime<Utc>,
 }

@@ -16,6 +16,7 @@ fn pool(fleet: &Fleet, size: u32) -> Database {
         size,
         overflow: 0,
         checkout_timeout: Duration::from_millis(300),
+        statement_timeout: Duration::from_secs(30),
     };
     Database::new(fleet.url(), settings)
 }
