@@ -1,7 +1,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 use sovd_domain::{AuditEntry, AuditResult, User, audit::Origin};
 use sovd_storage::{StorageError, audit, users};
 use tracing::Instrument;
@@ -124,11 +124,12 @@ impl Auth {
             let mut connection = self.environment.database.connection().await?;
             let user = users::credentials_of(&mut connection, username).await?;
             let mut details = self.username_digest.audit_details(username, user.is_some());
-            details["by"] = json!(too_soon.by);
-            details["retry_after_seconds"] = json!(too_soon.retry_after.as_secs());
+            details.insert("by".to_owned(), json!(too_soon.by));
+            let seconds = too_soon.retry_after.as_secs();
+            details.insert("retry_after_seconds".to_owned(), json!(seconds));
             let entry = AuditEntry {
                 result: AuditResult::Refused,
-                details,
+                details: Value::Object(details),
                 origin: origin.clone(),
                 ..AuditEntry::new("auth.login_throttled", "user")
             };
@@ -161,7 +162,7 @@ impl Auth {
         origin: Origin,
     ) -> Result<(), ServiceError> {
         let entry = AuditEntry {
-            details: self.username_digest.audit_details(username, user.is_some()),
+            details: Value::Object(self.username_digest.audit_details(username, user.is_some())),
             user_id: user.as_ref().map(|user| user.user_id),
             entity_id: user.map(|user| user.user_id.0),
             result: AuditResult::Refused,

@@ -1,6 +1,6 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use sha2::Sha256;
 
 /// Separates the key of user name digests from every other use of the signing key. It contains a
@@ -32,12 +32,13 @@ impl UsernameDigest {
 
     /// Returns what an audit line may contain of `username`: the name if an account has it, otherwise
     /// the digest.
-    pub(super) fn audit_details(&self, username: &str, is_account: bool) -> Value {
-        if is_account {
-            json!({ "username": username })
+    pub(super) fn audit_details(&self, username: &str, is_account: bool) -> Map<String, Value> {
+        let (field, text) = if is_account {
+            ("username", username.to_owned())
         } else {
-            json!({ "username_hmac": self.of(username) })
-        }
+            ("username_hmac", self.of(username))
+        };
+        Map::from_iter([(field.to_owned(), Value::String(text))])
     }
 }
 

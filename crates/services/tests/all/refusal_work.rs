@@ -102,9 +102,10 @@ async fn forward(
     const TLS_REQUEST: i32 = 80_877_103;
     let mut has_started = false;
     loop {
-        let kind = match has_started {
-            true => Some(client.read_u8().await?),
-            false => None,
+        let kind = if has_started {
+            Some(client.read_u8().await?)
+        } else {
+            None
         };
         let length = client.read_i32().await?;
         let mut body = vec![0; usize::try_from(length).unwrap() - 4];
@@ -218,7 +219,7 @@ impl Services {
             "session" => self.auth.end_session(&customer, SessionId(id)).await,
             _ => panic!("{name}"),
         };
-        outcome.expect_err(name)
+        outcome.unwrap_err()
     }
 }
 
