@@ -10,7 +10,6 @@ use tokio::{
 };
 
 use crate::{
-    agent_suspensions::until_waiting,
     agents::{
         COMMANDS, LOGS, allowing, audited, expect_suspended, line, listed, logged, machine_as,
         reading,
@@ -180,7 +179,7 @@ async fn a_suspension_from_a_further_permission_holds_at_the_change_too() {
     suspending.query(taken, &[&0x7565_6262_i64]).await.unwrap();
     let confirm = json!({ "status": "CONFIRMED" });
     let suspended = async {
-        until_waiting(&suspending, 1).await;
+        world.until_waiting(1).await;
         let suspension = "INSERT INTO agent_suspensions
                               (agent_name, action_type, blocked_attempts, suspended_at)
                           VALUES ('monitor', 'bookings.manage', 6, now())";

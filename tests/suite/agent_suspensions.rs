@@ -1,6 +1,6 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use sovd_tests::{CONNECTED, OFFLINE, World, within};
+use sovd_tests::{CONNECTED, OFFLINE, World};
 
 use crate::agents::{
     COMMANDS, SUSPENSIONS, VEHICLES, allowing, audited, expect_suspended, line, listed, logged,
@@ -130,16 +130,6 @@ async fn things_that_a_key_is_not_for_are_blocked_attempts_that_name_them() {
     assert_eq!(logged(&world).await.len(), 10);
 }
 
-/// Gives `()` once so many transactions wait for a lock.
-pub(crate) async fn until_waiting(sql: &tokio_postgres::Transaction<'_>, count: i64) {
-    let waiting = "SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    within("the attempts to wait", async {
-        while sql.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) != count {}
-    })
-    .await;
-}
-
 /// Tries so many times at once, on two nodes in turn; gives how many suspensions and how many lines in
 /// the audit trail come of it.
 async fn storm(attempts: usize) -> (usize, usize) {
@@ -158,7 +148,7 @@ async fn storm(attempts: usize) -> (usize, usize) {
     lock.query(taken, &[&0x7565_6261_i64]).await.unwrap();
     let releasing = async {
         // The others of each node wait for the one that waits here.
-        until_waiting(&lock, 2).await;
+        world.until_waiting(2).await;
         lock.commit().await.unwrap();
     };
     let (replies, ()) = tokio::join!(join_all(storm), releasing);

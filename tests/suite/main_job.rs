@@ -136,7 +136,12 @@ async fn the_database_holds_the_command_its_responses_and_the_audit_trail() {
 
 #[tokio::test]
 async fn redis_shows_the_same_events() {
-    let world = World::with(|settings| settings.connector.mock.chunks = 2).await;
+    let world = World::with(|settings| {
+        settings.connector.mock.chunks = 2;
+        // The prefix of an installation that sets none.
+        settings.redis.key_prefix = "sovd".to_owned();
+    })
+    .await;
     let engineer = world.log_in("engineer").await;
     let redis = Stack::shared().unwrap().redis_url();
     let address = redis.split('/').nth(2).unwrap();

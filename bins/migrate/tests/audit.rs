@@ -246,7 +246,8 @@ async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_named() {
          SELECT position, hash FROM audit_logs WHERE position = 3;
          INSERT INTO audit_logs (action, entity_type, details)
          SELECT 'audit.prune', 'audit',
-                jsonb_build_object('position', position, 'hash', encode(hash, 'hex'))
+                jsonb_build_object('position', position, 'hash', encode(hash, 'hex'),
+                                   'lines', 3)
          FROM audit_logs WHERE position = 3;
          DELETE FROM audit_logs WHERE position <= 3",
     )
