@@ -64,6 +64,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether the server may still work on a statement whose caller has gone.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.link.is_unfinished()
+    }
+
     /// Returns the next notification of the channels that the connection listens to, `None` when
     /// the connection is closed. Cancel safe.
     pub(crate) async fn notification(&mut self) -> Option<Notification> {

@@ -193,6 +193,7 @@ mod tests {
             size: 1,
             overflow: 0,
             checkout_timeout: Duration::from_secs(1),
+            statement_timeout: Duration::from_secs(30),
         };
         let database = Database::new("postgres://nobody@127.0.0.1:1/none", pool);
         RefusalQueue::with_capacity(database, RefusalCount::default(), capacity)

@@ -16,7 +16,7 @@ use sovd_services::{
     anomalies::Anomalies,
     auth::{Auth, AuthSettings, SignatureAlgorithm, SigningKeys, ThrottleSettings},
     bookings::{BookingChange, Bookings, NewBooking},
-    commands::Commands,
+    commands::{Commands, WaitingLimits},
     fleet::Fleet,
     limits::{LimitSettings, Limits},
     streams::Streams,
@@ -133,10 +133,13 @@ struct Services {
 
 impl Services {
     fn new(environment: Environment) -> Self {
-        let limits = Arc::new(Limits::new(LimitSettings {
-            commands_per_minute: 0,
-            requests_per_minute: 0,
-        }));
+        let limits = Arc::new(Limits::new(
+            LimitSettings {
+                commands_per_minute: 0,
+                requests_per_minute: 0,
+            },
+            None,
+        ));
         let secret = "0123456789abcdef0123456789abcdef";
         let settings = AuthSettings {
             keys: SigningKeys::new(SignatureAlgorithm::Hs256, &secret.into(), None).unwrap(),
@@ -165,7 +168,11 @@ impl Services {
     async fn attempt(&self, name: &str, id: Uuid) -> ServiceError {
         let environment = || self.environment.clone();
         let (customer, service) = (customer(), service());
-        let commands = Commands::new(environment(), Arc::clone(&self.limits));
+        let unlimited = WaitingLimits {
+            per_vehicle: 0,
+            per_user: 0,
+        };
+        let commands = Commands::new(environment(), Arc::clone(&self.limits), unlimited);
         let (anomalies, bookings) = (
             Anomalies::new(environment()),
             Bookings::new(environment(), Duration::from_mins(30)),
@@ -252,6 +259,7 @@ async fn a_foreign_object_takes_as_many_statements_as_none() {
         size: 1,
         overflow: 0,
         checkout_timeout: Duration::from_secs(3),
+        statement_timeout: Duration::from_secs(30),
     };
     // The queue keeps its direct connection, so that only the requests are counted.
     let services = Services::new(Environment {

@@ -30,6 +30,8 @@ pub(super) struct Link {
 #[derive(Clone)]
 struct Health {
     broken: Arc<AtomicBool>,
+    /// Whether a statement has begun whose result was not read to its end.
+    unfinished: Arc<AtomicBool>,
     last_error: LastError,
 }
 
@@ -40,6 +42,7 @@ impl Link {
             deadline: None,
             health: Health {
                 broken: Arc::default(),
+                unfinished: Arc::default(),
                 last_error,
             },
         }
@@ -51,6 +54,12 @@ impl Link {
 
     pub(super) fn is_broken(&self) -> bool {
         self.health.broken.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server may still work on a statement, because the future or the rows of it were
+    /// dropped before their end.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.health.unfinished.load(Ordering::Relaxed)
     }
 
     /// Breaks the connection because a statement has no result in time.
@@ -72,6 +81,7 @@ impl Link {
             return Err(Outage::new("the connection is broken").into());
         }
         self.health.last_error.clear();
+        self.health.set_unfinished(true);
         let outcome = match self.deadline {
             Some(deadline) => match timeout(deadline, statement).await {
                 Ok(outcome) => outcome,
@@ -79,6 +89,7 @@ impl Link {
             },
             None => statement.await,
         };
+        self.health.set_unfinished(false);
         outcome.map_err(|error| self.health.classify(error))
     }
 
@@ -89,6 +100,7 @@ impl Link {
         expiry: Option<Instant>,
     ) -> BoxStream<'static, QueryResult<R>> {
         let health = self.health.clone();
+        health.set_unfinished(true);
         let mut expiry = Box::pin(async move {
             match expiry {
                 Some(expiry) => sleep_until(expiry).await,
@@ -101,6 +113,9 @@ impl Link {
                 return Poll::Ready(None);
             }
             if let Poll::Ready(row) = rows.poll_next_unpin(context) {
+                if row.is_none() {
+                    health.set_unfinished(false);
+                }
                 let row = row.map(|row| row.map_err(|error| health.classify(error)));
                 return Poll::Ready(row);
             }
@@ -113,6 +128,10 @@ impl Link {
 }
 
 impl Health {
+    fn set_unfinished(&self, unfinished: bool) {
+        self.unfinished.store(unfinished, Ordering::Relaxed);
+    }
+
     fn expire(&self) -> DieselError {
         self.broken.store(true, Ordering::Relaxed);
         Outage::new("no result before the deadline of the statement").into()

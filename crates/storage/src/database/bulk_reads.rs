@@ -107,6 +107,9 @@ where
         let Some((mut connection, permits)) = self.held.take() else {
             return;
         };
+        if !connection.is_unfinished() {
+            return;
+        }
         self.runtime.spawn(async move {
             // The server answers in order, so this answer comes after it has finished the statement
             // before. A connection that fails here is broken, and the pool discards it.

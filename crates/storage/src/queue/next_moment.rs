@@ -1,9 +1,5 @@
 use chrono::{DateTime, Utc};
-use diesel::{
-    prelude::*,
-    sql_query,
-    sql_types::Timestamptz,
-};
+use diesel::{prelude::*, sql_query, sql_types::Timestamptz};
 use diesel_async::RunQueryDsl;
 
 use crate::{Connection, StorageError};
