@@ -11,7 +11,6 @@ mod docs;
 mod extract;
 mod health;
 mod insights;
-mod keyed_limit;
 mod open_streams;
 mod permissions;
 mod problem;

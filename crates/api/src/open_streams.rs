@@ -1,20 +1,21 @@
 use std::{sync::Arc, time::Duration};
 
 use sovd_domain::UserId;
+use sovd_services::in_flight::{InFlight, Permit};
 
-use crate::{
-    keyed_limit::{KeyedLimit, KeyedPermit},
-    problem::{Code, Problem},
-};
+use crate::problem::{Code, Problem};
 
 /// How long a user with too many streams should wait. When one of them will end is unknown.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// How many streams each user has open in this process.
-pub struct OpenStreams(Arc<KeyedLimit<UserId>>);
+pub struct OpenStreams {
+    limit: usize,
+    open: Arc<InFlight<UserId>>,
+}
 
 /// One of the streams that a user may have open, until it is dropped.
-pub(crate) type OpenStream = KeyedPermit<UserId>;
+pub(crate) type OpenStream = Permit<UserId>;
 
 /// The user has as many streams open as the limit allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +26,16 @@ pub(crate) struct TooManyStreams {
 impl OpenStreams {
     /// Allows each user `limit` streams at a time.
     pub fn new(limit: usize) -> Self {
-        Self(Arc::new(KeyedLimit::new(limit)))
+        Self {
+            limit,
+            open: Arc::new(InFlight::new("streams of one user", limit)),
+        }
     }
 
     /// Counts one more stream of the user for as long as the result is kept.
     pub(crate) fn take(&self, user_id: UserId) -> Result<OpenStream, TooManyStreams> {
-        self.0.take(user_id).ok_or(TooManyStreams {
-            limit: self.0.limit(),
-        })
+        let refusal = TooManyStreams { limit: self.limit };
+        self.open.try_admit(user_id).map_err(|_| refusal)
     }
 }
 

@@ -5,11 +5,9 @@ use std::{
 };
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use sovd_services::in_flight::{InFlight, Permit};
 
-use crate::{
-    extract::TrustedProxies,
-    keyed_limit::{KeyedLimit, KeyedPermit},
-};
+use crate::extract::TrustedProxies;
 
 /// Log records about refused connections in a minute.
 const RECORDS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6).unwrap();
@@ -17,14 +15,15 @@ const RECORDS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6).unwrap();
 /// Bounds the connections that one address has open in this process. Trusted proxies, which connect for
 /// many clients, are excepted.
 pub(crate) struct ConnectionLimit {
-    /// `None` when there is no limit.
-    open: Option<Arc<KeyedLimit<IpAddr>>>,
+    /// 0 is no limit.
+    limit: usize,
+    open: Arc<InFlight<IpAddr>>,
     proxies: TrustedProxies,
     records: DefaultDirectRateLimiter,
 }
 
 /// Counts one connection of an address until it is dropped; `None` when it does not count.
-pub(crate) type OpenConnection = Option<KeyedPermit<IpAddr>>;
+pub(crate) type OpenConnection = Option<Permit<IpAddr>>;
 
 /// The address has as many connections as it may.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +33,8 @@ impl ConnectionLimit {
     /// Allows each address `per_address` connections; 0 is no limit.
     pub(crate) fn new(per_address: usize, proxies: TrustedProxies) -> Self {
         Self {
-            open: (per_address > 0).then(|| Arc::new(KeyedLimit::new(per_address))),
+            limit: per_address,
+            open: Arc::new(InFlight::new("connections of one address", per_address)),
             proxies,
             records: RateLimiter::direct(Quota::per_minute(RECORDS_PER_MINUTE)),
         }
@@ -42,19 +42,18 @@ impl ConnectionLimit {
 
     /// Counts a connection from `peer`.
     pub(super) fn admit(&self, peer: Option<IpAddr>) -> Result<OpenConnection, TooManyConnections> {
-        let peer = peer.map(|peer| peer.to_canonical());
-        let (Some(open), Some(peer)) = (&self.open, peer) else {
+        let Some(peer) = peer.map(|peer| peer.to_canonical()) else {
             return Ok(None);
         };
-        if self.proxies.contain(peer) {
+        if self.limit == 0 || self.proxies.contain(peer) {
             return Ok(None);
         }
-        let permit = open.take(network(peer));
-        if permit.is_none() && self.records.check().is_ok() {
-            let limit = open.limit();
+        let admitted = self.open.try_admit(network(peer));
+        if admitted.is_err() && self.records.check().is_ok() {
+            let limit = self.limit;
             tracing::warn!(address = %peer, limit, "connection refused: too many from one address");
         }
-        permit.map(Some).ok_or(TooManyConnections)
+        admitted.map(Some).map_err(|_| TooManyConnections)
     }
 }
 
