@@ -1,4 +1,4 @@
-//! What somebody with access to Redis can make the clients believe.
+//! Messages that an attacker with write access to Redis forges.
 
 use std::time::{Duration, Instant};
 
@@ -91,7 +91,7 @@ fn keep_publishing(redis: &Redis, channel: String, messages: Vec<Vec<u8>>) -> Jo
     })
 }
 
-/// What the client is told of the command, whole, on the stream and in the history.
+/// The whole of what a client receives about the command, on the stream and in the history.
 async fn assert_true(client: &Client, id: &str, events: &[Value]) {
     let text = Value::from(events).to_string();
     assert!(!text.contains("FORGED"), "{text}");

@@ -46,7 +46,7 @@ struct Limit {
 }
 
 impl Limits {
-    /// Limits that nobody has used yet, counted in `shared` where that is given.
+    /// Creates limits with all of their allowance left, counted in `shared` where that is given.
     pub fn new(settings: LimitSettings, shared: Option<Arc<dyn SharedRates>>) -> Self {
         Self {
             commands: Limit::new("commands", settings.commands_per_minute),

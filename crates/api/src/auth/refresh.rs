@@ -26,7 +26,7 @@ pub(crate) struct RefreshRequest {
 ///
 /// The refresh token that was sent is spent: keep the new one. A client that lost the answer may ask
 /// again within 10 seconds and gets the same one, as long as that one is unspent. Used later, by another
-/// client, or after its successor was spent, a spent token ends the session: somebody has stolen it.
+/// client, or after its successor was spent, a spent token ends the session, because it was stolen.
 #[utoipa::path(
     operation_id = "refresh_tokens",
     tag = "auth",

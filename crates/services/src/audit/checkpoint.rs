@@ -17,7 +17,7 @@ pub struct Checkpoint {
     /// The end.
     pub link: Link,
     /// The latest time of the lines up to there, in whole seconds once it was signed; `None` if there were
-    /// none. Not the time of the last line: whoever inserts a line chooses its time, and could make the
+    /// none. Not the time of the last line: the inserter of a line chooses its time, and could make the
     /// lines before it look old enough to be cut off.
     pub line_at: Option<DateTime<Utc>>,
     /// When it was looked at, in whole seconds.

@@ -10,7 +10,7 @@ const LABEL: &[u8] = b"sovd-command user name digest, version 1";
 /// Replaces user names as typed at a login by an HMAC-SHA-256 (RFC 2104).
 ///
 /// Users occasionally type a password into the field for the user name. The digest still shows that two
-/// attempts used the same text, but without the signing key nobody can test guesses against it.
+/// attempts used the same text, but without the signing key guesses cannot be tested against it.
 #[derive(Clone)]
 pub(super) struct UsernameDigest(Hmac<Sha256>);
 

@@ -218,7 +218,7 @@ async fn checkpoints_that_cannot_be_compared_prove_nothing() {
     assert!(verify_by(&rig, retention, None).await.is_sound());
 }
 
-/// Whoever may INSERT chooses the time of a line, and can make it the last one before a checkpoint.
+/// A role with INSERT chooses the time of a line, and can make it the last one before a checkpoint.
 #[tokio::test]
 async fn a_backdated_line_does_not_make_a_checkpoint_look_old() {
     let rig = sealed(3).await;

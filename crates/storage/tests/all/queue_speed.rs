@@ -173,7 +173,7 @@ async fn counts_entries_of_a_vehicle_and_a_user_up_to_a_limit() {
         let counted = queue::count_of_user(&mut connection, fleet.engineer, most).await;
         assert_eq!(counted.unwrap(), of_user, "{most}");
     }
-    let nobody = fleet.user("nobody").await;
-    let counted = queue::count_of_user(&mut connection, nobody, 9).await;
+    let idle = fleet.user("idle").await;
+    let counted = queue::count_of_user(&mut connection, idle, 9).await;
     assert_eq!(counted.unwrap(), 0);
 }
