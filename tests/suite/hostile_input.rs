@@ -266,6 +266,47 @@ async fn a_search_takes_every_character_for_itself() {
 }
 
 #[tokio::test]
+async fn a_refusal_does_not_grow_with_the_request() {
+    let world = World::start().await;
+    let long = "x".repeat(100_000);
+    let nuls = format!(
+        r#"{{"username":"a","{long}":[{}]}}"#,
+        [r#""\u0000""#; 10_000].join(",")
+    );
+    let fields: Vec<String> = (0..20_000)
+        .map(|number| format!("\"{number}\":0"))
+        .collect();
+    let unknown = format!("{{{}}}", fields.join(","));
+    let stranger = world.stranger();
+    for body in [nuls, unknown] {
+        let request = stranger
+            .request(Method::POST, "/api/v1/auth/login")
+            .header("Content-Type", "application/json")
+            .body(body);
+        let problem = stranger
+            .send(request)
+            .await
+            .expect_problem(422, "validation_failed");
+        assert!(problem["errors"].as_array().unwrap().len() <= 32);
+        assert!(problem.to_string().len() < 32 * 1024);
+    }
+
+    let engineer = world.log_in("engineer").await;
+    let path = format!("/api/v1/vehicles?{}", ["make"; 10_000].join("&"));
+    let problem = engineer
+        .get(&path)
+        .await
+        .expect_problem(422, "validation_failed");
+    assert_eq!(problem["errors"].as_array().unwrap().len(), 1);
+    let path = format!("/api/v1/vehicles?{long}=1", long = &long[..60_000]);
+    let problem = engineer
+        .get(&path)
+        .await
+        .expect_problem(400, "malformed_request");
+    assert!(problem.to_string().len() < 4 * 1024);
+}
+
+#[tokio::test]
 async fn an_endless_head_is_refused() {
     let world = World::start().await;
     let long = "x".repeat(200_000);

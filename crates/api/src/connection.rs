@@ -3,8 +3,9 @@
 //! a cap on the connections of one address.
 //!
 //! actix-http times the first head of a connection only, never times a write, parses all pipelined
-//! requests at once, and copies a body into its write buffer piece by piece, however large the piece. So the server hands it a [`MeteredStream`]
-//! in place of the socket, and runs the connection under [`within_deadlines`].
+//! requests at once, and copies a body into its write buffer piece by piece, however large the piece. So
+//! the server hands it a `MeteredStream` in place of the socket, and runs the connection under
+//! `within_deadlines`.
 
 mod activity;
 mod deadline;

@@ -93,6 +93,13 @@ fn common_problems(operation: &Operation) -> Vec<Reason> {
     if has_body {
         problems.extend(OF_BODIES);
     }
+    if !problems.iter().any(|(status, ..)| *status == "400") {
+        problems.push((
+            "400",
+            "malformed_request",
+            "the body is not framed properly",
+        ));
+    }
     problems
 }
 
@@ -106,7 +113,7 @@ const OF_DATA: [Reason; 2] = [
     (
         "503",
         "unavailable",
-        "the database is away; `Retry-After` says when",
+        "the database is unavailable; `Retry-After` says when",
     ),
 ];
 

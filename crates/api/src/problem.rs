@@ -67,12 +67,17 @@ impl Problem {
         }
     }
 
-    /// A request with bad fields; each is named.
-    pub(crate) fn with_fields(code: Code, errors: Vec<FieldError>) -> Self {
+    /// A request with bad fields; the first [`FieldError::MOST`] are named.
+    pub(crate) fn with_fields(code: Code, mut errors: Vec<FieldError>) -> Self {
         let detail = match errors.len() {
             1 => "1 field is invalid".to_owned(),
-            count => format!("{count} fields are invalid"),
+            count if count < FieldError::MOST => format!("{count} fields are invalid"),
+            _ => format!("{} fields or more are invalid", FieldError::MOST),
         };
+        errors.truncate(FieldError::MOST);
+        for error in &mut errors {
+            shorten(&mut error.pointer);
+        }
         Self {
             errors,
             ..Self::new(code, detail)
@@ -85,6 +90,17 @@ impl Problem {
             cause: Some(cause),
             ..Self::new(Code::Internal, detail)
         }
+    }
+}
+
+/// The longest pointer or name of a client's input that a problem repeats, in characters.
+const LONGEST_POINTER: usize = 256;
+
+/// Cuts a text that a client chose, so that a response does not grow with the request.
+pub(crate) fn shorten(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_POINTER) {
+        text.truncate(end);
+        text.push('…');
     }
 }
 

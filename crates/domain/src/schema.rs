@@ -24,6 +24,9 @@ pub struct FieldError {
 }
 
 impl FieldError {
+    /// The errors of one input that are reported at most. An input of 256 KiB can have tens of thousands.
+    pub const MOST: usize = 32;
+
     /// An error at `pointer`.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
@@ -73,11 +76,12 @@ impl JsonSchema {
         integers::write(&self.document, value);
     }
 
-    /// Everything that is wrong with `value`; pointers start with `prefix`.
+    /// Returns what is wrong with `value`, up to [`FieldError::MOST`] errors; pointers start with `prefix`.
     pub fn check(&self, value: &Value, prefix: &str) -> Vec<FieldError> {
         self.validator
             .iter_errors(value)
             .flat_map(|error| self.field_errors(&error, prefix))
+            .take(FieldError::MOST)
             .collect()
     }
 
@@ -90,6 +94,7 @@ impl JsonSchema {
             }
             ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
                 .iter()
+                .take(FieldError::MOST)
                 .map(|name| {
                     let detail = format!("is not known here; {}", self.known_properties(error));
                     FieldError::new(pointer_to(&at, name), detail)

@@ -39,6 +39,7 @@ pub use caller::{Caller, Credential};
 pub use callers::{Callers, CredentialWatch};
 pub use environment::Environment;
 pub use error::{AuthFailure, ServiceError};
+pub use network::network_of;
 pub use new_work::NewWork;
 pub use outbox::Outbox;
 pub use timer::{SystemTimer, TestTimer, Timer};

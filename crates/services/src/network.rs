@@ -1,14 +1,23 @@
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Who counts as one address: in IPv6 a network of 64 bits, because it is given to one customer.
-pub(crate) fn network(address: Option<IpAddr>) -> String {
-    match address.map(|address| address.to_canonical()) {
-        None => "none".to_owned(),
-        Some(IpAddr::V4(address)) => address.to_string(),
-        Some(IpAddr::V6(address)) => {
+/// Returns what counts as one address: of IPv6 the first 64 bits, because one customer is assigned all of
+/// them.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
             let prefix = address.to_bits() & !u128::from(u64::MAX);
-            format!("{}/64", Ipv6Addr::from_bits(prefix))
+            Ipv6Addr::from_bits(prefix).into()
         }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// The name of a client's network.
+pub(crate) fn network(address: Option<IpAddr>) -> String {
+    match address.map(network_of) {
+        None => "none".to_owned(),
+        Some(address @ IpAddr::V4(_)) => address.to_string(),
+        Some(address @ IpAddr::V6(_)) => format!("{address}/64"),
     }
 }
 

@@ -54,7 +54,19 @@ pub async fn insert_all(
     Ok(())
 }
 
-/// Writes entries with a time each.
+/// An entry that is written some time after the attempt that it is about.
+#[derive(Debug, Clone)]
+pub struct LateEntry {
+    /// The id of the line. An entry that is written again, because the outcome of the first time is unknown,
+    /// is there once.
+    pub log_id: Uuid,
+    /// The time of the attempt.
+    pub at: DateTime<Utc>,
+    /// The entry.
+    pub entry: AuditEntry,
+}
+
+/// Writes entries with a time each, except those that are written already.
 ///
 /// # Errors
 ///
@@ -62,14 +74,21 @@ pub async fn insert_all(
 /// them is written.
 pub async fn insert_timed(
     connection: &mut Connection,
-    entries: &[(AuditEntry, DateTime<Utc>)],
+    entries: &[LateEntry],
 ) -> Result<(), StorageError> {
-    let lines: Vec<NewLine<'_>> = entries
+    let lines: Vec<_> = entries
         .iter()
-        .map(|(entry, at)| NewLine::of(entry, *at))
+        .map(|late| {
+            (
+                NewLine::of(&late.entry, late.at),
+                audit_logs::log_id.eq(late.log_id),
+            )
+        })
         .collect();
     diesel::insert_into(audit_logs::table)
         .values(lines)
+        .on_conflict(audit_logs::log_id)
+        .do_nothing()
         .execute(connection)
         .await?;
     Ok(())
@@ -83,22 +102,25 @@ pub async fn insert_timed(
 /// When the database is unavailable.
 pub async fn insert_detached(
     connection: &mut Connection,
-    entry: &AuditEntry,
-    at: DateTime<Utc>,
+    late: &LateEntry,
 ) -> Result<(), StorageError> {
+    let entry = &late.entry;
     let detached = NewLine {
         user_id: None,
         vehicle_id: None,
         command_id: None,
-        ..NewLine::of(entry, at)
+        ..NewLine::of(entry, late.at)
     };
     diesel::insert_into(audit_logs::table)
         .values((
             detached,
+            audit_logs::log_id.eq(late.log_id),
             audit_logs::actor_id.eq(entry.user_id.map(|id| id.0)),
             audit_logs::subject_vehicle_id.eq(entry.vehicle_id.map(|id| id.0)),
             audit_logs::subject_command_id.eq(entry.command_id.map(|id| id.0)),
         ))
+        .on_conflict(audit_logs::log_id)
+        .do_nothing()
         .execute(connection)
         .await?;
     Ok(())

@@ -1,11 +1,10 @@
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    sync::Arc,
-};
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use sovd_services::in_flight::{InFlight, Permit};
+use sovd_services::{
+    in_flight::{InFlight, Permit},
+    network_of,
+};
 
 use crate::extract::TrustedProxies;
 
@@ -48,23 +47,12 @@ impl ConnectionLimit {
         if self.limit == 0 || self.proxies.contain(peer) {
             return Ok(None);
         }
-        let admitted = self.open.try_admit(network(peer));
+        let admitted = self.open.try_admit(network_of(peer));
         if admitted.is_err() && self.records.check().is_ok() {
             let limit = self.limit;
             tracing::warn!(address = %peer, limit, "connection refused: too many from one address");
         }
         admitted.map(Some).map_err(|_| TooManyConnections)
-    }
-}
-
-/// What counts as one address: of IPv6 the first 64 bits, because one customer is assigned all of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let prefix = address.to_bits() & !u128::from(u64::MAX);
-            Ipv6Addr::from_bits(prefix).into()
-        }
     }
 }
 

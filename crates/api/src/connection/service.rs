@@ -99,7 +99,18 @@ where
 /// Records why a connection ended early. Any stranger can cause that, so it is neither an error nor
 /// recorded each time.
 fn record(records: &DefaultDirectRateLimiter, end: Result<Result<(), DispatchError>, Overdue>) {
-    if matches!(end, Ok(Ok(()))) || records.check().is_err() {
+    if matches!(end, Ok(Ok(()))) {
+        return;
+    }
+    if let Ok(Err(
+        error @ (DispatchError::Service(_) | DispatchError::Body(_) | DispatchError::InternalError),
+    )) = &end
+    {
+        // The fault is on this side.
+        tracing::error!(%error, "failed to answer a request");
+        return;
+    }
+    if records.check().is_err() {
         return;
     }
     match end {

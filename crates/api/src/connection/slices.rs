@@ -7,7 +7,10 @@ use actix_web::{
     Error,
     body::{BodySize, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+    http::{
+        Method,
+        header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, UPGRADE},
+    },
     middleware::Next,
     web::Bytes,
 };
@@ -41,15 +44,22 @@ pub(crate) async fn track_response<B: MessageBody + Unpin>(
 
 /// Where the body of a request ends, by the rules of actix-http, which has checked the headers.
 fn body_length(request: &ServiceRequest) -> BodyLength {
-    let text = |name| request.headers().get(name)?.to_str().ok();
-    let upgrade = text(UPGRADE).map(str::trim);
-    if request.headers().contains_key(TRANSFER_ENCODING) {
-        BodyLength::Chunked
-    } else if upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket")) {
-        BodyLength::Unbounded
-    } else {
-        let length = text(CONTENT_LENGTH).and_then(|length| length.trim().parse().ok());
-        BodyLength::Known(length.unwrap_or(0))
+    let headers = request.headers();
+    let is_websocket = |upgrade: &HeaderValue| {
+        let upgrade = upgrade.to_str().map(str::trim);
+        upgrade.is_ok_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+    };
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return BodyLength::Chunked;
+    }
+    if headers.get_all(UPGRADE).any(is_websocket) {
+        return BodyLength::Unbounded;
+    }
+    let length = headers.get(CONTENT_LENGTH);
+    match length.and_then(|length| length.to_str().ok()?.trim().parse().ok()) {
+        Some(length) => BodyLength::Known(length),
+        None if request.method() == Method::CONNECT => BodyLength::Unbounded,
+        None => BodyLength::Known(0),
     }
 }
 

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Data};
 use futures_util::future::LocalBoxFuture;
 use sovd_domain::UserId;
-use sovd_services::{ServiceError, in_flight::Permit};
+use sovd_services::{ServiceError, in_flight::Permit, network_of};
 
 use super::client_address::client_address;
 use crate::{problem::Problem, state::ApiState};
@@ -28,7 +28,7 @@ impl FromRequest for Anonymous {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let state = request.app_data::<Data<ApiState>>().cloned();
-        let key = client_address(request).map(CallerKey::Address);
+        let key = client_address(request).map(|address| CallerKey::Address(network_of(address)));
         Box::pin(async move {
             let state =
                 state.ok_or_else(|| ServiceError::Internal("the API has no state".into()))?;

@@ -142,7 +142,9 @@ where
 {
     let schema = schema_of::<T>()?;
     let mut errors = schema.check(&value, "");
-    find_nul(&value, "", &mut errors);
+    if errors.is_empty() {
+        find_nul(&value, &mut Vec::new(), &mut errors);
+    }
     if !errors.is_empty() {
         return Err(Problem::with_fields(Code::ValidationFailed, errors));
     }
@@ -164,28 +166,48 @@ fn pointer_of(path: &Path) -> String {
         })
 }
 
-/// PostgreSQL cannot keep U+0000 in a text.
-fn find_nul(value: &Value, pointer: &str, errors: &mut Vec<FieldError>) {
-    const DETAIL: &str = "must not contain U+0000";
+/// A step from a value to one that it contains.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Field(&'a str),
+    Item(usize),
+}
+
+/// PostgreSQL cannot keep U+0000 in a text. The pointers are made for errors only: making one for each value
+/// costs the square of the body when a field has a long name.
+fn find_nul<'a>(value: &'a Value, path: &mut Vec<Step<'a>>, errors: &mut Vec<FieldError>) {
+    if errors.len() >= FieldError::MOST {
+        return;
+    }
     match value {
-        Value::String(text) if text.contains('\0') => {
-            errors.push(FieldError::new(pointer, DETAIL));
-        }
+        Value::String(text) if text.contains('\0') => errors.push(nul_at(path)),
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                find_nul(item, &format!("{pointer}/{index}"), errors);
+                path.push(Step::Item(index));
+                find_nul(item, path, errors);
+                path.pop();
             }
         }
         Value::Object(fields) => {
+            if fields.keys().any(|name| name.contains('\0')) {
+                errors.push(nul_at(path));
+            }
             for (name, field) in fields {
-                if name.contains('\0') {
-                    errors.push(FieldError::new(pointer, DETAIL));
-                }
-                find_nul(field, &pointer_to(pointer, name), errors);
+                path.push(Step::Field(name));
+                find_nul(field, path, errors);
+                path.pop();
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+fn nul_at(path: &[Step<'_>]) -> FieldError {
+    let pointer = path.iter().fold(String::new(), |parent, step| match step {
+        Step::Field(name) => pointer_to(&parent, name),
+        Step::Item(index) => format!("{parent}/{index}"),
+    });
+    FieldError::new(pointer, "must not contain U+0000")
 }
 
 /// The schema of a body type, made once.

@@ -1,14 +1,16 @@
+use std::collections::HashSet;
+
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use chrono::{DateTime, Datelike, Utc};
 use serde::de::DeserializeOwned;
 use sovd_domain::{FieldError, Page, page::InvalidPage};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, openapi::path::Parameter};
 
 use super::{
     accepted::accepted_by,
     gate::{Checked, checked},
 };
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, shorten};
 
 /// The query string. An unknown parameter is refused: a misspelt filter would show too much.
 pub(crate) struct QueryParams<T>(pub(crate) T);
@@ -41,23 +43,28 @@ fn parse<T: DeserializeOwned + IntoParams>(query: &str) -> Result<T, Problem> {
 /// An error for each parameter of `T` with an empty value. An empty filter must not mean "no filter":
 /// a client with a blank variable would get every object instead of those of one user.
 fn empty_values<T: IntoParams>(query: &str) -> Vec<FieldError> {
-    let mut names = form_urlencoded::parse(query.as_bytes())
+    let names: HashSet<_> = form_urlencoded::parse(query.as_bytes())
         .filter_map(|(name, value)| value.is_empty().then_some(name))
-        .peekable();
-    if names.peek().is_none() {
+        .collect();
+    if names.is_empty() {
         return Vec::new();
     }
     let parameters = T::into_params(|| None);
-    let error = |name: &str| {
-        let parameter = parameters.iter().find(|it| it.name == name)?;
+    let empty = parameters
+        .iter()
+        .filter(|parameter| names.contains(parameter.name.as_str()));
+    let error = |parameter: &Parameter| {
         let accepted = accepted_by(parameter.schema.as_ref());
         let detail = format!("must not be empty: give {accepted}, or leave it out");
-        Some(FieldError::new(format!("/{name}"), detail))
+        FieldError::new(format!("/{}", parameter.name), detail)
     };
-    names.filter_map(|name| error(&name)).collect()
+    empty.map(error).collect()
 }
 
 fn malformed(name: &str, detail: &str) -> Problem {
+    let (mut name, mut detail) = (name.to_owned(), detail.to_owned());
+    shorten(&mut name);
+    shorten(&mut detail);
     let problem = Problem::new(
         Code::MalformedRequest,
         format!("the query string: {detail}"),

@@ -1,7 +1,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use actix_web::{
@@ -18,10 +18,20 @@ use futures_util::Stream;
 /// frame, so a header that announces 2^40 bytes makes it buffer whatever the client sends. Here the
 /// header (RFC 6455, section 5.2) is read as it passes, and the stream ends with
 /// [`PayloadError::Overflow`] in place of the frame.
+///
+/// The codec also decodes all frames that are ready at once, and keeps the room that they took. The stream
+/// pauses after every [`TURN`] bytes.
 pub(super) struct FrameLimit<S> {
     bytes: S,
     frames: Frames,
+    /// What is ready beyond this turn.
+    rest: Bytes,
+    /// The bytes that this turn has had.
+    passed: usize,
 }
+
+/// The bytes after which the codec decodes what it has.
+const TURN: usize = 4 * 1024;
 
 /// Limits the frames in `payload` to `limit` bytes of payload each.
 pub(super) fn limit_frames(
@@ -32,6 +42,8 @@ pub(super) fn limit_frames(
     let limited = FrameLimit {
         bytes: payload,
         frames: Frames::new(limit),
+        rest: Bytes::new(),
+        passed: 0,
     };
     let mut raw: RawPayload = RawPayload::Stream {
         payload: Box::pin(limited),
@@ -46,11 +58,25 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Stream for FrameLimi
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        let next = ready!(Pin::new(&mut self.bytes).poll_next(context));
-        Poll::Ready(match next {
-            Some(Ok(bytes)) => Some(self.frames.pass(&bytes).map(|()| bytes)),
-            end => end,
-        })
+        if self.passed >= TURN {
+            self.passed = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.rest.is_empty() {
+            let Poll::Ready(next) = Pin::new(&mut self.bytes).poll_next(context) else {
+                self.passed = 0;
+                return Poll::Pending;
+            };
+            match next {
+                Some(Ok(bytes)) => self.rest = bytes,
+                end => return Poll::Ready(end),
+            }
+        }
+        let length = self.rest.len().min(TURN - self.passed);
+        let bytes = self.rest.split_to(length);
+        self.passed += length;
+        Poll::Ready(Some(self.frames.pass(&bytes).map(|()| bytes)))
     }
 }
 

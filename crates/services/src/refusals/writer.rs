@@ -1,8 +1,11 @@
 use std::{slice, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sovd_domain::{AuditEntry, AuditResult};
-use sovd_storage::{Database, StorageError, audit};
+use sovd_domain::{AuditEntry, AuditResult, Random, SystemRandom};
+use sovd_storage::{
+    Database, StorageError,
+    audit::{self, LateEntry},
+};
 use tokio::{
     sync::{mpsc::Receiver, oneshot},
     time::sleep,
@@ -30,9 +33,6 @@ pub(super) struct Writer {
     counts: RefusalCount,
     shared: Arc<Shared>,
 }
-
-/// An entry and the time of the attempt.
-type Timed = (AuditEntry, DateTime<Utc>);
 
 impl Writer {
     pub(super) fn new(database: Database, counts: RefusalCount, shared: Arc<Shared>) -> Self {
@@ -87,11 +87,11 @@ impl Writer {
     }
 
     /// Returns the entries of all refusals of objects that exist, as far as the rate limits admit them.
-    async fn resolve(&self, refusals: &[Refusal]) -> Vec<Timed> {
+    async fn resolve(&self, refusals: &[Refusal]) -> Vec<LateEntry> {
         let mut entries = Vec::with_capacity(refusals.len());
         for Refusal { at, subject } in refusals {
             match subject {
-                Subject::Entry(entry) => entries.push((AuditEntry::clone(entry), *at)),
+                Subject::Entry(entry) => entries.push(late(AuditEntry::clone(entry), *at)),
                 Subject::Hidden {
                     caller,
                     hidden,
@@ -104,7 +104,7 @@ impl Writer {
                             ..entry
                         };
                         if self.counts.admits_entry(&entry) {
-                            entries.push((entry, *at));
+                            entries.push(late(entry, *at));
                         }
                     }
                     Err(error) => self.give_up(&error, action),
@@ -131,7 +131,7 @@ impl Writer {
         }
     }
 
-    async fn insert(&self, entries: &[Timed]) -> Result<(), StorageError> {
+    async fn insert(&self, entries: &[LateEntry]) -> Result<(), StorageError> {
         loop {
             let attempt = async {
                 let mut connection = self.database.connection().await?;
@@ -143,12 +143,11 @@ impl Writer {
         }
     }
 
-    async fn insert_detached(&self, entry: &Timed) -> Result<(), StorageError> {
-        let (entry, at) = entry;
+    async fn insert_detached(&self, entry: &LateEntry) -> Result<(), StorageError> {
         loop {
             let attempt = async {
                 let mut connection = self.database.connection().await?;
-                audit::insert_detached(&mut connection, entry, *at).await
+                audit::insert_detached(&mut connection, entry).await
             };
             if let Some(outcome) = unless_unavailable(attempt.await).await {
                 return outcome;
@@ -156,20 +155,29 @@ impl Writer {
         }
     }
 
-    async fn write_one(&self, entry: &Timed) {
+    async fn write_one(&self, entry: &LateEntry) {
         let written = match self.insert(slice::from_ref(entry)).await {
             // The caller or the object was deleted since the attempt.
             Err(StorageError::Dangling { .. }) => self.insert_detached(entry).await,
             outcome => outcome,
         };
         if let Err(error) = written {
-            self.give_up(&error, entry.0.action);
+            self.give_up(&error, entry.entry.action);
         }
     }
 
     fn give_up(&self, error: &StorageError, action: &'static str) {
         tracing::warn!(%error, action, "failed to audit a refusal");
         self.shared.count_dropped(1);
+    }
+}
+
+/// Gives an entry the id that it keeps however often it is written.
+fn late(entry: AuditEntry, at: DateTime<Utc>) -> LateEntry {
+    LateEntry {
+        log_id: SystemRandom.uuid(),
+        at,
+        entry,
     }
 }
 

@@ -1,0 +1,103 @@
+//! What the users of a server notice while one ordinary account attacks it: 64 users work without a pause,
+//! first alone, then beside the attacks. The users' p95 may grow by a factor of 3, and the server may take
+//! 200 MiB. Prints a table, and writes it as JSON under `target/bench`. Meant for a release build:
+//! `ATTACK_SECONDS=600 cargo bench -p sovd-api-server --bench attack`.
+//!
+//! `ATTACK_ONLY` names the attacks to run, separated by commas; without it, all of them run.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark ends when it cannot measure, and prints what it measured"
+)]
+
+mod attacks;
+#[path = "../process/mod.rs"]
+mod process;
+mod report;
+mod users;
+
+use std::{env, time::Duration};
+
+use attacks::Attacker;
+use process::Process;
+use report::{Phase, report};
+use sovd_app::{Settings, migrate::Migrator};
+use sovd_devstack::{Stack, TestDatabase};
+use tokio_util::sync::CancellationToken;
+use users::Users;
+
+/// Users that work without a pause, each with an account of its own.
+const USERS: usize = 64;
+
+/// Seconds of the quiet phase at most, and of the attacked one unless `ATTACK_SECONDS` says otherwise.
+const SECONDS: u64 = 60;
+
+/// Accounts, 1,000 connected vehicles, and 100,000 others that make a deep offset expensive.
+const PREPARE: &str = "
+    UPDATE users SET password_hash = '$2b$04$KO8HgMxXotcuHip4uQbJS.s.YO/xUbfj2C0xrV2NR3qRLHvx8rgtu'
+    WHERE username = 'engineer';
+    INSERT INTO users (username, email, password_hash, role)
+    SELECT 'user' || n, 'user' || n || '@example.com', password_hash, role
+    FROM users, generate_series(1, 64) n WHERE username = 'engineer';
+    INSERT INTO vehicles (vin, make, model, year, connection_status)
+    SELECT 'ATTACK' || lpad(n::text, 11, '0'), 'Tesla', 'Model 3', 2023,
+           CASE WHEN n <= 1000 THEN 'connected' ELSE 'disconnected' END
+    FROM generate_series(1, 101000) n;
+    ANALYZE";
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(measure());
+}
+
+async fn measure() {
+    let seconds = env::var("ATTACK_SECONDS").map_or(SECONDS, |text| text.parse().unwrap());
+    let attacked_span = Duration::from_secs(seconds);
+    let quiet_span = attacked_span.min(Duration::from_secs(SECONDS));
+    let only = env::var("ATTACK_ONLY").unwrap_or_default();
+    let stack = Stack::shared().unwrap();
+    let prepare = async |url: &str| {
+        let migrator = Migrator::new(&Settings::for_tests(url, None));
+        migrator.up().await?;
+        migrator.seed(false).await
+    };
+    let database = stack.test_database("attack", prepare).await.unwrap();
+    let sql = database.client().await.unwrap();
+    sql.batch_execute(PREPARE).await.unwrap();
+    let server = start(&database, stack.redis_url());
+    let users = Users::log_in(&server, &sql).await;
+    // Connections, plans and caches are warm before anything is measured.
+    users.work(Duration::from_secs(10)).await;
+
+    let quiet = Phase {
+        name: "quiet".to_owned(),
+        answers: users.work(quiet_span).await,
+        span: quiet_span,
+        resident_kib: server.status_kib("VmHWM:"),
+    };
+    let stop = CancellationToken::new();
+    let attacker = Attacker::log_in(&server).await;
+    let attacks = attacker.start(&only, &stop);
+    let attacked = Phase {
+        name: "attacked".to_owned(),
+        answers: users.work(attacked_span).await,
+        span: attacked_span,
+        resident_kib: server.status_kib("VmHWM:"),
+    };
+    stop.cancel();
+    let tallies = attacks.await;
+    report(&[quiet, attacked], &tallies);
+}
+
+/// A server as it is by default, with a mock that answers at once.
+fn start(database: &TestDatabase, redis_url: &str) -> Process {
+    Process::start(
+        database.url(),
+        redis_url,
+        &[
+            ("SOVD__SERVER__CONNECTIONS_PER_ADDRESS", "512"),
+            ("SOVD__CONNECTOR__MOCK__MIN_DELAY_MS", "0"),
+            ("SOVD__CONNECTOR__MOCK__MAX_DELAY_MS", "0"),
+        ],
+    )
+}
