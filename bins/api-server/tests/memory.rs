@@ -1,7 +1,6 @@
 //! How much memory hostile clients can take from a server.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]

@@ -11,22 +11,7 @@ impl Settings {
     pub fn for_tests(database_url: &str, redis_url: Option<&str>) -> Self {
         Self {
             environment: Environment::Test,
-            server: Server {
-                host: "127.0.0.1".to_owned(),
-                port: 0,
-                workers: 1,
-                cors_origins: Vec::new(),
-                trusted_proxies: Vec::new(),
-                hsts_seconds: 0,
-                max_connections: 25_000,
-                connections_per_address: 0,
-                request_head_seconds: 10,
-                request_body_seconds: 10,
-                response_write_seconds: 30,
-                idle_seconds: 75,
-                shutdown_seconds: 10,
-                body_limit_bytes: 262_144,
-            },
+            server: server(),
             database: Database {
                 url: SecretUrl::new(database_url),
                 allow_plaintext: false,
@@ -114,6 +99,26 @@ impl Settings {
                 format: LogFormat::Pretty,
             },
         }
+    }
+}
+
+/// Any free port, and limits that no test reaches unless it sets its own.
+fn server() -> Server {
+    Server {
+        host: "127.0.0.1".to_owned(),
+        port: 0,
+        workers: 1,
+        cors_origins: Vec::new(),
+        trusted_proxies: Vec::new(),
+        hsts_seconds: 0,
+        max_connections: 25_000,
+        connections_per_address: 0,
+        request_head_seconds: 10,
+        request_body_seconds: 10,
+        response_write_seconds: 30,
+        idle_seconds: 75,
+        shutdown_seconds: 10,
+        body_limit_bytes: 262_144,
     }
 }
 

@@ -41,8 +41,8 @@ pub(crate) type Tallies = BTreeMap<&'static str, u64>;
 /// The attacks: a name, how many run at the same time, and one try.
 const FRAMES: (&str, usize) = ("frames", 4);
 const BACKLOG: (&str, usize) = ("backlog", 4);
-const HEADS: (&str, usize) = ("heads", 260);
-const UNREAD: (&str, usize) = ("unread", 200);
+const HEADS: (&str, usize) = ("heads", 200);
+const UNREAD: (&str, usize) = ("unread", 150);
 const LISTS: (&str, usize) = ("lists", 100);
 
 impl Attacker {

@@ -77,25 +77,30 @@ async fn measure() {
     };
     let stop = CancellationToken::new();
     let attacker = Attacker::log_in(&server).await;
-    let attacks = attacker.start(&only, &stop);
-    let attacked = Phase {
+    let running = attacker.start(&only, &stop);
+    let disturbed = Phase {
         name: "attacked".to_owned(),
         answers: users.work(attacked_span).await,
         span: attacked_span,
         resident_kib: server.status_kib("VmHWM:"),
     };
     stop.cancel();
-    let tallies = attacks.await;
-    report(&[quiet, attacked], &tallies);
+    let tallies = running.await;
+    report(&[quiet, disturbed], &tallies);
 }
 
-/// A server as it is by default, with a mock that answers at once.
+/// A server with the limits that it has by default, which other benchmarks raise, and a mock that answers
+/// at once.
 fn start(database: &TestDatabase, redis_url: &str) -> Process {
     Process::start(
         database.url(),
         redis_url,
         &[
             ("SOVD__SERVER__CONNECTIONS_PER_ADDRESS", "512"),
+            ("SOVD__DISPATCH__WAITING_PER_VEHICLE", "100"),
+            ("SOVD__DISPATCH__WAITING_PER_USER", "1000"),
+            ("SOVD__LIMITS__REQUESTS_IN_FLIGHT", "16"),
+            ("SOVD__LIMITS__LISTS_IN_FLIGHT", "2"),
             ("SOVD__CONNECTOR__MOCK__MIN_DELAY_MS", "0"),
             ("SOVD__CONNECTOR__MOCK__MAX_DELAY_MS", "0"),
         ],

@@ -49,7 +49,7 @@ pub(crate) fn report(phases: &[Phase; 2], tallies: &Tallies) {
         "{:<10} {:>10} {:>9} {:>9} {:>9} {:>7} {:>10}",
         "phase", "answers/s", "p50 ms", "p95 ms", "p99 ms", "failed", "memory MiB"
     );
-    let figures = phases.each_ref().map(|phase| phase.figures());
+    let figures = phases.each_ref().map(Phase::figures);
     for (phase, it) in phases.iter().zip(&figures) {
         println!(
             "{:<10} {:>10.0} {:>9.1} {:>9.1} {:>9.1} {:>7} {:>10}",
