@@ -136,3 +136,14 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+-- Row triggers do not see a TRUNCATE, and a stale head would keep its vehicle from being served.
+CREATE FUNCTION clear_queue_heads() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM queue_heads;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER clear_queue_heads
+    AFTER TRUNCATE ON command_queue FOR EACH STATEMENT
+    EXECUTE FUNCTION clear_queue_heads();

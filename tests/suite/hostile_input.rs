@@ -271,7 +271,7 @@ async fn a_refusal_does_not_grow_with_the_request() {
     let long = "x".repeat(100_000);
     let nuls = format!(
         r#"{{"username":"a","{long}":[{}]}}"#,
-        [r#""\u0000""#; 10_000].join(",")
+        vec![r#""\u0000""#; 10_000].join(",")
     );
     let fields: Vec<String> = (0..20_000)
         .map(|number| format!("\"{number}\":0"))
@@ -292,7 +292,7 @@ async fn a_refusal_does_not_grow_with_the_request() {
     }
 
     let engineer = world.log_in("engineer").await;
-    let path = format!("/api/v1/vehicles?{}", ["make"; 10_000].join("&"));
+    let path = format!("/api/v1/vehicles?{}", vec!["make"; 10_000].join("&"));
     let problem = engineer
         .get(&path)
         .await

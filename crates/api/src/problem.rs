@@ -177,7 +177,8 @@ impl From<ServiceError> for Problem {
                 retry_after: Some(DATABASE_RETRY),
                 ..Self::new(
                     Code::Unavailable,
-                    "the database does not answer in time; try again later",
+                    "the database does not answer in time; try again later. A change may have taken \
+                     effect: repeat a submission with its Idempotency-Key",
                 )
             },
             ServiceError::Internal(cause) => Self::internal(chain(cause.as_ref())),

@@ -13,6 +13,8 @@ mod channel;
 mod outage;
 #[path = "redis/prefix.rs"]
 mod prefix;
+#[path = "redis/rates.rs"]
+mod rates;
 #[path = "redis/server.rs"]
 mod server;
 mod signals;

@@ -18,6 +18,7 @@ use sovd_domain::{Command, FailureKind, Finding};
 use sovd_storage::{
     StorageError,
     queue::{self, Claim, Expired, Task},
+    signals::{self, Signal},
 };
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
@@ -36,7 +37,7 @@ use listening::{Leases, listen};
 pub use backoff::Backoff;
 
 /// How many tasks are ended in one transaction when they have expired.
-const EXPIRY_BATCH: i64 = 100;
+const EXPIRY_BATCH: i64 = 20;
 
 /// Claims tasks from the queue and hands them to connectors. Any number of processes may.
 #[derive(Clone)]
@@ -95,11 +96,23 @@ impl Dispatcher {
             self.claim_until(&stop, &give_up, &executions).await;
             executions.close();
             executions.wait().await;
+            self.announce_released().await;
         };
         tokio::select! {
             () = hearing => {}
             () = self.expire_for_ever() => {}
             () = finishing => {}
+        }
+    }
+
+    /// Notifies other processes of what this one has released while it stopped.
+    async fn announce_released(&self) {
+        let announcing = async {
+            let mut connection = self.environment.database.connection().await?;
+            signals::send(&mut connection, Signal::Work).await
+        };
+        if let Err(error) = self.in_time(announcing).await {
+            tracing::debug!(%error, "failed to announce released work; other processes poll for it");
         }
     }
 

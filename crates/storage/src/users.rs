@@ -104,7 +104,7 @@ pub async fn lock(
 }
 
 /// Locks a user or service account until the transaction ends, so that its submissions are counted one
-/// after the other. The caller has locked the vehicle already, if it locks one.
+/// after the other. The caller locks a vehicle afterwards, if it locks one.
 ///
 /// # Errors
 ///

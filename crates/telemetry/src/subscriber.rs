@@ -21,7 +21,7 @@ pub enum Format {
 /// separated by commas, in the syntax of [`EnvFilter`]. A target without a level, which
 /// `EnvFilter` would take, is refused: it is nearly always a mistyped level and silences the rest.
 ///
-/// The records of [`CONNECTION_ERRORS`] are left out unless `level` names their crate.
+/// What actix-http records about broken connections is left out unless `level` names that crate.
 ///
 /// # Errors
 ///

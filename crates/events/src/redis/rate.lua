@@ -6,11 +6,12 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local stored = redis.pcall('GET', KEYS[1])
 local paid_at = type(stored) == 'string' and tonumber(stored) or now
--- Also heals a value that no use can have left, for example after the clock was set back.
-if paid_at ~= paid_at or paid_at < now then
+-- A use leaves a time within the next minute. Any other value counts as none, for example a forged one, or
+-- one from before the clock was set back.
+if paid_at ~= paid_at or paid_at < now or paid_at > now + MINUTE then
   paid_at = now
 end
-paid_at = math.min(paid_at, now + MINUTE) + MINUTE / tonumber(ARGV[1])
+paid_at = paid_at + MINUTE / tonumber(ARGV[1])
 local wait = math.ceil(paid_at - MINUTE - now)
 if wait > 0 then
   return wait

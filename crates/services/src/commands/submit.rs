@@ -116,6 +116,9 @@ impl Commands {
             }
         }
         self.limits.count_command(caller.user.user_id).await?;
+        self.waiting
+            .check_user(transaction, command.user_id)
+            .await?;
         let Some(vehicle) = vehicles::lock(transaction, command.vehicle_id).await? else {
             return Err(UNKNOWN_VEHICLE);
         };
@@ -124,7 +127,7 @@ impl Commands {
             return Err(ServiceError::VehicleOffline);
         }
         self.waiting
-            .check(transaction, command.user_id, command.vehicle_id)
+            .check_vehicle(transaction, command.vehicle_id)
             .await?;
         let entry = NewEntry {
             command_id: command.command_id,

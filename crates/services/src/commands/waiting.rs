@@ -22,24 +22,36 @@ pub struct WaitingLimits {
 }
 
 impl WaitingLimits {
-    /// Checks that one more command fits. The transaction holds the lock of the vehicle, so that the
-    /// count of the vehicle is exact. Near the limit of the user it locks the user, too: submissions to
-    /// different vehicles would count at the same time otherwise.
+    /// Checks that one more command to the vehicle fits. The transaction holds the lock of the vehicle, so
+    /// the count is exact.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::QueueFull`] when the vehicle has as many as it may have;
-    /// [`ServiceError::TooManyWaiting`] when the user has.
-    pub(super) async fn check(
+    /// [`ServiceError::QueueFull`] when the vehicle has as many as it may have.
+    pub(super) async fn check_vehicle(
         self,
         transaction: &mut Transaction,
-        user_id: UserId,
         vehicle_id: VehicleId,
     ) -> Result<(), ServiceError> {
         let most = i64::from(self.per_vehicle);
         if most > 0 && queue::count_of_vehicle(transaction, vehicle_id, most).await? >= most {
             return Err(ServiceError::QueueFull { limit: most });
         }
+        Ok(())
+    }
+
+    /// Checks that one more command of the user fits. Near the limit it locks the user: submissions to
+    /// different vehicles would count at the same time otherwise. Call it before the vehicle is locked,
+    /// because other transactions lock a user before the vehicles of the user.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::TooManyWaiting`] when the user has as many as it may have.
+    pub(super) async fn check_user(
+        self,
+        transaction: &mut Transaction,
+        user_id: UserId,
+    ) -> Result<(), ServiceError> {
         let most = i64::from(self.per_user);
         if most == 0 {
             return Ok(());

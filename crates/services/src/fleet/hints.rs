@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use sovd_domain::{CommandId, News};
 use sovd_events::{NewsHint, Readings};
 use sovd_storage::{StorageError, commands};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::environment::Environment;
 
@@ -28,9 +28,19 @@ struct Batch {
 /// A hint that is false shows the readers a state once more that they have seen.
 pub(super) async fn confirm(environment: &Environment) {
     let mut hints = environment.bus.read_news_hints();
-    let mut last_resync: Option<Instant> = None;
+    let mut earliest_resync = Instant::now();
+    let mut is_resync_due = false;
     loop {
-        let mut batch = Batch::from(&mut hints).await;
+        // The hints are read while a resync waits, or they would overflow and cause the next one.
+        let mut batch = tokio::select! {
+            batch = Batch::from(&mut hints) => batch,
+            () = sleep_until(earliest_resync), if is_resync_due => {
+                environment.bus.spread_here(News::Resync);
+                is_resync_due = false;
+                earliest_resync = Instant::now() + RESYNC_PACE;
+                continue;
+            }
+        };
         if !environment.bus.has_news_readers() {
             continue;
         }
@@ -38,13 +48,7 @@ pub(super) async fn confirm(environment: &Environment) {
             tracing::warn!(%error, "failed to look up commands for watchers of the fleet");
             batch.is_resync = true;
         }
-        if batch.is_resync {
-            if let Some(last) = last_resync {
-                sleep(RESYNC_PACE.saturating_sub(last.elapsed())).await;
-            }
-            environment.bus.spread_here(News::Resync);
-            last_resync = Some(Instant::now());
-        }
+        is_resync_due |= batch.is_resync;
         sleep(PACE).await;
     }
 }

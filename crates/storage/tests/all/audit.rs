@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 use sovd_domain::{AuditEntry, AuditResult, audit::Origin};
-use sovd_storage::audit;
+use sovd_storage::audit::{self, LateEntry};
+use uuid::Uuid;
 
 use crate::fleet::{Fleet, at};
 
@@ -64,4 +65,33 @@ async fn a_line_of_the_program_itself_has_no_origin() {
         "action": "session.sweep", "entity_type": "session", "details": {}, "result": "done",
     });
     assert_eq!(row.get::<_, Value>(0), expected);
+}
+
+#[tokio::test]
+async fn a_late_entry_that_is_written_twice_is_there_once() {
+    let fleet = Fleet::new().await;
+    let mut connection = fleet.connection().await;
+    let entries: Vec<LateEntry> = (1..=2)
+        .map(|number| LateEntry {
+            log_id: Uuid::from_u128(number),
+            at: at(1),
+            entry: AuditEntry {
+                user_id: Some(fleet.engineer),
+                ..AuditEntry::new("access.refuse", "request")
+            },
+        })
+        .collect();
+    let (first, _) = entries.split_first().unwrap();
+    audit::insert_timed(&mut connection, &entries[..1])
+        .await
+        .unwrap();
+    audit::insert_timed(&mut connection, &entries)
+        .await
+        .unwrap();
+    audit::insert_detached(&mut connection, first)
+        .await
+        .unwrap();
+    let count = "SELECT count(*) FROM audit_logs WHERE action = 'access.refuse'";
+    let row = fleet.client.query_one(count, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 2);
 }

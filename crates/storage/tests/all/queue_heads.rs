@@ -289,3 +289,16 @@ async fn heads_match_the_queue_after_concurrent_changes() {
     assert_eq!(fleet.count("command_queue").await, 0);
     assert_eq!(fleet.count("queue_heads").await, 0);
 }
+
+#[tokio::test]
+async fn a_truncated_queue_leaves_no_head() {
+    let fleet = Fleet::new().await;
+    let vehicle = fleet.vehicle("VIN1").await;
+    fleet.submit(1, vehicle).await;
+    let truncate = "TRUNCATE command_queue";
+    fleet.client.batch_execute(truncate).await.unwrap();
+    assert_heads_match(&fleet).await;
+    let next = fleet.submit(2, vehicle).await;
+    assert_heads_match(&fleet).await;
+    assert_eq!(ids(&claim(&fleet, 0, 10).await), [next]);
+}
