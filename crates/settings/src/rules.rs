@@ -132,7 +132,13 @@ fn check_production(effective: &Effective, problems: &mut Vec<Problem>) {
     if !is_on(effective, "redis.allow_plaintext") {
         problems.extend(effective.get("redis.url").and_then(check_redis_plaintext));
     }
-    problems.extend(check_plaintext(effective));
+    if !is_on(effective, "database.allow_plaintext") {
+        problems.extend(
+            effective
+                .get("database.url")
+                .and_then(check_database_plaintext),
+        );
+    }
 }
 
 fn is_on(effective: &Effective, path: &str) -> bool {
@@ -175,12 +181,7 @@ fn check_url_password(entry: &Entry) -> Option<Problem> {
     (password == "change-me").then(|| entry.invalid("another password than the sample"))
 }
 
-fn check_plaintext(effective: &Effective) -> Option<Problem> {
-    let allowed = effective.get("database.allow_plaintext");
-    if allowed.is_some_and(|entry| entry.value == ValueKind::Boolean(true)) {
-        return None;
-    }
-    let entry = effective.get("database.url")?;
+fn check_database_plaintext(entry: &Entry) -> Option<Problem> {
     let url = PostgresUrl::parse(entry.text()?)?;
     url.may_be_plaintext().then(|| {
         entry.invalid(

@@ -159,7 +159,7 @@ pub async fn let_go(connection: &mut Connection, claim: &Claim) -> Result<(), St
     Ok(())
 }
 
-/// Removes up to `limit` commands that were called off and never let go before their lease ended;
+/// Removes up to `limit` cancelled commands whose holder did not release them before the lease ended;
 /// returns how many. Each is removed in a transaction of its own, so that none of them locks the heads of
 /// several queues.
 ///

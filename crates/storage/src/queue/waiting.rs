@@ -5,6 +5,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use sovd_domain::{UserId, VehicleId};
+use uuid::Uuid;
 
 use crate::{Connection, StorageError};
 
@@ -20,17 +21,9 @@ pub async fn count_of_vehicle(
     vehicle_id: VehicleId,
     most: i64,
 ) -> Result<i64, StorageError> {
-    // Not through the query builder, which would prepare it: a plan for any vehicle may read the whole
-    // table when most entries are of one vehicle.
-    let counted: Counted = sql_query(
-        "SELECT count(*) AS entries
-         FROM (SELECT FROM command_queue WHERE vehicle_id = $1 LIMIT $2) counted",
-    )
-    .bind::<SqlUuid, _>(vehicle_id.0)
-    .bind::<BigInt, _>(most)
-    .get_result(connection)
-    .await?;
-    Ok(counted.entries)
+    let sql = "SELECT count(*) AS entries
+               FROM (SELECT FROM command_queue WHERE vehicle_id = $1 LIMIT $2) counted";
+    count(connection, sql, vehicle_id.0, most).await
 }
 
 /// Returns the number of entries in the queue that a user has submitted, counted up to `most`. It can
@@ -45,14 +38,26 @@ pub async fn count_of_user(
     user_id: UserId,
     most: i64,
 ) -> Result<i64, StorageError> {
-    let counted: Counted = sql_query(
-        "SELECT count(*) AS entries
-         FROM (SELECT FROM command_queue WHERE user_id = $1 LIMIT $2) counted",
-    )
-    .bind::<SqlUuid, _>(user_id.0)
-    .bind::<BigInt, _>(most)
-    .get_result(connection)
-    .await?;
+    let sql = "SELECT count(*) AS entries
+               FROM (SELECT FROM command_queue WHERE user_id = $1 LIMIT $2) counted";
+    count(connection, sql, user_id.0, most).await
+}
+
+/// Runs `sql`, which counts the entries of one owner.
+///
+/// It does not go through the query builder, which would prepare it: a plan for any vehicle may read the
+/// whole table when most entries are of one vehicle.
+async fn count(
+    connection: &mut Connection,
+    sql: &str,
+    owner: Uuid,
+    most: i64,
+) -> Result<i64, StorageError> {
+    let counted: Counted = sql_query(sql)
+        .bind::<SqlUuid, _>(owner)
+        .bind::<BigInt, _>(most)
+        .get_result(connection)
+        .await?;
     Ok(counted.entries)
 }
 
