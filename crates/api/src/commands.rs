@@ -7,6 +7,7 @@ pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod responses;
 pub(crate) mod submit;
+pub(crate) mod websocket;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

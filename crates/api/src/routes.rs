@@ -10,9 +10,14 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_actix_web::{scope, service_config::ServiceConfig};
 
 use crate::{
-    agent_suspensions, anomalies, audit_logs, auth, bookings, commands, docs, health, insights,
+    agents::{activity, suspensions},
+    audit, commands,
+    fleet::{self, vehicles},
+    health,
+    identity::{auth, service_accounts, users},
+    maintenance::{anomalies, bookings, insights},
+    openapi,
     problem::{Code, Problem},
-    service_accounts, ueba_logs, users, vehicles, websocket,
 };
 
 /// Every operation of the OpenAPI document.
@@ -91,21 +96,21 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         )
         .service(
             scope::scope("/api/v1/audit-logs")
-                .service(audit_logs::list::list)
-                .service(audit_logs::export::export),
+                .service(audit::list::list)
+                .service(audit::export::export),
         )
         .service(
             scope::scope("/api/v1/ueba-logs")
-                .service(ueba_logs::list::list)
-                .service(ueba_logs::record::record),
+                .service(activity::list::list)
+                .service(activity::record::record),
         )
         .service(
             scope::scope("/api/v1/agent-suspensions")
-                .service(agent_suspensions::list::list)
-                .service(agent_suspensions::lift::lift),
+                .service(suspensions::list::list)
+                .service(suspensions::lift::lift),
         )
-        .service(websocket::responses::watch)
-        .service(websocket::events::watch_fleet)
+        .service(commands::websocket::watch)
+        .service(fleet::websocket::watch_fleet)
         .service(health::live)
         .service(health::ready)
         .service(health::health);
@@ -113,7 +118,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 
 /// What is served beside them.
 pub(crate) fn documentation(config: &mut web::ServiceConfig) {
-    config.service(docs::openapi_json).configure(docs::ui);
+    config.service(openapi::openapi_json).configure(openapi::ui);
 }
 
 /// Answers whatever no route takes: 405 when another method would do, else 404.

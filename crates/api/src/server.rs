@@ -21,8 +21,8 @@ use utoipa_actix_web::AppExt;
 
 use crate::{
     connection::{ConnectionLimit, ConnectionSettings, connection_service, track_response},
-    docs::{self, Document},
     extract::TrustedProxies,
+    openapi::{self, Document},
     problem::render_problems,
     request::{
         HttpsOnly, audit_refusals, catch_panics, end_unread, head_as_get, identify, log_request,
@@ -84,7 +84,7 @@ impl Server {
     ///
     /// When it is in use or not one of this machine's.
     pub fn bind(state: ApiState, settings: &ServerSettings) -> Result<Self, ServerError> {
-        let document = docs::document();
+        let document = openapi::document();
         let methods = Data::new(MethodTable::of(&document));
         let json = Data::new(Document(Bytes::from(
             document.to_json().unwrap_or_default(),

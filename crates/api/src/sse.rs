@@ -5,7 +5,7 @@ use std::{convert::Infallible, pin::pin};
 use actix_web::{HttpResponse, http::header::CACHE_CONTROL, web::Bytes};
 use futures_util::{StreamExt, stream};
 use sovd_domain::StreamEvent;
-use sovd_services::streams::Follower;
+use sovd_services::commands::streams::Follower;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 

@@ -1,10 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
 use sovd_services::{
-    agents::Agents, anomalies::Anomalies, audit::Audit, auth::Auth, bookings::Bookings,
-    commands::Commands, fleet::Fleet, health::Health, in_flight::InFlight, insights::Insights,
-    refusals::Refusals, service_accounts::ServiceAccounts, streams::Streams, users::Users,
-    vehicles::Vehicles,
+    agents::Agents,
+    audit::{Audit, refusals::Refusals},
+    commands::{Commands, streams::Streams},
+    fleet::{events::Fleet, vehicles::Vehicles},
+    health::Health,
+    identity::{auth::Auth, service_accounts::ServiceAccounts, users::Users},
+    in_flight::InFlight,
+    maintenance::{anomalies::Anomalies, bookings::Bookings, insights::Insights},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 

@@ -1,8 +1,7 @@
-//! `/ws`
+//! What all WebSocket endpoints share: the handshake, the connection and its limits (RFC 6455).
 
-pub(crate) mod events;
+pub(crate) mod close;
 mod frame_limit;
-pub(crate) mod responses;
-
-mod socket;
-mod token;
+pub(crate) mod handshake;
+pub(crate) mod socket;
+pub(crate) mod token;

@@ -4,10 +4,10 @@ use sovd_api::{ApiState, Server};
 use sovd_services::{
     Environment,
     audit::sealing,
-    detection,
-    dispatch::Dispatcher,
-    fleet,
+    commands::dispatch::Dispatcher,
+    fleet::events,
     housekeeping::{self, Retention},
+    maintenance::detection,
 };
 use sovd_settings::{Audit, Settings};
 use tokio::{
@@ -185,7 +185,7 @@ fn beside(
         retention,
         stop.clone(),
     ));
-    tokio::spawn(fleet::listen(environment.clone(), stop.clone()));
+    tokio::spawn(events::listen(environment.clone(), stop.clone()));
     tokio::spawn(detection::run(environment.clone(), stop.clone()));
     let callers = environment.callers.clone();
     tokio::spawn(callers.run(environment.clone(), stop.clone()));

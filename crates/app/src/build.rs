@@ -9,26 +9,30 @@ use sovd_events::{Attempts, EventBus, LocalAttempts, LocalBus, RedisBus, SharedR
 use sovd_services::{
     Callers, Environment, NewWork, Outbox, SystemTimer,
     agents::{AgentPolicy, Agents, AttemptTurns},
-    anomalies::Anomalies,
-    audit::Audit,
-    auth::{
-        Auth, AuthSettings, SignatureAlgorithm, SigningKeyError, SigningKeys, ThrottleSettings,
+    audit::{
+        Audit,
+        refusals::{RefusalCount, RefusalQueue, Refusals},
     },
-    bookings::Bookings,
     bulk_reads::{BulkReadSettings, BulkReads},
-    commands::{Commands, WaitingLimits},
-    detection::NewAnswers,
-    dispatch::{Backoff, DispatchSettings, Dispatcher},
-    fleet::Fleet,
+    commands::{
+        Commands, WaitingLimits,
+        dispatch::{Backoff, DispatchSettings, Dispatcher},
+        streams::Streams,
+    },
+    fleet::{events::Fleet, vehicles::Vehicles},
     health::Health,
+    identity::{
+        auth::{
+            Auth, AuthSettings, SignatureAlgorithm, SigningKeyError, SigningKeys, ThrottleSettings,
+        },
+        service_accounts::ServiceAccounts,
+        users::Users,
+    },
     in_flight::InFlight,
-    insights::Insights,
     limits::{LimitSettings, Limits},
-    refusals::{RefusalCount, RefusalQueue, Refusals},
-    service_accounts::ServiceAccounts,
-    streams::Streams,
-    users::Users,
-    vehicles::Vehicles,
+    maintenance::{
+        anomalies::Anomalies, bookings::Bookings, detection::NewAnswers, insights::Insights,
+    },
 };
 use sovd_settings as settings;
 use sovd_settings::Settings;

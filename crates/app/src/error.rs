@@ -2,9 +2,9 @@ use std::io;
 
 use sovd_api::ServerError;
 use sovd_connector::UnknownConnector;
-use sovd_domain::rules::InvalidRules;
+use sovd_domain::maintenance::rules::InvalidRules;
 use sovd_events::BusError;
-use sovd_services::{agents::InvalidAgentPolicy, auth::SigningKeyError};
+use sovd_services::{agents::InvalidAgentPolicy, identity::auth::SigningKeyError};
 use sovd_settings::SettingsError;
 use sovd_storage::StorageError;
 use sovd_telemetry::TelemetryError;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    id::{CommandId, UserId, VehicleId},
+    ids::{CommandId, UserId, VehicleId},
     text_enum::text_enum,
 };
 

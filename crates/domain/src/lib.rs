@@ -1,61 +1,47 @@
 #![doc = include_str!("../README.md")]
 
-pub mod access;
-pub mod access_change;
-pub mod agent;
-pub mod anomaly;
+pub mod agents;
 pub mod audit;
-pub mod booking;
-pub mod catalog;
 pub mod change;
 pub mod clock;
-pub mod command;
-pub mod event;
-pub mod finding;
-pub mod id;
-pub mod idempotency;
-pub mod insight;
-pub mod news;
-pub mod page;
+pub mod commands;
+pub mod fleet;
+pub mod identity;
+pub mod ids;
+pub mod json_schema;
+pub mod maintenance;
+pub mod paging;
 pub mod random;
-pub mod response;
-pub mod rules;
-pub mod schema;
-pub mod service_account;
-pub mod session;
-pub mod user;
-pub mod vehicle;
-pub mod vin;
 
 mod text_enum;
 
-pub use access::Permission;
-pub use access_change::AccessChange;
-pub use agent::{AgentAction, AgentActionStatus, Suspension};
-pub use anomaly::{Anomaly, Closure, Detection, Diagnosis, Outcome, Severity};
+pub use agents::{AgentAction, AgentActionStatus, Suspension};
 pub use audit::{AuditEntry, AuditLine, AuditResult};
-pub use booking::{Booking, BookingStatus};
-pub use catalog::{Catalog, CommandSpec, Evidence, Risk};
 pub use change::Change;
 pub use clock::{Clock, SystemClock};
-pub use command::{Command, CommandStatus, FailureKind};
-pub use event::StreamEvent;
-pub use finding::Finding;
-pub use id::{
+pub use commands::catalog::{Catalog, CommandSpec, Evidence, Risk};
+pub use commands::findings::Finding;
+pub use commands::idempotency::IdempotencyKey;
+pub use commands::responses::Response;
+pub use commands::stream_events::StreamEvent;
+pub use commands::{Command, CommandStatus, FailureKind};
+pub use fleet::events::News;
+pub use fleet::vehicles::{ConnectionStatus, Vehicle, VehicleHealth, VehicleType};
+pub use fleet::vin::Vin;
+pub use identity::access_change::AccessChange;
+pub use identity::permissions::Permission;
+pub use identity::service_accounts::{Scope, ServiceAccount, VehicleScope};
+pub use identity::sessions::{ClientMark, Session};
+pub use identity::users::{Role, User};
+pub use ids::{
     AgentActionId, AnomalyId, BookingId, CommandId, DiagnosisId, InsightId, ResponseId, SessionId,
     SuspensionId, UserId, VehicleId,
 };
-pub use idempotency::IdempotencyKey;
-pub use insight::Insight;
-pub use news::News;
-pub use page::Page;
+pub use json_schema::{FieldError, JsonSchema};
+pub use maintenance::anomalies::{Anomaly, Closure, Detection, Diagnosis, Outcome, Severity};
+pub use maintenance::bookings::{Booking, BookingStatus};
+pub use maintenance::insights::Insight;
+pub use maintenance::rules::{Dtc, DtcPattern, Rule, RuleBook};
+pub use paging::Page;
 pub use random::{Random, SeededRandom, SystemRandom};
-pub use response::Response;
-pub use rules::{Dtc, DtcPattern, Rule, RuleBook};
-pub use schema::{FieldError, JsonSchema};
-pub use service_account::{Scope, ServiceAccount, VehicleScope};
-pub use session::{ClientMark, Session};
 pub use text_enum::UnknownText;
-pub use user::{Role, User};
-pub use vehicle::{ConnectionStatus, Vehicle, VehicleHealth, VehicleType};
-pub use vin::Vin;

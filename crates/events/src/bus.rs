@@ -8,7 +8,7 @@ use tokio::sync::{
     watch,
 };
 
-use crate::{hint::Hint, news_hint::NewsHint, stand::Readings};
+use crate::{broadcast::Readings, fleet_event_hint::NewsHint, hint::Hint};
 
 /// Carries events between processes, or within one.
 #[async_trait]

@@ -5,10 +5,10 @@ use sovd_domain::{AccessChange, CommandId, News, StreamEvent};
 use tokio::sync::watch;
 
 use crate::{
+    broadcast::{Readings, Stand},
     bus::{BusError, EventBus, Subscription},
+    fleet_event_hint::NewsHint,
     hub::Hub,
-    news_hint::NewsHint,
-    stand::{Readings, Stand},
 };
 
 /// A bus for a single process.

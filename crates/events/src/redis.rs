@@ -1,7 +1,7 @@
-mod attempts;
 mod complaints;
 mod connections;
 mod echoes;
+mod failure_counters;
 mod names;
 mod publisher;
 mod rates;
@@ -21,14 +21,14 @@ use tokio::sync::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
+    broadcast::{Readings, Stand},
     bus::{BusError, EventBus, Subscription},
+    fleet_event_hint::NewsHint,
     hub::Hub,
-    news_hint::NewsHint,
-    stand::{Readings, Stand},
 };
-pub use attempts::RedisAttempts;
 use connections::Connections;
 use echoes::Echoes;
+pub use failure_counters::RedisAttempts;
 use names::Channels;
 use publisher::Publisher;
 pub use rates::RedisRates;

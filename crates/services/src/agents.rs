@@ -8,15 +8,15 @@ mod log;
 mod policy;
 
 use sovd_domain::{Page, Permission, Suspension};
-use sovd_storage::suspensions;
+use sovd_storage::agents::suspensions;
 
-use crate::{caller::Caller, environment::Environment, error::ServiceError};
+use crate::{environment::Environment, error::ServiceError, identity::caller::Caller};
 
 pub use blocking::AttemptTurns;
 pub use gate::Block;
 pub use log::NewAgentAction;
 pub use policy::{AgentPolicy, InvalidAgentPolicy};
-pub use sovd_storage::{agents::AgentActionFilter, suspensions::SuspensionFilter};
+pub use sovd_storage::agents::{activity::AgentActionFilter, suspensions::SuspensionFilter};
 
 /// Lets agents in, writes down what they do, and lets admins see it.
 pub struct Agents {

@@ -8,11 +8,12 @@ pub(crate) mod pruning;
 
 mod export;
 mod link;
+pub mod refusals;
 
 use sovd_domain::{AuditLine, Page, Permission};
 use sovd_storage::audit;
 
-use crate::{caller::Caller, environment::Environment, error::ServiceError};
+use crate::{environment::Environment, error::ServiceError, identity::caller::Caller};
 
 pub use export::{Export, ExportFormat};
 pub use sovd_storage::audit::AuditFilter;

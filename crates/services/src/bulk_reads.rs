@@ -7,9 +7,9 @@ use sovd_domain::UserId;
 use sovd_storage::Connection;
 
 use crate::{
-    caller::Caller,
     environment::Environment,
     error::ServiceError,
+    identity::caller::Caller,
     in_flight::{InFlight, Permit},
 };
 

@@ -1,18 +1,25 @@
 //! Sending commands and looking at them.
 
 mod cancel;
+pub(crate) mod completion;
+pub mod dispatch;
 mod fingerprint;
+pub mod streams;
 mod submit;
 mod waiting;
+pub(crate) mod work_notifier;
 
 use std::{sync::Arc, time::Duration};
 
 use sovd_domain::{Catalog, Command, CommandId, Page, Permission, Response, UserId, VehicleId};
-use sovd_storage::{Connection, StorageError, commands, responses};
+use sovd_storage::{
+    Connection, StorageError,
+    commands::{self, responses},
+};
 
 use crate::{
-    caller::Caller, environment::Environment, error::ServiceError, limits::Limits,
-    refusals::Hidden, turns::Turns,
+    audit::refusals::Hidden, environment::Environment, error::ServiceError,
+    identity::caller::Caller, keyed_locks::Turns, limits::Limits,
 };
 
 pub use sovd_storage::commands::CommandFilter;

@@ -6,12 +6,12 @@ use sovd_storage::Database;
 
 use crate::{
     agents::{AgentPolicy, AttemptTurns},
+    audit::refusals::{RefusalCount, RefusalQueue},
     bulk_reads::BulkReads,
-    callers::Callers,
-    detection::NewAnswers,
-    new_work::NewWork,
-    outbox::Outbox,
-    refusals::{RefusalCount, RefusalQueue},
+    commands::work_notifier::NewWork,
+    event_publisher::Outbox,
+    identity::credential_cache::Callers,
+    maintenance::detection::NewAnswers,
     timer::Timer,
 };
 

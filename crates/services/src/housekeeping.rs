@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use sovd_storage::{StorageError, agents, blocked_attempts, idempotency, sessions};
+use sovd_storage::{
+    StorageError,
+    agents::{activity, blocked_attempts},
+    commands::idempotency,
+    identity::sessions,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{audit::pruning, commands::KEY_LIFETIME, environment::Environment};
@@ -71,7 +76,7 @@ async fn forget_actions(
     let moment = environment.clock.now() - retention;
     while !stop.is_cancelled() {
         let mut connection = environment.database.connection().await?;
-        if agents::forget(&mut connection, moment, BATCH).await? == 0 {
+        if activity::forget(&mut connection, moment, BATCH).await? == 0 {
             break;
         }
     }

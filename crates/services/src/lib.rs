@@ -2,44 +2,31 @@
 #![doc = include_str!("../ASVS.md")]
 
 pub mod agents;
-pub mod anomalies;
 pub mod audit;
-pub mod auth;
-pub mod bookings;
 pub mod bulk_reads;
 pub mod commands;
-pub mod detection;
-pub mod dispatch;
 pub mod fleet;
 pub mod health;
 pub mod housekeeping;
+pub mod identity;
 pub mod in_flight;
-pub mod insights;
 pub mod limits;
-pub mod refusals;
-pub mod service_accounts;
-pub mod streams;
-pub mod users;
-pub mod vehicles;
+pub mod maintenance;
 
-mod caller;
-mod callers;
 mod differences;
-mod ending;
 mod environment;
 mod error;
-mod free_form;
+mod event_publisher;
+mod json_limits;
+mod keyed_locks;
 mod network;
-mod new_work;
-mod outbox;
 mod timer;
-mod turns;
 
-pub use caller::{Caller, Credential};
-pub use callers::{Callers, CredentialWatch};
+pub use commands::work_notifier::NewWork;
 pub use environment::Environment;
 pub use error::{AuthFailure, ServiceError};
+pub use event_publisher::Outbox;
+pub use identity::caller::{Caller, Credential};
+pub use identity::credential_cache::{Callers, CredentialWatch};
 pub use network::network_of;
-pub use new_work::NewWork;
-pub use outbox::Outbox;
 pub use timer::{SystemTimer, TestTimer, Timer};

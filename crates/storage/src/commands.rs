@@ -1,5 +1,9 @@
 //! Commands and their states. Every change of state is a compare and set.
 
+pub mod idempotency;
+pub mod queue;
+pub mod responses;
+
 use chrono::{DateTime, Utc};
 use diesel::{pg::Pg, prelude::*};
 use diesel_async::RunQueryDsl;
@@ -9,7 +13,7 @@ use sovd_domain::{
 };
 use uuid::Uuid;
 
-use crate::{Connection, StorageError, schema::commands, scope::within};
+use crate::{Connection, StorageError, fleet::scope::within, schema::commands};
 
 /// Which commands to list; what is not set does not narrow the list.
 #[derive(Debug, Clone, Default)]

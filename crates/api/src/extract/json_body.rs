@@ -17,7 +17,7 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
-use sovd_domain::{FieldError, JsonSchema, schema::pointer_to};
+use sovd_domain::{FieldError, JsonSchema, json_schema::pointer_to};
 use tokio::time::timeout;
 use utoipa::PartialSchema;
 

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use chrono::{DateTime, Datelike, Utc};
 use serde::de::DeserializeOwned;
-use sovd_domain::{FieldError, Page, page::InvalidPage};
+use sovd_domain::{FieldError, Page, paging::InvalidPage};
 use utoipa::{IntoParams, openapi::path::Parameter};
 
 use super::{

@@ -6,7 +6,7 @@ use actix_web::{
     web::Data,
 };
 use sovd_domain::UserId;
-use sovd_services::refusals::RefusedRequest;
+use sovd_services::audit::refusals::RefusedRequest;
 use uuid::Uuid;
 
 use crate::{

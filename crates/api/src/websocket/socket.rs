@@ -31,7 +31,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Takes the handshake, and serves what `opening` gives or says why there is nothing. That is said over
 /// the socket: a browser cannot see what is answered to a handshake.
-pub(super) async fn serve<S: Stream<Item = Frame> + 'static>(
+pub(crate) async fn serve<S: Stream<Item = Frame> + 'static>(
     request: &HttpRequest,
     payload: Payload,
     state: &Data<ApiState>,
@@ -151,7 +151,7 @@ impl Socket {
 }
 
 /// What a socket sends.
-pub(super) enum Frame {
+pub(crate) enum Frame {
     /// An event, as JSON.
     Text(String),
     /// Goodbye.
@@ -160,7 +160,7 @@ pub(super) enum Frame {
 
 impl Frame {
     /// An event as JSON.
-    pub(super) fn of(event: &impl Serialize) -> Self {
+    pub(crate) fn of(event: &impl Serialize) -> Self {
         match serde_json::to_string(event) {
             Ok(text) => Self::Text(text),
             Err(_) => Self::Close(CloseCode::Error.into()),

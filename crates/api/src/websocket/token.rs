@@ -3,7 +3,7 @@ use std::str::FromStr;
 use actix_web::{HttpRequest, http::header::SEC_WEBSOCKET_PROTOCOL};
 use actix_ws::CloseReason;
 
-use super::responses::policy;
+use super::close::policy;
 use crate::{
     extract::bearer_token,
     problem::{Code, Problem},
@@ -21,7 +21,7 @@ const TOKEN_PROTOCOL: &str = "bearer.";
 /// # Errors
 ///
 /// `malformed_request` when the header or the parameter is sent more than once.
-pub(super) fn access_token(request: &HttpRequest) -> Result<Option<String>, Problem> {
+pub(crate) fn access_token(request: &HttpRequest) -> Result<Option<String>, Problem> {
     let header = bearer_token(request)?;
     let [token, repeated] = query_values(request, "token");
     if repeated.is_some() {
@@ -55,7 +55,7 @@ pub(super) fn token_protocol(request: &HttpRequest) -> Option<String> {
 /// # Errors
 ///
 /// A reason that says what is accepted when the value is empty, unreadable or given twice.
-pub(super) fn query_value<T: FromStr>(
+pub(crate) fn query_value<T: FromStr>(
     request: &HttpRequest,
     name: &str,
     accepted: &str,

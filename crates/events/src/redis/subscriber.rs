@@ -13,10 +13,10 @@ use tokio::{
 
 use super::{complaints::Complaints, echoes::Echoes, names::Channels};
 use crate::{
+    broadcast::{Spread, Stand},
+    fleet_event_hint::NewsHint,
     hint::Hint,
     hub::Hub,
-    news_hint::NewsHint,
-    stand::{Spread, Stand},
 };
 
 /// The first pause before connecting again, doubled up to the last.

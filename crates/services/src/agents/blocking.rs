@@ -5,13 +5,17 @@ use sovd_domain::{
     AgentAction, AgentActionId, AgentActionStatus, AuditEntry, Permission, Suspension,
     SuspensionId, UserId,
 };
-use sovd_storage::{StorageError, Transaction, agents, audit, blocked_attempts, suspensions};
+use sovd_storage::{
+    StorageError, Transaction,
+    agents::{activity, blocked_attempts, suspensions},
+    audit,
+};
 
 use crate::{
-    caller::Caller,
     environment::Environment,
     error::ServiceError,
-    turns::{Turn, Turns},
+    identity::caller::Caller,
+    keyed_locks::{Turn, Turns},
 };
 
 /// How many blocked attempts of one agent at one kind of action wait to be counted in this process.
@@ -126,7 +130,7 @@ impl Environment {
             ..action
         };
         let mut connection = self.database.connection().await?;
-        agents::log(&mut connection, &blocked).await
+        activity::log(&mut connection, &blocked).await
     }
 
     /// Writes a line of the agents' log. One that says blocked suspends the agent, and `entry` tells of
@@ -148,11 +152,11 @@ impl Environment {
             ..
         } = action;
         if action.status == AgentActionStatus::Allowed {
-            return agents::log(transaction, action).await;
+            return activity::log(transaction, action).await;
         }
         // Or two at once would each count without the other.
         suspensions::lock(transaction, agent_name, action_type).await?;
-        agents::log(transaction, action).await?;
+        activity::log(transaction, action).await?;
         if suspensions::is_active(transaction, agent_name, action_type).await? {
             return Ok(());
         }

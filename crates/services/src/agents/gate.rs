@@ -1,9 +1,9 @@
 use sovd_domain::{AgentActionStatus, Permission};
-use sovd_storage::agents;
+use sovd_storage::agents::activity;
 use thiserror::Error;
 
 use super::Agents;
-use crate::{caller::Caller, environment::Environment, error::ServiceError};
+use crate::{environment::Environment, error::ServiceError, identity::caller::Caller};
 
 /// As much of a path as is kept, in characters.
 const PATH_LENGTH: usize = 512;
@@ -76,7 +76,7 @@ impl Environment {
         let status = AgentActionStatus::Allowed;
         let action = self.agent_action(agent_name, caller, permission, target, status);
         let mut connection = self.database.connection().await?;
-        if agents::log_unless_suspended(&mut connection, &action).await? {
+        if activity::log_unless_suspended(&mut connection, &action).await? {
             return Ok(());
         }
         drop(connection);

@@ -1,10 +1,10 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sovd_domain::{AuditEntry, Permission, Suspension, SuspensionId};
-use sovd_storage::{Transaction, audit, suspensions};
+use sovd_storage::{Transaction, agents::suspensions, audit};
 
 use super::Agents;
-use crate::{caller::Caller, error::ServiceError};
+use crate::{error::ServiceError, identity::caller::Caller};
 
 impl Agents {
     /// Lets an agent go on. What it was kept from until now does not count any more.

@@ -1,9 +1,13 @@
 use serde_json::json;
 use sovd_domain::{AgentAction, AgentActionId, AgentActionStatus, AuditEntry, Page, Permission};
-use sovd_storage::{Transaction, agents, audit, suspensions};
+use sovd_storage::{
+    Transaction,
+    agents::{activity, suspensions},
+    audit,
+};
 
 use super::{AgentActionFilter, Agents, blocking::suspending};
-use crate::{caller::Caller, error::ServiceError};
+use crate::{error::ServiceError, identity::caller::Caller};
 
 /// Something that an agent elsewhere did or tried.
 #[derive(Debug, Clone)]
@@ -34,7 +38,7 @@ impl Agents {
     ) -> Result<(Vec<AgentAction>, i64), ServiceError> {
         caller.require(Permission::ReadAgentLog)?;
         let mut connection = self.environment.bulk_connection(caller).await?;
-        Ok(agents::list(&mut connection, filter, page).await?)
+        Ok(activity::list(&mut connection, filter, page).await?)
     }
 
     /// Writes down what an agent elsewhere did or tried. What was blocked there counts here too.

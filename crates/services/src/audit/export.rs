@@ -10,7 +10,9 @@ use sovd_storage::{
 
 use super::Audit;
 use crate::{
-    bulk_reads::ExportPermit, caller::Caller, callers::CredentialWatch, error::ServiceError,
+    bulk_reads::ExportPermit,
+    error::ServiceError,
+    identity::{caller::Caller, credential_cache::CredentialWatch},
 };
 
 /// How many lines are read at a time.

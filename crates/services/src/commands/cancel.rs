@@ -2,15 +2,15 @@ use serde_json::json;
 use sovd_domain::{AuditEntry, Command, CommandId, FailureKind, Permission};
 use sovd_storage::{
     audit,
-    queue::{self, Entry, Task},
+    commands::queue::{self, Entry, Task},
     signals::{self, Signal},
 };
 
 use super::Commands;
 use crate::{
-    caller::Caller,
-    ending::{self, Failure},
+    commands::completion::{self, Failure},
     error::ServiceError,
+    identity::caller::Caller,
 };
 
 impl Commands {
@@ -58,7 +58,7 @@ impl Commands {
         };
         let talking = entry.lease.filter(|lease| lease.until > now);
         audit::insert(&mut transaction, &audit_entry, now).await?;
-        let ended = ending::fail(
+        let ended = completion::fail(
             &self.environment,
             &mut transaction,
             command_id,

@@ -6,14 +6,17 @@ use sovd_domain::{
     Permission, Risk, VehicleId,
 };
 use sovd_storage::{
-    Transaction, audit, commands,
-    idempotency::{self, KeyedRequest},
-    queue::{self, NewEntry},
-    vehicles,
+    Transaction, audit,
+    commands::{
+        self,
+        idempotency::{self, KeyedRequest},
+        queue::{self, NewEntry},
+    },
+    fleet::vehicles,
 };
 
 use super::{Commands, KEY_LIFETIME, fingerprint::fingerprint};
-use crate::{caller::Caller, error::ServiceError};
+use crate::{error::ServiceError, identity::caller::Caller};
 
 /// A command to be sent.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use sovd_domain::{UserId, VehicleId};
-use sovd_storage::{Transaction, queue, users};
+use sovd_storage::{Transaction, commands::queue, identity::users};
 
 use crate::error::ServiceError;
 

@@ -5,9 +5,9 @@ use sovd_services::housekeeping::{self, Retention};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    audit::{keep_house_with, sealed},
-    rig::{Rig, within},
-    scripted::Scripted,
+    audit::sealing::{keep_house_with, sealed},
+    fixture::{Rig, within},
+    scripted_connector::Scripted,
 };
 
 /// How often it is done.

@@ -8,28 +8,13 @@
 )]
 
 mod agents;
-mod anomalies;
 mod audit;
-mod audit_cuts;
-mod bus;
-mod cancel;
-mod clearing;
-mod clock;
-mod detection;
+mod captured_log;
+mod commands;
+mod fixture;
 mod fleet;
-mod following;
 mod housekeeping;
-mod insights;
-mod late;
-mod lease;
-mod log;
-mod logins;
-mod order;
-mod outcomes;
-mod probe;
-mod refusal_work;
-mod rig;
-mod scripted;
-mod shutdown;
-mod stuck;
-mod watching;
+mod identity;
+mod maintenance;
+mod recording_bus;
+mod scripted_connector;

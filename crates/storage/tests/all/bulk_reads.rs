@@ -3,12 +3,12 @@ use std::{
     time::Duration,
 };
 
-use sovd_storage::{Database, PoolSettings, StorageError, vehicles};
+use sovd_storage::{Database, PoolSettings, StorageError, fleet::vehicles};
 use tokio::time::sleep;
 
 use crate::{
-    fleet::{Fleet, page},
-    patience::{in_time, until_waiting},
+    fixture::{Fleet, page},
+    waiting::{in_time, until_waiting},
 };
 
 fn pool(fleet: &Fleet, size: u32) -> Database {

@@ -9,7 +9,7 @@ use sovd_storage::{Database, PoolSettings, StorageError, migrations};
 use tokio::time::sleep;
 use tokio_postgres::NoTls;
 
-use crate::patience::in_time;
+use crate::waiting::in_time;
 
 const SETTINGS: PoolSettings = PoolSettings {
     size: 1,

@@ -8,8 +8,8 @@ use sovd_storage::{
 use uuid::Uuid;
 
 use crate::{
-    catalogue,
-    fleet::{Fleet, at, migrated},
+    fixture::{Fleet, at, migrated},
+    system_catalog,
 };
 
 async fn empty() -> TestDatabase {
@@ -17,7 +17,7 @@ async fn empty() -> TestDatabase {
 }
 
 async fn facts(database: &TestDatabase) -> Vec<String> {
-    catalogue::all(&database.client().await.unwrap()).await
+    system_catalog::all(&database.client().await.unwrap()).await
 }
 
 /// Which migrations are applied, oldest first.
@@ -242,7 +242,7 @@ async fn the_queue_takes_over_the_commands_that_wait() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     for (number, submitted) in [(1, 30), (2, 10), (3, 20)] {
-        let command = crate::fleet::command(number, fleet.engineer, vehicle, at(submitted));
+        let command = crate::fixture::command(number, fleet.engineer, vehicle, at(submitted));
         fleet.store(&command).await;
     }
     fleet
@@ -265,7 +265,7 @@ async fn the_queue_takes_over_the_commands_that_wait() {
     let queued = "SELECT command_id::text FROM command_queue
                   JOIN commands USING (command_id, vehicle_id) ORDER BY position";
     assert_eq!(
-        catalogue::lines(&fleet.client, queued).await,
+        system_catalog::lines(&fleet.client, queued).await,
         [2, 1].map(|number| Uuid::from_u128(number).to_string())
     );
 }

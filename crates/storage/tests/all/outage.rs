@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sovd_devstack::{Postgres, SearchPath};
-use sovd_storage::{Database, PoolSettings, StorageError, migrations, users};
+use sovd_storage::{Database, PoolSettings, StorageError, identity::users, migrations};
 
 const SETTINGS: PoolSettings = PoolSettings {
     size: 4,

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sovd_storage::{PoolSettings, StorageError};
 
-use crate::fleet::{Fleet, at, command};
+use crate::fixture::{Fleet, at, command};
 
 /// A fleet whose pool lends two connections: whoever leaks them lets the next one wait in vain.
 async fn small() -> Fleet {

@@ -1,13 +1,12 @@
 use serde_json::json;
 use sovd_domain::{AuditEntry, CommandId, VehicleId};
-use sovd_storage::{audit, responses, sessions};
+use sovd_storage::{audit, commands::responses, identity::sessions};
 use uuid::Uuid;
 
 use crate::{
-    fleet::{Fleet, at},
-    idempotency::remember_since,
-    responses::chunk,
-    sessions::session,
+    commands::{idempotency::remember_since, responses::chunk},
+    fixture::{Fleet, at},
+    identity::sessions::session,
 };
 
 /// One of everything that hangs on a user and a vehicle.

@@ -2,8 +2,8 @@ use sovd_devstack::{Stack, TestDatabase};
 use sovd_storage::migrations::{self, Steps};
 
 use crate::{
-    catalogue::{checks, columns, foreign_keys, indexes, lines, primary_keys, tables},
-    fleet::migrated,
+    fixture::migrated,
+    system_catalog::{checks, columns, foreign_keys, indexes, lines, primary_keys, tables},
 };
 
 #[rustfmt::skip]

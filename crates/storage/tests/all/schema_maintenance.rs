@@ -6,7 +6,7 @@ use sovd_devstack::{Stack, TestDatabase};
 use sovd_storage::migrations::{self, Steps};
 use tokio_postgres::Client;
 
-use crate::catalogue::{checks, columns, foreign_keys, indexes, lines, primary_keys, tables};
+use crate::system_catalog::{checks, columns, foreign_keys, indexes, lines, primary_keys, tables};
 
 #[rustfmt::skip]
 const COLUMNS: [&str; 34] = [

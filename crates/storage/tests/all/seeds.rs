@@ -1,11 +1,11 @@
 use serde_json::{Value, json};
 use sovd_devstack::{Stack, TestDatabase};
-use sovd_storage::{insights, seeds};
+use sovd_storage::{maintenance::insights, seeds};
 use tokio_postgres::Client;
 
 use crate::{
-    catalogue,
-    fleet::{Fleet, migrated, page},
+    fixture::{Fleet, migrated, page},
+    system_catalog,
 };
 
 /// Everything that is seeded as JSON.
@@ -85,7 +85,7 @@ async fn the_demonstration_has_a_customer_with_a_history() {
     let sql = "SELECT username || ' ' || email || ' ' || role FROM users
                WHERE username NOT IN ('admin', 'engineer') ORDER BY user_id";
     assert_eq!(
-        catalogue::lines(&client, sql).await,
+        system_catalog::lines(&client, sql).await,
         [
             "customer user@demo.com customer",
             "service service@ey.com service",
@@ -96,7 +96,7 @@ async fn the_demonstration_has_a_customer_with_a_history() {
                                 connection_status)
                FROM vehicles JOIN users ON user_id = owner_id";
     assert_eq!(
-        catalogue::lines(&client, sql).await,
+        system_catalog::lines(&client, sql).await,
         ["VIN123456789 Tesla Model 3 2023 EV customer connected"]
     );
     let sql = "SELECT concat_ws(' ',
@@ -106,7 +106,7 @@ async fn the_demonstration_has_a_customer_with_a_history() {
                     WHERE status = 'COMPLETED' AND appointment_time < now()),
                    (SELECT count(*) FROM manufacturing_insights))
                FROM anomaly_events";
-    assert_eq!(catalogue::lines(&client, sql).await, ["5 1 t 5 3 2"]);
+    assert_eq!(system_catalog::lines(&client, sql).await, ["5 1 t 5 3 2"]);
 }
 
 #[tokio::test]
@@ -146,11 +146,11 @@ async fn the_history_of_a_customer_whose_name_is_taken_is_left_out() {
     client.batch_execute(taken).await.unwrap();
     seeds::insert(database.url()).await.unwrap();
     let sql = "SELECT vin::text FROM vehicles ORDER BY 1";
-    let vins = catalogue::lines(&client, sql).await;
+    let vins = system_catalog::lines(&client, sql).await;
     assert_eq!(vins, ["TESTVIN0000000001", "TESTVIN0000000002"]);
     let sql = "SELECT concat_ws(' ', (SELECT count(*) FROM anomaly_events),
                                 (SELECT count(*) FROM service_bookings))";
-    assert_eq!(catalogue::lines(&client, sql).await, ["0 0"]);
+    assert_eq!(system_catalog::lines(&client, sql).await, ["0 0"]);
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn an_empty_database_takes_no_seeds() {
     let database = Stack::shared().unwrap().empty_database().await.unwrap();
     seeds::insert(database.url()).await.unwrap_err();
     let client = database.client().await.unwrap();
-    assert_eq!(catalogue::tables(&client).await, [""; 0]);
+    assert_eq!(system_catalog::tables(&client).await, [""; 0]);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 use diesel::{sql_query, sql_types::Text};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
-use sovd_storage::{StorageError, queue};
+use sovd_storage::{StorageError, commands::queue};
 
-use crate::queue::claimed;
+use crate::commands::queue::claimed;
 
 #[derive(diesel::QueryableByName)]
 struct Setting {

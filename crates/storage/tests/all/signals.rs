@@ -8,7 +8,7 @@ use sovd_storage::{
 use tokio::{runtime::Builder, task::spawn_blocking};
 use uuid::Uuid;
 
-use crate::{fleet::Fleet, patience::in_time};
+use crate::{fixture::Fleet, waiting::in_time};
 
 fn called_off(number: u128) -> Signal {
     Signal::CalledOff(Uuid::from_u128(number))

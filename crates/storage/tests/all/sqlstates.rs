@@ -11,7 +11,7 @@ use sovd_devstack::{Postgres, PostgresOptions, SearchPath};
 use sovd_storage::{Connection, Database, PoolSettings, StorageError};
 use tempfile::TempDir;
 
-use crate::{fleet::Fleet, patience::in_time};
+use crate::{fixture::Fleet, waiting::in_time};
 
 const LOCALE: &str = "de_DE.UTF-8";
 

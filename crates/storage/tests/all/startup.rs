@@ -3,7 +3,7 @@ use std::{net::TcpListener, time::Duration};
 use sovd_storage::{StorageError, migrations};
 use tokio::time::{Instant, timeout};
 
-use crate::fleet::migrated;
+use crate::fixture::migrated;
 
 const PATIENCE: Duration = Duration::from_millis(500);
 

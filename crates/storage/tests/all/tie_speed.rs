@@ -11,7 +11,7 @@ use sovd_storage::{
     commands::{self, CommandFilter},
 };
 
-use crate::fleet::{Fleet, at, page};
+use crate::fixture::{Fleet, at, page};
 
 /// Rows with one identical time.
 const TIES: i64 = 20_000;

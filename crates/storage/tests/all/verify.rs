@@ -4,7 +4,7 @@ use sovd_storage::{
     verify::{self, Difference, Verification},
 };
 
-use crate::{catalogue, fleet::migrated};
+use crate::{fixture::migrated, system_catalog};
 
 async fn run(database: &TestDatabase) -> Verification {
     verify::run(database.url()).await.unwrap()
@@ -43,7 +43,10 @@ async fn a_migrated_database_is_as_it_should_be() {
         .find(|count| count.kind == "table")
         .unwrap();
     // One more, in which diesel notes the migrations.
-    assert_eq!(tables.found, catalogue::tables(&client).await.len() + 1);
+    assert_eq!(
+        tables.found,
+        system_catalog::tables(&client).await.len() + 1
+    );
     let kinds: Vec<&str> = verification
         .counts
         .iter()
@@ -364,11 +367,11 @@ async fn an_unmigrated_database_lacks_everything() {
 async fn a_comparison_leaves_nothing_behind() {
     let database = migrated().await;
     let client = database.client().await.unwrap();
-    let before = catalogue::all(&client).await;
+    let before = system_catalog::all(&client).await;
     let sql = "SELECT nspname::text FROM pg_namespace
                WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'";
     tokio::join!(run(&database), run(&database));
-    assert_eq!(catalogue::lines(&client, sql).await, ["public"]);
-    assert_eq!(catalogue::all(&client).await, before);
+    assert_eq!(system_catalog::lines(&client, sql).await, ["public"]);
+    assert_eq!(system_catalog::all(&client).await, before);
     assert_eq!(run(&database).await.differences, []);
 }

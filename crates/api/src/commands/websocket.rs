@@ -1,0 +1,105 @@
+use actix_web::{
+    HttpRequest, HttpResponse, get,
+    web::{Data, Payload},
+};
+use actix_ws::{CloseCode, CloseReason};
+use futures_util::{Stream, StreamExt, stream};
+use sovd_domain::{CommandId, Permission};
+use sovd_services::commands::streams::Follower;
+
+use crate::{
+    open_streams::OpenStream,
+    problem::ProblemBody,
+    state::ApiState,
+    websocket::{
+        close::{policy, session_revoked},
+        handshake::{authorize, reject},
+        socket::{Frame, serve},
+        token::{access_token, query_value},
+    },
+};
+
+/// Watch a command
+///
+/// Upgrades to a WebSocket; each text frame is one event (JSON). Whenever a client connects, it
+/// receives every response once and in order, then one terminal event (`status` `completed`, or
+/// `error`), then close code 1000. The token comes in `Authorization`, in the sub-protocol list
+/// as `bearer.<token>` (offer `sovd.events.v1` beside it), or as `?token=`. A bad token, a command
+/// that is not the caller's or a bad `after` closes with 1008 and the reason; too many open streams
+/// close with 1013.
+#[utoipa::path(
+    operation_id = "watch_command",
+    tag = "streams",
+    security(("bearer" = [])),
+    params(
+        ("command_id" = Uuid, Path, description = "The command"),
+        ("after" = Option<i32>, Query, minimum = 0,
+         description = "The number of the last response that the client has"),
+        ("token" = Option<String>, Query, description = "An access token, for older clients; empty, it counts as none"),
+    ),
+    responses(
+        (status = 101, description = "The stream"),
+        (status = 400, description = "`malformed_request`: not a WebSocket handshake, or more than one \
+         `Authorization` header or `token`",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/ws/responses/{command_id}")]
+pub(crate) async fn watch(
+    request: HttpRequest,
+    payload: Payload,
+    state: Data<ApiState>,
+) -> Result<HttpResponse, actix_web::Error> {
+    let token = access_token(&request)?;
+    let opening = async {
+        let (follower, place) = follow(&request, &state, token).await?;
+        Ok((frames(follower), place))
+    };
+    serve(&request, payload, &state, opening).await
+}
+
+async fn follow(
+    request: &HttpRequest,
+    state: &ApiState,
+    token: Option<String>,
+) -> Result<(Follower, OpenStream), CloseReason> {
+    // First, so that nobody learns what is wrong with a request that they may not send.
+    let caller = authorize(request, state, token, Permission::ReadOwnCommands).await?;
+    let command_id: CommandId = request
+        .match_info()
+        .query("command_id")
+        .parse()
+        .map_err(|_| policy("command_id is not a UUID"))?;
+    let accepted = "an integer from 0 to 2147483647";
+    let after: Option<u32> = query_value(request, "after", accepted)?;
+    let after = i32::try_from(after.unwrap_or(0))
+        .map_err(|_| policy(&format!("after must be {accepted}")))?;
+    let place = state.open_streams.take(caller.user.user_id)?;
+    let following = state
+        .streams
+        .follow(&state.commands, &caller, command_id, after);
+    match following.await {
+        Ok(follower) => Ok((follower, place)),
+        Err(error) => Err(reject(request, state, Some(&caller), error)),
+    }
+}
+
+/// The events, and the goodbye after the last one. Without a last one the command was deleted or the
+/// session has ended.
+fn frames(follower: Follower) -> impl Stream<Item = Frame> {
+    let credential = follower.credential();
+    let goodbye = async move {
+        Frame::Close(if credential.has_ended() {
+            session_revoked()
+        } else {
+            policy("the command was deleted or cannot be read")
+        })
+    };
+    let events = follower.into_stream().flat_map(|event| {
+        let end = event
+            .is_terminal()
+            .then(|| Frame::Close(CloseCode::Normal.into()));
+        stream::iter([Some(Frame::of(&event)), end].into_iter().flatten())
+    });
+    events.chain(stream::once(goodbye))
+}

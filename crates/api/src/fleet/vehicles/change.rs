@@ -1,0 +1,92 @@
+use actix_web::{
+    patch,
+    web::{Data, Json},
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sovd_domain::{Change, ConnectionStatus, UserId, VehicleId, VehicleType};
+use sovd_services::fleet::vehicles::VehicleChange;
+use utoipa::ToSchema;
+
+use super::VehicleBody;
+use crate::{
+    extract::{Authorized, JsonBody, PathId},
+    permissions::ManageVehicles,
+    problem::Problem,
+    state::ApiState,
+};
+
+/// What is to be changed; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
+pub(crate) struct ChangeVehicleRequest {
+    /// The manufacturer: 1 to 100 characters.
+    #[schema(nullable = false, min_length = 1, max_length = 100)]
+    make: Option<String>,
+    /// The model: 1 to 100 characters.
+    #[schema(nullable = false, min_length = 1, max_length = 100)]
+    model: Option<String>,
+    /// The model year: 1886 to 2100.
+    #[schema(nullable = false, minimum = 1886, maximum = 2100)]
+    year: Option<i32>,
+    /// `EV` or `ICE`; null when it is not known.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^(EV|ICE)$")]
+    vehicle_type: Change<VehicleType>,
+    /// The customer it belongs to; null when nobody is known. The next owner sees the vehicle's anomalies
+    /// and bookings; the `customer_notes` of its bookings are removed when a customer gives it away.
+    #[serde(default)]
+    #[schema(value_type = Option<Uuid>)]
+    owner_id: Change<UserId>,
+    /// `connected`, `disconnected` or `error`.
+    #[schema(nullable = false, value_type = Option<String>, pattern = "^(connected|disconnected|error)$")]
+    connection_status: Option<ConnectionStatus>,
+    /// An object that takes the place of the one before; at most 64 KiB as JSON.
+    #[schema(nullable = false, value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
+}
+
+/// Change a vehicle
+///
+/// The VIN stays. When it becomes connected, what waits for it is sent.
+#[utoipa::path(
+    operation_id = "change_vehicle",
+    tag = "vehicles",
+    security(("bearer" = [])),
+    params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
+    request_body = ChangeVehicleRequest,
+    responses(
+        (status = 200, description = "The vehicle as it is now", body = VehicleBody),
+    ),
+)]
+#[patch("/{vehicle_id}")]
+pub(crate) async fn change(
+    authorized: Authorized<ManageVehicles>,
+    state: Data<ApiState>,
+    vehicle_id: PathId<VehicleId>,
+    body: JsonBody<ChangeVehicleRequest>,
+) -> Result<Json<VehicleBody>, Problem> {
+    let ChangeVehicleRequest {
+        make,
+        model,
+        year,
+        vehicle_type,
+        owner_id,
+        connection_status,
+        metadata,
+    } = body.0;
+    let change = VehicleChange {
+        make,
+        model,
+        year,
+        vehicle_type,
+        owner_id,
+        connection_status,
+        metadata,
+    };
+    let changing = state
+        .vehicles
+        .change(&authorized.caller, vehicle_id.0, change);
+    Ok(Json(changing.await?.into()))
+}

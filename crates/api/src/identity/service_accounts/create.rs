@@ -1,0 +1,92 @@
+use std::time::Duration;
+
+use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
+use serde::Deserialize;
+use sovd_domain::{Role, VehicleId};
+use sovd_services::identity::service_accounts::NewServiceAccount;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::IssuedKeyBody;
+use crate::{
+    extract::{Authorized, JsonBody},
+    permissions::ManageServiceAccounts,
+    problem::{Problem, ProblemBody},
+    state::ApiState,
+};
+
+/// A service account to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateServiceAccountRequest {
+    /// 1 to 50 lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or a digit.
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,49}$", example = "fleet-monitor")]
+    name: String,
+    /// `admin`, `engineer`, `service` or `manufacturer`: the role that bounds the permissions.
+    #[schema(value_type = String, pattern = "^(admin|engineer|service|manufacturer)$", example = "engineer")]
+    role: Role,
+    /// 1 to 20 of `account.read`, `vehicles.read`, `commands.submit`, `commands.cancel`,
+    /// `commands.read`, `commands.read_all`, `anomalies.read`, `anomalies.record`, `bookings.read`,
+    /// `bookings.book`, `bookings.manage` and, without `vehicle_ids`, `vehicles.manage`,
+    /// `insights.read`, `insights.record`, `agents.read`, `agents.record` and `audit.read`, as far as
+    /// the role has them. `bookings.manage` opens nothing without `bookings.book` and comes with it only.
+    #[schema(min_items = 1, max_items = 20,
+             example = json!(["vehicles.read", "commands.read"]))]
+    permissions: Vec<String>,
+    /// The ids of 1 to 1000 vehicles it is good for; left out, it is good for all.
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 1000)]
+    vehicle_ids: Option<Vec<Uuid>>,
+    /// For how many days the key is good: 1 to 366.
+    #[schema(minimum = 1, maximum = 366, example = 90)]
+    expires_in_days: u32,
+}
+
+/// Make a service account
+///
+/// The answer shows its key, this once. What it opens that changes something is still refused until the
+/// configuration allows it to this account by name (`agents.allow`).
+#[utoipa::path(
+    operation_id = "create_service_account",
+    tag = "service accounts",
+    security(("bearer" = [])),
+    request_body = CreateServiceAccountRequest,
+    responses(
+        (status = 201, description = "The key opens what was asked for", body = IssuedKeyBody,
+         headers(("Location" = String))),
+        (status = 409, description = "`conflict`: the name is taken",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[post("")]
+pub(crate) async fn create(
+    authorized: Authorized<ManageServiceAccounts>,
+    state: Data<ApiState>,
+    body: JsonBody<CreateServiceAccountRequest>,
+) -> Result<HttpResponse, Problem> {
+    let creating = state
+        .service_accounts
+        .create(&authorized.caller, body.0.into());
+    let issued = creating.await?;
+    let location = format!("/api/v1/service-accounts/{}", issued.account.user.user_id);
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, location))
+        .json(IssuedKeyBody::from(issued)))
+}
+
+impl From<CreateServiceAccountRequest> for NewServiceAccount {
+    fn from(request: CreateServiceAccountRequest) -> Self {
+        let vehicle_ids = |ids: Vec<Uuid>| ids.into_iter().map(VehicleId).collect();
+        Self {
+            name: request.name,
+            role: request.role,
+            permissions: request.permissions,
+            vehicle_ids: request.vehicle_ids.map(vehicle_ids),
+            lifetime: days(request.expires_in_days),
+        }
+    }
+}
+
+pub(super) fn days(count: u32) -> Duration {
+    Duration::from_hours(24 * u64::from(count))
+}

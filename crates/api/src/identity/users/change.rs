@@ -1,0 +1,77 @@
+use actix_web::{
+    patch,
+    web::{Data, Json},
+};
+use secrecy::SecretString;
+use serde::Deserialize;
+use sovd_domain::{Role, UserId};
+use sovd_services::identity::users::UserChange;
+use utoipa::ToSchema;
+
+use super::UserBody;
+use crate::{
+    extract::{Authorized, JsonBody, PathId},
+    permissions::ManageUsers,
+    problem::{Problem, ProblemBody},
+    state::ApiState,
+};
+
+/// What is to be changed; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
+pub(crate) struct ChangeUserRequest {
+    /// An e-mail address of at most 255 characters, kept in lower case.
+    #[schema(nullable = false, max_length = 255, format = Email)]
+    email: Option<String>,
+    /// `admin`, `engineer`, `service`, `manufacturer` or `customer`; somebody who owns vehicles stays a
+    /// customer.
+    #[schema(nullable = false, value_type = Option<String>, pattern = "^(admin|engineer|service|manufacturer|customer)$")]
+    role: Option<Role>,
+    /// `true` or `false`: whether the user may log in.
+    #[schema(nullable = false)]
+    is_active: Option<bool>,
+    /// 12 to 128 characters, not the user name, not among the 10,000 most common.
+    #[schema(nullable = false, min_length = 12, max_length = 128, value_type = Option<String>, format = Password)]
+    password: Option<SecretString>,
+}
+
+/// Change a user
+///
+/// Another role, another password and `is_active: false` end all of the user's sessions, on every
+/// server within 5 seconds.
+#[utoipa::path(
+    operation_id = "change_user",
+    tag = "users",
+    security(("bearer" = [])),
+    params(("user_id" = Uuid, Path, description = "The user")),
+    request_body = ChangeUserRequest,
+    responses(
+        (status = 200, description = "The user as it is now", body = UserBody),
+        (status = 409, description = "`conflict`: the address is taken, no active admin would be \
+                                      left, or the user owns vehicles and would be no customer",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[patch("/{user_id}")]
+pub(crate) async fn change(
+    authorized: Authorized<ManageUsers>,
+    state: Data<ApiState>,
+    user_id: PathId<UserId>,
+    body: JsonBody<ChangeUserRequest>,
+) -> Result<Json<UserBody>, Problem> {
+    let ChangeUserRequest {
+        email,
+        role,
+        is_active,
+        password,
+    } = body.0;
+    let change = UserChange {
+        email,
+        role,
+        is_active,
+        password,
+    };
+    let changing = state.users.change(&authorized.caller, user_id.0, change);
+    Ok(Json(changing.await?.into()))
+}

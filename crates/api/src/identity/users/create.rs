@@ -1,0 +1,70 @@
+use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
+use secrecy::SecretString;
+use serde::Deserialize;
+use sovd_domain::Role;
+use sovd_services::identity::users::NewUser;
+use utoipa::ToSchema;
+
+use super::UserBody;
+use crate::{
+    extract::{Authorized, JsonBody},
+    permissions::ManageUsers,
+    problem::{Problem, ProblemBody},
+    state::ApiState,
+};
+
+/// A user to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateUserRequest {
+    /// 1 to 50 lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or a digit.
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,49}$", example = "anna")]
+    username: String,
+    /// An e-mail address of at most 255 characters, kept in lower case.
+    #[schema(max_length = 255, format = Email, example = "anna@sovd.example.com")]
+    email: String,
+    /// 12 to 128 characters, not the user name, not among the 10,000 most common.
+    #[schema(min_length = 12, max_length = 128, value_type = String, format = Password)]
+    password: SecretString,
+    /// `admin`, `engineer`, `service`, `manufacturer` or `customer`.
+    #[schema(value_type = String, pattern = "^(admin|engineer|service|manufacturer|customer)$", example = "engineer")]
+    role: Role,
+}
+
+/// Make a user
+#[utoipa::path(
+    operation_id = "create_user",
+    tag = "users",
+    security(("bearer" = [])),
+    request_body = CreateUserRequest,
+    responses(
+        (status = 201, description = "The user may log in", body = UserBody,
+         headers(("Location" = String))),
+        (status = 409, description = "`conflict`: the name or the address is taken",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[post("")]
+pub(crate) async fn create(
+    authorized: Authorized<ManageUsers>,
+    state: Data<ApiState>,
+    body: JsonBody<CreateUserRequest>,
+) -> Result<HttpResponse, Problem> {
+    let CreateUserRequest {
+        username,
+        email,
+        password,
+        role,
+    } = body.0;
+    let new = NewUser {
+        username,
+        email,
+        password,
+        role,
+    };
+    let user = state.users.create(&authorized.caller, new).await?;
+    let location = format!("/api/v1/users/{}", user.user_id);
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, location))
+        .json(UserBody::from(user)))
+}

@@ -1,0 +1,140 @@
+use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sovd_domain::{Anomaly, Severity, VehicleId};
+use sovd_services::maintenance::anomalies::NewAnomaly;
+use utoipa::ToSchema;
+
+use super::AnomalyBody;
+use crate::{
+    extract::{Authorized, JsonBody, PathId},
+    permissions::RecordAnomalies,
+    problem::{Problem, ProblemBody},
+    state::ApiState,
+};
+
+/// Something that is not as it should be with a vehicle.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReportAnomalyRequest {
+    /// The vehicle.
+    #[schema(value_type = Uuid)]
+    vehicle_id: VehicleId,
+    /// What kind it is: 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100, example = "brakes")]
+    anomaly_type: String,
+    /// `Low`, `Medium`, `High` or `Critical`.
+    #[schema(value_type = String, pattern = "^(Low|Medium|High|Critical)$", example = "Medium")]
+    severity: Severity,
+    /// An object, what was measured when it was found; at most 64 KiB as JSON.
+    #[schema(value_type = Option<Object>)]
+    sensor_snapshot: Option<Map<String, Value>>,
+    /// The remaining useful life, in the unit of whoever predicts: 0 or more.
+    #[schema(minimum = 0)]
+    rul_prediction: Option<f64>,
+    /// The part of the vehicle that is suspected: 1 to 200 characters. Without one, the anomaly is in no
+    /// insight.
+    #[schema(min_length = 1, max_length = 200, example = "brake system")]
+    component_name: Option<String>,
+    /// When it was found (RFC 3339): in 2000 or later and not in the future; left out, it is now.
+    detected_at: Option<DateTime<Utc>>,
+}
+
+/// Something that is not as it should be with the vehicle of the path.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReportVehicleAnomalyRequest {
+    /// What kind it is: 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100, example = "brakes")]
+    anomaly_type: String,
+    /// `Low`, `Medium`, `High` or `Critical`.
+    #[schema(value_type = String, pattern = "^(Low|Medium|High|Critical)$", example = "Medium")]
+    severity: Severity,
+    /// An object, what was measured when it was found; at most 64 KiB as JSON.
+    #[schema(value_type = Option<Object>)]
+    sensor_snapshot: Option<Map<String, Value>>,
+    /// The remaining useful life, in the unit of whoever predicts: 0 or more.
+    #[schema(minimum = 0)]
+    rul_prediction: Option<f64>,
+    /// The part of the vehicle that is suspected: 1 to 200 characters. Without one, the anomaly is in no
+    /// insight.
+    #[schema(min_length = 1, max_length = 200, example = "brake system")]
+    component_name: Option<String>,
+    /// When it was found (RFC 3339): in 2000 or later and not in the future; left out, it is now.
+    detected_at: Option<DateTime<Utc>>,
+}
+
+/// Report an anomaly
+#[utoipa::path(
+    operation_id = "report_anomaly",
+    tag = "anomalies",
+    security(("bearer" = [])),
+    request_body = ReportAnomalyRequest,
+    responses(
+        (status = 201, description = "It is written down", body = AnomalyBody,
+         headers(("Location" = String))),
+        (status = 404, description = "`not_found`: no such vehicle that the caller may see",
+         body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[post("")]
+pub(crate) async fn report(
+    authorized: Authorized<RecordAnomalies>,
+    state: Data<ApiState>,
+    body: JsonBody<ReportAnomalyRequest>,
+) -> Result<HttpResponse, Problem> {
+    let body = body.0;
+    let new = NewAnomaly {
+        vehicle_id: body.vehicle_id,
+        anomaly_type: body.anomaly_type,
+        severity: body.severity,
+        sensor_snapshot: body.sensor_snapshot,
+        rul_prediction: body.rul_prediction,
+        component_name: body.component_name,
+        detected_at: body.detected_at,
+    };
+    let reporting = state.anomalies.report(&authorized.caller, new);
+    Ok(created(reporting.await?))
+}
+
+/// Report an anomaly of a vehicle
+#[utoipa::path(
+    operation_id = "report_vehicle_anomaly",
+    tag = "anomalies",
+    security(("bearer" = [])),
+    params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
+    request_body = ReportVehicleAnomalyRequest,
+    responses(
+        (status = 201, description = "It is written down", body = AnomalyBody,
+         headers(("Location" = String))),
+    ),
+)]
+#[post("/{vehicle_id}/anomalies")]
+pub(crate) async fn report_of_vehicle(
+    authorized: Authorized<RecordAnomalies>,
+    state: Data<ApiState>,
+    vehicle_id: PathId<VehicleId>,
+    body: JsonBody<ReportVehicleAnomalyRequest>,
+) -> Result<HttpResponse, Problem> {
+    let body = body.0;
+    let new = NewAnomaly {
+        vehicle_id: vehicle_id.0,
+        anomaly_type: body.anomaly_type,
+        severity: body.severity,
+        sensor_snapshot: body.sensor_snapshot,
+        rul_prediction: body.rul_prediction,
+        component_name: body.component_name,
+        detected_at: body.detected_at,
+    };
+    let anomalies = &state.anomalies;
+    let reporting = anomalies.report_of_vehicle(&authorized.caller, new);
+    Ok(created(reporting.await?))
+}
+
+fn created(anomaly: Anomaly) -> HttpResponse {
+    let location = format!("/api/v1/anomalies/{}", anomaly.id);
+    HttpResponse::Created()
+        .insert_header((LOCATION, location))
+        .json(AnomalyBody::from(anomaly))
+}

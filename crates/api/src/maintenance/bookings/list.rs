@@ -1,0 +1,69 @@
+use actix_web::{HttpRequest, HttpResponse, get, web::Data};
+use serde::Deserialize;
+use sovd_domain::{BookingStatus, VehicleId};
+use sovd_services::maintenance::bookings::BookingFilter;
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use super::BookingBody;
+use crate::{
+    extract::{Authorized, QueryParams, page, page_of},
+    permissions::ReadBookings,
+    problem::Problem,
+    state::ApiState,
+};
+
+/// Which bookings.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListBookings {
+    /// Those in this state: `PENDING`, `CONFIRMED`, `COMPLETED` or `CANCELLED`.
+    #[param(value_type = Option<String>, pattern = "^(PENDING|CONFIRMED|COMPLETED|CANCELLED)$")]
+    status: Option<BookingStatus>,
+    /// Those of this vehicle.
+    vehicle_id: Option<Uuid>,
+    /// How many at most: 1 to 100, 50 when left out.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<i64>,
+    /// How many to pass over: 0 or more.
+    #[param(minimum = 0)]
+    offset: Option<i64>,
+}
+
+/// List bookings
+///
+/// By appointment; a customer sees those of the own vehicles. `X-Total-Count` tells how many match,
+/// `Link` where the next and the previous page are.
+#[utoipa::path(
+    operation_id = "list_bookings",
+    tag = "bookings",
+    security(("bearer" = [])),
+    params(ListBookings),
+    responses(
+        (status = 200, description = "One page of the bookings that match",
+         body = Vec<BookingBody>,
+         headers(("X-Total-Count" = i64), ("Link" = String))),
+    ),
+)]
+#[get("")]
+pub(crate) async fn list(
+    request: HttpRequest,
+    authorized: Authorized<ReadBookings>,
+    state: Data<ApiState>,
+    query: QueryParams<ListBookings>,
+) -> Result<HttpResponse, Problem> {
+    let query = query.0;
+    let page = page(query.limit, query.offset)?;
+    let filter = BookingFilter {
+        status: query.status,
+        vehicle_id: query.vehicle_id.map(VehicleId),
+        ..BookingFilter::default()
+    };
+    let (bookings, total) = state
+        .bookings
+        .list(&authorized.caller, filter, page)
+        .await?;
+    let bodies: Vec<BookingBody> = bookings.into_iter().map(BookingBody::from).collect();
+    Ok(page_of(&request, page, total, bodies))
+}

@@ -1,0 +1,75 @@
+use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
+use serde::Deserialize;
+use sovd_services::maintenance::insights::NewInsight;
+use utoipa::ToSchema;
+
+use super::InsightBody;
+use crate::{
+    extract::{Authorized, JsonBody},
+    permissions::RecordInsights,
+    problem::Problem,
+    state::ApiState,
+};
+
+/// An insight to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateInsightRequest {
+    /// The part that fails: 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200, example = "coolant pump")]
+    component_name: String,
+    /// How it fails: 1 to 2,000 characters.
+    #[schema(
+        min_length = 1,
+        max_length = 2000,
+        example = "It slows down after about 20,000 km."
+    )]
+    failure_pattern: String,
+    /// Which vehicles it concerns: 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200, example = "Tesla Model 3 2023")]
+    affected_batch: Option<String>,
+    /// What to do about it: 1 to 2,000 characters.
+    #[schema(min_length = 1, max_length = 2000, example = "Check the bearings.")]
+    recommendation: Option<String>,
+    /// How sure it is: 0 to 1.
+    #[schema(minimum = 0, maximum = 1, example = 0.75)]
+    confidence_score: Option<f64>,
+}
+
+/// Write an insight
+#[utoipa::path(
+    operation_id = "create_insight",
+    tag = "insights",
+    security(("bearer" = [])),
+    request_body = CreateInsightRequest,
+    responses(
+        (status = 201, description = "The insight", body = InsightBody,
+         headers(("Location" = String))),
+    ),
+)]
+#[post("")]
+pub(crate) async fn create(
+    authorized: Authorized<RecordInsights>,
+    state: Data<ApiState>,
+    body: JsonBody<CreateInsightRequest>,
+) -> Result<HttpResponse, Problem> {
+    let CreateInsightRequest {
+        component_name,
+        failure_pattern,
+        affected_batch,
+        recommendation,
+        confidence_score,
+    } = body.0;
+    let new = NewInsight {
+        component_name,
+        failure_pattern,
+        affected_batch,
+        recommendation,
+        confidence_score,
+    };
+    let insight = state.insights.create(&authorized.caller, new).await?;
+    let location = format!("/api/v1/insights/{}", insight.id);
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, location))
+        .json(InsightBody::from(insight)))
+}

@@ -1,0 +1,197 @@
+//! The first commands of the catalogue, after ISO 14229-1 (UDS) as SOVD exposes it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{CommandSpec, Evidence, Risk};
+use crate::{identity::users::Role, json_schema::JsonSchema};
+
+/// A workshop may look at a vehicle and change nothing in it from afar.
+const WHO_MAY_LOOK: &[Role] = &[Role::Admin, Role::Engineer, Role::Service];
+const WHO_MAY_CHANGE: &[Role] = &[Role::Admin, Role::Engineer];
+
+pub(super) fn read_dtc() -> CommandSpec {
+    CommandSpec {
+        name: "ReadDTC",
+        title: "Read trouble codes",
+        description: "Reads the diagnostic trouble codes stored in one ECU.",
+        risk: Risk::Read,
+        idempotent: true,
+        params_schema: params(
+            &["ecuAddress"],
+            &json!({
+                "ecuAddress": ecu_address(),
+                "format": {
+                    "type": "string",
+                    "enum": ["UDS", "OBD"],
+                    "description": "UDS or OBD",
+                },
+            }),
+        ),
+        allowed_roles: WHO_MAY_LOOK,
+        timeout: CommandSpec::DEFAULT_TIMEOUT,
+        evidence: None,
+        reports_faults: true,
+    }
+}
+
+pub(super) fn clear_dtc() -> CommandSpec {
+    CommandSpec {
+        name: "ClearDTC",
+        title: "Clear trouble codes",
+        description: "Erases one stored trouble code of an ECU, or all of them.",
+        risk: Risk::Clear,
+        idempotent: false,
+        params_schema: params(
+            &["ecuAddress"],
+            &json!({
+                "ecuAddress": ecu_address(),
+                "dtcCode": {
+                    "type": "string",
+                    "pattern": "^[PCBU][0-3][0-9A-F]{3}(-[0-9A-F]{2})?$",
+                    "description": "a trouble code after SAE J2012, such as P0420 or B1234-1A",
+                },
+            }),
+        ),
+        allowed_roles: WHO_MAY_CHANGE,
+        timeout: CommandSpec::DEFAULT_TIMEOUT,
+        evidence: Some(Evidence {
+            command_name: "ReadDTC",
+            shared_params: &["ecuAddress"],
+            fault_param: "dtcCode",
+            settles_in: Duration::from_secs(2),
+        }),
+        reports_faults: false,
+    }
+}
+
+pub(super) fn read_data_by_id() -> CommandSpec {
+    CommandSpec {
+        name: "ReadDataByID",
+        title: "Read data by identifier",
+        description: "Reads the value behind one data identifier (DID) of an ECU.",
+        risk: Risk::Read,
+        idempotent: true,
+        params_schema: params(
+            &["ecuAddress", "dataId"],
+            &json!({
+                "ecuAddress": ecu_address(),
+                "dataId": {
+                    "type": "string",
+                    "pattern": "^0x[0-9A-Fa-f]{4}$",
+                    "description": "a data identifier: 0x and 4 hex digits",
+                },
+            }),
+        ),
+        allowed_roles: WHO_MAY_LOOK,
+        timeout: CommandSpec::DEFAULT_TIMEOUT,
+        evidence: None,
+        reports_faults: false,
+    }
+}
+
+fn ecu_address() -> Value {
+    json!({
+        "type": "string",
+        "pattern": "^0x([0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}|[0-9A-Fa-f]{8})$",
+        "description": "an ECU address: 0x and 2, 4 or 8 hex digits",
+    })
+}
+
+fn params(required: &[&str], properties: &Value) -> JsonSchema {
+    #[expect(
+        clippy::expect_used,
+        reason = "the schemas are constants, and a test reads each"
+    )]
+    JsonSchema::new(json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "required": required,
+        "additionalProperties": false,
+        "properties": properties,
+    }))
+    .expect("a schema of the standard catalogue is valid")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::commands::catalog::Catalog;
+
+    fn accepts(name: &str, params: &Value) -> bool {
+        let catalog = Catalog::standard();
+        catalog
+            .get(name)
+            .unwrap()
+            .check_params(params, "")
+            .is_empty()
+    }
+
+    #[test]
+    fn ecu_addresses_have_2_4_or_8_digits() {
+        for good in ["0x10", "0x1A2b", "0x18DA10F1"] {
+            assert!(accepts("ReadDTC", &json!({"ecuAddress": good})), "{good}");
+        }
+        for bad in [
+            "",
+            "10",
+            "0x",
+            "0x1",
+            "0x123",
+            "0x12345",
+            "0x1234567",
+            "0x123456789",
+            "0xZZ",
+            "0x10\n",
+            "0X10",
+        ] {
+            assert!(!accepts("ReadDTC", &json!({"ecuAddress": bad})), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn data_ids_have_4_digits() {
+        let with = |id: &str| json!({"ecuAddress": "0x10", "dataId": id});
+        assert!(accepts("ReadDataByID", &with("0xF190")));
+        assert!(!accepts("ReadDataByID", &with("0xF19")));
+        assert!(!accepts("ReadDataByID", &with("0xF1900")));
+        assert!(!accepts("ReadDataByID", &json!({"ecuAddress": "0x10"})));
+    }
+
+    #[test]
+    fn trouble_codes_follow_sae_j2012() {
+        let with = |code: &str| json!({"ecuAddress": "0x10", "dtcCode": code});
+        for good in ["P0420", "U0100", "B1234-1A", "C3FFF"] {
+            assert!(accepts("ClearDTC", &with(good)), "{good}");
+        }
+        for bad in [
+            "P042",
+            "P04200",
+            "X0420",
+            "P4420",
+            "p0420",
+            "B1234-1",
+            "B1234-1AB",
+            "P0420\n",
+        ] {
+            assert!(!accepts("ClearDTC", &with(bad)), "{bad:?}");
+        }
+        assert!(accepts("ClearDTC", &json!({"ecuAddress": "0x10"})));
+    }
+
+    #[test]
+    fn no_other_property_is_taken() {
+        assert!(!accepts(
+            "ReadDTC",
+            &json!({"ecuAddress": "0x10", "force": true})
+        ));
+        assert!(!accepts(
+            "ReadDTC",
+            &json!({"ecuAddress": "0x10", "format": "KWP"})
+        ));
+        assert!(!accepts("ReadDTC", &json!([])));
+        assert!(!accepts("ReadDTC", &Value::Null));
+    }
+}

@@ -1,0 +1,121 @@
+//! What changes in the fleet, for whoever looks at all of it.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    commands::{Command, CommandStatus, FailureKind},
+    fleet::vehicles::{ConnectionStatus, Vehicle},
+    ids::{CommandId, UserId, VehicleId},
+};
+
+/// The newest state of something. Its JSON is the contract of the fleet's WebSocket and of the bus.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum News {
+    /// A command has come further.
+    Command {
+        /// The command.
+        command_id: CommandId,
+        /// Where it goes.
+        vehicle_id: VehicleId,
+        /// Who sent it.
+        user_id: UserId,
+        /// Its name in the catalogue.
+        command_name: String,
+        /// How far it has come.
+        status: CommandStatus,
+        /// Set exactly when it failed.
+        failure_kind: Option<FailureKind>,
+    },
+    /// A vehicle's link has changed.
+    Vehicle {
+        /// The vehicle.
+        vehicle_id: VehicleId,
+        /// The customer it belongs to.
+        owner_id: Option<UserId>,
+        /// The link's state.
+        connection_status: ConnectionStatus,
+        /// When the vehicle was last heard of.
+        last_seen_at: Option<DateTime<Utc>>,
+    },
+    /// Something was missed: what is shown has to be fetched again.
+    Resync,
+}
+
+impl From<&Command> for News {
+    fn from(command: &Command) -> Self {
+        Self::Command {
+            command_id: command.command_id,
+            vehicle_id: command.vehicle_id,
+            user_id: command.user_id,
+            command_name: command.command_name.clone(),
+            status: command.status,
+            failure_kind: command.failure_kind,
+        }
+    }
+}
+
+impl From<&Vehicle> for News {
+    fn from(vehicle: &Vehicle) -> Self {
+        Self::Vehicle {
+            vehicle_id: vehicle.vehicle_id,
+            owner_id: vehicle.owner_id,
+            connection_status: vehicle.connection_status,
+            last_seen_at: vehicle.last_seen_at,
+        }
+    }
+}
+
+impl News {
+    /// The vehicle that it is about; nothing when it is about everything.
+    pub fn vehicle_id(&self) -> Option<VehicleId> {
+        match self {
+            Self::Command { vehicle_id, .. } | Self::Vehicle { vehicle_id, .. } => {
+                Some(*vehicle_id)
+            }
+            Self::Resync => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, to_value};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn has_the_json_of_the_contract() {
+        let id = Uuid::from_u128(1);
+        let command = News::Command {
+            command_id: CommandId(id),
+            vehicle_id: VehicleId(id),
+            user_id: UserId(id),
+            command_name: "ReadDTC".to_owned(),
+            status: CommandStatus::Pending,
+            failure_kind: None,
+        };
+        assert_eq!(
+            to_value(command).unwrap(),
+            json!({ "event": "command", "command_id": id, "vehicle_id": id, "user_id": id,
+                    "command_name": "ReadDTC", "status": "pending", "failure_kind": null })
+        );
+        let vehicle = News::Vehicle {
+            vehicle_id: VehicleId(id),
+            owner_id: None,
+            connection_status: ConnectionStatus::Connected,
+            last_seen_at: None,
+        };
+        assert_eq!(
+            to_value(vehicle).unwrap(),
+            json!({ "event": "vehicle", "vehicle_id": id, "owner_id": null,
+                    "connection_status": "connected", "last_seen_at": null })
+        );
+        assert_eq!(
+            to_value(News::Resync).unwrap(),
+            json!({ "event": "resync" })
+        );
+    }
+}

@@ -1,0 +1,50 @@
+use serde::Deserialize;
+use sovd_domain::CommandId;
+
+use crate::broadcast::Spread;
+
+/// Says what may have changed in the fleet, without proof: anything with access to the messenger
+/// can send it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewsHint {
+    /// The state of this command.
+    Command(CommandId),
+    /// Anything: hints were lost.
+    Unknown,
+}
+
+impl Spread for NewsHint {
+    const MISSED: Self = Self::Unknown;
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    event: Kind,
+    command_id: Option<CommandId>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Command,
+    Vehicle,
+    Resync,
+}
+
+impl NewsHint {
+    /// Reads the hint from the JSON of a [`News`](sovd_domain::News). None for a vehicle: every
+    /// process learns of those from the database.
+    ///
+    /// # Errors
+    ///
+    /// When `payload` is not the JSON of one.
+    pub(crate) fn from_json(payload: &[u8]) -> Result<Option<Self>, serde_json::Error> {
+        let fields: Fields = serde_json::from_slice(payload)?;
+        match (fields.event, fields.command_id) {
+            (Kind::Command, Some(command_id)) => Ok(Some(Self::Command(command_id))),
+            (Kind::Command, None) => Err(serde::de::Error::missing_field("command_id")),
+            (Kind::Vehicle, _) => Ok(None),
+            (Kind::Resync, _) => Ok(Some(Self::Unknown)),
+        }
+    }
+}

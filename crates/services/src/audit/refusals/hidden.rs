@@ -1,0 +1,64 @@
+use sovd_domain::{AnomalyId, AuditEntry, BookingId, CommandId, SessionId};
+use sovd_storage::{
+    Connection, StorageError, commands,
+    identity::sessions,
+    maintenance::{bookings, episodes},
+};
+
+use crate::identity::caller::Caller;
+
+/// An object that a caller asked for and that either belongs to someone else or does not exist.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Hidden {
+    Anomaly(AnomalyId),
+    Booking(BookingId),
+    Command(CommandId),
+    Session(SessionId),
+}
+
+impl Hidden {
+    /// Returns the audit entry about the attempt, or `None` if there is no such object.
+    ///
+    /// # Errors
+    ///
+    /// When the database is unavailable or the row is unreadable.
+    pub(super) async fn entry(
+        self,
+        connection: &mut Connection,
+        caller: &Caller,
+        action: &'static str,
+    ) -> Result<Option<AuditEntry>, StorageError> {
+        let about = |entity_type, id| AuditEntry {
+            entity_id: Some(id),
+            ..caller.audit(action, entity_type)
+        };
+        Ok(match self {
+            Self::Anomaly(id) => {
+                let vehicle_id = episodes::vehicle_of(connection, id).await?;
+                vehicle_id.map(|vehicle_id| AuditEntry {
+                    vehicle_id: Some(vehicle_id),
+                    ..about("anomaly", id.0)
+                })
+            }
+            Self::Booking(id) => {
+                let booking = bookings::find(connection, id).await?;
+                booking.map(|booking| AuditEntry {
+                    vehicle_id: Some(booking.vehicle_id),
+                    ..about("booking", id.0)
+                })
+            }
+            Self::Command(id) => {
+                let command = commands::find(connection, id, None).await?;
+                command.map(|command| AuditEntry {
+                    vehicle_id: Some(command.vehicle_id),
+                    command_id: Some(id),
+                    ..about("command", id.0)
+                })
+            }
+            Self::Session(id) => {
+                let session = sessions::find(connection, id).await?;
+                session.map(|_| about("session", id.0))
+            }
+        })
+    }
+}

@@ -1,0 +1,195 @@
+use std::{slice, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sovd_domain::{AuditEntry, AuditResult, Random, SystemRandom};
+use sovd_storage::{
+    Database, StorageError,
+    audit::{self, LateEntry},
+};
+use tokio::{
+    sync::{mpsc::Receiver, oneshot},
+    time::sleep,
+};
+
+use super::{
+    Hidden, RefusalCount,
+    queue::{Item, Refusal, Shared, Subject},
+};
+use crate::identity::caller::Caller;
+
+/// Refusals that are written in one statement.
+const BATCH: usize = 256;
+
+/// Time between the first refusal of a batch and its write. It makes batches larger, and separates the
+/// write from the next request of the same client.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// Time between two attempts while the database is unavailable.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Writes queued refusals to the audit trail.
+pub(super) struct Writer {
+    database: Database,
+    counts: RefusalCount,
+    shared: Arc<Shared>,
+}
+
+impl Writer {
+    pub(super) fn new(database: Database, counts: RefusalCount, shared: Arc<Shared>) -> Self {
+        Self {
+            database,
+            counts,
+            shared,
+        }
+    }
+
+    /// Writes what arrives, in order, until the queue is gone.
+    pub(super) async fn run(self, mut items: Receiver<Item>) {
+        while let Some(first) = items.recv().await {
+            if matches!(first, Item::Refusal(_)) {
+                sleep(LINGER).await;
+            }
+            let mut refusals = Vec::new();
+            let mut marks: Vec<oneshot::Sender<()>> = Vec::new();
+            let mut next = Some(first);
+            while let Some(item) = next {
+                match item {
+                    Item::Refusal(refusal) => refusals.push(refusal),
+                    Item::Mark(mark) => marks.push(mark),
+                }
+                let has_room = refusals.len() < BATCH;
+                next = has_room.then(|| items.try_recv().ok()).flatten();
+            }
+            self.write(&refusals).await;
+            for mark in marks {
+                let _ = mark.send(());
+            }
+        }
+    }
+
+    async fn write(&self, refusals: &[Refusal]) {
+        let entries = self.resolve(refusals).await;
+        for refusal in refusals {
+            if let Subject::Hidden { caller, .. } = &refusal.subject {
+                self.shared.end_lookup(caller.user.user_id);
+            }
+        }
+        if entries.is_empty() {
+            return;
+        }
+        let Err(error) = self.insert(&entries).await else {
+            return;
+        };
+        tracing::debug!(%error, "failed to write refusals at once; writing them one by one");
+        for entry in &entries {
+            self.write_one(entry).await;
+        }
+    }
+
+    /// Returns the entries of all refusals of objects that exist, as far as the rate limits admit them.
+    async fn resolve(&self, refusals: &[Refusal]) -> Vec<LateEntry> {
+        let mut entries = Vec::with_capacity(refusals.len());
+        for Refusal { at, subject } in refusals {
+            match subject {
+                Subject::Entry(entry) => entries.push(late(AuditEntry::clone(entry), *at)),
+                Subject::Hidden {
+                    caller,
+                    hidden,
+                    action,
+                } => match self.look_up(*hidden, caller, action).await {
+                    Ok(None) => {}
+                    Ok(Some(entry)) => {
+                        let entry = AuditEntry {
+                            result: AuditResult::Refused,
+                            ..entry
+                        };
+                        if self.counts.admits_entry(&entry) {
+                            entries.push(late(entry, *at));
+                        }
+                    }
+                    Err(error) => self.give_up(&error, action),
+                },
+            }
+        }
+        entries
+    }
+
+    async fn look_up(
+        &self,
+        hidden: Hidden,
+        caller: &Caller,
+        action: &'static str,
+    ) -> Result<Option<AuditEntry>, StorageError> {
+        loop {
+            let attempt = async {
+                let mut connection = self.database.connection().await?;
+                hidden.entry(&mut connection, caller, action).await
+            };
+            if let Some(outcome) = unless_unavailable(attempt.await).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn insert(&self, entries: &[LateEntry]) -> Result<(), StorageError> {
+        loop {
+            let attempt = async {
+                let mut connection = self.database.connection().await?;
+                audit::insert_timed(&mut connection, entries).await
+            };
+            if let Some(outcome) = unless_unavailable(attempt.await).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn insert_detached(&self, entry: &LateEntry) -> Result<(), StorageError> {
+        loop {
+            let attempt = async {
+                let mut connection = self.database.connection().await?;
+                audit::insert_detached(&mut connection, entry).await
+            };
+            if let Some(outcome) = unless_unavailable(attempt.await).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn write_one(&self, entry: &LateEntry) {
+        let written = match self.insert(slice::from_ref(entry)).await {
+            // The caller or the object was deleted since the attempt.
+            Err(StorageError::Dangling { .. }) => self.insert_detached(entry).await,
+            outcome => outcome,
+        };
+        if let Err(error) = written {
+            self.give_up(&error, entry.entry.action);
+        }
+    }
+
+    fn give_up(&self, error: &StorageError, action: &'static str) {
+        tracing::warn!(%error, action, "failed to audit a refusal");
+        self.shared.count_dropped(1);
+    }
+}
+
+/// Gives an entry the id that it keeps however often it is written.
+fn late(entry: AuditEntry, at: DateTime<Utc>) -> LateEntry {
+    LateEntry {
+        log_id: SystemRandom.uuid(),
+        at,
+        entry,
+    }
+}
+
+/// Returns the outcome of an attempt, or `None` after a pause if the database is unavailable: the attempt
+/// is to be repeated. New refusals wait in the queue meanwhile.
+async fn unless_unavailable<T>(
+    outcome: Result<T, StorageError>,
+) -> Option<Result<T, StorageError>> {
+    let Err(StorageError::Unavailable(reason)) = outcome else {
+        return Some(outcome);
+    };
+    tracing::warn!(reason, "failed to audit refusals; retrying");
+    sleep(PAUSE).await;
+    None
+}

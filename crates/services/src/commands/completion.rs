@@ -1,0 +1,146 @@
+//! The end of a command: its state, its place in the queue and its audit line, in the transaction
+//! of whoever holds the lock of its entry in the queue.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sovd_domain::{AuditEntry, AuditResult, Command, CommandId, FailureKind, Finding};
+use sovd_storage::{
+    StorageError, Transaction, audit,
+    commands::{
+        self,
+        queue::{self, Lease},
+    },
+    maintenance::detection_jobs,
+};
+
+use crate::environment::Environment;
+
+/// How long a vehicle may stay away before nobody looks any more what became of a command.
+const PROBE_WINDOW: Duration = Duration::from_mins(10);
+
+/// How a command failed, before it is written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            // A vehicle's own words may hold what PostgreSQL cannot keep.
+            message: message.into().replace('\0', ""),
+        }
+    }
+}
+
+/// Completes a command that is in progress, whose answer begins with the part `first_number`. If that is
+/// a reading of faults, somebody will look through it. Nothing when the command has ended.
+pub(crate) async fn complete(
+    environment: &Environment,
+    transaction: &mut Transaction,
+    command_id: CommandId,
+    first_number: i32,
+) -> Result<Option<Command>, StorageError> {
+    let now = environment.clock.now();
+    queue::remove(transaction, command_id).await?;
+    let Some(command) = commands::complete(transaction, command_id, now).await? else {
+        return Ok(None);
+    };
+    write_audit(environment, transaction, &command).await?;
+    let spec = environment.catalog.get(&command.command_name);
+    if spec.is_some_and(|spec| spec.reports_faults) {
+        detection_jobs::push(transaction, command_id, first_number, now).await?;
+    }
+    Ok(Some(command))
+}
+
+/// Ends a command as failed. Nothing when it has ended. If nobody knows whether it acted, and
+/// somebody can look, a probe stays in its place. While `talking` holds a lease, the vehicle stays
+/// theirs.
+pub(crate) async fn fail(
+    environment: &Environment,
+    transaction: &mut Transaction,
+    command_id: CommandId,
+    failure: &Failure,
+    talking: Option<Lease>,
+) -> Result<Option<Command>, StorageError> {
+    let now = environment.clock.now();
+    let kind = failure.kind;
+    let failed = commands::fail(transaction, command_id, kind, &failure.message, now).await?;
+    let Some(command) = failed else {
+        queue::remove(transaction, command_id).await?;
+        return Ok(None);
+    };
+    let spec = environment.catalog.get(&command.command_name);
+    match spec.and_then(|spec| spec.evidence) {
+        Some(evidence) if kind == FailureKind::OutcomeUnknown => {
+            let due_at = now + evidence.settles_in;
+            queue::turn_into_probe(transaction, command_id, due_at, now + PROBE_WINDOW).await?;
+        }
+        _ if talking.is_none() => queue::remove(transaction, command_id).await?,
+        _ => {}
+    }
+    if let Some(lease) = talking {
+        queue::call_off(transaction, command_id, lease).await?;
+    }
+    write_audit(environment, transaction, &command).await?;
+    Ok(Some(command))
+}
+
+/// Ends a probe: adds what it found to the command.
+pub(crate) async fn conclude(
+    environment: &Environment,
+    transaction: &mut Transaction,
+    command_id: CommandId,
+    finding: Finding,
+    grounds: &Value,
+) -> Result<(), StorageError> {
+    queue::remove(transaction, command_id).await?;
+    let Some(command) = commands::add_finding(transaction, command_id, finding).await? else {
+        return Ok(());
+    };
+    let details = json!({
+        "command_name": command.command_name,
+        "finding": finding,
+        "grounds": grounds,
+    });
+    let entry = AuditEntry {
+        details,
+        ..about(&command, "command.probe")
+    };
+    audit::insert(transaction, &entry, environment.clock.now()).await
+}
+
+async fn write_audit(
+    environment: &Environment,
+    transaction: &mut Transaction,
+    command: &Command,
+) -> Result<(), StorageError> {
+    let (action, result) = match command.failure_kind {
+        None => ("command.complete", AuditResult::Done),
+        Some(_) => ("command.fail", AuditResult::Failed),
+    };
+    let details = json!({
+        "command_name": command.command_name,
+        "status": command.status,
+        "failure_kind": command.failure_kind,
+    });
+    let entry = AuditEntry {
+        result,
+        details,
+        ..about(command, action)
+    };
+    audit::insert(transaction, &entry, environment.clock.now()).await
+}
+
+fn about(command: &Command, action: &'static str) -> AuditEntry {
+    AuditEntry {
+        entity_id: Some(command.command_id.0),
+        vehicle_id: Some(command.vehicle_id),
+        command_id: Some(command.command_id),
+        ..AuditEntry::new(action, "command")
+    }
+}

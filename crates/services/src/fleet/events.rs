@@ -1,0 +1,196 @@
+//! Watching the fleet: what changes, for whoever may see it.
+
+mod hints;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sovd_domain::{News, Permission, UserId, VehicleId, VehicleScope};
+use sovd_events::Readings;
+use sovd_storage::{StorageError, fleet::vehicles, signals::Signal};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    commands::visible_owner,
+    environment::Environment,
+    error::ServiceError,
+    identity::{caller::Caller, credential_cache::CredentialWatch},
+    timer::Timer,
+};
+
+/// How long to wait before the database is asked again for its signals.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Lets clients watch the fleet.
+pub struct Fleet {
+    environment: Environment,
+}
+
+impl Fleet {
+    /// A fleet service.
+    pub fn new(environment: Environment) -> Self {
+        Self { environment }
+    }
+
+    /// What changes from now on, of one vehicle or of all.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Forbidden`] when the caller may not see vehicles;
+    /// [`ServiceError::NotFound`] when there is no such vehicle;
+    /// [`ServiceError::Unavailable`] when what an agent is shown cannot be written down.
+    pub async fn watch(
+        &self,
+        caller: &Caller,
+        vehicle_id: Option<VehicleId>,
+    ) -> Result<FleetWatch, ServiceError> {
+        caller.require(Permission::ReadVehicles)?;
+        let news = self.environment.bus.read_news();
+        if let Some(vehicle_id) = vehicle_id {
+            let unknown = ServiceError::NotFound {
+                what: "vehicle",
+                pointer: Some("/vehicle_id"),
+            };
+            let watching = self
+                .environment
+                .reaches(caller, vehicle_id, "vehicle.watch");
+            if !watching.await? {
+                return Err(unknown);
+            }
+            let mut connection = self.environment.database.connection().await?;
+            let vehicle = vehicles::find(&mut connection, vehicle_id).await?;
+            vehicle.ok_or(unknown)?;
+        }
+        let shown = self.shown(caller).await?;
+        Ok(FleetWatch {
+            clock: Arc::clone(&self.environment.clock),
+            expires_at: caller.expires_at,
+            credential: caller.watch(&self.environment.callers),
+            news,
+            shown,
+            among: caller.vehicles(),
+            vehicle_id,
+        })
+    }
+
+    /// Whose commands the caller is shown: an agent none when it is suspended from reading them.
+    async fn shown(&self, caller: &Caller) -> Result<ShownCommands, ServiceError> {
+        let permission = Permission::ReadOwnCommands;
+        if !caller.may(permission) {
+            return Ok(ShownCommands::None);
+        }
+        let target = "news of commands".to_owned();
+        let admitting = self.environment.admit(caller, permission, target);
+        match admitting.await {
+            Ok(()) => Ok(visible_owner(caller).map_or(ShownCommands::All, ShownCommands::Of)),
+            Err(ServiceError::Blocked(_)) => Ok(ShownCommands::None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// One client's view of the news.
+pub struct FleetWatch {
+    clock: Arc<dyn Timer>,
+    expires_at: DateTime<Utc>,
+    credential: CredentialWatch,
+    news: Readings<News>,
+    shown: ShownCommands,
+    /// Which vehicles are shown.
+    among: VehicleScope,
+    vehicle_id: Option<VehicleId>,
+}
+
+impl FleetWatch {
+    /// Tells whether the client's credential has ended.
+    pub fn credential(&self) -> CredentialWatch {
+        self.credential.clone()
+    }
+
+    /// Waits for the next piece of news that the client may see; nothing when the client's access
+    /// token or credential has ended.
+    pub async fn next(&mut self) -> Option<Arc<News>> {
+        let end = self.clock.sleep_until(self.expires_at);
+        let next = async {
+            loop {
+                let news = self.news.next().await;
+                if shows(self.shown, &self.among, self.vehicle_id, &news) {
+                    return news;
+                }
+            }
+        };
+        tokio::select! {
+            news = next => Some(news),
+            () = end => None,
+            () = self.credential.ended() => None,
+        }
+    }
+}
+
+/// Whose commands somebody is shown.
+#[derive(Clone, Copy)]
+enum ShownCommands {
+    None,
+    Of(UserId),
+    All,
+}
+
+fn shows(
+    shown: ShownCommands,
+    among: &VehicleScope,
+    vehicle_id: Option<VehicleId>,
+    news: &News,
+) -> bool {
+    let is_own = match news {
+        News::Command { user_id, .. } => match shown {
+            ShownCommands::None => false,
+            ShownCommands::Of(owner) => owner == *user_id,
+            ShownCommands::All => true,
+        },
+        News::Vehicle { .. } | News::Resync => true,
+    };
+    let is_wanted = vehicle_id
+        .zip(news.vehicle_id())
+        .is_none_or(|(wanted, one)| wanted == one);
+    let is_covered = match news {
+        // Commands go to those who work with the fleet, which no owner does.
+        News::Command { vehicle_id, .. } => among.covers(*vehicle_id, None),
+        News::Vehicle {
+            vehicle_id,
+            owner_id,
+            ..
+        } => among.covers(*vehicle_id, *owner_id),
+        News::Resync => true,
+    };
+    is_own && is_wanted && is_covered
+}
+
+/// Passes on what the database says of vehicles, and of the commands that other processes hint at, to
+/// those who watch the fleet in this process, until `stop`.
+pub async fn listen(environment: Environment, stop: CancellationToken) {
+    let listening = async {
+        loop {
+            let Err(error) = hear(&environment).await;
+            tracing::warn!(%error, "cannot hear of vehicles, trying again");
+            sleep(PAUSE).await;
+        }
+    };
+    let both = async { tokio::join!(listening, hints::confirm(&environment)) };
+    stop.run_until_cancelled(both).await;
+}
+
+async fn hear(environment: &Environment) -> Result<Infallible, StorageError> {
+    let mut listener = environment.database.listen().await?;
+    // What was said before is not repeated.
+    environment.bus.spread_here(News::Resync);
+    loop {
+        let Signal::Vehicle(vehicle_id) = listener.next().await? else {
+            continue;
+        };
+        let mut connection = environment.database.connection().await?;
+        if let Some(vehicle) = vehicles::find(&mut connection, vehicle_id).await? {
+            environment.bus.spread_here(News::from(&vehicle));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+use sovd_domain::{
+    AuditEntry, Change, ConnectionStatus, FieldError, Permission, UserId, Vehicle, VehicleId,
+    VehicleType,
+};
+use sovd_storage::{Transaction, audit, fleet::vehicles, maintenance::bookings};
+
+use super::{UNKNOWN, Vehicles, about, check_size, keep_customer};
+use crate::{differences::Differences, error::ServiceError, identity::caller::Caller};
+
+/// What is to be changed of a vehicle; what is not set stays.
+#[derive(Debug, Clone, Default)]
+pub struct VehicleChange {
+    /// Another manufacturer.
+    pub make: Option<String>,
+    /// Another model.
+    pub model: Option<String>,
+    /// Another model year.
+    pub year: Option<i32>,
+    /// Another drive, or that it is not known.
+    pub vehicle_type: Change<VehicleType>,
+    /// Another customer it belongs to, or that nobody is known.
+    pub owner_id: Change<UserId>,
+    /// Another state of its link.
+    pub connection_status: Option<ConnectionStatus>,
+    /// What takes the place of the metadata; at most 64 KiB as JSON.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+impl VehicleChange {
+    fn check(&self) -> Result<(), ServiceError> {
+        let is_empty = self.make.is_none()
+            && self.model.is_none()
+            && self.year.is_none()
+            && self.vehicle_type.is_keep()
+            && self.owner_id.is_keep()
+            && self.connection_status.is_none()
+            && self.metadata.is_none();
+        if is_empty {
+            let detail = "must have at least one of make, model, year, vehicle_type, owner_id, \
+                          connection_status and metadata";
+            return Err(ServiceError::Invalid(vec![FieldError::new("", detail)]));
+        }
+        self.metadata.as_ref().map_or(Ok(()), check_size)
+    }
+
+    /// The vehicle as it is after the change.
+    fn applied_to(self, old: &Vehicle, now: DateTime<Utc>) -> Vehicle {
+        let new = Vehicle {
+            make: self.make.unwrap_or_else(|| old.make.clone()),
+            model: self.model.unwrap_or_else(|| old.model.clone()),
+            year: self.year.unwrap_or(old.year),
+            vehicle_type: self.vehicle_type.applied_to(old.vehicle_type),
+            owner_id: self.owner_id.applied_to(old.owner_id),
+            connection_status: self.connection_status.unwrap_or(old.connection_status),
+            metadata: self
+                .metadata
+                .map_or_else(|| old.metadata.clone(), Value::Object),
+            ..old.clone()
+        };
+        let is_back = new.is_connected() && !old.is_connected();
+        Vehicle {
+            last_seen_at: if is_back { Some(now) } else { old.last_seen_at },
+            ..new
+        }
+    }
+}
+
+impl Vehicles {
+    /// Changes a vehicle. One that becomes connected was seen now, and gets what waits for it. When a
+    /// customer gives it away, what they wanted workshops to know goes from its bookings: nobody else is
+    /// to read their words.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Forbidden`] to all but admins; [`ServiceError::NotFound`] when there is none;
+    /// [`ServiceError::Invalid`] when the metadata is too large, the owner is no customer or nothing is
+    /// to be changed.
+    pub async fn change(
+        &self,
+        caller: &Caller,
+        vehicle_id: VehicleId,
+        change: VehicleChange,
+    ) -> Result<Vehicle, ServiceError> {
+        caller.require(Permission::ManageVehicles)?;
+        change.check()?;
+        let now = self.environment.clock.now();
+        let mut transaction = self.environment.database.begin().await?;
+        let vehicle = match update(&mut transaction, caller, vehicle_id, change, now).await {
+            Ok(vehicle) => vehicle,
+            Err(refusal) => {
+                transaction.rollback().await?;
+                return Err(refusal);
+            }
+        };
+        transaction.commit().await?;
+        Ok(vehicle)
+    }
+}
+
+async fn update(
+    transaction: &mut Transaction,
+    caller: &Caller,
+    vehicle_id: VehicleId,
+    change: VehicleChange,
+    now: DateTime<Utc>,
+) -> Result<Vehicle, ServiceError> {
+    caller.hold(transaction, now).await?;
+    // Before the vehicle, as a deletion begins with the owner.
+    if let Change::To(owner_id) = change.owner_id {
+        keep_customer(transaction, owner_id).await?;
+    }
+    let old = vehicles::lock(transaction, vehicle_id)
+        .await?
+        .ok_or(UNKNOWN)?;
+    let vehicle = change.applied_to(&old, now);
+    vehicles::update(transaction, &vehicle).await?;
+    let mut details = differences(&old, &vehicle);
+    if old.owner_id.is_some() && vehicle.owner_id != old.owner_id {
+        let removed = bookings::remove_notes(transaction, vehicle_id).await?;
+        details.insert("customer_notes_removed".to_owned(), json!(removed));
+    }
+    let entry = AuditEntry {
+        vehicle_id: Some(vehicle_id),
+        details: Value::Object(details),
+        ..about(caller, "vehicle.update", vehicle_id)
+    };
+    audit::insert(transaction, &entry, now).await?;
+    Ok(vehicle)
+}
+
+/// What is another than before, for the audit trail.
+fn differences(old: &Vehicle, new: &Vehicle) -> Map<String, Value> {
+    Differences::default()
+        .compare("make", &old.make, &new.make)
+        .compare("model", &old.model, &new.model)
+        .compare("year", &old.year, &new.year)
+        .compare("vehicle_type", &old.vehicle_type, &new.vehicle_type)
+        .compare("owner_id", &old.owner_id, &new.owner_id)
+        .compare(
+            "connection_status",
+            &old.connection_status,
+            &new.connection_status,
+        )
+        .compare("metadata", &old.metadata, &new.metadata)
+        .into_fields()
+}

@@ -1,0 +1,64 @@
+use serde_json::json;
+use sovd_domain::{AuditEntry, Permission, Vehicle, VehicleId};
+use sovd_storage::{Transaction, audit, fleet::vehicles};
+
+use super::{UNKNOWN, Vehicles, about};
+use crate::{error::ServiceError, identity::caller::Caller};
+
+impl Vehicles {
+    /// Deletes a vehicle with its commands and their answers. The audit trail stays.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Forbidden`] to all but admins; [`ServiceError::NotFound`] when there is none;
+    /// [`ServiceError::Conflict`] when something is queued or under way for it.
+    pub async fn delete(&self, caller: &Caller, vehicle_id: VehicleId) -> Result<(), ServiceError> {
+        caller.require(Permission::ManageVehicles)?;
+        let mut transaction = self.environment.database.begin().await?;
+        if let Err(refusal) = self.erase(&mut transaction, caller, vehicle_id).await {
+            transaction.rollback().await?;
+            return Err(refusal);
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn erase(
+        &self,
+        transaction: &mut Transaction,
+        caller: &Caller,
+        vehicle_id: VehicleId,
+    ) -> Result<(), ServiceError> {
+        let now = self.environment.clock.now();
+        caller.hold(transaction, now).await?;
+        let vehicle = vehicles::lock_for_deletion(transaction, vehicle_id)
+            .await?
+            .ok_or(UNKNOWN)?;
+        if vehicles::has_queue(transaction, vehicle_id).await? {
+            return Err(ServiceError::Conflict {
+                reason: "commands to this vehicle have not ended: cancel them, or wait for them",
+                pointer: None,
+            });
+        }
+        let entry = deletion(caller, &vehicle);
+        // Before the deletion, so that the line is found with the others of this vehicle.
+        audit::insert(transaction, &entry, now).await?;
+        Ok(vehicles::delete(transaction, vehicle_id).await?)
+    }
+}
+
+/// The audit line of a vehicle that goes.
+pub(crate) fn deletion(caller: &Caller, vehicle: &Vehicle) -> AuditEntry {
+    AuditEntry {
+        vehicle_id: Some(vehicle.vehicle_id),
+        details: json!({
+            "vin": vehicle.vin.as_str(),
+            "make": vehicle.make,
+            "model": vehicle.model,
+            "year": vehicle.year,
+            "vehicle_type": vehicle.vehicle_type,
+            "owner_id": vehicle.owner_id,
+        }),
+        ..about(caller, "vehicle.delete", vehicle.vehicle_id)
+    }
+}

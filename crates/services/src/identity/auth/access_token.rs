@@ -1,0 +1,237 @@
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::Validation;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use sovd_domain::Role;
+use uuid::Uuid;
+
+use super::signing_key::SigningKeys;
+use crate::error::{AuthFailure, ServiceError};
+
+const ISSUER: &str = "sovd-command";
+const AUDIENCE: &str = "sovd-command";
+const TYPE: &str = "access";
+
+/// Makes and checks access tokens (JWT, RFC 7519).
+pub(super) struct AccessTokens {
+    keys: SigningKeys,
+    validation: Validation,
+    ttl: Duration,
+    /// How far the clock of another server may be from ours.
+    leeway: TimeDelta,
+}
+
+/// What the holder of a token is known by.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Claims {
+    pub(super) sub: Uuid,
+    pub(super) sid: Uuid,
+    pub(super) jti: Uuid,
+    pub(super) role: Role,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    #[serde(flatten)]
+    claims: Claims,
+    typ: String,
+    iss: String,
+    aud: String,
+    iat: i64,
+    exp: i64,
+}
+
+impl AccessTokens {
+    pub(super) fn new(keys: SigningKeys, ttl: Duration, leeway: Duration) -> Self {
+        let mut validation = keys.validation();
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // The library asks the machine's clock; ours is compared below.
+        validation.validate_exp = false;
+        Self {
+            keys,
+            validation,
+            ttl,
+            leeway: TimeDelta::from_std(leeway).unwrap_or(TimeDelta::zero()),
+        }
+    }
+
+    pub(super) fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    pub(super) fn issue(
+        &self,
+        claims: Claims,
+        now: DateTime<Utc>,
+        expires_in: Duration,
+    ) -> Result<SecretString, ServiceError> {
+        let payload = Payload {
+            claims,
+            typ: TYPE.to_owned(),
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            iat: now.timestamp(),
+            exp: (now + expires_in).timestamp(),
+        };
+        jsonwebtoken::encode(&self.keys.header(), &payload, self.keys.encoding())
+            .map(SecretString::from)
+            .map_err(ServiceError::internal)
+    }
+
+    /// What a token of ours says, and until when it is good.
+    pub(super) fn verify(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(Claims, DateTime<Utc>), AuthFailure> {
+        let payload = self.signed(token).ok_or(AuthFailure::TokenInvalid)?;
+        let leeway = self.leeway.num_seconds();
+        let is_from_the_future = payload.iat > now.timestamp() + leeway;
+        if payload.typ != TYPE || is_from_the_future {
+            return Err(AuthFailure::TokenInvalid);
+        }
+        let ends = payload.exp.saturating_add(leeway);
+        if ends <= now.timestamp() {
+            return Err(AuthFailure::TokenExpired);
+        }
+        let expires_at = DateTime::from_timestamp(ends, 0).ok_or(AuthFailure::TokenInvalid)?;
+        Ok((payload.claims, expires_at))
+    }
+
+    /// What stands in a token that one of our keys signed.
+    fn signed(&self, token: &str) -> Option<Payload> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let key = self.keys.decoding(&header)?;
+        let data = jsonwebtoken::decode::<Payload>(token, key, &self.validation).ok()?;
+        Some(data.claims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+    use serde_json::json;
+
+    use super::*;
+    use crate::identity::auth::SignatureAlgorithm;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn tokens(secret: &str, algorithm: SignatureAlgorithm, leeway: u64) -> AccessTokens {
+        let keys = SigningKeys::new(algorithm, &secret.into(), None).unwrap();
+        AccessTokens::new(keys, Duration::from_mins(15), Duration::from_secs(leeway))
+    }
+
+    fn ours() -> AccessTokens {
+        tokens(SECRET, SignatureAlgorithm::Hs256, 0)
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            sub: Uuid::from_u128(1),
+            sid: Uuid::from_u128(2),
+            jti: Uuid::from_u128(3),
+            role: Role::Engineer,
+        }
+    }
+
+    fn now() -> DateTime<Utc> {
+        "2026-01-02T03:04:05Z".parse().unwrap()
+    }
+
+    fn check(token: &SecretString, at: DateTime<Utc>) -> Result<Uuid, AuthFailure> {
+        ours()
+            .verify(token.expose_secret(), at)
+            .map(|(claims, _)| claims.sid)
+    }
+
+    #[test]
+    fn is_good_until_the_second_it_ends() {
+        let token = ours().issue(claims(), now(), ours().ttl()).unwrap();
+        let end = now() + TimeDelta::minutes(15);
+        assert_eq!(check(&token, now()), Ok(Uuid::from_u128(2)));
+        assert_eq!(
+            check(&token, end - TimeDelta::seconds(1)),
+            Ok(Uuid::from_u128(2))
+        );
+        assert_eq!(check(&token, end), Err(AuthFailure::TokenExpired));
+    }
+
+    #[test]
+    fn a_clock_may_differ_by_the_leeway_and_no_more() {
+        for leeway in [0, 30] {
+            let ours = tokens(SECRET, SignatureAlgorithm::Hs256, leeway);
+            let token = ours.issue(claims(), now(), ours.ttl()).unwrap();
+            let at = |moment| ours.verify(token.expose_secret(), moment).map(|it| it.1);
+            let leeway = TimeDelta::seconds(i64::try_from(leeway).unwrap());
+            let end = now() + TimeDelta::minutes(15) + leeway;
+            let second = TimeDelta::seconds(1);
+            assert_eq!(at(end - second), Ok(end));
+            assert_eq!(at(end), Err(AuthFailure::TokenExpired));
+            assert_eq!(at(now() - leeway), Ok(end));
+            assert_eq!(
+                at(now() - leeway - second),
+                Err(AuthFailure::TokenInvalid),
+                "issued in the future"
+            );
+        }
+    }
+
+    #[test]
+    fn an_end_past_all_calendars_is_invalid() {
+        let ours = tokens(SECRET, SignatureAlgorithm::Hs256, 30);
+        let payload = json!({
+            "sub": Uuid::from_u128(1), "sid": Uuid::from_u128(2), "jti": Uuid::from_u128(3),
+            "role": "engineer", "typ": TYPE, "iss": ISSUER, "aud": AUDIENCE,
+            "iat": now().timestamp(), "exp": i64::MAX,
+        });
+        let token =
+            jsonwebtoken::encode(&ours.keys.header(), &payload, ours.keys.encoding()).unwrap();
+        let outcome = ours.verify(&token, now()).map(|it| it.1);
+        assert_eq!(outcome, Err(AuthFailure::TokenInvalid));
+    }
+
+    #[test]
+    fn of_another_key_or_algorithm_is_invalid() {
+        for other in [
+            tokens(
+                "another-secret-another-secret-123",
+                SignatureAlgorithm::Hs256,
+                0,
+            ),
+            tokens(SECRET, SignatureAlgorithm::Hs512, 0),
+        ] {
+            let token = other.issue(claims(), now(), ours().ttl()).unwrap();
+            assert_eq!(check(&token, now()), Err(AuthFailure::TokenInvalid));
+        }
+    }
+
+    #[test]
+    fn of_another_audience_issuer_or_type_is_invalid() {
+        for (claim, value) in [("aud", "other"), ("iss", "other"), ("typ", "refresh")] {
+            let mut payload = json!({
+                "sub": Uuid::from_u128(1), "sid": Uuid::from_u128(2), "jti": Uuid::from_u128(3),
+                "role": "engineer", "typ": TYPE, "iss": ISSUER, "aud": AUDIENCE,
+                "iat": now().timestamp(), "exp": now().timestamp() + 900,
+            });
+            let ours = ours();
+            let signed = |payload: &serde_json::Value| {
+                SecretString::from(
+                    jsonwebtoken::encode(&ours.keys.header(), payload, ours.keys.encoding())
+                        .unwrap(),
+                )
+            };
+            assert!(check(&signed(&payload), now()).is_ok());
+            payload[claim] = json!(value);
+            assert_eq!(
+                check(&signed(&payload), now()),
+                Err(AuthFailure::TokenInvalid),
+                "{claim}"
+            );
+        }
+    }
+}

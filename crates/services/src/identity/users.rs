@@ -1,0 +1,351 @@
+//! The people who may log in.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
+use sovd_domain::{AccessChange, AuditEntry, FieldError, Page, Permission, Role, User, UserId};
+use sovd_storage::{
+    StorageError, Transaction, audit,
+    fleet::vehicles,
+    identity::{
+        sessions,
+        users::{self, Credentials},
+    },
+};
+
+use crate::{
+    differences::Differences,
+    environment::Environment,
+    error::ServiceError,
+    fleet::vehicles::deletion,
+    identity::{
+        auth::{NewPassword, Passwords},
+        caller::Caller,
+    },
+};
+
+pub use sovd_storage::identity::users::UserFilter;
+
+/// Lets admins manage the users.
+pub struct Users {
+    environment: Environment,
+    passwords: Arc<Passwords>,
+}
+
+/// A user to be.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// The name used to log in.
+    pub username: String,
+    /// The address; kept in lower case.
+    pub email: String,
+    /// What the user logs in with.
+    pub password: SecretString,
+    /// What the user may do.
+    pub role: Role,
+}
+
+/// What is to be changed of a user; what is not set stays.
+#[derive(Debug, Clone, Default)]
+pub struct UserChange {
+    /// Another address; kept in lower case.
+    pub email: Option<String>,
+    /// Another role.
+    pub role: Option<Role>,
+    /// Whether the user may log in.
+    pub is_active: Option<bool>,
+    /// Another password.
+    pub password: Option<SecretString>,
+}
+
+impl UserChange {
+    fn check(&self) -> Result<(), ServiceError> {
+        let is_empty = self.email.is_none()
+            && self.role.is_none()
+            && self.is_active.is_none()
+            && self.password.is_none();
+        if is_empty {
+            let detail = "must have at least one of email, role, is_active and password";
+            return Err(ServiceError::Invalid(vec![FieldError::new("", detail)]));
+        }
+        Ok(())
+    }
+}
+
+impl Users {
+    /// A user service that hashes with `passwords`.
+    pub fn new(environment: Environment, passwords: Arc<Passwords>) -> Self {
+        Self {
+            environment,
+            passwords,
+        }
+    }
+
+    /// One page of the users that match, by name, and how many match in all.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Forbidden`] to all but admins.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        filter: &UserFilter,
+        page: Page,
+    ) -> Result<(Vec<User>, i64), ServiceError> {
+        caller.require(Permission::ManageUsers)?;
+        let mut connection = self.environment.bulk_connection(caller).await?;
+        Ok(users::list(&mut connection, filter, page).await?)
+    }
+
+    /// The user with the id.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NotFound`] when there is none.
+    pub async fn get(&self, caller: &Caller, user_id: UserId) -> Result<User, ServiceError> {
+        caller.require(Permission::ManageUsers)?;
+        let mut connection = self.environment.database.connection().await?;
+        users::find(&mut connection, user_id).await?.ok_or(UNKNOWN)
+    }
+
+    /// Makes a user.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Invalid`] when the password breaks a rule; [`ServiceError::Conflict`] when
+    /// the name or the address is taken.
+    pub async fn create(&self, caller: &Caller, new: NewUser) -> Result<User, ServiceError> {
+        caller.require(Permission::ManageUsers)?;
+        let password_hash = self.hash(new.password, &new.username).await?;
+        let now = self.environment.clock.now();
+        let user = User {
+            user_id: UserId(self.environment.random.uuid()),
+            username: new.username,
+            email: new.email.to_lowercase(),
+            role: new.role,
+            is_active: true,
+            created_at: now,
+        };
+        let credentials = Credentials {
+            user,
+            password_hash,
+        };
+        let user = &credentials.user;
+        let entry = AuditEntry {
+            details: json!({ "username": user.username, "email": user.email, "role": user.role }),
+            ..about(caller, "user.create", user.user_id)
+        };
+        let mut transaction = self.environment.database.begin().await?;
+        let written = async {
+            caller.hold(&mut transaction, now).await?;
+            users::insert(&mut transaction, &credentials)
+                .await
+                .map_err(taken)
+        };
+        if let Err(refusal) = written.await {
+            transaction.rollback().await?;
+            return Err(refusal);
+        }
+        audit::insert(&mut transaction, &entry, now).await?;
+        transaction.commit().await?;
+        Ok(credentials.user)
+    }
+
+    /// Changes a user. Another role, another password and the end of the account end all of the
+    /// user's sessions.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NotFound`] when there is none; [`ServiceError::Invalid`] when the password
+    /// breaks a rule or nothing is to be changed; [`ServiceError::Conflict`] when the address is
+    /// taken, no active admin would be left or somebody who owns vehicles would be no customer.
+    pub async fn change(
+        &self,
+        caller: &Caller,
+        user_id: UserId,
+        change: UserChange,
+    ) -> Result<User, ServiceError> {
+        caller.require(Permission::ManageUsers)?;
+        change.check()?;
+        let username = self.get(caller, user_id).await?.username;
+        let password_hash = match change.password.clone() {
+            Some(password) => Some(self.hash(password, &username).await?),
+            None => None,
+        };
+        let mut transaction = self.environment.database.begin().await?;
+        let changing = self.write(&mut transaction, caller, user_id, &change, password_hash);
+        let user = match changing.await {
+            Ok(user) => user,
+            Err(refusal) => {
+                transaction.rollback().await?;
+                return Err(refusal);
+            }
+        };
+        transaction.commit().await?;
+        self.environment
+            .access_changed(AccessChange::User { user_id });
+        Ok(user)
+    }
+
+    /// Deletes a user with all that is theirs: their sessions, their commands with the answers and
+    /// their vehicles. The audit trail stays, with a line for each vehicle.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NotFound`] when there is none; [`ServiceError::Conflict`] when it is the last
+    /// active admin, or something of theirs is still to be done at a vehicle.
+    pub async fn delete(&self, caller: &Caller, user_id: UserId) -> Result<(), ServiceError> {
+        caller.require(Permission::ManageUsers)?;
+        let mut transaction = self.environment.database.begin().await?;
+        if let Err(refusal) = self.erase(&mut transaction, caller, user_id).await {
+            transaction.rollback().await?;
+            return Err(refusal);
+        }
+        transaction.commit().await?;
+        self.environment
+            .access_changed(AccessChange::User { user_id });
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        transaction: &mut Transaction,
+        caller: &Caller,
+        user_id: UserId,
+        change: &UserChange,
+        password_hash: Option<String>,
+    ) -> Result<User, ServiceError> {
+        let now = self.environment.clock.now();
+        // All admins before one user, or two changes could wait for each other.
+        let admins = users::lock_active_admins(transaction).await?;
+        caller.hold(transaction, now).await?;
+        let old = users::lock(transaction, user_id).await?.ok_or(UNKNOWN)?;
+        let user = changed(&old, change);
+        let details = differences(&old, &user, password_hash.is_some());
+        if (user.role != Role::Admin || !user.is_active) && admins == [user_id] {
+            return Err(LAST_ADMIN);
+        }
+        let leaves_role = user.role != old.role && user.role != Role::Customer;
+        if leaves_role && vehicles::has_any(transaction, user_id).await? {
+            return Err(OWNER);
+        }
+        users::update(transaction, &user, now)
+            .await
+            .map_err(taken)?;
+        if let Some(password_hash) = &password_hash {
+            users::set_password(transaction, user_id, password_hash, now).await?;
+        }
+        let ends_sessions = user.role != old.role || !user.is_active || password_hash.is_some();
+        if ends_sessions {
+            sessions::end_all(transaction, user_id, None).await?;
+        }
+        let entry = AuditEntry {
+            details: Value::Object(details),
+            ..about(caller, "user.update", user_id)
+        };
+        audit::insert(transaction, &entry, now).await?;
+        Ok(user)
+    }
+
+    async fn erase(
+        &self,
+        transaction: &mut Transaction,
+        caller: &Caller,
+        user_id: UserId,
+    ) -> Result<(), ServiceError> {
+        let now = self.environment.clock.now();
+        let admins = users::lock_active_admins(transaction).await?;
+        caller.hold(transaction, now).await?;
+        let user = users::lock_for_deletion(transaction, user_id)
+            .await?
+            .ok_or(UNKNOWN)?;
+        if admins == [user_id] {
+            return Err(LAST_ADMIN);
+        }
+        // They go with their owner.
+        let owned = vehicles::lock_owned_for_deletion(transaction, user_id).await?;
+        if users::has_open_commands(transaction, user_id).await? {
+            return Err(ServiceError::Conflict {
+                reason: "commands of this user, or to a vehicle of theirs, have not ended: cancel \
+                         them, or disable the user",
+                pointer: None,
+            });
+        }
+        let entry = AuditEntry {
+            details: json!({ "username": user.username, "email": user.email, "role": user.role }),
+            ..about(caller, "user.delete", user_id)
+        };
+        // Before the deletion: the lines are found with the others of these vehicles, and whoever deletes
+        // the own account stands in them too.
+        for vehicle in &owned {
+            audit::insert(transaction, &deletion(caller, vehicle), now).await?;
+        }
+        audit::insert(transaction, &entry, now).await?;
+        users::delete(transaction, user_id).await?;
+        Ok(())
+    }
+
+    async fn hash(&self, password: SecretString, username: &str) -> Result<String, ServiceError> {
+        let password = NewPassword::check(password, username)
+            .map_err(|refused| ServiceError::Invalid(vec![refused.at("/password")]))?;
+        self.passwords.hash(password).await
+    }
+}
+
+const UNKNOWN: ServiceError = ServiceError::NotFound {
+    what: "user",
+    pointer: None,
+};
+
+const LAST_ADMIN: ServiceError = ServiceError::Conflict {
+    reason: "the last active admin cannot be deleted, disabled or given another role",
+    pointer: None,
+};
+
+const OWNER: ServiceError = ServiceError::Conflict {
+    reason: "customers who own vehicles stay customers",
+    pointer: Some("/role"),
+};
+
+fn about(caller: &Caller, action: &'static str, user_id: UserId) -> AuditEntry {
+    AuditEntry {
+        entity_id: Some(user_id.0),
+        ..caller.audit(action, "user")
+    }
+}
+
+fn changed(old: &User, change: &UserChange) -> User {
+    User {
+        email: change
+            .email
+            .as_ref()
+            .map_or_else(|| old.email.clone(), |email| email.to_lowercase()),
+        role: change.role.unwrap_or(old.role),
+        is_active: change.is_active.unwrap_or(old.is_active),
+        ..old.clone()
+    }
+}
+
+/// What is another than before, for the audit trail; of a password only that it is.
+fn differences(old: &User, new: &User, has_other_password: bool) -> Map<String, Value> {
+    Differences::default()
+        .compare("email", &old.email, &new.email)
+        .compare("role", &old.role, &new.role)
+        .compare("is_active", &old.is_active, &new.is_active)
+        .conceal("password", has_other_password)
+        .into_fields()
+}
+
+/// A name or an address that somebody else has.
+fn taken(error: StorageError) -> ServiceError {
+    let pointer = match &error {
+        StorageError::Duplicate { constraint } if constraint == "unq_users_username" => "/username",
+        StorageError::Duplicate { constraint } if constraint == "unq_users_email" => "/email",
+        _ => return error.into(),
+    };
+    ServiceError::Conflict {
+        reason: "another user has it",
+        pointer: Some(pointer),
+    }
+}

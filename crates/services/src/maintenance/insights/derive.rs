@@ -1,0 +1,154 @@
+use sovd_domain::{AnomalyId, AuditEntry, Insight, Permission};
+use sovd_storage::{
+    Transaction, audit,
+    maintenance::insights::{self, FailureGroup},
+};
+
+use super::{Insights, NewInsight, about};
+use crate::{error::ServiceError, identity::caller::Caller};
+
+/// How many trouble codes are named in an insight.
+const NAMED_CODES: usize = 20;
+
+/// How many insights one call writes at most.
+const MOST_AT_ONCE: i64 = 100;
+
+impl Insights {
+    /// Counts the confirmed failures of each component in each model and model year, and writes an
+    /// insight for every group of more than `threshold` of which at least one is in no insight yet.
+    /// Gives those that were written, the most failures first and 100 at most. However often and by
+    /// however many at once it is called, each failure is new to one insight.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Forbidden`] to all but those who make vehicles, and admins.
+    pub async fn derive(
+        &self,
+        caller: &Caller,
+        threshold: Option<u32>,
+    ) -> Result<Vec<Insight>, ServiceError> {
+        caller.require(Permission::RecordInsights)?;
+        let threshold = i64::from(threshold.unwrap_or(self.threshold));
+        let mut transaction = self.environment.database.begin().await?;
+        match self.write_grown(&mut transaction, caller, threshold).await {
+            Ok(written) => {
+                transaction.commit().await?;
+                Ok(written)
+            }
+            Err(refusal) => {
+                transaction.rollback().await?;
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn write_grown(
+        &self,
+        transaction: &mut Transaction,
+        caller: &Caller,
+        threshold: i64,
+    ) -> Result<Vec<Insight>, ServiceError> {
+        let now = self.environment.clock.now();
+        caller.hold(transaction, now).await?;
+        insights::lock_derivation(transaction).await?;
+        let grown = insights::grown(transaction, threshold, MOST_AT_ONCE).await?;
+        if grown.is_empty() {
+            return Ok(Vec::new());
+        }
+        let derived: Vec<(Insight, Vec<AnomalyId>)> = grown
+            .into_iter()
+            .map(|growth| (self.made(finding(&growth.group)), growth.failures))
+            .collect();
+        insights::insert_derived(transaction, &derived).await?;
+        let written: Vec<Insight> = derived.into_iter().map(|(insight, _)| insight).collect();
+        let entries: Vec<AuditEntry> = written
+            .iter()
+            .map(|insight| about(caller, "insight.derive", insight))
+            .collect();
+        audit::insert_all(transaction, &entries, now).await?;
+        Ok(written)
+    }
+}
+
+/// What a group of failures tells.
+fn finding(group: &FailureGroup) -> NewInsight {
+    NewInsight {
+        component_name: group.component_name.clone(),
+        failure_pattern: format!(
+            "{}{} on {}",
+            codes(&group.dtc_codes),
+            counted(group.failures, "confirmed failure"),
+            counted(group.vehicles, "vehicle"),
+        ),
+        affected_batch: Some(format!("{} {} {}", group.make, group.model, group.year)),
+        recommendation: None,
+        confidence_score: Some(share(group.failures, group.closed)),
+    }
+}
+
+/// The codes, to precede the rest of a sentence.
+fn codes(codes: &[String]) -> String {
+    if codes.is_empty() {
+        return String::new();
+    }
+    let named: Vec<&str> = codes.iter().take(NAMED_CODES).map(String::as_str).collect();
+    let named = named.join(", ");
+    match codes.len().saturating_sub(NAMED_CODES) {
+        0 => format!("{named}: "),
+        others => format!("{named} and {others} more: "),
+    }
+}
+
+fn counted(count: i64, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
+}
+
+/// How much of the whole a part is, from 0 to 1.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "no fleet has as many failures as a double has whole numbers"
+)]
+pub(super) fn share(part: i64, whole: i64) -> f64 {
+    part as f64 / whole as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(failures: i64, vehicles: i64, codes: usize) -> FailureGroup {
+        FailureGroup {
+            component_name: "pump".to_owned(),
+            make: "Tesla".to_owned(),
+            model: "Model 3".to_owned(),
+            year: 2023,
+            failures,
+            closed: 4,
+            vehicles,
+            dtc_codes: (0..codes).map(|code| format!("P04{code:02}")).collect(),
+        }
+    }
+
+    #[test]
+    fn a_finding_names_the_codes_and_counts_failures_and_vehicles() {
+        let found = finding(&group(3, 2, 2));
+        assert_eq!(found.component_name, "pump");
+        assert_eq!(
+            found.failure_pattern,
+            "P0400, P0401: 3 confirmed failures on 2 vehicles"
+        );
+        assert_eq!(found.affected_batch.as_deref(), Some("Tesla Model 3 2023"));
+        assert_eq!(found.confidence_score, Some(0.75));
+        let found = finding(&group(1, 1, 0));
+        assert_eq!(found.failure_pattern, "1 confirmed failure on 1 vehicle");
+    }
+
+    #[test]
+    fn a_finding_names_some_codes_only() {
+        let all = finding(&group(1, 1, 20)).failure_pattern;
+        assert!(all.contains("P0418, P0419: 1"), "{all}");
+        let some = finding(&group(1, 1, 22)).failure_pattern;
+        assert!(some.contains("P0419 and 2 more: 1"), "{some}");
+    }
+}

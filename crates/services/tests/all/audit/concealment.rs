@@ -1,0 +1,305 @@
+//! A request for an object of someone else does the same work as one for an object that does not exist.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use sovd_domain::{
+    AnomalyId, BookingId, BookingStatus, CommandId, Role, SessionId, UserId, VehicleId,
+};
+use sovd_services::{
+    Caller, Environment, ServiceError,
+    commands::{Commands, WaitingLimits, streams::Streams},
+    fleet::{events::Fleet, vehicles::Vehicles},
+    identity::auth::{Auth, AuthSettings, SignatureAlgorithm, SigningKeys, ThrottleSettings},
+    limits::{LimitSettings, Limits},
+    maintenance::{
+        anomalies::Anomalies,
+        bookings::{BookingChange, Bookings, NewBooking},
+    },
+};
+use sovd_storage::{Database, PoolSettings};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+use uuid::Uuid;
+
+use crate::{
+    fixture::{Rig, VEHICLE, engineer},
+    scripted_connector::Scripted,
+};
+
+/// The vehicle of the customer of the seeds.
+const OWNED: VehicleId = VehicleId(Uuid::from_u128(0x103));
+
+/// Objects of a vehicle that is not the customer's, or of another user.
+const FOREIGN: &str = "
+    INSERT INTO anomaly_events (id, vehicle_id, detected_at, anomaly_type, severity)
+        VALUES ('00000000-0000-0000-0000-0000000000a1', $V, now(), 'test', 'Low');
+    INSERT INTO service_bookings (id, vehicle_id, appointment_time, status)
+        VALUES ('00000000-0000-0000-0000-0000000000b1', $V, now() + interval '1 day', 'PENDING')";
+
+const ATTEMPTS: [(&str, &str); 12] = [
+    ("command", "command.read"),
+    ("stream of a command", "command.read"),
+    ("cancellation of a command", "command.cancel"),
+    ("anomaly", "anomaly.read"),
+    ("diagnoses of an anomaly", "anomaly.read"),
+    ("booking", "booking.read"),
+    ("cancellation of a booking", "booking.update"),
+    ("booking about an anomaly", "booking.create"),
+    ("vehicle", "vehicle.read"),
+    ("booking for a vehicle", "booking.create"),
+    ("stream of a vehicle", "vehicle.watch"),
+    ("session", "session.end"),
+];
+
+/// Forwards connections to PostgreSQL and counts the statements that they carry.
+struct Counter {
+    url: String,
+    statements: Arc<AtomicUsize>,
+}
+
+impl Counter {
+    async fn before(url: &str) -> Self {
+        let server = url.split(['@', '/']).nth(3).unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let statements = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&statements);
+        let url = url.replace(&server, &address);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(&server).await.unwrap();
+                let (from_client, mut to_client) = client.into_split();
+                let (mut from_server, to_server) = server.into_split();
+                tokio::spawn(forward(from_client, to_server, Arc::clone(&counted)));
+                tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
+            }
+        });
+        Self { url, statements }
+    }
+
+    fn total(&self) -> usize {
+        self.statements.load(Ordering::SeqCst)
+    }
+}
+
+/// Copies the messages of a client. The first ones, up to the start of the session, have no type.
+async fn forward(
+    mut client: OwnedReadHalf,
+    mut server: OwnedWriteHalf,
+    statements: Arc<AtomicUsize>,
+) -> std::io::Result<()> {
+    const TLS_REQUEST: i32 = 80_877_103;
+    let mut has_started = false;
+    loop {
+        let kind = if has_started {
+            Some(client.read_u8().await?)
+        } else {
+            None
+        };
+        let length = client.read_i32().await?;
+        let mut body = vec![0; usize::try_from(length).unwrap() - 4];
+        client.read_exact(&mut body).await?;
+        match kind {
+            // Execute, and Query of the simple protocol.
+            Some(kind) => {
+                if matches!(kind, b'E' | b'Q') {
+                    statements.fetch_add(1, Ordering::SeqCst);
+                }
+                server.write_u8(kind).await?;
+            }
+            None => has_started = body.get(..4) != Some(&TLS_REQUEST.to_be_bytes()[..]),
+        }
+        server.write_i32(length).await?;
+        server.write_all(&body).await?;
+    }
+}
+
+struct Services {
+    environment: Environment,
+    auth: Arc<Auth>,
+    limits: Arc<Limits>,
+}
+
+impl Services {
+    fn new(environment: Environment) -> Self {
+        let limits = Arc::new(Limits::new(
+            LimitSettings {
+                commands_per_minute: 0,
+                requests_per_minute: 0,
+            },
+            None,
+        ));
+        let secret = "0123456789abcdef0123456789abcdef";
+        let settings = AuthSettings {
+            keys: SigningKeys::new(SignatureAlgorithm::Hs256, &secret.into(), None).unwrap(),
+            access_ttl: Duration::from_mins(15),
+            leeway: Duration::ZERO,
+            refresh_ttl: Duration::from_hours(1),
+            session_ttl: Duration::from_hours(24),
+            bcrypt_cost: 4,
+            throttle: ThrottleSettings {
+                account_attempts: 0,
+                address_attempts: 0,
+            },
+        };
+        Self {
+            auth: Arc::new(Auth::new(
+                environment.clone(),
+                settings,
+                Arc::clone(&limits),
+            )),
+            environment,
+            limits,
+        }
+    }
+
+    /// Asks for an object that the caller may not see.
+    async fn attempt(&self, name: &str, id: Uuid) -> ServiceError {
+        let environment = || self.environment.clone();
+        let (customer, service) = (customer(), service());
+        let unlimited = WaitingLimits {
+            per_vehicle: 0,
+            per_user: 0,
+        };
+        let commands = Commands::new(environment(), Arc::clone(&self.limits), unlimited);
+        let (anomalies, bookings) = (
+            Anomalies::new(environment()),
+            Bookings::new(environment(), Duration::from_mins(30)),
+        );
+        let booking = |vehicle_id, anomaly_event_id| NewBooking {
+            vehicle_id,
+            service_center_id: None,
+            appointment_time: self.environment.clock.now() + chrono::TimeDelta::days(1),
+            customer_notes: None,
+            anomaly_event_id,
+        };
+        let outcome = match name {
+            "command" => commands.get(&service, CommandId(id)).await.map(drop),
+            "stream of a command" => {
+                let streams = Streams::new(environment());
+                let following = streams.follow(&commands, &service, CommandId(id), 0);
+                following.await.map(drop)
+            }
+            "cancellation of a command" => commands.cancel(&service, CommandId(id)).await.map(drop),
+            "anomaly" => anomalies.get(&customer, AnomalyId(id)).await.map(drop),
+            "diagnoses of an anomaly" => {
+                let page = sovd_domain::Page::new(None, None).unwrap();
+                let listing = anomalies.diagnoses(&customer, AnomalyId(id), page);
+                listing.await.map(drop)
+            }
+            "booking" => bookings.get(&customer, BookingId(id)).await.map(drop),
+            "cancellation of a booking" => {
+                let change = BookingChange {
+                    status: Some(BookingStatus::Cancelled),
+                    ..BookingChange::default()
+                };
+                let changing = bookings.change(&customer, BookingId(id), change);
+                changing.await.map(drop)
+            }
+            "booking about an anomaly" => {
+                let booking = booking(OWNED, Some(AnomalyId(id)));
+                bookings.create(&customer, booking).await.map(drop)
+            }
+            "vehicle" => {
+                let vehicles = Vehicles::new(environment());
+                vehicles.get(&customer, VehicleId(id)).await.map(drop)
+            }
+            "booking for a vehicle" => {
+                let booking = booking(VehicleId(id), None);
+                bookings.create(&customer, booking).await.map(drop)
+            }
+            "stream of a vehicle" => {
+                let fleet = Fleet::new(environment());
+                fleet.watch(&customer, Some(VehicleId(id))).await.map(drop)
+            }
+            "session" => self.auth.end_session(&customer, SessionId(id)).await,
+            _ => panic!("{name}"),
+        };
+        outcome.unwrap_err()
+    }
+}
+
+fn caller(number: u128, role: Role) -> Caller {
+    let mut caller = engineer();
+    caller.user.user_id = UserId(Uuid::from_u128(number));
+    caller.user.role = role;
+    caller.credential = sovd_services::Credential::Session(SessionId(Uuid::from_u128(number)));
+    caller
+}
+
+fn customer() -> Caller {
+    caller(3, Role::Customer)
+}
+
+fn service() -> Caller {
+    caller(4, Role::Service)
+}
+
+#[tokio::test]
+async fn a_foreign_object_takes_as_many_statements_as_none() {
+    let rig = Rig::new(Scripted::new()).await;
+    let command = rig.submit("ReadDTC").await;
+    let foreign = FOREIGN.replace("$V", &format!("'{}'", VEHICLE.0));
+    let sql = rig.sql().await;
+    sql.batch_execute(&foreign).await.unwrap();
+
+    let counter = Counter::before(rig.url()).await;
+    let pool = PoolSettings {
+        size: 1,
+        overflow: 0,
+        checkout_timeout: Duration::from_secs(3),
+        statement_timeout: Duration::from_secs(30),
+    };
+    // The queue keeps its direct connection, so that only the requests are counted.
+    let services = Services::new(Environment {
+        database: Database::new(&counter.url, pool),
+        ..rig.environment.clone()
+    });
+    for (name, action) in ATTEMPTS {
+        let foreign = match name {
+            name if name.ends_with("command") => command.0,
+            "session" => Uuid::from_u128(2),
+            name if name.ends_with("vehicle") => VEHICLE.0,
+            name if name.ends_with("anomaly") => Uuid::from_u128(0xa1),
+            _ => Uuid::from_u128(0xb1),
+        };
+        let mut counts = Vec::new();
+        // The first one prepares statements.
+        for id in [Uuid::from_u128(0xffff), Uuid::from_u128(0xfffe), foreign] {
+            let before = counter.total();
+            let error = services.attempt(name, id).await;
+            assert!(
+                matches!(error, ServiceError::NotFound { .. }),
+                "{name}: {error}"
+            );
+            counts.push(counter.total() - before);
+        }
+        assert!(counts[1] > 0, "{name}");
+        assert_eq!(counts[1], counts[2], "{name}");
+
+        rig.environment.refusal_queue.flush().await;
+        let audited = "SELECT count(*) FROM audit_logs
+                       WHERE result = 'refused' AND action = $1 AND entity_id = $2";
+        let row = sql.query_one(audited, &[&action, &foreign]).await.unwrap();
+        assert!(row.get::<_, i64>(0) > 0, "{name}");
+    }
+    let refused = "SELECT count(*) FROM audit_logs WHERE result = 'refused'
+                   AND entity_type <> 'vehicle'";
+    let row = sql.query_one(refused, &[]).await.unwrap();
+    assert_eq!(
+        row.get::<_, i64>(0),
+        9,
+        "objects that do not exist are not audited"
+    );
+}

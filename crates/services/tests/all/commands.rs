@@ -1,0 +1,12 @@
+pub(crate) mod cancel;
+pub(crate) mod clearing;
+pub(crate) mod clock;
+pub(crate) mod following;
+pub(crate) mod late_responses;
+pub(crate) mod lease;
+pub(crate) mod order;
+pub(crate) mod outcomes;
+pub(crate) mod probe;
+pub(crate) mod shutdown;
+pub(crate) mod stuck;
+pub(crate) mod watching;

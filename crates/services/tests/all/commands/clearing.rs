@@ -1,0 +1,359 @@
+//! Clearing faults: what is about to be erased is secured first, what is left is reported.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use sovd_connector::ConnectorError;
+use sovd_domain::{CommandId, CommandStatus, FailureKind, StreamEvent};
+use sovd_services::{ServiceError, commands::Submission};
+
+use crate::{
+    fixture::{Rig, engineer, submission},
+    scripted_connector::{Script, Scripted, faults},
+};
+
+const READ: &str = "ReadDTC";
+const CLEAR: &str = "ClearDTC";
+
+/// What a reading becomes when it is part of the answer to a clearing.
+fn evidence(mark: &str, chunks: &[Value]) -> Value {
+    json!({ "evidence": mark, "command_name": READ, "chunks": chunks })
+}
+
+fn nul() -> Script {
+    Script::Answer(vec![json!({ "text": "\u{0}" })])
+}
+
+fn fail(error: ConnectorError) -> Script {
+    Script::Fail(error)
+}
+
+/// Every way in which a reading reaches the vehicle and yields nothing, and words of the reason.
+fn failed_readings() -> Vec<(Script, &'static str)> {
+    let part = || vec![faults("P0420")];
+    let unsupported = ConnectorError::Unsupported {
+        command_name: READ.to_owned(),
+    };
+    let broken = ConnectorError::Broken { sent: true };
+    let timeout = ConnectorError::Timeout { sent: true };
+    vec![
+        (Script::refuse(), "conditions not correct"),
+        (fail(timeout), "no answer in time"),
+        (fail(broken.clone()), "the connection broke"),
+        (Script::Break(part(), broken), "the connection broke"),
+        (Script::CutShort(part()), "ended before its final part"),
+        (Script::Hang(Vec::new()), "no answer in time"),
+        (Script::Hang(part()), "no answer in time"),
+        (fail(unsupported), "cannot send ReadDTC"),
+        (nul(), "could not be stored"),
+    ]
+}
+
+/// Every way in which it does not reach the vehicle.
+fn unsent_readings() -> Vec<(Script, &'static str)> {
+    vec![
+        (Script::no_link(), "no link"),
+        (
+            fail(ConnectorError::Timeout { sent: false }),
+            "no answer in time",
+        ),
+        (
+            fail(ConnectorError::Broken { sent: false }),
+            "the connection broke",
+        ),
+    ]
+}
+
+impl Rig {
+    /// The parts of the answer with their numbers, and whether each is final.
+    async fn parts(&self, command_id: CommandId) -> Vec<(i32, Value, bool)> {
+        let responses = self.responses(command_id).await;
+        responses
+            .into_iter()
+            .map(|response| {
+                let number = response.sequence_number;
+                (number, response.response_payload, response.is_final)
+            })
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn the_faults_are_read_before_and_after() {
+    let before = [json!({ "ecu_address": "0x10" }), faults("P0420 U0100")];
+    let own = [json!({ "progress": 50 }), json!({ "cleared": true })];
+    let after = [faults("U0100")];
+    let readings = [
+        Script::Answer(before.to_vec()),
+        Script::Answer(after.to_vec()),
+    ];
+    let connector = Scripted::new().on(READ, readings);
+    let rig = Rig::new(connector.on(CLEAR, [Script::Answer(own.to_vec())])).await;
+    let one_fault = Submission {
+        command_params: json!({ "ecuAddress": "0x7E8A", "dtcCode": "P0420" }),
+        ..submission(CLEAR)
+    };
+    let command_id = rig.send(one_fault).await;
+    let running = rig.dispatch();
+    let command = rig.ended(command_id).await;
+    running.stop().await;
+    assert_eq!(command.status, CommandStatus::Completed);
+    rig.shows_one_end(command_id, None).await;
+
+    let asked = rig.connector.asked();
+    let sent: Vec<_> = asked
+        .iter()
+        .map(|request| (request.command_name.as_str(), &request.params))
+        .collect();
+    let reading = json!({ "ecuAddress": "0x7E8A" });
+    let clearing = &command.command_params;
+    assert_eq!(
+        sent,
+        [(READ, &reading), (CLEAR, clearing), (READ, &reading)]
+    );
+
+    let [first, second] = own;
+    let parts = [
+        (1, evidence("before", &before), false),
+        (2, first, false),
+        (3, second, false),
+        (4, evidence("after", &after), true),
+    ];
+    assert_eq!(rig.parts(command_id).await, parts);
+
+    let mut events = vec![StreamEvent::Status {
+        command_id,
+        status: CommandStatus::InProgress,
+        completed_at: None,
+    }];
+    let responses = rig.responses(command_id).await;
+    events.extend(responses.into_iter().map(StreamEvent::from));
+    events.extend(StreamEvent::of_state(&command));
+    assert_eq!(rig.published(command_id).await, events);
+}
+
+#[tokio::test]
+async fn nothing_is_cleared_when_the_faults_cannot_be_read() {
+    for (script, reason) in failed_readings() {
+        let rig = Rig::new(Scripted::new().on(READ, [script.clone()])).await;
+        let command_id = rig.submit(CLEAR).await;
+        let running = rig.dispatch();
+        rig.connector.was_sent(READ, 1).await;
+        if matches!(script, Script::Hang(_)) {
+            rig.pass_timeout().await;
+        }
+        let command = rig.ended(command_id).await;
+        running.stop().await;
+        let kind = Some(FailureKind::Rejected);
+        assert_eq!(command.failure_kind, kind, "{script:?}");
+        let message = command.error_message.unwrap();
+        assert!(message.contains(reason), "{message}");
+        assert_eq!(rig.connector.names(), [READ], "{script:?}");
+        assert!(rig.responses(command_id).await.is_empty());
+        assert_eq!(rig.entry(command_id).await, None);
+        rig.shows_one_end(command_id, kind).await;
+    }
+}
+
+#[tokio::test]
+async fn faults_that_could_not_be_asked_for_are_asked_for_until_it_expires() {
+    for (script, reason) in unsent_readings() {
+        let rig = Rig::new(Scripted::new().on(READ, [script])).await;
+        let command_id = rig.submit(CLEAR).await;
+        let running = rig.dispatch();
+        for tries in 1..=3 {
+            rig.connector.was_sent(READ, tries).await;
+            rig.pass_pause(command_id).await;
+        }
+        rig.connector.was_sent(READ, 4).await;
+        rig.pass_expiry(command_id).await;
+        let command = rig.ended(command_id).await;
+        running.stop().await;
+        let kind = Some(FailureKind::Expired);
+        assert_eq!(command.failure_kind, kind);
+        let message = command.error_message.unwrap();
+        assert!(message.contains(reason), "{message}");
+        assert_eq!(rig.connector.names(), [READ; 4]);
+        rig.shows_one_end(command_id, kind).await;
+    }
+}
+
+#[tokio::test]
+async fn it_is_cleared_once_the_faults_could_be_read() {
+    let readings = [Script::no_link(), Script::faults("P0420")];
+    let rig = Rig::new(Scripted::new().on(READ, readings)).await;
+    let command_id = rig.submit(CLEAR).await;
+    let running = rig.dispatch();
+    rig.pass_pause(command_id).await;
+    let command = rig.ended(command_id).await;
+    running.stop().await;
+    assert_eq!(command.status, CommandStatus::Completed);
+    assert_eq!(rig.connector.names(), [READ, READ, CLEAR, READ]);
+}
+
+#[tokio::test]
+async fn a_clearing_that_was_not_sent_reads_again_before_the_next_try() {
+    let connector = Scripted::new().on(CLEAR, [Script::no_link(), Script::faults("")]);
+    let readings = [
+        Script::faults("P0420"),
+        Script::faults("P0420 U0100"),
+        Script::faults(""),
+    ];
+    let rig = Rig::new(connector.on(READ, readings)).await;
+    let command_id = rig.submit(CLEAR).await;
+    let running = rig.dispatch();
+    rig.pass_pause(command_id).await;
+    assert_eq!(rig.ended(command_id).await.failure_kind, None);
+    running.stop().await;
+    assert_eq!(rig.connector.names(), [READ, CLEAR, READ, CLEAR, READ]);
+    let parts = rig.parts(command_id).await;
+    assert_eq!(parts.len(), 4);
+    assert_eq!(parts[0].1, evidence("before", &[faults("P0420")]));
+    assert_eq!(parts[1].1, evidence("before", &[faults("P0420 U0100")]));
+}
+
+#[tokio::test]
+async fn whoever_skips_the_evidence_says_so_in_the_audit_trail() {
+    for (skip_evidence, sent) in [
+        (true, [CLEAR, READ].as_slice()),
+        (false, [READ, CLEAR, READ].as_slice()),
+    ] {
+        let rig = Rig::new(Scripted::new()).await;
+        let clearing = Submission {
+            skip_evidence,
+            ..submission(CLEAR)
+        };
+        let command_id = rig.send(clearing).await;
+        let running = rig.dispatch();
+        assert_eq!(rig.ended(command_id).await.failure_kind, None);
+        running.stop().await;
+        assert_eq!(rig.connector.names(), sent);
+        let (action, details) = rig.audited(command_id).await.remove(0);
+        assert_eq!(action, "command.submit");
+        assert_eq!(details["skip_evidence"], json!(skip_evidence));
+    }
+}
+
+#[tokio::test]
+async fn a_command_without_evidence_cannot_skip_it() {
+    let rig = Rig::new(Scripted::new()).await;
+    for name in [READ, "WriteDataByID"] {
+        let reading = Submission {
+            skip_evidence: true,
+            ..submission(name)
+        };
+        let refused = rig.commands.submit(&engineer(), reading).await;
+        let Err(ServiceError::Invalid(errors)) = refused else {
+            panic!("{name}: {refused:?}");
+        };
+        let pointers: Vec<_> = errors.iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/skip_evidence"], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_completed_even_if_the_report_cannot_be_read() {
+    for (script, reason) in failed_readings().into_iter().chain(unsent_readings()) {
+        let readings = [Script::faults("P0420"), script.clone()];
+        let rig = Rig::new(Scripted::new().on(READ, readings)).await;
+        let command_id = rig.submit(CLEAR).await;
+        let running = rig.dispatch();
+        rig.connector.was_sent(READ, 2).await;
+        if matches!(script, Script::Hang(_)) {
+            rig.pass_timeout().await;
+        }
+        let command = rig.ended(command_id).await;
+        running.stop().await;
+        assert_eq!(command.status, CommandStatus::Completed, "{script:?}");
+        assert_eq!(rig.connector.names(), [READ, CLEAR, READ], "{script:?}");
+        let parts = rig.parts(command_id).await;
+        let finals: Vec<_> = parts.iter().map(|(_, _, is_final)| *is_final).collect();
+        assert_eq!(finals, [false, false, true], "{script:?}");
+        let report = &parts[2].1;
+        assert_eq!(report["evidence"], "after");
+        assert_eq!(report.get("chunks"), None);
+        let error = report["error"].as_str().unwrap();
+        assert!(error.contains(reason), "{error}");
+        rig.shows_one_end(command_id, None).await;
+    }
+}
+
+#[tokio::test]
+async fn evidence_that_comes_too_late_for_the_command_expires_it() {
+    let microsecond = TimeDelta::microseconds(1);
+    for (early, kind, sends) in [
+        (TimeDelta::zero(), Some(FailureKind::Expired), 0),
+        (microsecond, None, 1),
+    ] {
+        let (feed, slow) = Script::fed();
+        let readings = [slow, Script::faults("")];
+        let rig = Rig::new(Scripted::new().on(READ, readings)).await;
+        let hurried = Submission {
+            expires_in: Some(Duration::from_secs(10)),
+            ..submission(CLEAR)
+        };
+        let command_id = rig.send(hurried).await;
+        let running = rig.dispatch();
+        rig.connector.was_sent(READ, 1).await;
+        rig.timer.advance(TimeDelta::seconds(10) - early);
+        feed.last(faults("P0420"));
+        let command = rig.ended(command_id).await;
+        running.stop().await;
+        assert_eq!(command.failure_kind, kind, "{early}");
+        assert_eq!(rig.connector.executions(CLEAR, command_id), sends);
+        rig.shows_one_end(command_id, kind).await;
+    }
+}
+
+#[tokio::test]
+async fn a_crash_before_it_is_sent_reads_the_evidence_again() {
+    let rig = Rig::new(Scripted::new().on(READ, [Script::faults("P0420")])).await;
+    let command_id = rig.submit(CLEAR).await;
+    rig.crash_before_sending(command_id).await;
+    let earlier = evidence("before", &[faults("U0100")]);
+    rig.store(command_id, &[earlier]).await;
+    let running = rig.dispatch();
+    let command = rig.ended(command_id).await;
+    running.stop().await;
+    assert_eq!(command.status, CommandStatus::Completed);
+    assert_eq!(rig.connector.names(), [READ, CLEAR, READ]);
+    let parts = rig.parts(command_id).await;
+    let (number, again, _) = &parts[1];
+    let read = evidence("before", &[faults("P0420")]);
+    assert_eq!((*number, again), (2, &read));
+    rig.shows_one_end(command_id, None).await;
+}
+
+#[tokio::test]
+async fn after_a_crash_in_the_middle_it_is_not_sent_again() {
+    let rig = Rig::new(Scripted::new()).await;
+    let command_id = rig.submit(CLEAR).await;
+    rig.crash_while_sending(command_id).await;
+    let running = rig.dispatch();
+    let command = rig.ended(command_id).await;
+    running.stop().await;
+    let kind = Some(FailureKind::OutcomeUnknown);
+    assert_eq!(command.failure_kind, kind);
+    assert_eq!(rig.connector.executions(CLEAR, command_id), 0);
+    rig.shows_one_end(command_id, kind).await;
+}
+
+#[tokio::test]
+async fn after_a_crash_before_the_report_only_the_report_is_made_up_for() {
+    let rig = Rig::new(Scripted::new().on(READ, [Script::faults("U0100")])).await;
+    let command_id = rig.submit(CLEAR).await;
+    let stored = [
+        evidence("before", &[faults("P0420 U0100")]),
+        json!({ "cleared": true }),
+    ];
+    rig.crash_when_answered(command_id, &stored).await;
+    let running = rig.dispatch();
+    let command = rig.ended(command_id).await;
+    running.stop().await;
+    assert_eq!(command.status, CommandStatus::Completed);
+    assert_eq!(rig.connector.names(), [READ]);
+    let report = (3, evidence("after", &[faults("U0100")]), true);
+    assert_eq!(rig.parts(command_id).await.last(), Some(&report));
+    rig.shows_one_end(command_id, None).await;
+}

@@ -1,0 +1,149 @@
+//! Following commands when the bus says nothing.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, future::join_all};
+use serde_json::json;
+use sovd_domain::{CommandId, StreamEvent};
+use sovd_services::commands::{
+    Submission,
+    streams::{Follower, Streams},
+};
+
+use crate::{
+    captured_log::Log,
+    fixture::{OFFLINE, Rig, engineer, submission, within},
+    scripted_connector::{Script, Scripted},
+};
+
+const READ: &str = "ReadDTC";
+
+async fn follow(rig: &Rig, streams: &Streams, command_id: CommandId, after: i32) -> Follower {
+    let caller = engineer();
+    let follower = streams.follow(&rig.commands, &caller, command_id, after);
+    follower.await.unwrap()
+}
+
+fn numbers(events: &[StreamEvent]) -> Vec<i32> {
+    let number = |event: &StreamEvent| match event {
+        StreamEvent::Response {
+            sequence_number, ..
+        } => Some(*sequence_number),
+        StreamEvent::Status { .. } | StreamEvent::Error { .. } => None,
+    };
+    events.iter().filter_map(number).collect()
+}
+
+/// Whether the bus knows that it says nothing, or whoever should have published died.
+#[tokio::test]
+async fn a_silent_bus_costs_no_event() {
+    for is_known in [true, false] {
+        let (feed, slow) = Script::fed();
+        let rig = Rig::new(Scripted::new().on(READ, [slow])).await;
+        let streams = Streams::new(rig.environment.clone());
+        let command_id = rig.submit(READ).await;
+        let running = rig.dispatch();
+        let follower = follow(&rig, &streams, command_id, 0).await;
+        let mut events = Box::pin(follower.into_stream());
+        feed.more(json!({ "part": 1 }));
+        for _ in 0..2 {
+            within("the first events", events.next()).await.unwrap();
+        }
+        rig.bus.lose(is_known);
+        feed.more(json!({ "part": 2 }));
+        feed.last(json!({ "part": 3 }));
+        let rest: Vec<StreamEvent> = within("the rest", events.collect()).await;
+        assert_eq!(numbers(&rest), [2, 3]);
+        assert!(rest.last().unwrap().is_terminal());
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_followers_of_a_silent_bus_are_one_reader() {
+    let log = Log::start();
+    let (feed, slow) = Script::fed();
+    let rig = Rig::new(Scripted::new().on(READ, [slow])).await;
+    rig.bus.lose(true);
+    let streams = Streams::new(rig.environment.clone());
+    let command_id = rig.submit(READ).await;
+    let running = rig.dispatch();
+    rig.connector.was_sent(READ, 1).await;
+    let started = Instant::now();
+    let followers = (0..100).map(|_| follow(&rig, &streams, command_id, 0));
+    let streams: Vec<_> = join_all(followers)
+        .await
+        .into_iter()
+        .map(|follower| follower.into_stream().collect::<Vec<_>>())
+        .collect();
+    for part in 0..20 {
+        feed.more(json!({ "part": part }));
+    }
+    feed.last(json!({ "part": 20 }));
+    for events in within("the streams", join_all(streams)).await {
+        assert_eq!(numbers(&events), (1..=21).collect::<Vec<_>>());
+    }
+    let looks = log.count("looking at the database");
+    let paces = started.elapsed().as_millis() / Duration::from_millis(500).as_millis();
+    assert!(
+        looks <= usize::try_from(paces).unwrap() + 1,
+        "{looks} looks in {paces} paces"
+    );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_answer_is_read_page_by_page_from_any_place() {
+    let rig = Rig::new(Scripted::new()).await;
+    let streams = Streams::new(rig.environment.clone());
+    let command_id = rig.submit(READ).await;
+    rig.crash_while_sending(command_id).await;
+    let parts: Vec<_> = (1..=200).map(|part| json!({ "part": part })).collect();
+    rig.store(command_id, &parts).await;
+    let running = rig.dispatch();
+    rig.ended(command_id).await;
+    for after in [0, 1, 63, 64, 65, 199, 200, 201, 202] {
+        let follower = follow(&rig, &streams, command_id, after).await;
+        let events: Vec<_> = within("the stream", follower.into_stream().collect()).await;
+        assert_eq!(numbers(&events), (after + 1..=201).collect::<Vec<_>>());
+        let terminal = events.iter().filter(|event| event.is_terminal()).count();
+        assert_eq!(terminal, 1);
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_unreadable_command_ends_its_own_stream_only() {
+    let (feed, slow) = Script::fed();
+    let rig = Rig::new(Scripted::new().on(READ, [slow])).await;
+    let streams = Streams::new(rig.environment.clone());
+    let other = Submission {
+        vehicle_id: OFFLINE,
+        command_params: json!({ "ecuAddress": "0x10", "dataId": "0xF190" }),
+        ..submission("ReadDataByID")
+    };
+    let broken = rig.send(other).await;
+    let whole = rig.submit(READ).await;
+    let running = rig.dispatch();
+    let followers = (
+        follow(&rig, &streams, broken, 0).await,
+        follow(&rig, &streams, whole, 0).await,
+    );
+    let sql = "ALTER TABLE commands DROP CONSTRAINT chk_commands_status;
+               UPDATE commands SET status = 'asleep' WHERE command_name = 'ReadDataByID'";
+    rig.sql().await.batch_execute(sql).await.unwrap();
+    feed.last(json!({ "dtcs": [] }));
+    let (broken, whole) = tokio::join!(
+        within(
+            "the broken one",
+            followers.0.into_stream().collect::<Vec<_>>()
+        ),
+        within(
+            "the whole one",
+            followers.1.into_stream().collect::<Vec<_>>()
+        ),
+    );
+    assert_eq!(broken, []);
+    assert_eq!(numbers(&whole), [1]);
+    running.stop().await;
+}

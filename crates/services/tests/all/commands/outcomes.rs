@@ -1,0 +1,372 @@
+//! The table "what happened, and what a client is told" of the crate's documentation, row by row
+//! and risk by risk.
+
+use serde_json::{Value, json};
+use sovd_connector::ConnectorError;
+use sovd_domain::{CommandStatus, FailureKind};
+use sovd_services::commands::Submission;
+
+use crate::{
+    fixture::{Rig, submission},
+    scripted_connector::{Script, Scripted},
+};
+
+/// A command of each risk. What the evidence of a clearing adds is in `clearing`.
+const READ: &str = "ReadDataByID";
+const CLEAR: &str = "ClearDTC";
+const WRITE: &str = "WriteDataByID";
+const ACTUATE: &str = "StartRoutine";
+const RISKS: [&str; 4] = [READ, CLEAR, WRITE, ACTUATE];
+
+fn plain(name: &str) -> Submission {
+    Submission {
+        skip_evidence: name == CLEAR,
+        ..submission(name)
+    }
+}
+
+/// A case: what the connector does every time it is sent the command, how often it is sent until
+/// the command ends, and as what.
+struct Case<'a> {
+    name: &'a str,
+    script: Script,
+    sends: usize,
+    end: Option<FailureKind>,
+}
+
+impl Case<'_> {
+    async fn show(self) {
+        let Self {
+            name,
+            script,
+            sends,
+            end,
+        } = self;
+        let rig = Rig::new(Scripted::new().on(name, [script.clone()])).await;
+        let command_id = rig.send(plain(name)).await;
+        let running = rig.dispatch();
+        let hangs = matches!(script, Script::Hang(_));
+        for sent in 1..=sends {
+            rig.connector.was_sent(name, sent).await;
+            if hangs {
+                rig.pass_timeout().await;
+            }
+            if sent < sends {
+                rig.pass_pause(command_id).await;
+            }
+        }
+        let command = rig.ended(command_id).await;
+        assert_eq!(command.failure_kind, end, "{name} {script:?}");
+        assert_eq!(command.error_message.is_some(), end.is_some());
+        assert_eq!(
+            command.status,
+            end.map_or(CommandStatus::Completed, |_| CommandStatus::Failed)
+        );
+        running.stop().await;
+        assert_eq!(rig.connector.executions(name, command_id), sends, "{name}");
+        rig.shows_one_end(command_id, end).await;
+    }
+}
+
+fn chunk() -> Vec<Value> {
+    vec![json!({ "value": "1" })]
+}
+
+#[tokio::test]
+async fn the_final_chunk_came() {
+    for name in RISKS {
+        let script = Script::Answer(chunk());
+        let (sends, end) = (1, None);
+        Case {
+            name,
+            script,
+            sends,
+            end,
+        }
+        .show()
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_vehicle_said_no() {
+    for name in RISKS {
+        let reason = "conditions not correct".to_owned();
+        let script = Script::Fail(ConnectorError::Rejected { reason });
+        let (sends, end) = (1, Some(FailureKind::Rejected));
+        Case {
+            name,
+            script,
+            sends,
+            end,
+        }
+        .show()
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_connector_does_not_speak_it() {
+    for name in RISKS {
+        let command_name = name.to_owned();
+        let script = Script::Fail(ConnectorError::Unsupported { command_name });
+        let (sends, end) = (1, Some(FailureKind::Unreachable));
+        Case {
+            name,
+            script,
+            sends,
+            end,
+        }
+        .show()
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn it_was_sent_and_not_answered_in_time() {
+    for script in [
+        Script::Hang(Vec::new()),
+        Script::Hang(chunk()),
+        Script::Fail(ConnectorError::Timeout { sent: true }),
+        Script::Break(chunk(), ConnectorError::Timeout { sent: true }),
+    ] {
+        for name in RISKS {
+            let (sends, end) = match name {
+                READ => (3, Some(FailureKind::Timeout)),
+                _ => (1, Some(FailureKind::OutcomeUnknown)),
+            };
+            let script = script.clone();
+            Case {
+                name,
+                script,
+                sends,
+                end,
+            }
+            .show()
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_was_sent_and_the_connection_broke() {
+    for script in [
+        Script::Fail(ConnectorError::Broken { sent: true }),
+        Script::Break(chunk(), ConnectorError::Broken { sent: true }),
+        Script::CutShort(chunk()),
+        Script::CutShort(Vec::new()),
+    ] {
+        for name in RISKS {
+            let sends = if name == READ { 3 } else { 1 };
+            let (script, end) = (script.clone(), Some(FailureKind::OutcomeUnknown));
+            Case {
+                name,
+                script,
+                sends,
+                end,
+            }
+            .show()
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_answer_could_not_be_stored() {
+    for name in RISKS {
+        let script = Script::Answer(vec![json!({ "text": "\u{0}" })]);
+        let end = match name {
+            READ => Some(FailureKind::Internal),
+            _ => Some(FailureKind::OutcomeUnknown),
+        };
+        let sends = 1;
+        Case {
+            name,
+            script,
+            sends,
+            end,
+        }
+        .show()
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_was_sent_until_it_expired() {
+    let reason = || "no link".to_owned();
+    for error in [
+        ConnectorError::Unreachable { reason: reason() },
+        ConnectorError::Timeout { sent: false },
+        ConnectorError::Broken { sent: false },
+    ] {
+        for name in RISKS {
+            let script = Script::Fail(error.clone());
+            let rig = Rig::new(Scripted::new().on(name, [script])).await;
+            let command_id = rig.send(plain(name)).await;
+            let running = rig.dispatch();
+            for tries in 1..=4 {
+                rig.connector.was_sent(name, tries).await;
+                rig.pass_pause(command_id).await;
+            }
+            rig.connector.was_sent(name, 5).await;
+            rig.pass_expiry(command_id).await;
+            let command = rig.ended(command_id).await;
+            assert_eq!(
+                command.failure_kind,
+                Some(FailureKind::Expired),
+                "{name} {error:?}"
+            );
+            let message = command.error_message.unwrap();
+            assert!(message.contains(&error.to_string()), "{message}");
+            running.stop().await;
+            rig.shows_one_end(command_id, Some(FailureKind::Expired))
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_waited_past_its_expiry() {
+    for name in RISKS {
+        let rig = Rig::new(Scripted::new()).await;
+        let absent = Submission {
+            vehicle_id: crate::fixture::OFFLINE,
+            queue_if_offline: true,
+            ..plain(name)
+        };
+        let command_id = rig.send(absent).await;
+        let running = rig.dispatch();
+        rig.pass_expiry(command_id).await;
+        let command = rig.ended(command_id).await;
+        assert_eq!(command.failure_kind, Some(FailureKind::Expired), "{name}");
+        assert_eq!(command.started_at, None);
+        running.stop().await;
+        assert!(rig.connector.asked().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_process_died_before_it_sent_it() {
+    for name in RISKS {
+        let rig = Rig::new(Scripted::new()).await;
+        let command_id = rig.send(plain(name)).await;
+        for _ in 0..5 {
+            rig.crash_before_sending(command_id).await;
+        }
+        let running = rig.dispatch();
+        assert_eq!(rig.ended(command_id).await.failure_kind, None, "{name}");
+        assert_eq!(rig.connector.executions(name, command_id), 1);
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_process_died_after_it_sent_it() {
+    for name in RISKS {
+        let rig = Rig::new(Scripted::new()).await;
+        let command_id = rig.send(plain(name)).await;
+        rig.crash_while_sending(command_id).await;
+        let running = rig.dispatch();
+        let (sends, end) = match name {
+            READ => (1, None),
+            _ => (0, Some(FailureKind::OutcomeUnknown)),
+        };
+        assert_eq!(rig.ended(command_id).await.failure_kind, end, "{name}");
+        assert_eq!(rig.connector.executions(name, command_id), sends);
+        running.stop().await;
+        rig.shows_one_end(command_id, end).await;
+    }
+}
+
+#[tokio::test]
+async fn three_processes_died_after_they_sent_it() {
+    let rig = Rig::new(Scripted::new()).await;
+    let command_id = rig.send(plain(READ)).await;
+    for _ in 0..3 {
+        rig.crash_while_sending(command_id).await;
+    }
+    let running = rig.dispatch();
+    let command = rig.ended(command_id).await;
+    assert_eq!(command.failure_kind, Some(FailureKind::OutcomeUnknown));
+    assert_eq!(rig.connector.executions(READ, command_id), 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn it_expired_before_it_could_be_sent_again() {
+    let script = Script::Fail(ConnectorError::Broken { sent: true });
+    let rig = Rig::new(Scripted::new().on(READ, [script])).await;
+    let command_id = rig.send(plain(READ)).await;
+    let running = rig.dispatch();
+    rig.connector.was_sent(READ, 1).await;
+    rig.is_put_off(command_id).await;
+    rig.pass_expiry(command_id).await;
+    let command = rig.ended(command_id).await;
+    assert_eq!(
+        command.failure_kind,
+        Some(FailureKind::Timeout),
+        "it was sent"
+    );
+    assert_eq!(rig.connector.executions(READ, command_id), 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_fault_is_ours() {
+    for name in RISKS {
+        let rig = Rig::new(Scripted::new()).await;
+        let nowhere = "UPDATE vehicles SET metadata = '{\"connector\": \"carrier-pigeon\"}'";
+        rig.sql().await.execute(nowhere, &[]).await.unwrap();
+        let fresh = rig.send(plain(name)).await;
+        let running = rig.dispatch();
+        let command = rig.ended(fresh).await;
+        assert_eq!(command.failure_kind, Some(FailureKind::Internal), "{name}");
+        assert!(command.error_message.unwrap().contains("carrier-pigeon"));
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_fault_is_ours_and_it_was_sent() {
+    for name in RISKS {
+        let rig = Rig::new(Scripted::new()).await;
+        let command_id = rig.send(plain(name)).await;
+        rig.crash_while_sending(command_id).await;
+        let nowhere = "UPDATE vehicles SET metadata = '{\"connector\": \"carrier-pigeon\"}'";
+        rig.sql().await.execute(nowhere, &[]).await.unwrap();
+        let running = rig.dispatch();
+        let command = rig.ended(command_id).await;
+        let unknown = Some(FailureKind::OutcomeUnknown);
+        assert_eq!(command.failure_kind, unknown, "{name}");
+        running.stop().await;
+        rig.shows_one_end(command_id, unknown).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reading_that_is_answered_at_last_is_completed() {
+    let scripts = [
+        Script::Fail(ConnectorError::Unreachable {
+            reason: "no link".to_owned(),
+        }),
+        Script::CutShort(chunk()),
+        Script::Fail(ConnectorError::Timeout { sent: true }),
+        Script::Answer(chunk()),
+    ];
+    let rig = Rig::new(Scripted::new().on(READ, scripts)).await;
+    let command_id = rig.send(plain(READ)).await;
+    let running = rig.dispatch();
+    for tries in 1..=3 {
+        rig.connector.was_sent(READ, tries).await;
+        rig.pass_pause(command_id).await;
+    }
+    assert_eq!(rig.ended(command_id).await.status, CommandStatus::Completed);
+    let numbers: Vec<_> = rig
+        .responses(command_id)
+        .await
+        .iter()
+        .map(|response| (response.sequence_number, response.is_final))
+        .collect();
+    assert_eq!(numbers, [(1, false), (2, true)]);
+    running.stop().await;
+}

@@ -1,0 +1,99 @@
+//! What a test sees of a rig at work.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sovd_domain::{CommandId, CommandStatus, FailureKind, StreamEvent};
+use sovd_services::commands::Submission;
+use tokio::time::sleep;
+
+use crate::fixture::{OFFLINE, Rig, submission, within};
+
+/// Asks again and again where nothing announces the answer.
+pub(crate) async fn poll<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    within(what, async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
+
+impl Rig {
+    /// Everything that was published of a command before this.
+    pub(crate) async fn published(&self, command_id: CommandId) -> Vec<StreamEvent> {
+        self.environment.outbox.flush().await;
+        self.bus.events(command_id)
+    }
+
+    /// Its row in the queue.
+    pub(crate) async fn entry(&self, command_id: CommandId) -> Option<Value> {
+        let sql = "SELECT to_jsonb(command_queue) FROM command_queue WHERE command_id = $1";
+        let row = self.sql().await.query_opt(sql, &[&command_id.0]).await;
+        row.unwrap().map(|row| row.get(0))
+    }
+
+    /// When the lease of its holder ends.
+    pub(crate) async fn lease_until(&self, command_id: CommandId) -> Option<DateTime<Utc>> {
+        let sql = "SELECT lease_until FROM command_queue WHERE command_id = $1";
+        let row = self.sql().await.query_one(sql, &[&command_id.0]).await;
+        row.unwrap().get(0)
+    }
+
+    /// Waits until so many parts of the answer are stored.
+    pub(crate) async fn has_responses(&self, command_id: CommandId, count: usize) {
+        poll("parts of an answer", async || {
+            (self.responses(command_id).await.len() == count).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until so many dispatchers hear what other processes say: what is said before, they
+    /// miss.
+    pub(crate) async fn is_heard_by(&self, count: i64) {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND query = 'LISTEN sovd_queue'
+                       AND state = 'idle'";
+        let client = self.sql().await;
+        poll("dispatchers to listen", async || {
+            let row = client.query_one(sql, &[]).await.unwrap();
+            (row.get::<_, i64>(0) == count).then_some(())
+        })
+        .await;
+    }
+
+    /// Makes sure that a dispatcher has looked for work at this very moment, and left the command as
+    /// it is: one look finds all that is due, and it has found a new command to the other vehicle.
+    pub(crate) async fn is_passed_over(&self, command_id: CommandId) {
+        let before = self.entry(command_id).await;
+        self.connect(OFFLINE).await;
+        let witness = Submission {
+            vehicle_id: OFFLINE,
+            ..submission("ReadDataByID")
+        };
+        let witness = self.send(witness).await;
+        assert_eq!(self.ended(witness).await.status, CommandStatus::Completed);
+        assert_eq!(self.entry(command_id).await, before);
+    }
+
+    /// The actions that the audit trail has of a command, in order.
+    pub(crate) async fn actions(&self, command_id: CommandId) -> Vec<String> {
+        let audited = self.audited(command_id).await;
+        audited.into_iter().map(|(action, _)| action).collect()
+    }
+
+    /// The audit trail knows the same end as the command, once.
+    pub(crate) async fn shows_one_end(&self, command_id: CommandId, end: Option<FailureKind>) {
+        let audited = self.audited(command_id).await;
+        let ends: Vec<_> = audited
+            .iter()
+            .filter(|(action, _)| action == "command.complete" || action == "command.fail")
+            .collect();
+        assert_eq!(ends.len(), 1, "{audited:?}");
+        assert_eq!(ends[0].1["failure_kind"], json!(end));
+    }
+}

@@ -1,0 +1,490 @@
+use std::{error::Error, sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use sovd_connector::{Connector, Registry};
+use sovd_devstack::{Stack, TestDatabase};
+use sovd_domain::{
+    Catalog, Clock, Command, CommandId, CommandSpec, JsonSchema, Random, Response, ResponseId,
+    Risk, Role, SessionId, SystemClock, SystemRandom, User, UserId, VehicleId, audit::Origin,
+};
+use sovd_events::{EventBus, LocalAttempts, Signal};
+use sovd_services::{
+    Caller, Callers, Credential, Environment, NewWork, Outbox, TestTimer,
+    agents::{AgentPolicy, AttemptTurns},
+    audit::refusals::{RefusalCount, RefusalQueue},
+    bulk_reads::{BulkReadSettings, BulkReads},
+    commands::{
+        Commands, Submission, WaitingLimits,
+        dispatch::{Backoff, DispatchSettings, Dispatcher},
+    },
+    limits::{LimitSettings, Limits},
+    maintenance::detection::NewAnswers,
+};
+use sovd_storage::{
+    Database, PoolSettings,
+    commands::{
+        self,
+        queue::{self, Claim},
+        responses,
+    },
+    migrations, seeds,
+};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_postgres::{Client, NoTls};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{commands::watching::poll, recording_bus::Recording, scripted_connector::Scripted};
+
+/// How long a test waits for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The connected vehicle of the seeds, whose id ends in 0101.
+pub(crate) const VEHICLE: VehicleId = VehicleId(Uuid::from_u128(0x101));
+/// The one that is not, until a test connects it.
+pub(crate) const OFFLINE: VehicleId = VehicleId(Uuid::from_u128(0x102));
+/// How long a claim is good for: longer than a vehicle has to answer, so that a test may pass that
+/// time in one step.
+pub(crate) const LEASE: Duration = Duration::from_mins(10);
+/// How often a dispatcher looks for work that nobody told it of.
+pub(crate) const SWEEP: Duration = Duration::from_secs(1);
+/// The logins of [`engineer`] and [`admin`], which outlast every test's clock.
+const SESSIONS: &str = "
+    INSERT INTO sessions (session_id, user_id, refresh_token, expires_at)
+    SELECT user_id, user_id, username, now() + interval '10 years' FROM users";
+
+/// The rules that the product ships.
+const RULES: &str = include_str!("../../../../config/anomaly_rules.toml");
+
+/// How a dispatcher works unless a test says otherwise.
+pub(crate) const SETTINGS: DispatchSettings = DispatchSettings {
+    concurrency: 8,
+    lease: LEASE,
+    sweep: SWEEP,
+    idle_sweep: SWEEP,
+    backoff: Backoff {
+        first: Duration::from_secs(1),
+        longest: Duration::from_mins(1),
+    },
+};
+
+/// Waits for `event`, and fails the test when it does not come.
+pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
+    let outcome = timeout(PATIENCE, event).await;
+    outcome.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
+}
+
+/// A database with vehicles, a clock that stands still, and dispatchers to work.
+pub(crate) struct Rig {
+    pub(crate) environment: Environment,
+    pub(crate) timer: TestTimer,
+    pub(crate) connector: Arc<Scripted>,
+    pub(crate) commands: Commands,
+    pub(crate) bus: Arc<Recording>,
+    database: TestDatabase,
+}
+
+impl Rig {
+    /// With the standard catalogue, and a command of each risk that it lacks.
+    pub(crate) async fn new(connector: Arc<Scripted>) -> Self {
+        let prepare = async |url: &str| -> Result<(), Box<dyn Error + Send + Sync>> {
+            migrations::up(url).await?;
+            seeds::insert(url).await?;
+            let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+            let driver = tokio::spawn(connection);
+            client.batch_execute(SESSIONS).await?;
+            drop(client);
+            Ok(driver.await??)
+        };
+        let database = Stack::shared()
+            .unwrap()
+            .test_database("logged_in", prepare)
+            .await
+            .unwrap();
+        let pool = PoolSettings {
+            size: 2,
+            overflow: 8,
+            checkout_timeout: Duration::from_secs(3),
+            statement_timeout: Duration::from_secs(30),
+        };
+        let timer = TestTimer::at(SystemClock.now());
+        let recording = Recording::new();
+        let bus: Arc<dyn EventBus> = Arc::<Recording>::clone(&recording);
+        let catalog = Catalog::standard()
+            .with_settling(Duration::ZERO)
+            .with(spec("WriteDataByID", Risk::Write))
+            .with(spec("StartRoutine", Risk::Actuate));
+        let refusals = RefusalCount::default();
+        let storage = Database::new(database.url(), pool);
+        let environment = Environment {
+            refusal_queue: RefusalQueue::new(storage.clone(), refusals.clone()),
+            database: storage,
+            bulk_reads: BulkReads::new(BulkReadSettings {
+                lists_per_caller: 100,
+                exports_per_caller: 100,
+                exports: 100,
+            }),
+            outbox: Outbox::new(Arc::clone(&bus)),
+            bus,
+            agents: Arc::new(AgentPolicy::new(&[], 5, Duration::from_mins(10)).unwrap()),
+            attempt_turns: AttemptTurns::default(),
+            callers: Callers::new(Duration::from_secs(5)),
+            refusals,
+            attempts: Arc::new(LocalAttempts::default()),
+            catalog: Arc::new(catalog),
+            rules: Arc::new(RULES.parse().unwrap()),
+            clock: Arc::new(timer.clone()),
+            random: Arc::new(SystemRandom),
+            new_work: NewWork::default(),
+            new_answers: NewAnswers::default(),
+        };
+        let unlimited = LimitSettings {
+            commands_per_minute: 0,
+            requests_per_minute: 0,
+        };
+        let limits = Limits::new(unlimited, None);
+        let waiting = WaitingLimits {
+            per_vehicle: 0,
+            per_user: 0,
+        };
+        Self {
+            commands: Commands::new(environment.clone(), Arc::new(limits), waiting),
+            environment,
+            bus: recording,
+            timer,
+            connector,
+            database,
+        }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.database.url()
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.timer.now()
+    }
+
+    /// When a dispatcher that sweeps now sweeps again.
+    pub(crate) fn next_sweep(&self) -> DateTime<Utc> {
+        self.now() + TimeDelta::from_std(SWEEP).unwrap()
+    }
+
+    /// A connection for what no repository offers.
+    pub(crate) async fn sql(&self) -> Client {
+        self.database.client().await.unwrap()
+    }
+
+    /// Submits a command to the connected vehicle.
+    pub(crate) async fn submit(&self, command_name: &str) -> CommandId {
+        self.send(submission(command_name)).await
+    }
+
+    /// Submits a command.
+    pub(crate) async fn send(&self, submission: Submission) -> CommandId {
+        let submitted = self.commands.submit(&engineer(), submission).await;
+        submitted.unwrap().command.command_id
+    }
+
+    /// Claims the command as a process does that will not be heard of again.
+    pub(crate) async fn claim(&self, command_id: CommandId, lease_end: DateTime<Utc>) -> Claim {
+        let mut connection = self.environment.database.connection().await.unwrap();
+        let claims = queue::claim(&mut connection, self.now(), lease_end, 1).await;
+        let claim = *claims.unwrap().first().unwrap();
+        assert_eq!(claim.command_id, command_id);
+        claim
+    }
+
+    /// Leaves the command as a process does that dies before it sent it, and whose lease ends now.
+    pub(crate) async fn crash_before_sending(&self, command_id: CommandId) -> Claim {
+        let now = self.now();
+        let claim = self.claim(command_id, now).await;
+        let mut connection = self.environment.database.connection().await.unwrap();
+        commands::start(&mut connection, command_id, now)
+            .await
+            .unwrap();
+        claim
+    }
+
+    /// The same for one that dies right after it sent it.
+    pub(crate) async fn crash_while_sending(&self, command_id: CommandId) -> Claim {
+        let claim = self.crash_before_sending(command_id).await;
+        let mut connection = self.environment.database.connection().await.unwrap();
+        queue::mark_sent(&mut connection, command_id, claim.entry.sends + 1)
+            .await
+            .unwrap();
+        claim
+    }
+
+    /// The same for one that dies after the vehicle answered in full. These parts are stored.
+    pub(crate) async fn crash_when_answered(&self, command_id: CommandId, parts: &[Value]) {
+        self.crash_while_sending(command_id).await;
+        self.store(command_id, parts).await;
+        let mut connection = self.environment.database.connection().await.unwrap();
+        queue::mark_answered(&mut connection, command_id)
+            .await
+            .unwrap();
+    }
+
+    /// Stores the first parts of an answer.
+    pub(crate) async fn store(&self, command_id: CommandId, parts: &[Value]) {
+        let mut connection = self.environment.database.connection().await.unwrap();
+        for (number, payload) in (1..).zip(parts) {
+            let response = Response {
+                response_id: ResponseId(SystemRandom.uuid()),
+                command_id,
+                response_payload: payload.clone(),
+                sequence_number: number,
+                is_final: false,
+                received_at: self.now(),
+            };
+            responses::insert(&mut connection, &response).await.unwrap();
+        }
+    }
+
+    /// The vehicle can be reached from now on.
+    pub(crate) async fn connect(&self, vehicle_id: VehicleId) {
+        self.set_connection(vehicle_id, "connected").await;
+    }
+
+    /// The vehicle cannot be reached any more.
+    pub(crate) async fn disconnect(&self, vehicle_id: VehicleId) {
+        self.set_connection(vehicle_id, "disconnected").await;
+    }
+
+    async fn set_connection(&self, vehicle_id: VehicleId, status: &str) {
+        let sql = "UPDATE vehicles SET connection_status = $2 WHERE vehicle_id = $1";
+        let client = self.sql().await;
+        client
+            .execute(sql, &[&vehicle_id.0, &status])
+            .await
+            .unwrap();
+    }
+
+    /// Starts a dispatcher in the process that takes the commands in.
+    pub(crate) fn dispatch(&self) -> Running {
+        self.dispatch_with(SETTINGS)
+    }
+
+    pub(crate) fn dispatch_with(&self, settings: DispatchSettings) -> Running {
+        self.dispatch_through(self.environment.new_work.clone(), settings)
+    }
+
+    /// Starts a dispatcher that hears of new work only through the database.
+    pub(crate) fn dispatch_elsewhere(&self) -> Running {
+        self.dispatch_through(NewWork::default(), SETTINGS)
+    }
+
+    fn dispatch_through(&self, new_work: NewWork, settings: DispatchSettings) -> Running {
+        let connector: Arc<dyn Connector> = Arc::<Scripted>::clone(&self.connector);
+        let registry = Registry::new(vec![connector], Scripted::NAME).unwrap();
+        let environment = Environment {
+            new_work,
+            ..self.environment.clone()
+        };
+        let dispatcher = Dispatcher::new(environment, Arc::new(registry), settings);
+        let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
+        let task = tokio::spawn(dispatcher.run(stop.clone(), give_up.clone()));
+        Running {
+            stop,
+            give_up,
+            task,
+        }
+    }
+
+    /// Waits until a command was tried in vain; gives the moment at which it is due again.
+    pub(crate) async fn is_put_off(&self, command_id: CommandId) -> DateTime<Utc> {
+        let sql = "SELECT due_at FROM command_queue
+                   WHERE command_id = $1 AND lease_id IS NULL AND due_at > $2";
+        let client = self.sql().await;
+        poll("a command to be put off", async || {
+            let row = client.query_opt(sql, &[&command_id.0, &self.now()]).await;
+            row.unwrap().map(|row| row.get(0))
+        })
+        .await
+    }
+
+    /// Waits until a command was tried in vain, and lets the pause after it pass.
+    pub(crate) async fn pass_pause(&self, command_id: CommandId) {
+        let due_at = self.is_put_off(command_id).await;
+        self.pass_until(due_at).await;
+    }
+
+    /// Lets the time pass that a vehicle has to answer.
+    pub(crate) async fn pass_timeout(&self) {
+        let timeout = TimeDelta::from_std(CommandSpec::DEFAULT_TIMEOUT).unwrap();
+        self.pass_until(self.now() + timeout).await;
+    }
+
+    /// Lets the time pass in which a command may be sent, once nobody holds it.
+    pub(crate) async fn pass_expiry(&self, command_id: CommandId) {
+        let sql = "SELECT expires_at FROM command_queue
+                   WHERE command_id = $1 AND lease_id IS NULL";
+        let client = self.sql().await;
+        let expires_at: DateTime<Utc> = poll("a command to be free", async || {
+            let row = client.query_opt(sql, &[&command_id.0]).await;
+            row.unwrap().map(|row| row.get(0))
+        })
+        .await;
+        let step = expires_at - self.now();
+        self.timer
+            .advance(step + TimeDelta::from_std(SWEEP).unwrap());
+    }
+
+    /// Waits until somebody waits for the moment, and goes there.
+    pub(crate) async fn pass_until(&self, moment: DateTime<Utc>) {
+        within(
+            "somebody to wait for the moment",
+            self.timer.awaited(moment),
+        )
+        .await;
+        self.timer.advance(moment - self.now());
+    }
+
+    /// Waits until the command has ended.
+    pub(crate) async fn ended(&self, command_id: CommandId) -> Command {
+        self.becomes(command_id, |command| command.status.is_terminal())
+            .await
+    }
+
+    /// Waits until the command is as `is_reached` wants it.
+    pub(crate) async fn becomes(
+        &self,
+        command_id: CommandId,
+        is_reached: impl Fn(&Command) -> bool,
+    ) -> Command {
+        let mut events = self.environment.bus.subscribe(command_id);
+        within("a command to get there", async {
+            loop {
+                let command = self.look_at(command_id).await;
+                if is_reached(&command) {
+                    return command;
+                }
+                // A finding is told nobody.
+                let news = timeout(Duration::from_millis(20), events.next()).await;
+                debug_assert!(matches!(
+                    news,
+                    Ok(Signal::Event(_) | Signal::Reread) | Err(_)
+                ));
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn look_at(&self, command_id: CommandId) -> Command {
+        let mut connection = self.environment.database.connection().await.unwrap();
+        commands::find(&mut connection, command_id, None)
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    pub(crate) async fn responses(&self, command_id: CommandId) -> Vec<Response> {
+        let mut connection = self.environment.database.connection().await.unwrap();
+        responses::list(&mut connection, command_id, 0)
+            .await
+            .unwrap()
+    }
+
+    /// What the audit trail says of a command, in order.
+    pub(crate) async fn audited(&self, command_id: CommandId) -> Vec<(String, Value)> {
+        let sql = "SELECT action, details FROM audit_logs WHERE command_id = $1
+                   ORDER BY timestamp, ctid";
+        let client = self.sql().await;
+        let rows = client.query(sql, &[&command_id.0]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+}
+
+/// The engineer of the seeds.
+pub(crate) fn engineer() -> Caller {
+    Caller {
+        user: User {
+            user_id: UserId(Uuid::from_u128(2)),
+            username: "engineer".to_owned(),
+            email: "engineer@sovd.example.com".to_owned(),
+            role: Role::Engineer,
+            is_active: true,
+            created_at: SystemClock.now(),
+        },
+        credential: Credential::Session(SessionId(Uuid::from_u128(2))),
+        scope: None,
+        acting: None,
+        expires_at: SystemClock.now() + TimeDelta::hours(1),
+        origin: Origin::default(),
+    }
+}
+
+/// The administrator of the seeds.
+pub(crate) fn admin() -> Caller {
+    let engineer = engineer();
+    Caller {
+        user: User {
+            user_id: UserId(Uuid::from_u128(1)),
+            role: Role::Admin,
+            ..engineer.user
+        },
+        credential: Credential::Session(SessionId(Uuid::from_u128(1))),
+        ..engineer
+    }
+}
+
+/// A command to the connected vehicle.
+pub(crate) fn submission(command_name: &str) -> Submission {
+    let command_params = match command_name {
+        "ReadDataByID" => json!({ "ecuAddress": "0x10", "dataId": "0xF190" }),
+        _ => json!({ "ecuAddress": "0x10" }),
+    };
+    Submission {
+        vehicle_id: VEHICLE,
+        command_name: command_name.to_owned(),
+        command_params,
+        expires_in: None,
+        queue_if_offline: false,
+        skip_evidence: false,
+        idempotency_key: None,
+    }
+}
+
+/// A command that is not idempotent and erases nothing.
+fn spec(name: &'static str, risk: Risk) -> CommandSpec {
+    CommandSpec {
+        name,
+        title: name,
+        description: name,
+        risk,
+        idempotent: false,
+        params_schema: JsonSchema::new(json!({ "type": "object" })).unwrap(),
+        allowed_roles: &[Role::Engineer],
+        timeout: CommandSpec::DEFAULT_TIMEOUT,
+        evidence: None,
+        reports_faults: false,
+    }
+}
+
+/// A dispatcher at work.
+pub(crate) struct Running {
+    stop: CancellationToken,
+    give_up: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Lets it take nothing new.
+    pub(crate) fn begin_stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Lets it finish what is under way.
+    pub(crate) async fn stop(self) {
+        self.begin_stop();
+        within("a dispatcher to stop", self.task).await.unwrap();
+    }
+
+    /// Lets it hand back what is under way.
+    pub(crate) async fn give_up(self) {
+        self.stop.cancel();
+        self.give_up.cancel();
+        within("a dispatcher to give up", self.task).await.unwrap();
+    }
+}

@@ -1,0 +1,92 @@
+//! Watching the fleet.
+
+use chrono::TimeDelta;
+use sovd_domain::{CommandStatus, News};
+use sovd_services::fleet::events::Fleet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    fixture::{OFFLINE, Rig, VEHICLE, admin, engineer, within},
+    scripted_connector::Scripted,
+};
+
+#[tokio::test]
+async fn every_state_of_a_command_is_told() {
+    let rig = Rig::new(Scripted::new()).await;
+    let fleet = Fleet::new(rig.environment.clone());
+    let mut watch = fleet.watch(&admin(), Some(VEHICLE)).await.unwrap();
+    let command_id = rig.submit("ReadDTC").await;
+    let running = rig.dispatch();
+    for expected in [
+        CommandStatus::Pending,
+        CommandStatus::InProgress,
+        CommandStatus::Completed,
+    ] {
+        let news = within("news", watch.next()).await.unwrap();
+        let News::Command {
+            command_id: id,
+            status,
+            ..
+        } = news.as_ref()
+        else {
+            panic!("{news:?}")
+        };
+        assert_eq!((*id, *status), (command_id, expected));
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_vehicle_s_link_is_told_whoever_changed_it() {
+    let rig = Rig::new(Scripted::new()).await;
+    let stop = CancellationToken::new();
+    let fleet = Fleet::new(rig.environment.clone());
+    let mut watch = fleet.watch(&engineer(), None).await.unwrap();
+    let listening = tokio::spawn(sovd_services::fleet::events::listen(
+        rig.environment.clone(),
+        stop.clone(),
+    ));
+    // It listens from here on.
+    assert_eq!(
+        *within("a first word", watch.next()).await.unwrap(),
+        News::Resync
+    );
+    rig.connect(OFFLINE).await;
+    let news = within("news", watch.next()).await.unwrap();
+    assert_eq!(news.vehicle_id(), Some(OFFLINE));
+    stop.cancel();
+    within("the end", listening).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_its_token() {
+    let rig = Rig::new(Scripted::new()).await;
+    let fleet = Fleet::new(rig.environment.clone());
+    let mut caller = engineer();
+    caller.expires_at = rig.now() + TimeDelta::minutes(15);
+    let mut watch = fleet.watch(&caller, None).await.unwrap();
+    let passing = async {
+        rig.pass_until(caller.expires_at).await;
+    };
+    let (news, ()) = tokio::join!(within("the end", watch.next()), passing);
+    assert_eq!(news, None);
+}
+
+#[tokio::test]
+async fn news_that_were_lost_on_the_way_are_to_be_fetched() {
+    let rig = Rig::new(Scripted::new()).await;
+    let fleet = Fleet::new(rig.environment.clone());
+    let mut watch = fleet.watch(&admin(), None).await.unwrap();
+    rig.bus.lose(false);
+    rig.submit("ReadDTC").await;
+    rig.environment.outbox.flush().await;
+    rig.bus.find();
+    let news = within("news", watch.next()).await.unwrap();
+    assert_eq!(*news, News::Resync);
+    let command_id = rig.submit("ReadDTC").await;
+    let news = within("news", watch.next()).await.unwrap();
+    assert!(matches!(
+        news.as_ref(),
+        News::Command { command_id: id, .. } if *id == command_id
+    ));
+}

@@ -1,0 +1,3 @@
+pub(crate) mod anomalies;
+pub(crate) mod detection;
+pub(crate) mod insights;

@@ -1,0 +1,448 @@
+//! Anomalies that show in what vehicles say of their faults.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use sovd_connector::ConnectorError;
+use sovd_domain::{CommandId, CommandStatus};
+use sovd_services::maintenance::detection;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    captured_log::Log,
+    fixture::{Rig, Running, VEHICLE, within},
+    scripted_connector::{Script, Scripted, faults},
+};
+
+const READ: &str = "ReadDTC";
+
+/// How often the detection looks by itself.
+const SWEEP: TimeDelta = TimeDelta::seconds(5);
+
+impl Rig {
+    /// The open anomalies of the connected vehicle that have a code, by code.
+    async fn anomalies(&self) -> Vec<Value> {
+        let sql = "SELECT to_jsonb(episode) || to_jsonb(event)
+                   FROM anomaly_episodes AS episode
+                   JOIN anomaly_events AS event ON id = anomaly_event_id
+                   WHERE episode.vehicle_id = $1 AND dtc_code IS NOT NULL
+                   ORDER BY dtc_code";
+        let rows = self.sql().await.query(sql, &[&VEHICLE.0]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    async fn codes(&self) -> Vec<String> {
+        let anomalies = self.anomalies().await;
+        let codes = anomalies.iter().map(|one| one["dtc_code"].as_str());
+        codes.map(|code| code.unwrap().to_owned()).collect()
+    }
+
+    /// Reads the faults once, until somebody has looked for anomalies in them; the command must
+    /// complete.
+    async fn read_faults(&self) -> CommandId {
+        let command_id = self.submit(READ).await;
+        let ended = self.ended(command_id).await;
+        assert_eq!(ended.status, CommandStatus::Completed);
+        self.until_unread(0).await;
+        command_id
+    }
+
+    /// Waits until the open anomalies are those of the codes.
+    async fn until_codes(&self, codes: &[&str]) {
+        let looking = async {
+            while self.codes().await != codes {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the anomalies", looking).await;
+    }
+
+    /// Waits until so many answers are to be looked through.
+    async fn until_unread(&self, count: i64) {
+        let sql = self.sql().await;
+        let counting = async {
+            let unread = "SELECT count(*) FROM unread_answers";
+            while sql.query_one(unread, &[]).await.unwrap().get::<_, i64>(0) != count {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the look", counting).await;
+    }
+
+    /// How many looks at the only unread answer have failed.
+    async fn until_attempts(&self, attempts: i32) {
+        let sql = self.sql().await;
+        let counting = async {
+            let failed = "SELECT attempts FROM unread_answers";
+            while sql.query_one(failed, &[]).await.unwrap().get::<_, i32>(0) != attempts {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the failed look", counting).await;
+    }
+
+    /// Lets the detection look again by itself.
+    async fn sweep(&self) {
+        let next = self.now() + SWEEP;
+        within("the detection to rest", self.timer.awaited(next)).await;
+        self.timer.advance(SWEEP);
+    }
+
+    /// A dispatcher and the detection at work.
+    fn work(&self) -> Working {
+        self.with_detection(self.dispatch())
+    }
+
+    /// The same in another process.
+    fn work_elsewhere(&self) -> Working {
+        self.with_detection(self.dispatch_elsewhere())
+    }
+
+    fn with_detection(&self, running: Running) -> Working {
+        let stop = CancellationToken::new();
+        let detection = detection::run(self.environment.clone(), stop.clone());
+        Working {
+            running,
+            detection: tokio::spawn(detection),
+            stop,
+        }
+    }
+}
+
+struct Working {
+    running: Running,
+    detection: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Working {
+    async fn stop(self) {
+        self.stop.cancel();
+        self.detection.await.unwrap();
+        self.running.stop().await;
+    }
+}
+
+async fn rig(scripts: impl Into<Vec<Script>>) -> Rig {
+    Rig::new(Scripted::new().on(READ, scripts)).await
+}
+
+/// A trigger that keeps the first `count` anomalies from being written.
+async fn break_detection(rig: &Rig, message: &str, count: i32) {
+    let sql = format!(
+        "CREATE SEQUENCE tries;
+         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF nextval('tries') <= {count} THEN RAISE EXCEPTION '{message}'; END IF;
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON anomaly_events
+             FOR EACH ROW EXECUTE FUNCTION refuse();"
+    );
+    rig.sql().await.batch_execute(&sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn codes_that_a_rule_matches_become_anomalies() {
+    let parts = vec![
+        json!({ "ecu_address": "0x10", "dtcs": [
+            { "code": "P0420-11", "status": "confirmed", "description": "Catalyst" },
+            { "code": "B1000", "status": "history" },
+        ] }),
+        json!({ "ecu_address": "0x10", "dtcs": [{ "code": "C0035" }, { "code": "P0420-11" }] }),
+    ];
+    let rig = rig([Script::Answer(parts)]).await;
+    let running = rig.work();
+    let command_id = rig.read_faults().await;
+    let anomalies = rig.anomalies().await;
+    let responses = rig.responses(command_id).await;
+    assert_eq!(anomalies.len(), 2);
+    for (anomaly, expected, response) in [
+        (
+            &anomalies[0],
+            json!({
+                "anomaly_type": "brakes", "severity": "High", "rule_name": "brakes",
+                "component_name": "brake system", "dtc_code": "C0035",
+                "sensor_snapshot": { "ecu_address": "0x10", "code": "C0035", "status": null },
+            }),
+            &responses[1],
+        ),
+        (
+            &anomalies[1],
+            json!({
+                "anomaly_type": "emissions", "severity": "Medium",
+                "rule_name": "catalyst-efficiency", "component_name": "catalytic converter",
+                "dtc_code": "P0420-11",
+                "sensor_snapshot":
+                    { "ecu_address": "0x10", "code": "P0420-11", "status": "confirmed" },
+            }),
+            &responses[0],
+        ),
+    ] {
+        for (field, value) in expected.as_object().unwrap() {
+            assert_eq!(&anomaly[field], value, "{field}");
+        }
+        assert_eq!(anomaly["command_id"], json!(command_id));
+        assert_eq!(anomaly["response_id"], json!(response.response_id));
+        assert_eq!(anomaly["outcome"], Value::Null);
+    }
+
+    let lines = rig.audited(command_id).await;
+    let told: Vec<&Value> = lines
+        .iter()
+        .filter(|(action, _)| action == "anomaly.detect")
+        .map(|(_, details)| details)
+        .collect();
+    assert_eq!(told.len(), 2);
+    let expected = json!({
+        "rule_name": "brakes", "dtc_code": "C0035", "anomaly_type": "brakes",
+        "severity": "High", "component_name": "brake system",
+    });
+    assert_eq!(told[0], &expected);
+    let sql = "SELECT count(*) FROM audit_logs
+               JOIN anomaly_events ON id = entity_id
+               JOIN anomaly_episodes ON anomaly_event_id = id
+               JOIN responses USING (response_id)
+               WHERE action = 'anomaly.detect' AND user_id IS NULL AND entity_type = 'anomaly'
+                 AND audit_logs.vehicle_id = $1 AND audit_logs.command_id = $2
+                 AND detected_at = received_at";
+    let client = rig.sql().await;
+    let row = client.query_one(sql, &[&VEHICLE.0, &command_id.0]).await;
+    assert_eq!(row.unwrap().get::<_, i64>(0), 2);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn reading_again_finds_nothing_new_until_a_workshop_has_looked() {
+    let rig = rig([Script::faults("P0420 U0100")]).await;
+    let running = rig.work();
+    for _ in 0..10 {
+        rig.read_faults().await;
+    }
+    assert_eq!(rig.codes().await, ["P0420", "U0100"]);
+    let sql = "UPDATE anomaly_episodes SET outcome = 'confirmed', closed_at = $1
+               WHERE dtc_code = 'P0420'";
+    let closed = rig.sql().await.execute(sql, &[&rig.now()]).await;
+    assert_eq!(closed.unwrap(), 1);
+    rig.timer.advance(TimeDelta::seconds(1));
+    rig.read_faults().await;
+    assert_eq!(rig.codes().await, ["P0420", "P0420", "U0100"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn two_nodes_that_read_at_once_find_each_code_once() {
+    let rig = rig([Script::faults("P0420 P0301 U0100")]).await;
+    let mut commands = Vec::new();
+    for _ in 0..10 {
+        commands.push(rig.submit(READ).await);
+    }
+    let nodes = [rig.work(), rig.work_elsewhere()];
+    for command_id in commands {
+        let ended = rig.ended(command_id).await;
+        assert_eq!(ended.status, CommandStatus::Completed);
+    }
+    rig.until_unread(0).await;
+    assert_eq!(rig.codes().await, ["P0301", "P0420", "U0100"]);
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn nonsense_makes_no_anomaly_and_the_command_completes() {
+    let mut huge = String::new();
+    for _ in 0..100_000 {
+        write!(huge, "P0420").unwrap();
+    }
+    let nonsense = [
+        json!(null),
+        json!("P0420"),
+        json!([{ "code": "P0420" }]),
+        json!({ "dtcs": "P0420" }),
+        json!({ "dtcs": { "code": "P0420" } }),
+        json!({ "dtcs": [null, 420, "P0420", [], {}, { "code": { "code": "P0420" } }] }),
+        json!({ "dtcs": [{ "code": 420 }, { "code": "" }, { "code": "p042" }] }),
+        json!({ "dtcs": [{ "code": huge }, { "code": "P0420\u{1f600}" }, { "code": "'; --" }] }),
+        json!({ "dtcs": (0..5000).map(|number| json!({ "code": number })).collect::<Vec<_>>() }),
+    ];
+    let count = nonsense.len();
+    let scripts: Vec<Script> = nonsense
+        .into_iter()
+        .map(|payload| Script::Answer(vec![payload]))
+        .collect();
+    let rig = rig(scripts).await;
+    let running = rig.work();
+    for _ in 0..count {
+        rig.read_faults().await;
+    }
+    assert_eq!(rig.codes().await, Vec::<String>::new());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_code_hides_no_other() {
+    let payload = json!({ "dtcs": [null, { "code": 5 }, { "code": "P0420" }, { "code": "P04" }] });
+    let rig = rig([Script::Answer(vec![payload])]).await;
+    let running = rig.work();
+    rig.read_faults().await;
+    assert_eq!(rig.codes().await, ["P0420"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_with_more_codes_than_a_vehicle_has_makes_no_anomaly() {
+    let mut codes: BTreeSet<String> = (0..998).map(|code| format!("B1{code:03}")).collect();
+    codes.extend(["P0420".to_owned(), "U0100".to_owned()]);
+    let most: Vec<&str> = codes.iter().map(String::as_str).collect();
+    let too_many = format!("C0035 {}", most.join(" "));
+    // Spread over more parts than are read at a time.
+    let parts: Vec<Value> = most
+        .chunks(10)
+        .map(|codes| faults(&codes.join(" ")))
+        .collect();
+    let rig = rig([Script::faults(&too_many), Script::Answer(parts)]).await;
+    let running = rig.work();
+    rig.read_faults().await;
+    assert_eq!(rig.codes().await, Vec::<String>::new());
+    rig.read_faults().await;
+    assert_eq!(rig.codes().await, ["P0420", "U0100"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_reading_that_failed_finds_nothing() {
+    let reason = "conditions not correct".to_owned();
+    let rejected = ConnectorError::Rejected { reason };
+    let rig = rig([Script::Break(vec![faults("P0420")], rejected)]).await;
+    let running = rig.work();
+    let command_id = rig.submit(READ).await;
+    let ended = rig.ended(command_id).await;
+    assert_eq!(ended.status, CommandStatus::Failed);
+    assert_eq!(rig.responses(command_id).await.len(), 1);
+    assert_eq!(rig.codes().await, Vec::<String>::new());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_clearing_reads_makes_no_anomaly() {
+    let rig = rig([Script::faults("P0420"), Script::faults("U0100")]).await;
+    let running = rig.work();
+    let command_id = rig.submit("ClearDTC").await;
+    let ended = rig.ended(command_id).await;
+    assert_eq!(ended.status, CommandStatus::Completed);
+    assert_eq!(rig.connector.names(), [READ, "ClearDTC", READ]);
+    assert_eq!(rig.codes().await, Vec::<String>::new());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_look_that_fails_costs_nobody_the_answer_and_is_taken_again() {
+    let log = Log::start();
+    let rig = rig([Script::faults("P0420 U0100")]).await;
+    break_detection(&rig, "broken", 2).await;
+    let running = rig.work();
+    let command_id = rig.submit(READ).await;
+    let ended = rig.ended(command_id).await;
+    assert_eq!(ended.status, CommandStatus::Completed);
+    assert_eq!(rig.responses(command_id).await.len(), 1);
+    for attempts in 1..=2 {
+        rig.until_attempts(attempts).await;
+        assert_eq!(rig.codes().await, Vec::<String>::new());
+        rig.sweep().await;
+    }
+    rig.until_unread(0).await;
+    assert_eq!(rig.codes().await, ["P0420", "U0100"]);
+    assert_eq!(log.count("a look for anomalies has failed"), 2);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_at_which_every_look_fails_is_given_up_and_the_trail_says_so() {
+    let rig = rig([Script::faults("P0420")]).await;
+    break_detection(&rig, "broken", i32::MAX).await;
+    let running = rig.work();
+    let command_id = rig.submit(READ).await;
+    rig.ended(command_id).await;
+    rig.until_attempts(1).await;
+    let last = "UPDATE unread_answers SET attempts = 19, due_at = submitted_at FROM commands";
+    rig.sql().await.execute(last, &[]).await.unwrap();
+    rig.sweep().await;
+    rig.until_unread(0).await;
+    assert_eq!(rig.codes().await, Vec::<String>::new());
+    let sql = "SELECT result || ' ' || details::text FROM audit_logs
+               WHERE action = 'anomaly.detect' AND command_id = $1 AND vehicle_id = $2";
+    let client = rig.sql().await;
+    let line = client.query_one(sql, &[&command_id.0, &VEHICLE.0]).await;
+    let line: String = line.unwrap().get(0);
+    assert!(line.starts_with("failed {\"reason\":"), "{line}");
+    running.stop().await;
+}
+
+/// Also the queue of the vehicle goes on.
+#[tokio::test]
+async fn a_look_that_waits_for_a_lock_keeps_no_command_from_completing() {
+    let rig = rig([Script::faults("P0420")]).await;
+    let mut client = rig.sql().await;
+    let transaction = client.transaction().await.unwrap();
+    let lock = "LOCK TABLE anomaly_episodes IN ACCESS EXCLUSIVE MODE";
+    transaction.batch_execute(lock).await.unwrap();
+    let running = rig.work();
+    for _ in 0..3 {
+        let command_id = rig.submit(READ).await;
+        let ended = rig.ended(command_id).await;
+        assert_eq!(ended.status, CommandStatus::Completed);
+    }
+    transaction.rollback().await.unwrap();
+    rig.until_codes(&["P0420"]).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_process_left_unread_the_next_one_looks_through() {
+    let rig = rig([Script::faults("P0420")]).await;
+    let dispatching = rig.dispatch();
+    let command_id = rig.submit(READ).await;
+    rig.ended(command_id).await;
+    dispatching.stop().await;
+    assert_eq!(rig.codes().await, Vec::<String>::new());
+    let running = rig.work();
+    rig.until_unread(0).await;
+    assert_eq!(rig.codes().await, ["P0420"]);
+    running.stop().await;
+}
+
+/// The first try broke off, so what it said is not the answer.
+#[tokio::test]
+async fn what_a_try_said_that_broke_off_makes_no_anomaly() {
+    let broken = Script::Break(vec![faults("P0420")], ConnectorError::Broken { sent: true });
+    let rig = rig([broken, Script::faults("U0100")]).await;
+    let running = rig.work();
+    let command_id = rig.submit(READ).await;
+    rig.pass_pause(command_id).await;
+    let ended = rig.ended(command_id).await;
+    assert_eq!(ended.status, CommandStatus::Completed);
+    rig.until_unread(0).await;
+    assert_eq!(rig.responses(command_id).await.len(), 2);
+    assert_eq!(rig.codes().await, ["U0100"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_read_before_a_workshop_looked_opens_nothing_again() {
+    let rig = rig([Script::faults("P0420 U0100")]).await;
+    let running = rig.work();
+    rig.read_faults().await;
+    let later = "UPDATE anomaly_episodes SET outcome = 'confirmed',
+                 closed_at = (SELECT max(received_at) FROM responses) + interval '1 hour'
+                 WHERE dtc_code = 'P0420'";
+    rig.sql().await.batch_execute(later).await.unwrap();
+    rig.read_faults().await;
+    assert_eq!(rig.codes().await, ["P0420", "U0100"]);
+    rig.timer.advance(TimeDelta::hours(2));
+    rig.read_faults().await;
+    assert_eq!(rig.codes().await, ["P0420", "P0420", "U0100"]);
+    running.stop().await;
+}

@@ -1,0 +1,212 @@
+//! What agents did and tried.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    dsl::sql,
+    pg::Pg,
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+};
+use diesel_async::RunQueryDsl;
+use sovd_domain::{AgentAction, AgentActionId, AgentActionStatus, Page};
+use uuid::Uuid;
+
+use crate::{Connection, StorageError, schema::ueba_logs};
+
+/// Which lines to list; what is not set does not narrow the list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentActionFilter {
+    /// Those with this status.
+    pub status: Option<AgentActionStatus>,
+    /// What this agent did or tried.
+    pub agent_name: Option<String>,
+    /// Those of this kind.
+    pub action_type: Option<String>,
+    /// At or after this moment.
+    pub start: Option<DateTime<Utc>>,
+    /// At or before this moment.
+    pub end: Option<DateTime<Utc>>,
+}
+
+/// Writes a line as it is.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn log(connection: &mut Connection, action: &AgentAction) -> Result<(), StorageError> {
+    diesel::insert_into(ueba_logs::table)
+        .values((
+            ueba_logs::id.eq(action.id.0),
+            ueba_logs::agent_name.eq(&action.agent_name),
+            ueba_logs::action_type.eq(&action.action_type),
+            ueba_logs::source_node.eq(&action.source_node),
+            ueba_logs::target_node.eq(&action.target_node),
+            ueba_logs::status.eq(action.status.as_str()),
+            ueba_logs::timestamp.eq(action.timestamp),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes a line, unless the agent is suspended from this kind of action; says whether it did. One
+/// statement looks and writes, so that an allowed call costs no more.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn log_unless_suspended(
+    connection: &mut Connection,
+    action: &AgentAction,
+) -> Result<bool, StorageError> {
+    let written = sql_query(
+        "INSERT INTO ueba_logs
+             (id, agent_name, action_type, source_node, target_node, status, timestamp)
+         SELECT $1, $2, $3, $4, $5, $6, $7
+         WHERE NOT EXISTS (SELECT FROM agent_suspensions
+                           WHERE agent_name = $2 AND action_type = $3 AND lifted_at IS NULL)",
+    )
+    .bind::<SqlUuid, _>(action.id.0)
+    .bind::<Text, _>(&action.agent_name)
+    .bind::<Text, _>(&action.action_type)
+    .bind::<Nullable<Text>, _>(&action.source_node)
+    .bind::<Nullable<Text>, _>(&action.target_node)
+    .bind::<Text, _>(action.status.as_str())
+    .bind::<Timestamptz, _>(action.timestamp)
+    .execute(connection)
+    .await?;
+    Ok(written > 0)
+}
+
+/// One page of the lines that match, newest first, and how many match in all.
+///
+/// A page comes from an index and costs what it has. The count reads an index entry of every line that
+/// matches, and the lines themselves when several fields narrow the list; what `retention` leaves of
+/// the log bounds it.
+///
+/// # Errors
+///
+/// When the database is away or a row is unreadable.
+pub async fn list(
+    connection: &mut Connection,
+    filter: &AgentActionFilter,
+    page: Page,
+) -> Result<(Vec<AgentAction>, i64), StorageError> {
+    let total = matching(filter).count().get_result(connection).await?;
+    let lines = newest_first(filter)
+        .limit(page.limit())
+        .offset(page.offset());
+    Ok((read(lines, connection).await?, total))
+}
+
+/// At most `limit` of the blocked attempts, newest first.
+///
+/// # Errors
+///
+/// When the database is away or a row is unreadable.
+pub async fn blocked(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<AgentAction>, StorageError> {
+    let filter = AgentActionFilter {
+        status: Some(AgentActionStatus::Blocked),
+        ..AgentActionFilter::default()
+    };
+    read(newest_first(&filter).limit(limit), connection).await
+}
+
+/// Deletes at most `limit` lines from before `moment`, oldest first; says how many. Two who do so at
+/// once take different ones.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn forget(
+    connection: &mut Connection,
+    moment: DateTime<Utc>,
+    limit: i64,
+) -> Result<usize, StorageError> {
+    Ok(sql_query(
+        "DELETE FROM ueba_logs WHERE id IN (
+             SELECT id FROM ueba_logs WHERE timestamp < $1
+             ORDER BY timestamp LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind::<Timestamptz, _>(moment)
+    .bind::<BigInt, _>(limit)
+    .execute(connection)
+    .await?)
+}
+
+fn newest_first(filter: &AgentActionFilter) -> ueba_logs::BoxedQuery<'_, Pg> {
+    matching(filter).order((ueba_logs::timestamp.desc(), ueba_logs::id.desc()))
+}
+
+fn matching(filter: &AgentActionFilter) -> ueba_logs::BoxedQuery<'_, Pg> {
+    let mut query = ueba_logs::table.into_boxed();
+    match filter.status {
+        // The word as such, for the indexes of what was blocked.
+        Some(AgentActionStatus::Blocked) => {
+            query = query.filter(sql::<Bool>("status = 'BLOCKED'"));
+        }
+        Some(status @ AgentActionStatus::Allowed) => {
+            query = query.filter(ueba_logs::status.eq(status.as_str()));
+        }
+        None => {}
+    }
+    if let Some(agent_name) = &filter.agent_name {
+        query = query.filter(ueba_logs::agent_name.eq(agent_name));
+    }
+    if let Some(action_type) = &filter.action_type {
+        query = query.filter(ueba_logs::action_type.eq(action_type));
+    }
+    if let Some(start) = filter.start {
+        query = query.filter(ueba_logs::timestamp.ge(start));
+    }
+    if let Some(end) = filter.end {
+        query = query.filter(ueba_logs::timestamp.le(end));
+    }
+    query
+}
+
+async fn read(
+    lines: ueba_logs::BoxedQuery<'_, Pg>,
+    connection: &mut Connection,
+) -> Result<Vec<AgentAction>, StorageError> {
+    let rows: Vec<ActionRow> = lines
+        .select(ActionRow::as_select())
+        .load(connection)
+        .await?;
+    rows.into_iter().map(AgentAction::try_from).collect()
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = ueba_logs, check_for_backend(Pg))]
+struct ActionRow {
+    id: Uuid,
+    agent_name: String,
+    action_type: String,
+    source_node: Option<String>,
+    target_node: Option<String>,
+    status: String,
+    timestamp: DateTime<Utc>,
+}
+
+impl TryFrom<ActionRow> for AgentAction {
+    type Error = StorageError;
+
+    fn try_from(row: ActionRow) -> Result<Self, StorageError> {
+        Ok(Self {
+            id: AgentActionId(row.id),
+            status: row
+                .status
+                .parse()
+                .map_err(|error| StorageError::corrupt("ueba_logs", "status", row.id, error))?,
+            agent_name: row.agent_name,
+            action_type: row.action_type,
+            source_node: row.source_node,
+            target_node: row.target_node,
+            timestamp: row.timestamp,
+        })
+    }
+}

@@ -1,0 +1,4 @@
+//! Vehicles.
+
+pub(crate) mod scope;
+pub mod vehicles;

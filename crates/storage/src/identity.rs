@@ -1,0 +1,5 @@
+//! Users, sessions and service accounts.
+
+pub mod service_accounts;
+pub mod sessions;
+pub mod users;

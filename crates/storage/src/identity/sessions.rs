@@ -1,0 +1,366 @@
+//! Sessions: one row for each login that has not ended.
+
+pub mod spent;
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    sql_query,
+    sql_types::{Text, Timestamptz, Uuid as SqlUuid},
+};
+use diesel_async::RunQueryDsl;
+use sovd_domain::{ClientMark, Role, Session, SessionId, User, UserId};
+use uuid::Uuid;
+
+use crate::{
+    Connection, StorageError,
+    identity::users::UserRow,
+    schema::{sessions, users},
+};
+
+/// Writes a session whose refresh token has this hash.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn insert(
+    connection: &mut Connection,
+    session: &Session,
+    token_hash: &str,
+) -> Result<(), StorageError> {
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::session_id.eq(session.session_id.0),
+            sessions::user_id.eq(session.user_id.0),
+            sessions::refresh_token.eq(token_hash),
+            sessions::expires_at.eq(session.expires_at),
+            sessions::created_at.eq(session.created_at),
+            sessions::ends_at.eq(session.ends_at),
+            sessions::last_used_at.eq(session.last_used_at),
+            sessions::ip_address.eq(address(&session.client)),
+            sessions::user_agent.eq(&session.client.user_agent),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The session that holds the token with this hash and has not expired at `now`, locked until the
+/// transaction ends. Of two callers with one token the second finds nothing once the first has
+/// spent it.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn lock_by_token(
+    connection: &mut Connection,
+    token_hash: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<Session>, StorageError> {
+    let row: Option<SessionRow> = sessions::table
+        .filter(sessions::refresh_token.eq(token_hash))
+        .filter(sessions::expires_at.gt(now))
+        .select(SessionRow::as_select())
+        .for_update()
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(row.map(Session::from))
+}
+
+/// Gives a session its next refresh token, and tells how it has changed with it.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn renew(
+    connection: &mut Connection,
+    session: &Session,
+    token_hash: &str,
+) -> Result<(), StorageError> {
+    diesel::update(sessions::table.find(session.session_id.0))
+        .set((
+            sessions::refresh_token.eq(token_hash),
+            sessions::expires_at.eq(session.expires_at),
+            sessions::last_used_at.eq(session.last_used_at),
+            sessions::ip_address.eq(address(&session.client)),
+            sessions::user_agent.eq(&session.client.user_agent),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Whose session it is and when it was last used, if neither it nor its user has ended at `now`.
+///
+/// # Errors
+///
+/// When the database is away or the user's row is unreadable.
+pub async fn user_of(
+    connection: &mut Connection,
+    session_id: SessionId,
+    now: DateTime<Utc>,
+) -> Result<Option<(User, DateTime<Utc>)>, StorageError> {
+    let row: Option<(UserRow, DateTime<Utc>)> = sessions::table
+        .inner_join(users::table)
+        .filter(sessions::session_id.eq(session_id.0))
+        .filter(sessions::expires_at.gt(now))
+        .filter(users::is_active)
+        .select((UserRow::as_select(), sessions::last_used_at))
+        .first(connection)
+        .await
+        .optional()?;
+    row.map(|(user, last_used_at)| Ok((user.try_into()?, last_used_at)))
+        .transpose()
+}
+
+/// Whether the session has not ended at `now` and its user is active and of `role`; keeps it so
+/// until the transaction ends. The user is locked before the session, as a deletion does.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn hold(
+    connection: &mut Connection,
+    session_id: SessionId,
+    role: Role,
+    now: DateTime<Utc>,
+) -> Result<bool, StorageError> {
+    let held = sql_query(
+        "SELECT 1 FROM users JOIN sessions USING (user_id)
+         WHERE session_id = $1 AND role = $2 AND is_active AND expires_at > $3
+         FOR KEY SHARE OF users, sessions",
+    )
+    .bind::<SqlUuid, _>(session_id.0)
+    .bind::<Text, _>(role.as_str())
+    .bind::<Timestamptz, _>(now)
+    .execute(connection)
+    .await?;
+    Ok(held > 0)
+}
+
+/// Notes that a token of the session was seen.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn touch(
+    connection: &mut Connection,
+    session_id: SessionId,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    let older = sessions::table
+        .find(session_id.0)
+        .filter(sessions::last_used_at.lt(now));
+    diesel::update(older)
+        .set(sessions::last_used_at.eq(now))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Those of the sessions that have not ended at `now`, nor have their users.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn live(
+    connection: &mut Connection,
+    session_ids: &[SessionId],
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionId>, StorageError> {
+    let ids: Vec<Uuid> = session_ids.iter().map(|id| id.0).collect();
+    let live: Vec<Uuid> = sessions::table
+        .inner_join(users::table)
+        .filter(sessions::session_id.eq_any(ids))
+        .filter(sessions::expires_at.gt(now))
+        .filter(users::is_active)
+        .select(sessions::session_id)
+        .load(connection)
+        .await?;
+    Ok(live.into_iter().map(SessionId).collect())
+}
+
+/// The session with the id.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn find(
+    connection: &mut Connection,
+    session_id: SessionId,
+) -> Result<Option<Session>, StorageError> {
+    let row: Option<SessionRow> = sessions::table
+        .find(session_id.0)
+        .select(SessionRow::as_select())
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(row.map(Session::from))
+}
+
+/// Whose session holds the token with this hash.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn owner_of_token(
+    connection: &mut Connection,
+    token_hash: &str,
+) -> Result<Option<UserId>, StorageError> {
+    let user_id: Option<Uuid> = sessions::table
+        .filter(sessions::refresh_token.eq(token_hash))
+        .select(sessions::user_id)
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(user_id.map(UserId))
+}
+
+/// The sessions of a user that have not ended at `now`, last used first.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn list(
+    connection: &mut Connection,
+    user_id: UserId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Session>, StorageError> {
+    let rows: Vec<SessionRow> = sessions::table
+        .filter(sessions::user_id.eq(user_id.0))
+        .filter(sessions::expires_at.gt(now))
+        .select(SessionRow::as_select())
+        .order((sessions::last_used_at.desc(), sessions::session_id))
+        .load(connection)
+        .await?;
+    Ok(rows.into_iter().map(Session::from).collect())
+}
+
+/// Ends a session of `user_id`; says whether there was one.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn end(
+    connection: &mut Connection,
+    user_id: UserId,
+    session_id: SessionId,
+) -> Result<bool, StorageError> {
+    let held = sessions::table
+        .filter(sessions::user_id.eq(user_id.0))
+        .filter(sessions::session_id.eq(session_id.0));
+    Ok(diesel::delete(held).execute(connection).await? > 0)
+}
+
+/// Ends the session of `user_id` that holds `token_hash`; says which that was.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn end_by_token(
+    connection: &mut Connection,
+    user_id: UserId,
+    token_hash: &str,
+) -> Result<Option<SessionId>, StorageError> {
+    let held = sessions::table
+        .filter(sessions::user_id.eq(user_id.0))
+        .filter(sessions::refresh_token.eq(token_hash));
+    let session_id = diesel::delete(held)
+        .returning(sessions::session_id)
+        .get_result(connection)
+        .await
+        .optional()?;
+    Ok(session_id.map(SessionId))
+}
+
+/// Ends the sessions of `user_id`, all or all but one; says how many there were.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn end_all(
+    connection: &mut Connection,
+    user_id: UserId,
+    but: Option<SessionId>,
+) -> Result<usize, StorageError> {
+    let mut held = diesel::delete(sessions::table)
+        .filter(sessions::user_id.eq(user_id.0))
+        .into_boxed();
+    if let Some(kept) = but {
+        held = held.filter(sessions::session_id.ne(kept.0));
+    }
+    Ok(held.execute(connection).await?)
+}
+
+/// Ends the sessions of `user_id` that were not used for longest, all but the last `kept`.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn end_oldest(
+    connection: &mut Connection,
+    user_id: UserId,
+    kept: i64,
+) -> Result<(), StorageError> {
+    let newest = sessions::table
+        .filter(sessions::user_id.eq(user_id.0))
+        .select(sessions::session_id)
+        .order((sessions::last_used_at.desc(), sessions::session_id));
+    let old: Vec<Uuid> = newest.offset(kept).load(connection).await?;
+    if !old.is_empty() {
+        let old = sessions::table.filter(sessions::session_id.eq_any(old));
+        diesel::delete(old).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Removes the sessions that have expired at `now`; says how many.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn sweep(connection: &mut Connection, now: DateTime<Utc>) -> Result<usize, StorageError> {
+    let expired = sessions::table.filter(sessions::expires_at.le(now));
+    Ok(diesel::delete(expired).execute(connection).await?)
+}
+
+pub(crate) fn address(client: &ClientMark) -> Option<String> {
+    client.ip_address.map(|address| address.to_string())
+}
+
+/// A client as two columns tell it. An address that cannot be read is none.
+pub(crate) fn client(ip_address: Option<String>, user_agent: Option<String>) -> ClientMark {
+    ClientMark {
+        ip_address: ip_address.and_then(|address| address.parse().ok()),
+        user_agent,
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = sessions, check_for_backend(Pg))]
+struct SessionRow {
+    session_id: Uuid,
+    user_id: Uuid,
+    expires_at: DateTime<Utc>,
+    created_at: DateTime<Utc>,
+    ends_at: DateTime<Utc>,
+    last_used_at: DateTime<Utc>,
+    ip_address: Option<String>,
+    user_agent: Option<String>,
+}
+
+impl From<SessionRow> for Session {
+    fn from(row: SessionRow) -> Self {
+        Self {
+            session_id: SessionId(row.session_id),
+            user_id: UserId(row.user_id),
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            ends_at: row.ends_at,
+            last_used_at: row.last_used_at,
+            client: client(row.ip_address, row.user_agent),
+        }
+    }
+}

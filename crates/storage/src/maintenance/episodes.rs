@@ -1,0 +1,120 @@
+//! How far anomalies have come: open until a workshop has looked.
+
+use diesel::{dsl::exists, prelude::*, query_dsl::methods, select};
+use diesel_async::RunQueryDsl;
+use sovd_domain::{AnomalyId, Closure, Outcome, VehicleId, VehicleScope};
+use uuid::Uuid;
+
+use crate::{
+    Connection, StorageError,
+    fleet::scope::within,
+    schema::{anomaly_episodes, anomaly_events},
+};
+
+/// How far an anomaly has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Episode {
+    /// No workshop has looked.
+    Open,
+    /// One has.
+    Closed,
+}
+
+/// The vehicle of an anomaly.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn vehicle_of(
+    connection: &mut Connection,
+    anomaly_id: AnomalyId,
+) -> Result<Option<VehicleId>, StorageError> {
+    let vehicle_id: Option<Uuid> = anomaly_events::table
+        .find(anomaly_id.0)
+        .select(anomaly_events::vehicle_id)
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(vehicle_id.map(VehicleId))
+}
+
+/// Returns the vehicle of an anomaly if it is in `scope`.
+///
+/// # Errors
+///
+/// When the database is unavailable.
+pub async fn vehicle_of_within(
+    connection: &mut Connection,
+    anomaly_id: AnomalyId,
+    scope: &VehicleScope,
+) -> Result<Option<VehicleId>, StorageError> {
+    let query = anomaly_events::table.find(anomaly_id.0).into_boxed();
+    let vehicle_id: Option<Uuid> = within!(query, anomaly_events::vehicle_id, scope)
+        .select(anomaly_events::vehicle_id)
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(vehicle_id.map(VehicleId))
+}
+
+/// How far the anomaly with the id has come, which is locked until the transaction ends, so that it is
+/// neither closed nor booked meanwhile.
+///
+/// # Errors
+///
+/// When the database is away.
+pub async fn lock(
+    connection: &mut Connection,
+    anomaly_id: AnomalyId,
+) -> Result<Option<Episode>, StorageError> {
+    let locked: Option<Uuid> = anomaly_events::table
+        .find(anomaly_id.0)
+        .select(anomaly_events::id)
+        .for_no_key_update()
+        .first(connection)
+        .await
+        .optional()?;
+    if locked.is_none() {
+        return Ok(None);
+    }
+    let closed = anomaly_episodes::table
+        .find(anomaly_id.0)
+        .filter(anomaly_episodes::closed_at.is_not_null());
+    let is_closed: bool = select(exists(closed)).get_result(connection).await?;
+    Ok(Some(if is_closed {
+        Episode::Closed
+    } else {
+        Episode::Open
+    }))
+}
+
+/// Closes the episode of an anomaly of the vehicle; says whether it was open. An anomaly that somebody
+/// reported may have no row of its episode before.
+///
+/// # Errors
+///
+/// [`StorageError::Dangling`] when there is no such anomaly or vehicle.
+pub async fn close(
+    connection: &mut Connection,
+    anomaly_id: AnomalyId,
+    vehicle_id: VehicleId,
+    closure: Closure,
+) -> Result<bool, StorageError> {
+    let end = (
+        anomaly_episodes::outcome.eq(Outcome::as_str(closure.outcome)),
+        anomaly_episodes::closed_at.eq(closure.closed_at),
+    );
+    let upsert = diesel::insert_into(anomaly_episodes::table)
+        .values((
+            anomaly_episodes::anomaly_event_id.eq(anomaly_id.0),
+            anomaly_episodes::vehicle_id.eq(vehicle_id.0),
+            end,
+        ))
+        .on_conflict(anomaly_episodes::anomaly_event_id)
+        .do_update()
+        .set(end);
+    let closed = methods::FilterDsl::filter(upsert, anomaly_episodes::closed_at.is_null())
+        .execute(connection)
+        .await?;
+    Ok(closed > 0)
+}

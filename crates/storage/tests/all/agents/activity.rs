@@ -1,0 +1,191 @@
+use sovd_domain::{AgentAction, AgentActionId, AgentActionStatus, SuspensionId, UserId};
+use sovd_storage::agents::{
+    activity::{self, AgentActionFilter},
+    suspensions,
+};
+use uuid::Uuid;
+
+use crate::{
+    agents::suspensions::suspension,
+    fixture::{Fleet, at, page},
+};
+
+/// A blocked attempt of `monitor` to submit a command, some seconds after the beginning.
+pub(crate) fn attempt(number: u128, seconds: i64) -> AgentAction {
+    AgentAction {
+        id: AgentActionId(Uuid::from_u128(number)),
+        agent_name: "monitor".to_owned(),
+        action_type: "commands.submit".to_owned(),
+        source_node: Some("192.0.2.1".to_owned()),
+        target_node: Some("POST /api/v1/commands".to_owned()),
+        status: AgentActionStatus::Blocked,
+        timestamp: at(seconds),
+    }
+}
+
+async fn with_log(actions: &[AgentAction]) -> Fleet {
+    let fleet = Fleet::new().await;
+    let mut connection = fleet.connection().await;
+    for action in actions {
+        activity::log(&mut connection, action).await.unwrap();
+    }
+    fleet
+}
+
+/// The numbers of the lines that match, in their order, and how many match.
+async fn listed(fleet: &Fleet, filter: AgentActionFilter) -> (Vec<u128>, i64) {
+    let mut connection = fleet.connection().await;
+    let (lines, total) = activity::list(&mut connection, &filter, page(10, 0))
+        .await
+        .unwrap();
+    (
+        lines.iter().map(|line| line.id.0.as_u128()).collect(),
+        total,
+    )
+}
+
+#[tokio::test]
+async fn a_line_is_kept_as_it_was_written() {
+    let bare = AgentAction {
+        source_node: None,
+        target_node: None,
+        status: AgentActionStatus::Allowed,
+        ..attempt(2, 1)
+    };
+    let fleet = with_log(&[attempt(1, 0), bare.clone()]).await;
+    let mut connection = fleet.connection().await;
+    let everything = AgentActionFilter::default();
+    let first = activity::list(&mut connection, &everything, page(1, 0)).await;
+    assert_eq!(first.unwrap(), (vec![bare], 2));
+    let second = activity::list(&mut connection, &everything, page(1, 1)).await;
+    assert_eq!(second.unwrap(), (vec![attempt(1, 0)], 2));
+}
+
+#[tokio::test]
+async fn every_filter_narrows_and_the_edges_of_time_belong_to_it() {
+    let fleet = with_log(&[
+        attempt(1, 10),
+        AgentAction {
+            status: AgentActionStatus::Allowed,
+            ..attempt(2, 20)
+        },
+        AgentAction {
+            agent_name: "robot".to_owned(),
+            ..attempt(3, 30)
+        },
+        AgentAction {
+            action_type: "vehicles.read".to_owned(),
+            ..attempt(4, 40)
+        },
+    ])
+    .await;
+    let any = AgentActionFilter::default;
+    assert_eq!(listed(&fleet, any()).await, (vec![4, 3, 2, 1], 4));
+    let allowed = AgentActionFilter {
+        status: Some(AgentActionStatus::Allowed),
+        ..any()
+    };
+    assert_eq!(listed(&fleet, allowed).await, (vec![2], 1));
+    let robot = AgentActionFilter {
+        agent_name: Some("robot".to_owned()),
+        ..any()
+    };
+    assert_eq!(listed(&fleet, robot).await, (vec![3], 1));
+    let reading = AgentActionFilter {
+        action_type: Some("vehicles.read".to_owned()),
+        ..any()
+    };
+    assert_eq!(listed(&fleet, reading).await, (vec![4], 1));
+    let between = AgentActionFilter {
+        start: Some(at(20)),
+        end: Some(at(30)),
+        ..any()
+    };
+    assert_eq!(listed(&fleet, between).await, (vec![3, 2], 2));
+}
+
+#[tokio::test]
+async fn blocked_attempts_come_newest_first_and_no_more_than_asked_for() {
+    let allowed = AgentAction {
+        status: AgentActionStatus::Allowed,
+        ..attempt(9, 90)
+    };
+    let fleet = with_log(&[attempt(1, 10), attempt(3, 30), attempt(2, 20), allowed]).await;
+    let mut connection = fleet.connection().await;
+    let blocked = activity::blocked(&mut connection, 2).await.unwrap();
+    assert_eq!(blocked, [attempt(3, 30), attempt(2, 20)]);
+}
+
+#[tokio::test]
+async fn a_suspended_agent_is_kept_from_that_kind_of_action_until_it_may_go_on() {
+    let fleet = Fleet::new().await;
+    let mut connection = fleet.connection().await;
+    suspensions::insert(&mut connection, &suspension(1, 0))
+        .await
+        .unwrap();
+    let call = |number, agent_name: &str, action_type: &str| AgentAction {
+        agent_name: agent_name.to_owned(),
+        action_type: action_type.to_owned(),
+        status: AgentActionStatus::Allowed,
+        ..attempt(number, 5)
+    };
+    for (number, agent_name, action_type, expected) in [
+        (1, "monitor", "commands.submit", false),
+        (2, "monitor", "vehicles.read", true),
+        (3, "robot", "commands.submit", true),
+    ] {
+        let action = call(number, agent_name, action_type);
+        let written = activity::log_unless_suspended(&mut connection, &action).await;
+        assert_eq!(written.unwrap(), expected, "{agent_name} {action_type}");
+    }
+    let UserId(admin) = fleet.engineer;
+    suspensions::lift(
+        &mut connection,
+        SuspensionId(Uuid::from_u128(1)),
+        UserId(admin),
+        at(6),
+    )
+    .await
+    .unwrap();
+    let action = call(4, "monitor", "commands.submit");
+    let written = activity::log_unless_suspended(&mut connection, &action).await;
+    assert!(written.unwrap());
+
+    let any = AgentActionFilter::default();
+    assert_eq!(listed(&fleet, any.clone()).await, (vec![4, 3, 2], 3));
+    let (lines, _) = activity::list(&mut connection, &any, page(1, 0))
+        .await
+        .unwrap();
+    assert_eq!(lines, [action]);
+}
+
+#[tokio::test]
+async fn what_is_older_than_a_moment_is_forgotten_in_batches_oldest_first() {
+    let fleet = with_log(&[
+        attempt(1, 10),
+        attempt(2, 20),
+        attempt(3, 30),
+        attempt(4, 40),
+    ])
+    .await;
+    let mut connection = fleet.connection().await;
+    let any = AgentActionFilter::default;
+    let forgotten = activity::forget(&mut connection, at(40), 2).await;
+    assert_eq!(forgotten.unwrap(), 2);
+    assert_eq!(listed(&fleet, any()).await, (vec![4, 3], 2));
+    let forgotten = activity::forget(&mut connection, at(40), 2).await;
+    assert_eq!(forgotten.unwrap(), 1);
+    assert_eq!(listed(&fleet, any()).await, (vec![4], 1));
+}
+
+#[tokio::test]
+async fn two_who_forget_at_once_take_different_lines() {
+    let fleet = with_log(&[attempt(1, 10), attempt(2, 20)]).await;
+    let mut first = fleet.pool.begin().await.unwrap();
+    assert_eq!(activity::forget(&mut first, at(40), 1).await.unwrap(), 1);
+    let mut second = fleet.connection().await;
+    assert_eq!(activity::forget(&mut second, at(40), 2).await.unwrap(), 1);
+    first.rollback().await.unwrap();
+    let any = AgentActionFilter::default();
+    assert_eq!(listed(&fleet, any).await, (vec![1], 1));
+}

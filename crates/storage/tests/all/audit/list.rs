@@ -1,0 +1,180 @@
+use sovd_domain::{AuditEntry, AuditLine, CommandId, UserId, VehicleId};
+use sovd_storage::audit::{self, AuditFilter, Place};
+
+use crate::fixture::{Fleet, at, page};
+
+/// A user, a vehicle and a command, and lines that name some of them, a second apart.
+async fn trail() -> (Fleet, UserId, VehicleId, CommandId) {
+    let fleet = Fleet::new().await;
+    let user = fleet.engineer;
+    let vehicle = fleet.vehicle("VIN1").await;
+    let command = fleet.submit(1, vehicle).await;
+    let entries = [
+        AuditEntry {
+            user_id: Some(user),
+            ..AuditEntry::new("auth.login", "session")
+        },
+        AuditEntry {
+            user_id: Some(user),
+            vehicle_id: Some(vehicle),
+            command_id: Some(command),
+            ..AuditEntry::new("command.submit", "command")
+        },
+        AuditEntry {
+            vehicle_id: Some(vehicle),
+            command_id: Some(command),
+            ..AuditEntry::new("command.complete", "command")
+        },
+        AuditEntry::new("audit.prune", "audit"),
+    ];
+    for (second, entry) in (0..).zip(&entries) {
+        audit::insert(&mut *fleet.connection().await, entry, at(second))
+            .await
+            .unwrap();
+    }
+    (fleet, user, vehicle, command)
+}
+
+async fn actions(fleet: &Fleet, filter: &AuditFilter) -> Vec<String> {
+    let mut connection = fleet.connection().await;
+    let (lines, total) = audit::list(&mut connection, filter, page(100, 0))
+        .await
+        .unwrap();
+    assert_eq!(i64::try_from(lines.len()).unwrap(), total);
+    let paged = audit::page(&mut connection, filter, None, 100).await;
+    assert_eq!(paged.unwrap(), lines);
+    lines.into_iter().map(|line| line.action).collect()
+}
+
+#[tokio::test]
+async fn filters_narrow_the_list_also_when_what_they_name_is_deleted() {
+    let (fleet, user, vehicle, command) = trail().await;
+    let all = AuditFilter::default();
+    let (login, submit, complete, prune) = (
+        "auth.login",
+        "command.submit",
+        "command.complete",
+        "audit.prune",
+    );
+    let cases: Vec<(AuditFilter, Vec<&str>)> = vec![
+        (all.clone(), vec![prune, complete, submit, login]),
+        (
+            AuditFilter {
+                user_id: Some(user),
+                ..all.clone()
+            },
+            vec![submit, login],
+        ),
+        (
+            AuditFilter {
+                vehicle_id: Some(vehicle),
+                ..all.clone()
+            },
+            vec![complete, submit],
+        ),
+        (
+            AuditFilter {
+                command_id: Some(command),
+                ..all.clone()
+            },
+            vec![complete, submit],
+        ),
+        (
+            AuditFilter {
+                action: Some(login.to_owned()),
+                ..all.clone()
+            },
+            vec![login],
+        ),
+        (
+            AuditFilter {
+                entity_type: Some("audit".to_owned()),
+                ..all.clone()
+            },
+            vec![prune],
+        ),
+        (
+            AuditFilter {
+                start: Some(at(2)),
+                ..all.clone()
+            },
+            vec![prune, complete],
+        ),
+        (
+            AuditFilter {
+                end: Some(at(0)),
+                ..all.clone()
+            },
+            vec![login],
+        ),
+        (
+            AuditFilter {
+                user_id: Some(user),
+                vehicle_id: Some(vehicle),
+                command_id: Some(command),
+                ..all.clone()
+            },
+            vec![submit],
+        ),
+    ];
+    for deletion in [
+        "",
+        "DELETE FROM commands",
+        "DELETE FROM vehicles; DELETE FROM users",
+    ] {
+        fleet.client.batch_execute(deletion).await.unwrap();
+        for (filter, expected) in &cases {
+            assert_eq!(
+                &actions(&fleet, filter).await,
+                expected,
+                "{deletion} {filter:?}"
+            );
+        }
+    }
+    let other = AuditFilter {
+        user_id: Some(UserId(vehicle.0)),
+        ..all
+    };
+    assert_eq!(actions(&fleet, &other).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn pages_that_follow_each_other_have_every_line_once() {
+    let fleet = Fleet::new().await;
+    let mut connection = fleet.connection().await;
+    let entry = AuditEntry::new("test", "test");
+    // Several at the same moment, so that the id has to decide.
+    for number in 0..7 {
+        audit::insert(&mut connection, &entry, at(number / 3))
+            .await
+            .unwrap();
+    }
+    let all = AuditFilter::default();
+    let (expected, total) = audit::list(&mut connection, &all, page(100, 0))
+        .await
+        .unwrap();
+    assert_eq!(total, 7);
+    let mut found: Vec<AuditLine> = Vec::new();
+    loop {
+        let place = found.last().map(Place::from);
+        let lines = audit::page(&mut connection, &all, place, 2).await.unwrap();
+        if lines.is_empty() {
+            break;
+        }
+        assert!(lines.len() <= 2);
+        found.extend(lines);
+        audit::insert(&mut connection, &entry, at(9)).await.unwrap();
+    }
+    assert_eq!(found, expected);
+    let (second, _) = audit::list(
+        &mut connection,
+        &AuditFilter {
+            end: Some(at(2)),
+            ..all
+        },
+        page(2, 2),
+    )
+    .await
+    .unwrap();
+    assert_eq!(second, expected[2..4]);
+}

@@ -1,0 +1,184 @@
+use sovd_domain::{Command, CommandStatus, FailureKind, VehicleId, VehicleScope};
+use sovd_storage::commands::{self, CommandFilter};
+use uuid::Uuid;
+
+use crate::fixture::{Fleet, at, command, page};
+
+/// Six commands of two users to two vehicles, submitted ten seconds apart.
+struct History {
+    fleet: Fleet,
+    commands: Vec<Command>,
+}
+
+impl History {
+    async fn new() -> Self {
+        let fleet = Fleet::new().await;
+        let users = [fleet.engineer, fleet.user("other").await];
+        let vehicles = [fleet.vehicle("VIN1").await, fleet.vehicle("VIN2").await];
+        let mut commands = Vec::new();
+        for (number, seconds) in (0..6_usize).zip((0..).step_by(10)) {
+            let mut command = command(
+                number as u128 + 1,
+                users[number % 2],
+                vehicles[number / 3],
+                at(seconds),
+            );
+            if number == 4 {
+                "ClearDTC".clone_into(&mut command.command_name);
+            }
+            fleet.store(&command).await;
+            commands.push(command);
+        }
+        Self { fleet, commands }
+    }
+
+    /// The numbers of the commands that match, as listed, and the total.
+    async fn numbers(&self, filter: &CommandFilter, limit: i64, offset: i64) -> (Vec<u128>, i64) {
+        let mut connection = self.fleet.connection().await;
+        let (found, total) = commands::list(&mut connection, filter, page(limit, offset))
+            .await
+            .unwrap();
+        let numbers = found.iter().map(|command| command.command_id.0.as_u128());
+        (numbers.collect(), total)
+    }
+
+    async fn assert_lists<const N: usize>(&self, filter: &CommandFilter, expected: [u128; N]) {
+        let (numbers, total) = self.numbers(filter, 100, 0).await;
+        assert_eq!(numbers, expected, "{filter:?}");
+        assert_eq!(total, i64::try_from(N).unwrap(), "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn everything_is_listed_newest_first() {
+    let history = History::new().await;
+    history
+        .assert_lists(&CommandFilter::default(), [6, 5, 4, 3, 2, 1])
+        .await;
+}
+
+#[tokio::test]
+async fn commands_of_the_same_moment_have_one_order() {
+    let history = History::new().await;
+    history
+        .fleet
+        .client
+        .batch_execute("UPDATE commands SET submitted_at = to_timestamp(1800000000)")
+        .await
+        .unwrap();
+    history
+        .assert_lists(&CommandFilter::default(), [6, 5, 4, 3, 2, 1])
+        .await;
+}
+
+#[tokio::test]
+async fn each_filter_narrows_the_list() {
+    let history = History::new().await;
+    let any = CommandFilter::default();
+    let filter = CommandFilter {
+        user_id: Some(history.fleet.engineer),
+        ..any.clone()
+    };
+    history.assert_lists(&filter, [5, 3, 1]).await;
+    let filter = CommandFilter {
+        vehicle_id: Some(history.commands[0].vehicle_id),
+        ..any.clone()
+    };
+    history.assert_lists(&filter, [3, 2, 1]).await;
+    let filter = CommandFilter {
+        command_name: Some("ClearDTC".to_owned()),
+        ..any.clone()
+    };
+    history.assert_lists(&filter, [5]).await;
+    let filter = CommandFilter {
+        command_name: Some("cleardtc".to_owned()),
+        ..any
+    };
+    history.assert_lists(&filter, []).await;
+}
+
+#[tokio::test]
+async fn a_status_narrows_the_list() {
+    let history = History::new().await;
+    let mut connection = history.fleet.connection().await;
+    let ids: Vec<_> = history.commands.iter().map(|c| c.command_id).collect();
+    for id in &ids[..2] {
+        commands::start(&mut connection, *id, at(1)).await.unwrap();
+    }
+    commands::complete(&mut connection, ids[0], at(2))
+        .await
+        .unwrap();
+    commands::fail(&mut connection, ids[5], FailureKind::Internal, "", at(2))
+        .await
+        .unwrap();
+    for (status, expected) in [
+        (CommandStatus::Completed, &[1][..]),
+        (CommandStatus::InProgress, &[2]),
+        (CommandStatus::Failed, &[6]),
+        (CommandStatus::Pending, &[5, 4, 3]),
+    ] {
+        let filter = CommandFilter {
+            status: Some(status),
+            ..CommandFilter::default()
+        };
+        assert_eq!(history.numbers(&filter, 100, 0).await.0, expected);
+    }
+}
+
+#[tokio::test]
+async fn both_ends_of_a_date_range_belong_to_it() {
+    let history = History::new().await;
+    for (start, end, expected) in [
+        (Some(20), None, &[6, 5, 4, 3][..]),
+        (Some(21), None, &[6, 5, 4]),
+        (None, Some(20), &[3, 2, 1]),
+        (None, Some(19), &[2, 1]),
+        (Some(20), Some(20), &[3]),
+        (Some(21), Some(29), &[]),
+        (Some(30), Some(10), &[]),
+    ] {
+        let filter = CommandFilter {
+            start: start.map(at),
+            end: end.map(at),
+            ..CommandFilter::default()
+        };
+        let (numbers, total) = history.numbers(&filter, 100, 0).await;
+        assert_eq!(numbers, expected, "{start:?} to {end:?}");
+        assert_eq!(total, i64::try_from(expected.len()).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn all_filters_apply_together() {
+    let history = History::new().await;
+    let filter = CommandFilter {
+        user_id: Some(history.fleet.engineer),
+        vehicle_id: Some(history.commands[5].vehicle_id),
+        status: Some(CommandStatus::Pending),
+        command_name: Some("ClearDTC".to_owned()),
+        start: Some(at(0)),
+        end: Some(at(100)),
+        among: VehicleScope::Among(vec![history.commands[5].vehicle_id]),
+    };
+    history.assert_lists(&filter, [5]).await;
+    let elsewhere = CommandFilter {
+        among: VehicleScope::Among(vec![VehicleId(Uuid::nil())]),
+        ..CommandFilter::default()
+    };
+    history.assert_lists(&elsewhere, []).await;
+}
+
+#[tokio::test]
+async fn a_page_is_a_window_and_the_total_is_not() {
+    let history = History::new().await;
+    let all = CommandFilter::default();
+    assert_eq!(history.numbers(&all, 2, 0).await, (vec![6, 5], 6));
+    assert_eq!(history.numbers(&all, 2, 4).await, (vec![2, 1], 6));
+    assert_eq!(history.numbers(&all, 2, 5).await, (vec![1], 6));
+    assert_eq!(history.numbers(&all, 2, 6).await, (vec![], 6));
+    let own = CommandFilter {
+        user_id: Some(history.fleet.engineer),
+        ..all
+    };
+    assert_eq!(history.numbers(&own, 1, 1).await, (vec![3], 3));
+}

@@ -1,0 +1,149 @@
+use futures_util::future::join_all;
+use sovd_storage::{
+    Transaction,
+    commands::{self, idempotency::Known},
+};
+
+use crate::{
+    commands::idempotency::{id, known, remember_since, three_commands},
+    fixture::{Fleet, at, command},
+    waiting::{in_time, until_waiting},
+};
+
+/// A request with the key that writes the command with the number, unless the key is known. Gives
+/// what was known, after the commit.
+async fn submit(fleet: &Fleet, number: u8) -> Option<Known> {
+    let mut transaction = fleet.pool.begin().await.unwrap();
+    let known = remember(fleet, &mut transaction, number).await;
+    match &known {
+        None => write(fleet, &mut transaction, number).await,
+        Some(known) => {
+            // Nobody hears of a command that might still be rolled back.
+            let found = commands::find(&mut transaction, known.command_id, None).await;
+            assert!(found.unwrap().is_some());
+        }
+    }
+    transaction.commit().await.unwrap();
+    known
+}
+
+async fn remember(fleet: &Fleet, transaction: &mut Transaction, number: u8) -> Option<Known> {
+    let remembering = remember_since(transaction, (fleet.engineer, "key"), number, 10, 5);
+    in_time(remembering).await
+}
+
+async fn write(fleet: &Fleet, transaction: &mut Transaction, number: u8) {
+    let vehicle = "SELECT vehicle_id FROM vehicles";
+    let vehicle = fleet.client.query_one(vehicle, &[]).await.unwrap().get(0);
+    let vehicle = sovd_domain::VehicleId(vehicle);
+    let command = command(u128::from(number), fleet.engineer, vehicle, at(0));
+    commands::insert(transaction, &command).await.unwrap();
+}
+
+/// The numbers of the requests that were the first, and what the others got to know.
+fn sorted(outcomes: Vec<Option<Known>>) -> (Vec<u8>, Vec<Known>) {
+    let numbers = (0..).zip(&outcomes);
+    let firsts = numbers.filter(|(_, known)| known.is_none());
+    let firsts = firsts.map(|(number, _)| number).collect();
+    let known = outcomes.into_iter().flatten().collect();
+    (firsts, known)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_twenty_requests_at_once_one_is_the_first() {
+    let fleet = Fleet::new().await;
+    fleet.vehicle("VIN1").await;
+    let outcomes = join_all((0..20).map(|number| submit(&fleet, number))).await;
+    let (firsts, others) = sorted(outcomes);
+    let [first] = firsts[..] else {
+        panic!("{firsts:?}")
+    };
+    assert_eq!(others, vec![known(first); 19]);
+    assert_eq!(fleet.count("commands").await, 1);
+}
+
+#[tokio::test]
+async fn the_others_wait_for_the_commit_of_the_first() {
+    let fleet = Fleet::new().await;
+    fleet.vehicle("VIN1").await;
+    let mut first = fleet.pool.begin().await.unwrap();
+    assert_eq!(remember(&fleet, &mut first, 100).await, None);
+    let others = join_all((0..19).map(|number| submit(&fleet, number)));
+    let (others, ()) = tokio::join!(others, async {
+        until_waiting(&fleet, 19).await;
+        write(&fleet, &mut first, 100).await;
+        first.commit().await.unwrap();
+    });
+    assert_eq!(others, vec![Some(known(100)); 19]);
+}
+
+#[tokio::test]
+async fn when_the_first_is_rolled_back_another_one_gets_through() {
+    let fleet = Fleet::new().await;
+    fleet.vehicle("VIN1").await;
+    let mut first = fleet.pool.begin().await.unwrap();
+    assert_eq!(remember(&fleet, &mut first, 100).await, None);
+    let others = join_all((0..5).map(|number| submit(&fleet, number)));
+    let (others, ()) = tokio::join!(others, async {
+        until_waiting(&fleet, 5).await;
+        write(&fleet, &mut first, 100).await;
+        first.rollback().await.unwrap();
+    });
+    let (firsts, others) = sorted(others);
+    let [first] = firsts[..] else {
+        panic!("{firsts:?}")
+    };
+    assert_eq!(others, vec![known(first); 4]);
+    assert_eq!(fleet.count("commands").await, 1);
+}
+
+#[tokio::test]
+async fn other_keys_do_not_wait() {
+    let fleet = three_commands().await;
+    let stranger = fleet.user("stranger").await;
+    let mut first = fleet.pool.begin().await.unwrap();
+    assert_eq!(remember(&fleet, &mut first, 1).await, None);
+    let mut connection = fleet.connection().await;
+    for (key, number) in [((fleet.engineer, "other"), 2), ((stranger, "key"), 3)] {
+        let remembering = remember_since(&mut connection, key, number, 10, 5);
+        assert_eq!(in_time(remembering).await, None);
+    }
+    first.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_old_key_is_taken_over_once() {
+    let fleet = three_commands().await;
+    let own = (fleet.engineer, "key");
+    let mut connection = fleet.connection().await;
+    assert_eq!(remember_since(&mut connection, own, 1, 0, 0).await, None);
+    let mut one = fleet.pool.begin().await.unwrap();
+    let mut other = fleet.pool.begin().await.unwrap();
+    assert_eq!(remember(&fleet, &mut one, 2).await, None);
+    let (found, ()) = tokio::join!(remember(&fleet, &mut other, 3), async {
+        until_waiting(&fleet, 1).await;
+        one.commit().await.unwrap();
+    });
+    assert_eq!(found, Some(known(2)));
+    other.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_whose_command_is_deleted_meanwhile_is_free() {
+    let fleet = three_commands().await;
+    let own = (fleet.engineer, "key");
+    let mut connection = fleet.connection().await;
+    assert_eq!(remember_since(&mut connection, own, 1, 10, 5).await, None);
+    let deleting = fleet.another_client().await;
+    let delete = format!("BEGIN; DELETE FROM commands WHERE command_id = '{}'", id(1));
+    deleting.batch_execute(&delete).await.unwrap();
+    let mut request = fleet.pool.begin().await.unwrap();
+    let (found, ()) = tokio::join!(remember(&fleet, &mut request, 2), async {
+        until_waiting(&fleet, 1).await;
+        deleting.batch_execute("COMMIT").await.unwrap();
+    });
+    assert_eq!(found, None);
+    request.commit().await.unwrap();
+    let found = remember_since(&mut connection, own, 3, 10, 5).await;
+    assert_eq!(found, Some(known(2)));
+}

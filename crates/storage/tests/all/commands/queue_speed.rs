@@ -1,0 +1,179 @@
+//! The cost of a claim beside large backlogs, shown by the plan of the statement itself.
+
+use serde_json::Value;
+use sovd_domain::VehicleId;
+use sovd_storage::commands::queue;
+
+use crate::{
+    commands::queue::{claim, ids},
+    fixture::{EXPIRY, Fleet, at},
+    waiting::in_time,
+};
+
+/// Rows that a node of the plan may read: those that are claimed, and versions that were rolled back.
+const ROWS: f64 = 20.0;
+
+/// Buffers that a claim of one task may touch: some descents of indexes, and the pages of the rows.
+const BUFFERS: i64 = 60;
+
+/// Queues `per_vehicle` commands for each vehicle whose make is `Absent`, alternating between vehicles.
+pub(crate) async fn add_backlog(fleet: &Fleet, vehicles: i32, per_vehicle: i32) {
+    let sql = "INSERT INTO vehicles (vin, make, model, year, connection_status)
+               SELECT 'ABSENT' || n, 'Absent', 'X5', 2022, 'disconnected'
+               FROM generate_series(1, $1) n";
+    fleet.client.execute(sql, &[&vehicles]).await.unwrap();
+    let sql = "INSERT INTO commands
+                   (command_id, user_id, vehicle_id, command_name, command_params, expires_at)
+               SELECT gen_random_uuid(), $1, vehicle_id, 'ReadDTC', '{}', $3
+               FROM generate_series(1, $2) n, vehicles WHERE make = 'Absent'";
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&fleet.engineer.0, &per_vehicle, &at(EXPIRY)];
+    fleet.client.execute(sql, &values).await.unwrap();
+    let sql = "INSERT INTO command_queue (command_id, vehicle_id, due_at, expires_at)
+               SELECT command_id, vehicle_id, $1, $2 FROM commands
+               WHERE NOT EXISTS (SELECT FROM command_queue queued
+                                 WHERE queued.command_id = commands.command_id)";
+    fleet
+        .client
+        .execute(sql, &[&at(0), &at(EXPIRY)])
+        .await
+        .unwrap();
+}
+
+/// The plan of a claim of up to `limit` tasks, which is not carried out.
+async fn plan(fleet: &Fleet, limit: i64) -> Value {
+    let moment = |seconds| format!("TIMESTAMPTZ '{}'", at(seconds).to_rfc3339());
+    let claim = queue::CLAIM
+        .replace("$1", &moment(0))
+        .replace("$2", &moment(30))
+        .replace("$3", &limit.to_string());
+    let sql = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {claim}");
+    let client = &fleet.client;
+    client.batch_execute("BEGIN").await.unwrap();
+    let row = client.query_one(&sql, &[]).await.unwrap();
+    client.batch_execute("ROLLBACK").await.unwrap();
+    let plans: Value = row.get(0);
+    plans[0]["Plan"].clone()
+}
+
+/// The largest number of rows that a node of the plan read.
+fn most_rows(node: &Value) -> f64 {
+    let passed = ["Rows Removed by Filter", "Rows Removed by Join Filter"]
+        .map(|name| node[name].as_f64().unwrap_or(0.0));
+    let rows = node["Actual Rows"].as_f64().unwrap() + passed.iter().sum::<f64>();
+    let below = node["Plans"].as_array().into_iter().flatten();
+    below
+        .map(most_rows)
+        .fold(rows * node["Actual Loops"].as_f64().unwrap(), f64::max)
+}
+
+fn buffers(node: &Value) -> i64 {
+    ["Shared Hit Blocks", "Shared Read Blocks"]
+        .iter()
+        .map(|name| node[name].as_i64().unwrap())
+        .sum()
+}
+
+/// Claims the only command that can be claimed beside `vehicles` absent ones, before and after PostgreSQL
+/// has statistics.
+async fn assert_cheap_claims(vehicles: i32, per_vehicle: i32) {
+    let fleet = Fleet::new().await;
+    add_backlog(&fleet, vehicles, per_vehicle).await;
+    let (one, two) = (fleet.vehicle("VIN1").await, fleet.vehicle("VIN2").await);
+    let commands = [fleet.submit(1, one).await, fleet.submit(2, two).await];
+    fleet.submit(3, one).await;
+    for maintenance in ["SELECT", "ANALYZE", "VACUUM ANALYZE"] {
+        fleet.client.batch_execute(maintenance).await.unwrap();
+        for limit in [1, 64, 10_000] {
+            let plan = plan(&fleet, limit).await;
+            assert!(most_rows(&plan) <= ROWS, "{maintenance}, {limit}: {plan:#}");
+            assert!(
+                buffers(&plan) <= BUFFERS,
+                "{maintenance}, {limit}: {plan:#}"
+            );
+        }
+    }
+    assert_eq!(ids(&claim(&fleet, 0, 64).await), commands);
+}
+
+#[tokio::test]
+async fn a_claim_reads_nothing_of_30_000_commands_for_one_absent_vehicle() {
+    assert_cheap_claims(1, 30_000).await;
+}
+
+#[tokio::test]
+async fn a_claim_reads_nothing_of_10_000_absent_vehicles_with_two_commands_each() {
+    assert_cheap_claims(10_000, 2).await;
+}
+
+#[tokio::test]
+async fn a_claim_reads_no_tasks_under_lease_or_in_a_pause() {
+    let fleet = Fleet::new().await;
+    add_backlog(&fleet, 5000, 2).await;
+    let sql = "UPDATE vehicles SET connection_status = 'connected'";
+    fleet.client.batch_execute(sql).await.unwrap();
+    let claimed = claim(&fleet, 0, 2500).await;
+    assert_eq!(claimed.len(), 2500);
+    let later = "UPDATE command_queue SET due_at = $1 WHERE lease_id IS NULL";
+    fleet.client.execute(later, &[&at(60)]).await.unwrap();
+    let vehicle = fleet.vehicle("VIN1").await;
+    let command = fleet.submit(1, vehicle).await;
+    fleet.client.batch_execute("VACUUM ANALYZE").await.unwrap();
+    let plan = plan(&fleet, 64).await;
+    assert!(most_rows(&plan) <= ROWS, "{plan:#}");
+    assert!(buffers(&plan) <= BUFFERS, "{plan:#}");
+    assert_eq!(ids(&claim(&fleet, 0, 64).await), [command]);
+}
+
+#[tokio::test]
+async fn a_claim_stops_at_its_limit_when_thousands_can_be_claimed() {
+    let fleet = Fleet::new().await;
+    add_backlog(&fleet, 5000, 2).await;
+    let sql = "UPDATE vehicles SET connection_status = 'connected'";
+    fleet.client.batch_execute(sql).await.unwrap();
+    fleet.client.batch_execute("VACUUM ANALYZE").await.unwrap();
+    let plan = plan(&fleet, 3).await;
+    assert!(most_rows(&plan) <= ROWS, "{plan:#}");
+}
+
+/// What a vehicle with a long queue costs when it returns, ends a command and gets another one.
+#[tokio::test]
+async fn the_queue_of_one_vehicle_is_worked_off_in_order_whatever_its_length() {
+    let fleet = Fleet::new().await;
+    add_backlog(&fleet, 1, 30_000).await;
+    let sql = "SELECT vehicle_id FROM vehicles";
+    let vehicle = VehicleId(fleet.client.query_one(sql, &[]).await.unwrap().get(0));
+    fleet.set_status(vehicle, "connected").await;
+    let sql = "SELECT command_id FROM command_queue ORDER BY position LIMIT 200";
+    let rows = fleet.client.query(sql, &[]).await.unwrap();
+    let mut connection = fleet.connection().await;
+    for row in rows {
+        let [claim] = claim(&fleet, 0, 10).await[..] else {
+            panic!("more or less than one")
+        };
+        assert_eq!(claim.command_id.0, row.get::<_, uuid::Uuid>(0));
+        in_time(queue::remove(&mut connection, claim.command_id))
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn counts_entries_of_a_vehicle_and_a_user_up_to_a_limit() {
+    let fleet = Fleet::new().await;
+    let (one, other) = (fleet.vehicle("VIN1").await, fleet.vehicle("VIN2").await);
+    for number in 1..=3 {
+        fleet.submit(number, one).await;
+    }
+    fleet.submit(4, other).await;
+    let mut connection = fleet.connection().await;
+    for (most, of_one, of_user) in [(0, 0, 0), (2, 2, 2), (3, 3, 3), (4, 3, 4), (9, 3, 4)] {
+        let counted = queue::count_of_vehicle(&mut connection, one, most).await;
+        assert_eq!(counted.unwrap(), of_one, "{most}");
+        let counted = queue::count_of_user(&mut connection, fleet.engineer, most).await;
+        assert_eq!(counted.unwrap(), of_user, "{most}");
+    }
+    let idle = fleet.user("idle").await;
+    let counted = queue::count_of_user(&mut connection, idle, 9).await;
+    assert_eq!(counted.unwrap(), 0);
+}

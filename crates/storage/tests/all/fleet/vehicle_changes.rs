@@ -1,0 +1,152 @@
+use futures_util::future::join;
+use serde_json::json;
+use sovd_domain::{ConnectionStatus, UserId, Vehicle, VehicleId, VehicleType};
+use sovd_storage::{StorageError, fleet::vehicles};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::{
+    fixture::{Fleet, at},
+    waiting::until_waiting,
+};
+
+fn vehicle(number: u128, vin: &str) -> Vehicle {
+    Vehicle {
+        vehicle_id: VehicleId(Uuid::from_u128(number)),
+        vin: vin.parse().unwrap(),
+        make: "BMW".to_owned(),
+        model: "X5".to_owned(),
+        year: 2022,
+        vehicle_type: Some(VehicleType::Combustion),
+        owner_id: None,
+        connection_status: ConnectionStatus::Disconnected,
+        last_seen_at: None,
+        metadata: json!({ "depot": 7 }),
+        created_at: at(0),
+    }
+}
+
+#[tokio::test]
+async fn a_vehicle_is_kept_as_it_was_made_and_changed() {
+    let fleet = Fleet::new().await;
+    let mut connection = fleet.connection().await;
+    let made = vehicle(1, "VIN1");
+    let id = made.vehicle_id;
+    vehicles::insert(&mut connection, &made).await.unwrap();
+    let found = vehicles::find(&mut connection, id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&made));
+
+    let changed = Vehicle {
+        make: "Tesla".to_owned(),
+        model: "Model 3".to_owned(),
+        year: 2023,
+        connection_status: ConnectionStatus::Error,
+        last_seen_at: Some(at(5)),
+        metadata: json!({ "depot": 8 }),
+        ..made
+    };
+    vehicles::update(&mut connection, &changed).await.unwrap();
+    let found = vehicles::find(&mut connection, id).await.unwrap();
+    assert_eq!(found, Some(changed));
+
+    vehicles::delete(&mut connection, id).await.unwrap();
+    let found = vehicles::find(&mut connection, id).await.unwrap();
+    assert_eq!(found, None);
+}
+
+#[tokio::test]
+async fn a_taken_vin_is_named() {
+    let fleet = Fleet::new().await;
+    let mut connection = fleet.connection().await;
+    vehicles::insert(&mut connection, &vehicle(1, "VIN1"))
+        .await
+        .unwrap();
+    let twin = vehicles::insert(&mut connection, &vehicle(2, "vin1")).await;
+    match twin.unwrap_err() {
+        StorageError::Duplicate { constraint } => assert_eq!(constraint, "unq_vehicles_vin"),
+        error => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn the_vehicles_of_a_customer_are_locked_as_they_are() {
+    let fleet = Fleet::new().await;
+    let mut transaction = fleet.pool.begin().await.unwrap();
+    let owner = fleet.engineer;
+    assert!(!vehicles::has_any(&mut transaction, owner).await.unwrap());
+    let [first, second] = [(1, "VIN2"), (2, "VIN1")].map(|(number, vin)| Vehicle {
+        owner_id: Some(owner),
+        ..vehicle(number, vin)
+    });
+    for vehicle in [&second, &first, &vehicle(3, "VIN3")] {
+        vehicles::insert(&mut transaction, vehicle).await.unwrap();
+    }
+    assert!(vehicles::has_any(&mut transaction, owner).await.unwrap());
+    let locked = vehicles::lock_owned_for_deletion(&mut transaction, owner).await;
+    assert_eq!(locked.unwrap(), [first, second]);
+    let nobody = UserId(Uuid::nil());
+    let locked = vehicles::lock_owned_for_deletion(&mut transaction, nobody).await;
+    assert_eq!(locked.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_queue_is_seen_until_it_is_empty() {
+    let fleet = Fleet::new().await;
+    let (busy, other) = (fleet.vehicle("VIN1").await, fleet.vehicle("VIN2").await);
+    fleet.submit(1, busy).await;
+    let mut connection = fleet.connection().await;
+    assert!(vehicles::has_queue(&mut connection, busy).await.unwrap());
+    assert!(!vehicles::has_queue(&mut connection, other).await.unwrap());
+    fleet
+        .client
+        .execute("DELETE FROM command_queue", &[])
+        .await
+        .unwrap();
+    assert!(!vehicles::has_queue(&mut connection, busy).await.unwrap());
+}
+
+#[tokio::test]
+async fn whoever_queues_for_a_vehicle_waits_for_its_deletion() {
+    let fleet = Fleet::new().await;
+    let id = fleet.vehicle("VIN1").await;
+    let mut deletion = fleet.pool.begin().await.unwrap();
+    let locked = vehicles::lock_for_deletion(&mut deletion, id).await;
+    assert_eq!(locked.unwrap().unwrap().vehicle_id, id);
+    let (asking, asked) = oneshot::channel();
+    let submission = async {
+        let mut submission = fleet.pool.begin().await.unwrap();
+        asking.send(()).unwrap();
+        let seen = vehicles::lock(&mut submission, id).await.unwrap();
+        submission.rollback().await.unwrap();
+        seen
+    };
+    let deletion = async {
+        asked.await.unwrap();
+        until_waiting(&fleet, 1).await;
+        vehicles::delete(&mut deletion, id).await.unwrap();
+        deletion.commit().await.unwrap();
+    };
+    let (seen, ()) = join(submission, deletion).await;
+    assert_eq!(seen, None);
+}
+
+#[tokio::test]
+async fn a_deletion_waits_for_whoever_keeps_the_vehicle() {
+    let fleet = Fleet::new().await;
+    let id = fleet.vehicle("VIN1").await;
+    let mut keeping = fleet.pool.begin().await.unwrap();
+    let unknown = VehicleId(Uuid::nil());
+    assert!(!vehicles::keep(&mut keeping, unknown).await.unwrap());
+    assert!(vehicles::keep(&mut keeping, id).await.unwrap());
+    let deleting = async {
+        let mut deleting = fleet.pool.begin().await.unwrap();
+        let vehicle = vehicles::lock_for_deletion(&mut deleting, id).await;
+        deleting.rollback().await.unwrap();
+        vehicle.unwrap().is_some()
+    };
+    let keeping = async {
+        until_waiting(&fleet, 1).await;
+        keeping.commit().await.unwrap();
+    };
+    assert_eq!(join(deleting, keeping).await, (true, ()));
+}

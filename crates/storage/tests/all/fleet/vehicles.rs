@@ -1,0 +1,228 @@
+use serde_json::json;
+use sovd_domain::{ConnectionStatus, VehicleId, VehicleScope, Vin};
+use sovd_storage::{
+    StorageError,
+    fleet::vehicles::{self, VehicleFilter},
+};
+use uuid::Uuid;
+
+use crate::fixture::{Fleet, page};
+
+/// Four vehicles that differ in everything.
+async fn fleet() -> Fleet {
+    let fleet = Fleet::new().await;
+    fleet
+        .client
+        .batch_execute(
+            "INSERT INTO vehicles (vin, make, model, year, connection_status) VALUES
+                 ('WBAXYZ1', 'BMW', 'X5', 2022, 'connected'),
+                 ('WBAXYZ2', 'BMW', 'X3', 2023, 'disconnected'),
+                 ('5YJAB12', 'Tesla', 'Model 3', 2023, 'error'),
+                 ('5YJAB13', 'Tesla', 'X5', 2022, 'connected')",
+        )
+        .await
+        .unwrap();
+    fleet
+}
+
+async fn vins(
+    fleet: &Fleet,
+    filter: &VehicleFilter,
+    limit: i64,
+    offset: i64,
+) -> (Vec<String>, i64) {
+    let mut connection = fleet.connection().await;
+    let (found, total) = vehicles::list(&mut connection, filter, page(limit, offset))
+        .await
+        .unwrap();
+    let vins = found.iter().map(|vehicle| vehicle.vin.to_string());
+    (vins.collect(), total)
+}
+
+async fn assert_lists<const N: usize>(fleet: &Fleet, filter: &VehicleFilter, expected: [&str; N]) {
+    let (vins, total) = vins(fleet, filter, 100, 0).await;
+    assert_eq!(vins, expected, "{filter:?}");
+    assert_eq!(total, i64::try_from(N).unwrap(), "{filter:?}");
+}
+
+fn search(part: &str) -> VehicleFilter {
+    VehicleFilter {
+        search: Some(part.to_owned()),
+        ..VehicleFilter::default()
+    }
+}
+
+#[tokio::test]
+async fn the_fleet_is_listed_by_vin() {
+    let all = VehicleFilter::default();
+    let expected = ["5YJAB12", "5YJAB13", "WBAXYZ1", "WBAXYZ2"];
+    assert_lists(&fleet().await, &all, expected).await;
+}
+
+#[tokio::test]
+async fn each_filter_narrows_the_list() {
+    let fleet = fleet().await;
+    let all = VehicleFilter::default();
+    let filter = VehicleFilter {
+        status: Some(ConnectionStatus::Connected),
+        ..all.clone()
+    };
+    assert_lists(&fleet, &filter, ["5YJAB13", "WBAXYZ1"]).await;
+    let filter = VehicleFilter {
+        make: Some("BMW".to_owned()),
+        ..all.clone()
+    };
+    assert_lists(&fleet, &filter, ["WBAXYZ1", "WBAXYZ2"]).await;
+    let filter = VehicleFilter {
+        model: Some("X5".to_owned()),
+        ..all.clone()
+    };
+    assert_lists(&fleet, &filter, ["5YJAB13", "WBAXYZ1"]).await;
+    let filter = VehicleFilter {
+        year: Some(2023),
+        ..all
+    };
+    assert_lists(&fleet, &filter, ["5YJAB12", "WBAXYZ2"]).await;
+}
+
+#[tokio::test]
+async fn all_filters_apply_together() {
+    let fleet = fleet().await;
+    let all = VehicleFilter::default();
+    let (found, _) = vehicles::list(&mut *fleet.connection().await, &all, page(100, 0))
+        .await
+        .unwrap();
+    let ids: Vec<VehicleId> = found.iter().map(|vehicle| vehicle.vehicle_id).collect();
+    let owner = fleet.engineer;
+    let sql = "UPDATE vehicles SET owner_id = $1 WHERE vin LIKE 'WBA%'";
+    fleet.client.execute(sql, &[&owner.0]).await.unwrap();
+    let filter = VehicleFilter {
+        status: Some(ConnectionStatus::Connected),
+        search: Some("XYZ".to_owned()),
+        make: Some("BMW".to_owned()),
+        model: Some("X5".to_owned()),
+        year: Some(2022),
+        owner_id: Some(owner),
+        among: VehicleScope::Among(ids),
+    };
+    assert_lists(&fleet, &filter, ["WBAXYZ1"]).await;
+    let nowhere = VehicleFilter {
+        among: VehicleScope::Among(Vec::new()),
+        ..all
+    };
+    assert_lists(&fleet, &nowhere, []).await;
+}
+
+#[tokio::test]
+async fn a_customer_s_vehicles_are_those_that_belong_to_them() {
+    let fleet = fleet().await;
+    let owner = fleet.engineer;
+    let sql = "UPDATE vehicles SET owner_id = $1 WHERE vin = 'WBAXYZ2'";
+    fleet.client.execute(sql, &[&owner.0]).await.unwrap();
+    let of = |customer| VehicleFilter {
+        among: VehicleScope::OwnedBy(customer),
+        ..VehicleFilter::default()
+    };
+    assert_lists(&fleet, &of(owner), ["WBAXYZ2"]).await;
+    assert_lists(&fleet, &of(fleet.user("other").await), []).await;
+    let mut connection = fleet.connection().await;
+    let vin: Vin = "WBAXYZ2".parse().unwrap();
+    let found = vehicles::find_by_vin(&mut connection, &vin).await.unwrap();
+    let vehicle = found.unwrap();
+    assert_eq!((vehicle.vin, vehicle.owner_id), (vin, Some(owner)));
+    let id = vehicle.vehicle_id;
+    let is_owned_by = vehicles::is_owned_by(&mut connection, id, owner).await;
+    assert!(is_owned_by.unwrap());
+    let missing = "WBA".parse().unwrap();
+    let found = vehicles::find_by_vin(&mut connection, &missing).await;
+    assert_eq!(found.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_search_matches_any_part_of_the_vin_in_any_case() {
+    let fleet = fleet().await;
+    assert_lists(&fleet, &search("XYZ"), ["WBAXYZ1", "WBAXYZ2"]).await;
+    assert_lists(&fleet, &search("xyz2"), ["WBAXYZ2"]).await;
+    assert_lists(&fleet, &search("5yJ"), ["5YJAB12", "5YJAB13"]).await;
+    assert_lists(&fleet, &search("WBAXYZ1"), ["WBAXYZ1"]).await;
+    assert_lists(&fleet, &search("XYZ12"), []).await;
+}
+
+#[tokio::test]
+async fn wildcards_in_a_search_are_ordinary_characters() {
+    let fleet = fleet().await;
+    for part in ["%", "_", "\\", "W%1", "WBAXYZ_", "\\W", "'", "\\%"] {
+        assert_lists(&fleet, &search(part), []).await;
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_a_window_and_the_total_is_not() {
+    let fleet = fleet().await;
+    let all = VehicleFilter::default();
+    for (limit, offset, expected) in [
+        (1, 0, &["5YJAB12"][..]),
+        (2, 1, &["5YJAB13", "WBAXYZ1"]),
+        (2, 3, &["WBAXYZ2"]),
+        (2, 4, &[]),
+    ] {
+        let (vins, total) = vins(&fleet, &all, limit, offset).await;
+        assert_eq!(
+            (&vins[..], total),
+            (
+                &expected.iter().map(ToString::to_string).collect::<Vec<_>>()[..],
+                4
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_vehicle_is_found_by_its_id_only() {
+    let fleet = Fleet::new().await;
+    let id = fleet.vehicle("VIN1").await;
+    let mut connection = fleet.connection().await;
+    let vehicle = vehicles::find(&mut connection, id).await.unwrap().unwrap();
+    assert_eq!(vehicle.vehicle_id, id);
+    assert_eq!(vehicle.vin.as_str(), "VIN1");
+    assert_eq!(
+        (&*vehicle.make, &*vehicle.model, vehicle.year),
+        ("BMW", "X5", 2022)
+    );
+    assert_eq!(vehicle.connection_status, ConnectionStatus::Connected);
+    assert_eq!(vehicle.last_seen_at, None);
+    assert_eq!(vehicle.metadata, json!({}));
+    let unknown = VehicleId(Uuid::from_u128(9));
+    for found in [
+        vehicles::find(&mut connection, unknown).await,
+        vehicles::lock(&mut connection, unknown).await,
+    ] {
+        assert_eq!(found.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn missing_metadata_is_an_empty_object() {
+    let fleet = Fleet::new().await;
+    let id = fleet.vehicle("VIN1").await;
+    fleet
+        .client
+        .batch_execute("UPDATE vehicles SET metadata = NULL")
+        .await
+        .unwrap();
+    let found = vehicles::find(&mut *fleet.connection().await, id).await;
+    assert_eq!(found.unwrap().unwrap().metadata, json!({}));
+}
+
+#[tokio::test]
+async fn an_unreadable_vin_is_named() {
+    let fleet = Fleet::new().await;
+    let id = fleet.vehicle("VIN-1").await;
+    let found = vehicles::find(&mut *fleet.connection().await, id).await;
+    match found.unwrap_err() {
+        StorageError::CorruptRow {
+            table, column, row, ..
+        } => assert_eq!((table, column, row), ("vehicles", "vin", id.to_string())),
+        error => panic!("{error:?}"),
+    }
+}

@@ -1,0 +1,294 @@
+use futures_util::future::join;
+use sovd_domain::{Role, User, UserId};
+use sovd_storage::{
+    StorageError,
+    identity::users::{self, Credentials, UserFilter},
+};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::{
+    fixture::{Fleet, at, page},
+    waiting::until_waiting,
+};
+
+fn user(number: u128, name: &str, role: Role) -> User {
+    User {
+        user_id: UserId(Uuid::from_u128(number)),
+        username: name.to_owned(),
+        email: format!("{name}@example.com"),
+        role,
+        is_active: true,
+        created_at: at(0),
+    }
+}
+
+async fn add(fleet: &Fleet, user: &User) -> Result<(), StorageError> {
+    let credentials = Credentials {
+        user: user.clone(),
+        password_hash: "hash".to_owned(),
+    };
+    users::insert(&mut *fleet.connection().await, &credentials).await
+}
+
+#[tokio::test]
+async fn a_user_is_kept_as_it_was_made_and_changed() {
+    let fleet = Fleet::new().await;
+    let mut bob = user(1, "bob", Role::Engineer);
+    add(&fleet, &bob).await.unwrap();
+    let mut connection = fleet.connection().await;
+    let found = users::find(&mut connection, bob.user_id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&bob));
+
+    bob.email = "robert@example.com".to_owned();
+    bob.role = Role::Admin;
+    bob.is_active = false;
+    users::update(&mut connection, &bob, at(5)).await.unwrap();
+    users::set_password(&mut connection, bob.user_id, "other", at(6))
+        .await
+        .unwrap();
+    let found = users::credentials(&mut connection, bob.user_id).await;
+    let found = found.unwrap().unwrap();
+    assert_eq!(found.user, bob);
+    assert_eq!(found.password_hash, "other");
+
+    users::delete(&mut connection, bob.user_id).await.unwrap();
+    let found = users::find(&mut connection, bob.user_id).await.unwrap();
+    assert_eq!(found, None);
+}
+
+#[tokio::test]
+async fn a_taken_name_or_address_is_named() {
+    let fleet = Fleet::new().await;
+    add(&fleet, &user(1, "bob", Role::Engineer)).await.unwrap();
+    let mut twin = user(2, "bob", Role::Engineer);
+    twin.email = "twin@example.com".to_owned();
+    let mut guest = user(3, "guest", Role::Engineer);
+    guest.email = "bob@example.com".to_owned();
+    for (user, taken) in [(twin, "unq_users_username"), (guest, "unq_users_email")] {
+        match add(&fleet, &user).await.unwrap_err() {
+            StorageError::Duplicate { constraint } => assert_eq!(constraint, taken),
+            error => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_list_is_narrowed_by_role_and_part_of_name_or_address() {
+    let fleet = Fleet::new().await;
+    for (number, name, role) in [
+        (1, "anna", Role::Admin),
+        (2, "bob_1", Role::Engineer),
+        (3, "bobx1", Role::Engineer),
+    ] {
+        add(&fleet, &user(number, name, role)).await.unwrap();
+    }
+    let mut connection = fleet.connection().await;
+    let mut names = async |role, search: Option<&str>| {
+        let filter = UserFilter {
+            role,
+            search: search.map(str::to_owned),
+        };
+        let (found, total) = users::list(&mut connection, &filter, page(10, 0))
+            .await
+            .unwrap();
+        assert_eq!(usize::try_from(total).unwrap(), found.len());
+        found
+            .into_iter()
+            .map(|user| user.username)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(None, None).await,
+        ["anna", "bob_1", "bobx1", "engineer"]
+    );
+    assert_eq!(names(Some(Role::Admin), None).await, ["anna"]);
+    assert_eq!(names(None, Some("BOB_1")).await, ["bob_1"]);
+    assert_eq!(names(None, Some("anna@EXAMPLE")).await, ["anna"]);
+    assert!(names(None, Some("%")).await.is_empty());
+    assert!(names(Some(Role::Admin), Some("bob")).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_page_of_the_list_tells_how_many_there_are() {
+    let fleet = Fleet::new().await;
+    for number in 1..=4 {
+        let name = format!("user{number}");
+        add(&fleet, &user(number, &name, Role::Engineer))
+            .await
+            .unwrap();
+    }
+    let mut connection = fleet.connection().await;
+    let filter = UserFilter::default();
+    let (found, total) = users::list(&mut connection, &filter, page(2, 1))
+        .await
+        .unwrap();
+    let names: Vec<&str> = found.iter().map(|user| user.username.as_str()).collect();
+    assert_eq!(
+        (names.as_slice(), total),
+        (["user1", "user2"].as_slice(), 5)
+    );
+}
+
+#[tokio::test]
+async fn of_two_who_ask_for_the_admins_the_second_sees_what_the_first_did() {
+    let fleet = Fleet::new().await;
+    let [mut anna, berta] = [(1, "anna"), (2, "berta")].map(|(n, name)| user(n, name, Role::Admin));
+    for admin in [&anna, &berta] {
+        add(&fleet, admin).await.unwrap();
+    }
+    let mut first = fleet.pool.begin().await.unwrap();
+    let locked = users::lock_active_admins(&mut first).await.unwrap();
+    assert_eq!(locked, [anna.user_id, berta.user_id]);
+    let (asking, asked) = oneshot::channel();
+    let second = async {
+        let mut second = fleet.pool.begin().await.unwrap();
+        asking.send(()).unwrap();
+        let seen = users::lock_active_admins(&mut second).await.unwrap();
+        second.rollback().await.unwrap();
+        seen
+    };
+    let first = async {
+        asked.await.unwrap();
+        until_waiting(&fleet, 1).await;
+        anna.role = Role::Engineer;
+        users::update(&mut first, &anna, at(1)).await.unwrap();
+        first.commit().await.unwrap();
+    };
+    let (seen, ()) = join(second, first).await;
+    assert_eq!(seen, [berta.user_id]);
+}
+
+#[tokio::test]
+async fn open_commands_are_seen_until_they_have_ended() {
+    let fleet = Fleet::new().await;
+    let vehicle = fleet.vehicle("VIN1").await;
+    let mut connection = fleet.connection().await;
+    let engineer = fleet.engineer;
+    let other = fleet.user("other").await;
+    assert!(
+        !users::has_open_commands(&mut connection, engineer)
+            .await
+            .unwrap()
+    );
+    fleet.submit(1, vehicle).await;
+    assert!(
+        users::has_open_commands(&mut connection, engineer)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !users::has_open_commands(&mut connection, other)
+            .await
+            .unwrap()
+    );
+    fleet
+        .client
+        .execute("DELETE FROM command_queue", &[])
+        .await
+        .unwrap();
+    assert!(
+        !users::has_open_commands(&mut connection, engineer)
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn a_login_holds_the_user_with_the_hash_it_was_compared_with() {
+    let fleet = Fleet::new().await;
+    let bob = user(1, "bob", Role::Engineer);
+    add(&fleet, &bob).await.unwrap();
+    let mut connection = fleet.connection().await;
+    let known = users::credentials(&mut connection, bob.user_id).await;
+    let known = known.unwrap().unwrap();
+    assert!(users::hold(&mut connection, &known).await.unwrap());
+    users::set_password(&mut connection, bob.user_id, "other", at(1))
+        .await
+        .unwrap();
+    assert!(!users::hold(&mut connection, &known).await.unwrap());
+    users::set_password(&mut connection, bob.user_id, "hash", at(2))
+        .await
+        .unwrap();
+    let disabled = User {
+        is_active: false,
+        ..bob
+    };
+    users::update(&mut connection, &disabled, at(3))
+        .await
+        .unwrap();
+    assert!(!users::hold(&mut connection, &known).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_deletion_waits_for_whoever_keeps_the_user() {
+    let fleet = Fleet::new().await;
+    let mut keeping = fleet.pool.begin().await.unwrap();
+    users::keep(&mut keeping, fleet.engineer).await.unwrap();
+    let deleting = async {
+        let mut deleting = fleet.pool.begin().await.unwrap();
+        let user = users::lock_for_deletion(&mut deleting, fleet.engineer).await;
+        deleting.rollback().await.unwrap();
+        user.unwrap().is_some()
+    };
+    let changing = async {
+        until_waiting(&fleet, 1).await;
+        keeping.commit().await.unwrap();
+    };
+    assert_eq!(join(deleting, changing).await, (true, ()));
+}
+
+#[tokio::test]
+async fn a_change_waits_for_whoever_keeps_the_user_unchanged() {
+    let fleet = Fleet::new().await;
+    let (mut one, mut two) = (
+        fleet.pool.begin().await.unwrap(),
+        fleet.pool.begin().await.unwrap(),
+    );
+    for keeping in [&mut one, &mut two] {
+        let kept = users::keep_unchanged(keeping, fleet.engineer).await;
+        assert_eq!(kept.unwrap().unwrap().user_id, fleet.engineer);
+        let nobody = users::keep_unchanged(keeping, UserId(Uuid::nil())).await;
+        assert_eq!(nobody.unwrap(), None);
+    }
+    let changing = async {
+        let mut changing = fleet.pool.begin().await.unwrap();
+        let user = users::lock(&mut changing, fleet.engineer).await.unwrap();
+        changing.rollback().await.unwrap();
+        user.is_some()
+    };
+    let ending = async {
+        until_waiting(&fleet, 1).await;
+        one.commit().await.unwrap();
+        until_waiting(&fleet, 1).await;
+        two.commit().await.unwrap();
+    };
+    assert_eq!(join(changing, ending).await, (true, ()));
+}
+
+#[tokio::test]
+async fn whoever_waited_to_keep_a_user_sees_the_change() {
+    let fleet = Fleet::new().await;
+    let mut connection = fleet.connection().await;
+    let engineer = users::find(&mut connection, fleet.engineer).await;
+    let promoted = User {
+        role: Role::Admin,
+        ..engineer.unwrap().unwrap()
+    };
+    let mut changing = fleet.pool.begin().await.unwrap();
+    users::lock(&mut changing, fleet.engineer).await.unwrap();
+    let keeping = async {
+        let mut keeping = fleet.pool.begin().await.unwrap();
+        let kept = users::keep_unchanged(&mut keeping, fleet.engineer).await;
+        keeping.rollback().await.unwrap();
+        kept.unwrap().unwrap().role
+    };
+    let changing = async {
+        until_waiting(&fleet, 1).await;
+        users::update(&mut changing, &promoted, at(5))
+            .await
+            .unwrap();
+        changing.commit().await.unwrap();
+    };
+    assert_eq!(join(keeping, changing).await, (Role::Admin, ()));
+}

@@ -1,0 +1,107 @@
+use sovd_domain::CommandId;
+use sovd_storage::{
+    StorageError,
+    fleet::vehicles,
+    maintenance::detection_jobs::{self, UnreadAnswer},
+};
+use uuid::Uuid;
+
+use crate::{
+    fixture::{Fleet, at},
+    waiting::until_waiting,
+};
+
+async fn next(fleet: &Fleet, seconds: i64) -> Option<UnreadAnswer> {
+    let mut connection = fleet.connection().await;
+    detection_jobs::next(&mut connection, at(seconds))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_answer_that_is_due_for_longest_comes_first() {
+    let fleet = Fleet::new().await;
+    let vehicle_id = fleet.vehicle("VIN1").await;
+    let [first, second] = [
+        fleet.submit(1, vehicle_id).await,
+        fleet.submit(2, vehicle_id).await,
+    ];
+    let mut connection = fleet.connection().await;
+    for (command_id, first_number, due) in [(second, 4, 2), (first, 1, 3), (first, 9, 1)] {
+        detection_jobs::push(&mut connection, command_id, first_number, at(due))
+            .await
+            .unwrap();
+    }
+    assert_eq!(next(&fleet, 1).await, None);
+    let expected = UnreadAnswer {
+        command_id: second,
+        vehicle_id,
+        first_number: 4,
+        attempts: 0,
+    };
+    assert_eq!(next(&fleet, 2).await, Some(expected));
+    detection_jobs::postpone(&mut connection, second, at(4))
+        .await
+        .unwrap();
+    let expected = UnreadAnswer {
+        command_id: first,
+        // What was pushed again stayed as it was.
+        first_number: 1,
+        ..expected
+    };
+    assert_eq!(next(&fleet, 5).await, Some(expected));
+    assert!(
+        detection_jobs::remove(&mut connection, first)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !detection_jobs::remove(&mut connection, first)
+            .await
+            .unwrap()
+    );
+    assert_eq!(next(&fleet, 5).await.map(|answer| answer.attempts), Some(1));
+}
+
+#[tokio::test]
+async fn there_is_no_answer_without_a_command() {
+    let fleet = Fleet::new().await;
+    let mut connection = fleet.connection().await;
+    let nowhere = CommandId(Uuid::from_u128(9));
+    let pushed = detection_jobs::push(&mut connection, nowhere, 1, at(0)).await;
+    assert!(matches!(pushed, Err(StorageError::Dangling { .. })));
+    let locked = detection_jobs::lock(&mut connection, nowhere).await;
+    assert!(!locked.unwrap());
+}
+
+/// In the order of a deletion: the vehicle, its commands, their answers.
+#[tokio::test]
+async fn whoever_looks_and_whoever_deletes_the_vehicle_do_not_wait_crosswise() {
+    let fleet = Fleet::new().await;
+    let vehicle_id = fleet.vehicle("VIN1").await;
+    let command_id = fleet.submit(1, vehicle_id).await;
+    detection_jobs::push(&mut *fleet.connection().await, command_id, 1, at(0))
+        .await
+        .unwrap();
+    let mut looking = fleet.pool.begin().await.unwrap();
+    assert!(vehicles::keep(&mut looking, vehicle_id).await.unwrap());
+    let deleter = fleet.another_client().await;
+    let deleting = tokio::spawn(async move {
+        let sql = "DELETE FROM vehicles WHERE vehicle_id = $1";
+        deleter.execute(sql, &[&vehicle_id.0]).await.unwrap()
+    });
+    until_waiting(&fleet, 1).await;
+    assert!(
+        detection_jobs::lock(&mut looking, command_id)
+            .await
+            .unwrap()
+    );
+    assert!(
+        detection_jobs::remove(&mut looking, command_id)
+            .await
+            .unwrap()
+    );
+    looking.commit().await.unwrap();
+    assert_eq!(deleting.await.unwrap(), 1);
+    assert_eq!(fleet.count("unread_answers").await, 0);
+}

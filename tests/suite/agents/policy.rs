@@ -1,0 +1,343 @@
+use serde_json::{Value, json};
+use sovd_app::{Application, Settings};
+use sovd_tests::{CONNECTED, Client, NO_MARKER, World};
+
+use crate::maintenance::bookings::{book, moment};
+
+pub(crate) const LOGS: &str = "/api/v1/ueba-logs";
+pub(crate) const SUSPENSIONS: &str = "/api/v1/agent-suspensions";
+pub(crate) const VEHICLES: &str = "/api/v1/vehicles";
+pub(crate) const COMMANDS: &str = "/api/v1/commands";
+
+/// A world in which agents may do this.
+pub(crate) async fn allowing(allow: &[&str]) -> World {
+    let allow = allow.iter().map(|text| (*text).to_owned()).collect();
+    World::with(|settings| settings.agents.allow = allow).await
+}
+
+/// An engineer's machine whose key opens these permissions, for all vehicles.
+pub(crate) async fn machine(world: &World, name: &str, permissions: &[&str]) -> Client {
+    machine_as(
+        world,
+        json!({
+            "name": name, "role": "engineer", "permissions": permissions, "expires_in_days": 1,
+        }),
+    )
+    .await
+}
+
+pub(crate) async fn machine_as(world: &World, account: Value) -> Client {
+    let admin = world.log_in("admin").await;
+    let issued = admin
+        .post("/api/v1/service-accounts", &account)
+        .await
+        .expect(201);
+    let mut machine = world.stranger();
+    machine.token = issued["api_key"].as_str().map(str::to_owned);
+    machine
+}
+
+pub(crate) fn reading(vehicle_id: &str) -> Value {
+    json!({
+        "vehicle_id": vehicle_id, "command_name": "ReadDTC",
+        "command_params": { "ecuAddress": "0x10" },
+    })
+}
+
+pub(crate) async fn listed(admin: &Client, path: &str) -> Vec<Value> {
+    let list = admin.get(path).await.expect(200);
+    list.as_array().unwrap().clone()
+}
+
+/// The kind, the target and the status of each line, oldest first.
+pub(crate) async fn logged(world: &World) -> Vec<(String, String, String)> {
+    let admin = world.log_in("admin").await;
+    let lines = listed(&admin, LOGS).await;
+    let text = |line: &Value, field: &str| line[field].as_str().unwrap().to_owned();
+    let line = |line: &Value| {
+        (
+            text(line, "action_type"),
+            text(line, "target_node"),
+            text(line, "status"),
+        )
+    };
+    lines.iter().rev().map(line).collect()
+}
+
+pub(crate) fn line(action_type: &str, target: &str, status: &str) -> (String, String, String) {
+    (action_type.to_owned(), target.to_owned(), status.to_owned())
+}
+
+pub(crate) async fn audited(world: &World, action: &str) -> Vec<Value> {
+    let sql = format!(
+        "SELECT to_jsonb(audit_logs) FROM audit_logs WHERE action = $1 AND {NO_MARKER}
+         ORDER BY timestamp"
+    );
+    let rows = world.sql().await.query(&sql, &[&action]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// Tries in vain to send a command, so many times one after the other.
+pub(crate) async fn try_in_vain(machine: &Client, times: usize) {
+    for _ in 0..times {
+        machine
+            .post(COMMANDS, &reading(CONNECTED))
+            .await
+            .expect_problem(403, "forbidden");
+    }
+}
+
+#[track_caller]
+pub(crate) fn expect_suspended(problem: &Value) {
+    let detail = "this agent is suspended from this until an admin lifts it";
+    assert_eq!(problem["detail"], detail);
+}
+
+#[tokio::test]
+async fn every_call_of_an_agent_is_logged_with_its_fields() {
+    let world = allowing(&["monitor:commands.submit"]).await;
+    let permissions = ["vehicles.read", "commands.submit", "commands.read"];
+    let monitor = machine(&world, "monitor", &permissions).await;
+    monitor
+        .get("/api/v1/vehicles?search=secret")
+        .await
+        .expect(200);
+    let id = monitor.read_dtc().await;
+    monitor.watch(&id).await;
+    let mut events = monitor.listen(&id, None).await.unwrap();
+    while events.next().await.is_some() {}
+    let socket = monitor
+        .open_at(&format!("/ws/events?vehicle_id={CONNECTED}"))
+        .await;
+    drop(socket);
+    let nothing = "/api/v1/commands/00000000-0000-0000-0000-00000000ffff";
+    monitor.get(nothing).await.expect_problem(404, "not_found");
+
+    let expected = [
+        line("vehicles.read", "GET /api/v1/vehicles", "ALLOWED"),
+        line("commands.submit", "POST /api/v1/commands", "ALLOWED"),
+        line(
+            "commands.read",
+            &format!("GET /ws/responses/{id}"),
+            "ALLOWED",
+        ),
+        line(
+            "commands.read",
+            &format!("GET /api/v1/commands/{id}/events"),
+            "ALLOWED",
+        ),
+        line("vehicles.read", "GET /ws/events", "ALLOWED"),
+        line("commands.read", "news of commands", "ALLOWED"),
+        line("commands.read", &format!("GET {nothing}"), "ALLOWED"),
+    ];
+    assert_eq!(logged(&world).await, expected);
+    let admin = world.log_in("admin").await;
+    for line in listed(&admin, LOGS).await {
+        assert_eq!(line["agent_name"], "monitor");
+        assert_eq!(line["source_node"], "127.0.0.1");
+        let fields: Vec<&String> = line.as_object().unwrap().keys().collect();
+        let expected = [
+            "action_type",
+            "agent_name",
+            "id",
+            "source_node",
+            "status",
+            "target_node",
+            "timestamp",
+        ];
+        assert_eq!(fields, expected);
+    }
+}
+
+#[tokio::test]
+async fn people_are_not_logged_whatever_they_try() {
+    let world = World::start().await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    engineer.ended(&id).await;
+    for _ in 0..7 {
+        engineer
+            .get("/api/v1/users")
+            .await
+            .expect_problem(403, "forbidden");
+    }
+    let other = world.log_in("other").await;
+    let theirs = format!("{COMMANDS}/{id}");
+    other.get(&theirs).await.expect_problem(404, "not_found");
+    world
+        .stranger()
+        .get(VEHICLES)
+        .await
+        .expect_problem(401, "not_authenticated");
+    assert_eq!(logged(&world).await, []);
+    let admin = world.log_in("admin").await;
+    assert!(listed(&admin, SUSPENSIONS).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_changes_something_needs_leave_and_reading_needs_none() {
+    let world = allowing(&["robot:commands.submit", "monitor:commands.cancel"]).await;
+    let permissions = ["vehicles.read", "commands.submit"];
+    let monitor = machine(&world, "monitor", &permissions).await;
+    monitor.get(VEHICLES).await.expect(200);
+    let refused = monitor.post(COMMANDS, &reading(CONNECTED)).await;
+    let problem = refused.expect_problem(403, "forbidden");
+    let detail = "this is not among the actions that are allowed to this agent";
+    assert_eq!(problem["detail"], detail);
+    // Leave does not widen a key.
+    let refused = monitor
+        .post(&format!("{COMMANDS}/{CONNECTED}/cancel"), &json!({}))
+        .await;
+    let problem = refused.expect_problem(403, "forbidden");
+    assert_eq!(problem["detail"], "the key does not cover this");
+    let robot = machine(&world, "robot", &permissions).await;
+    robot.read_dtc().await;
+
+    let expected = [
+        line("vehicles.read", "GET /api/v1/vehicles", "ALLOWED"),
+        line("commands.submit", "POST /api/v1/commands", "BLOCKED"),
+        line(
+            "commands.cancel",
+            &format!("POST /api/v1/commands/{CONNECTED}/cancel"),
+            "BLOCKED",
+        ),
+        line("commands.submit", "POST /api/v1/commands", "ALLOWED"),
+    ];
+    assert_eq!(logged(&world).await, expected);
+    let commands: i64 = world
+        .sql()
+        .await
+        .query_one("SELECT count(*) FROM commands", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(commands, 1);
+}
+
+#[tokio::test]
+async fn a_socket_that_a_key_does_not_cover_is_blocked_and_logged() {
+    let world = World::start().await;
+    let monitor = machine(&world, "monitor", &["account.read"]).await;
+    let stranger = world.stranger();
+    // What is wrong with the request is nobody's business who may not send it.
+    for path in [
+        format!("/ws/responses/{CONNECTED}"),
+        format!("/ws/responses/{CONNECTED}?after=-1"),
+        "/ws/responses/x".to_owned(),
+        "/ws/events".to_owned(),
+        "/ws/events?vehicle_id=x".to_owned(),
+    ] {
+        let closing = stranger.open_at(&path).await.rest().await.1;
+        assert!(
+            closing.reason.starts_with("not_authenticated"),
+            "{closing:?}"
+        );
+        let closing = monitor.open_at(&path).await.rest().await.1;
+        assert_eq!(closing.code, 1008);
+        assert_eq!(closing.reason, "forbidden: the key does not cover this");
+    }
+    let watching = format!("GET /ws/responses/{CONNECTED}");
+    let expected = [
+        line("commands.read", &watching, "BLOCKED"),
+        line("commands.read", &watching, "BLOCKED"),
+        line("commands.read", "GET /ws/responses/x", "BLOCKED"),
+        line("vehicles.read", "GET /ws/events", "BLOCKED"),
+        line("vehicles.read", "GET /ws/events", "BLOCKED"),
+    ];
+    assert_eq!(logged(&world).await, expected);
+}
+
+#[tokio::test]
+async fn a_command_that_the_role_may_not_send_is_a_blocked_attempt() {
+    let world = allowing(&["garage:commands.submit"]).await;
+    let garage = machine_as(
+        &world,
+        json!({
+            "name": "garage", "role": "service", "permissions": ["commands.submit"],
+            "expires_in_days": 1,
+        }),
+    )
+    .await;
+    let mut command = reading(CONNECTED);
+    command["command_name"] = json!("ClearDTC");
+    let refused = garage.post(COMMANDS, &command).await;
+    refused.expect_problem(403, "forbidden");
+    let expected = [
+        line("commands.submit", "POST /api/v1/commands", "ALLOWED"),
+        line("commands.submit", "command ClearDTC", "BLOCKED"),
+    ];
+    assert_eq!(logged(&world).await, expected);
+}
+
+#[tokio::test]
+async fn what_needs_a_further_permission_needs_leave_for_that_too() {
+    let world = allowing(&[
+        "caller:bookings.book",
+        "garage:bookings.book",
+        "garage:bookings.manage",
+    ])
+    .await;
+    let service = world.log_in("service").await;
+    let time = moment(&world, "1 day").await;
+    let booking = book(&service, CONNECTED, time, |_| {}).await.expect(201);
+    let id = booking["id"].as_str().unwrap();
+    let path = format!("/api/v1/bookings/{id}");
+    let account = |name: &str| {
+        json!({
+            "name": name, "role": "service", "expires_in_days": 1,
+            "permissions": ["bookings.book", "bookings.manage"],
+        })
+    };
+    let confirm = json!({ "status": "CONFIRMED" });
+    let caller = machine_as(&world, account("caller")).await;
+    let refused = caller.patch(&path, &confirm).await;
+    refused.expect_problem(403, "forbidden");
+    let garage = machine_as(&world, account("garage")).await;
+    garage.patch(&path, &confirm).await.expect(200);
+    let (call, target) = (format!("PATCH {path}"), format!("booking {id}"));
+    let expected = [
+        line("bookings.book", &call, "ALLOWED"),
+        line("bookings.manage", &target, "BLOCKED"),
+        line("bookings.book", &call, "ALLOWED"),
+        line("bookings.manage", &target, "ALLOWED"),
+    ];
+    assert_eq!(logged(&world).await, expected);
+}
+
+#[tokio::test]
+async fn what_cannot_be_logged_is_not_done() {
+    let world = allowing(&["monitor:commands.submit"]).await;
+    let monitor = machine(&world, "monitor", &["commands.submit"]).await;
+    let mut sql = world.sql().await;
+    let lock = sql.transaction().await.unwrap();
+    lock.batch_execute("LOCK TABLE ueba_logs").await.unwrap();
+    let refused = monitor.post(COMMANDS, &reading(CONNECTED)).await;
+    refused.expect_problem(503, "unavailable");
+    lock.rollback().await.unwrap();
+    let commands = sql.query_one("SELECT count(*) FROM commands", &[]).await;
+    assert_eq!(commands.unwrap().get::<_, i64>(0), 0);
+    monitor.read_dtc().await;
+}
+
+#[test]
+fn what_agents_may_do_is_checked_before_the_start() {
+    let with = |allow: &str| {
+        let mut settings = Settings::for_tests("postgres://localhost/db", None);
+        settings.agents.allow = vec![allow.to_owned()];
+        Application::check(&settings).map_err(|error| error.to_string())
+    };
+    assert_eq!(with("monitor:commands.submit"), Ok(()));
+    for (allow, reason) in [
+        ("monitor:commands.send", "which is no permission"),
+        ("monitor:vehicles.read", "needs no leave"),
+        ("monitor:users.manage", "no key opens"),
+    ] {
+        let error = with(allow).unwrap_err();
+        assert!(error.starts_with("agents.allow: "), "{error}");
+        assert!(error.contains(reason), "{error}");
+        assert!(
+            error.contains("one of vehicles.manage, commands.submit"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,246 @@
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use sovd_tests::{CONNECTED, OFFLINE, World};
+
+use crate::agents::policy::{
+    COMMANDS, SUSPENSIONS, VEHICLES, allowing, audited, expect_suspended, line, listed, logged,
+    machine, machine_as, reading, try_in_vain,
+};
+
+#[tokio::test]
+async fn one_blocked_attempt_too_many_suspends_from_that_kind_of_action_only() {
+    let world = World::start().await;
+    let permissions = ["vehicles.read", "commands.submit", "commands.read"];
+    let monitor = machine(&world, "monitor", &permissions).await;
+    let admin = world.log_in("admin").await;
+    try_in_vain(&monitor, 5).await;
+    assert!(listed(&admin, SUSPENSIONS).await.is_empty());
+    assert!(audited(&world, "agent.suspend").await.is_empty());
+    try_in_vain(&monitor, 1).await;
+
+    let suspensions = listed(&admin, SUSPENSIONS).await;
+    assert_eq!(suspensions.len(), 1);
+    let suspension = &suspensions[0];
+    assert_eq!(suspension["agent_name"], "monitor");
+    assert_eq!(suspension["action_type"], "commands.submit");
+    assert_eq!(suspension["blocked_attempts"], 6);
+    assert!(suspension["suspended_at"].is_string());
+    assert_eq!(suspension["lifted_at"], Value::Null);
+    assert_eq!(suspension["lifted_by"], Value::Null);
+    let lines = audited(&world, "agent.suspend").await;
+    assert_eq!(lines.len(), 1);
+    let details = json!({
+        "agent": "monitor", "action_type": "commands.submit", "attempts": 6, "minutes": 10,
+    });
+    assert_eq!(lines[0]["details"], details);
+    assert_eq!(lines[0]["entity_type"], "agent");
+    assert_eq!(lines[0]["entity_id"], suspension["suspension_id"]);
+    assert_eq!(lines[0]["ip_address"], "127.0.0.1");
+
+    try_in_vain(&monitor, 7).await;
+    assert_eq!(listed(&admin, SUSPENSIONS).await.len(), 1);
+    assert_eq!(audited(&world, "agent.suspend").await.len(), 1);
+    monitor.get(VEHICLES).await.expect(200);
+    monitor.get(COMMANDS).await.expect(200);
+    let robot = machine(&world, "robot", &permissions).await;
+    robot.get(VEHICLES).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_suspended_agent_does_not_even_read_until_an_admin_lifts_it() {
+    let world = World::with(|settings| settings.agents.blocked_attempts = 2).await;
+    let account = json!({
+        "name": "monitor", "role": "engineer", "permissions": ["vehicles.read", "commands.read"],
+        "vehicle_ids": [OFFLINE], "expires_in_days": 1,
+    });
+    let monitor = machine_as(&world, account).await;
+    let hidden = format!("{VEHICLES}/{CONNECTED}");
+    for _ in 0..2 {
+        monitor.get(&hidden).await.expect_problem(404, "not_found");
+    }
+    monitor.get(VEHICLES).await.expect(200);
+    monitor.get(&hidden).await.expect_problem(404, "not_found");
+    for path in [VEHICLES, &hidden, "/api/v1/vehicles/x"] {
+        let problem = monitor.get(path).await.expect_problem(403, "forbidden");
+        expect_suspended(&problem);
+    }
+    let closing = monitor.open_at("/ws/events").await.rest().await.1;
+    assert_eq!(closing.code, 1008);
+    assert!(closing.reason.contains("suspended"), "{closing:?}");
+    monitor.get(COMMANDS).await.expect(200);
+
+    let admin = world.log_in("admin").await;
+    let suspensions = listed(&admin, SUSPENSIONS).await;
+    let id = suspensions[0]["suspension_id"].as_str().unwrap();
+    admin
+        .delete(&format!("{SUSPENSIONS}/{id}"))
+        .await
+        .expect(204);
+    monitor.get(VEHICLES).await.expect(200);
+    // Only what comes after the lifting counts.
+    for _ in 0..2 {
+        monitor.get(&hidden).await.expect_problem(404, "not_found");
+    }
+    monitor.get(VEHICLES).await.expect(200);
+    monitor.get(&hidden).await.expect_problem(404, "not_found");
+    let problem = monitor.get(VEHICLES).await.expect_problem(403, "forbidden");
+    expect_suspended(&problem);
+    assert_eq!(listed(&admin, SUSPENSIONS).await.len(), 2);
+}
+
+#[tokio::test]
+async fn things_that_a_key_is_not_for_are_blocked_attempts_that_name_them() {
+    let world = allowing(&["monitor:commands.submit"]).await;
+    let account = json!({
+        "name": "monitor", "role": "engineer",
+        "permissions": ["vehicles.read", "commands.submit", "commands.read"],
+        "vehicle_ids": [OFFLINE], "expires_in_days": 1,
+    });
+    let monitor = machine_as(&world, account).await;
+    let engineer = world.log_in("engineer").await;
+    let id = engineer.read_dtc().await;
+    monitor
+        .get(&format!("{VEHICLES}/{CONNECTED}"))
+        .await
+        .expect_problem(404, "not_found");
+    let refused = monitor.post(COMMANDS, &reading(CONNECTED)).await;
+    refused.expect_problem(404, "not_found");
+    monitor
+        .get(&format!("{COMMANDS}/{id}"))
+        .await
+        .expect_problem(404, "not_found");
+    let path = format!("/ws/events?vehicle_id={CONNECTED}");
+    assert_eq!(monitor.open_at(&path).await.rest().await.1.code, 1008);
+    assert_eq!(monitor.watch(&id).await.1.code, 1008);
+
+    let blocked: Vec<_> = logged(&world)
+        .await
+        .into_iter()
+        .filter(|(_, _, status)| status == "BLOCKED")
+        .collect();
+    let (vehicle, command) = (format!("vehicle {CONNECTED}"), format!("command {id}"));
+    let expected = [
+        line("vehicles.read", &vehicle, "BLOCKED"),
+        line("commands.submit", &vehicle, "BLOCKED"),
+        line("commands.read", &command, "BLOCKED"),
+        line("vehicles.read", &vehicle, "BLOCKED"),
+        line("commands.read", &command, "BLOCKED"),
+    ];
+    assert_eq!(blocked, expected);
+    assert_eq!(logged(&world).await.len(), 10);
+}
+
+/// Tries so many times at once, on two nodes in turn; gives how many suspensions and how many lines in
+/// the audit trail come of it.
+async fn storm(attempts: usize) -> (usize, usize) {
+    let world = World::start().await;
+    let node = world.beside(|_| {}).await;
+    let here = machine(&world, "monitor", &["vehicles.read"]).await;
+    let there = here.at(node.address());
+    let body = reading(CONNECTED);
+    let nodes = [&here, &there].into_iter().cycle();
+    let storm = nodes
+        .take(attempts)
+        .map(|client| client.post(COMMANDS, &body));
+    let mut sql = world.sql().await;
+    let lock = sql.transaction().await.unwrap();
+    let taken = "SELECT pg_advisory_xact_lock(hashtextextended(E'monitor\\ncommands.submit', $1))";
+    lock.query(taken, &[&0x7565_6261_i64]).await.unwrap();
+    let releasing = async {
+        // The others of each node wait for the one that waits here.
+        world.until_waiting(2).await;
+        lock.commit().await.unwrap();
+    };
+    let (replies, ()) = tokio::join!(join_all(storm), releasing);
+    for reply in replies {
+        reply.expect_problem(403, "forbidden");
+    }
+    assert_eq!(logged(&world).await.len(), attempts);
+    let admin = world.log_in("admin").await;
+    let suspensions = listed(&admin, SUSPENSIONS).await;
+    if let Some(suspension) = suspensions.first() {
+        assert_eq!(suspension["blocked_attempts"], 6);
+    }
+    let lines = audited(&world, "agent.suspend").await.len();
+    (suspensions.len(), lines)
+}
+
+#[tokio::test]
+async fn as_many_attempts_at_once_as_are_borne_suspend_nobody() {
+    assert_eq!(storm(5).await, (0, 0));
+}
+
+#[tokio::test]
+async fn one_more_at_once_on_two_nodes_suspends_once() {
+    assert_eq!(storm(6).await, (1, 1));
+}
+
+#[tokio::test]
+async fn many_more_at_once_on_two_nodes_suspend_once() {
+    assert_eq!(storm(30).await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_suspension_is_lifted_once_by_an_admin_and_the_trail_tells_of_it() {
+    let world = allowing(&["boss:agents.record"]).await;
+    let monitor = machine(&world, "monitor", &["vehicles.read"]).await;
+    try_in_vain(&monitor, 6).await;
+    let admin = world.log_in("admin").await;
+    let suspension = listed(&admin, SUSPENSIONS).await.remove(0);
+    let id = suspension["suspension_id"].as_str().unwrap();
+    let path = format!("{SUSPENSIONS}/{id}");
+
+    let boss = machine_as(
+        &world,
+        json!({
+            "name": "boss", "role": "admin", "permissions": ["agents.read", "agents.record"],
+            "expires_in_days": 1,
+        }),
+    )
+    .await;
+    boss.get(SUSPENSIONS).await.expect(200);
+    boss.delete(&path).await.expect_problem(403, "forbidden");
+    let engineer = world.log_in("engineer").await;
+    engineer
+        .delete(&path)
+        .await
+        .expect_problem(403, "forbidden");
+
+    let both = join_all([admin.delete(&path), admin.delete(&path)]).await;
+    let mut statuses: Vec<u16> = both.iter().map(|reply| reply.status.as_u16()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 409]);
+    admin.delete(&path).await.expect_problem(409, "conflict");
+    let nothing = format!("{SUSPENSIONS}/{CONNECTED}");
+    admin
+        .delete(&nothing)
+        .await
+        .expect_problem(404, "not_found");
+    let no_id = format!("{SUSPENSIONS}/x");
+    admin
+        .delete(&no_id)
+        .await
+        .expect_bad_field(400, "malformed_request", "/suspension_id");
+
+    let lifted = listed(&admin, SUSPENSIONS).await.remove(0);
+    assert!(lifted["lifted_at"].is_string());
+    let admin_id = "00000000-0000-0000-0000-000000000001";
+    assert_eq!(lifted["lifted_by"], admin_id);
+    let lines = audited(&world, "agent.lift").await;
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["user_id"], admin_id);
+    assert_eq!(lines[0]["entity_type"], "agent");
+    assert_eq!(lines[0]["entity_id"], suspension["suspension_id"]);
+    assert_eq!(lines[0]["details"]["agent"], "monitor");
+    assert_eq!(lines[0]["details"]["action_type"], "commands.submit");
+    for (query, expected) in [
+        ("", 1),
+        ("?is_active=true", 0),
+        ("?is_active=false", 1),
+        ("?agent_name=monitor&is_active=false", 1),
+        ("?agent_name=boss", 0),
+    ] {
+        let found = listed(&admin, &format!("{SUSPENSIONS}{query}")).await;
+        assert_eq!(found.len(), expected, "{query}");
+    }
+}

@@ -1,0 +1,13 @@
+pub(crate) mod bad_input;
+pub(crate) mod body_values;
+pub(crate) mod connections;
+pub(crate) mod cors;
+pub(crate) mod hostile_input;
+pub(crate) mod in_flight;
+pub(crate) mod large_frames;
+pub(crate) mod query_values;
+pub(crate) mod rate_limits;
+pub(crate) mod request_headers;
+pub(crate) mod security_headers;
+pub(crate) mod slow_requests;
+pub(crate) mod trusted_proxies;

@@ -1,0 +1,10 @@
+pub(crate) mod auth;
+pub(crate) mod forged_tokens;
+pub(crate) mod login;
+pub(crate) mod own_password;
+pub(crate) mod refresh;
+pub(crate) mod roles;
+pub(crate) mod service_accounts;
+pub(crate) mod sessions;
+pub(crate) mod tokens;
+pub(crate) mod users;

@@ -1,0 +1,10 @@
+pub(crate) mod anomalies;
+pub(crate) mod anomaly_access;
+pub(crate) mod anomaly_limits;
+pub(crate) mod booking_anomalies;
+pub(crate) mod booking_customers;
+pub(crate) mod booking_slots;
+pub(crate) mod bookings;
+pub(crate) mod detection;
+pub(crate) mod insights;
+pub(crate) mod one_car;

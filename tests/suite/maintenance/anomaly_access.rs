@@ -1,0 +1,135 @@
+//! Whose anomalies somebody may know of.
+
+use serde_json::{Value, json};
+use sovd_tests::{CONNECTED, OFFLINE, OWNED, World};
+
+use crate::maintenance::anomalies::{
+    ANOMALIES, OPEN, audited, diagnoses, listed, of, of_vehicle, report, worn_pads,
+};
+
+#[tokio::test]
+async fn a_manufacturer_and_a_customer_read_and_do_not_write() {
+    let world = World::start().await;
+    for who in ["manufacturer", "customer"] {
+        let reader = world.log_in(who).await;
+        assert_eq!(listed(&reader, ANOMALIES).await.len(), 5);
+        assert_eq!(listed(&reader, &of_vehicle(OWNED)).await.len(), 5);
+        reader.get(&of(OPEN)).await.expect(200);
+        reader.get(&diagnoses(OPEN)).await.expect(200);
+        let body = json!({ "anomaly_type": "brakes", "severity": "Low" });
+        for refused in [
+            report(&reader, |body| body["vehicle_id"] = json!(OWNED)).await,
+            reader.post(&of_vehicle(OWNED), &body).await,
+            reader.post(&diagnoses(OPEN), &worn_pads()).await,
+        ] {
+            refused.expect_problem(403, "forbidden");
+        }
+    }
+    assert!(audited(&world, "done").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_customer_knows_of_no_other_vehicle_s_anomalies() {
+    let world = World::start().await;
+    let (engineer, customer) = (
+        world.log_in("engineer").await,
+        world.log_in("customer").await,
+    );
+    let hidden = report(&engineer, |_| {}).await.expect(201);
+    let hidden = hidden["id"].as_str().unwrap();
+    for path in [of(hidden), diagnoses(hidden), of_vehicle(CONNECTED)] {
+        customer.get(&path).await.expect_problem(404, "not_found");
+    }
+    for query in ["", "?severity=Medium", "?anomaly_type=brakes"] {
+        let found = customer.get(&format!("{ANOMALIES}{query}")).await;
+        let shown = found.headers["x-total-count"].clone();
+        let found = found.expect(200);
+        assert_eq!(shown, found.as_array().unwrap().len().to_string());
+        assert!(!found.to_string().contains(CONNECTED), "{found}");
+    }
+    let elsewhere = format!("{ANOMALIES}?vehicle_id={CONNECTED}");
+    let elsewhere = customer.get(&elsewhere).await;
+    assert_eq!(elsewhere.headers["x-total-count"], "0");
+    assert_eq!(elsewhere.expect(200), json!([]));
+
+    let lines = audited(&world, "refused").await;
+    let named: Vec<[&Value; 3]> = lines
+        .iter()
+        .map(|line| [&line["action"], &line["entity_type"], &line["entity_id"]])
+        .collect();
+    let (reading, hidden) = (json!("anomaly.read"), json!(hidden));
+    let (anomaly, vehicle, connected) = (json!("anomaly"), json!("vehicle"), json!(CONNECTED));
+    let of_anomaly = [&reading, &anomaly, &hidden];
+    assert_eq!(
+        named,
+        [of_anomaly, of_anomaly, [&reading, &vehicle, &connected]]
+    );
+    for line in &lines {
+        assert_eq!(line["user_id"], "00000000-0000-0000-0000-000000000003");
+    }
+    assert_eq!(lines[0]["vehicle_id"], CONNECTED);
+
+    let sold = json!({ "owner_id": null });
+    let admin = world.log_in("admin").await;
+    let owned = format!("/api/v1/vehicles/{OWNED}");
+    admin.patch(&owned, &sold).await.expect(200);
+    for path in [of(OPEN), of_vehicle(OWNED)] {
+        customer.get(&path).await.expect_problem(404, "not_found");
+    }
+    assert!(listed(&customer, ANOMALIES).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_key_for_some_vehicles_keeps_to_their_anomalies() {
+    let allow = vec!["brake-monitor:anomalies.record".to_owned()];
+    let world = World::with(|settings| settings.agents.allow = allow).await;
+    let admin = world.log_in("admin").await;
+    let hidden = report(&admin, |_| {}).await.expect(201);
+    let hidden = hidden["id"].as_str().unwrap();
+    let account = json!({
+        "name": "brake-monitor", "role": "engineer", "vehicle_ids": [OFFLINE],
+        "permissions": ["anomalies.read", "anomalies.record"], "expires_in_days": 1,
+    });
+    let issued = admin
+        .post("/api/v1/service-accounts", &account)
+        .await
+        .expect(201);
+    let mut machine = world.stranger();
+    machine.token = issued["api_key"].as_str().map(str::to_owned);
+
+    let shown = report(&machine, |body| body["vehicle_id"] = json!(OFFLINE)).await;
+    let shown = shown.expect(201);
+    let id = shown["id"].as_str().unwrap();
+    machine.post(&diagnoses(id), &worn_pads()).await.expect(201);
+    assert_eq!(machine.get(ANOMALIES).await.expect(200), json!([shown]));
+    machine
+        .get(&of(hidden))
+        .await
+        .expect_problem(404, "not_found");
+    let reply = machine.post(&diagnoses(hidden), &worn_pads()).await;
+    reply.expect_problem(404, "not_found");
+    let reply = report(&machine, |_| {}).await;
+    reply.expect_bad_field(404, "not_found", "/vehicle_id");
+    machine
+        .get(&of_vehicle(CONNECTED))
+        .await
+        .expect_problem(404, "not_found");
+
+    assert_eq!(
+        admin.get(&of_vehicle(CONNECTED)).await.headers["x-total-count"],
+        "1"
+    );
+    assert_eq!(
+        admin.get(&diagnoses(hidden)).await.headers["x-total-count"],
+        "0"
+    );
+    let lines = audited(&world, "refused").await;
+    let actions: Vec<&Value> = lines.iter().map(|line| &line["action"]).collect();
+    let expected = [
+        "anomaly.read",
+        "anomaly.diagnose",
+        "anomaly.report",
+        "anomaly.read",
+    ];
+    assert_eq!(actions, expected);
+}
