@@ -9,7 +9,7 @@ mod download;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sovd_domain::AuditLine;
+use sovd_domain::AuditRecord;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -53,8 +53,8 @@ pub(crate) struct AuditLogBody {
     hash: Option<String>,
 }
 
-impl From<AuditLine> for AuditLogBody {
-    fn from(line: AuditLine) -> Self {
+impl From<AuditRecord> for AuditLogBody {
+    fn from(line: AuditRecord) -> Self {
         Self {
             log_id: line.log_id,
             timestamp: line.timestamp,

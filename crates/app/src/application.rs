@@ -142,7 +142,7 @@ impl Application {
             let commands = finish_commands(dispatching, &give_up, deadline);
             tokio::join!(sockets, commands, handle.stop(true));
             let flush = environment.refusal_queue.flush();
-            tokio::join!(environment.outbox.flush(), flush);
+            tokio::join!(environment.event_publisher.flush(), flush);
             // The last one, so that nothing written until now waits for another start.
             if let Some(sealing) = sealing {
                 sealing.finish().await;
@@ -178,8 +178,8 @@ fn beside(
     stop: &CancellationToken,
 ) -> CancellationToken {
     let stop = stop.child_token();
-    let new_work = environment.new_work.clone();
-    tokio::spawn(new_work.spread(environment.database.clone(), stop.clone()));
+    let work_notifier = environment.work_notifier.clone();
+    tokio::spawn(work_notifier.spread(environment.database.clone(), stop.clone()));
     tokio::spawn(housekeeping::run(
         environment.clone(),
         retention,
@@ -187,8 +187,8 @@ fn beside(
     ));
     tokio::spawn(events::listen(environment.clone(), stop.clone()));
     tokio::spawn(detection::run(environment.clone(), stop.clone()));
-    let callers = environment.callers.clone();
-    tokio::spawn(callers.run(environment.clone(), stop.clone()));
+    let credential_cache = environment.credential_cache.clone();
+    tokio::spawn(credential_cache.run(environment.clone(), stop.clone()));
     stop
 }
 

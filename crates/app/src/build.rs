@@ -5,10 +5,12 @@ use std::{sync::Arc, time::Duration};
 use sovd_api::{ApiState, OpenStreams, ServerSettings, SocketSettings};
 use sovd_connector::{Connector, Journal, MockBehaviour, MockConnector, MockFailure, Registry};
 use sovd_domain::{Catalog, RuleBook, SystemRandom};
-use sovd_events::{Attempts, EventBus, LocalAttempts, LocalBus, RedisBus, SharedRates};
+use sovd_events::{
+    EventBus, FailureCounters, LocalBus, LocalFailureCounters, RedisBus, SharedRates,
+};
 use sovd_services::{
-    Callers, Environment, NewWork, Outbox, SystemTimer,
-    agents::{AgentPolicy, Agents, AttemptTurns},
+    CredentialCache, Environment, EventPublisher, SystemTimer, WorkNotifier,
+    agents::{AgentPolicy, Agents, BlockedAttemptLocks},
     audit::{
         Audit,
         refusals::{RefusalCount, RefusalQueue, Refusals},
@@ -31,7 +33,7 @@ use sovd_services::{
     in_flight::InFlight,
     limits::{LimitSettings, Limits},
     maintenance::{
-        anomalies::Anomalies, bookings::Bookings, detection::NewAnswers, insights::Insights,
+        anomalies::Anomalies, bookings::Bookings, detection::DetectionNotifier, insights::Insights,
     },
 };
 use sovd_settings as settings;
@@ -108,19 +110,19 @@ pub(crate) fn environment(
             exports_per_caller: settings.limits.exports_per_user,
             exports: settings.limits.exports_in_flight,
         }),
-        outbox: Outbox::new(Arc::clone(&bus)),
+        event_publisher: EventPublisher::new(Arc::clone(&bus)),
         bus,
         agents: Arc::new(policy),
-        attempt_turns: AttemptTurns::default(),
-        callers: Callers::new(settings.auth.memory()),
+        blocked_attempt_locks: BlockedAttemptLocks::default(),
+        credential_cache: CredentialCache::new(settings.auth.memory()),
         refusals,
         attempts,
         catalog: Arc::new(Catalog::standard()),
         rules: Arc::new(rules),
         clock: Arc::new(SystemTimer),
         random: Arc::new(SystemRandom),
-        new_work: NewWork::default(),
-        new_answers: NewAnswers::default(),
+        work_notifier: WorkNotifier::default(),
+        detection_notifier: DetectionNotifier::default(),
     };
     Ok((environment, Arc::new(limits)))
 }
@@ -134,7 +136,7 @@ pub(crate) fn agent_policy(agents: &settings::Agents) -> Result<AgentPolicy, Sta
 /// What processes share.
 struct Messenger {
     bus: Arc<dyn EventBus>,
-    attempts: Arc<dyn Attempts>,
+    attempts: Arc<dyn FailureCounters>,
     limits: Limits,
 }
 
@@ -156,7 +158,7 @@ fn messenger(settings: &Settings) -> Result<Messenger, StartError> {
     tracing::info!("no redis.url: events stay in this process, which is right for a single one");
     Ok(Messenger {
         bus: Arc::new(LocalBus::new(buffer)),
-        attempts: Arc::new(LocalAttempts::default()),
+        attempts: Arc::new(LocalFailureCounters::default()),
         limits: Limits::new(limits, None),
     })
 }

@@ -40,7 +40,7 @@ pub struct AuditEntry {
 
 /// One line of the audit trail, as it was written.
 #[derive(Debug, Clone, PartialEq)]
-pub struct AuditLine {
+pub struct AuditRecord {
     /// Identifies the line.
     pub log_id: Uuid,
     /// What was done.

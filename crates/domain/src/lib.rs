@@ -16,7 +16,7 @@ pub mod random;
 mod text_enum;
 
 pub use agents::{AgentAction, AgentActionStatus, Suspension};
-pub use audit::{AuditEntry, AuditLine, AuditResult};
+pub use audit::{AuditEntry, AuditRecord, AuditResult};
 pub use change::Change;
 pub use clock::{Clock, SystemClock};
 pub use commands::catalog::{Catalog, CommandSpec, Evidence, Risk};
@@ -25,13 +25,13 @@ pub use commands::idempotency::IdempotencyKey;
 pub use commands::responses::Response;
 pub use commands::stream_events::StreamEvent;
 pub use commands::{Command, CommandStatus, FailureKind};
-pub use fleet::events::News;
+pub use fleet::events::FleetEvent;
 pub use fleet::vehicles::{ConnectionStatus, Vehicle, VehicleHealth, VehicleType};
 pub use fleet::vin::Vin;
 pub use identity::access_change::AccessChange;
 pub use identity::permissions::Permission;
 pub use identity::service_accounts::{Scope, ServiceAccount, VehicleScope};
-pub use identity::sessions::{ClientMark, Session};
+pub use identity::sessions::{ClientInfo, Session};
 pub use identity::users::{Role, User};
 pub use ids::{
     AgentActionId, AnomalyId, BookingId, CommandId, DiagnosisId, InsightId, ResponseId, SessionId,

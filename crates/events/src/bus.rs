@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sovd_domain::{AccessChange, CommandId, News, StreamEvent};
+use sovd_domain::{AccessChange, CommandId, FleetEvent, StreamEvent};
 use thiserror::Error;
 use tokio::sync::{
     broadcast::{Receiver, error::RecvError},
     watch,
 };
 
-use crate::{broadcast::Readings, fleet_event_hint::NewsHint, hint::Hint};
+use crate::{broadcast::BroadcastReceiver, fleet_event_hint::FleetEventHint, hint::Hint};
 
 /// Carries events between processes, or within one.
 #[async_trait]
@@ -25,21 +25,21 @@ pub trait EventBus: Send + Sync {
     /// # Errors
     ///
     /// When the messenger is away.
-    async fn publish_news(&self, news: &News) -> Result<(), BusError>;
+    async fn publish_fleet_event(&self, news: &FleetEvent) -> Result<(), BusError>;
 
     /// Gives a piece of news to the readers of this process only.
-    fn spread_here(&self, news: News);
+    fn broadcast_locally(&self, news: FleetEvent);
 
     /// Reads news from now on, until the subscription is dropped: those of this process, and those
-    /// that [`spread_here`](Self::spread_here) gives.
-    fn read_news(&self) -> Readings<News>;
+    /// that [`broadcast_locally`](Self::broadcast_locally) gives.
+    fn fleet_events(&self) -> BroadcastReceiver<FleetEvent>;
 
     /// Whether anything reads news in this process.
-    fn has_news_readers(&self) -> bool;
+    fn has_fleet_event_receivers(&self) -> bool;
 
     /// Reads what other processes say has changed, until the subscription is dropped. It has to be
     /// looked up before it becomes news.
-    fn read_news_hints(&self) -> Readings<NewsHint>;
+    fn fleet_event_hints(&self) -> BroadcastReceiver<FleetEventHint>;
 
     /// Tells every process that what is remembered of somebody is out of date.
     ///
@@ -49,7 +49,7 @@ pub trait EventBus: Send + Sync {
     async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError>;
 
     /// Reads from now on of what is out of date, until the subscription is dropped.
-    fn read_access_changes(&self) -> Readings<AccessChange>;
+    fn access_changes(&self) -> BroadcastReceiver<AccessChange>;
 
     /// Watches a command from now on, until the subscription is dropped.
     fn subscribe(&self, command_id: CommandId) -> Subscription;

@@ -1,19 +1,19 @@
 use serde::Deserialize;
 use sovd_domain::CommandId;
 
-use crate::broadcast::Spread;
+use crate::broadcast::Broadcastable;
 
 /// Says what may have changed in the fleet, without proof: anything with access to the messenger
 /// can send it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NewsHint {
+pub enum FleetEventHint {
     /// The state of this command.
     Command(CommandId),
     /// Anything: hints were lost.
     Unknown,
 }
 
-impl Spread for NewsHint {
+impl Broadcastable for FleetEventHint {
     const MISSED: Self = Self::Unknown;
 }
 
@@ -31,8 +31,8 @@ enum Kind {
     Resync,
 }
 
-impl NewsHint {
-    /// Reads the hint from the JSON of a [`News`](sovd_domain::News). None for a vehicle: every
+impl FleetEventHint {
+    /// Reads the hint from the JSON of a [`FleetEvent`](sovd_domain::FleetEvent). None for a vehicle: every
     /// process learns of those from the database.
     ///
     /// # Errors

@@ -10,11 +10,11 @@ mod local;
 mod rates;
 mod redis;
 
-pub use broadcast::{Readings, Spread};
+pub use broadcast::{BroadcastReceiver, Broadcastable};
 pub use bus::{BusError, EventBus, Signal, Subscription};
-pub use failure_counters::{Attempts, LocalAttempts, Pace};
-pub use fleet_event_hint::NewsHint;
+pub use failure_counters::{BackoffPolicy, FailureCounters, LocalFailureCounters};
+pub use fleet_event_hint::FleetEventHint;
 pub use hint::Hint;
 pub use local::LocalBus;
 pub use rates::{Admission, SharedRates};
-pub use redis::{RedisAttempts, RedisBus, RedisCertificates, RedisRates, RedisServer};
+pub use redis::{RedisBus, RedisCertificates, RedisFailureCounters, RedisRates, RedisServer};

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sovd_domain::{AccessChange, CommandId, News, StreamEvent};
+use sovd_domain::{AccessChange, CommandId, FleetEvent, StreamEvent};
 use tokio::sync::watch;
 
 use crate::{
-    broadcast::{Readings, Stand},
+    broadcast::{Broadcast, BroadcastReceiver},
     bus::{BusError, EventBus, Subscription},
-    fleet_event_hint::NewsHint,
+    fleet_event_hint::FleetEventHint,
     hub::Hub,
 };
 
@@ -15,9 +15,9 @@ use crate::{
 #[derive(Clone)]
 pub struct LocalBus {
     hub: Arc<Hub>,
-    news: Stand<News>,
-    hints: Stand<NewsHint>,
-    access: Stand<AccessChange>,
+    news: Broadcast<FleetEvent>,
+    hints: Broadcast<FleetEventHint>,
+    access: Broadcast<AccessChange>,
     hears: Arc<watch::Sender<bool>>,
 }
 
@@ -26,9 +26,9 @@ impl LocalBus {
     pub fn new(backlog: usize) -> Self {
         Self {
             hub: Arc::new(Hub::new(backlog)),
-            news: Stand::new(),
-            hints: Stand::new(),
-            access: Stand::new(),
+            news: Broadcast::new(),
+            hints: Broadcast::new(),
+            access: Broadcast::new(),
             hears: Arc::new(watch::Sender::new(true)),
         }
     }
@@ -41,24 +41,24 @@ impl EventBus for LocalBus {
         Ok(())
     }
 
-    async fn publish_news(&self, news: &News) -> Result<(), BusError> {
-        self.spread_here(news.clone());
+    async fn publish_fleet_event(&self, news: &FleetEvent) -> Result<(), BusError> {
+        self.broadcast_locally(news.clone());
         Ok(())
     }
 
-    fn spread_here(&self, news: News) {
+    fn broadcast_locally(&self, news: FleetEvent) {
         self.news.spread(news);
     }
 
-    fn read_news(&self) -> Readings<News> {
+    fn fleet_events(&self) -> BroadcastReceiver<FleetEvent> {
         self.news.subscribe()
     }
 
-    fn has_news_readers(&self) -> bool {
+    fn has_fleet_event_receivers(&self) -> bool {
         self.news.has_readers()
     }
 
-    fn read_news_hints(&self) -> Readings<NewsHint> {
+    fn fleet_event_hints(&self) -> BroadcastReceiver<FleetEventHint> {
         self.hints.subscribe()
     }
 
@@ -67,7 +67,7 @@ impl EventBus for LocalBus {
         Ok(())
     }
 
-    fn read_access_changes(&self) -> Readings<AccessChange> {
+    fn access_changes(&self) -> BroadcastReceiver<AccessChange> {
         self.access.subscribe()
     }
 

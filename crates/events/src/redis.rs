@@ -13,7 +13,7 @@ use std::{fmt::Display, sync::Arc};
 use async_trait::async_trait;
 use bb8_redis::redis::Client;
 use serde::Serialize;
-use sovd_domain::{AccessChange, CommandId, News, StreamEvent};
+use sovd_domain::{AccessChange, CommandId, FleetEvent, StreamEvent};
 use tokio::sync::{
     mpsc::{self, UnboundedSender},
     watch,
@@ -21,14 +21,14 @@ use tokio::sync::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    broadcast::{Readings, Stand},
+    broadcast::{Broadcast, BroadcastReceiver},
     bus::{BusError, EventBus, Subscription},
-    fleet_event_hint::NewsHint,
+    fleet_event_hint::FleetEventHint,
     hub::Hub,
 };
 use connections::Connections;
 use echoes::Echoes;
-pub use failure_counters::RedisAttempts;
+pub use failure_counters::RedisFailureCounters;
 use names::Channels;
 use publisher::Publisher;
 pub use rates::RedisRates;
@@ -45,10 +45,10 @@ pub struct RedisBus {
     channels: Channels,
     prefix: String,
     hub: Arc<Hub>,
-    news: Stand<News>,
-    hints: Stand<NewsHint>,
+    news: Broadcast<FleetEvent>,
+    hints: Broadcast<FleetEventHint>,
     echoes: Arc<Echoes>,
-    access: Stand<AccessChange>,
+    access: Broadcast<AccessChange>,
     requests: UnboundedSender<Request>,
     hears: watch::Receiver<bool>,
     _subscriber: DropGuard,
@@ -69,8 +69,8 @@ impl RedisBus {
         let (requests, inbox) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let (connected, hears) = watch::channel(false);
-        let (news, access) = (Stand::new(), Stand::new());
-        let (hints, echoes) = (Stand::new(), Arc::new(Echoes::default()));
+        let (news, access) = (Broadcast::new(), Broadcast::new());
+        let (hints, echoes) = (Broadcast::new(), Arc::new(Echoes::default()));
         let ears = Ears {
             hub: Arc::clone(&hub),
             news: news.clone(),
@@ -101,8 +101,8 @@ impl RedisBus {
 
     /// Attempts that are counted in the same Redis, over the same connections, by all processes with
     /// the same prefix.
-    pub fn attempts(&self) -> RedisAttempts {
-        RedisAttempts::new(self.connections.clone(), &self.prefix)
+    pub fn attempts(&self) -> RedisFailureCounters {
+        RedisFailureCounters::new(self.connections.clone(), &self.prefix)
     }
 
     /// Rates that are counted in the same Redis, over a connection of their own, by all processes
@@ -121,7 +121,7 @@ impl EventBus for RedisBus {
         self.publisher.publish(&channel, &json(event)?).await
     }
 
-    async fn publish_news(&self, news: &News) -> Result<(), BusError> {
+    async fn publish_fleet_event(&self, news: &FleetEvent) -> Result<(), BusError> {
         self.news.spread(news.clone());
         let payload = json(news)?;
         self.echoes.expect(&payload);
@@ -132,19 +132,19 @@ impl EventBus for RedisBus {
         published
     }
 
-    fn spread_here(&self, news: News) {
+    fn broadcast_locally(&self, news: FleetEvent) {
         self.news.spread(news);
     }
 
-    fn read_news(&self) -> Readings<News> {
+    fn fleet_events(&self) -> BroadcastReceiver<FleetEvent> {
         self.news.subscribe()
     }
 
-    fn has_news_readers(&self) -> bool {
+    fn has_fleet_event_receivers(&self) -> bool {
         self.news.has_readers()
     }
 
-    fn read_news_hints(&self) -> Readings<NewsHint> {
+    fn fleet_event_hints(&self) -> BroadcastReceiver<FleetEventHint> {
         self.hints.subscribe()
     }
 
@@ -155,7 +155,7 @@ impl EventBus for RedisBus {
             .await
     }
 
-    fn read_access_changes(&self) -> Readings<AccessChange> {
+    fn access_changes(&self) -> BroadcastReceiver<AccessChange> {
         self.access.subscribe()
     }
 

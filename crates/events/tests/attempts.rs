@@ -11,7 +11,9 @@ use bb8_redis::redis::{Client, cmd};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use sovd_devstack::{Redis, SearchPath};
-use sovd_events::{Attempts, LocalAttempts, Pace, RedisBus, RedisCertificates, RedisServer};
+use sovd_events::{
+    BackoffPolicy, FailureCounters, LocalFailureCounters, RedisBus, RedisCertificates, RedisServer,
+};
 
 /// Runs each function of the suite on each of them.
 macro_rules! contract {
@@ -20,7 +22,7 @@ macro_rules! contract {
             $(
                 #[tokio::test]
                 async fn $name() {
-                    super::$name(&super::LocalAttempts::default()).await;
+                    super::$name(&super::LocalFailureCounters::default()).await;
                 }
             )+
         }
@@ -54,7 +56,7 @@ contract! {
     of_many_failures_at_once_each_is_counted
 }
 
-const PACE: Pace = Pace {
+const PACE: BackoffPolicy = BackoffPolicy {
     free: 3,
     first: Duration::from_secs(1),
     longest: Duration::from_secs(10),
@@ -81,14 +83,18 @@ fn seconds(count: i64) -> TimeDelta {
 }
 
 /// How many seconds from `now` the name is held.
-async fn held(attempts: &dyn Attempts, name: &str, now: DateTime<Utc>) -> Option<i64> {
+async fn held(attempts: &dyn FailureCounters, name: &str, now: DateTime<Utc>) -> Option<i64> {
     let held = attempts.held(&[name], now).await;
     assert_eq!(held.len(), 1);
     held[0].map(|until| (until - now).num_seconds())
 }
 
 /// How many seconds each of so many failures at one moment holds the name.
-async fn delays(attempts: &dyn Attempts, now: DateTime<Utc>, count: usize) -> Vec<Option<i64>> {
+async fn delays(
+    attempts: &dyn FailureCounters,
+    now: DateTime<Utc>,
+    count: usize,
+) -> Vec<Option<i64>> {
     let mut delays = Vec::new();
     for _ in 0..count {
         attempts.fail(&[("a", PACE)], now).await;
@@ -98,7 +104,7 @@ async fn delays(attempts: &dyn Attempts, now: DateTime<Utc>, count: usize) -> Ve
 }
 
 async fn free_failures_hold_nothing_and_each_further_one_doubles_the_delay(
-    attempts: &dyn Attempts,
+    attempts: &dyn FailureCounters,
 ) {
     assert_eq!(held(attempts, "a", start()).await, None);
     let delays = delays(attempts, start(), 6).await;
@@ -110,13 +116,13 @@ async fn free_failures_hold_nothing_and_each_further_one_doubles_the_delay(
     assert_eq!(attempts.held(&["a"], end).await, [None]);
 }
 
-async fn the_delay_ends_at_the_longest(attempts: &dyn Attempts) {
+async fn the_delay_ends_at_the_longest(attempts: &dyn FailureCounters) {
     let delays = delays(attempts, start(), 80).await;
     assert_eq!(delays[6], Some(8));
     assert!(delays[7..].iter().all(|delay| *delay == Some(10)));
 }
 
-async fn failures_are_forgotten_after_the_memory_and_not_before(attempts: &dyn Attempts) {
+async fn failures_are_forgotten_after_the_memory_and_not_before(attempts: &dyn FailureCounters) {
     delays(attempts, start(), 3).await;
     let almost = start() + seconds(99);
     assert_eq!(delays(attempts, almost, 1).await, [Some(1)]);
@@ -124,8 +130,8 @@ async fn failures_are_forgotten_after_the_memory_and_not_before(attempts: &dyn A
     assert_eq!(delays(attempts, over, 4).await[2..], [None, Some(1)]);
 }
 
-async fn several_names_fail_at_once_each_at_its_own_pace(attempts: &dyn Attempts) {
-    let strict = Pace {
+async fn several_names_fail_at_once_each_at_its_own_pace(attempts: &dyn FailureCounters) {
+    let strict = BackoffPolicy {
         free: 0,
         first: Duration::from_secs(7),
         ..PACE
@@ -137,14 +143,14 @@ async fn several_names_fail_at_once_each_at_its_own_pace(attempts: &dyn Attempts
     assert_eq!(held, [None, Some(until), None]);
 }
 
-async fn a_name_is_forgotten_on_demand(attempts: &dyn Attempts) {
+async fn a_name_is_forgotten_on_demand(attempts: &dyn FailureCounters) {
     let first = delays(attempts, start(), 5).await;
     attempts.forget("a").await;
     assert_eq!(held(attempts, "a", start()).await, None);
     assert_eq!(delays(attempts, start(), 5).await, first);
 }
 
-async fn whoever_holds_a_name_first_is_told(attempts: &dyn Attempts) {
+async fn whoever_holds_a_name_first_is_told(attempts: &dyn FailureCounters) {
     let until = start() + seconds(10);
     let holding = (0..20).map(|_| attempts.hold("a", until, start()));
     let told = join_all(holding).await;
@@ -154,7 +160,7 @@ async fn whoever_holds_a_name_first_is_told(attempts: &dyn Attempts) {
     assert!(attempts.hold("a", again + seconds(1), again).await);
 }
 
-async fn a_name_is_held_longer_and_never_shorter(attempts: &dyn Attempts) {
+async fn a_name_is_held_longer_and_never_shorter(attempts: &dyn FailureCounters) {
     attempts.hold("a", start() + seconds(5), start()).await;
     attempts.hold("a", start() + seconds(9), start()).await;
     attempts.hold("a", start() + seconds(3), start()).await;
@@ -162,8 +168,8 @@ async fn a_name_is_held_longer_and_never_shorter(attempts: &dyn Attempts) {
     assert_eq!(held(attempts, "a", start() + seconds(9)).await, None);
 }
 
-async fn of_many_failures_at_once_each_is_counted(attempts: &dyn Attempts) {
-    let patient = Pace { free: 50, ..PACE };
+async fn of_many_failures_at_once_each_is_counted(attempts: &dyn FailureCounters) {
+    let patient = BackoffPolicy { free: 50, ..PACE };
     let failures = [("a", patient)];
     join_all((0..50).map(|_| attempts.fail(&failures, start()))).await;
     assert_eq!(held(attempts, "a", start()).await, None);

@@ -10,9 +10,10 @@ mod signals;
 use futures_util::FutureExt;
 use signals::{DEADLINE, command, event, is_probe, next, next_event, number, watch};
 use sovd_devstack::{Redis, SearchPath};
-use sovd_domain::{AccessChange, ConnectionStatus, News, UserId, VehicleId};
+use sovd_domain::{AccessChange, ConnectionStatus, FleetEvent, UserId, VehicleId};
 use sovd_events::{
-    EventBus, LocalBus, Readings, RedisBus, RedisCertificates, RedisServer, Signal, Spread,
+    BroadcastReceiver, Broadcastable, EventBus, LocalBus, RedisBus, RedisCertificates, RedisServer,
+    Signal,
 };
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -208,8 +209,8 @@ async fn it_is_told_whether_others_are_heard(bus: &dyn EventBus) {
     assert!(*connected.unwrap().unwrap());
 }
 
-fn news(number: u128) -> News {
-    News::Vehicle {
+fn news(number: u128) -> FleetEvent {
+    FleetEvent::Vehicle {
         vehicle_id: VehicleId(Uuid::from_u128(number)),
         owner_id: None,
         connection_status: ConnectionStatus::Connected,
@@ -218,9 +219,9 @@ fn news(number: u128) -> News {
 }
 
 /// A reader that certainly hears.
-async fn reader(bus: &dyn EventBus) -> Readings<News> {
+async fn reader(bus: &dyn EventBus) -> BroadcastReceiver<FleetEvent> {
     hearing(bus).await;
-    bus.read_news()
+    bus.fleet_events()
 }
 
 async fn hearing(bus: &dyn EventBus) {
@@ -229,7 +230,7 @@ async fn hearing(bus: &dyn EventBus) {
     connected.unwrap().unwrap();
 }
 
-async fn next_piece<T: Spread + Clone + PartialEq>(reader: &mut Readings<T>) -> T {
+async fn next_piece<T: Broadcastable + Clone + PartialEq>(reader: &mut BroadcastReceiver<T>) -> T {
     loop {
         let news = timeout(DEADLINE, reader.next()).await.unwrap();
         // Whatever was said while there was no connection is to be fetched.
@@ -242,37 +243,37 @@ async fn next_piece<T: Spread + Clone + PartialEq>(reader: &mut Readings<T>) -> 
 async fn news_reach_every_reader_in_order(bus: &dyn EventBus) {
     let (mut one, mut other) = (reader(bus).await, reader(bus).await);
     for number in 1..=3 {
-        bus.publish_news(&news(number)).await.unwrap();
+        bus.publish_fleet_event(&news(number)).await.unwrap();
     }
     for reader in [&mut one, &mut other] {
         for number in 1..=3 {
             assert_eq!(next_piece(reader).await, news(number));
         }
     }
-    bus.spread_here(news(4));
+    bus.broadcast_locally(news(4));
     assert_eq!(next_piece(&mut one).await, news(4));
 }
 
 async fn a_slow_reader_is_told_to_fetch_everything_again(bus: &dyn EventBus) {
     let (mut slow, mut quick) = (reader(bus).await, reader(bus).await);
     for number in 0..300 {
-        bus.publish_news(&news(number)).await.unwrap();
+        bus.publish_fleet_event(&news(number)).await.unwrap();
         assert_eq!(next_piece(&mut quick).await, news(number));
     }
     let missed = timeout(DEADLINE, slow.next()).await.unwrap();
-    assert_eq!(*missed, News::Resync);
+    assert_eq!(*missed, FleetEvent::Resync);
     let next = timeout(DEADLINE, slow.next()).await.unwrap();
-    assert_ne!(*next, News::Resync, "once for all that was missed");
+    assert_ne!(*next, FleetEvent::Resync, "once for all that was missed");
 }
 
 async fn access_changes_reach_every_reader_and_are_no_news(bus: &dyn EventBus) {
     let mut news_reader = reader(bus).await;
-    let (mut one, mut other) = (bus.read_access_changes(), bus.read_access_changes());
+    let (mut one, mut other) = (bus.access_changes(), bus.access_changes());
     let change = AccessChange::User {
         user_id: UserId(Uuid::from_u128(1)),
     };
     bus.publish_access_change(change).await.unwrap();
-    bus.publish_news(&news(1)).await.unwrap();
+    bus.publish_fleet_event(&news(1)).await.unwrap();
     assert_eq!(next_piece(&mut one).await, change);
     assert_eq!(next_piece(&mut other).await, change);
     assert_eq!(next_piece(&mut news_reader).await, news(1));

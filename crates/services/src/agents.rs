@@ -12,7 +12,7 @@ use sovd_storage::agents::suspensions;
 
 use crate::{environment::Environment, error::ServiceError, identity::caller::Caller};
 
-pub use blocking::AttemptTurns;
+pub use blocking::BlockedAttemptLocks;
 pub use gate::Block;
 pub use log::NewAgentAction;
 pub use policy::{AgentPolicy, InvalidAgentPolicy};

@@ -10,7 +10,7 @@ mod export;
 mod link;
 pub mod refusals;
 
-use sovd_domain::{AuditLine, Page, Permission};
+use sovd_domain::{AuditRecord, Page, Permission};
 use sovd_storage::audit;
 
 use crate::{environment::Environment, error::ServiceError, identity::caller::Caller};
@@ -39,7 +39,7 @@ impl Audit {
         caller: &Caller,
         filter: &AuditFilter,
         page: Page,
-    ) -> Result<(Vec<AuditLine>, i64), ServiceError> {
+    ) -> Result<(Vec<AuditRecord>, i64), ServiceError> {
         caller.require(Permission::ReadAudit)?;
         let mut connection = self.environment.bulk_connection(caller).await?;
         Ok(audit::list(&mut connection, filter, page).await?)

@@ -19,7 +19,7 @@ use sovd_storage::{
 
 use crate::{
     audit::refusals::Hidden, environment::Environment, error::ServiceError,
-    identity::caller::Caller, keyed_locks::Turns, limits::Limits,
+    identity::caller::Caller, keyed_locks::KeyedLocks, limits::Limits,
 };
 
 pub use sovd_storage::commands::CommandFilter;
@@ -34,7 +34,7 @@ pub struct Commands {
     environment: Environment,
     limits: Arc<Limits>,
     waiting: WaitingLimits,
-    turns: Turns<VehicleId>,
+    submission_locks: KeyedLocks<VehicleId>,
 }
 
 impl Commands {
@@ -45,7 +45,7 @@ impl Commands {
             environment,
             limits,
             waiting,
-            turns: Turns::new("submissions to one vehicle", usize::MAX),
+            submission_locks: KeyedLocks::new("submissions to one vehicle", usize::MAX),
         }
     }
 
@@ -145,7 +145,9 @@ async fn find(
     let Some(command) = found else {
         return Ok(None);
     };
-    let is_reached = caller.reaches(connection, command.vehicle_id).await?;
+    let is_reached = caller
+        .can_access_vehicle(connection, command.vehicle_id)
+        .await?;
     Ok(is_reached.then_some(command))
 }
 

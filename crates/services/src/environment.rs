@@ -1,17 +1,17 @@
 use std::sync::Arc;
 
 use sovd_domain::{AccessChange, Catalog, Random, RuleBook};
-use sovd_events::{Attempts, EventBus};
+use sovd_events::{EventBus, FailureCounters};
 use sovd_storage::Database;
 
 use crate::{
-    agents::{AgentPolicy, AttemptTurns},
+    agents::{AgentPolicy, BlockedAttemptLocks},
     audit::refusals::{RefusalCount, RefusalQueue},
     bulk_reads::BulkReads,
-    commands::work_notifier::NewWork,
-    event_publisher::Outbox,
-    identity::credential_cache::Callers,
-    maintenance::detection::NewAnswers,
+    commands::work_notifier::WorkNotifier,
+    event_publisher::EventPublisher,
+    identity::credential_cache::CredentialCache,
+    maintenance::detection::DetectionNotifier,
     timer::Timer,
 };
 
@@ -25,11 +25,11 @@ pub struct Environment {
     /// The messenger.
     pub bus: Arc<dyn EventBus>,
     /// Takes events to the messenger.
-    pub outbox: Outbox,
+    pub event_publisher: EventPublisher,
     /// What is remembered of those who call.
-    pub callers: Callers,
+    pub credential_cache: CredentialCache,
     /// Counts what was tried in vain.
-    pub attempts: Arc<dyn Attempts>,
+    pub attempts: Arc<dyn FailureCounters>,
     /// How often somebody was turned away.
     pub refusals: RefusalCount,
     /// Takes refusals to the audit trail.
@@ -37,7 +37,7 @@ pub struct Environment {
     /// What agents may change.
     pub agents: Arc<AgentPolicy>,
     /// Which blocked attempts of agents wait to be counted.
-    pub attempt_turns: AttemptTurns,
+    pub blocked_attempt_locks: BlockedAttemptLocks,
     /// The commands that can be sent.
     pub catalog: Arc<Catalog>,
     /// Which trouble codes are anomalies.
@@ -47,16 +47,16 @@ pub struct Environment {
     /// Chance.
     pub random: Arc<dyn Random>,
     /// Wakes dispatchers.
-    pub new_work: NewWork,
+    pub work_notifier: WorkNotifier,
     /// Wakes the detection of anomalies.
-    pub new_answers: NewAnswers,
+    pub detection_notifier: DetectionNotifier,
 }
 
 impl Environment {
     /// Tells this process now and the others soon that what they remember of somebody is out of
     /// date. What has changed must be committed already.
     pub(crate) fn access_changed(&self, change: AccessChange) {
-        self.callers.forget(change);
-        self.outbox.tell_access_change(change);
+        self.credential_cache.forget(change);
+        self.event_publisher.publish_access_change(change);
     }
 }

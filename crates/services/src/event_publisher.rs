@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use sovd_domain::{AccessChange, Command, News, StreamEvent};
+use sovd_domain::{AccessChange, Command, FleetEvent, StreamEvent};
 use sovd_events::{BusError, EventBus};
 use tokio::{
     sync::{
@@ -25,20 +25,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Takes events to the bus in order, so that nobody who talks to a vehicle, claims work or asks the
 /// API waits for a bus that is slow or away. Clones share it.
 #[derive(Clone)]
-pub struct Outbox {
-    letters: Sender<Letter>,
+pub struct EventPublisher {
+    letters: Sender<Message>,
     lost: Arc<AtomicBool>,
 }
 
-enum Letter {
+enum Message {
     Event(StreamEvent),
-    News(News),
+    FleetEvent(FleetEvent),
     AccessChange(AccessChange),
     /// To be answered when everything before it is done.
     Mark(oneshot::Sender<()>),
 }
 
-impl Outbox {
+impl EventPublisher {
     /// An outbox whose task, on the runtime that calls this, ends with its last clone.
     pub fn new(bus: Arc<dyn EventBus>) -> Self {
         let (letters, receiver) = mpsc::channel(CAPACITY);
@@ -48,28 +48,28 @@ impl Outbox {
     }
 
     /// Sends an event on its way.
-    pub(crate) fn put(&self, event: StreamEvent) {
-        self.send(Letter::Event(event));
+    pub(crate) fn publish(&self, event: StreamEvent) {
+        self.send(Message::Event(event));
     }
 
     /// Tells the state of a command to those who watch it and to those who watch the fleet.
-    pub(crate) fn tell_state(&self, command: &Command) {
+    pub(crate) fn publish_state(&self, command: &Command) {
         if let Some(event) = StreamEvent::of_state(command) {
-            self.put(event);
+            self.publish(event);
         }
-        self.send(Letter::News(command.into()));
+        self.send(Message::FleetEvent(command.into()));
     }
 
     /// Tells other processes whose rights have to be looked up again.
-    pub(crate) fn tell_access_change(&self, change: AccessChange) {
-        self.send(Letter::AccessChange(change));
+    pub(crate) fn publish_access_change(&self, change: AccessChange) {
+        self.send(Message::AccessChange(change));
     }
 
-    fn send(&self, letter: Letter) {
+    fn send(&self, letter: Message) {
         if let Err(error) = self.letters.try_send(letter) {
             if matches!(
                 error.into_inner(),
-                Letter::News(_) | Letter::AccessChange(_)
+                Message::FleetEvent(_) | Message::AccessChange(_)
             ) {
                 self.lost.store(true, Ordering::Relaxed);
             }
@@ -81,7 +81,7 @@ impl Outbox {
     pub async fn flush(&self) {
         let emptied = async {
             let (mark, reached) = oneshot::channel();
-            if self.letters.send(Letter::Mark(mark)).await.is_ok() {
+            if self.letters.send(Message::Mark(mark)).await.is_ok() {
                 let _ = reached.await;
             }
         };
@@ -89,7 +89,7 @@ impl Outbox {
     }
 }
 
-async fn post(bus: Arc<dyn EventBus>, mut letters: Receiver<Letter>, lost: Arc<AtomicBool>) {
+async fn post(bus: Arc<dyn EventBus>, mut letters: Receiver<Message>, lost: Arc<AtomicBool>) {
     loop {
         let letter = if lost.load(Ordering::Relaxed) {
             // Whoever shows the fleet has to fetch it again, and whoever remembers callers has to ask
@@ -108,10 +108,10 @@ async fn post(bus: Arc<dyn EventBus>, mut letters: Receiver<Letter>, lost: Arc<A
         };
         let published = match letter {
             None => return,
-            Some(Letter::Event(event)) => bus.publish(&event).await,
-            Some(Letter::News(news)) => bus.publish_news(&news).await,
-            Some(Letter::AccessChange(change)) => bus.publish_access_change(change).await,
-            Some(Letter::Mark(mark)) => {
+            Some(Message::Event(event)) => bus.publish(&event).await,
+            Some(Message::FleetEvent(news)) => bus.publish_fleet_event(&news).await,
+            Some(Message::AccessChange(change)) => bus.publish_access_change(change).await,
+            Some(Message::Mark(mark)) => {
                 let _ = mark.send(());
                 Ok(())
             }
@@ -125,13 +125,13 @@ async fn post(bus: Arc<dyn EventBus>, mut letters: Receiver<Letter>, lost: Arc<A
 
 async fn tell_loss(bus: &dyn EventBus) -> Result<(), BusError> {
     bus.publish_access_change(AccessChange::Unknown).await?;
-    bus.publish_news(&News::Resync).await
+    bus.publish_fleet_event(&FleetEvent::Resync).await
 }
 
 /// What waited behind a failure is old by now, and in the database.
-fn discard(letters: &mut Receiver<Letter>) {
+fn discard(letters: &mut Receiver<Message>) {
     while let Ok(letter) = letters.try_recv() {
-        if let Letter::Mark(mark) = letter {
+        if let Message::Mark(mark) = letter {
             let _ = mark.send(());
         }
     }

@@ -32,7 +32,7 @@ pub struct InFlight<K: Eq + Hash> {
     limit: usize,
     /// Has the callers with a request in flight or waiting only, so that it does not grow with the
     /// callers ever seen.
-    callers: Mutex<HashMap<K, Arc<Semaphore>>>,
+    semaphores: Mutex<HashMap<K, Arc<Semaphore>>>,
 }
 
 /// The permit of one request, given back when it is dropped.
@@ -49,7 +49,7 @@ impl<K: Eq + Hash + Clone> InFlight<K> {
         Self {
             what,
             limit: limit.min(Semaphore::MAX_PERMITS),
-            callers: Mutex::default(),
+            semaphores: Mutex::default(),
         }
     }
 
@@ -85,8 +85,8 @@ impl<K: Eq + Hash + Clone> InFlight<K> {
         key: K,
         most_waiting: usize,
     ) -> Result<(Permit<K>, Arc<Semaphore>), ServiceError> {
-        let mut callers = self.lock();
-        let semaphore = callers
+        let mut semaphores = self.lock();
+        let semaphore = semaphores
             .entry(key.clone())
             .or_insert_with(|| Arc::new(Semaphore::new(self.limit)));
         // The map and each request of the caller hold one reference.
@@ -94,7 +94,7 @@ impl<K: Eq + Hash + Clone> InFlight<K> {
             return Err(self.refusal());
         }
         let semaphore = Arc::clone(semaphore);
-        drop(callers);
+        drop(semaphores);
         let permit = Permit {
             in_flight: Arc::clone(self),
             key,
@@ -114,18 +114,20 @@ impl<K: Eq + Hash + Clone> InFlight<K> {
 
 impl<K: Eq + Hash> InFlight<K> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Arc<Semaphore>>> {
-        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.semaphores
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<K: Eq + Hash> Drop for Permit<K> {
     fn drop(&mut self) {
-        let mut callers = self.in_flight.lock();
+        let mut semaphores = self.in_flight.lock();
         // Under the lock of the map, or two permits could each see the reference of the other.
         self.acquired = None;
         let is_idle = |semaphore: &Arc<Semaphore>| Arc::strong_count(semaphore) == 1;
-        if callers.get(&self.key).is_some_and(is_idle) {
-            callers.remove(&self.key);
+        if semaphores.get(&self.key).is_some_and(is_idle) {
+            semaphores.remove(&self.key);
         }
     }
 }

@@ -22,11 +22,11 @@ mod keyed_locks;
 mod network;
 mod timer;
 
-pub use commands::work_notifier::NewWork;
+pub use commands::work_notifier::WorkNotifier;
 pub use environment::Environment;
 pub use error::{AuthFailure, ServiceError};
-pub use event_publisher::Outbox;
+pub use event_publisher::EventPublisher;
 pub use identity::caller::{Caller, Credential};
-pub use identity::credential_cache::{Callers, CredentialWatch};
+pub use identity::credential_cache::{CredentialCache, CredentialWatch};
 pub use network::network_of;
 pub use timer::{SystemTimer, TestTimer, Timer};

@@ -12,7 +12,7 @@ use crate::{
 /// The newest state of something. Its JSON is the contract of the fleet's WebSocket and of the bus.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum News {
+pub enum FleetEvent {
     /// A command has come further.
     Command {
         /// The command.
@@ -43,7 +43,7 @@ pub enum News {
     Resync,
 }
 
-impl From<&Command> for News {
+impl From<&Command> for FleetEvent {
     fn from(command: &Command) -> Self {
         Self::Command {
             command_id: command.command_id,
@@ -56,7 +56,7 @@ impl From<&Command> for News {
     }
 }
 
-impl From<&Vehicle> for News {
+impl From<&Vehicle> for FleetEvent {
     fn from(vehicle: &Vehicle) -> Self {
         Self::Vehicle {
             vehicle_id: vehicle.vehicle_id,
@@ -67,7 +67,7 @@ impl From<&Vehicle> for News {
     }
 }
 
-impl News {
+impl FleetEvent {
     /// The vehicle that it is about; nothing when it is about everything.
     pub fn vehicle_id(&self) -> Option<VehicleId> {
         match self {
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn has_the_json_of_the_contract() {
         let id = Uuid::from_u128(1);
-        let command = News::Command {
+        let command = FleetEvent::Command {
             command_id: CommandId(id),
             vehicle_id: VehicleId(id),
             user_id: UserId(id),
@@ -102,7 +102,7 @@ mod tests {
             json!({ "event": "command", "command_id": id, "vehicle_id": id, "user_id": id,
                     "command_name": "ReadDTC", "status": "pending", "failure_kind": null })
         );
-        let vehicle = News::Vehicle {
+        let vehicle = FleetEvent::Vehicle {
             vehicle_id: VehicleId(id),
             owner_id: None,
             connection_status: ConnectionStatus::Connected,
@@ -114,7 +114,7 @@ mod tests {
                     "connection_status": "connected", "last_seen_at": null })
         );
         assert_eq!(
-            to_value(News::Resync).unwrap(),
+            to_value(FleetEvent::Resync).unwrap(),
             json!({ "event": "resync" })
         );
     }

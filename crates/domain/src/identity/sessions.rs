@@ -25,19 +25,19 @@ pub struct Session {
     /// When a token of it was last seen, to the minute.
     pub last_used_at: DateTime<Utc>,
     /// Where its last token was fetched from.
-    pub client: ClientMark,
+    pub client: ClientInfo,
 }
 
 /// What a client can be recognised by, as far as it can be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ClientMark {
+pub struct ClientInfo {
     /// Its address.
     pub ip_address: Option<IpAddr>,
     /// What it calls itself.
     pub user_agent: Option<String>,
 }
 
-impl From<&Origin> for ClientMark {
+impl From<&Origin> for ClientInfo {
     fn from(origin: &Origin) -> Self {
         Self {
             ip_address: origin.ip_address,

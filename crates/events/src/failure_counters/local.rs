@@ -6,14 +6,14 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Attempts, Pace};
+use super::{BackoffPolicy, FailureCounters};
 
 /// At how many names the forgotten ones are looked for.
 const FIRST_CLEARING: usize = 1024;
 
 /// Attempts that are counted in this process only.
 #[derive(Default)]
-pub struct LocalAttempts(Mutex<Memory>);
+pub struct LocalFailureCounters(Mutex<Memory>);
 
 #[derive(Default)]
 struct Memory {
@@ -28,14 +28,14 @@ struct Entry {
     forgotten_at: DateTime<Utc>,
 }
 
-impl LocalAttempts {
+impl LocalFailureCounters {
     fn lock(&self) -> MutexGuard<'_, Memory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
-impl Attempts for LocalAttempts {
+impl FailureCounters for LocalFailureCounters {
     async fn held(&self, names: &[&str], now: DateTime<Utc>) -> Vec<Option<DateTime<Utc>>> {
         let memory = self.lock();
         let until = |name: &&str| Some(memory.names.get(*name)?.held_until);
@@ -44,7 +44,7 @@ impl Attempts for LocalAttempts {
             .collect()
     }
 
-    async fn fail(&self, failures: &[(&str, Pace)], now: DateTime<Utc>) {
+    async fn fail(&self, failures: &[(&str, BackoffPolicy)], now: DateTime<Utc>) {
         let mut memory = self.lock();
         for (name, pace) in failures {
             let entry = memory.entry(name, now);
@@ -101,7 +101,7 @@ mod tests {
 
     #[tokio::test]
     async fn forgotten_names_take_no_memory() {
-        let attempts = LocalAttempts::default();
+        let attempts = LocalFailureCounters::default();
         let start: DateTime<Utc> = "2026-01-02T03:04:05Z".parse().unwrap();
         for number in 0..5000 {
             let now = start + TimeDelta::seconds(number);

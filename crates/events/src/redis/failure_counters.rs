@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     bus::BusError,
-    failure_counters::{Attempts, LocalAttempts, Pace},
+    failure_counters::{BackoffPolicy, FailureCounters, LocalFailureCounters},
 };
 
 /// Counts a failure under each key; the arguments are the time and four numbers for each.
@@ -30,20 +30,20 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// by itself.
 ///
 /// Keys end by themselves, by Redis' own clock.
-pub struct RedisAttempts {
+pub struct RedisFailureCounters {
     connections: Connections,
     prefix: String,
-    stand_in: LocalAttempts,
+    stand_in: LocalFailureCounters,
     /// When it was found to be away, if it is.
     away: Mutex<Option<Instant>>,
 }
 
-impl RedisAttempts {
+impl RedisFailureCounters {
     pub(super) fn new(connections: Connections, prefix: &str) -> Self {
         Self {
             connections,
             prefix: prefix.to_owned(),
-            stand_in: LocalAttempts::default(),
+            stand_in: LocalFailureCounters::default(),
             away: Mutex::default(),
         }
     }
@@ -94,7 +94,7 @@ impl RedisAttempts {
 }
 
 #[async_trait]
-impl Attempts for RedisAttempts {
+impl FailureCounters for RedisFailureCounters {
     async fn held(&self, names: &[&str], now: DateTime<Utc>) -> Vec<Option<DateTime<Utc>>> {
         let mut pipeline = pipe();
         for name in names {
@@ -114,7 +114,7 @@ impl Attempts for RedisAttempts {
             .collect()
     }
 
-    async fn fail(&self, failures: &[(&str, Pace)], now: DateTime<Utc>) {
+    async fn fail(&self, failures: &[(&str, BackoffPolicy)], now: DateTime<Utc>) {
         let mut pipeline = pipe();
         pipeline.cmd("EVAL").arg(FAIL).arg(failures.len());
         for (name, _) in failures {

@@ -5,7 +5,7 @@ use bb8_redis::redis::{
     aio::{PubSub, PubSubSink},
 };
 use futures_util::StreamExt;
-use sovd_domain::{AccessChange, CommandId, News};
+use sovd_domain::{AccessChange, CommandId, FleetEvent};
 use tokio::{
     sync::{mpsc::UnboundedReceiver, watch},
     time::{MissedTickBehavior, interval, timeout},
@@ -13,8 +13,8 @@ use tokio::{
 
 use super::{complaints::Complaints, echoes::Echoes, names::Channels};
 use crate::{
-    broadcast::{Spread, Stand},
-    fleet_event_hint::NewsHint,
+    broadcast::{Broadcast, Broadcastable},
+    fleet_event_hint::FleetEventHint,
     hint::Hint,
     hub::Hub,
 };
@@ -44,10 +44,10 @@ pub(super) struct Subscriber {
 /// Where what is heard goes.
 pub(super) struct Ears {
     pub(super) hub: Arc<Hub>,
-    pub(super) news: Stand<News>,
-    pub(super) hints: Stand<NewsHint>,
+    pub(super) news: Broadcast<FleetEvent>,
+    pub(super) hints: Broadcast<FleetEventHint>,
     pub(super) echoes: Arc<Echoes>,
-    pub(super) access: Stand<AccessChange>,
+    pub(super) access: Broadcast<AccessChange>,
     pub(super) connected: watch::Sender<bool>,
 }
 
@@ -120,8 +120,8 @@ impl Subscriber {
         self.ears.echoes.clear();
         self.ears.connected.send_replace(true);
         // What was published meanwhile is not repeated.
-        self.ears.news.spread(Spread::MISSED);
-        self.ears.access.spread(Spread::MISSED);
+        self.ears.news.spread(Broadcastable::MISSED);
+        self.ears.access.spread(Broadcastable::MISSED);
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -147,7 +147,7 @@ impl Subscriber {
     fn deliver(&mut self, message: &Msg) {
         let (name, payload) = (message.get_channel_name(), message.get_payload_bytes());
         let heard = if name == self.channels.news {
-            self.deliver_news(payload)
+            self.deliver_fleet_event(payload)
         } else if name == self.channels.access {
             serde_json::from_slice(payload).map(|change| self.ears.access.spread(change))
         } else if let Some(command_id) = self.channels.command_of(name) {
@@ -160,9 +160,9 @@ impl Subscriber {
         }
     }
 
-    fn deliver_news(&self, payload: &[u8]) -> Result<(), serde_json::Error> {
+    fn deliver_fleet_event(&self, payload: &[u8]) -> Result<(), serde_json::Error> {
         if !self.ears.echoes.take(payload)
-            && let Some(hint) = NewsHint::from_json(payload)?
+            && let Some(hint) = FleetEventHint::from_json(payload)?
         {
             self.ears.hints.spread(hint);
         }

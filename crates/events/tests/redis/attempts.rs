@@ -1,13 +1,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sovd_events::{Attempts, Pace, RedisAttempts};
+use sovd_events::{BackoffPolicy, FailureCounters, RedisFailureCounters};
 use tokio::time::timeout;
 
 use crate::{server::Server, signals::DEADLINE};
 
 /// Every failure holds, for a minute.
-const STRICT: Pace = Pace {
+const STRICT: BackoffPolicy = BackoffPolicy {
     free: 0,
     first: Duration::from_mins(1),
     longest: Duration::from_mins(1),
@@ -18,7 +18,7 @@ pub(crate) fn start() -> DateTime<Utc> {
     "2026-01-02T03:04:05Z".parse().unwrap()
 }
 
-async fn is_held(attempts: &RedisAttempts, name: &str) -> bool {
+async fn is_held(attempts: &RedisFailureCounters, name: &str) -> bool {
     attempts.held(&[name], start()).await != [None]
 }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::StreamExt;
-use sovd_domain::{AccessChange, ConnectionStatus, News, UserId, VehicleId};
+use sovd_domain::{AccessChange, ConnectionStatus, FleetEvent, UserId, VehicleId};
 use sovd_events::EventBus;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -25,7 +25,7 @@ async fn channels(server: &Server, prefix: &str) -> (BTreeSet<String>, BTreeSet<
     };
     timeout(DEADLINE, subscribing).await.unwrap();
 
-    let news = News::Vehicle {
+    let news = FleetEvent::Vehicle {
         vehicle_id: VehicleId(Uuid::from_u128(1)),
         owner_id: None,
         connection_status: ConnectionStatus::Connected,
@@ -34,7 +34,7 @@ async fn channels(server: &Server, prefix: &str) -> (BTreeSet<String>, BTreeSet<
     let user_id = UserId(Uuid::from_u128(1));
     let change = AccessChange::User { user_id };
     bus.publish(&event(command(1), 1)).await.unwrap();
-    bus.publish_news(&news).await.unwrap();
+    bus.publish_fleet_event(&news).await.unwrap();
     bus.publish_access_change(change).await.unwrap();
     let messages = eavesdropper.on_message().take(3);
     let published = messages.map(|message| message.get_channel_name().to_owned());

@@ -11,7 +11,8 @@ use rcgen::{
 };
 use sovd_devstack::{Redis, SearchPath};
 use sovd_events::{
-    Attempts, BusError, EventBus, Pace, RedisBus, RedisCertificates, RedisServer, Signal,
+    BackoffPolicy, BusError, EventBus, FailureCounters, RedisBus, RedisCertificates, RedisServer,
+    Signal,
 };
 use std::time::Duration;
 use tempfile::TempDir;
@@ -175,7 +176,7 @@ async fn is_refused(bus: &RedisBus, reason: &str) -> String {
     let error = timeout(DEADLINE, asking).await.unwrap();
     assert!(!*bus.hears().borrow());
     let attempts = bus.attempts();
-    let pace = Pace {
+    let pace = BackoffPolicy {
         free: 0,
         first: Duration::from_mins(1),
         longest: Duration::from_mins(1),

@@ -15,7 +15,7 @@ use crate::{
     environment::Environment,
     error::ServiceError,
     identity::caller::Caller,
-    keyed_locks::{Turn, Turns},
+    keyed_locks::{KeyedLockGuard, KeyedLocks},
 };
 
 /// How many blocked attempts of one agent at one kind of action wait to be counted in this process.
@@ -25,25 +25,25 @@ const WAITING: usize = 200;
 /// Lets the blocked attempts of one agent at one kind of action be counted one after the other. Clones
 /// share it.
 #[derive(Clone)]
-pub struct AttemptTurns(Arc<Turns<(String, String)>>);
+pub struct BlockedAttemptLocks(Arc<KeyedLocks<(String, String)>>);
 
-impl Default for AttemptTurns {
+impl Default for BlockedAttemptLocks {
     fn default() -> Self {
-        Self(Arc::new(Turns::new(
+        Self(Arc::new(KeyedLocks::new(
             "blocked attempts of one agent",
             WAITING,
         )))
     }
 }
 
-impl AttemptTurns {
+impl BlockedAttemptLocks {
     /// Waits for the turn of the attempt, which is to come before the connection to the database.
-    pub(super) async fn take(
+    pub(super) async fn lock(
         &self,
         action: &AgentAction,
-    ) -> Result<Turn<'_, (String, String)>, StorageError> {
+    ) -> Result<KeyedLockGuard<'_, (String, String)>, StorageError> {
         let key = (action.agent_name.clone(), action.action_type.clone());
-        self.0.take(key).await
+        self.0.lock(key).await
     }
 }
 
@@ -75,7 +75,7 @@ impl Environment {
     /// # Errors
     ///
     /// When the database is away, or too many attempts of the agent wait already.
-    pub(crate) async fn note_block(
+    pub(crate) async fn record_blocked_attempt(
         &self,
         caller: &Caller,
         permission: Permission,
@@ -90,9 +90,9 @@ impl Environment {
         let user_id = caller.user.user_id;
         let writing = tokio::spawn(async move {
             if environment.is_suspended(&action).await? {
-                return environment.note_in_vain(user_id, action).await;
+                return environment.log_suspended_attempt(user_id, action).await;
             }
-            let _turn = environment.attempt_turns.take(&action).await?;
+            let _turn = environment.blocked_attempt_locks.lock(&action).await?;
             let mut transaction = environment.database.begin().await?;
             let written = environment.record(&mut transaction, &action, entry);
             written.await?;
@@ -112,7 +112,7 @@ impl Environment {
     /// # Errors
     ///
     /// When the database is away.
-    pub(super) async fn note_in_vain(
+    pub(super) async fn log_suspended_attempt(
         &self,
         user_id: UserId,
         action: AgentAction,

@@ -70,7 +70,8 @@ impl Environment {
             Some(Block::NotAllowed)
         };
         if let Some(block) = block {
-            self.note_block(caller, permission, target).await?;
+            self.record_blocked_attempt(caller, permission, target)
+                .await?;
             return Err(block.into());
         }
         let status = AgentActionStatus::Allowed;
@@ -80,7 +81,8 @@ impl Environment {
             return Ok(());
         }
         drop(connection);
-        self.note_in_vain(caller.user.user_id, action).await?;
+        self.log_suspended_attempt(caller.user.user_id, action)
+            .await?;
         Err(Block::Suspended.into())
     }
 }

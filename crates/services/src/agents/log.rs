@@ -62,7 +62,9 @@ impl Agents {
             timestamp: self.environment.clock.now(),
         };
         let _turn = match action.status {
-            AgentActionStatus::Blocked => Some(self.environment.attempt_turns.take(&action).await?),
+            AgentActionStatus::Blocked => {
+                Some(self.environment.blocked_attempt_locks.lock(&action).await?)
+            }
             AgentActionStatus::Allowed => None,
         };
         let mut transaction = self.environment.database.begin().await?;

@@ -2,7 +2,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use sovd_domain::{AuditEntry, AuditLine, Permission};
+use sovd_domain::{AuditEntry, AuditRecord, Permission};
 use sovd_storage::{
     Database,
     audit::{self, AuditFilter, Place},
@@ -63,7 +63,7 @@ impl Audit {
     ) -> Result<Export, ServiceError> {
         caller.require(Permission::ReadAudit)?;
         let permit = self.environment.bulk_reads.admit_export(caller)?;
-        let credential = caller.watch(&self.environment.callers);
+        let credential = caller.watch(&self.environment.credential_cache);
         let now = self.environment.clock.now();
         let entry = AuditEntry {
             details: json!({
@@ -112,7 +112,7 @@ impl Export {
     /// # Errors
     ///
     /// When the database is away or a row is unreadable.
-    pub async fn next_page(&mut self) -> Result<Vec<AuditLine>, ServiceError> {
+    pub async fn next_page(&mut self) -> Result<Vec<AuditRecord>, ServiceError> {
         if self.is_over {
             return Ok(Vec::new());
         }

@@ -130,17 +130,19 @@ impl Environment {
     /// # Errors
     ///
     /// When the database, which knows whose the vehicle is, is away.
-    pub(crate) async fn reaches(
+    pub(crate) async fn can_access_vehicle(
         &self,
         caller: &Caller,
         vehicle_id: VehicleId,
         action: &'static str,
     ) -> Result<bool, ServiceError> {
-        let is_reached = if let Some(is_reached) = caller.surely_reaches(vehicle_id) {
+        let is_reached = if let Some(is_reached) = caller.vehicle_access_in_scope(vehicle_id) {
             is_reached
         } else {
             let mut connection = self.database.connection().await?;
-            caller.reaches(&mut connection, vehicle_id).await?
+            caller
+                .can_access_vehicle(&mut connection, vehicle_id)
+                .await?
         };
         if !is_reached {
             let entry = AuditEntry {
@@ -170,7 +172,10 @@ impl Environment {
         // Queued first, so that it is not lost if the agent hangs up meanwhile.
         self.write_refusal(entry);
         match caller.acting {
-            Some(permission) => self.note_block(caller, permission, target).await,
+            Some(permission) => {
+                self.record_blocked_attempt(caller, permission, target)
+                    .await
+            }
             None => Ok(()),
         }
     }
@@ -204,7 +209,9 @@ impl Environment {
                 // Anomalies of the vehicle name commands of other users, and following up such a name
                 // is no attempt at anything.
                 (Hidden::Command(_), Some(vehicle_id)) => {
-                    caller.reaches(&mut connection, vehicle_id).await?
+                    caller
+                        .can_access_vehicle(&mut connection, vehicle_id)
+                        .await?
                 }
                 _ => false,
             };

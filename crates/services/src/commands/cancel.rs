@@ -75,8 +75,8 @@ impl Commands {
         }
         transaction.commit().await?;
 
-        self.environment.outbox.tell_state(&ended);
-        self.environment.new_work.tell();
+        self.environment.event_publisher.publish_state(&ended);
+        self.environment.work_notifier.notify();
         Ok(ended)
     }
 

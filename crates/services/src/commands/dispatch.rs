@@ -89,7 +89,7 @@ impl Dispatcher {
         let executions = TaskTracker::new();
         let hearing = listen(
             self.environment.database.clone(),
-            self.environment.new_work.clone(),
+            self.environment.work_notifier.clone(),
             self.leases.clone(),
         );
         let finishing = async {
@@ -179,7 +179,7 @@ impl Dispatcher {
                     next_sweep = moment.map_or(latest, |it| it.max(soonest).min(latest));
                 }
                 // What was announced may be claimed by another process, whose lease has to be known.
-                () = self.environment.new_work.told() => {
+                () = self.environment.work_notifier.notified() => {
                     return next_sweep.min(clock.now() + self.settings.sweep);
                 }
             }
@@ -208,13 +208,13 @@ impl Dispatcher {
         drop(place);
         self.leases.remove(lease_id);
         let environment = self.environment;
-        environment.new_work.tell_here();
+        environment.work_notifier.notify_local();
         let Some(moment) = again else {
             return;
         };
         tokio::select! {
             () = stop.cancelled() => {}
-            () = environment.clock.sleep_until(moment) => environment.new_work.tell_here(),
+            () = environment.clock.sleep_until(moment) => environment.work_notifier.notify_local(),
         }
     }
 
@@ -267,10 +267,10 @@ impl Dispatcher {
                     let is_last = ended.len() < usize::try_from(EXPIRY_BATCH).unwrap_or(usize::MAX);
                     if !ended.is_empty() {
                         // Those behind them may be sent now.
-                        self.environment.new_work.tell_here();
+                        self.environment.work_notifier.notify_local();
                     }
                     for command in ended.into_iter().flatten() {
-                        self.environment.outbox.tell_state(&command);
+                        self.environment.event_publisher.publish_state(&command);
                     }
                     if is_last {
                         return;
@@ -289,7 +289,7 @@ impl Dispatcher {
         let now = self.environment.clock.now();
         let mut connection = self.environment.database.connection().await?;
         if queue::remove_forsaken(&mut connection, now, EXPIRY_BATCH).await? > 0 {
-            self.environment.new_work.tell_here();
+            self.environment.work_notifier.notify_local();
         }
         Ok(())
     }

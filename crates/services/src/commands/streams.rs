@@ -53,7 +53,7 @@ impl Streams {
             reader: self.reader.clone(),
             subscription: self.environment.bus.subscribe(command_id),
             command_id,
-            credential: caller.watch(&self.environment.callers),
+            credential: caller.watch(&self.environment.credential_cache),
             merge: Merge::after(after),
             pacing: Pacing::default(),
             ready: VecDeque::new(),

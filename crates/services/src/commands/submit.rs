@@ -69,12 +69,12 @@ impl Commands {
         let vehicle_id = submission.vehicle_id;
         let sending = self
             .environment
-            .reaches(caller, vehicle_id, "command.submit");
+            .can_access_vehicle(caller, vehicle_id, "command.submit");
         if !sending.await? {
             return Err(UNKNOWN_VEHICLE);
         }
         let command = self.accepted(caller, spec, &submission);
-        let turn = self.turns.take(command.vehicle_id).await?;
+        let turn = self.submission_locks.lock(command.vehicle_id).await?;
         let mut transaction = self.environment.database.begin().await?;
         let written = self.write(&mut transaction, caller, spec, &submission, &command);
         match written.await {
@@ -93,8 +93,8 @@ impl Commands {
         }
         drop(turn);
 
-        self.environment.outbox.tell_state(&command);
-        self.environment.new_work.tell();
+        self.environment.event_publisher.publish_state(&command);
+        self.environment.work_notifier.notify();
         Ok(Submitted {
             command,
             is_replay: false,
@@ -166,7 +166,9 @@ impl Commands {
         if !spec.is_allowed_to(caller.user.role) {
             let target = format!("command {}", spec.name);
             let permission = Permission::SubmitCommands;
-            let noting = self.environment.note_block(caller, permission, target);
+            let noting = self
+                .environment
+                .record_blocked_attempt(caller, permission, target);
             noting.await?;
             return Err(ServiceError::Forbidden);
         }

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Tells dispatchers, here and in other processes, that there may be something to claim. Clones
 /// share it.
 #[derive(Debug, Clone, Default)]
-pub struct NewWork(Arc<Notified>);
+pub struct WorkNotifier(Arc<Notified>);
 
 #[derive(Debug, Default)]
 struct Notified {
@@ -27,20 +27,20 @@ struct Notified {
     elsewhere: Notify,
 }
 
-impl NewWork {
+impl WorkNotifier {
     /// Tells everybody; never waits.
-    pub fn tell(&self) {
-        self.tell_here();
+    pub fn notify(&self) {
+        self.notify_local();
         self.0.elsewhere.notify_one();
     }
 
     /// Tells the dispatcher of this process.
-    pub(crate) fn tell_here(&self) {
+    pub(crate) fn notify_local(&self) {
         self.0.here.notify_one();
     }
 
     /// Ends when somebody told; news that came meanwhile counts.
-    pub(crate) async fn told(&self) {
+    pub(crate) async fn notified(&self) {
         self.0.here.notified().await;
     }
 

@@ -5,8 +5,8 @@ mod hints;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sovd_domain::{News, Permission, UserId, VehicleId, VehicleScope};
-use sovd_events::Readings;
+use sovd_domain::{FleetEvent, Permission, UserId, VehicleId, VehicleScope};
+use sovd_events::BroadcastReceiver;
 use sovd_storage::{StorageError, fleet::vehicles, signals::Signal};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +46,7 @@ impl Fleet {
         vehicle_id: Option<VehicleId>,
     ) -> Result<FleetWatch, ServiceError> {
         caller.require(Permission::ReadVehicles)?;
-        let news = self.environment.bus.read_news();
+        let news = self.environment.bus.fleet_events();
         if let Some(vehicle_id) = vehicle_id {
             let unknown = ServiceError::NotFound {
                 what: "vehicle",
@@ -54,7 +54,7 @@ impl Fleet {
             };
             let watching = self
                 .environment
-                .reaches(caller, vehicle_id, "vehicle.watch");
+                .can_access_vehicle(caller, vehicle_id, "vehicle.watch");
             if !watching.await? {
                 return Err(unknown);
             }
@@ -66,7 +66,7 @@ impl Fleet {
         Ok(FleetWatch {
             clock: Arc::clone(&self.environment.clock),
             expires_at: caller.expires_at,
-            credential: caller.watch(&self.environment.callers),
+            credential: caller.watch(&self.environment.credential_cache),
             news,
             shown,
             among: caller.vehicles(),
@@ -95,7 +95,7 @@ pub struct FleetWatch {
     clock: Arc<dyn Timer>,
     expires_at: DateTime<Utc>,
     credential: CredentialWatch,
-    news: Readings<News>,
+    news: BroadcastReceiver<FleetEvent>,
     shown: ShownCommands,
     /// Which vehicles are shown.
     among: VehicleScope,
@@ -110,7 +110,7 @@ impl FleetWatch {
 
     /// Waits for the next piece of news that the client may see; nothing when the client's access
     /// token or credential has ended.
-    pub async fn next(&mut self) -> Option<Arc<News>> {
+    pub async fn next(&mut self) -> Option<Arc<FleetEvent>> {
         let end = self.clock.sleep_until(self.expires_at);
         let next = async {
             loop {
@@ -140,28 +140,28 @@ fn shows(
     shown: ShownCommands,
     among: &VehicleScope,
     vehicle_id: Option<VehicleId>,
-    news: &News,
+    news: &FleetEvent,
 ) -> bool {
     let is_own = match news {
-        News::Command { user_id, .. } => match shown {
+        FleetEvent::Command { user_id, .. } => match shown {
             ShownCommands::None => false,
             ShownCommands::Of(owner) => owner == *user_id,
             ShownCommands::All => true,
         },
-        News::Vehicle { .. } | News::Resync => true,
+        FleetEvent::Vehicle { .. } | FleetEvent::Resync => true,
     };
     let is_wanted = vehicle_id
         .zip(news.vehicle_id())
         .is_none_or(|(wanted, one)| wanted == one);
     let is_covered = match news {
         // Commands go to those who work with the fleet, which no owner does.
-        News::Command { vehicle_id, .. } => among.covers(*vehicle_id, None),
-        News::Vehicle {
+        FleetEvent::Command { vehicle_id, .. } => among.covers(*vehicle_id, None),
+        FleetEvent::Vehicle {
             vehicle_id,
             owner_id,
             ..
         } => among.covers(*vehicle_id, *owner_id),
-        News::Resync => true,
+        FleetEvent::Resync => true,
     };
     is_own && is_wanted && is_covered
 }
@@ -183,14 +183,16 @@ pub async fn listen(environment: Environment, stop: CancellationToken) {
 async fn hear(environment: &Environment) -> Result<Infallible, StorageError> {
     let mut listener = environment.database.listen().await?;
     // What was said before is not repeated.
-    environment.bus.spread_here(News::Resync);
+    environment.bus.broadcast_locally(FleetEvent::Resync);
     loop {
         let Signal::Vehicle(vehicle_id) = listener.next().await? else {
             continue;
         };
         let mut connection = environment.database.connection().await?;
         if let Some(vehicle) = vehicles::find(&mut connection, vehicle_id).await? {
-            environment.bus.spread_here(News::from(&vehicle));
+            environment
+                .bus
+                .broadcast_locally(FleetEvent::from(&vehicle));
         }
     }
 }

@@ -54,7 +54,9 @@ impl Vehicles {
         vehicle_id: VehicleId,
     ) -> Result<Vehicle, ServiceError> {
         caller.require(Permission::ReadVehicles)?;
-        let reading = self.environment.reaches(caller, vehicle_id, "vehicle.read");
+        let reading = self
+            .environment
+            .can_access_vehicle(caller, vehicle_id, "vehicle.read");
         if !reading.await? {
             return Err(UNKNOWN);
         }

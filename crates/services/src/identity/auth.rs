@@ -18,7 +18,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
-use sovd_domain::{AuditEntry, ClientMark, Session, SessionId, User, audit::Origin};
+use sovd_domain::{AuditEntry, ClientInfo, Session, SessionId, User, audit::Origin};
 use sovd_storage::{
     StorageError, audit,
     identity::{
@@ -32,7 +32,7 @@ use crate::{
     error::{AuthFailure, ServiceError},
     identity::{
         caller::{Caller, Credential},
-        credential_cache::Holder,
+        credential_cache::CachedIdentity,
     },
     limits::Limits,
 };
@@ -141,7 +141,7 @@ impl Auth {
         let credential = Credential::Session(session_id);
         let holder = self
             .environment
-            .callers
+            .credential_cache
             .holder_of(&credential, now, self.look_up(session_id, now))
             .await?
             .filter(|holder| holder.user.user_id.0 == claims.sub)
@@ -162,7 +162,7 @@ impl Auth {
         let credential = Credential::ApiKey(hash.clone());
         let holder = self
             .environment
-            .callers
+            .credential_cache
             .holder_of(&credential, now, looking)
             .await?
             .filter(|holder| holder.expires_at.is_none_or(|end| now < end))
@@ -183,7 +183,7 @@ impl Auth {
         hash: &str,
         now: DateTime<Utc>,
         from: Option<IpAddr>,
-    ) -> Result<Option<Holder>, StorageError> {
+    ) -> Result<Option<CachedIdentity>, StorageError> {
         let mut connection = self.environment.database.connection().await?;
         let Some(account) = service_accounts::find_by_key(&mut connection, hash, now).await? else {
             return Ok(None);
@@ -192,7 +192,7 @@ impl Auth {
         if !account.last_used_at.is_some_and(is_noted) {
             service_accounts::touch(&mut connection, account.user.user_id, now, from).await?;
         }
-        Ok(Some(Holder {
+        Ok(Some(CachedIdentity {
             user: account.user,
             scope: Some(account.scope),
             expires_at: Some(account.expires_at),
@@ -204,7 +204,7 @@ impl Auth {
         &self,
         session_id: SessionId,
         now: DateTime<Utc>,
-    ) -> Result<Option<Holder>, StorageError> {
+    ) -> Result<Option<CachedIdentity>, StorageError> {
         let mut connection = self.environment.database.connection().await?;
         let Some((user, last_used_at)) =
             sessions::user_of(&mut connection, session_id, now).await?
@@ -214,7 +214,7 @@ impl Auth {
         if last_used_at + USE_RESOLUTION <= now {
             sessions::touch(&mut connection, session_id, now).await?;
         }
-        Ok(Some(Holder {
+        Ok(Some(CachedIdentity {
             user,
             scope: None,
             expires_at: None,
@@ -238,7 +238,7 @@ impl Auth {
             expires_at: (now + self.refresh_ttl).min(ends_at),
             ends_at,
             last_used_at: now,
-            client: ClientMark::from(&origin),
+            client: ClientInfo::from(&origin),
         };
         let refresh_token = RefreshToken::generate(self.environment.random.as_ref());
         let token_hash = refresh_token.hash();

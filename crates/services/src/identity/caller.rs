@@ -13,7 +13,7 @@ use sovd_storage::{
 use crate::{
     agents::Block,
     error::{AuthFailure, ServiceError},
-    identity::credential_cache::{Callers, CredentialWatch},
+    identity::credential_cache::{CredentialCache, CredentialWatch},
 };
 
 /// Whoever asks, as their credential and the database know them.
@@ -93,19 +93,19 @@ impl Caller {
     /// # Errors
     ///
     /// When the database, which knows whose it is, is away.
-    pub(crate) async fn reaches(
+    pub(crate) async fn can_access_vehicle(
         &self,
         connection: &mut Connection,
         vehicle_id: VehicleId,
     ) -> Result<bool, StorageError> {
-        match self.surely_reaches(vehicle_id) {
+        match self.vehicle_access_in_scope(vehicle_id) {
             Some(is_reached) => Ok(is_reached),
             None => vehicles::is_owned_by(connection, vehicle_id, self.user.user_id).await,
         }
     }
 
     /// The same, where it can be said without asking the database: of everybody but customers.
-    pub(crate) fn surely_reaches(&self, vehicle_id: VehicleId) -> Option<bool> {
+    pub(crate) fn vehicle_access_in_scope(&self, vehicle_id: VehicleId) -> Option<bool> {
         match self.vehicles() {
             VehicleScope::OwnedBy(_) => None,
             scope => Some(scope.covers(vehicle_id, None)),
@@ -135,7 +135,7 @@ impl Caller {
             return Err(AuthFailure::SessionRevoked.into());
         }
         match self.acting {
-            Some(permission) => self.hold_leave(transaction, permission).await,
+            Some(permission) => self.lock_agent_permission(transaction, permission).await,
             None => Ok(()),
         }
     }
@@ -145,7 +145,7 @@ impl Caller {
     /// # Errors
     ///
     /// [`Block::Suspended`] when the agent is suspended from it.
-    pub(crate) async fn hold_leave(
+    pub(crate) async fn lock_agent_permission(
         &self,
         transaction: &mut Transaction,
         permission: Permission,
@@ -161,8 +161,8 @@ impl Caller {
     }
 
     /// Watches the credential for a stream that must not outlive it.
-    pub(crate) fn watch(&self, callers: &Callers) -> CredentialWatch {
-        callers.watch(&self.credential, self.user.user_id)
+    pub(crate) fn watch(&self, credential_cache: &CredentialCache) -> CredentialWatch {
+        credential_cache.watch(&self.credential, self.user.user_id)
     }
 
     /// The beginning of an audit line about something this caller did.

@@ -40,7 +40,7 @@ const LOOK_PACE: Duration = Duration::from_millis(50);
 /// Remembers for a few seconds whose a credential is, and ends the streams of credentials that have
 /// ended. Clones share it.
 #[derive(Clone)]
-pub struct Callers(Arc<Inner>);
+pub struct CredentialCache(Arc<Inner>);
 
 struct Inner {
     /// How long something is remembered at most.
@@ -55,7 +55,7 @@ struct Inner {
 
 /// Whose a credential is.
 #[derive(Clone)]
-pub(crate) struct Holder {
+pub(crate) struct CachedIdentity {
     /// The account.
     pub(crate) user: User,
     /// What the credential opens.
@@ -67,7 +67,7 @@ pub(crate) struct Holder {
 #[derive(Clone)]
 struct Remembered {
     /// Nobody when the credential has ended.
-    holder: Option<Holder>,
+    holder: Option<CachedIdentity>,
     since: DateTime<Utc>,
 }
 
@@ -77,7 +77,7 @@ struct Watched {
     end: CancellationToken,
 }
 
-impl Callers {
+impl CredentialCache {
     /// Nobody is known yet; what is remembered counts for `life`.
     pub fn new(life: Duration) -> Self {
         Self(Arc::new(Inner {
@@ -94,8 +94,8 @@ impl Callers {
         &self,
         credential: &Credential,
         now: DateTime<Utc>,
-        look_up: impl Future<Output = Result<Option<Holder>, E>>,
-    ) -> Result<Option<Holder>, E> {
+        look_up: impl Future<Output = Result<Option<CachedIdentity>, E>>,
+    ) -> Result<Option<CachedIdentity>, E> {
         let is_fresh = |known: &Remembered| known.since <= now && now < known.since + self.0.life;
         if let Some(known) = self.0.remembered.get(credential).filter(is_fresh) {
             return Ok(known.holder);
@@ -146,7 +146,7 @@ impl Callers {
             });
         one.streams += 1;
         CredentialWatch(Arc::new(Watch {
-            callers: self.clone(),
+            credential_cache: self.clone(),
             credential: credential.clone(),
             end: one.end.clone(),
         }))
@@ -155,7 +155,7 @@ impl Callers {
     /// Hears what other processes have changed and ends the streams of credentials that have
     /// ended, until `stop`.
     pub async fn run(self, environment: Environment, stop: CancellationToken) {
-        let mut changes = environment.bus.read_access_changes();
+        let mut changes = environment.bus.access_changes();
         let mut due = environment.clock.now() + self.0.life;
         let (mut second, mut applied) = (Instant::now(), 0);
         loop {
@@ -253,7 +253,7 @@ async fn live(
 pub struct CredentialWatch(Arc<Watch>);
 
 struct Watch {
-    callers: Callers,
+    credential_cache: CredentialCache,
     credential: Credential,
     end: CancellationToken,
 }
@@ -272,7 +272,7 @@ impl CredentialWatch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut watched = self.callers.lock();
+        let mut watched = self.credential_cache.lock();
         if let Some(one) = watched.get_mut(&self.credential) {
             one.streams -= 1;
             if one.streams == 0 {

@@ -62,7 +62,9 @@ impl Anomalies {
         page: Page,
     ) -> Result<(Vec<Anomaly>, i64), ServiceError> {
         caller.require(Permission::ReadAnomalies)?;
-        let reading = self.environment.reaches(caller, vehicle_id, READ);
+        let reading = self
+            .environment
+            .can_access_vehicle(caller, vehicle_id, READ);
         if !reading.await? {
             return Err(UNKNOWN_VEHICLE);
         }

@@ -43,11 +43,11 @@ const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(10);
 
 /// Tells the detection of this process that there may be an answer to look through. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct NewAnswers(Arc<Notify>);
+pub struct DetectionNotifier(Arc<Notify>);
 
-impl NewAnswers {
+impl DetectionNotifier {
     /// Tells it; never waits.
-    pub(crate) fn tell(&self) {
+    pub(crate) fn notify(&self) {
         self.0.notify_one();
     }
 }
@@ -74,7 +74,7 @@ pub async fn run(environment: Environment, stop: CancellationToken) {
 async fn rest(environment: &Environment) {
     let sweep = environment.clock.now() + SWEEP;
     tokio::select! {
-        () = environment.new_answers.0.notified() => {}
+        () = environment.detection_notifier.0.notified() => {}
         () = environment.clock.sleep_until(sweep) => {}
     }
 }

@@ -8,10 +8,10 @@ use sovd_domain::{
     Catalog, Clock, Command, CommandId, CommandSpec, JsonSchema, Random, Response, ResponseId,
     Risk, Role, SessionId, SystemClock, SystemRandom, User, UserId, VehicleId, audit::Origin,
 };
-use sovd_events::{EventBus, LocalAttempts, Signal};
+use sovd_events::{EventBus, LocalFailureCounters, Signal};
 use sovd_services::{
-    Caller, Callers, Credential, Environment, NewWork, Outbox, TestTimer,
-    agents::{AgentPolicy, AttemptTurns},
+    Caller, Credential, CredentialCache, Environment, EventPublisher, TestTimer, WorkNotifier,
+    agents::{AgentPolicy, BlockedAttemptLocks},
     audit::refusals::{RefusalCount, RefusalQueue},
     bulk_reads::{BulkReadSettings, BulkReads},
     commands::{
@@ -19,7 +19,7 @@ use sovd_services::{
         dispatch::{Backoff, DispatchSettings, Dispatcher},
     },
     limits::{LimitSettings, Limits},
-    maintenance::detection::NewAnswers,
+    maintenance::detection::DetectionNotifier,
 };
 use sovd_storage::{
     Database, PoolSettings,
@@ -124,19 +124,19 @@ impl Rig {
                 exports_per_caller: 100,
                 exports: 100,
             }),
-            outbox: Outbox::new(Arc::clone(&bus)),
+            event_publisher: EventPublisher::new(Arc::clone(&bus)),
             bus,
             agents: Arc::new(AgentPolicy::new(&[], 5, Duration::from_mins(10)).unwrap()),
-            attempt_turns: AttemptTurns::default(),
-            callers: Callers::new(Duration::from_secs(5)),
+            blocked_attempt_locks: BlockedAttemptLocks::default(),
+            credential_cache: CredentialCache::new(Duration::from_secs(5)),
             refusals,
-            attempts: Arc::new(LocalAttempts::default()),
+            attempts: Arc::new(LocalFailureCounters::default()),
             catalog: Arc::new(catalog),
             rules: Arc::new(RULES.parse().unwrap()),
             clock: Arc::new(timer.clone()),
             random: Arc::new(SystemRandom),
-            new_work: NewWork::default(),
-            new_answers: NewAnswers::default(),
+            work_notifier: WorkNotifier::default(),
+            detection_notifier: DetectionNotifier::default(),
         };
         let unlimited = LimitSettings {
             commands_per_minute: 0,
@@ -267,19 +267,19 @@ impl Rig {
     }
 
     pub(crate) fn dispatch_with(&self, settings: DispatchSettings) -> Running {
-        self.dispatch_through(self.environment.new_work.clone(), settings)
+        self.dispatch_through(self.environment.work_notifier.clone(), settings)
     }
 
     /// Starts a dispatcher that hears of new work only through the database.
     pub(crate) fn dispatch_elsewhere(&self) -> Running {
-        self.dispatch_through(NewWork::default(), SETTINGS)
+        self.dispatch_through(WorkNotifier::default(), SETTINGS)
     }
 
-    fn dispatch_through(&self, new_work: NewWork, settings: DispatchSettings) -> Running {
+    fn dispatch_through(&self, work_notifier: WorkNotifier, settings: DispatchSettings) -> Running {
         let connector: Arc<dyn Connector> = Arc::<Scripted>::clone(&self.connector);
         let registry = Registry::new(vec![connector], Scripted::NAME).unwrap();
         let environment = Environment {
-            new_work,
+            work_notifier,
             ..self.environment.clone()
         };
         let dispatcher = Dispatcher::new(environment, Arc::new(registry), settings);

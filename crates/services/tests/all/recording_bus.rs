@@ -4,8 +4,8 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use sovd_domain::{AccessChange, CommandId, News, StreamEvent};
-use sovd_events::{BusError, EventBus, LocalBus, NewsHint, Readings, Subscription};
+use sovd_domain::{AccessChange, CommandId, FleetEvent, StreamEvent};
+use sovd_events::{BroadcastReceiver, BusError, EventBus, FleetEventHint, LocalBus, Subscription};
 use tokio::sync::watch;
 
 /// A bus that remembers what it carried, so that a test need not subscribe in time.
@@ -62,35 +62,35 @@ impl EventBus for Recording {
         self.bus.subscribe(command_id)
     }
 
-    async fn publish_news(&self, news: &News) -> Result<(), BusError> {
+    async fn publish_fleet_event(&self, news: &FleetEvent) -> Result<(), BusError> {
         if self.loses.load(Ordering::Relaxed) {
             return Err(BusError::Unavailable("it is lost".to_owned()));
         }
-        self.bus.publish_news(news).await
+        self.bus.publish_fleet_event(news).await
     }
 
-    fn spread_here(&self, news: News) {
-        self.bus.spread_here(news);
+    fn broadcast_locally(&self, news: FleetEvent) {
+        self.bus.broadcast_locally(news);
     }
 
-    fn read_news(&self) -> Readings<News> {
-        self.bus.read_news()
+    fn fleet_events(&self) -> BroadcastReceiver<FleetEvent> {
+        self.bus.fleet_events()
     }
 
-    fn has_news_readers(&self) -> bool {
-        self.bus.has_news_readers()
+    fn has_fleet_event_receivers(&self) -> bool {
+        self.bus.has_fleet_event_receivers()
     }
 
-    fn read_news_hints(&self) -> Readings<NewsHint> {
-        self.bus.read_news_hints()
+    fn fleet_event_hints(&self) -> BroadcastReceiver<FleetEventHint> {
+        self.bus.fleet_event_hints()
     }
 
     async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
         self.bus.publish_access_change(change).await
     }
 
-    fn read_access_changes(&self) -> Readings<AccessChange> {
-        self.bus.read_access_changes()
+    fn access_changes(&self) -> BroadcastReceiver<AccessChange> {
+        self.bus.access_changes()
     }
 
     fn watched(&self) -> Vec<CommandId> {

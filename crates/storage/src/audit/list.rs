@@ -7,7 +7,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use sovd_domain::{
-    AuditLine, CommandId, Page, UserId, VehicleId,
+    AuditRecord, CommandId, Page, UserId, VehicleId,
     audit::{ChainHash, Link},
 };
 use uuid::Uuid;
@@ -40,8 +40,8 @@ pub struct Place {
     log_id: Uuid,
 }
 
-impl From<&AuditLine> for Place {
-    fn from(line: &AuditLine) -> Self {
+impl From<&AuditRecord> for Place {
+    fn from(line: &AuditRecord) -> Self {
         Self {
             timestamp: line.timestamp,
             log_id: line.log_id,
@@ -58,7 +58,7 @@ pub async fn list(
     connection: &mut Connection,
     filter: &AuditFilter,
     page: Page,
-) -> Result<(Vec<AuditLine>, i64), StorageError> {
+) -> Result<(Vec<AuditRecord>, i64), StorageError> {
     let total = matching(filter).count().get_result(connection).await?;
     let lines = newest_first(filter)
         .limit(page.limit())
@@ -77,7 +77,7 @@ pub async fn page(
     filter: &AuditFilter,
     after: Option<Place>,
     limit: i64,
-) -> Result<Vec<AuditLine>, StorageError> {
+) -> Result<Vec<AuditRecord>, StorageError> {
     let mut lines = newest_first(filter).limit(limit);
     if let Some(after) = after {
         // One comparison of rows, so that the index scan starts exactly behind `after`. With separate
@@ -131,9 +131,9 @@ fn matching(filter: &AuditFilter) -> audit_logs::BoxedQuery<'_, Pg> {
 async fn read(
     lines: audit_logs::BoxedQuery<'_, Pg>,
     connection: &mut Connection,
-) -> Result<Vec<AuditLine>, StorageError> {
+) -> Result<Vec<AuditRecord>, StorageError> {
     let rows: Vec<AuditRow> = lines.select(AuditRow::as_select()).load(connection).await?;
-    rows.into_iter().map(AuditLine::try_from).collect()
+    rows.into_iter().map(AuditRecord::try_from).collect()
 }
 
 #[derive(Queryable, Selectable)]
@@ -156,7 +156,7 @@ struct AuditRow {
     hash: Option<Vec<u8>>,
 }
 
-impl TryFrom<AuditRow> for AuditLine {
+impl TryFrom<AuditRow> for AuditRecord {
     type Error = StorageError;
 
     fn try_from(row: AuditRow) -> Result<Self, StorageError> {

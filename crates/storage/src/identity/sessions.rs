@@ -10,7 +10,7 @@ use diesel::{
     sql_types::{Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
-use sovd_domain::{ClientMark, Role, Session, SessionId, User, UserId};
+use sovd_domain::{ClientInfo, Role, Session, SessionId, User, UserId};
 use uuid::Uuid;
 
 use crate::{
@@ -326,13 +326,13 @@ pub async fn sweep(connection: &mut Connection, now: DateTime<Utc>) -> Result<us
     Ok(diesel::delete(expired).execute(connection).await?)
 }
 
-pub(crate) fn address(client: &ClientMark) -> Option<String> {
+pub(crate) fn address(client: &ClientInfo) -> Option<String> {
     client.ip_address.map(|address| address.to_string())
 }
 
 /// A client as two columns tell it. An address that cannot be read is none.
-pub(crate) fn client(ip_address: Option<String>, user_agent: Option<String>) -> ClientMark {
-    ClientMark {
+pub(crate) fn client(ip_address: Option<String>, user_agent: Option<String>) -> ClientInfo {
+    ClientInfo {
         ip_address: ip_address.and_then(|address| address.parse().ok()),
         user_agent,
     }

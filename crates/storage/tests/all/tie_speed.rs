@@ -4,7 +4,7 @@
 use diesel::{QueryableByName, sql_query, sql_types};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
-use sovd_domain::AuditLine;
+use sovd_domain::AuditRecord;
 use sovd_storage::{
     Connection,
     audit::{self, AuditFilter, Place},
@@ -92,7 +92,7 @@ async fn a_page_of_tied_audit_entries_reads_only_its_own_rows() {
         ..AuditFilter::default()
     };
     let first = audit::page(&mut connection, &filter, None, TIES / 2).await;
-    let middle: AuditLine = first.unwrap().pop().unwrap();
+    let middle: AuditRecord = first.unwrap().pop().unwrap();
     let after = Some(Place::from(&middle));
     let rest = audit::page(&mut connection, &filter, after, 500).await;
     let rest = rest.unwrap();

@@ -235,13 +235,13 @@ impl Execution {
             // Only a sending can be too late, and whoever sends looks before.
             return Err(Abandoned::ClaimLost);
         };
-        let outbox = &self.dispatcher.environment.outbox;
+        let event_publisher = &self.dispatcher.environment.event_publisher;
         for one in told {
             match one {
-                Told::Part(event) => outbox.put(event),
+                Told::Part(event) => event_publisher.publish(event),
                 Told::State(command) => {
-                    self.dispatcher.environment.new_answers.tell();
-                    outbox.tell_state(&command);
+                    self.dispatcher.environment.detection_notifier.notify();
+                    event_publisher.publish_state(&command);
                 }
             }
         }

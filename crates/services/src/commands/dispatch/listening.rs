@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::commands::work_notifier::NewWork;
+use crate::commands::work_notifier::WorkNotifier;
 
 /// How long to wait before the database is asked again for its signals.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -43,9 +43,9 @@ impl Leases {
 }
 
 /// Hears what other processes say, for as long as it is polled.
-pub(super) async fn listen(database: Database, new_work: NewWork, leases: Leases) {
+pub(super) async fn listen(database: Database, work_notifier: WorkNotifier, leases: Leases) {
     loop {
-        let Err(error) = hear(&database, &new_work, &leases).await;
+        let Err(error) = hear(&database, &work_notifier, &leases).await;
         tracing::warn!(%error, "cannot hear other processes, trying again");
         sleep(PAUSE).await;
     }
@@ -53,15 +53,15 @@ pub(super) async fn listen(database: Database, new_work: NewWork, leases: Leases
 
 async fn hear(
     database: &Database,
-    new_work: &NewWork,
+    work_notifier: &WorkNotifier,
     leases: &Leases,
 ) -> Result<std::convert::Infallible, StorageError> {
     let mut listener = database.listen().await?;
     // What was said before is not repeated.
-    new_work.tell_here();
+    work_notifier.notify_local();
     loop {
         match listener.next().await? {
-            Signal::Work => new_work.tell_here(),
+            Signal::Work => work_notifier.notify_local(),
             Signal::CalledOff(lease_id) => leases.stop(lease_id),
             Signal::Vehicle(_) => {}
         }

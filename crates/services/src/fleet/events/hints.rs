@@ -1,8 +1,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::FutureExt;
-use sovd_domain::{CommandId, News};
-use sovd_events::{NewsHint, Readings};
+use sovd_domain::{CommandId, FleetEvent};
+use sovd_events::{BroadcastReceiver, FleetEventHint};
 use sovd_storage::{StorageError, commands};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -27,7 +27,7 @@ struct Batch {
 ///
 /// A hint that is false shows the readers a state once more that they have seen.
 pub(super) async fn confirm(environment: &Environment) {
-    let mut hints = environment.bus.read_news_hints();
+    let mut hints = environment.bus.fleet_event_hints();
     let mut earliest_resync = Instant::now();
     let mut is_resync_due = false;
     loop {
@@ -35,13 +35,13 @@ pub(super) async fn confirm(environment: &Environment) {
         let mut batch = tokio::select! {
             batch = Batch::from(&mut hints) => batch,
             () = sleep_until(earliest_resync), if is_resync_due => {
-                environment.bus.spread_here(News::Resync);
+                environment.bus.broadcast_locally(FleetEvent::Resync);
                 is_resync_due = false;
                 earliest_resync = Instant::now() + RESYNC_PACE;
                 continue;
             }
         };
-        if !environment.bus.has_news_readers() {
+        if !environment.bus.has_fleet_event_receivers() {
             continue;
         }
         if let Err(error) = spread(environment, &batch.commands).await {
@@ -55,7 +55,7 @@ pub(super) async fn confirm(environment: &Environment) {
 
 impl Batch {
     /// Waits for a hint; takes along those that have arrived too.
-    async fn from(hints: &mut Readings<NewsHint>) -> Self {
+    async fn from(hints: &mut BroadcastReceiver<FleetEventHint>) -> Self {
         let mut batch = Self::default();
         batch.add(*hints.next().await);
         while let Some(hint) = hints.next().now_or_never() {
@@ -64,12 +64,12 @@ impl Batch {
         batch
     }
 
-    fn add(&mut self, hint: NewsHint) {
+    fn add(&mut self, hint: FleetEventHint) {
         match hint {
-            NewsHint::Command(command_id) => {
+            FleetEventHint::Command(command_id) => {
                 self.commands.insert(command_id);
             }
-            NewsHint::Unknown => self.is_resync = true,
+            FleetEventHint::Unknown => self.is_resync = true,
         }
     }
 }
@@ -85,7 +85,7 @@ async fn spread(
     let mut connection = environment.database.connection().await?;
     let found = commands::find_all(&mut connection, &command_ids).await?;
     for command in &found {
-        environment.bus.spread_here(News::from(command));
+        environment.bus.broadcast_locally(FleetEvent::from(command));
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(10);
 
 /// Lets a few hash at a time, in the order in which they came, and a bounded number wait.
-pub(super) struct Places {
+pub(super) struct HashingPermits {
     free: Arc<Semaphore>,
     waiting: Semaphore,
 }
@@ -25,7 +25,7 @@ pub(super) struct Places {
 /// The right to hash, until it is dropped.
 pub(super) struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
-impl Places {
+impl HashingPermits {
     /// A place for every second core, so that the other half is the API's; at least one.
     pub(super) fn for_this_machine() -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
@@ -65,7 +65,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_more_than_may_wait_is_refused() {
-        let places = Places::new(1, 3);
+        let places = HashingPermits::new(1, 3);
         let place = places.take().await.unwrap();
         let mut waiting = join_all((0..3).map(|_| places.take())).boxed();
         assert!(waiting.as_mut().now_or_never().is_none());
@@ -77,7 +77,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_goes_away_gives_the_place_in_the_queue_back() {
-        let places = Places::new(1, 1);
+        let places = HashingPermits::new(1, 1);
         let place = places.take().await.unwrap();
         for _ in 0..10 {
             let mut waiting = places.take().boxed();
@@ -91,7 +91,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_longer_than_the_patience() {
-        let places = Places::new(1, 3);
+        let places = HashingPermits::new(1, 3);
         let _place = places.take().await.unwrap();
         let begun = tokio::time::Instant::now();
         assert!(is_refused(&places.take().await));

@@ -11,7 +11,7 @@ use sha2::Sha384;
 
 use super::new_password::NewPassword;
 use crate::error::ServiceError;
-use crate::identity::auth::hashing_permits::{Place, Places};
+use crate::identity::auth::hashing_permits::{HashingPermits, Place};
 
 /// Salt and hash of nobody's password; only the work of comparing with it counts.
 const NOBODY: &str = "CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
@@ -28,7 +28,7 @@ const COSTS: RangeInclusive<u32> = 4..=15;
 /// Checks passwords against bcrypt hashes and makes such hashes, off the threads that serve
 /// requests and a few at a time.
 pub struct Passwords {
-    places: Places,
+    places: HashingPermits,
     cost: u32,
 }
 
@@ -47,7 +47,7 @@ impl Passwords {
     /// Hashes at `cost`, the logarithm to base 2 of the number of rounds, 4 to 15.
     pub(super) fn new(cost: u32) -> Self {
         Self {
-            places: Places::for_this_machine(),
+            places: HashingPermits::for_this_machine(),
             cost,
         }
     }

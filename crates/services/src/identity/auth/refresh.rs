@@ -1,7 +1,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sovd_domain::{
-    AccessChange, AuditEntry, AuditResult, ClientMark, Session, SessionId, User, UserId,
+    AccessChange, AuditEntry, AuditResult, ClientInfo, Session, SessionId, User, UserId,
     audit::Origin,
 };
 use sovd_storage::{
@@ -83,7 +83,7 @@ impl Auth {
             return Err(AuthFailure::TokenInvalid.into());
         };
         users::keep(transaction, user_id).await?;
-        if now - spent.spent_at <= GRACE && spent.client == ClientMark::from(&origin) {
+        if now - spent.spent_at <= GRACE && spent.client == ClientInfo::from(&origin) {
             let next = RefreshToken::successor_of(refresh_token, &spent.successor_salt);
             // A client that has spent the successor has received it and needs no second copy.
             if let Some(session) = sessions::lock_by_token(transaction, &next.hash(), now).await? {
@@ -110,12 +110,12 @@ impl Auth {
             session_id: session.session_id,
             spent_at: now,
             successor_salt: refresh_token::salt(self.environment.random.as_ref()).to_vec(),
-            client: ClientMark::from(&origin),
+            client: ClientInfo::from(&origin),
         };
         let next = RefreshToken::successor_of(refresh_token, &spent.successor_salt);
         session.expires_at = (now + self.refresh_ttl).min(session.ends_at);
         session.last_used_at = now;
-        session.client = ClientMark::from(&origin);
+        session.client = ClientInfo::from(&origin);
         sessions::renew(transaction, &session, &next.hash()).await?;
         spent::insert(transaction, &refresh_token::hash(refresh_token), &spent).await?;
         let entry = entry(user.user_id, session.session_id, origin);

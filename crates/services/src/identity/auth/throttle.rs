@@ -1,7 +1,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sovd_events::{Attempts, Pace};
+use sovd_events::{BackoffPolicy, FailureCounters};
 
 use super::username_digest::UsernameDigest;
 use crate::{error::ServiceError, network::network};
@@ -12,9 +12,9 @@ const KNOWN_FOR: TimeDelta = TimeDelta::days(90);
 
 /// Makes whoever guesses passwords slow, on all processes together.
 pub(super) struct Throttle {
-    attempts: Arc<dyn Attempts>,
-    account: Option<Pace>,
-    address: Option<Pace>,
+    attempts: Arc<dyn FailureCounters>,
+    account: Option<BackoffPolicy>,
+    address: Option<BackoffPolicy>,
 }
 
 /// How many failed logins are free; 0 is as many as anybody likes.
@@ -79,9 +79,9 @@ impl Guess {
 }
 
 impl Throttle {
-    pub(super) fn new(attempts: Arc<dyn Attempts>, settings: ThrottleSettings) -> Self {
+    pub(super) fn new(attempts: Arc<dyn FailureCounters>, settings: ThrottleSettings) -> Self {
         let pace = |free, longest, memory| {
-            (free > 0).then_some(Pace {
+            (free > 0).then_some(BackoffPolicy {
                 free,
                 first: Duration::from_secs(1),
                 longest,
@@ -135,7 +135,7 @@ impl Throttle {
         now: DateTime<Utc>,
     ) {
         let counters = self.counters(is_known, guess);
-        let failures: Vec<(&str, Pace)> = counters
+        let failures: Vec<(&str, BackoffPolicy)> = counters
             .iter()
             .map(|counter| (counter.name, counter.pace))
             .collect();
@@ -187,7 +187,7 @@ impl Throttle {
 struct Counter<'a> {
     by: &'static str,
     name: &'a str,
-    pace: Pace,
+    pace: BackoffPolicy,
 }
 
 /// Rounded up, and not 0.

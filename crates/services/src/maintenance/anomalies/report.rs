@@ -42,7 +42,9 @@ impl Anomalies {
         caller.require(Permission::RecordAnomalies)?;
         let now = self.environment.clock.now();
         let detected_at = new.check(now)?;
-        let reporting = self.environment.reaches(caller, new.vehicle_id, REPORT);
+        let reporting = self
+            .environment
+            .can_access_vehicle(caller, new.vehicle_id, REPORT);
         if !reporting.await? {
             return Err(UNKNOWN_VEHICLE);
         }

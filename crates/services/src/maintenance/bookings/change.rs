@@ -161,7 +161,7 @@ impl Bookings {
     ) -> Result<Booking, ServiceError> {
         caller.hold(transaction, now).await?;
         if !change.is_cancellation() {
-            let leave = caller.hold_leave(transaction, Permission::ManageBookings);
+            let leave = caller.lock_agent_permission(transaction, Permission::ManageBookings);
             leave.await?;
         }
         let old = lock(transaction, caller, id).await?;

@@ -53,7 +53,7 @@ impl Bookings {
         let vehicle_id = booking.vehicle_id;
         let booking_for = self
             .environment
-            .reaches(caller, vehicle_id, "booking.create");
+            .can_access_vehicle(caller, vehicle_id, "booking.create");
         if !booking_for.await? {
             return Err(UNKNOWN_VEHICLE);
         }
@@ -65,9 +65,9 @@ impl Bookings {
             transaction.rollback().await?;
             if matches!(refusal, ServiceError::NotFound { .. }) {
                 // Writes it down if the vehicle is somebody else's by now.
-                let noting = self
-                    .environment
-                    .reaches(caller, vehicle_id, "booking.create");
+                let noting =
+                    self.environment
+                        .can_access_vehicle(caller, vehicle_id, "booking.create");
                 noting.await?;
             }
             return Err(refusal);

@@ -180,8 +180,8 @@ async fn new_work_is_told_to_dispatchers_elsewhere() {
     let rig = Rig::new(Scripted::new()).await;
     let stop = CancellationToken::new();
     let database = rig.environment.database.clone();
-    let new_work = rig.environment.new_work.clone();
-    let spreading = tokio::spawn(new_work.spread(database, stop.clone()));
+    let work_notifier = rig.environment.work_notifier.clone();
+    let spreading = tokio::spawn(work_notifier.spread(database, stop.clone()));
     let running = rig.dispatch_elsewhere();
     rig.is_heard_by(1).await;
     for _ in 0..3 {

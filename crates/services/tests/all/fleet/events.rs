@@ -1,7 +1,7 @@
 //! Watching the fleet.
 
 use chrono::TimeDelta;
-use sovd_domain::{CommandStatus, News};
+use sovd_domain::{CommandStatus, FleetEvent};
 use sovd_services::fleet::events::Fleet;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ async fn every_state_of_a_command_is_told() {
         CommandStatus::Completed,
     ] {
         let news = within("news", watch.next()).await.unwrap();
-        let News::Command {
+        let FleetEvent::Command {
             command_id: id,
             status,
             ..
@@ -49,7 +49,7 @@ async fn a_vehicle_s_link_is_told_whoever_changed_it() {
     // It listens from here on.
     assert_eq!(
         *within("a first word", watch.next()).await.unwrap(),
-        News::Resync
+        FleetEvent::Resync
     );
     rig.connect(OFFLINE).await;
     let news = within("news", watch.next()).await.unwrap();
@@ -79,14 +79,14 @@ async fn news_that_were_lost_on_the_way_are_to_be_fetched() {
     let mut watch = fleet.watch(&admin(), None).await.unwrap();
     rig.bus.lose(false);
     rig.submit("ReadDTC").await;
-    rig.environment.outbox.flush().await;
+    rig.environment.event_publisher.flush().await;
     rig.bus.find();
     let news = within("news", watch.next()).await.unwrap();
-    assert_eq!(*news, News::Resync);
+    assert_eq!(*news, FleetEvent::Resync);
     let command_id = rig.submit("ReadDTC").await;
     let news = within("news", watch.next()).await.unwrap();
     assert!(matches!(
         news.as_ref(),
-        News::Command { command_id: id, .. } if *id == command_id
+        FleetEvent::Command { command_id: id, .. } if *id == command_id
     ));
 }

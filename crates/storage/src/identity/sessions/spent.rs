@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use sovd_domain::{ClientMark, SessionId, UserId};
+use sovd_domain::{ClientInfo, SessionId, UserId};
 use uuid::Uuid;
 
 use super::{address, client};
@@ -22,7 +22,7 @@ pub struct SpentToken {
     /// Makes the successor, together with the token itself.
     pub successor_salt: Vec<u8>,
     /// Who spent it.
-    pub client: ClientMark,
+    pub client: ClientInfo,
 }
 
 /// Writes down that the token with this hash is spent.

@@ -1,4 +1,4 @@
-use sovd_domain::{AuditEntry, AuditLine, CommandId, UserId, VehicleId};
+use sovd_domain::{AuditEntry, AuditRecord, CommandId, UserId, VehicleId};
 use sovd_storage::audit::{self, AuditFilter, Place};
 
 use crate::fixture::{Fleet, at, page};
@@ -154,7 +154,7 @@ async fn pages_that_follow_each_other_have_every_line_once() {
         .await
         .unwrap();
     assert_eq!(total, 7);
-    let mut found: Vec<AuditLine> = Vec::new();
+    let mut found: Vec<AuditRecord> = Vec::new();
     loop {
         let place = found.last().map(Place::from);
         let lines = audit::page(&mut connection, &all, place, 2).await.unwrap();

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use sovd_domain::{ClientMark, Role, Session, SessionId, UserId};
+use sovd_domain::{ClientInfo, Role, Session, SessionId, UserId};
 use sovd_storage::identity::sessions;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ pub(crate) fn session(number: u128, user_id: UserId) -> Session {
         expires_at: at(100),
         ends_at: at(1000),
         last_used_at: at(0),
-        client: ClientMark {
+        client: ClientInfo {
             ip_address: Some("2001:db8::1".parse().unwrap()),
             user_agent: Some("curl/8".to_owned()),
         },

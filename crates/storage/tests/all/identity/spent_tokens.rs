@@ -1,4 +1,4 @@
-use sovd_domain::ClientMark;
+use sovd_domain::ClientInfo;
 use sovd_storage::identity::sessions::{
     self,
     spent::{self, SpentToken},
@@ -14,7 +14,7 @@ fn token() -> SpentToken {
         session_id: id(1),
         spent_at: at(10),
         successor_salt: vec![1, 2, 3],
-        client: ClientMark {
+        client: ClientInfo {
             ip_address: Some("192.0.2.1".parse().unwrap()),
             user_agent: None,
         },
