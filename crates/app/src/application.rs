@@ -1,13 +1,12 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use sovd_api::{ApiState, Server};
 use sovd_services::{
-    Environment,
     audit::sealing,
     commands::dispatch::Dispatcher,
     fleet::events,
-    housekeeping::{self, Retention},
-    maintenance::detection,
+    housekeeping::{Housekeeping, Retention},
+    maintenance::detection::DetectionWorker,
 };
 use sovd_settings::{Audit, Settings};
 use tokio::{
@@ -16,7 +15,13 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{anomaly_rules, build, error::StartError, redis_server, shutdown::Shutdown};
+use crate::{
+    anomaly_rules,
+    build::{self, Parts},
+    error::StartError,
+    redis_server,
+    shutdown::Shutdown,
+};
 
 /// What is kept of the shutdown time to hand abandoned commands back.
 const RESERVE: Duration = Duration::from_secs(2);
@@ -27,7 +32,7 @@ const MARGIN: Duration = Duration::from_millis(500);
 /// The whole program, bound to its address and not yet serving.
 pub struct Application {
     server: Server,
-    environment: Environment,
+    parts: Parts,
     state: ApiState,
     dispatcher: Option<Dispatcher>,
     audit: Audit,
@@ -67,16 +72,16 @@ impl Application {
         let file = settings.maintenance.anomaly_rules.as_deref();
         let file = file.map(|path| path.display().to_string());
         tracing::info!(file, rules = rules.iter().count(), "rules for anomalies");
-        let (environment, limits) = build::environment(&settings, rules, policy)?;
-        let dispatcher = build::dispatcher(&settings, environment.clone())?;
-        let state = build::api_state(&settings, keys, &environment, limits);
+        let parts = build::parts(&settings, rules, policy)?;
+        let dispatcher = build::dispatcher(&settings, &parts)?;
+        let state = build::api_state(&settings, keys, &parts);
         let server = Server::bind(state.clone(), &build::server_settings(&settings.server))?;
         for address in server.addresses() {
             tracing::info!(%address, environment = %settings.environment, "listening");
         }
         Ok(Self {
             server,
-            environment,
+            parts,
             state,
             dispatcher: settings.dispatch.enabled.then_some(dispatcher),
             retention: Retention {
@@ -101,7 +106,7 @@ impl Application {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), StartError> {
         let Self {
             server,
-            environment,
+            parts,
             state,
             dispatcher,
             audit,
@@ -109,8 +114,8 @@ impl Application {
             grace,
         } = self;
         let give_up = CancellationToken::new();
-        let _beside = beside(&environment, retention, shutdown.soft()).drop_guard();
-        let sealing = start_sealing(&environment, &audit);
+        let _beside = beside(&parts, retention, shutdown.soft()).drop_guard();
+        let sealing = start_sealing(&parts, &audit);
         let handle = server.handle();
         let mut dispatching =
             dispatcher.map(|it| tokio::spawn(it.run(shutdown.soft().clone(), give_up.clone())));
@@ -141,8 +146,7 @@ impl Application {
             let sockets = close_sockets(&state, deadline);
             let commands = finish_commands(dispatching, &give_up, deadline);
             tokio::join!(sockets, commands, handle.stop(true));
-            let flush = environment.refusal_queue.flush();
-            tokio::join!(environment.event_publisher.flush(), flush);
+            tokio::join!(parts.event_publisher.flush(), parts.refusals.flush());
             // The last one, so that nothing written until now waits for another start.
             if let Some(sealing) = sealing {
                 sealing.finish().await;
@@ -172,23 +176,30 @@ async fn died(dispatching: &mut Option<JoinHandle<()>>) -> String {
 }
 
 /// Starts what goes on beside the requests, until `stop` or the token that it gives is cancelled.
-fn beside(
-    environment: &Environment,
-    retention: Retention,
-    stop: &CancellationToken,
-) -> CancellationToken {
+fn beside(parts: &Parts, retention: Retention, stop: &CancellationToken) -> CancellationToken {
     let stop = stop.child_token();
-    let work_notifier = environment.work_notifier.clone();
-    tokio::spawn(work_notifier.spread(environment.database.clone(), stop.clone()));
-    tokio::spawn(housekeeping::run(
-        environment.clone(),
+    let (database, bus) = (|| parts.database.clone(), || Arc::clone(&parts.bus));
+    let clock = || Arc::clone(&parts.clock);
+    let housekeeping = Housekeeping::new(
+        database(),
+        clock(),
+        parts.agents.clone(),
+        parts.refusals.clone(),
         retention,
-        stop.clone(),
-    ));
-    tokio::spawn(events::listen(environment.clone(), stop.clone()));
-    tokio::spawn(detection::run(environment.clone(), stop.clone()));
-    let credential_cache = environment.credential_cache.clone();
-    tokio::spawn(credential_cache.run(environment.clone(), stop.clone()));
+    );
+    let detection = DetectionWorker::new(
+        database(),
+        Arc::clone(&parts.rules),
+        parts.detection_notifier.clone(),
+        clock(),
+        Arc::clone(&parts.random),
+    );
+    let (work_notifier, credentials) = (parts.work_notifier.clone(), parts.credentials.clone());
+    tokio::spawn(work_notifier.spread(database(), stop.clone()));
+    tokio::spawn(housekeeping.run(stop.clone()));
+    tokio::spawn(events::listen(database(), bus(), stop.clone()));
+    tokio::spawn(detection.run(stop.clone()));
+    tokio::spawn(credentials.run(database(), bus(), clock(), stop.clone()));
     stop
 }
 
@@ -199,10 +210,15 @@ struct Sealing {
 }
 
 /// Nothing when this process does not seal.
-fn start_sealing(environment: &Environment, audit: &Audit) -> Option<Sealing> {
+fn start_sealing(parts: &Parts, audit: &Audit) -> Option<Sealing> {
     let interval = audit.seal_interval()?;
     let stop = CancellationToken::new();
-    let task = tokio::spawn(sealing::run(environment.clone(), interval, stop.clone()));
+    let task = tokio::spawn(sealing::run(
+        parts.database.clone(),
+        Arc::clone(&parts.clock),
+        interval,
+        stop.clone(),
+    ));
     Some(Sealing {
         stop: stop.drop_guard(),
         task,

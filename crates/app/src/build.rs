@@ -4,21 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use sovd_api::{ApiState, OpenStreams, ServerSettings, SocketSettings};
 use sovd_connector::{Connector, Journal, MockBehaviour, MockConnector, MockFailure, Registry};
-use sovd_domain::{Catalog, RuleBook, SystemRandom};
+use sovd_domain::{Catalog, Random, RuleBook, SystemRandom};
 use sovd_events::{
     EventBus, FailureCounters, LocalBus, LocalFailureCounters, RedisBus, SharedRates,
 };
 use sovd_services::{
-    CredentialCache, Environment, EventPublisher, SystemTimer, WorkNotifier,
-    agents::{AgentPolicy, Agents, BlockedAttemptLocks},
-    audit::{
-        Audit,
-        refusals::{RefusalCount, RefusalQueue, Refusals},
-    },
+    Access, CredentialCache, EventPublisher, SystemTimer, Timer, WorkNotifier,
+    agents::{AgentGuard, AgentPolicy, Agents},
+    audit::{Audit, refusals::Refusals},
     bulk_reads::{BulkReadSettings, BulkReads},
     commands::{
         Commands, WaitingLimits,
-        dispatch::{Backoff, DispatchSettings, Dispatcher},
+        dispatch::{Backoff, DispatchContext, DispatchSettings, Dispatcher},
         streams::Streams,
     },
     fleet::{events::Fleet, vehicles::Vehicles},
@@ -82,49 +79,84 @@ pub(crate) fn refuse_pending(states: Vec<MigrationState>) -> Result<(), StartErr
     }
 }
 
-/// What the services work with, and the limits of users.
-pub(crate) fn environment(
+/// The parts that several services share.
+pub(crate) struct Parts {
+    pub(crate) database: Database,
+    pub(crate) bus: Arc<dyn EventBus>,
+    pub(crate) access: Access,
+    pub(crate) agents: AgentGuard,
+    pub(crate) refusals: Refusals,
+    pub(crate) credentials: CredentialCache,
+    pub(crate) event_publisher: EventPublisher,
+    pub(crate) work_notifier: WorkNotifier,
+    pub(crate) detection_notifier: DetectionNotifier,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) rules: Arc<RuleBook>,
+    pub(crate) clock: Arc<dyn Timer>,
+    pub(crate) random: Arc<dyn Random>,
+    failure_counters: Arc<dyn FailureCounters>,
+    limits: Arc<Limits>,
+}
+
+/// Makes the shared parts.
+pub(crate) fn parts(
     settings: &Settings,
     rules: RuleBook,
     policy: AgentPolicy,
-) -> Result<(Environment, Arc<Limits>), StartError> {
-    let database = &settings.database;
-    let pool = PoolSettings {
-        size: database.pool_size,
-        overflow: database.pool_overflow,
-        checkout_timeout: database.checkout_timeout(),
-        statement_timeout: database.statement_timeout(),
-    };
+) -> Result<Parts, StartError> {
     let Messenger {
         bus,
-        attempts,
+        failure_counters,
         limits,
     } = messenger(settings)?;
-    let database = Database::new(database.url.expose(), pool);
-    let refusals = RefusalCount::default();
-    let environment = Environment {
-        refusal_queue: RefusalQueue::new(database.clone(), refusals.clone()),
+    let clock: Arc<dyn Timer> = Arc::new(SystemTimer);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let database = Database::new(
+        settings.database.url.expose(),
+        PoolSettings {
+            size: settings.database.pool_size,
+            overflow: settings.database.pool_overflow,
+            checkout_timeout: settings.database.checkout_timeout(),
+            statement_timeout: settings.database.statement_timeout(),
+        },
+    );
+    let bulk_reads = BulkReads::new(BulkReadSettings {
+        lists_per_caller: settings.limits.lists_in_flight,
+        exports_per_caller: settings.limits.exports_per_user,
+        exports: settings.limits.exports_in_flight,
+    });
+    let refusals = Refusals::new(database.clone(), Arc::clone(&clock));
+    let agents = AgentGuard::new(
+        database.clone(),
+        policy,
+        refusals.count().clone(),
+        Arc::clone(&clock),
+        Arc::clone(&random),
+    );
+    let event_publisher = EventPublisher::new(Arc::clone(&bus));
+    Ok(Parts {
+        access: Access::new(
+            database.clone(),
+            bulk_reads,
+            agents.clone(),
+            refusals.clone(),
+            Arc::clone(&clock),
+        ),
+        credentials: CredentialCache::new(settings.auth.memory(), event_publisher.clone()),
         database,
-        bulk_reads: BulkReads::new(BulkReadSettings {
-            lists_per_caller: settings.limits.lists_in_flight,
-            exports_per_caller: settings.limits.exports_per_user,
-            exports: settings.limits.exports_in_flight,
-        }),
-        event_publisher: EventPublisher::new(Arc::clone(&bus)),
         bus,
-        agents: Arc::new(policy),
-        blocked_attempt_locks: BlockedAttemptLocks::default(),
-        credential_cache: CredentialCache::new(settings.auth.memory()),
+        agents,
         refusals,
-        attempts,
-        catalog: Arc::new(Catalog::standard()),
-        rules: Arc::new(rules),
-        clock: Arc::new(SystemTimer),
-        random: Arc::new(SystemRandom),
+        event_publisher,
         work_notifier: WorkNotifier::default(),
         detection_notifier: DetectionNotifier::default(),
-    };
-    Ok((environment, Arc::new(limits)))
+        catalog: Arc::new(Catalog::standard()),
+        rules: Arc::new(rules),
+        clock,
+        random,
+        failure_counters,
+        limits: Arc::new(limits),
+    })
 }
 
 /// What agents may change, which only those judge who know the permissions.
@@ -136,7 +168,7 @@ pub(crate) fn agent_policy(agents: &settings::Agents) -> Result<AgentPolicy, Sta
 /// What processes share.
 struct Messenger {
     bus: Arc<dyn EventBus>,
-    attempts: Arc<dyn FailureCounters>,
+    failure_counters: Arc<dyn FailureCounters>,
     limits: Limits,
 }
 
@@ -150,7 +182,7 @@ fn messenger(settings: &Settings) -> Result<Messenger, StartError> {
         let bus = RedisBus::new(server, &settings.redis.key_prefix, buffer);
         let rates = (!limits.are_off()).then(|| Arc::new(bus.rates()) as Arc<dyn SharedRates>);
         return Ok(Messenger {
-            attempts: Arc::new(bus.attempts()),
+            failure_counters: Arc::new(bus.attempts()),
             limits: Limits::new(limits, rates),
             bus: Arc::new(bus),
         });
@@ -158,18 +190,15 @@ fn messenger(settings: &Settings) -> Result<Messenger, StartError> {
     tracing::info!("no redis.url: events stay in this process, which is right for a single one");
     Ok(Messenger {
         bus: Arc::new(LocalBus::new(buffer)),
-        attempts: Arc::new(LocalFailureCounters::default()),
+        failure_counters: Arc::new(LocalFailureCounters::default()),
         limits: Limits::new(limits, None),
     })
 }
 
-pub(crate) fn dispatcher(
-    settings: &Settings,
-    environment: Environment,
-) -> Result<Dispatcher, StartError> {
+pub(crate) fn dispatcher(settings: &Settings, parts: &Parts) -> Result<Dispatcher, StartError> {
     let mock = MockConnector::new(
         mock_behaviour(&settings.connector.mock),
-        Arc::clone(&environment.random),
+        Arc::clone(&parts.random),
     )
     .with_journal(mock_journal(&settings.connector.mock));
     let connectors: Vec<Arc<dyn Connector>> = vec![Arc::new(mock)];
@@ -184,7 +213,16 @@ pub(crate) fn dispatcher(
             longest: settings.dispatch.longest_retry(),
         },
     };
-    Ok(Dispatcher::new(environment, Arc::new(registry), dispatch))
+    let context = DispatchContext {
+        database: parts.database.clone(),
+        catalog: Arc::clone(&parts.catalog),
+        event_publisher: parts.event_publisher.clone(),
+        work_notifier: parts.work_notifier.clone(),
+        detection_notifier: parts.detection_notifier.clone(),
+        clock: Arc::clone(&parts.clock),
+        random: Arc::clone(&parts.random),
+    };
+    Ok(Dispatcher::new(context, Arc::new(registry), dispatch))
 }
 
 fn mock_behaviour(mock: &settings::MockConnector) -> MockBehaviour {
@@ -212,45 +250,50 @@ fn mock_journal(mock: &settings::MockConnector) -> Journal {
     }
 }
 
-pub(crate) fn api_state(
-    settings: &Settings,
-    keys: SigningKeys,
-    environment: &Environment,
-    limits: Arc<Limits>,
-) -> ApiState {
+pub(crate) fn api_state(settings: &Settings, keys: SigningKeys, parts: &Parts) -> ApiState {
+    let access = || parts.access.clone();
+    let credentials = || parts.credentials.clone();
+    let random = || Arc::clone(&parts.random);
+    let bus = || Arc::clone(&parts.bus);
     let auth = Auth::new(
-        environment.clone(),
+        access(),
+        credentials(),
+        Arc::clone(&parts.failure_counters),
+        random(),
         auth_settings(&settings.auth, keys),
-        Arc::clone(&limits),
+        Arc::clone(&parts.limits),
     );
+    let commands = Commands::new(
+        access(),
+        Arc::clone(&parts.catalog),
+        parts.event_publisher.clone(),
+        parts.work_notifier.clone(),
+        random(),
+        Arc::clone(&parts.limits),
+        WaitingLimits {
+            per_vehicle: settings.dispatch.waiting_per_vehicle,
+            per_user: settings.dispatch.waiting_per_user,
+        },
+    );
+    let maintenance = &settings.maintenance;
+    let threshold = maintenance.insight_threshold;
+    let rules = Arc::clone(&parts.rules);
+    let passwords = auth.passwords();
     ApiState {
-        users: Arc::new(Users::new(environment.clone(), auth.passwords())),
-        service_accounts: Arc::new(ServiceAccounts::new(environment.clone())),
-        agents: Arc::new(Agents::new(environment.clone())),
-        refusals: Arc::new(Refusals::new(environment.clone())),
+        users: Arc::new(Users::new(access(), credentials(), random(), passwords)),
+        service_accounts: Arc::new(ServiceAccounts::new(access(), credentials(), random())),
+        agents: Arc::new(Agents::new(access(), random())),
+        refusals: Arc::new(parts.refusals.clone()),
         auth: Arc::new(auth),
-        vehicles: Arc::new(Vehicles::new(environment.clone())),
-        anomalies: Arc::new(Anomalies::new(environment.clone())),
-        commands: Arc::new(Commands::new(
-            environment.clone(),
-            limits,
-            WaitingLimits {
-                per_vehicle: settings.dispatch.waiting_per_vehicle,
-                per_user: settings.dispatch.waiting_per_user,
-            },
-        )),
-        bookings: Arc::new(Bookings::new(
-            environment.clone(),
-            settings.maintenance.slot(),
-        )),
-        insights: Arc::new(Insights::new(
-            environment.clone(),
-            settings.maintenance.insight_threshold,
-        )),
-        streams: Arc::new(Streams::new(environment.clone())),
-        fleet: Arc::new(Fleet::new(environment.clone())),
-        audit: Arc::new(Audit::new(environment.clone())),
-        health: Arc::new(Health::new(environment.clone())),
+        vehicles: Arc::new(Vehicles::new(access(), random())),
+        anomalies: Arc::new(Anomalies::new(access(), random())),
+        commands: Arc::new(commands),
+        bookings: Arc::new(Bookings::new(access(), random(), maintenance.slot())),
+        insights: Arc::new(Insights::new(access(), rules, random(), threshold)),
+        streams: Arc::new(Streams::new(parts.database.clone(), bus(), credentials())),
+        fleet: Arc::new(Fleet::new(access(), bus(), credentials())),
+        audit: Arc::new(Audit::new(access(), credentials())),
+        health: Arc::new(Health::new(parts.database.clone(), bus())),
         sockets: SocketSettings {
             ping: settings.streams.ping_interval(),
             idle: settings.streams.idle_timeout(),

@@ -1,32 +1,38 @@
 //! Agents, which are the machines that call with a key: what they may do, what they did, and which of
 //! them are suspended.
 
-mod blocking;
 mod gate;
+mod guard;
 mod lift;
 mod log;
 mod policy;
 
-use sovd_domain::{Page, Permission, Suspension};
+use std::sync::Arc;
+
+use sovd_domain::{Page, Permission, Random, Suspension};
 use sovd_storage::agents::suspensions;
 
-use crate::{environment::Environment, error::ServiceError, identity::caller::Caller};
+use crate::{
+    error::ServiceError,
+    identity::{access::Access, caller::Caller},
+};
 
-pub use blocking::BlockedAttemptLocks;
 pub use gate::Block;
+pub use guard::AgentGuard;
 pub use log::NewAgentAction;
 pub use policy::{AgentPolicy, InvalidAgentPolicy};
 pub use sovd_storage::agents::{activity::AgentActionFilter, suspensions::SuspensionFilter};
 
 /// Lets agents in, writes down what they do, and lets admins see it.
 pub struct Agents {
-    environment: Environment,
+    access: Access,
+    random: Arc<dyn Random>,
 }
 
 impl Agents {
     /// A service for agents.
-    pub fn new(environment: Environment) -> Self {
-        Self { environment }
+    pub fn new(access: Access, random: Arc<dyn Random>) -> Self {
+        Self { access, random }
     }
 
     /// One page of the suspensions that match, newest first, and how many match in all.
@@ -41,7 +47,7 @@ impl Agents {
         page: Page,
     ) -> Result<(Vec<Suspension>, i64), ServiceError> {
         caller.require(Permission::ReadAgentLog)?;
-        let mut connection = self.environment.bulk_connection(caller).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
         Ok(suspensions::list(&mut connection, filter, page).await?)
     }
 }

@@ -13,20 +13,27 @@ pub mod refusals;
 use sovd_domain::{AuditRecord, Page, Permission};
 use sovd_storage::audit;
 
-use crate::{environment::Environment, error::ServiceError, identity::caller::Caller};
+use crate::{
+    error::ServiceError,
+    identity::{access::Access, caller::Caller, credential_cache::CredentialCache},
+};
 
 pub use export::{Export, ExportFormat};
 pub use sovd_storage::audit::AuditFilter;
 
 /// Shows the audit trail.
 pub struct Audit {
-    environment: Environment,
+    access: Access,
+    credentials: CredentialCache,
 }
 
 impl Audit {
     /// An audit service.
-    pub fn new(environment: Environment) -> Self {
-        Self { environment }
+    pub fn new(access: Access, credentials: CredentialCache) -> Self {
+        Self {
+            access,
+            credentials,
+        }
     }
 
     /// One page of the lines that match, newest first, and how many match in all.
@@ -41,7 +48,7 @@ impl Audit {
         page: Page,
     ) -> Result<(Vec<AuditRecord>, i64), ServiceError> {
         caller.require(Permission::ReadAudit)?;
-        let mut connection = self.environment.bulk_connection(caller).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
         Ok(audit::list(&mut connection, filter, page).await?)
     }
 }

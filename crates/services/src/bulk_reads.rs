@@ -1,13 +1,11 @@
 //! How many expensive reads a caller may have at a time. What all callers together may take of the pool
 //! is for [`Database::bulk_connection`](sovd_storage::Database::bulk_connection) to bound.
 
-use std::{ops::DerefMut, sync::Arc};
+use std::sync::Arc;
 
 use sovd_domain::UserId;
-use sovd_storage::Connection;
 
 use crate::{
-    environment::Environment,
     error::ServiceError,
     identity::caller::Caller,
     in_flight::{InFlight, Permit},
@@ -55,27 +53,16 @@ impl BulkReads {
         }
     }
 
+    /// Returns the permit for a list, when one is free.
+    pub(crate) async fn admit_list(&self, caller: &Caller) -> Result<Permit<UserId>, ServiceError> {
+        self.lists.admit(caller.user.user_id).await
+    }
+
     /// Returns the permit for an export, which does not wait for others: they may take long.
     pub(crate) fn admit_export(&self, caller: &Caller) -> Result<ExportPermit, ServiceError> {
         Ok(ExportPermit {
             _of_caller: self.exports.try_admit(caller.user.user_id)?,
             _of_all: self.all_exports.try_admit(())?,
         })
-    }
-}
-
-impl Environment {
-    /// Takes a connection for a list or a summary that the caller asks for.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::TooManyInFlight`] when the caller has too many of them;
-    /// [`ServiceError::Unavailable`] when no connection is free in time.
-    pub(crate) async fn bulk_connection(
-        &self,
-        caller: &Caller,
-    ) -> Result<impl DerefMut<Target = Connection> + Send + use<>, ServiceError> {
-        let permit = self.bulk_reads.lists.admit(caller.user.user_id).await?;
-        Ok(self.database.bulk_connection(permit).await?)
     }
 }

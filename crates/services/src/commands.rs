@@ -11,15 +11,22 @@ pub(crate) mod work_notifier;
 
 use std::{sync::Arc, time::Duration};
 
-use sovd_domain::{Catalog, Command, CommandId, Page, Permission, Response, UserId, VehicleId};
+use sovd_domain::{
+    Catalog, Command, CommandId, Page, Permission, Random, Response, UserId, VehicleId,
+};
 use sovd_storage::{
     Connection, StorageError,
     commands::{self, responses},
 };
 
 use crate::{
-    audit::refusals::Hidden, environment::Environment, error::ServiceError,
-    identity::caller::Caller, keyed_locks::KeyedLocks, limits::Limits,
+    audit::refusals::Concealed,
+    commands::work_notifier::WorkNotifier,
+    error::ServiceError,
+    event_publisher::EventPublisher,
+    identity::{access::Access, caller::Caller},
+    keyed_locks::KeyedLocks,
+    limits::Limits,
 };
 
 pub use sovd_storage::commands::CommandFilter;
@@ -31,7 +38,11 @@ pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
 
 /// Takes commands in and shows what became of them.
 pub struct Commands {
-    environment: Environment,
+    access: Access,
+    catalog: Arc<Catalog>,
+    event_publisher: EventPublisher,
+    work_notifier: WorkNotifier,
+    random: Arc<dyn Random>,
     limits: Arc<Limits>,
     waiting: WaitingLimits,
     submission_locks: KeyedLocks<VehicleId>,
@@ -40,9 +51,21 @@ pub struct Commands {
 impl Commands {
     /// Creates a command service that accepts commands at the rate of `limits`, and no more than
     /// `waiting` allows in the queue.
-    pub fn new(environment: Environment, limits: Arc<Limits>, waiting: WaitingLimits) -> Self {
+    pub fn new(
+        access: Access,
+        catalog: Arc<Catalog>,
+        event_publisher: EventPublisher,
+        work_notifier: WorkNotifier,
+        random: Arc<dyn Random>,
+        limits: Arc<Limits>,
+        waiting: WaitingLimits,
+    ) -> Self {
         Self {
-            environment,
+            access,
+            catalog,
+            event_publisher,
+            work_notifier,
+            random,
             limits,
             waiting,
             submission_locks: KeyedLocks::new("submissions to one vehicle", usize::MAX),
@@ -51,7 +74,7 @@ impl Commands {
 
     /// Every command that can be sent.
     pub fn catalog(&self) -> &Catalog {
-        &self.environment.catalog
+        &self.catalog
     }
 
     /// One page of the commands that match, newest first, and how many match in all. Who may
@@ -77,7 +100,7 @@ impl Commands {
             }
             filter.user_id = Some(owner);
         }
-        let mut connection = self.environment.bulk_connection(caller).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
         Ok(commands::list(&mut connection, &filter, page).await?)
     }
 
@@ -93,7 +116,7 @@ impl Commands {
     ) -> Result<Command, ServiceError> {
         caller.require(Permission::ReadOwnCommands)?;
         let found = {
-            let mut connection = self.environment.database.connection().await?;
+            let mut connection = self.access.connection().await?;
             find(&mut connection, caller, command_id).await?
         };
         match found {
@@ -113,7 +136,7 @@ impl Commands {
         command_id: CommandId,
     ) -> Result<Vec<Response>, ServiceError> {
         self.get(caller, command_id).await?;
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.access.connection().await?;
         Ok(responses::list(&mut connection, command_id, 0).await?)
     }
 
@@ -124,10 +147,8 @@ impl Commands {
         command_id: CommandId,
         action: &'static str,
     ) -> Result<ServiceError, ServiceError> {
-        let hidden = Hidden::Command(command_id);
-        self.environment
-            .note_missing(caller, hidden, action)
-            .await?;
+        let object = Concealed::Command(command_id);
+        self.access.record_missing(caller, object, action).await?;
         Ok(ServiceError::NotFound {
             what: "command",
             pointer: None,

@@ -1,17 +1,18 @@
 //! Whether the parts are there.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use sovd_events::EventBus;
+use sovd_storage::Database;
 use tokio::time::timeout;
-
-use crate::environment::Environment;
 
 /// Longer than a ping of the database takes, so that its own answer comes first.
 const PATIENCE: Duration = Duration::from_millis(2500);
 
 /// Asks the parts for a sign of life.
 pub struct Health {
-    environment: Environment,
+    database: Database,
+    bus: Arc<dyn EventBus>,
 }
 
 /// Which parts answered.
@@ -25,14 +26,14 @@ pub struct Readiness {
 
 impl Health {
     /// A health service.
-    pub fn new(environment: Environment) -> Self {
-        Self { environment }
+    pub fn new(database: Database, bus: Arc<dyn EventBus>) -> Self {
+        Self { database, bus }
     }
 
     /// Asks each part.
     pub async fn readiness(&self) -> Readiness {
-        let database = timeout(PATIENCE, self.environment.database.ping());
-        let bus = timeout(PATIENCE, self.environment.bus.ping());
+        let database = timeout(PATIENCE, self.database.ping());
+        let bus = timeout(PATIENCE, self.bus.ping());
         let (database, bus) = tokio::join!(database, bus);
         Readiness {
             database: matches!(database, Ok(Ok(()))),

@@ -1,84 +1,119 @@
-//! Throwing away what has had its time.
+//! Deletes what has expired.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sovd_storage::{
-    StorageError,
+    Database, StorageError,
     agents::{activity, blocked_attempts},
     commands::idempotency,
     identity::sessions,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{audit::pruning, commands::KEY_LIFETIME, environment::Environment};
+use crate::{
+    agents::AgentGuard,
+    audit::{pruning, refusals::Refusals},
+    commands::KEY_LIFETIME,
+    timer::Timer,
+};
 
-/// How often it is done.
+/// Time between two runs.
 const INTERVAL: Duration = Duration::from_mins(10);
 
-/// How many lines of the agents' log are deleted in one statement.
+/// Entries of the agents' log that are deleted in one statement.
 const BATCH: i64 = 10_000;
 
-/// For how long what happened is kept; nothing is for ever.
+/// How long records are kept; `None` keeps them forever.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Retention {
-    /// Lines of the audit trail.
+    /// Entries of the audit trail.
     pub audit: Option<Duration>,
-    /// Lines of the agents' log.
+    /// Entries of the agents' log.
     pub agents: Option<Duration>,
 }
 
-/// Throws old things away until `stop`. Any number of processes may.
-pub async fn run(environment: Environment, retention: Retention, stop: CancellationToken) {
-    loop {
-        clean(&environment, retention, &stop).await;
-        let next = environment.clock.now() + INTERVAL;
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = environment.clock.sleep_until(next) => {}
-        }
-    }
+/// Deletes expired records periodically. Any number of processes may run it.
+pub struct Housekeeping {
+    database: Database,
+    clock: Arc<dyn Timer>,
+    agents: AgentGuard,
+    refusals: Refusals,
+    retention: Retention,
 }
 
-/// One that fails keeps none of the others from being done.
-async fn clean(environment: &Environment, retention: Retention, stop: &CancellationToken) {
-    report(forget_expired(environment).await);
-    environment.refusals.forget_old();
-    if let Some(retention) = retention.agents {
-        report(forget_actions(environment, retention, stop).await);
+impl Housekeeping {
+    /// Creates the task.
+    pub fn new(
+        database: Database,
+        clock: Arc<dyn Timer>,
+        agents: AgentGuard,
+        refusals: Refusals,
+        retention: Retention,
+    ) -> Self {
+        Self {
+            database,
+            clock,
+            agents,
+            refusals,
+            retention,
+        }
     }
-    if let Some(retention) = retention.audit {
-        report(pruning::prune(environment, retention, stop).await);
+
+    /// Runs until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            self.clean(&stop).await;
+            let next = self.clock.now() + INTERVAL;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.clock.sleep_until(next) => {}
+            }
+        }
+    }
+
+    /// Deletes each kind of record, whether or not the others succeed.
+    async fn clean(&self, stop: &CancellationToken) {
+        report(self.delete_expired().await);
+        self.refusals.count().forget_old();
+        if let Some(retention) = self.retention.agents {
+            report(self.delete_activity(retention, stop).await);
+        }
+        if let Some(retention) = self.retention.audit {
+            let pruned = pruning::prune(&self.database, self.clock.as_ref(), retention, stop).await;
+            report(pruned);
+        }
+    }
+
+    /// Deletes idempotency keys, sessions with their spent tokens, and blocked attempts outside the
+    /// window in which they count.
+    async fn delete_expired(&self) -> Result<(), StorageError> {
+        let mut connection = self.database.connection().await?;
+        let now = self.clock.now();
+        idempotency::forget(&mut connection, now - KEY_LIFETIME).await?;
+        sessions::sweep(&mut connection, now).await?;
+        blocked_attempts::forget(&mut connection, now - self.agents.policy().window()).await?;
+        Ok(())
+    }
+
+    /// Deletes activity of agents older than `retention`, in batches, until `stop`.
+    async fn delete_activity(
+        &self,
+        retention: Duration,
+        stop: &CancellationToken,
+    ) -> Result<(), StorageError> {
+        let moment = self.clock.now() - retention;
+        while !stop.is_cancelled() {
+            let mut connection = self.database.connection().await?;
+            if activity::forget(&mut connection, moment, BATCH).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
 fn report(outcome: Result<(), StorageError>) {
     if let Err(error) = outcome {
-        tracing::warn!(%error, "cannot throw old things away, trying again later");
+        tracing::warn!(%error, "failed to delete expired records; retrying later");
     }
-}
-
-/// Keys of repeated requests, sessions with their spent tokens, and attempts that do not count any more.
-async fn forget_expired(environment: &Environment) -> Result<(), StorageError> {
-    let mut connection = environment.database.connection().await?;
-    let now = environment.clock.now();
-    idempotency::forget(&mut connection, now - KEY_LIFETIME).await?;
-    sessions::sweep(&mut connection, now).await?;
-    blocked_attempts::forget(&mut connection, now - environment.agents.window()).await?;
-    Ok(())
-}
-
-/// What agents did longer ago than `retention`, as far as it goes until `stop`.
-async fn forget_actions(
-    environment: &Environment,
-    retention: Duration,
-    stop: &CancellationToken,
-) -> Result<(), StorageError> {
-    let moment = environment.clock.now() - retention;
-    while !stop.is_cancelled() {
-        let mut connection = environment.database.connection().await?;
-        if activity::forget(&mut connection, moment, BATCH).await? == 0 {
-            break;
-        }
-    }
-    Ok(())
 }

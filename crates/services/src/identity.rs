@@ -1,5 +1,6 @@
 //! Authentication, users, sessions and service accounts.
 
+pub mod access;
 pub mod auth;
 pub(crate) mod caller;
 pub(crate) mod credential_cache;

@@ -14,7 +14,6 @@ pub mod limits;
 pub mod maintenance;
 
 mod differences;
-mod environment;
 mod error;
 mod event_publisher;
 mod json_limits;
@@ -23,9 +22,9 @@ mod network;
 mod timer;
 
 pub use commands::work_notifier::WorkNotifier;
-pub use environment::Environment;
 pub use error::{AuthFailure, ServiceError};
 pub use event_publisher::EventPublisher;
+pub use identity::access::Access;
 pub use identity::caller::{Caller, Credential};
 pub use identity::credential_cache::{CredentialCache, CredentialWatch};
 pub use network::network_of;

@@ -96,6 +96,29 @@ impl Database {
         self.checkout().await
     }
 
+    /// Runs `work` in a transaction, which is committed if `work` succeeds and rolled back if it fails.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `work`, or [`StorageError::Unavailable`] if no connection is free in time
+    /// or the commit fails. After a failed commit the outcome is unknown if the connection broke.
+    pub async fn transaction<T, E: From<StorageError>>(
+        &self,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut transaction = self.begin().await?;
+        match work(&mut transaction).await {
+            Ok(value) => {
+                transaction.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                transaction.rollback().await?;
+                Err(error)
+            }
+        }
+    }
+
     /// Opens a transaction. Unless it is committed, it never happened.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ pub(crate) async fn audit_refusals<B: MessageBody>(
             path: &audited_path(request),
             code: code.as_str(),
         };
-        state.refusals.note(refused);
+        state.refusals.record_request(refused);
     }
     Ok(response)
 }

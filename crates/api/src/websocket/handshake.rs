@@ -56,7 +56,7 @@ pub(crate) fn reject(
             path: &audited_path(request),
             code: problem.code.as_str(),
         };
-        state.refusals.note(refused);
+        state.refusals.record_request(refused);
     }
     reason(close_code, &problem)
 }

@@ -19,37 +19,21 @@ impl Agents {
         suspension_id: SuspensionId,
     ) -> Result<(), ServiceError> {
         caller.require(Permission::ManageAgents)?;
-        let mut transaction = self.environment.database.begin().await?;
-        let lifted = self.lift_in(&mut transaction, caller, suspension_id);
-        if let Err(refusal) = lifted.await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        transaction.commit().await?;
-        Ok(())
-    }
-
-    async fn lift_in(
-        &self,
-        transaction: &mut Transaction,
-        caller: &Caller,
-        suspension_id: SuspensionId,
-    ) -> Result<(), ServiceError> {
-        caller
-            .hold(transaction, self.environment.clock.now())
-            .await?;
-        let suspension = suspensions::find(transaction, suspension_id)
-            .await?
-            .ok_or(UNKNOWN)?;
-        // Or an attempt that is being counted would count what is forgiven now.
-        suspensions::lock(transaction, &suspension.agent_name, &suspension.action_type).await?;
-        let now = self.environment.clock.now();
-        let lifted_by = caller.user.user_id;
-        if !suspensions::lift(transaction, suspension_id, lifted_by, now).await? {
-            return Err(LIFTED);
-        }
-        audit::insert(transaction, &entry(caller, &suspension, now), now).await?;
-        Ok(())
+        let lift = async |transaction: &mut Transaction, _| {
+            let suspension = suspensions::find(transaction, suspension_id)
+                .await?
+                .ok_or(UNKNOWN)?;
+            // Serializes with an attempt that is being counted.
+            suspensions::lock(transaction, &suspension.agent_name, &suspension.action_type).await?;
+            let now = self.access.now();
+            let lifted_by = caller.user.user_id;
+            if !suspensions::lift(transaction, suspension_id, lifted_by, now).await? {
+                return Err(LIFTED);
+            }
+            audit::insert(transaction, &entry(caller, &suspension, now), now).await?;
+            Ok(())
+        };
+        self.access.change(caller, lift).await
     }
 }
 

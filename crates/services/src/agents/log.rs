@@ -6,7 +6,7 @@ use sovd_storage::{
     audit,
 };
 
-use super::{AgentActionFilter, Agents, blocking::suspending};
+use super::{AgentActionFilter, Agents, guard::suspending};
 use crate::{error::ServiceError, identity::caller::Caller};
 
 /// Something that an agent elsewhere did or tried.
@@ -37,7 +37,7 @@ impl Agents {
         page: Page,
     ) -> Result<(Vec<AgentAction>, i64), ServiceError> {
         caller.require(Permission::ReadAgentLog)?;
-        let mut connection = self.environment.bulk_connection(caller).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
         Ok(activity::list(&mut connection, filter, page).await?)
     }
 
@@ -53,58 +53,48 @@ impl Agents {
     ) -> Result<AgentAction, ServiceError> {
         caller.require(Permission::RecordAgentLog)?;
         let action = AgentAction {
-            id: AgentActionId(self.environment.random.uuid()),
+            id: AgentActionId(self.random.uuid()),
             agent_name: new.agent_name,
             action_type: new.action_type,
             source_node: new.source_node,
             target_node: new.target_node,
             status: new.status,
-            timestamp: self.environment.clock.now(),
+            timestamp: self.access.now(),
         };
-        let _turn = match action.status {
-            AgentActionStatus::Blocked => {
-                Some(self.environment.blocked_attempt_locks.lock(&action).await?)
-            }
+        let guard = self.access.agents();
+        let _lock = match action.status {
+            AgentActionStatus::Blocked => Some(guard.lock(&action).await?),
             AgentActionStatus::Allowed => None,
         };
-        let mut transaction = self.environment.database.begin().await?;
-        if let Err(refusal) = self.write(&mut transaction, caller, &action).await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        transaction.commit().await?;
-        Ok(action)
-    }
-
-    async fn write(
-        &self,
-        transaction: &mut Transaction,
-        caller: &Caller,
-        action: &AgentAction,
-    ) -> Result<(), ServiceError> {
-        let about = (action.agent_name.as_str(), action.action_type.as_str());
-        let own = caller.agent_name().zip(caller.acting);
-        // Or two agents that tell of each other at once would wait for each other for ever.
-        let is_first = own.is_some_and(|(name, permission)| about <= (name, permission.as_str()));
-        if is_first && action.status == AgentActionStatus::Blocked {
-            suspensions::lock(transaction, about.0, about.1).await?;
-            suspensions::await_changes(transaction, about.0, about.1).await?;
-        }
-        caller.hold(transaction, action.timestamp).await?;
-        let recording = self
-            .environment
-            .record(transaction, action, suspending(caller));
-        recording.await?;
-        let entry = AuditEntry {
-            entity_id: Some(action.id.0),
-            details: json!({
-                "agent": action.agent_name,
-                "action_type": action.action_type,
-                "status": action.status,
-            }),
-            ..caller.audit("agent.record", "agent")
+        let lock = async |transaction: &mut Transaction| {
+            let subject = (action.agent_name.as_str(), action.action_type.as_str());
+            let agent = caller.agent_name().zip(caller.acting());
+            // Two agents that report each other at once would deadlock without one order of locks.
+            let is_first =
+                agent.is_some_and(|(name, permission)| subject <= (name, permission.as_str()));
+            if is_first && action.status == AgentActionStatus::Blocked {
+                suspensions::lock(transaction, subject.0, subject.1).await?;
+                suspensions::await_changes(transaction, subject.0, subject.1).await?;
+            }
+            Ok(())
         };
-        audit::insert(transaction, &entry, action.timestamp).await?;
-        Ok(())
+        let write = async |transaction: &mut Transaction, (), _| {
+            guard
+                .record(transaction, &action, suspending(caller))
+                .await?;
+            let entry = AuditEntry {
+                entity_id: Some(action.id.0),
+                details: json!({
+                    "agent": action.agent_name,
+                    "action_type": action.action_type,
+                    "status": action.status,
+                }),
+                ..caller.audit("agent.record", "agent")
+            };
+            audit::insert(transaction, &entry, action.timestamp).await?;
+            Ok(())
+        };
+        self.access.change_with_locks(caller, lock, write).await?;
+        Ok(action)
     }
 }

@@ -62,9 +62,9 @@ impl Audit {
         format: ExportFormat,
     ) -> Result<Export, ServiceError> {
         caller.require(Permission::ReadAudit)?;
-        let permit = self.environment.bulk_reads.admit_export(caller)?;
-        let credential = caller.watch(&self.environment.credential_cache);
-        let now = self.environment.clock.now();
+        let permit = self.access.admit_export(caller)?;
+        let credential = caller.watch(&self.credentials);
+        let now = self.access.now();
         let entry = AuditEntry {
             details: json!({
                 "format": format.to_string(),
@@ -78,10 +78,10 @@ impl Audit {
             }),
             ..caller.audit("audit.export", "audit")
         };
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.access.connection().await?;
         audit::insert(&mut connection, &entry, now).await?;
         Ok(Export {
-            database: self.environment.database.clone(),
+            database: self.access.database().clone(),
             filter: AuditFilter {
                 // Or it would go on for as long as lines are written faster than they are read.
                 end: Some(filter.end.map_or(now, |end| end.min(now))),

@@ -3,12 +3,12 @@ use std::time::Duration;
 use serde_json::json;
 use sovd_domain::{AuditEntry, audit::Link};
 use sovd_storage::{
-    StorageError,
+    Database, StorageError, Transaction,
     audit::{self, chain, cut},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::environment::Environment;
+use crate::timer::Timer;
 
 /// How many lines are cut off in one transaction.
 const BATCH: i64 = 10_000;
@@ -20,12 +20,13 @@ const BATCH: i64 = 10_000;
 ///
 /// When the database is away or refuses. What was cut off before stays so.
 pub(crate) async fn prune(
-    environment: &Environment,
+    database: &Database,
+    clock: &dyn Timer,
     retention: Duration,
     stop: &CancellationToken,
 ) -> Result<(), StorageError> {
     while !stop.is_cancelled() {
-        if prune_batch(environment, retention).await? == 0 {
+        if prune_batch(database, clock, retention).await? == 0 {
             break;
         }
     }
@@ -34,29 +35,33 @@ pub(crate) async fn prune(
 
 /// The cut, the deletion and the line that tells of them, or none of the three.
 async fn prune_batch(
-    environment: &Environment,
+    database: &Database,
+    clock: &dyn Timer,
     retention: Duration,
 ) -> Result<usize, StorageError> {
-    let now = environment.clock.now();
+    let now = clock.now();
     let oldest_kept = now - retention;
-    let mut transaction = environment.database.begin().await?;
-    // Two who prune at once would cut at the same place.
-    chain::lock_head(&mut transaction).await?;
-    let beginning = cut::beginning(&mut transaction, BATCH).await?;
-    let old = beginning
-        .iter()
-        .take_while(|(_, timestamp)| *timestamp < oldest_kept);
-    let Some((last, _)) = old.last() else {
-        transaction.rollback().await?;
+    let prune = async |transaction: &mut Transaction| {
+        // Serializes concurrent prunings.
+        chain::lock_head(transaction).await?;
+        let beginning = cut::beginning(transaction, BATCH).await?;
+        let old = beginning
+            .iter()
+            .take_while(|(_, timestamp)| *timestamp < oldest_kept);
+        let Some((last, _)) = old.last() else {
+            return Ok(None);
+        };
+        let deleted = cut::after(transaction, *last, now).await?;
+        audit::insert(transaction, &entry(*last, deleted), now).await?;
+        Ok::<_, StorageError>(Some((*last, deleted)))
+    };
+    let Some((last, deleted)) = database.transaction(prune).await? else {
         return Ok(0);
     };
-    let deleted = cut::after(&mut transaction, *last, now).await?;
-    audit::insert(&mut transaction, &entry(*last, deleted), now).await?;
-    transaction.commit().await?;
     tracing::info!(
         position = last.position,
-        lines = deleted,
-        "cut off old audit lines"
+        entries = deleted,
+        "pruned old audit entries"
     );
     Ok(deleted)
 }

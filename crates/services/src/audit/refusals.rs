@@ -1,20 +1,20 @@
 //! Writing down who was turned away.
 
-mod hidden;
+mod concealed;
 mod queue;
 mod writer;
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use crate::{
-    environment::Environment, error::ServiceError, identity::caller::Caller, network::network,
-};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use serde_json::json;
-use sovd_domain::{AuditEntry, AuditResult, UserId, VehicleId, audit::Origin};
+use sovd_domain::{AuditEntry, AuditResult, UserId, audit::Origin};
+use sovd_storage::Database;
 
-pub(crate) use hidden::Hidden;
-pub use queue::RefusalQueue;
+use crate::{identity::caller::Caller, network::network, timer::Timer};
+
+pub(crate) use concealed::Concealed;
+use queue::RefusalQueue;
 
 /// How many refusals of one kind are written down in a minute of one user, or of strangers at one
 /// address. The others stand in the log only, or anybody could fill the table.
@@ -23,9 +23,12 @@ const PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// How many of all strangers together.
 const STRANGERS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
 
-/// Writes down the requests that were refused for who sent them.
+/// Records refused requests in the audit trail. Clones share the queue.
+#[derive(Clone)]
 pub struct Refusals {
-    environment: Environment,
+    queue: RefusalQueue,
+    count: RefusalCount,
+    clock: Arc<dyn Timer>,
 }
 
 /// Counts refusals. Clones share the count.
@@ -105,13 +108,23 @@ impl RefusalCount {
 }
 
 impl Refusals {
-    /// A service that writes refusals down.
-    pub fn new(environment: Environment) -> Self {
-        Self { environment }
+    /// Creates the recorder, which writes to the audit trail in the background.
+    pub fn new(database: Database, clock: Arc<dyn Timer>) -> Self {
+        let count = RefusalCount::default();
+        Self {
+            queue: RefusalQueue::new(database, count.clone()),
+            count,
+            clock,
+        }
     }
 
-    /// Queues the audit entry about a refused request.
-    pub fn note(&self, request: RefusedRequest<'_>) {
+    /// Returns the counters that bound how many refusals are recorded.
+    pub fn count(&self) -> &RefusalCount {
+        &self.count
+    }
+
+    /// Queues the audit entry of a refused request.
+    pub fn record_request(&self, request: RefusedRequest<'_>) {
         let path: String = request.path.chars().take(512).collect();
         let entry = AuditEntry {
             user_id: request.user_id,
@@ -119,120 +132,28 @@ impl Refusals {
             origin: request.origin,
             ..AuditEntry::new("access.refuse", "request")
         };
-        self.environment.write_refusal(entry);
-    }
-}
-
-impl Environment {
-    /// Whether the caller may know of the vehicle. An attempt on one that they may not know of is
-    /// written down.
-    ///
-    /// # Errors
-    ///
-    /// When the database, which knows whose the vehicle is, is away.
-    pub(crate) async fn can_access_vehicle(
-        &self,
-        caller: &Caller,
-        vehicle_id: VehicleId,
-        action: &'static str,
-    ) -> Result<bool, ServiceError> {
-        let is_reached = if let Some(is_reached) = caller.vehicle_access_in_scope(vehicle_id) {
-            is_reached
-        } else {
-            let mut connection = self.database.connection().await?;
-            caller
-                .can_access_vehicle(&mut connection, vehicle_id)
-                .await?
-        };
-        if !is_reached {
-            let entry = AuditEntry {
-                entity_id: Some(vehicle_id.0),
-                ..caller.audit(action, "vehicle")
-            };
-            self.note_refusal(caller, entry).await?;
-        }
-        Ok(is_reached)
+        self.record(entry);
     }
 
-    /// Writes down that the caller may not do what `entry` says, in the audit trail and, of an agent, in
-    /// the agents' log, where it counts towards a suspension.
-    ///
-    /// # Errors
-    ///
-    /// When an agent's attempt cannot be written down.
-    pub(crate) async fn note_refusal(
-        &self,
-        caller: &Caller,
-        entry: AuditEntry,
-    ) -> Result<(), ServiceError> {
-        let target = match entry.entity_id {
-            Some(id) => format!("{} {id}", entry.entity_type),
-            None => entry.entity_type.to_owned(),
-        };
-        // Queued first, so that it is not lost if the agent hangs up meanwhile.
-        self.write_refusal(entry);
-        match caller.acting {
-            Some(permission) => {
-                self.record_blocked_attempt(caller, permission, target)
-                    .await
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Records that the caller asked for an object that they may not see, if it exists.
-    ///
-    /// Returns to a user at once and without looking the object up, so that the request takes the same
-    /// time in both cases. For an agent the lookup and the count of blocked attempts come first, because a
-    /// suspension must not lag behind.
-    ///
-    /// # Errors
-    ///
-    /// When the attempt of an agent cannot be recorded.
-    pub(crate) async fn note_missing(
-        &self,
-        caller: &Caller,
-        hidden: Hidden,
-        action: &'static str,
-    ) -> Result<(), ServiceError> {
-        if caller.acting.is_none() {
-            let now = self.clock.now();
-            self.refusal_queue.look_up(caller, hidden, action, now);
-            return Ok(());
-        }
-        let (entry, is_reached) = {
-            let mut connection = self.database.connection().await?;
-            let Some(entry) = hidden.entry(&mut connection, caller, action).await? else {
-                return Ok(());
-            };
-            let is_reached = match (hidden, entry.vehicle_id) {
-                // Anomalies of the vehicle name commands of other users, and following up such a name
-                // is no attempt at anything.
-                (Hidden::Command(_), Some(vehicle_id)) => {
-                    caller
-                        .can_access_vehicle(&mut connection, vehicle_id)
-                        .await?
-                }
-                _ => false,
-            };
-            (entry, is_reached)
-        };
-        if is_reached {
-            self.write_refusal(entry);
-            return Ok(());
-        }
-        self.note_refusal(caller, entry).await
-    }
-
-    /// Queues an audit entry that says that the caller may not do what `entry` says.
-    pub(crate) fn write_refusal(&self, entry: AuditEntry) {
+    /// Queues the audit entry of the refusal of what `entry` describes.
+    pub(crate) fn record(&self, entry: AuditEntry) {
         let entry = AuditEntry {
             result: AuditResult::Refused,
             ..entry
         };
-        if self.refusals.admits_entry(&entry) {
-            self.refusal_queue.put(entry, self.clock.now());
+        if self.count.admits_entry(&entry) {
+            self.queue.put(entry, self.clock.now());
         }
+    }
+
+    /// Queues the lookup of an object that the caller may not see.
+    pub(crate) fn look_up(&self, caller: &Caller, object: Concealed, action: &'static str) {
+        self.queue.look_up(caller, object, action, self.clock.now());
+    }
+
+    /// Waits until everything queued before is written, for 2 s at most.
+    pub async fn flush(&self) {
+        self.queue.flush().await;
     }
 }
 

@@ -1,13 +1,13 @@
 //! Sealing: giving the lines of the audit trail their places in the chain.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sovd_storage::{Database, StorageError, audit::chain};
+use sovd_storage::{Database, StorageError, Transaction, audit::chain};
 use tokio_util::sync::CancellationToken;
 
 use super::link;
-use crate::environment::Environment;
+use crate::timer::Timer;
 
 /// How many lines are sealed in one transaction.
 const BATCH: usize = 1000;
@@ -24,27 +24,34 @@ const SAFETY: Duration = Duration::from_secs(30);
 /// others only, every 30 s.
 ///
 /// Whoever writes a line does not wait for this: lines are sealed together, once they are committed.
-pub async fn run(environment: Environment, interval: Duration, stop: CancellationToken) {
+pub async fn run(
+    database: Database,
+    clock: Arc<dyn Timer>,
+    interval: Duration,
+    stop: CancellationToken,
+) {
     let mut sealer = Sealer {
-        next_warning: environment.clock.now(),
-        environment: environment.clone(),
+        next_warning: clock.now(),
+        database: database.clone(),
+        clock: Arc::clone(&clock),
         quiet: None,
     };
     loop {
         sealer.look().await;
-        let next = environment.clock.now() + interval;
+        let next = clock.now() + interval;
         tokio::select! {
             () = stop.cancelled() => break,
-            () = environment.clock.sleep_until(next) => {}
+            () = clock.sleep_until(next) => {}
         }
     }
-    if let Err(error) = seal(&environment.database, Taken::Wait).await {
+    if let Err(error) = seal(&database, Taken::Wait).await {
         tracing::warn!(%error, "cannot seal the last lines of the audit trail");
     }
 }
 
 struct Sealer {
-    environment: Environment,
+    database: Database,
+    clock: Arc<dyn Timer>,
     next_warning: DateTime<Utc>,
     quiet: Option<Quiet>,
 }
@@ -60,8 +67,8 @@ struct Quiet {
 impl Sealer {
     /// Seals what there may be to seal.
     async fn look(&mut self) {
-        let now = self.environment.clock.now();
-        let database = &self.environment.database;
+        let now = self.clock.now();
+        let database = &self.database;
         let checkouts = database.checkouts();
         let is_quiet = |quiet: &Quiet| quiet.checkouts == checkouts && now < quiet.until;
         if self.quiet.as_ref().is_some_and(is_quiet) {
@@ -84,12 +91,12 @@ impl Sealer {
     }
 
     async fn oldest_unsealed(&self) -> Result<Option<DateTime<Utc>>, StorageError> {
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.database.connection().await?;
         chain::oldest_unsealed(&mut connection).await
     }
 
     async fn seal(&mut self, oldest: DateTime<Utc>, now: DateTime<Utc>) {
-        match seal_all(&self.environment.database).await {
+        match seal_all(&self.database).await {
             Ok(0) if now >= self.next_warning => {
                 // Also where sealing reports no error, because another process holds the chain or
                 // a line.
@@ -135,27 +142,25 @@ async fn seal(database: &Database, taken: Taken) -> Result<usize, StorageError> 
 }
 
 async fn seal_batch(database: &Database, taken: Taken) -> Result<usize, StorageError> {
-    let mut transaction = database.begin().await?;
-    let head = match taken {
-        Taken::Leave => chain::claim_head(&mut transaction).await?,
-        Taken::Wait => chain::lock_head(&mut transaction).await?,
+    let seal = async |transaction: &mut Transaction| {
+        let head = match taken {
+            Taken::Leave => chain::claim_head(transaction).await?,
+            Taken::Wait => chain::lock_head(transaction).await?,
+        };
+        let Some(mut head) = head else {
+            return Ok(0);
+        };
+        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
+        let entries = chain::lock_unsealed(transaction, limit).await?;
+        let mut sealed = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            head = link::after(head, &entry.content);
+            sealed.push((entry.log_id, head));
+        }
+        if !sealed.is_empty() {
+            chain::seal(transaction, &sealed).await?;
+        }
+        Ok(entries.len())
     };
-    let Some(mut head) = head else {
-        transaction.rollback().await?;
-        return Ok(0);
-    };
-    let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-    let lines = chain::lock_unsealed(&mut transaction, limit).await?;
-    if lines.is_empty() {
-        transaction.rollback().await?;
-        return Ok(0);
-    }
-    let mut sealed = Vec::with_capacity(lines.len());
-    for line in &lines {
-        head = link::after(head, &line.content);
-        sealed.push((line.log_id, head));
-    }
-    chain::seal(&mut transaction, &sealed).await?;
-    transaction.commit().await?;
-    Ok(lines.len())
+    database.transaction(seal).await
 }

@@ -1,7 +1,7 @@
 use serde_json::json;
 use sovd_domain::{AuditEntry, Command, CommandId, FailureKind, Permission};
 use sovd_storage::{
-    audit,
+    Transaction, audit,
     commands::queue::{self, Entry, Task},
     signals::{self, Signal},
 };
@@ -27,63 +27,41 @@ impl Commands {
         command_id: CommandId,
     ) -> Result<Command, ServiceError> {
         caller.require(Permission::CancelCommands)?;
-        let now = self.environment.clock.now();
-        let mut transaction = self.environment.database.begin().await?;
-        if let Err(refusal) = caller.hold(&mut transaction, now).await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        let found = super::find(&mut transaction, caller, command_id).await?;
-        let Some(command) = found else {
-            transaction.rollback().await?;
+        let cancel = async |transaction: &mut Transaction, now| {
+            let Some(command) = super::find(transaction, caller, command_id).await? else {
+                return Ok(None);
+            };
+            let entry = open_entry(queue::lock(transaction, command_id).await?)?;
+            let failure = self.failure(&command, &entry);
+            audit::insert(transaction, &audit_entry(caller, &command, &failure), now).await?;
+            let holder = entry.lease.filter(|lease| lease.until > now);
+            let ended = completion::fail(
+                &self.catalog,
+                transaction,
+                command_id,
+                &failure,
+                holder,
+                now,
+            )
+            .await?
+            .ok_or(ENDED)?;
+            if let Some(lease) = holder {
+                signals::send(transaction, Signal::CalledOff(lease.id)).await?;
+            }
+            Ok(Some(ended))
+        };
+        let Some(ended) = self.access.change(caller, cancel).await? else {
             return Err(self.missing(caller, command_id, "command.cancel").await?);
         };
-        let entry = match open_entry(queue::lock(&mut transaction, command_id).await?) {
-            Ok(entry) => entry,
-            Err(refusal) => {
-                transaction.rollback().await?;
-                return Err(refusal);
-            }
-        };
-        let failure = self.failure(&command, &entry);
-        let audit_entry = AuditEntry {
-            entity_id: Some(command_id.0),
-            vehicle_id: Some(command.vehicle_id),
-            command_id: Some(command_id),
-            details: json!({
-                "command_name": command.command_name,
-                "failure_kind": failure.kind,
-            }),
-            ..caller.audit("command.cancel", "command")
-        };
-        let talking = entry.lease.filter(|lease| lease.until > now);
-        audit::insert(&mut transaction, &audit_entry, now).await?;
-        let ended = completion::fail(
-            &self.environment,
-            &mut transaction,
-            command_id,
-            &failure,
-            talking,
-        )
-        .await?;
-        let Some(ended) = ended else {
-            transaction.rollback().await?;
-            return Err(ENDED);
-        };
-        if let Some(lease) = talking {
-            signals::send(&mut transaction, Signal::CalledOff(lease.id)).await?;
-        }
-        transaction.commit().await?;
-
-        self.environment.event_publisher.publish_state(&ended);
-        self.environment.work_notifier.notify();
+        self.event_publisher.publish_state(&ended);
+        self.work_notifier.notify();
         Ok(ended)
     }
 
     /// What is known of the vehicle when the command is called off now. It is noted before a command
     /// is handed to a connector, so 0 means that none ever had it.
     fn failure(&self, command: &Command, entry: &Entry) -> Failure {
-        let spec = self.environment.catalog.get(&command.command_name);
+        let spec = self.catalog.get(&command.command_name);
         if entry.sends == 0 {
             Failure::new(FailureKind::Cancelled, "called off before it was sent")
         } else if spec.is_some_and(|spec| spec.idempotent) {
@@ -97,6 +75,19 @@ impl Commands {
                 "called off after it was sent: the vehicle may have acted on it",
             )
         }
+    }
+}
+
+fn audit_entry(caller: &Caller, command: &Command, failure: &Failure) -> AuditEntry {
+    AuditEntry {
+        entity_id: Some(command.command_id.0),
+        vehicle_id: Some(command.vehicle_id),
+        command_id: Some(command.command_id),
+        details: json!({
+            "command_name": command.command_name,
+            "failure_kind": failure.kind,
+        }),
+        ..caller.audit("command.cancel", "command")
     }
 }
 

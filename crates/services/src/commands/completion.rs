@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sovd_domain::{AuditEntry, AuditResult, Command, CommandId, FailureKind, Finding};
+use sovd_domain::{AuditEntry, AuditResult, Catalog, Command, CommandId, FailureKind, Finding};
 use sovd_storage::{
     StorageError, Transaction, audit,
     commands::{
@@ -13,8 +14,6 @@ use sovd_storage::{
     },
     maintenance::detection_jobs,
 };
-
-use crate::environment::Environment;
 
 /// How long a vehicle may stay away before nobody looks any more what became of a command.
 const PROBE_WINDOW: Duration = Duration::from_mins(10);
@@ -39,18 +38,18 @@ impl Failure {
 /// Completes a command that is in progress, whose answer begins with the part `first_number`. If that is
 /// a reading of faults, somebody will look through it. Nothing when the command has ended.
 pub(crate) async fn complete(
-    environment: &Environment,
+    catalog: &Catalog,
     transaction: &mut Transaction,
     command_id: CommandId,
     first_number: i32,
+    now: DateTime<Utc>,
 ) -> Result<Option<Command>, StorageError> {
-    let now = environment.clock.now();
     queue::remove(transaction, command_id).await?;
     let Some(command) = commands::complete(transaction, command_id, now).await? else {
         return Ok(None);
     };
-    write_audit(environment, transaction, &command).await?;
-    let spec = environment.catalog.get(&command.command_name);
+    write_audit(transaction, &command, now).await?;
+    let spec = catalog.get(&command.command_name);
     if spec.is_some_and(|spec| spec.reports_faults) {
         detection_jobs::push(transaction, command_id, first_number, now).await?;
     }
@@ -61,20 +60,20 @@ pub(crate) async fn complete(
 /// somebody can look, a probe stays in its place. While `talking` holds a lease, the vehicle stays
 /// theirs.
 pub(crate) async fn fail(
-    environment: &Environment,
+    catalog: &Catalog,
     transaction: &mut Transaction,
     command_id: CommandId,
     failure: &Failure,
     talking: Option<Lease>,
+    now: DateTime<Utc>,
 ) -> Result<Option<Command>, StorageError> {
-    let now = environment.clock.now();
     let kind = failure.kind;
     let failed = commands::fail(transaction, command_id, kind, &failure.message, now).await?;
     let Some(command) = failed else {
         queue::remove(transaction, command_id).await?;
         return Ok(None);
     };
-    let spec = environment.catalog.get(&command.command_name);
+    let spec = catalog.get(&command.command_name);
     match spec.and_then(|spec| spec.evidence) {
         Some(evidence) if kind == FailureKind::OutcomeUnknown => {
             let due_at = now + evidence.settles_in;
@@ -86,17 +85,17 @@ pub(crate) async fn fail(
     if let Some(lease) = talking {
         queue::call_off(transaction, command_id, lease).await?;
     }
-    write_audit(environment, transaction, &command).await?;
+    write_audit(transaction, &command, now).await?;
     Ok(Some(command))
 }
 
 /// Ends a probe: adds what it found to the command.
-pub(crate) async fn conclude(
-    environment: &Environment,
+pub(crate) async fn record_finding(
     transaction: &mut Transaction,
     command_id: CommandId,
     finding: Finding,
     grounds: &Value,
+    now: DateTime<Utc>,
 ) -> Result<(), StorageError> {
     queue::remove(transaction, command_id).await?;
     let Some(command) = commands::add_finding(transaction, command_id, finding).await? else {
@@ -111,13 +110,13 @@ pub(crate) async fn conclude(
         details,
         ..about(&command, "command.probe")
     };
-    audit::insert(transaction, &entry, environment.clock.now()).await
+    audit::insert(transaction, &entry, now).await
 }
 
 async fn write_audit(
-    environment: &Environment,
     transaction: &mut Transaction,
     command: &Command,
+    now: DateTime<Utc>,
 ) -> Result<(), StorageError> {
     let (action, result) = match command.failure_kind {
         None => ("command.complete", AuditResult::Done),
@@ -133,7 +132,7 @@ async fn write_audit(
         details,
         ..about(command, action)
     };
-    audit::insert(transaction, &entry, environment.clock.now()).await
+    audit::insert(transaction, &entry, now).await
 }
 
 fn about(command: &Command, action: &'static str) -> AuditEntry {

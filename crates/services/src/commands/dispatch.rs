@@ -1,22 +1,23 @@
 //! Carrying commands out.
 
+mod attempt;
 mod backoff;
-mod execution;
+mod cancellations;
+mod evidence;
 mod lease;
-mod listening;
-mod outcome;
 mod probe;
-mod record;
-mod sending;
+mod send_failure;
+mod task;
+mod write;
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sovd_connector::Registry;
-use sovd_domain::{Command, FailureKind, Finding};
+use sovd_domain::{Catalog, Command, FailureKind, Finding, Random};
 use sovd_storage::{
-    StorageError,
+    Database, StorageError, Transaction,
     commands::queue::{self, Claim, Expired, Task},
     signals::{self, Signal},
 };
@@ -27,22 +28,46 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    commands::completion::{self, Failure},
-    environment::Environment,
+    commands::{
+        completion::{self, Failure},
+        work_notifier::WorkNotifier,
+    },
+    event_publisher::EventPublisher,
+    maintenance::detection::DetectionNotifier,
+    timer::Timer,
 };
-use execution::{Execution, Stops};
+use cancellations::{Leases, listen};
 use lease::LeaseEnd;
-use listening::{Leases, listen};
+use task::{ClaimedTask, Stops};
 
 pub use backoff::Backoff;
 
 /// How many tasks are ended in one transaction when they have expired.
 const EXPIRY_BATCH: i64 = 20;
 
-/// Claims tasks from the queue and hands them to connectors. Any number of processes may.
+/// What a dispatcher works with.
+#[derive(Clone)]
+pub struct DispatchContext {
+    /// The database with the queue.
+    pub database: Database,
+    /// The commands that can be sent.
+    pub catalog: Arc<Catalog>,
+    /// Publishes committed changes.
+    pub event_publisher: EventPublisher,
+    /// Wakes dispatchers.
+    pub work_notifier: WorkNotifier,
+    /// Wakes the detection of anomalies.
+    pub detection_notifier: DetectionNotifier,
+    /// The clock.
+    pub clock: Arc<dyn Timer>,
+    /// The source of randomness.
+    pub random: Arc<dyn Random>,
+}
+
+/// Claims tasks from the queue and sends them through connectors. Any number of processes may run one.
 #[derive(Clone)]
 pub struct Dispatcher {
-    environment: Environment,
+    context: DispatchContext,
     connectors: Arc<Registry>,
     settings: DispatchSettings,
     leases: Leases,
@@ -70,12 +95,12 @@ pub struct DispatchSettings {
 impl Dispatcher {
     /// A dispatcher that reaches vehicles through `connectors`.
     pub fn new(
-        environment: Environment,
+        context: DispatchContext,
         connectors: Arc<Registry>,
         settings: DispatchSettings,
     ) -> Self {
         Self {
-            environment,
+            context,
             connectors,
             settings,
             leases: Leases::default(),
@@ -88,8 +113,8 @@ impl Dispatcher {
     pub async fn run(self, stop: CancellationToken, give_up: CancellationToken) {
         let executions = TaskTracker::new();
         let hearing = listen(
-            self.environment.database.clone(),
-            self.environment.work_notifier.clone(),
+            self.context.database.clone(),
+            self.context.work_notifier.clone(),
             self.leases.clone(),
         );
         let finishing = async {
@@ -108,7 +133,7 @@ impl Dispatcher {
     /// Notifies other processes of what this one has released while it stopped.
     async fn announce_released(&self) {
         let announcing = async {
-            let mut connection = self.environment.database.connection().await?;
+            let mut connection = self.context.database.connection().await?;
             signals::send(&mut connection, Signal::Work).await
         };
         if let Err(error) = self.in_time(announcing).await {
@@ -122,31 +147,31 @@ impl Dispatcher {
         give_up: &CancellationToken,
         executions: &TaskTracker,
     ) {
-        let clock = &self.environment.clock;
-        let places = Arc::new(Semaphore::new(self.settings.concurrency));
+        let clock = &self.context.clock;
+        let permits = Arc::new(Semaphore::new(self.settings.concurrency));
         let mut next_sweep = clock.now() + self.settings.sweep;
         while !stop.is_cancelled() {
             let lease_end = clock.now() + self.lease();
-            let claims = self.claim(places.available_permits()).await;
+            let claims = self.claim(permits.available_permits()).await;
             if stop.is_cancelled() {
                 // It was asked to stop while it looked.
                 return self.give_back(&claims).await;
             }
             for claim in claims {
-                // There are as many places as claims: only this loop takes any.
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                // There are as many permits as claims: only this loop takes any.
+                let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                     break;
                 };
-                let execution = Execution {
+                let task = ClaimedTask {
                     dispatcher: self.clone(),
                     claim,
                     lease_end: LeaseEnd::at(lease_end),
                     stops: Stops {
                         give_up: give_up.clone(),
-                        called_off: self.leases.add(claim.lease_id),
+                        cancelled: self.leases.add(claim.lease_id),
                     },
                 };
-                executions.spawn(self.clone().see_through(execution, place, stop.clone()));
+                executions.spawn(self.clone().see_through(task, permit, stop.clone()));
             }
             next_sweep = self.wait_for_work(next_sweep, stop).await;
         }
@@ -160,7 +185,7 @@ impl Dispatcher {
         mut next_sweep: DateTime<Utc>,
         stop: &CancellationToken,
     ) -> DateTime<Utc> {
-        let clock = &self.environment.clock;
+        let clock = &self.context.clock;
         loop {
             // A clock that was put back must not put the sweep off.
             next_sweep = next_sweep.min(clock.now() + self.settings.idle_sweep);
@@ -179,7 +204,7 @@ impl Dispatcher {
                     next_sweep = moment.map_or(latest, |it| it.max(soonest).min(latest));
                 }
                 // What was announced may be claimed by another process, whose lease has to be known.
-                () = self.environment.work_notifier.notified() => {
+                () = self.context.work_notifier.notified() => {
                     return next_sweep.min(clock.now() + self.settings.sweep);
                 }
             }
@@ -189,7 +214,7 @@ impl Dispatcher {
     /// When something in the queue is due; `now` when that cannot be found out.
     async fn next_moment(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let asking = async {
-            let mut connection = self.environment.database.connection().await?;
+            let mut connection = self.context.database.connection().await?;
             queue::next_moment(&mut connection, now).await
         };
         self.in_time(asking).await.unwrap_or(Some(now))
@@ -199,22 +224,22 @@ impl Dispatcher {
     /// again.
     async fn see_through(
         self,
-        execution: Execution,
-        place: OwnedSemaphorePermit,
+        task: ClaimedTask,
+        permit: OwnedSemaphorePermit,
         stop: CancellationToken,
     ) {
-        let lease_id = execution.claim.lease_id;
-        let again = execution.run().await;
-        drop(place);
+        let lease_id = task.claim.lease_id;
+        let again = task.run().await;
+        drop(permit);
         self.leases.remove(lease_id);
-        let environment = self.environment;
-        environment.work_notifier.notify_local();
+        let context = self.context;
+        context.work_notifier.notify_local();
         let Some(moment) = again else {
             return;
         };
         tokio::select! {
             () = stop.cancelled() => {}
-            () = environment.clock.sleep_until(moment) => environment.work_notifier.notify_local(),
+            () = context.clock.sleep_until(moment) => context.work_notifier.notify_local(),
         }
     }
 
@@ -222,10 +247,10 @@ impl Dispatcher {
         if free == 0 {
             return Vec::new();
         }
-        let now = self.environment.clock.now();
+        let now = self.context.clock.now();
         let limit = i64::try_from(free).unwrap_or(i64::MAX);
         let claimed = async {
-            let mut connection = self.environment.database.connection().await?;
+            let mut connection = self.context.database.connection().await?;
             queue::claim(&mut connection, now, now + self.lease(), limit).await
         };
         self.in_time(claimed).await.unwrap_or_else(|error| {
@@ -237,7 +262,7 @@ impl Dispatcher {
     /// Leaves claims that were not begun to other processes.
     async fn give_back(&self, claims: &[Claim]) {
         let given_back = async {
-            let mut connection = self.environment.database.connection().await?;
+            let mut connection = self.context.database.connection().await?;
             for claim in claims {
                 queue::release(&mut connection, claim).await?;
             }
@@ -267,10 +292,10 @@ impl Dispatcher {
                     let is_last = ended.len() < usize::try_from(EXPIRY_BATCH).unwrap_or(usize::MAX);
                     if !ended.is_empty() {
                         // Those behind them may be sent now.
-                        self.environment.work_notifier.notify_local();
+                        self.context.work_notifier.notify_local();
                     }
                     for command in ended.into_iter().flatten() {
-                        self.environment.event_publisher.publish_state(&command);
+                        self.context.event_publisher.publish_state(&command);
                     }
                     if is_last {
                         return;
@@ -286,10 +311,10 @@ impl Dispatcher {
 
     /// Frees the vehicles of commands that were called off and whose holders died.
     async fn remove_forsaken(&self) -> Result<(), StorageError> {
-        let now = self.environment.clock.now();
-        let mut connection = self.environment.database.connection().await?;
+        let now = self.context.clock.now();
+        let mut connection = self.context.database.connection().await?;
         if queue::remove_forsaken(&mut connection, now, EXPIRY_BATCH).await? > 0 {
-            self.environment.work_notifier.notify_local();
+            self.context.work_notifier.notify_local();
         }
         Ok(())
     }
@@ -306,36 +331,32 @@ impl Dispatcher {
 
     /// Ends one batch of what waited too long; gives each command that ended with it.
     async fn end_expired(&self) -> Result<Vec<Option<Command>>, StorageError> {
-        let environment = &self.environment;
-        let mut transaction = environment.database.begin().await?;
-        let now = environment.clock.now();
-        let mut ended = Vec::new();
-        for expired in queue::expired(&mut transaction, now, EXPIRY_BATCH).await? {
-            let command_id = expired.command_id;
-            let command = match expired.task {
-                Task::Command => {
-                    let failure = Failure::new(FailureKind::Expired, reason(&expired));
-                    completion::fail(environment, &mut transaction, command_id, &failure, None)
-                        .await?
-                }
-                Task::Probe => {
-                    let grounds = json!({ "reason": reason(&expired) });
-                    let finding = Finding::CannotTell;
-                    completion::conclude(
-                        environment,
-                        &mut transaction,
-                        command_id,
-                        finding,
-                        &grounds,
-                    )
-                    .await?;
-                    None
-                }
-            };
-            ended.push(command);
-        }
-        transaction.commit().await?;
-        Ok(ended)
+        let context = &self.context;
+        let end = async |transaction: &mut Transaction| {
+            let now = context.clock.now();
+            let mut ended = Vec::new();
+            for expired in queue::expired(transaction, now, EXPIRY_BATCH).await? {
+                let command_id = expired.command_id;
+                let command = match expired.task {
+                    Task::Command => {
+                        let failure = Failure::new(FailureKind::Expired, reason(&expired));
+                        let catalog = &context.catalog;
+                        completion::fail(catalog, transaction, command_id, &failure, None, now)
+                            .await?
+                    }
+                    Task::Probe => {
+                        let grounds = json!({ "reason": reason(&expired) });
+                        let finding = Finding::CannotTell;
+                        completion::record_finding(transaction, command_id, finding, &grounds, now)
+                            .await?;
+                        None
+                    }
+                };
+                ended.push(command);
+            }
+            Ok(ended)
+        };
+        context.database.transaction(end).await
     }
 
     fn lease(&self) -> TimeDelta {

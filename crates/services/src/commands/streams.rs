@@ -4,18 +4,21 @@ mod merge;
 mod pacing;
 mod reader;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::{Stream, StreamExt, stream};
 use sovd_domain::{CommandId, StreamEvent};
-use sovd_events::{Signal, Subscription};
+use sovd_events::{EventBus, Signal, Subscription};
+use sovd_storage::Database;
 use tokio::time::sleep;
 
 use crate::{
     commands::Commands,
-    environment::Environment,
     error::ServiceError,
-    identity::{caller::Caller, credential_cache::CredentialWatch},
+    identity::{
+        caller::Caller,
+        credential_cache::{CredentialCache, CredentialWatch},
+    },
 };
 use merge::{Merge, Verdict};
 use pacing::Pacing;
@@ -23,16 +26,18 @@ use reader::Reader;
 
 /// Lets clients watch commands.
 pub struct Streams {
-    environment: Environment,
+    bus: Arc<dyn EventBus>,
+    credentials: CredentialCache,
     reader: Reader,
 }
 
 impl Streams {
     /// A stream service, which reads the database from a task of the runtime that calls this.
-    pub fn new(environment: Environment) -> Self {
+    pub fn new(database: Database, bus: Arc<dyn EventBus>, credentials: CredentialCache) -> Self {
         Self {
-            reader: Reader::start(environment.clone()),
-            environment,
+            reader: Reader::start(database, Arc::clone(&bus)),
+            bus,
+            credentials,
         }
     }
 
@@ -51,9 +56,9 @@ impl Streams {
         commands.get(caller, command_id).await?;
         Ok(Follower {
             reader: self.reader.clone(),
-            subscription: self.environment.bus.subscribe(command_id),
+            subscription: self.bus.subscribe(command_id),
             command_id,
-            credential: caller.watch(&self.environment.credential_cache),
+            credential: caller.watch(&self.credentials),
             merge: Merge::after(after),
             pacing: Pacing::default(),
             ready: VecDeque::new(),

@@ -68,33 +68,28 @@ impl Commands {
         let spec = self.check(caller, &submission).await?;
         let vehicle_id = submission.vehicle_id;
         let sending = self
-            .environment
+            .access
             .can_access_vehicle(caller, vehicle_id, "command.submit");
         if !sending.await? {
             return Err(UNKNOWN_VEHICLE);
         }
         let command = self.accepted(caller, spec, &submission);
-        let turn = self.submission_locks.lock(command.vehicle_id).await?;
-        let mut transaction = self.environment.database.begin().await?;
-        let written = self.write(&mut transaction, caller, spec, &submission, &command);
-        match written.await {
-            Ok(None) => transaction.commit().await?,
-            Ok(Some(earlier)) => {
-                transaction.rollback().await?;
-                return Ok(Submitted {
-                    command: earlier.as_submitted(),
-                    is_replay: true,
-                });
-            }
-            Err(refusal) => {
-                transaction.rollback().await?;
-                return Err(refusal);
-            }
+        let write = async |transaction: &mut Transaction, _| {
+            self.write(transaction, caller, spec, &submission, &command)
+                .await
+        };
+        let earlier = {
+            let _lock = self.submission_locks.lock(command.vehicle_id).await?;
+            self.access.change(caller, write).await?
+        };
+        if let Some(earlier) = earlier {
+            return Ok(Submitted {
+                command: earlier.as_submitted(),
+                is_replay: true,
+            });
         }
-        drop(turn);
-
-        self.environment.event_publisher.publish_state(&command);
-        self.environment.work_notifier.notify();
+        self.event_publisher.publish_state(&command);
+        self.work_notifier.notify();
         Ok(Submitted {
             command,
             is_replay: false,
@@ -111,7 +106,6 @@ impl Commands {
         submission: &Submission,
         command: &Command,
     ) -> Result<Option<Command>, ServiceError> {
-        caller.hold(transaction, command.submitted_at).await?;
         if let Some(key) = &submission.idempotency_key {
             let earlier = replayed(transaction, key, submission, command).await?;
             if earlier.is_some() {
@@ -148,7 +142,7 @@ impl Commands {
 
     /// The catalogue's entry.
     fn known(&self, submission: &Submission) -> Result<&CommandSpec, ServiceError> {
-        let catalog = &self.environment.catalog;
+        let catalog = &self.catalog;
         catalog.get(&submission.command_name).ok_or_else(|| {
             let known: Vec<&str> = catalog.iter().map(|spec| spec.name).collect();
             let detail = format!("is not in the catalogue; accepted are {}", known.join(", "));
@@ -167,7 +161,7 @@ impl Commands {
             let target = format!("command {}", spec.name);
             let permission = Permission::SubmitCommands;
             let noting = self
-                .environment
+                .access
                 .record_blocked_attempt(caller, permission, target);
             noting.await?;
             return Err(ServiceError::Forbidden);
@@ -185,9 +179,9 @@ impl Commands {
     }
 
     fn accepted(&self, caller: &Caller, spec: &CommandSpec, submission: &Submission) -> Command {
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         Command {
-            command_id: CommandId(self.environment.random.uuid()),
+            command_id: CommandId(self.random.uuid()),
             user_id: caller.user.user_id,
             vehicle_id: submission.vehicle_id,
             command_name: submission.command_name.clone(),

@@ -6,16 +6,19 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sovd_domain::{FleetEvent, Permission, UserId, VehicleId, VehicleScope};
-use sovd_events::BroadcastReceiver;
-use sovd_storage::{StorageError, fleet::vehicles, signals::Signal};
+use sovd_events::{BroadcastReceiver, EventBus};
+use sovd_storage::{Database, StorageError, fleet::vehicles, signals::Signal};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     commands::visible_owner,
-    environment::Environment,
     error::ServiceError,
-    identity::{caller::Caller, credential_cache::CredentialWatch},
+    identity::{
+        access::Access,
+        caller::Caller,
+        credential_cache::{CredentialCache, CredentialWatch},
+    },
     timer::Timer,
 };
 
@@ -24,13 +27,19 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Lets clients watch the fleet.
 pub struct Fleet {
-    environment: Environment,
+    access: Access,
+    bus: Arc<dyn EventBus>,
+    credentials: CredentialCache,
 }
 
 impl Fleet {
     /// A fleet service.
-    pub fn new(environment: Environment) -> Self {
-        Self { environment }
+    pub fn new(access: Access, bus: Arc<dyn EventBus>, credentials: CredentialCache) -> Self {
+        Self {
+            access,
+            bus,
+            credentials,
+        }
     }
 
     /// What changes from now on, of one vehicle or of all.
@@ -46,27 +55,27 @@ impl Fleet {
         vehicle_id: Option<VehicleId>,
     ) -> Result<FleetWatch, ServiceError> {
         caller.require(Permission::ReadVehicles)?;
-        let news = self.environment.bus.fleet_events();
+        let news = self.bus.fleet_events();
         if let Some(vehicle_id) = vehicle_id {
             let unknown = ServiceError::NotFound {
                 what: "vehicle",
                 pointer: Some("/vehicle_id"),
             };
             let watching = self
-                .environment
+                .access
                 .can_access_vehicle(caller, vehicle_id, "vehicle.watch");
             if !watching.await? {
                 return Err(unknown);
             }
-            let mut connection = self.environment.database.connection().await?;
+            let mut connection = self.access.connection().await?;
             let vehicle = vehicles::find(&mut connection, vehicle_id).await?;
             vehicle.ok_or(unknown)?;
         }
         let shown = self.shown(caller).await?;
         Ok(FleetWatch {
-            clock: Arc::clone(&self.environment.clock),
+            clock: Arc::clone(self.access.clock()),
             expires_at: caller.expires_at,
-            credential: caller.watch(&self.environment.credential_cache),
+            credential: caller.watch(&self.credentials),
             news,
             shown,
             among: caller.vehicles(),
@@ -81,9 +90,9 @@ impl Fleet {
             return Ok(ShownCommands::None);
         }
         let target = "news of commands".to_owned();
-        let admitting = self.environment.admit(caller, permission, target);
+        let admitting = self.access.admit(caller, permission, target);
         match admitting.await {
-            Ok(()) => Ok(visible_owner(caller).map_or(ShownCommands::All, ShownCommands::Of)),
+            Ok(_) => Ok(visible_owner(caller).map_or(ShownCommands::All, ShownCommands::Of)),
             Err(ServiceError::Blocked(_)) => Ok(ShownCommands::None),
             Err(error) => Err(error),
         }
@@ -168,31 +177,29 @@ fn shows(
 
 /// Passes on what the database says of vehicles, and of the commands that other processes hint at, to
 /// those who watch the fleet in this process, until `stop`.
-pub async fn listen(environment: Environment, stop: CancellationToken) {
+pub async fn listen(database: Database, bus: Arc<dyn EventBus>, stop: CancellationToken) {
     let listening = async {
         loop {
-            let Err(error) = hear(&environment).await;
+            let Err(error) = hear(&database, bus.as_ref()).await;
             tracing::warn!(%error, "cannot hear of vehicles, trying again");
             sleep(PAUSE).await;
         }
     };
-    let both = async { tokio::join!(listening, hints::confirm(&environment)) };
+    let both = async { tokio::join!(listening, hints::confirm(&database, bus.as_ref())) };
     stop.run_until_cancelled(both).await;
 }
 
-async fn hear(environment: &Environment) -> Result<Infallible, StorageError> {
-    let mut listener = environment.database.listen().await?;
+async fn hear(database: &Database, bus: &dyn EventBus) -> Result<Infallible, StorageError> {
+    let mut listener = database.listen().await?;
     // What was said before is not repeated.
-    environment.bus.broadcast_locally(FleetEvent::Resync);
+    bus.broadcast_locally(FleetEvent::Resync);
     loop {
         let Signal::Vehicle(vehicle_id) = listener.next().await? else {
             continue;
         };
-        let mut connection = environment.database.connection().await?;
+        let mut connection = database.connection().await?;
         if let Some(vehicle) = vehicles::find(&mut connection, vehicle_id).await? {
-            environment
-                .bus
-                .broadcast_locally(FleetEvent::from(&vehicle));
+            bus.broadcast_locally(FleetEvent::from(&vehicle));
         }
     }
 }

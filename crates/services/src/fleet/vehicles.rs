@@ -4,11 +4,19 @@ mod change;
 mod create;
 mod delete;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
-use sovd_domain::{AuditEntry, FieldError, Page, Permission, Role, UserId, Vehicle, VehicleId};
+use sovd_domain::{
+    AuditEntry, FieldError, Page, Permission, Random, Role, UserId, Vehicle, VehicleId,
+};
 use sovd_storage::{Transaction, fleet::vehicles, identity::users};
 
-use crate::{environment::Environment, error::ServiceError, identity::caller::Caller, json_limits};
+use crate::{
+    error::ServiceError,
+    identity::{access::Access, caller::Caller},
+    json_limits,
+};
 
 pub use change::VehicleChange;
 pub use create::NewVehicle;
@@ -17,13 +25,14 @@ pub use sovd_storage::fleet::vehicles::VehicleFilter;
 
 /// Looks at vehicles, and lets admins manage them.
 pub struct Vehicles {
-    environment: Environment,
+    access: Access,
+    random: Arc<dyn Random>,
 }
 
 impl Vehicles {
     /// A vehicle service.
-    pub fn new(environment: Environment) -> Self {
-        Self { environment }
+    pub fn new(access: Access, random: Arc<dyn Random>) -> Self {
+        Self { access, random }
     }
 
     /// One page of the vehicles that match, by VIN, and how many match in all.
@@ -39,7 +48,7 @@ impl Vehicles {
     ) -> Result<(Vec<Vehicle>, i64), ServiceError> {
         caller.require(Permission::ReadVehicles)?;
         filter.among = caller.vehicles();
-        let mut connection = self.environment.bulk_connection(caller).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
         Ok(vehicles::list(&mut connection, &filter, page).await?)
     }
 
@@ -55,12 +64,12 @@ impl Vehicles {
     ) -> Result<Vehicle, ServiceError> {
         caller.require(Permission::ReadVehicles)?;
         let reading = self
-            .environment
+            .access
             .can_access_vehicle(caller, vehicle_id, "vehicle.read");
         if !reading.await? {
             return Err(UNKNOWN);
         }
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.access.connection().await?;
         vehicles::find(&mut connection, vehicle_id)
             .await?
             .ok_or(UNKNOWN)

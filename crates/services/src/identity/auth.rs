@@ -18,9 +18,10 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
-use sovd_domain::{AuditEntry, ClientInfo, Session, SessionId, User, audit::Origin};
+use sovd_domain::{AuditEntry, ClientInfo, Random, Session, SessionId, User, audit::Origin};
+use sovd_events::FailureCounters;
 use sovd_storage::{
-    StorageError, audit,
+    StorageError, Transaction, audit,
     identity::{
         service_accounts, sessions,
         users::{self, Credentials},
@@ -28,11 +29,11 @@ use sovd_storage::{
 };
 
 use crate::{
-    environment::Environment,
     error::{AuthFailure, ServiceError},
     identity::{
+        access::Access,
         caller::{Caller, Credential},
-        credential_cache::CachedIdentity,
+        credential_cache::{CachedIdentity, CredentialCache},
     },
     limits::Limits,
 };
@@ -54,7 +55,9 @@ use username_digest::UsernameDigest;
 
 /// Logs users in and out.
 pub struct Auth {
-    environment: Environment,
+    access: Access,
+    credentials: CredentialCache,
+    random: Arc<dyn Random>,
     access_tokens: AccessTokens,
     passwords: Arc<Passwords>,
     username_digest: UsernameDigest,
@@ -95,15 +98,24 @@ pub struct TokenPair {
 
 impl Auth {
     /// An authentication service.
-    pub fn new(environment: Environment, settings: AuthSettings, limits: Arc<Limits>) -> Self {
+    pub fn new(
+        access: Access,
+        credentials: CredentialCache,
+        failure_counters: Arc<dyn FailureCounters>,
+        random: Arc<dyn Random>,
+        settings: AuthSettings,
+        limits: Arc<Limits>,
+    ) -> Self {
         Self {
             username_digest: settings.keys.username_digest(),
             access_tokens: AccessTokens::new(settings.keys, settings.access_ttl, settings.leeway),
             passwords: Arc::new(Passwords::new(settings.bcrypt_cost)),
-            throttle: Throttle::new(Arc::clone(&environment.attempts), settings.throttle),
+            throttle: Throttle::new(failure_counters, settings.throttle),
             refresh_ttl: TimeDelta::from_std(settings.refresh_ttl).unwrap_or(TimeDelta::MAX),
             session_ttl: TimeDelta::from_std(settings.session_ttl).unwrap_or(TimeDelta::MAX),
-            environment,
+            access,
+            credentials,
+            random,
             limits,
         }
     }
@@ -135,13 +147,12 @@ impl Auth {
     }
 
     async fn holder_of_token(&self, token: &str, origin: Origin) -> Result<Caller, ServiceError> {
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         let (claims, expires_at) = self.access_tokens.verify(token, now)?;
         let session_id = SessionId(claims.sid);
         let credential = Credential::Session(session_id);
         let holder = self
-            .environment
-            .credential_cache
+            .credentials
             .holder_of(&credential, now, self.look_up(session_id, now))
             .await?
             .filter(|holder| holder.user.user_id.0 == claims.sub)
@@ -150,19 +161,18 @@ impl Auth {
             user: holder.user,
             credential,
             scope: holder.scope,
-            acting: None,
+            admitted: Vec::new(),
             expires_at,
             origin,
         })
     }
 
     async fn holder_of_key(&self, hash: String, origin: Origin) -> Result<Caller, ServiceError> {
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         let looking = self.look_up_key(&hash, now, origin.ip_address);
         let credential = Credential::ApiKey(hash.clone());
         let holder = self
-            .environment
-            .credential_cache
+            .credentials
             .holder_of(&credential, now, looking)
             .await?
             .filter(|holder| holder.expires_at.is_none_or(|end| now < end))
@@ -172,7 +182,7 @@ impl Auth {
             user: holder.user,
             credential,
             scope: holder.scope,
-            acting: None,
+            admitted: Vec::new(),
             origin,
         })
     }
@@ -184,7 +194,7 @@ impl Auth {
         now: DateTime<Utc>,
         from: Option<IpAddr>,
     ) -> Result<Option<CachedIdentity>, StorageError> {
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.access.connection().await?;
         let Some(account) = service_accounts::find_by_key(&mut connection, hash, now).await? else {
             return Ok(None);
         };
@@ -205,7 +215,7 @@ impl Auth {
         session_id: SessionId,
         now: DateTime<Utc>,
     ) -> Result<Option<CachedIdentity>, StorageError> {
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.access.connection().await?;
         let Some((user, last_used_at)) =
             sessions::user_of(&mut connection, session_id, now).await?
         else {
@@ -229,10 +239,10 @@ impl Auth {
         origin: Origin,
     ) -> Result<Option<TokenPair>, ServiceError> {
         let user = &known.user;
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         let ends_at = now + self.session_ttl;
         let session = Session {
-            session_id: SessionId(self.environment.random.uuid()),
+            session_id: SessionId(self.random.uuid()),
             user_id: user.user_id,
             created_at: now,
             expires_at: (now + self.refresh_ttl).min(ends_at),
@@ -240,7 +250,7 @@ impl Auth {
             last_used_at: now,
             client: ClientInfo::from(&origin),
         };
-        let refresh_token = RefreshToken::generate(self.environment.random.as_ref());
+        let refresh_token = RefreshToken::generate(self.random.as_ref());
         let token_hash = refresh_token.hash();
         let tokens = self.tokens_for(user, &session, refresh_token)?;
         let entry = AuditEntry {
@@ -249,16 +259,16 @@ impl Auth {
             origin,
             ..AuditEntry::new("auth.login", "session")
         };
-        let mut transaction = self.environment.database.begin().await?;
-        if !users::hold(&mut transaction, known).await? {
-            transaction.rollback().await?;
-            return Ok(None);
-        }
-        sessions::insert(&mut transaction, &session, &token_hash).await?;
-        sessions::end_oldest(&mut transaction, user.user_id, SESSIONS).await?;
-        audit::insert(&mut transaction, &entry, now).await?;
-        transaction.commit().await?;
-        Ok(Some(tokens))
+        let open = async |transaction: &mut Transaction| {
+            if !users::hold(transaction, known).await? {
+                return Ok(None);
+            }
+            sessions::insert(transaction, &session, &token_hash).await?;
+            sessions::end_oldest(transaction, user.user_id, SESSIONS).await?;
+            audit::insert(transaction, &entry, now).await?;
+            Ok(Some(tokens))
+        };
+        self.access.database().transaction(open).await
     }
 
     fn tokens_for(
@@ -267,11 +277,11 @@ impl Auth {
         session: &Session,
         refresh_token: RefreshToken,
     ) -> Result<TokenPair, ServiceError> {
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         let claims = Claims {
             sub: user.user_id.0,
             sid: session.session_id.0,
-            jti: self.environment.random.uuid(),
+            jti: self.random.uuid(),
             role: user.role,
         };
         let left = (session.ends_at - now).to_std().unwrap_or_default();

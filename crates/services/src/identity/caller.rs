@@ -25,8 +25,9 @@ pub struct Caller {
     pub credential: Credential,
     /// What the credential opens; all that the role may do when nothing narrows it.
     pub scope: Option<Scope>,
-    /// What an agent was let in for; nothing for people.
-    pub acting: Option<Permission>,
+    /// The permissions that an agent was admitted for in this request, the first one by its endpoint.
+    /// Empty for users.
+    pub admitted: Vec<Permission>,
     /// The moment at which the token or key ends.
     pub expires_at: DateTime<Utc>,
     /// Where the request came from.
@@ -112,52 +113,52 @@ impl Caller {
         }
     }
 
-    /// Makes sure, in the transaction of a change, that the credential has not ended and that an agent
-    /// is not suspended from what it was let in for. A request may have taken long since it was let in;
-    /// whoever ends the credential or suspends the agent now waits for the change.
+    /// Returns the permission that an agent was admitted for by the endpoint; `None` for users.
+    pub(crate) fn acting(&self) -> Option<Permission> {
+        self.admitted.first().copied()
+    }
+
+    /// Adds a permission that an agent was admitted for.
+    pub(crate) fn admitted_for(mut self, permission: Permission) -> Self {
+        if self.agent_name().is_some() {
+            self.admitted.push(permission);
+        }
+        self
+    }
+
+    /// Locks the credential, and of an agent the permissions that it was admitted for, until the end of
+    /// the transaction. A request may have waited since it was admitted.
     ///
     /// # Errors
     ///
-    /// [`AuthFailure::SessionRevoked`] when it has ended; [`Block::Suspended`] when the agent is
+    /// [`AuthFailure::SessionRevoked`] if the credential has ended; [`Block::Suspended`] if the agent is
     /// suspended.
-    pub(crate) async fn hold(
+    pub(super) async fn lock_credential(
         &self,
         transaction: &mut Transaction,
         now: DateTime<Utc>,
     ) -> Result<(), ServiceError> {
-        let is_held = match &self.credential {
+        let is_live = match &self.credential {
             Credential::Session(session_id) => {
                 sessions::hold(transaction, *session_id, self.user.role, now).await?
             }
             Credential::ApiKey(hash) => service_accounts::hold(transaction, hash, now).await?,
         };
-        if !is_held {
+        if !is_live {
             return Err(AuthFailure::SessionRevoked.into());
         }
-        match self.acting {
-            Some(permission) => self.lock_agent_permission(transaction, permission).await,
-            None => Ok(()),
-        }
-    }
-
-    /// The same of an agent that was let in for a further permission in the course of a request.
-    ///
-    /// # Errors
-    ///
-    /// [`Block::Suspended`] when the agent is suspended from it.
-    pub(crate) async fn lock_agent_permission(
-        &self,
-        transaction: &mut Transaction,
-        permission: Permission,
-    ) -> Result<(), ServiceError> {
         let Some(agent_name) = self.agent_name() else {
             return Ok(());
         };
-        if suspensions::hold(transaction, agent_name, permission.as_str()).await? {
-            Ok(())
-        } else {
-            Err(Block::Suspended.into())
+        for (index, permission) in self.admitted.iter().enumerate() {
+            // Of the further permissions only those to change something are locked.
+            let is_locked = index == 0 || permission.is_write();
+            if is_locked && !suspensions::hold(transaction, agent_name, permission.as_str()).await?
+            {
+                return Err(Block::Suspended.into());
+            }
         }
+        Ok(())
     }
 
     /// Watches the credential for a stream that must not outlive it.

@@ -12,8 +12,9 @@ use std::{
 use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
 use sovd_domain::{AccessChange, Scope, User, UserId};
+use sovd_events::EventBus;
 use sovd_storage::{
-    StorageError,
+    Database, StorageError,
     identity::{service_accounts, sessions},
 };
 use tokio::{
@@ -22,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{environment::Environment, identity::caller::Credential};
+use crate::{event_publisher::EventPublisher, identity::caller::Credential, timer::Timer};
 
 /// How many credentials are remembered; of more, those that are asked for least are forgotten.
 const CAPACITY: usize = 20_000;
@@ -45,6 +46,7 @@ pub struct CredentialCache(Arc<Inner>);
 struct Inner {
     /// How long something is remembered at most.
     life: Duration,
+    event_publisher: EventPublisher,
     remembered: Cache<Credential, Remembered>,
     /// Grows whenever something is forgotten, so that nothing is remembered that was looked up
     /// before.
@@ -79,9 +81,10 @@ struct Watched {
 
 impl CredentialCache {
     /// Nobody is known yet; what is remembered counts for `life`.
-    pub fn new(life: Duration) -> Self {
+    pub fn new(life: Duration, event_publisher: EventPublisher) -> Self {
         Self(Arc::new(Inner {
             life,
+            event_publisher,
             remembered: Cache::new(CAPACITY),
             forgotten: AtomicU64::default(),
             watched: Mutex::default(),
@@ -111,6 +114,12 @@ impl CredentialCache {
             self.0.remembered.remove(credential);
         }
         Ok(holder)
+    }
+
+    /// Invalidates what a committed change made stale, in this process at once and in the others soon.
+    pub(crate) fn access_changed(&self, change: AccessChange) {
+        self.forget(change);
+        self.0.event_publisher.publish_access_change(change);
     }
 
     /// Forgets what is out of date here, and looks after the streams that it may have ended.
@@ -154,9 +163,15 @@ impl CredentialCache {
 
     /// Hears what other processes have changed and ends the streams of credentials that have
     /// ended, until `stop`.
-    pub async fn run(self, environment: Environment, stop: CancellationToken) {
-        let mut changes = environment.bus.access_changes();
-        let mut due = environment.clock.now() + self.0.life;
+    pub async fn run(
+        self,
+        database: Database,
+        bus: Arc<dyn EventBus>,
+        clock: Arc<dyn Timer>,
+        stop: CancellationToken,
+    ) {
+        let mut changes = bus.access_changes();
+        let mut due = clock.now() + self.0.life;
         let (mut second, mut applied) = (Instant::now(), 0);
         loop {
             tokio::select! {
@@ -177,22 +192,26 @@ impl CredentialCache {
                     continue;
                 }
                 () = self.0.look_again.notified() => {}
-                () = environment.clock.sleep_until(due) => {}
+                () = clock.sleep_until(due) => {}
             }
-            if let Err(error) = self.end_streams(&environment).await {
+            if let Err(error) = self.end_streams(&database, clock.now()).await {
                 tracing::warn!(%error, "cannot tell whether open streams have to end");
             }
             if stop.run_until_cancelled(sleep(LOOK_PACE)).await.is_none() {
                 return;
             }
-            due = environment.clock.now() + self.0.life;
+            due = clock.now() + self.0.life;
         }
     }
 
-    async fn end_streams(&self, environment: &Environment) -> Result<(), StorageError> {
+    async fn end_streams(
+        &self,
+        database: &Database,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
         let watched: Vec<Credential> = self.lock().keys().cloned().collect();
         for some in watched.chunks(BATCH) {
-            let live = live(environment, some).await?;
+            let live = live(database, some, now).await?;
             let watched = self.lock();
             for ended in some.iter().filter(|one| !live.contains(one)) {
                 if let Some(one) = watched.get(ended) {
@@ -224,8 +243,9 @@ impl CredentialCache {
 
 /// Those of the credentials that have not ended.
 async fn live(
-    environment: &Environment,
+    database: &Database,
     credentials: &[Credential],
+    now: DateTime<Utc>,
 ) -> Result<HashSet<Credential>, StorageError> {
     let (mut sessions, mut hashes) = (Vec::new(), Vec::new());
     for credential in credentials {
@@ -234,8 +254,7 @@ async fn live(
             Credential::ApiKey(hash) => hashes.push(hash.clone()),
         }
     }
-    let now = environment.clock.now();
-    let mut connection = environment.database.connection().await?;
+    let mut connection = database.connection().await?;
     let sessions = sessions::live(&mut connection, &sessions, now).await?;
     let hashes = if hashes.is_empty() {
         hashes

@@ -1,24 +1,25 @@
 //! Machines that call with a key instead of a password.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sovd_domain::{
-    AccessChange, AuditEntry, FieldError, Page, Permission, Role, Scope, ServiceAccount, User,
-    UserId, VehicleId,
+    AccessChange, AuditEntry, FieldError, Page, Permission, Random, Role, Scope, ServiceAccount,
+    User, UserId, VehicleId,
 };
-use sovd_storage::{StorageError, audit, identity::service_accounts};
+use sovd_storage::{StorageError, Transaction, audit, identity::service_accounts};
 
 use crate::{
-    environment::Environment,
     error::ServiceError,
-    identity::{auth::ApiKey, caller::Caller},
+    identity::{access::Access, auth::ApiKey, caller::Caller, credential_cache::CredentialCache},
 };
 
 /// Lets admins manage service accounts.
 pub struct ServiceAccounts {
-    environment: Environment,
+    access: Access,
+    credentials: CredentialCache,
+    random: Arc<dyn Random>,
 }
 
 /// A service account to be.
@@ -47,8 +48,12 @@ pub struct IssuedKey {
 
 impl ServiceAccounts {
     /// A service for service accounts.
-    pub fn new(environment: Environment) -> Self {
-        Self { environment }
+    pub fn new(access: Access, credentials: CredentialCache, random: Arc<dyn Random>) -> Self {
+        Self {
+            access,
+            credentials,
+            random,
+        }
     }
 
     /// One page of the accounts, by name, and how many there are in all.
@@ -62,7 +67,7 @@ impl ServiceAccounts {
         page: Page,
     ) -> Result<(Vec<ServiceAccount>, i64), ServiceError> {
         caller.require(Permission::ManageServiceAccounts)?;
-        let mut connection = self.environment.bulk_connection(caller).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
         Ok(service_accounts::list(&mut connection, page).await?)
     }
 
@@ -77,7 +82,7 @@ impl ServiceAccounts {
         user_id: UserId,
     ) -> Result<ServiceAccount, ServiceError> {
         caller.require(Permission::ManageServiceAccounts)?;
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.access.connection().await?;
         service_accounts::find(&mut connection, user_id)
             .await?
             .ok_or(UNKNOWN)
@@ -97,10 +102,10 @@ impl ServiceAccounts {
     ) -> Result<IssuedKey, ServiceError> {
         caller.require(Permission::ManageServiceAccounts)?;
         let permissions = permissions(&new)?;
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         let account = ServiceAccount {
             user: User {
-                user_id: UserId(self.environment.random.uuid()),
+                user_id: UserId(self.random.uuid()),
                 // Nobody ever gets mail there (RFC 2606).
                 email: format!("{}@service-accounts.invalid", new.name),
                 username: new.name,
@@ -118,25 +123,18 @@ impl ServiceAccounts {
             last_used_from: None,
             revoked_at: None,
         };
-        let key = ApiKey::generate(self.environment.random.as_ref());
+        let key = ApiKey::generate(self.random.as_ref());
         let entry = AuditEntry {
             details: details(&account),
             ..about(caller, "service_account.create", account.user.user_id)
         };
-        let mut transaction = self.environment.database.begin().await?;
-        let hash = key.hash();
-        let written = async {
-            caller.hold(&mut transaction, now).await?;
-            service_accounts::insert(&mut transaction, &account, &hash)
+        let insert = async |transaction: &mut Transaction, _| {
+            service_accounts::insert(transaction, &account, &key.hash())
                 .await
-                .map_err(taken)
+                .map_err(taken)?;
+            Ok(audit::insert(transaction, &entry, now).await?)
         };
-        if let Err(refusal) = written.await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        audit::insert(&mut transaction, &entry, now).await?;
-        transaction.commit().await?;
+        self.access.change(caller, insert).await?;
         Ok(IssuedKey {
             account,
             key: key.into_secret(),
@@ -156,28 +154,22 @@ impl ServiceAccounts {
         lifetime: Duration,
     ) -> Result<IssuedKey, ServiceError> {
         let mut account = self.get(caller, user_id).await?;
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         account.expires_at = now + lifetime;
-        let key = ApiKey::generate(self.environment.random.as_ref());
+        let key = ApiKey::generate(self.random.as_ref());
         let entry = AuditEntry {
             details: details(&account),
             ..about(caller, "service_account.renew_key", user_id)
         };
         let (hash, expires_at) = (key.hash(), account.expires_at);
-        let mut transaction = self.environment.database.begin().await?;
-        let replacing = async {
-            caller.hold(&mut transaction, now).await?;
-            let replacing =
-                service_accounts::replace_key(&mut transaction, user_id, &hash, expires_at);
-            replacing.await?.then_some(()).ok_or(REVOKED)
+        let replace = async |transaction: &mut Transaction, _| {
+            if !service_accounts::replace_key(transaction, user_id, &hash, expires_at).await? {
+                return Err(REVOKED);
+            }
+            Ok(audit::insert(transaction, &entry, now).await?)
         };
-        if let Err(refusal) = replacing.await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        audit::insert(&mut transaction, &entry, now).await?;
-        transaction.commit().await?;
-        self.environment
+        self.access.change(caller, replace).await?;
+        self.credentials
             .access_changed(AccessChange::User { user_id });
         Ok(IssuedKey {
             account,
@@ -194,21 +186,15 @@ impl ServiceAccounts {
     /// is revoked already.
     pub async fn revoke(&self, caller: &Caller, user_id: UserId) -> Result<(), ServiceError> {
         self.get(caller, user_id).await?;
-        let now = self.environment.clock.now();
-        let mut transaction = self.environment.database.begin().await?;
-        let revoking = async {
-            caller.hold(&mut transaction, now).await?;
-            let revoking = service_accounts::revoke(&mut transaction, user_id, now);
-            revoking.await?.then_some(()).ok_or(REVOKED)
+        let revoke = async |transaction: &mut Transaction, now| {
+            if !service_accounts::revoke(transaction, user_id, now).await? {
+                return Err(REVOKED);
+            }
+            let entry = about(caller, "service_account.revoke", user_id);
+            Ok(audit::insert(transaction, &entry, now).await?)
         };
-        if let Err(refusal) = revoking.await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        let entry = about(caller, "service_account.revoke", user_id);
-        audit::insert(&mut transaction, &entry, now).await?;
-        transaction.commit().await?;
-        self.environment
+        self.access.change(caller, revoke).await?;
+        self.credentials
             .access_changed(AccessChange::User { user_id });
         Ok(())
     }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use sovd_domain::{AccessChange, AuditEntry, FieldError, Page, Permission, Role, User, UserId};
+use sovd_domain::{
+    AccessChange, AuditEntry, FieldError, Page, Permission, Random, Role, User, UserId,
+};
 use sovd_storage::{
     StorageError, Transaction, audit,
     fleet::vehicles,
@@ -16,12 +19,13 @@ use sovd_storage::{
 
 use crate::{
     differences::Differences,
-    environment::Environment,
     error::ServiceError,
     fleet::vehicles::deletion,
     identity::{
+        access::Access,
         auth::{NewPassword, Passwords},
         caller::Caller,
+        credential_cache::CredentialCache,
     },
 };
 
@@ -29,7 +33,9 @@ pub use sovd_storage::identity::users::UserFilter;
 
 /// Lets admins manage the users.
 pub struct Users {
-    environment: Environment,
+    access: Access,
+    credentials: CredentialCache,
+    random: Arc<dyn Random>,
     passwords: Arc<Passwords>,
 }
 
@@ -75,9 +81,16 @@ impl UserChange {
 
 impl Users {
     /// A user service that hashes with `passwords`.
-    pub fn new(environment: Environment, passwords: Arc<Passwords>) -> Self {
+    pub fn new(
+        access: Access,
+        credentials: CredentialCache,
+        random: Arc<dyn Random>,
+        passwords: Arc<Passwords>,
+    ) -> Self {
         Self {
-            environment,
+            access,
+            credentials,
+            random,
             passwords,
         }
     }
@@ -94,7 +107,7 @@ impl Users {
         page: Page,
     ) -> Result<(Vec<User>, i64), ServiceError> {
         caller.require(Permission::ManageUsers)?;
-        let mut connection = self.environment.bulk_connection(caller).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
         Ok(users::list(&mut connection, filter, page).await?)
     }
 
@@ -105,7 +118,7 @@ impl Users {
     /// [`ServiceError::NotFound`] when there is none.
     pub async fn get(&self, caller: &Caller, user_id: UserId) -> Result<User, ServiceError> {
         caller.require(Permission::ManageUsers)?;
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.access.connection().await?;
         users::find(&mut connection, user_id).await?.ok_or(UNKNOWN)
     }
 
@@ -118,9 +131,9 @@ impl Users {
     pub async fn create(&self, caller: &Caller, new: NewUser) -> Result<User, ServiceError> {
         caller.require(Permission::ManageUsers)?;
         let password_hash = self.hash(new.password, &new.username).await?;
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         let user = User {
-            user_id: UserId(self.environment.random.uuid()),
+            user_id: UserId(self.random.uuid()),
             username: new.username,
             email: new.email.to_lowercase(),
             role: new.role,
@@ -136,19 +149,13 @@ impl Users {
             details: json!({ "username": user.username, "email": user.email, "role": user.role }),
             ..about(caller, "user.create", user.user_id)
         };
-        let mut transaction = self.environment.database.begin().await?;
-        let written = async {
-            caller.hold(&mut transaction, now).await?;
-            users::insert(&mut transaction, &credentials)
+        let insert = async |transaction: &mut Transaction, _| {
+            users::insert(transaction, &credentials)
                 .await
-                .map_err(taken)
+                .map_err(taken)?;
+            Ok(audit::insert(transaction, &entry, now).await?)
         };
-        if let Err(refusal) = written.await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        audit::insert(&mut transaction, &entry, now).await?;
-        transaction.commit().await?;
+        self.access.change(caller, insert).await?;
         Ok(credentials.user)
     }
 
@@ -173,17 +180,23 @@ impl Users {
             Some(password) => Some(self.hash(password, &username).await?),
             None => None,
         };
-        let mut transaction = self.environment.database.begin().await?;
-        let changing = self.write(&mut transaction, caller, user_id, &change, password_hash);
-        let user = match changing.await {
-            Ok(user) => user,
-            Err(refusal) => {
-                transaction.rollback().await?;
-                return Err(refusal);
-            }
+        let update = async |transaction: &mut Transaction, admins: Vec<UserId>, now| {
+            update(
+                transaction,
+                caller,
+                user_id,
+                &change,
+                password_hash,
+                &admins,
+                now,
+            )
+            .await
         };
-        transaction.commit().await?;
-        self.environment
+        let user = self
+            .access
+            .change_with_locks(caller, lock_admins, update)
+            .await?;
+        self.credentials
             .access_changed(AccessChange::User { user_id });
         Ok(user)
     }
@@ -197,92 +210,14 @@ impl Users {
     /// active admin, or something of theirs is still to be done at a vehicle.
     pub async fn delete(&self, caller: &Caller, user_id: UserId) -> Result<(), ServiceError> {
         caller.require(Permission::ManageUsers)?;
-        let mut transaction = self.environment.database.begin().await?;
-        if let Err(refusal) = self.erase(&mut transaction, caller, user_id).await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        transaction.commit().await?;
-        self.environment
+        let delete = async |transaction: &mut Transaction, admins: Vec<UserId>, now| {
+            delete(transaction, caller, user_id, &admins, now).await
+        };
+        self.access
+            .change_with_locks(caller, lock_admins, delete)
+            .await?;
+        self.credentials
             .access_changed(AccessChange::User { user_id });
-        Ok(())
-    }
-
-    async fn write(
-        &self,
-        transaction: &mut Transaction,
-        caller: &Caller,
-        user_id: UserId,
-        change: &UserChange,
-        password_hash: Option<String>,
-    ) -> Result<User, ServiceError> {
-        let now = self.environment.clock.now();
-        // All admins before one user, or two changes could wait for each other.
-        let admins = users::lock_active_admins(transaction).await?;
-        caller.hold(transaction, now).await?;
-        let old = users::lock(transaction, user_id).await?.ok_or(UNKNOWN)?;
-        let user = changed(&old, change);
-        let details = differences(&old, &user, password_hash.is_some());
-        if (user.role != Role::Admin || !user.is_active) && admins == [user_id] {
-            return Err(LAST_ADMIN);
-        }
-        let leaves_role = user.role != old.role && user.role != Role::Customer;
-        if leaves_role && vehicles::has_any(transaction, user_id).await? {
-            return Err(OWNER);
-        }
-        users::update(transaction, &user, now)
-            .await
-            .map_err(taken)?;
-        if let Some(password_hash) = &password_hash {
-            users::set_password(transaction, user_id, password_hash, now).await?;
-        }
-        let ends_sessions = user.role != old.role || !user.is_active || password_hash.is_some();
-        if ends_sessions {
-            sessions::end_all(transaction, user_id, None).await?;
-        }
-        let entry = AuditEntry {
-            details: Value::Object(details),
-            ..about(caller, "user.update", user_id)
-        };
-        audit::insert(transaction, &entry, now).await?;
-        Ok(user)
-    }
-
-    async fn erase(
-        &self,
-        transaction: &mut Transaction,
-        caller: &Caller,
-        user_id: UserId,
-    ) -> Result<(), ServiceError> {
-        let now = self.environment.clock.now();
-        let admins = users::lock_active_admins(transaction).await?;
-        caller.hold(transaction, now).await?;
-        let user = users::lock_for_deletion(transaction, user_id)
-            .await?
-            .ok_or(UNKNOWN)?;
-        if admins == [user_id] {
-            return Err(LAST_ADMIN);
-        }
-        // They go with their owner.
-        let owned = vehicles::lock_owned_for_deletion(transaction, user_id).await?;
-        if users::has_open_commands(transaction, user_id).await? {
-            return Err(ServiceError::Conflict {
-                reason: "commands of this user, or to a vehicle of theirs, have not ended: cancel \
-                         them, or disable the user",
-                pointer: None,
-            });
-        }
-        let entry = AuditEntry {
-            details: json!({ "username": user.username, "email": user.email, "role": user.role }),
-            ..about(caller, "user.delete", user_id)
-        };
-        // Before the deletion: the lines are found with the others of these vehicles, and whoever deletes
-        // the own account stands in them too.
-        for vehicle in &owned {
-            audit::insert(transaction, &deletion(caller, vehicle), now).await?;
-        }
-        audit::insert(transaction, &entry, now).await?;
-        users::delete(transaction, user_id).await?;
         Ok(())
     }
 
@@ -291,6 +226,84 @@ impl Users {
             .map_err(|refused| ServiceError::Invalid(vec![refused.at("/password")]))?;
         self.passwords.hash(password).await
     }
+}
+
+/// Locks all admins, before the credential and the user, so that two changes cannot deadlock.
+async fn lock_admins(transaction: &mut Transaction) -> Result<Vec<UserId>, ServiceError> {
+    Ok(users::lock_active_admins(transaction).await?)
+}
+
+async fn update(
+    transaction: &mut Transaction,
+    caller: &Caller,
+    user_id: UserId,
+    change: &UserChange,
+    password_hash: Option<String>,
+    admins: &[UserId],
+    now: DateTime<Utc>,
+) -> Result<User, ServiceError> {
+    let old = users::lock(transaction, user_id).await?.ok_or(UNKNOWN)?;
+    let user = changed(&old, change);
+    let details = differences(&old, &user, password_hash.is_some());
+    if (user.role != Role::Admin || !user.is_active) && *admins == [user_id] {
+        return Err(LAST_ADMIN);
+    }
+    let leaves_role = user.role != old.role && user.role != Role::Customer;
+    if leaves_role && vehicles::has_any(transaction, user_id).await? {
+        return Err(OWNER);
+    }
+    users::update(transaction, &user, now)
+        .await
+        .map_err(taken)?;
+    if let Some(password_hash) = &password_hash {
+        users::set_password(transaction, user_id, password_hash, now).await?;
+    }
+    let ends_sessions = user.role != old.role || !user.is_active || password_hash.is_some();
+    if ends_sessions {
+        sessions::end_all(transaction, user_id, None).await?;
+    }
+    let entry = AuditEntry {
+        details: Value::Object(details),
+        ..about(caller, "user.update", user_id)
+    };
+    audit::insert(transaction, &entry, now).await?;
+    Ok(user)
+}
+
+async fn delete(
+    transaction: &mut Transaction,
+    caller: &Caller,
+    user_id: UserId,
+    admins: &[UserId],
+    now: DateTime<Utc>,
+) -> Result<(), ServiceError> {
+    let user = users::lock_for_deletion(transaction, user_id)
+        .await?
+        .ok_or(UNKNOWN)?;
+    if *admins == [user_id] {
+        return Err(LAST_ADMIN);
+    }
+    // They go with their owner.
+    let owned = vehicles::lock_owned_for_deletion(transaction, user_id).await?;
+    if users::has_open_commands(transaction, user_id).await? {
+        return Err(ServiceError::Conflict {
+            reason: "commands of this user, or to a vehicle of theirs, have not ended: cancel \
+                     them, or disable the user",
+            pointer: None,
+        });
+    }
+    let entry = AuditEntry {
+        details: json!({ "username": user.username, "email": user.email, "role": user.role }),
+        ..about(caller, "user.delete", user_id)
+    };
+    // Before the deletion: the lines are found with the others of these vehicles, and whoever deletes
+    // the own account stands in them too.
+    for vehicle in &owned {
+        audit::insert(transaction, &deletion(caller, vehicle), now).await?;
+    }
+    audit::insert(transaction, &entry, now).await?;
+    users::delete(transaction, user_id).await?;
+    Ok(())
 }
 
 const UNKNOWN: ServiceError = ServiceError::NotFound {

@@ -3,15 +3,18 @@
 mod diagnose;
 mod report;
 
-use sovd_domain::{Anomaly, AnomalyId, Diagnosis, Page, Permission, VehicleId};
+use std::sync::Arc;
+
+use sovd_domain::{Anomaly, AnomalyId, Diagnosis, Page, Permission, Random, VehicleId};
 use sovd_storage::{
     fleet::vehicles,
     maintenance::{anomalies, diagnoses},
 };
 
 use crate::{
-    audit::refusals::Hidden, environment::Environment, error::ServiceError,
-    identity::caller::Caller,
+    audit::refusals::Concealed,
+    error::ServiceError,
+    identity::{access::Access, caller::Caller},
 };
 
 pub use diagnose::NewDiagnosis;
@@ -20,13 +23,14 @@ pub use sovd_storage::maintenance::anomalies::AnomalyFilter;
 
 /// Looks at anomalies and their diagnoses, and takes in what people report.
 pub struct Anomalies {
-    environment: Environment,
+    access: Access,
+    random: Arc<dyn Random>,
 }
 
 impl Anomalies {
     /// An anomaly service.
-    pub fn new(environment: Environment) -> Self {
-        Self { environment }
+    pub fn new(access: Access, random: Arc<dyn Random>) -> Self {
+        Self { access, random }
     }
 
     /// One page of the anomalies that match, newest first, and how many match in all.
@@ -45,7 +49,7 @@ impl Anomalies {
             among: caller.vehicles(),
             ..filter
         };
-        let mut connection = self.environment.bulk_connection(caller).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
         Ok(anomalies::list(&mut connection, &filter, page).await?)
     }
 
@@ -62,9 +66,7 @@ impl Anomalies {
         page: Page,
     ) -> Result<(Vec<Anomaly>, i64), ServiceError> {
         caller.require(Permission::ReadAnomalies)?;
-        let reading = self
-            .environment
-            .can_access_vehicle(caller, vehicle_id, READ);
+        let reading = self.access.can_access_vehicle(caller, vehicle_id, READ);
         if !reading.await? {
             return Err(UNKNOWN_VEHICLE);
         }
@@ -72,7 +74,7 @@ impl Anomalies {
             vehicle_id: Some(vehicle_id),
             ..filter
         };
-        let mut connection = self.environment.bulk_connection(caller).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
         if vehicles::find(&mut connection, vehicle_id).await?.is_none() {
             return Err(UNKNOWN_VEHICLE);
         }
@@ -91,7 +93,7 @@ impl Anomalies {
     ) -> Result<(Anomaly, Vec<Diagnosis>), ServiceError> {
         caller.require(Permission::ReadAnomalies)?;
         let anomaly = self.reached(caller, anomaly_id, READ).await?;
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.access.connection().await?;
         let page = Page::new(Some(Page::MAX_LIMIT), None).map_err(ServiceError::internal)?;
         let (diagnoses, _) = diagnoses::list(&mut connection, anomaly_id, page).await?;
         Ok((anomaly, diagnoses))
@@ -110,7 +112,7 @@ impl Anomalies {
     ) -> Result<(Vec<Diagnosis>, i64), ServiceError> {
         caller.require(Permission::ReadAnomalies)?;
         self.reached(caller, anomaly_id, READ).await?;
-        let mut connection = self.environment.bulk_connection(caller).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
         Ok(diagnoses::list(&mut connection, anomaly_id, page).await?)
     }
 
@@ -123,16 +125,14 @@ impl Anomalies {
         action: &'static str,
     ) -> Result<Anomaly, ServiceError> {
         let found = {
-            let mut connection = self.environment.database.connection().await?;
+            let mut connection = self.access.connection().await?;
             anomalies::find_within(&mut connection, anomaly_id, &caller.vehicles()).await?
         };
         if let Some(anomaly) = found {
             return Ok(anomaly);
         }
-        let hidden = Hidden::Anomaly(anomaly_id);
-        self.environment
-            .note_missing(caller, hidden, action)
-            .await?;
+        let object = Concealed::Anomaly(anomaly_id);
+        self.access.record_missing(caller, object, action).await?;
         Err(UNKNOWN)
     }
 }

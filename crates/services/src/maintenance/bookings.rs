@@ -4,17 +4,18 @@ mod change;
 mod create;
 mod time;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use sovd_domain::{AuditEntry, Booking, BookingId, Page, Permission};
+use sovd_domain::{AuditEntry, Booking, BookingId, Page, Permission, Random};
 use sovd_storage::{
     StorageError, Transaction,
     maintenance::bookings::{self, slots},
 };
 
 use crate::{
-    audit::refusals::Hidden, environment::Environment, error::ServiceError,
-    identity::caller::Caller,
+    audit::refusals::Concealed,
+    error::ServiceError,
+    identity::{access::Access, caller::Caller},
 };
 
 pub use change::BookingChange;
@@ -26,14 +27,19 @@ pub use sovd_storage::maintenance::bookings::BookingFilter;
 /// What is locked is locked in this order: the caller, the vehicle, the booking, the anomaly, the
 /// workshop's turn. A deletion begins with the vehicle, so nothing that hangs on it is locked before.
 pub struct Bookings {
-    environment: Environment,
+    access: Access,
+    random: Arc<dyn Random>,
     slot: Duration,
 }
 
 impl Bookings {
     /// A booking service; a booking takes `slot` of its workshop.
-    pub fn new(environment: Environment, slot: Duration) -> Self {
-        Self { environment, slot }
+    pub fn new(access: Access, random: Arc<dyn Random>, slot: Duration) -> Self {
+        Self {
+            access,
+            random,
+            slot,
+        }
     }
 
     /// One page of the bookings that match, by appointment, and how many match in all.
@@ -49,7 +55,7 @@ impl Bookings {
     ) -> Result<(Vec<Booking>, i64), ServiceError> {
         caller.require(Permission::ReadBookings)?;
         filter.among = caller.vehicles();
-        let mut connection = self.environment.bulk_connection(caller).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
         Ok(bookings::list(&mut connection, &filter, page).await?)
     }
 
@@ -61,7 +67,7 @@ impl Bookings {
     pub async fn get(&self, caller: &Caller, id: BookingId) -> Result<Booking, ServiceError> {
         caller.require(Permission::ReadBookings)?;
         let found = {
-            let mut connection = self.environment.database.connection().await?;
+            let mut connection = self.access.connection().await?;
             bookings::find_within(&mut connection, id, &caller.vehicles()).await?
         };
         match found {
@@ -78,10 +84,8 @@ impl Bookings {
         id: BookingId,
         action: &'static str,
     ) -> Result<ServiceError, ServiceError> {
-        let hidden = Hidden::Booking(id);
-        self.environment
-            .note_missing(caller, hidden, action)
-            .await?;
+        let object = Concealed::Booking(id);
+        self.access.record_missing(caller, object, action).await?;
         Ok(UNKNOWN)
     }
 

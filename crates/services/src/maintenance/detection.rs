@@ -10,9 +10,9 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use sovd_domain::{AnomalyId, AuditEntry, AuditResult};
+use sovd_domain::{AnomalyId, AuditEntry, AuditResult, Random, RuleBook};
 use sovd_storage::{
-    Connection, StorageError, Transaction, audit,
+    Connection, Database, StorageError, Transaction, audit,
     fleet::vehicles,
     maintenance::{
         detection_jobs::{self, UnreadAnswer},
@@ -22,7 +22,7 @@ use sovd_storage::{
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::environment::Environment;
+use crate::timer::Timer;
 use faults::{Faults, MOST_CODES};
 
 /// How often a process looks for answers that nobody told it of, because whoever should have may have
@@ -52,67 +52,97 @@ impl DetectionNotifier {
     }
 }
 
-/// Looks through complete answers for trouble codes until `stop`. Each code that a rule matches becomes
-/// an anomaly, unless one of that code waits for a workshop. Any number of processes may.
-pub async fn run(environment: Environment, stop: CancellationToken) {
-    let looking = async {
-        loop {
-            match look_through_next(&environment).await {
-                Ok(true) => {}
-                Ok(false) => rest(&environment).await,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot look for anomalies, trying again");
-                    sleep(PAUSE).await;
+/// Finds anomalies in the responses of completed commands. Any number of processes may run one.
+pub struct DetectionWorker {
+    database: Database,
+    rules: Arc<RuleBook>,
+    notifier: DetectionNotifier,
+    clock: Arc<dyn Timer>,
+    random: Arc<dyn Random>,
+}
+
+impl DetectionWorker {
+    /// Creates a worker that detects by `rules`.
+    pub fn new(
+        database: Database,
+        rules: Arc<RuleBook>,
+        notifier: DetectionNotifier,
+        clock: Arc<dyn Timer>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self {
+            database,
+            rules,
+            notifier,
+            clock,
+            random,
+        }
+    }
+
+    /// Looks through complete answers for trouble codes until `stop`. Each code that a rule matches becomes
+    /// an anomaly, unless one of that code waits for a workshop. Any number of processes may.
+    pub async fn run(self, stop: CancellationToken) {
+        let looking = async {
+            loop {
+                match look_through_next(&self).await {
+                    Ok(true) => {}
+                    Ok(false) => rest(&self).await,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot look for anomalies, trying again");
+                        sleep(PAUSE).await;
+                    }
                 }
             }
-        }
-    };
-    stop.run_until_cancelled(looking).await;
+        };
+        stop.run_until_cancelled(looking).await;
+    }
 }
 
 /// Waits for the next answer.
-async fn rest(environment: &Environment) {
-    let sweep = environment.clock.now() + SWEEP;
+async fn rest(worker: &DetectionWorker) {
+    let sweep = worker.clock.now() + SWEEP;
     tokio::select! {
-        () = environment.detection_notifier.0.notified() => {}
-        () = environment.clock.sleep_until(sweep) => {}
+        () = worker.notifier.0.notified() => {}
+        () = worker.clock.sleep_until(sweep) => {}
     }
 }
 
 /// Looks through the answer that is due for longest; says whether there was one.
-async fn look_through_next(environment: &Environment) -> Result<bool, StorageError> {
-    let now = environment.clock.now();
+async fn look_through_next(worker: &DetectionWorker) -> Result<bool, StorageError> {
+    let now = worker.clock.now();
     let next = {
-        let mut connection = environment.database.connection().await?;
+        let mut connection = worker.database.connection().await?;
         detection_jobs::next(&mut connection, now).await?
     };
     let Some(answer) = next else {
         return Ok(false);
     };
-    if let Err(error) = look_through(environment, answer).await {
-        put_off(environment, answer, &error).await?;
+    if let Err(error) = look_through(worker, answer).await {
+        put_off(worker, answer, &error).await?;
     }
     Ok(true)
 }
 
-async fn look_through(environment: &Environment, answer: UnreadAnswer) -> Result<(), StorageError> {
+async fn look_through(worker: &DetectionWorker, answer: UnreadAnswer) -> Result<(), StorageError> {
     let faults = {
-        let mut connection = environment.database.connection().await?;
+        let mut connection = worker.database.connection().await?;
         faults::read(&mut connection, answer).await?
     };
-    let matches = matches(environment, faults);
-    let mut transaction = environment.database.begin().await?;
-    if !hold(&mut transaction, answer).await? {
-        return transaction.rollback().await;
-    }
-    if let Some(matches) = matches {
-        record(environment, &mut transaction, answer, matches).await?;
-    } else {
-        let reason = format!("the answer has over {MOST_CODES} codes");
-        give_up(environment, &mut transaction, answer, &reason).await?;
-    }
-    detection_jobs::remove(&mut transaction, answer.command_id).await?;
-    transaction.commit().await
+    let matches = matches(worker, faults);
+    let write = async |transaction: &mut Transaction| {
+        if !hold(transaction, answer).await? {
+            return Ok(());
+        }
+        if let Some(matches) = matches {
+            record(worker, transaction, answer, matches).await?;
+        } else {
+            let reason = format!("the answer has over {MOST_CODES} codes");
+            give_up(worker, transaction, answer, &reason).await?;
+        }
+        detection_jobs::remove(transaction, answer.command_id).await?;
+        Ok(())
+    };
+    worker.database.transaction(write).await
 }
 
 /// Locks what is about to be written about, in the order in which a deletion does; says whether the
@@ -123,14 +153,14 @@ async fn hold(transaction: &mut Transaction, answer: UnreadAnswer) -> Result<boo
 }
 
 /// What the rules say of the codes of an answer; nothing when it has more than a vehicle can have.
-fn matches(environment: &Environment, faults: Faults) -> Option<Vec<Match<'_>>> {
+fn matches(worker: &DetectionWorker, faults: Faults) -> Option<Vec<Match<'_>>> {
     if faults.len() > MOST_CODES {
         return None;
     }
     let matches = faults.into_iter().filter_map(|(dtc, fault)| {
         Some(Match {
-            anomaly_id: AnomalyId(environment.random.uuid()),
-            rule: environment.rules.first_match(&dtc)?,
+            anomaly_id: AnomalyId(worker.random.uuid()),
+            rule: worker.rules.first_match(&dtc)?,
             dtc,
             response_id: fault.response_id,
             read_at: fault.read_at,
@@ -141,7 +171,7 @@ fn matches(environment: &Environment, faults: Faults) -> Option<Vec<Match<'_>>> 
 }
 
 async fn record(
-    environment: &Environment,
+    worker: &DetectionWorker,
     connection: &mut Connection,
     answer: UnreadAnswer,
     matches: Vec<Match<'_>>,
@@ -157,7 +187,7 @@ async fn record(
     let written = detections::insert(connection, reading, matches).await?;
     let is_written = |id| written.contains(&AnomalyId(id));
     entries.retain(|entry| entry.entity_id.is_some_and(is_written));
-    audit::insert_all(connection, &entries, environment.clock.now()).await
+    audit::insert_all(connection, &entries, worker.clock.now()).await
 }
 
 /// That a code was found, for the audit trail.
@@ -179,25 +209,27 @@ fn entry(answer: UnreadAnswer, found: &Match<'_>) -> AuditEntry {
 /// Puts an answer off after a look that failed. Of one at which too many have failed, nobody looks any
 /// more, and the audit trail says so.
 async fn put_off(
-    environment: &Environment,
+    worker: &DetectionWorker,
     answer: UnreadAnswer,
     error: &StorageError,
 ) -> Result<(), StorageError> {
     let command_id = answer.command_id;
     tracing::error!(%command_id, %error, cause = ?error, "a look for anomalies has failed");
     if answer.attempts + 1 < MOST_LOOKS {
-        let due_at = next_look(environment.clock.now(), answer.attempts);
-        let mut connection = environment.database.connection().await?;
+        let due_at = next_look(worker.clock.now(), answer.attempts);
+        let mut connection = worker.database.connection().await?;
         // Without a lock on the vehicle, which may be what the look failed at.
         return detection_jobs::postpone(&mut connection, command_id, due_at).await;
     }
-    let mut transaction = environment.database.begin().await?;
-    if !hold(&mut transaction, answer).await? {
-        return transaction.rollback().await;
-    }
-    give_up(environment, &mut transaction, answer, &error.to_string()).await?;
-    detection_jobs::remove(&mut transaction, command_id).await?;
-    transaction.commit().await
+    let write = async |transaction: &mut Transaction| {
+        if !hold(transaction, answer).await? {
+            return Ok(());
+        }
+        give_up(worker, transaction, answer, &error.to_string()).await?;
+        detection_jobs::remove(transaction, command_id).await?;
+        Ok(())
+    };
+    worker.database.transaction(write).await
 }
 
 /// When to look again after `attempts` looks that failed before this one.
@@ -208,7 +240,7 @@ fn next_look(now: DateTime<Utc>, attempts: i32) -> DateTime<Utc> {
 
 /// Writes down that no anomalies are looked for in an answer.
 async fn give_up(
-    environment: &Environment,
+    worker: &DetectionWorker,
     connection: &mut Connection,
     answer: UnreadAnswer,
     reason: &str,
@@ -220,7 +252,7 @@ async fn give_up(
         details: json!({ "reason": reason.replace('\0', "") }),
         ..about(answer)
     };
-    audit::insert(connection, &entry, environment.clock.now()).await
+    audit::insert(connection, &entry, worker.clock.now()).await
 }
 
 fn about(answer: UnreadAnswer) -> AuditEntry {

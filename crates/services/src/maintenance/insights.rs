@@ -3,18 +3,25 @@
 mod derive;
 mod detectors;
 
+use std::sync::Arc;
+
 use serde_json::json;
-use sovd_domain::{AuditEntry, Insight, InsightId, Page, Permission};
+use sovd_domain::{AuditEntry, Insight, InsightId, Page, Permission, Random, RuleBook};
 use sovd_storage::{Transaction, audit, maintenance::insights};
 
-use crate::{environment::Environment, error::ServiceError, identity::caller::Caller};
+use crate::{
+    error::ServiceError,
+    identity::{access::Access, caller::Caller},
+};
 
 pub use detectors::{Detector, Finds};
 pub use sovd_storage::maintenance::insights::ComponentSummary;
 
 /// Reads and writes insights, and derives them from what workshops have confirmed.
 pub struct Insights {
-    environment: Environment,
+    access: Access,
+    rules: Arc<RuleBook>,
+    random: Arc<dyn Random>,
     threshold: u32,
 }
 
@@ -36,9 +43,16 @@ pub struct NewInsight {
 impl Insights {
     /// An insight service. More confirmed failures than `threshold`, on however many vehicles, make an
     /// insight, unless whoever derives it says otherwise.
-    pub fn new(environment: Environment, threshold: u32) -> Self {
+    pub fn new(
+        access: Access,
+        rules: Arc<RuleBook>,
+        random: Arc<dyn Random>,
+        threshold: u32,
+    ) -> Self {
         Self {
-            environment,
+            access,
+            rules,
+            random,
             threshold,
         }
     }
@@ -56,7 +70,7 @@ impl Insights {
         page: Page,
     ) -> Result<(Vec<Insight>, i64), ServiceError> {
         caller.require(Permission::ReadInsights)?;
-        let mut connection = self.environment.bulk_connection(caller).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
         Ok(insights::list(&mut connection, component_name, page).await?)
     }
 
@@ -67,7 +81,7 @@ impl Insights {
     /// [`ServiceError::NotFound`] when there is none.
     pub async fn get(&self, caller: &Caller, id: InsightId) -> Result<Insight, ServiceError> {
         caller.require(Permission::ReadInsights)?;
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.access.connection().await?;
         insights::find(&mut connection, id)
             .await?
             .ok_or(ServiceError::NotFound {
@@ -88,7 +102,7 @@ impl Insights {
         page: Page,
     ) -> Result<(Vec<ComponentSummary>, i64), ServiceError> {
         caller.require(Permission::ReadInsights)?;
-        let mut connection = self.environment.bulk_connection(caller).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
         Ok(insights::summary(&mut connection, page).await?)
     }
 
@@ -100,24 +114,21 @@ impl Insights {
     pub async fn create(&self, caller: &Caller, new: NewInsight) -> Result<Insight, ServiceError> {
         caller.require(Permission::RecordInsights)?;
         let insight = self.made(new);
-        let mut transaction = self.environment.database.begin().await?;
-        if let Err(refusal) = write(&mut transaction, caller, &insight).await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        transaction.commit().await?;
+        let write =
+            async |transaction: &mut Transaction, _| write(transaction, caller, &insight).await;
+        self.access.change(caller, write).await?;
         Ok(insight)
     }
 
     fn made(&self, new: NewInsight) -> Insight {
         Insight {
-            id: InsightId(self.environment.random.uuid()),
+            id: InsightId(self.random.uuid()),
             component_name: new.component_name,
             failure_pattern: new.failure_pattern,
             affected_batch: new.affected_batch,
             recommendation: new.recommendation,
             confidence_score: new.confidence_score,
-            created_at: self.environment.clock.now(),
+            created_at: self.access.now(),
         }
     }
 }
@@ -127,7 +138,6 @@ async fn write(
     caller: &Caller,
     insight: &Insight,
 ) -> Result<(), ServiceError> {
-    caller.hold(transaction, insight.created_at).await?;
     insights::insert(transaction, insight).await?;
     let entry = about(caller, "insight.create", insight);
     Ok(audit::insert(transaction, &entry, insight.created_at).await?)

@@ -8,18 +8,13 @@ use sovd_domain::{
     Catalog, Clock, Command, CommandId, CommandSpec, JsonSchema, Random, Response, ResponseId,
     Risk, Role, SessionId, SystemClock, SystemRandom, User, UserId, VehicleId, audit::Origin,
 };
-use sovd_events::{EventBus, LocalFailureCounters, Signal};
+use sovd_events::{EventBus, Signal};
 use sovd_services::{
-    Caller, Credential, CredentialCache, Environment, EventPublisher, TestTimer, WorkNotifier,
-    agents::{AgentPolicy, BlockedAttemptLocks},
-    audit::refusals::{RefusalCount, RefusalQueue},
-    bulk_reads::{BulkReadSettings, BulkReads},
+    Caller, Credential, TestTimer, WorkNotifier,
     commands::{
-        Commands, Submission, WaitingLimits,
-        dispatch::{Backoff, DispatchSettings, Dispatcher},
+        Commands, Submission,
+        dispatch::{Backoff, DispatchSettings},
     },
-    limits::{LimitSettings, Limits},
-    maintenance::detection::DetectionNotifier,
 };
 use sovd_storage::{
     Database, PoolSettings,
@@ -35,7 +30,9 @@ use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{commands::watching::poll, recording_bus::Recording, scripted_connector::Scripted};
+use crate::{
+    commands::watching::poll, parts::Parts, recording_bus::Recording, scripted_connector::Scripted,
+};
 
 /// How long a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,9 +49,6 @@ pub(crate) const SWEEP: Duration = Duration::from_secs(1);
 const SESSIONS: &str = "
     INSERT INTO sessions (session_id, user_id, refresh_token, expires_at)
     SELECT user_id, user_id, username, now() + interval '10 years' FROM users";
-
-/// The rules that the product ships.
-const RULES: &str = include_str!("../../../../config/anomaly_rules.toml");
 
 /// How a dispatcher works unless a test says otherwise.
 pub(crate) const SETTINGS: DispatchSettings = DispatchSettings {
@@ -76,7 +70,7 @@ pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
 
 /// A database with vehicles, a clock that stands still, and dispatchers to work.
 pub(crate) struct Rig {
-    pub(crate) environment: Environment,
+    pub(crate) parts: Parts,
     pub(crate) timer: TestTimer,
     pub(crate) connector: Arc<Scripted>,
     pub(crate) commands: Commands,
@@ -114,42 +108,11 @@ impl Rig {
             .with_settling(Duration::ZERO)
             .with(spec("WriteDataByID", Risk::Write))
             .with(spec("StartRoutine", Risk::Actuate));
-        let refusals = RefusalCount::default();
         let storage = Database::new(database.url(), pool);
-        let environment = Environment {
-            refusal_queue: RefusalQueue::new(storage.clone(), refusals.clone()),
-            database: storage,
-            bulk_reads: BulkReads::new(BulkReadSettings {
-                lists_per_caller: 100,
-                exports_per_caller: 100,
-                exports: 100,
-            }),
-            event_publisher: EventPublisher::new(Arc::clone(&bus)),
-            bus,
-            agents: Arc::new(AgentPolicy::new(&[], 5, Duration::from_mins(10)).unwrap()),
-            blocked_attempt_locks: BlockedAttemptLocks::default(),
-            credential_cache: CredentialCache::new(Duration::from_secs(5)),
-            refusals,
-            attempts: Arc::new(LocalFailureCounters::default()),
-            catalog: Arc::new(catalog),
-            rules: Arc::new(RULES.parse().unwrap()),
-            clock: Arc::new(timer.clone()),
-            random: Arc::new(SystemRandom),
-            work_notifier: WorkNotifier::default(),
-            detection_notifier: DetectionNotifier::default(),
-        };
-        let unlimited = LimitSettings {
-            commands_per_minute: 0,
-            requests_per_minute: 0,
-        };
-        let limits = Limits::new(unlimited, None);
-        let waiting = WaitingLimits {
-            per_vehicle: 0,
-            per_user: 0,
-        };
+        let parts = Parts::new(storage, bus, timer.clone(), catalog);
         Self {
-            commands: Commands::new(environment.clone(), Arc::new(limits), waiting),
-            environment,
+            commands: parts.commands(),
+            parts,
             bus: recording,
             timer,
             connector,
@@ -188,7 +151,7 @@ impl Rig {
 
     /// Claims the command as a process does that will not be heard of again.
     pub(crate) async fn claim(&self, command_id: CommandId, lease_end: DateTime<Utc>) -> Claim {
-        let mut connection = self.environment.database.connection().await.unwrap();
+        let mut connection = self.parts.database.connection().await.unwrap();
         let claims = queue::claim(&mut connection, self.now(), lease_end, 1).await;
         let claim = *claims.unwrap().first().unwrap();
         assert_eq!(claim.command_id, command_id);
@@ -199,7 +162,7 @@ impl Rig {
     pub(crate) async fn crash_before_sending(&self, command_id: CommandId) -> Claim {
         let now = self.now();
         let claim = self.claim(command_id, now).await;
-        let mut connection = self.environment.database.connection().await.unwrap();
+        let mut connection = self.parts.database.connection().await.unwrap();
         commands::start(&mut connection, command_id, now)
             .await
             .unwrap();
@@ -209,7 +172,7 @@ impl Rig {
     /// The same for one that dies right after it sent it.
     pub(crate) async fn crash_while_sending(&self, command_id: CommandId) -> Claim {
         let claim = self.crash_before_sending(command_id).await;
-        let mut connection = self.environment.database.connection().await.unwrap();
+        let mut connection = self.parts.database.connection().await.unwrap();
         queue::mark_sent(&mut connection, command_id, claim.entry.sends + 1)
             .await
             .unwrap();
@@ -220,7 +183,7 @@ impl Rig {
     pub(crate) async fn crash_when_answered(&self, command_id: CommandId, parts: &[Value]) {
         self.crash_while_sending(command_id).await;
         self.store(command_id, parts).await;
-        let mut connection = self.environment.database.connection().await.unwrap();
+        let mut connection = self.parts.database.connection().await.unwrap();
         queue::mark_answered(&mut connection, command_id)
             .await
             .unwrap();
@@ -228,7 +191,7 @@ impl Rig {
 
     /// Stores the first parts of an answer.
     pub(crate) async fn store(&self, command_id: CommandId, parts: &[Value]) {
-        let mut connection = self.environment.database.connection().await.unwrap();
+        let mut connection = self.parts.database.connection().await.unwrap();
         for (number, payload) in (1..).zip(parts) {
             let response = Response {
                 response_id: ResponseId(SystemRandom.uuid()),
@@ -267,7 +230,7 @@ impl Rig {
     }
 
     pub(crate) fn dispatch_with(&self, settings: DispatchSettings) -> Running {
-        self.dispatch_through(self.environment.work_notifier.clone(), settings)
+        self.dispatch_through(self.parts.work_notifier.clone(), settings)
     }
 
     /// Starts a dispatcher that hears of new work only through the database.
@@ -278,11 +241,7 @@ impl Rig {
     fn dispatch_through(&self, work_notifier: WorkNotifier, settings: DispatchSettings) -> Running {
         let connector: Arc<dyn Connector> = Arc::<Scripted>::clone(&self.connector);
         let registry = Registry::new(vec![connector], Scripted::NAME).unwrap();
-        let environment = Environment {
-            work_notifier,
-            ..self.environment.clone()
-        };
-        let dispatcher = Dispatcher::new(environment, Arc::new(registry), settings);
+        let dispatcher = self.parts.dispatcher(registry, work_notifier, settings);
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
         let task = tokio::spawn(dispatcher.run(stop.clone(), give_up.clone()));
         Running {
@@ -353,7 +312,7 @@ impl Rig {
         command_id: CommandId,
         is_reached: impl Fn(&Command) -> bool,
     ) -> Command {
-        let mut events = self.environment.bus.subscribe(command_id);
+        let mut events = self.parts.bus.subscribe(command_id);
         within("a command to get there", async {
             loop {
                 let command = self.look_at(command_id).await;
@@ -372,7 +331,7 @@ impl Rig {
     }
 
     pub(crate) async fn look_at(&self, command_id: CommandId) -> Command {
-        let mut connection = self.environment.database.connection().await.unwrap();
+        let mut connection = self.parts.database.connection().await.unwrap();
         commands::find(&mut connection, command_id, None)
             .await
             .unwrap()
@@ -380,7 +339,7 @@ impl Rig {
     }
 
     pub(crate) async fn responses(&self, command_id: CommandId) -> Vec<Response> {
-        let mut connection = self.environment.database.connection().await.unwrap();
+        let mut connection = self.parts.database.connection().await.unwrap();
         responses::list(&mut connection, command_id, 0)
             .await
             .unwrap()
@@ -409,7 +368,7 @@ pub(crate) fn engineer() -> Caller {
         },
         credential: Credential::Session(SessionId(Uuid::from_u128(2))),
         scope: None,
-        acting: None,
+        admitted: Vec::new(),
         expires_at: SystemClock.now() + TimeDelta::hours(1),
         origin: Origin::default(),
     }

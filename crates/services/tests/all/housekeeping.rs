@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use sovd_services::housekeeping::{self, Retention};
+use sovd_services::housekeeping::Retention;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -32,7 +32,10 @@ async fn sessions_are_swept_once_they_have_expired() {
     sql.execute(spent, &[]).await.unwrap();
 
     let stop = CancellationToken::new();
-    let running = housekeeping::run(rig.environment.clone(), Retention::default(), stop.clone());
+    let running = rig
+        .parts
+        .housekeeping(Retention::default())
+        .run(stop.clone());
     let running = tokio::spawn(running);
     let next = rig.now() + INTERVAL;
     within("the first round", rig.timer.awaited(next)).await;
@@ -82,7 +85,7 @@ async fn whoever_stops_does_not_wait_for_all_that_is_old() {
     act_long_ago(&rig).await;
     let stop = CancellationToken::new();
     stop.cancel();
-    housekeeping::run(rig.environment.clone(), A_DAY, stop).await;
+    rig.parts.housekeeping(A_DAY).run(stop).await;
     let left = "SELECT count(*) FROM ueba_logs";
     let row = rig.sql().await.query_one(left, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 1);

@@ -16,5 +16,6 @@ mod fleet;
 mod housekeeping;
 mod identity;
 mod maintenance;
+mod parts;
 mod recording_bus;
 mod scripted_connector;

@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{RefusalCount, hidden::Hidden, writer::Writer};
+use super::{RefusalCount, concealed::Concealed, writer::Writer};
 use crate::identity::caller::Caller;
 
 /// Refusals that may wait to be written. An entry takes about 2 KB at most.
@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Therefore the request only puts the attempt here, and a background task looks the object up and writes
 /// the audit entry. Clones share the queue.
 #[derive(Clone)]
-pub struct RefusalQueue {
+pub(super) struct RefusalQueue {
     items: Sender<Item>,
     shared: Arc<Shared>,
 }
@@ -62,9 +62,9 @@ pub(super) enum Subject {
     /// The refusal is certain, and the rate limit has admitted it.
     Entry(Box<AuditEntry>),
     /// The attempt was a refusal if the object exists.
-    Hidden {
+    Concealed {
         caller: Box<Caller>,
-        hidden: Hidden,
+        object: Concealed,
         action: &'static str,
     },
 }
@@ -79,7 +79,7 @@ pub(super) struct Shared {
 
 impl RefusalQueue {
     /// Creates a queue whose task runs on the runtime of the caller and ends with the last clone.
-    pub fn new(database: Database, counts: RefusalCount) -> Self {
+    pub(super) fn new(database: Database, counts: RefusalCount) -> Self {
         Self::with_capacity(database, counts, CAPACITY)
     }
 
@@ -101,11 +101,11 @@ impl RefusalQueue {
         self.send(Refusal { at, subject });
     }
 
-    /// Queues an attempt that was a refusal if `hidden` exists.
+    /// Queues an attempt that was a refusal if `object` exists.
     pub(super) fn look_up(
         &self,
         caller: &Caller,
-        hidden: Hidden,
+        object: Concealed,
         action: &'static str,
         at: DateTime<Utc>,
     ) {
@@ -114,9 +114,9 @@ impl RefusalQueue {
             self.shared.count_dropped(1);
             return;
         }
-        let subject = Subject::Hidden {
+        let subject = Subject::Concealed {
             caller: Box::new(caller.clone()),
-            hidden,
+            object,
             action,
         };
         if !self.send(Refusal { at, subject }) {
@@ -134,7 +134,7 @@ impl RefusalQueue {
     }
 
     /// Waits until everything queued before is written, for 2 s at most.
-    pub async fn flush(&self) {
+    pub(super) async fn flush(&self) {
         let emptied = async {
             let (mark, reached) = oneshot::channel();
             if self.items.send(Item::Mark(mark)).await.is_ok() {

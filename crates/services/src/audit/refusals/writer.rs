@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    Hidden, RefusalCount,
+    Concealed, RefusalCount,
     queue::{Item, Refusal, Shared, Subject},
 };
 use crate::identity::caller::Caller;
@@ -70,7 +70,7 @@ impl Writer {
     async fn write(&self, refusals: &[Refusal]) {
         let entries = self.resolve(refusals).await;
         for refusal in refusals {
-            if let Subject::Hidden { caller, .. } = &refusal.subject {
+            if let Subject::Concealed { caller, .. } = &refusal.subject {
                 self.shared.end_lookup(caller.user.user_id);
             }
         }
@@ -92,11 +92,11 @@ impl Writer {
         for Refusal { at, subject } in refusals {
             match subject {
                 Subject::Entry(entry) => entries.push(late(AuditEntry::clone(entry), *at)),
-                Subject::Hidden {
+                Subject::Concealed {
                     caller,
-                    hidden,
+                    object,
                     action,
-                } => match self.look_up(*hidden, caller, action).await {
+                } => match self.look_up(*object, caller, action).await {
                     Ok(None) => {}
                     Ok(Some(entry)) => {
                         let entry = AuditEntry {
@@ -116,14 +116,14 @@ impl Writer {
 
     async fn look_up(
         &self,
-        hidden: Hidden,
+        object: Concealed,
         caller: &Caller,
         action: &'static str,
     ) -> Result<Option<AuditEntry>, StorageError> {
         loop {
             let attempt = async {
                 let mut connection = self.database.connection().await?;
-                hidden.entry(&mut connection, caller, action).await
+                object.entry(&mut connection, caller, action).await
             };
             if let Some(outcome) = unless_unavailable(attempt.await).await {
                 return outcome;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sovd_storage::{StorageError, commands::queue};
 use tokio::time::sleep;
 
-use super::execution::{Abandoned, Execution};
+use super::task::{Abandoned, ClaimedTask};
 
 /// How long a task without a lease may take to find that out by itself.
 const GRACE: Duration = Duration::from_millis(500);
@@ -31,7 +31,7 @@ impl LeaseEnd {
     }
 }
 
-impl Execution {
+impl ClaimedTask {
     /// Whether nobody else can have the task. To be asked right before anything is sent: the process
     /// may have stood still for a while.
     pub(super) fn holds_lease(&self) -> bool {
@@ -41,7 +41,7 @@ impl Execution {
     /// Renews the lease until it is lost. A database that does not answer loses it too: another
     /// process may have the command by then.
     pub(super) async fn keep_lease(&self) -> Abandoned {
-        let clock = &self.dispatcher.environment.clock;
+        let clock = &self.dispatcher.context.clock;
         let lease = self.dispatcher.lease();
         let mut next = self.lease_end.get() - lease + lease / 3;
         loop {
@@ -73,9 +73,9 @@ impl Execution {
     }
 
     async fn renew(&self) -> Result<bool, StorageError> {
-        let environment = &self.dispatcher.environment;
-        let until = environment.clock.now() + self.dispatcher.lease();
-        let mut connection = environment.database.connection().await?;
+        let context = &self.dispatcher.context;
+        let until = context.clock.now() + self.dispatcher.lease();
+        let mut connection = context.database.connection().await?;
         queue::renew(&mut connection, &self.claim, until).await
     }
 }

@@ -1,4 +1,4 @@
-//! Looking at a vehicle after a command of which nobody knows whether it ran.
+//! Reading a vehicle's faults after a command whose outcome is unknown.
 
 use std::collections::BTreeSet;
 
@@ -6,89 +6,64 @@ use serde_json::{Value, json};
 use sovd_domain::{Evidence, Finding, commands::findings::fault_codes};
 
 use super::{
-    execution::{Abandoned, Execution, Left, Subject},
-    outcome::{MAX_SENDS, Setback, Verdict},
-    record,
+    send_failure::{MAX_SENDS, Resolution},
+    task::{Abandoned, ClaimedTask, Disposition, Subject},
 };
 
-/// Reads the faults again, and says what became of those that were to be cleared.
-pub(super) async fn run(execution: &Execution, subject: Subject) -> Result<Left, Abandoned> {
-    let dispatcher = &execution.dispatcher;
-    let entry = &execution.claim.entry;
+/// Reads the faults again and records what became of those that the command was to erase.
+pub(super) async fn run(task: &ClaimedTask, subject: Subject) -> Result<Disposition, Abandoned> {
+    let dispatcher = &task.dispatcher;
+    let entry = &task.claim.entry;
     let spec = dispatcher
-        .environment
+        .context
         .catalog
         .get(&subject.command.command_name);
     let Some(evidence) = spec.and_then(|spec| spec.evidence) else {
-        return cannot_tell(execution, "the catalogue does not say how to look").await;
+        return cannot_tell(task, "the catalog does not say how to read the faults").await;
     };
-    if entry.sends >= MAX_SENDS || execution.now() >= entry.expires_at {
-        return cannot_tell(execution, "the vehicle did not answer").await;
+    if entry.sends >= MAX_SENDS || task.now() >= entry.expires_at {
+        return cannot_tell(task, "the vehicle did not answer").await;
     }
     let connector = match dispatcher.connectors.connector_for(&subject.vehicle) {
         Ok(connector) => connector,
-        Err(error) => return cannot_tell(execution, &error.to_string()).await,
+        Err(error) => return cannot_tell(task, &error.to_string()).await,
     };
-    let sends = entry.sends + 1;
-    let (environment, claim) = (&dispatcher.environment, &execution.claim);
-    let recorded = execution
-        .persist(|| record::probing(environment, claim, sends))
-        .await?;
-    execution.tell(recorded)?;
-    match execution.read_faults(connector, &evidence, &subject).await {
-        Ok(chunks) => compare(execution, &evidence, &subject, chunks).await,
-        Err(setback) => settle(execution, &setback, sends).await,
+    let send_count = entry.sends + 1;
+    task.mark_probed(send_count).await?;
+    match task.read_faults(connector, &evidence, &subject).await {
+        Ok(chunks) => compare(task, &evidence, &subject, chunks).await,
+        Err(failure) => match failure.resolution(true, send_count) {
+            Resolution::Fail(_) => cannot_tell(task, &failure.to_string()).await,
+            Resolution::Retry if failure.is_unsent() => {
+                task.postpone(&failure, send_count - 1).await
+            }
+            Resolution::Retry => task.postpone(&failure, send_count).await,
+        },
     }
 }
 
 async fn compare(
-    execution: &Execution,
+    task: &ClaimedTask,
     evidence: &Evidence,
     subject: &Subject,
     chunks: Vec<Value>,
-) -> Result<Left, Abandoned> {
-    let before = execution.secured_faults().await?;
+) -> Result<Disposition, Abandoned> {
+    let before = task.stored_evidence().await?;
     let before = before.and_then(|chunks| fault_codes(&chunks));
     let after = fault_codes(&chunks);
     let fault = evidence.fault(&subject.command.command_params);
     let finding = Finding::of(fault, before.as_ref(), after.as_ref());
-    conclude(
-        execution,
-        finding,
-        &json!({ "faults": after.map(storable) }),
-    )
-    .await
+    let grounds = json!({ "faults": after.map(storable) });
+    task.record_finding(finding, grounds).await
 }
 
-/// The codes without what PostgreSQL cannot keep.
+/// Removes U+0000, which PostgreSQL cannot store.
 fn storable(codes: BTreeSet<String>) -> Vec<String> {
     let codes = codes.into_iter();
     codes.map(|code| code.replace('\0', "")).collect()
 }
 
-async fn settle(execution: &Execution, setback: &Setback, sends: i32) -> Result<Left, Abandoned> {
-    match setback.verdict(true, sends) {
-        Verdict::End(_) => cannot_tell(execution, &setback.to_string()).await,
-        Verdict::TryAgain if setback.is_unsent() => execution.postpone(setback, sends - 1).await,
-        Verdict::TryAgain => execution.postpone(setback, sends).await,
-    }
-}
-
-async fn cannot_tell(execution: &Execution, reason: &str) -> Result<Left, Abandoned> {
+async fn cannot_tell(task: &ClaimedTask, reason: &str) -> Result<Disposition, Abandoned> {
     let grounds = json!({ "reason": reason.replace('\0', "") });
-    conclude(execution, Finding::CannotTell, &grounds).await
-}
-
-async fn conclude(
-    execution: &Execution,
-    finding: Finding,
-    grounds: &Value,
-) -> Result<Left, Abandoned> {
-    let environment = &execution.dispatcher.environment;
-    let claim = &execution.claim;
-    let recorded = execution
-        .persist(|| record::concluded(environment, claim, finding, grounds))
-        .await?;
-    execution.tell(recorded)?;
-    Ok(Left::Done)
+    task.record_finding(Finding::CannotTell, grounds).await
 }

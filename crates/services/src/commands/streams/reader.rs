@@ -1,8 +1,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sovd_domain::{Command, CommandId, CommandStatus, Response};
+use sovd_events::EventBus;
 use sovd_storage::{
-    Connection, StorageError,
+    Connection, Database, StorageError,
     commands::{
         self,
         responses::{self, Place},
@@ -15,8 +16,6 @@ use tokio::{
     },
     time::{Instant, sleep, sleep_until, timeout},
 };
-
-use crate::environment::Environment;
 
 /// How many responses of one command are read at a time, so that whoever reads slowly has no more
 /// than these in memory.
@@ -65,11 +64,12 @@ impl Request {
 
 impl Reader {
     /// A reader whose task ends with its last clone.
-    pub(super) fn start(environment: Environment) -> Self {
+    pub(super) fn start(database: Database, bus: Arc<dyn EventBus>) -> Self {
         let (sender, requests) = mpsc::unbounded_channel();
         let looker = Looker {
-            hears: environment.bus.hears(),
-            environment,
+            hears: bus.hears(),
+            database,
+            bus,
             requests,
             seen: HashMap::new(),
         };
@@ -96,7 +96,8 @@ impl Reader {
 type Stage = (CommandStatus, i32);
 
 struct Looker {
-    environment: Environment,
+    database: Database,
+    bus: Arc<dyn EventBus>,
     requests: UnboundedReceiver<Request>,
     hears: watch::Receiver<bool>,
     seen: HashMap<CommandId, Stage>,
@@ -148,7 +149,7 @@ impl Looker {
     /// Answers what is pending; looks at everything that is watched too, if that is due.
     async fn look(&mut self, pending: &mut Vec<Request>, is_due: bool) -> Result<(), StorageError> {
         let watched = if is_due {
-            self.environment.bus.watched()
+            self.bus.watched()
         } else {
             Vec::new()
         };
@@ -157,7 +158,7 @@ impl Looker {
         }
         let (followers, commands) = (pending.len(), watched.len());
         tracing::trace!(followers, commands, "looking at the database for followers");
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.database.connection().await?;
         if !watched.is_empty() {
             let stages = responses::stages(&mut connection, &watched).await?;
             self.compare(&watched, stages);
@@ -194,7 +195,7 @@ impl Looker {
             let stage = stages.get(command_id);
             // What is not there any more has changed too.
             if stage.is_none() || stage != self.seen.get(command_id) {
-                self.environment.bus.reread(*command_id);
+                self.bus.reread(*command_id);
             }
         }
         self.seen = stages;

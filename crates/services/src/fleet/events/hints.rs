@@ -2,11 +2,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::FutureExt;
 use sovd_domain::{CommandId, FleetEvent};
-use sovd_events::{BroadcastReceiver, FleetEventHint};
-use sovd_storage::{StorageError, commands};
+use sovd_events::{BroadcastReceiver, EventBus, FleetEventHint};
+use sovd_storage::{Database, StorageError, commands};
 use tokio::time::{Instant, sleep, sleep_until};
-
-use crate::environment::Environment;
 
 /// The shortest time between two looks at the database. The hints of that time share one.
 const PACE: Duration = Duration::from_millis(20);
@@ -26,8 +24,8 @@ struct Batch {
 /// it. Never returns.
 ///
 /// A hint that is false shows the readers a state once more that they have seen.
-pub(super) async fn confirm(environment: &Environment) {
-    let mut hints = environment.bus.fleet_event_hints();
+pub(super) async fn confirm(database: &Database, bus: &dyn EventBus) {
+    let mut hints = bus.fleet_event_hints();
     let mut earliest_resync = Instant::now();
     let mut is_resync_due = false;
     loop {
@@ -35,16 +33,16 @@ pub(super) async fn confirm(environment: &Environment) {
         let mut batch = tokio::select! {
             batch = Batch::from(&mut hints) => batch,
             () = sleep_until(earliest_resync), if is_resync_due => {
-                environment.bus.broadcast_locally(FleetEvent::Resync);
+                bus.broadcast_locally(FleetEvent::Resync);
                 is_resync_due = false;
                 earliest_resync = Instant::now() + RESYNC_PACE;
                 continue;
             }
         };
-        if !environment.bus.has_fleet_event_receivers() {
+        if !bus.has_fleet_event_receivers() {
             continue;
         }
-        if let Err(error) = spread(environment, &batch.commands).await {
+        if let Err(error) = spread(database, bus, &batch.commands).await {
             tracing::warn!(%error, "failed to look up commands for watchers of the fleet");
             batch.is_resync = true;
         }
@@ -75,17 +73,18 @@ impl Batch {
 }
 
 async fn spread(
-    environment: &Environment,
+    database: &Database,
+    bus: &dyn EventBus,
     command_ids: &BTreeSet<CommandId>,
 ) -> Result<(), StorageError> {
     if command_ids.is_empty() {
         return Ok(());
     }
     let command_ids: Vec<CommandId> = command_ids.iter().copied().collect();
-    let mut connection = environment.database.connection().await?;
+    let mut connection = database.connection().await?;
     let found = commands::find_all(&mut connection, &command_ids).await?;
     for command in &found {
-        environment.bus.broadcast_locally(FleetEvent::from(command));
+        bus.broadcast_locally(FleetEvent::from(command));
     }
     Ok(())
 }

@@ -85,17 +85,10 @@ impl Vehicles {
     ) -> Result<Vehicle, ServiceError> {
         caller.require(Permission::ManageVehicles)?;
         change.check()?;
-        let now = self.environment.clock.now();
-        let mut transaction = self.environment.database.begin().await?;
-        let vehicle = match update(&mut transaction, caller, vehicle_id, change, now).await {
-            Ok(vehicle) => vehicle,
-            Err(refusal) => {
-                transaction.rollback().await?;
-                return Err(refusal);
-            }
+        let update = async |transaction: &mut Transaction, now| {
+            update(transaction, caller, vehicle_id, change, now).await
         };
-        transaction.commit().await?;
-        Ok(vehicle)
+        self.access.change(caller, update).await
     }
 }
 
@@ -106,7 +99,6 @@ async fn update(
     change: VehicleChange,
     now: DateTime<Utc>,
 ) -> Result<Vehicle, ServiceError> {
-    caller.hold(transaction, now).await?;
     // Before the vehicle, as a deletion begins with the owner.
     if let Change::To(owner_id) = change.owner_id {
         keep_customer(transaction, owner_id).await?;

@@ -39,20 +39,17 @@ impl Vehicles {
         caller.require(Permission::ManageVehicles)?;
         check_size(&new.metadata)?;
         let vehicle = self.made(new);
-        let mut transaction = self.environment.database.begin().await?;
-        if let Err(refusal) = insert(&mut transaction, caller, &vehicle).await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        transaction.commit().await?;
+        let insert =
+            async |transaction: &mut Transaction, _| insert(transaction, caller, &vehicle).await;
+        self.access.change(caller, insert).await?;
         Ok(vehicle)
     }
 
     fn made(&self, new: NewVehicle) -> Vehicle {
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         let is_connected = new.connection_status == ConnectionStatus::Connected;
         Vehicle {
-            vehicle_id: VehicleId(self.environment.random.uuid()),
+            vehicle_id: VehicleId(self.random.uuid()),
             vin: new.vin,
             make: new.make,
             model: new.model,
@@ -72,7 +69,6 @@ async fn insert(
     caller: &Caller,
     vehicle: &Vehicle,
 ) -> Result<(), ServiceError> {
-    caller.hold(transaction, vehicle.created_at).await?;
     if let Some(owner_id) = vehicle.owner_id {
         keep_customer(transaction, owner_id).await?;
     }

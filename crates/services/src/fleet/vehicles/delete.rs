@@ -14,36 +14,22 @@ impl Vehicles {
     /// [`ServiceError::Conflict`] when something is queued or under way for it.
     pub async fn delete(&self, caller: &Caller, vehicle_id: VehicleId) -> Result<(), ServiceError> {
         caller.require(Permission::ManageVehicles)?;
-        let mut transaction = self.environment.database.begin().await?;
-        if let Err(refusal) = self.erase(&mut transaction, caller, vehicle_id).await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        transaction.commit().await?;
-        Ok(())
-    }
-
-    async fn erase(
-        &self,
-        transaction: &mut Transaction,
-        caller: &Caller,
-        vehicle_id: VehicleId,
-    ) -> Result<(), ServiceError> {
-        let now = self.environment.clock.now();
-        caller.hold(transaction, now).await?;
-        let vehicle = vehicles::lock_for_deletion(transaction, vehicle_id)
-            .await?
-            .ok_or(UNKNOWN)?;
-        if vehicles::has_queue(transaction, vehicle_id).await? {
-            return Err(ServiceError::Conflict {
-                reason: "commands to this vehicle have not ended: cancel them, or wait for them",
-                pointer: None,
-            });
-        }
-        let entry = deletion(caller, &vehicle);
-        // Before the deletion, so that the line is found with the others of this vehicle.
-        audit::insert(transaction, &entry, now).await?;
-        Ok(vehicles::delete(transaction, vehicle_id).await?)
+        let delete = async |transaction: &mut Transaction, now| {
+            let vehicle = vehicles::lock_for_deletion(transaction, vehicle_id)
+                .await?
+                .ok_or(UNKNOWN)?;
+            if vehicles::has_queue(transaction, vehicle_id).await? {
+                return Err(ServiceError::Conflict {
+                    reason: "commands to this vehicle have not ended: cancel them, or wait for them",
+                    pointer: None,
+                });
+            }
+            let entry = deletion(caller, &vehicle);
+            // Before the deletion, so that the entry refers to the vehicle like the earlier ones.
+            audit::insert(transaction, &entry, now).await?;
+            Ok(vehicles::delete(transaction, vehicle_id).await?)
+        };
+        self.access.change(caller, delete).await
     }
 }
 

@@ -52,14 +52,14 @@ impl Auth {
         for _ in 0..TRIES {
             // Read now and not before the wait, in which the password may have been changed.
             let known = {
-                let mut connection = self.environment.database.connection().await?;
+                let mut connection = self.access.connection().await?;
                 users::credentials_of(&mut connection, username).await?
             };
             let hash = known.as_ref().map(|known| known.password_hash.clone());
             let verifying = self.passwords.verify(place, password.clone(), hash);
             let verdict;
             (place, verdict) = verifying.await?;
-            let now = self.environment.clock.now();
+            let now = self.access.now();
             let is_right = verdict != Verdict::Wrong;
             let Some(known) = known.as_ref().filter(|it| is_right && it.user.is_active) else {
                 self.throttle.count_failure(&guess, admitted, now).await;
@@ -115,13 +115,13 @@ impl Auth {
         username: &str,
         origin: &Origin,
     ) -> Result<Admitted, ServiceError> {
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         let too_soon = match self.throttle.check(guess, now).await {
             Ok(admitted) => return Ok(admitted),
             Err(too_soon) => too_soon,
         };
         if too_soon.is_first {
-            let mut connection = self.environment.database.connection().await?;
+            let mut connection = self.access.connection().await?;
             let user = users::credentials_of(&mut connection, username).await?;
             let mut details = self.username_digest.audit_details(username, user.is_some());
             details.insert("by".to_owned(), json!(too_soon.by));
@@ -144,7 +144,7 @@ impl Auth {
         let replacing = async {
             // The place is kept until the hash is stored, or others would compare with the old one.
             let (_place, hash) = self.passwords.hash_again(place, password).await?;
-            let mut connection = self.environment.database.connection().await?;
+            let mut connection = self.access.connection().await?;
             let (user_id, old) = (known.user.user_id, &known.password_hash);
             users::replace_hash(&mut connection, user_id, old, &hash).await?;
             Ok::<_, ServiceError>(())
@@ -169,8 +169,8 @@ impl Auth {
             origin,
             ..AuditEntry::new("auth.login_failed", "user")
         };
-        let now = self.environment.clock.now();
-        let mut connection = self.environment.database.connection().await?;
+        let now = self.access.now();
+        let mut connection = self.access.connection().await?;
         match audit::insert(&mut connection, &entry, now).await {
             Err(StorageError::Dangling { .. }) => {
                 let entry = AuditEntry {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use sovd_domain::{AccessChange, AuditEntry, AuditResult, FieldError};
 use sovd_storage::{
-    audit,
+    Transaction, audit,
     identity::{
         sessions,
         users::{self, Credentials},
@@ -49,24 +49,23 @@ impl Auth {
         let known = proven.map_err(ServiceError::internal)??;
         let hash = self.passwords.hash(new).await?;
 
-        let (now, user_id) = (self.environment.clock.now(), caller.user.user_id);
-        let mut transaction = self.environment.database.begin().await?;
-        if !users::hold(&mut transaction, &known).await? {
-            transaction.rollback().await?;
-            return Err(ServiceError::Conflict {
+        let user_id = caller.user.user_id;
+        let lock = async |transaction: &mut Transaction| {
+            if users::hold(transaction, &known).await? {
+                return Ok(());
+            }
+            Err(ServiceError::Conflict {
                 reason: "the password was changed at the same time",
                 pointer: None,
-            });
-        }
-        if let Err(refusal) = caller.hold(&mut transaction, now).await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        users::set_password(&mut transaction, user_id, &hash, now).await?;
-        sessions::end_all(&mut transaction, user_id, caller.session_id()).await?;
-        audit::insert(&mut transaction, &entry(caller), now).await?;
-        transaction.commit().await?;
-        self.environment
+            })
+        };
+        let change = async |transaction: &mut Transaction, (), now| {
+            users::set_password(transaction, user_id, &hash, now).await?;
+            sessions::end_all(transaction, user_id, caller.session_id()).await?;
+            Ok(audit::insert(transaction, &entry(caller), now).await?)
+        };
+        self.access.change_with_locks(caller, lock, change).await?;
+        self.credentials
             .access_changed(AccessChange::User { user_id });
         Ok(())
     }
@@ -81,14 +80,14 @@ impl Auth {
         let username = &caller.user.username;
         let (place, admitted) = self.admit(&guess, username, &caller.origin).await?;
         let known = {
-            let mut connection = self.environment.database.connection().await?;
+            let mut connection = self.access.connection().await?;
             users::credentials(&mut connection, caller.user.user_id)
                 .await?
                 .ok_or(AuthFailure::SessionRevoked)?
         };
         let hash = Some(known.password_hash.clone());
         let (place, verdict) = self.passwords.verify(place, password, hash).await?;
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         if verdict != Verdict::Wrong {
             self.throttle.count_success(&guess, now).await;
             return Ok(known);
@@ -100,7 +99,7 @@ impl Auth {
             result: AuditResult::Refused,
             ..entry(caller)
         };
-        let mut connection = self.environment.database.connection().await?;
+        let mut connection = self.access.connection().await?;
         audit::insert(&mut connection, &refused, now).await?;
         Err(invalid("/current_password", "is not the current password"))
     }

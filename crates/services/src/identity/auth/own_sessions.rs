@@ -9,7 +9,7 @@ use sovd_storage::{
 };
 
 use super::{Auth, refresh_token};
-use crate::{audit::refusals::Hidden, error::ServiceError, identity::caller::Caller};
+use crate::{audit::refusals::Concealed, error::ServiceError, identity::caller::Caller};
 
 impl Auth {
     /// The caller's sessions that have not ended, last used first.
@@ -18,8 +18,8 @@ impl Auth {
     ///
     /// When the database is away.
     pub async fn sessions(&self, caller: &Caller) -> Result<Vec<Session>, ServiceError> {
-        let now = self.environment.clock.now();
-        let mut connection = self.environment.database.connection().await?;
+        let now = self.access.now();
+        let mut connection = self.access.connection().await?;
         Ok(sessions::list(&mut connection, caller.user.user_id, now).await?)
     }
 
@@ -36,22 +36,25 @@ impl Auth {
     ) -> Result<(), ServiceError> {
         let mut entry = caller.audit("session.end", "session");
         entry.entity_id = Some(session_id.0);
-        let mut transaction = self.environment.database.begin().await?;
-        users::keep(&mut transaction, caller.user.user_id).await?;
-        if !sessions::end(&mut transaction, caller.user.user_id, session_id).await? {
-            transaction.rollback().await?;
-            let hidden = Hidden::Session(session_id);
-            self.environment
-                .note_missing(caller, hidden, entry.action)
+        let user_id = caller.user.user_id;
+        let end = async |transaction: &mut Transaction, (), now| {
+            if !sessions::end(transaction, user_id, session_id).await? {
+                return Err(UNKNOWN);
+            }
+            Ok(audit::insert(transaction, &entry, now).await?)
+        };
+        let ended = self
+            .access
+            .change_with_locks(caller, lock_user(user_id), end)
+            .await;
+        if matches!(ended, Err(ServiceError::NotFound { .. })) {
+            let object = Concealed::Session(session_id);
+            self.access
+                .record_missing(caller, object, entry.action)
                 .await?;
-            return Err(ServiceError::NotFound {
-                what: "session",
-                pointer: None,
-            });
         }
-        audit::insert(&mut transaction, &entry, self.environment.clock.now()).await?;
-        transaction.commit().await?;
-        self.environment
+        ended?;
+        self.credentials
             .access_changed(AccessChange::Session { session_id });
         Ok(())
     }
@@ -69,20 +72,22 @@ impl Auth {
     ) -> Result<(), ServiceError> {
         let user_id = caller.user.user_id;
         let mut entry = caller.audit("auth.logout", "session");
-        let mut transaction = self.environment.database.begin().await?;
-        users::keep(&mut transaction, user_id).await?;
-        if let Some(refresh_token) = refresh_token {
-            let hash = refresh_token::hash(refresh_token);
-            let ended = end_by_token(&mut transaction, user_id, &hash).await?;
-            entry.entity_id = ended.map(|session_id| session_id.0);
-            entry.details = json!({ "sessions_ended": usize::from(ended.is_some()) });
-        } else {
-            let ended = sessions::end_all(&mut transaction, user_id, None).await?;
-            entry.details = json!({ "sessions_ended": ended });
-        }
-        audit::insert(&mut transaction, &entry, self.environment.clock.now()).await?;
-        transaction.commit().await?;
-        self.environment
+        let end = async |transaction: &mut Transaction, (), now| {
+            if let Some(refresh_token) = refresh_token {
+                let hash = refresh_token::hash(refresh_token);
+                let ended = end_by_token(transaction, user_id, &hash).await?;
+                entry.entity_id = ended.map(|session_id| session_id.0);
+                entry.details = json!({ "sessions_ended": usize::from(ended.is_some()) });
+            } else {
+                let ended = sessions::end_all(transaction, user_id, None).await?;
+                entry.details = json!({ "sessions_ended": ended });
+            }
+            Ok(audit::insert(transaction, &entry, now).await?)
+        };
+        self.access
+            .change_with_locks(caller, lock_user(user_id), end)
+            .await?;
+        self.credentials
             .access_changed(AccessChange::User { user_id });
         Ok(())
     }
@@ -90,6 +95,16 @@ impl Auth {
 
 /// Ends the session that a token belongs to, also one that is spent: the answer to a refresh may have
 /// been lost, or somebody else may have spent it.
+const UNKNOWN: ServiceError = ServiceError::NotFound {
+    what: "session",
+    pointer: None,
+};
+
+/// Returns a lock on the user, which precedes that on a session everywhere.
+fn lock_user(user_id: UserId) -> impl AsyncFnOnce(&mut Transaction) -> Result<(), ServiceError> {
+    async move |transaction| Ok(users::keep(transaction, user_id).await?)
+}
+
 async fn end_by_token(
     transaction: &mut Transaction,
     user_id: UserId,

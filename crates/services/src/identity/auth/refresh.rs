@@ -39,25 +39,21 @@ impl Auth {
         refresh_token: &str,
         origin: Origin,
     ) -> Result<TokenPair, ServiceError> {
-        let (now, address) = (self.environment.clock.now(), origin.ip_address);
-        let mut transaction = self.environment.database.begin().await?;
-        match self.exchange(&mut transaction, refresh_token, origin).await {
-            Ok(Exchanged::Tokens(tokens, user)) => {
-                transaction.commit().await?;
+        let (now, address) = (self.access.now(), origin.ip_address);
+        let exchange = async |transaction: &mut Transaction| {
+            self.exchange(transaction, refresh_token, origin).await
+        };
+        match self.access.database().transaction(exchange).await? {
+            Exchanged::Tokens(tokens, user) => {
                 // Whoever lives by refreshing is no stranger at the next login.
                 let guess = self.guess(&user.username, address);
                 self.throttle.know(&guess, now).await;
                 Ok(tokens)
             }
-            Ok(Exchanged::Theft(session_id)) => {
-                transaction.commit().await?;
-                self.environment
+            Exchanged::Theft(session_id) => {
+                self.credentials
                     .access_changed(AccessChange::Session { session_id });
                 Err(AuthFailure::SessionRevoked.into())
-            }
-            Err(refusal) => {
-                transaction.rollback().await?;
-                Err(refusal)
             }
         }
     }
@@ -68,7 +64,7 @@ impl Auth {
         refresh_token: &str,
         origin: Origin,
     ) -> Result<Exchanged, ServiceError> {
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         let hash = refresh_token::hash(refresh_token);
         if let Some(owner) = sessions::owner_of_token(transaction, &hash).await? {
             users::keep(transaction, owner).await?;
@@ -103,13 +99,13 @@ impl Auth {
         refresh_token: &str,
         origin: Origin,
     ) -> Result<Exchanged, ServiceError> {
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         let user = live_user(transaction, session.session_id, now).await?;
         self.limits.count_request(user.user_id).await?;
         let spent = SpentToken {
             session_id: session.session_id,
             spent_at: now,
-            successor_salt: refresh_token::salt(self.environment.random.as_ref()).to_vec(),
+            successor_salt: refresh_token::salt(self.random.as_ref()).to_vec(),
             client: ClientInfo::from(&origin),
         };
         let next = RefreshToken::successor_of(refresh_token, &spent.successor_salt);
@@ -132,7 +128,7 @@ impl Auth {
         next: RefreshToken,
         origin: Origin,
     ) -> Result<Exchanged, ServiceError> {
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         let user = live_user(transaction, session.session_id, now).await?;
         self.limits.count_request(user.user_id).await?;
         let entry = AuditEntry {
@@ -157,7 +153,7 @@ impl Auth {
             result: AuditResult::Refused,
             ..entry(user_id, session_id, origin)
         };
-        audit::insert(transaction, &entry, self.environment.clock.now()).await
+        audit::insert(transaction, &entry, self.access.now()).await
     }
 }
 

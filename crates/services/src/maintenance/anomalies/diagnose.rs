@@ -32,18 +32,16 @@ impl Anomalies {
         caller.require(Permission::RecordAnomalies)?;
         let anomaly = self.reached(caller, anomaly_id, DIAGNOSE).await?;
         let diagnosis = Diagnosis {
-            id: DiagnosisId(self.environment.random.uuid()),
+            id: DiagnosisId(self.random.uuid()),
             anomaly_event_id: anomaly_id,
             diagnosis_text: new.diagnosis_text,
             confidence_score: new.confidence_score,
-            created_at: self.environment.clock.now(),
+            created_at: self.access.now(),
         };
-        let mut transaction = self.environment.database.begin().await?;
-        if let Err(refusal) = insert(&mut transaction, caller, &anomaly, &diagnosis).await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        transaction.commit().await?;
+        let insert = async |transaction: &mut Transaction, _| {
+            insert(transaction, caller, &anomaly, &diagnosis).await
+        };
+        self.access.change(caller, insert).await?;
         Ok(diagnosis)
     }
 }
@@ -54,7 +52,6 @@ async fn insert(
     anomaly: &Anomaly,
     diagnosis: &Diagnosis,
 ) -> Result<(), ServiceError> {
-    caller.hold(transaction, diagnosis.created_at).await?;
     // An anomaly is deleted with its vehicle only.
     if !vehicles::keep(transaction, anomaly.vehicle_id).await? {
         return Err(UNKNOWN);

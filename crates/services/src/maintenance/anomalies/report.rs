@@ -40,16 +40,16 @@ impl Anomalies {
     /// the caller may know of.
     pub async fn report(&self, caller: &Caller, new: NewAnomaly) -> Result<Anomaly, ServiceError> {
         caller.require(Permission::RecordAnomalies)?;
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         let detected_at = new.check(now)?;
         let reporting = self
-            .environment
+            .access
             .can_access_vehicle(caller, new.vehicle_id, REPORT);
         if !reporting.await? {
             return Err(UNKNOWN_VEHICLE);
         }
         let anomaly = Anomaly {
-            id: AnomalyId(self.environment.random.uuid()),
+            id: AnomalyId(self.random.uuid()),
             vehicle_id: new.vehicle_id,
             detected_at,
             anomaly_type: new.anomaly_type,
@@ -60,12 +60,10 @@ impl Anomalies {
             source: None,
             closure: None,
         };
-        let mut transaction = self.environment.database.begin().await?;
-        if let Err(refusal) = insert(&mut transaction, caller, &anomaly, now).await {
-            transaction.rollback().await?;
-            return Err(refusal);
-        }
-        transaction.commit().await?;
+        let insert = async |transaction: &mut Transaction, _| {
+            insert(transaction, caller, &anomaly, now).await
+        };
+        self.access.change(caller, insert).await?;
         Ok(anomaly)
     }
 
@@ -126,7 +124,6 @@ async fn insert(
     anomaly: &Anomaly,
     now: DateTime<Utc>,
 ) -> Result<(), ServiceError> {
-    caller.hold(transaction, now).await?;
     if !vehicles::keep(transaction, anomaly.vehicle_id).await? {
         return Err(UNKNOWN_VEHICLE);
     }

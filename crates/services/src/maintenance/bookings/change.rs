@@ -126,28 +126,23 @@ impl Bookings {
                 "must have at least one of status, appointment_time, customer_notes and outcome";
             return Err(ServiceError::Invalid(vec![FieldError::new("", detail)]));
         }
-        if !change.is_cancellation() {
+        let caller = if change.is_cancellation() {
+            caller.clone()
+        } else {
             let target = format!("booking {id}");
-            let admitting = self
-                .environment
-                .admit(caller, Permission::ManageBookings, target);
-            admitting.await?;
-        }
-        let now = self.environment.clock.now();
-        let change = change.checked(now)?;
-        let mut transaction = self.environment.database.begin().await?;
-        match self.update(&mut transaction, caller, id, change, now).await {
-            Ok(booking) => {
-                transaction.commit().await?;
-                Ok(booking)
+            self.access
+                .admit(caller, Permission::ManageBookings, target)
+                .await?
+        };
+        let change = change.checked(self.access.now())?;
+        let update = async |transaction: &mut Transaction, now| {
+            self.update(transaction, &caller, id, change, now).await
+        };
+        match self.access.change(&caller, update).await {
+            Err(ServiceError::NotFound { .. }) => {
+                Err(self.missing(&caller, id, "booking.update").await?)
             }
-            Err(refusal) => {
-                transaction.rollback().await?;
-                if matches!(refusal, ServiceError::NotFound { .. }) {
-                    return Err(self.missing(caller, id, "booking.update").await?);
-                }
-                Err(refusal)
-            }
+            changed => changed,
         }
     }
 
@@ -159,11 +154,6 @@ impl Bookings {
         change: BookingChange,
         now: DateTime<Utc>,
     ) -> Result<Booking, ServiceError> {
-        caller.hold(transaction, now).await?;
-        if !change.is_cancellation() {
-            let leave = caller.lock_agent_permission(transaction, Permission::ManageBookings);
-            leave.await?;
-        }
         let old = lock(transaction, caller, id).await?;
         let (is_moved, is_confirmed) = (
             change.appointment_time.is_some(),

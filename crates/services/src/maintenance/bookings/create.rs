@@ -13,7 +13,7 @@ use sovd_storage::{
 };
 
 use super::{Bookings, about, time::appointment};
-use crate::{audit::refusals::Hidden, error::ServiceError, identity::caller::Caller};
+use crate::{audit::refusals::Concealed, error::ServiceError, identity::caller::Caller};
 
 /// A booking to be.
 #[derive(Debug, Clone)]
@@ -42,46 +42,46 @@ impl Bookings {
     /// closed or booked.
     pub async fn create(&self, caller: &Caller, new: NewBooking) -> Result<Booking, ServiceError> {
         caller.require(Permission::Book)?;
-        if let Some(anomaly_id) = new.anomaly_event_id {
-            let target = format!("anomaly {anomaly_id}");
-            let admitting = self
-                .environment
-                .admit(caller, Permission::ReadAnomalies, target);
-            admitting.await?;
-        }
+        let caller = match new.anomaly_event_id {
+            Some(anomaly_id) => {
+                let target = format!("anomaly {anomaly_id}");
+                self.access
+                    .admit(caller, Permission::ReadAnomalies, target)
+                    .await?
+            }
+            None => caller.clone(),
+        };
         let booking = self.made(new)?;
         let vehicle_id = booking.vehicle_id;
-        let booking_for = self
-            .environment
-            .can_access_vehicle(caller, vehicle_id, "booking.create");
-        if !booking_for.await? {
+        if !self
+            .access
+            .can_access_vehicle(&caller, vehicle_id, "booking.create")
+            .await?
+        {
             return Err(UNKNOWN_VEHICLE);
         }
         if let Some(anomaly_id) = booking.anomaly_event_id {
-            self.check_anomaly(caller, anomaly_id, vehicle_id).await?;
+            self.check_anomaly(&caller, anomaly_id, vehicle_id).await?;
         }
-        let mut transaction = self.environment.database.begin().await?;
-        if let Err(refusal) = self.write(&mut transaction, caller, &booking).await {
-            transaction.rollback().await?;
-            if matches!(refusal, ServiceError::NotFound { .. }) {
-                // Writes it down if the vehicle is somebody else's by now.
-                let noting =
-                    self.environment
-                        .can_access_vehicle(caller, vehicle_id, "booking.create");
-                noting.await?;
-            }
-            return Err(refusal);
+        let write = async |transaction: &mut Transaction, _| {
+            self.write(transaction, &caller, &booking).await
+        };
+        let written = self.access.change(&caller, write).await;
+        if matches!(written, Err(ServiceError::NotFound { .. })) {
+            // Records the attempt if the vehicle has changed its owner meanwhile.
+            self.access
+                .can_access_vehicle(&caller, vehicle_id, "booking.create")
+                .await?;
         }
-        transaction.commit().await?;
-        Ok(booking)
+        written.map(|()| booking)
     }
 
     fn made(&self, new: NewBooking) -> Result<Booking, ServiceError> {
-        let now = self.environment.clock.now();
+        let now = self.access.now();
         let appointment_time = appointment(new.appointment_time, now)
             .map_err(|error| ServiceError::Invalid(vec![error]))?;
         Ok(Booking {
-            id: BookingId(self.environment.random.uuid()),
+            id: BookingId(self.random.uuid()),
             vehicle_id: new.vehicle_id,
             service_center_id: new.service_center_id,
             appointment_time,
@@ -102,7 +102,7 @@ impl Bookings {
         vehicle_id: VehicleId,
     ) -> Result<(), ServiceError> {
         let found = {
-            let mut connection = self.environment.database.connection().await?;
+            let mut connection = self.access.connection().await?;
             let scope = caller.vehicles();
             episodes::vehicle_of_within(&mut connection, anomaly_id, &scope).await?
         };
@@ -114,9 +114,9 @@ impl Bookings {
                 Err(ServiceError::Invalid(errors))
             }
             None => {
-                let hidden = Hidden::Anomaly(anomaly_id);
-                self.environment
-                    .note_missing(caller, hidden, "booking.create")
+                let object = Concealed::Anomaly(anomaly_id);
+                self.access
+                    .record_missing(caller, object, "booking.create")
                     .await?;
                 Err(UNKNOWN_ANOMALY)
             }
@@ -129,7 +129,6 @@ impl Bookings {
         caller: &Caller,
         booking: &Booking,
     ) -> Result<(), ServiceError> {
-        caller.hold(transaction, booking.created_at).await?;
         let vehicle = vehicles::lock(transaction, booking.vehicle_id).await?;
         // It may have got another owner since the first look.
         let scope = caller.vehicles();

@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use sovd_domain::{AnomalyId, AuditEntry, Insight, Permission};
 use sovd_storage::{
     Transaction, audit,
@@ -29,17 +30,10 @@ impl Insights {
     ) -> Result<Vec<Insight>, ServiceError> {
         caller.require(Permission::RecordInsights)?;
         let threshold = i64::from(threshold.unwrap_or(self.threshold));
-        let mut transaction = self.environment.database.begin().await?;
-        match self.write_grown(&mut transaction, caller, threshold).await {
-            Ok(written) => {
-                transaction.commit().await?;
-                Ok(written)
-            }
-            Err(refusal) => {
-                transaction.rollback().await?;
-                Err(refusal)
-            }
-        }
+        let write = async |transaction: &mut Transaction, now| {
+            self.write_grown(transaction, caller, threshold, now).await
+        };
+        self.access.change(caller, write).await
     }
 
     async fn write_grown(
@@ -47,9 +41,8 @@ impl Insights {
         transaction: &mut Transaction,
         caller: &Caller,
         threshold: i64,
+        now: DateTime<Utc>,
     ) -> Result<Vec<Insight>, ServiceError> {
-        let now = self.environment.clock.now();
-        caller.hold(transaction, now).await?;
         insights::lock_derivation(transaction).await?;
         let grown = insights::grown(transaction, threshold, MOST_AT_ONCE).await?;
         if grown.is_empty() {

@@ -82,14 +82,14 @@ impl Insights {
     pub async fn detectors(&self, caller: &Caller) -> Result<Vec<Detector>, ServiceError> {
         caller.require(Permission::ReadInsights)?;
         let records = {
-            let mut connection = self.environment.bulk_connection(caller).await?;
+            let mut connection = self.access.bulk_connection(caller).await?;
             detections::records(&mut connection).await?
         };
         let mut records: BTreeMap<String, RuleRecord> = records
             .into_iter()
             .map(|record| (record.rule_name.clone(), record))
             .collect();
-        let in_force = self.environment.rules.iter().map(|rule| {
+        let in_force = self.rules.iter().map(|rule| {
             let record = records.remove(&rule.name).unwrap_or_default();
             Detector::of(rule.name.clone(), Some(rule.into()), &record)
         });

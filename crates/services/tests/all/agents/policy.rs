@@ -36,7 +36,7 @@ async fn try_in_vain(agents: &Agents) {
         matches!(refused, ServiceError::Blocked(Block::NotCovered)),
         "{refused:?}"
     );
-    assert_eq!(caller.acting, None);
+    assert_eq!(caller.admitted, []);
 }
 
 async fn count(rig: &Rig, table: &str) -> i64 {
@@ -64,7 +64,7 @@ async fn only_suspension(rig: &Rig) -> SuspensionId {
 /// Tries five times in vain, then once more after a while; says whether that suspends.
 async fn suspends_after(pause: TimeDelta) -> bool {
     let rig = Rig::new(Scripted::new()).await;
-    let agents = Agents::new(rig.environment.clone());
+    let agents = rig.parts.agents();
     for _ in 0..5 {
         try_in_vain(&agents).await;
     }
@@ -84,7 +84,7 @@ async fn attempts_count_for_ten_minutes_and_no_longer() {
 #[tokio::test]
 async fn what_was_tried_until_the_lifting_does_not_count_after_it() {
     let rig = Rig::new(Scripted::new()).await;
-    let agents = Agents::new(rig.environment.clone());
+    let agents = rig.parts.agents();
     for _ in 0..6 {
         try_in_vain(&agents).await;
     }
@@ -103,7 +103,7 @@ async fn what_was_tried_until_the_lifting_does_not_count_after_it() {
 #[tokio::test]
 async fn what_a_suspension_blocks_does_not_count_whatever_a_clock_says() {
     let rig = Rig::new(Scripted::new()).await;
-    let agents = Agents::new(rig.environment.clone());
+    let agents = rig.parts.agents();
     for _ in 0..6 {
         try_in_vain(&agents).await;
     }
@@ -127,7 +127,7 @@ async fn what_a_suspension_blocks_does_not_count_whatever_a_clock_says() {
 #[tokio::test]
 async fn what_a_suspended_agent_tries_does_not_fill_the_log() {
     let rig = Rig::new(Scripted::new()).await;
-    let agents = Agents::new(rig.environment.clone());
+    let agents = rig.parts.agents();
     for _ in 0..106 {
         try_in_vain(&agents).await;
     }
@@ -138,13 +138,13 @@ async fn what_a_suspended_agent_tries_does_not_fill_the_log() {
 #[tokio::test]
 async fn attempts_that_wait_to_be_counted_leave_connections_to_others() {
     let rig = Rig::new(Scripted::new()).await;
-    let database = &rig.environment.database;
+    let database = &rig.parts.database;
     let mut lock = database.begin().await.unwrap();
     suspensions::lock(&mut lock, "engineer", "commands.submit")
         .await
         .unwrap();
     let attempts = (0..50).map(|_| {
-        let agents = Agents::new(rig.environment.clone());
+        let agents = rig.parts.agents();
         tokio::spawn(async move { try_in_vain(&agents).await })
     });
     let attempts: Vec<_> = attempts.collect();
@@ -169,22 +169,22 @@ async fn attempts_that_wait_to_be_counted_leave_connections_to_others() {
 #[tokio::test]
 async fn a_lifting_and_what_is_recorded_meanwhile_wait_for_each_other() {
     let rig = Rig::new(Scripted::new()).await;
-    let agents = Agents::new(rig.environment.clone());
+    let agents = rig.parts.agents();
     for _ in 0..6 {
         try_in_vain(&agents).await;
     }
     let id = only_suspension(&rig).await;
-    let mut lock = rig.environment.database.begin().await.unwrap();
+    let mut lock = rig.parts.database.begin().await.unwrap();
     suspensions::lock(&mut lock, "engineer", "commands.submit")
         .await
         .unwrap();
     let lifting = tokio::spawn({
-        let agents = Agents::new(rig.environment.clone());
+        let agents = rig.parts.agents();
         async move { agents.lift(&admin(), id).await }
     });
     until_waiting(&rig, 1).await;
     let recording = tokio::spawn({
-        let agents = Agents::new(rig.environment.clone());
+        let agents = rig.parts.agents();
         let new = NewAgentAction {
             agent_name: "engineer".to_owned(),
             action_type: "commands.submit".to_owned(),
@@ -208,7 +208,7 @@ async fn a_lifting_and_what_is_recorded_meanwhile_wait_for_each_other() {
 #[tokio::test]
 async fn an_attempt_counts_also_when_whoever_tried_does_not_wait() {
     let rig = Rig::new(Scripted::new()).await;
-    let agents = Agents::new(rig.environment.clone());
+    let agents = rig.parts.agents();
     let mut caller = agent();
     tokio::select! {
         biased;
@@ -226,7 +226,7 @@ async fn an_attempt_counts_also_when_whoever_tried_does_not_wait() {
 #[tokio::test]
 async fn a_long_path_is_cut_off() {
     let rig = Rig::new(Scripted::new()).await;
-    let agents = Agents::new(rig.environment.clone());
+    let agents = rig.parts.agents();
     let path = format!("/{}", "ä".repeat(511));
     for tried in [path.clone(), format!("{path}x")] {
         let mut caller = agent();
@@ -234,7 +234,7 @@ async fn a_long_path_is_cut_off() {
             .admit(&mut caller, Permission::ReadVehicles, "GET", &tried)
             .await
             .unwrap();
-        assert_eq!(caller.acting, Some(Permission::ReadVehicles));
+        assert_eq!(caller.admitted, [Permission::ReadVehicles]);
     }
     let sql = "SELECT target_node FROM ueba_logs";
     let rows = rig.sql().await.query(sql, &[]).await.unwrap();

@@ -12,15 +12,9 @@ use sovd_domain::{
     AnomalyId, BookingId, BookingStatus, CommandId, Role, SessionId, UserId, VehicleId,
 };
 use sovd_services::{
-    Caller, Environment, ServiceError,
-    commands::{Commands, WaitingLimits, streams::Streams},
-    fleet::{events::Fleet, vehicles::Vehicles},
+    Caller, ServiceError,
     identity::auth::{Auth, AuthSettings, SignatureAlgorithm, SigningKeys, ThrottleSettings},
-    limits::{LimitSettings, Limits},
-    maintenance::{
-        anomalies::Anomalies,
-        bookings::{BookingChange, Bookings, NewBooking},
-    },
+    maintenance::bookings::{BookingChange, NewBooking},
 };
 use sovd_storage::{Database, PoolSettings};
 use tokio::{
@@ -34,6 +28,7 @@ use uuid::Uuid;
 
 use crate::{
     fixture::{Rig, VEHICLE, engineer},
+    parts::Parts,
     scripted_connector::Scripted,
 };
 
@@ -126,20 +121,12 @@ async fn forward(
 }
 
 struct Services {
-    environment: Environment,
-    auth: Arc<Auth>,
-    limits: Arc<Limits>,
+    parts: Parts,
+    auth: Auth,
 }
 
 impl Services {
-    fn new(environment: Environment) -> Self {
-        let limits = Arc::new(Limits::new(
-            LimitSettings {
-                commands_per_minute: 0,
-                requests_per_minute: 0,
-            },
-            None,
-        ));
+    fn new(parts: Parts) -> Self {
         let secret = "0123456789abcdef0123456789abcdef";
         let settings = AuthSettings {
             keys: SigningKeys::new(SignatureAlgorithm::Hs256, &secret.into(), None).unwrap(),
@@ -154,40 +141,28 @@ impl Services {
             },
         };
         Self {
-            auth: Arc::new(Auth::new(
-                environment.clone(),
-                settings,
-                Arc::clone(&limits),
-            )),
-            environment,
-            limits,
+            auth: parts.auth(settings),
+            parts,
         }
     }
 
     /// Asks for an object that the caller may not see.
     async fn attempt(&self, name: &str, id: Uuid) -> ServiceError {
-        let environment = || self.environment.clone();
+        let parts = &self.parts;
         let (customer, service) = (customer(), service());
-        let unlimited = WaitingLimits {
-            per_vehicle: 0,
-            per_user: 0,
-        };
-        let commands = Commands::new(environment(), Arc::clone(&self.limits), unlimited);
-        let (anomalies, bookings) = (
-            Anomalies::new(environment()),
-            Bookings::new(environment(), Duration::from_mins(30)),
-        );
+        let (commands, anomalies, bookings) =
+            (parts.commands(), parts.anomalies(), parts.bookings());
         let booking = |vehicle_id, anomaly_event_id| NewBooking {
             vehicle_id,
             service_center_id: None,
-            appointment_time: self.environment.clock.now() + chrono::TimeDelta::days(1),
+            appointment_time: parts.clock.now() + chrono::TimeDelta::days(1),
             customer_notes: None,
             anomaly_event_id,
         };
         let outcome = match name {
             "command" => commands.get(&service, CommandId(id)).await.map(drop),
             "stream of a command" => {
-                let streams = Streams::new(environment());
+                let streams = parts.streams();
                 let following = streams.follow(&commands, &service, CommandId(id), 0);
                 following.await.map(drop)
             }
@@ -212,7 +187,7 @@ impl Services {
                 bookings.create(&customer, booking).await.map(drop)
             }
             "vehicle" => {
-                let vehicles = Vehicles::new(environment());
+                let vehicles = parts.vehicles();
                 vehicles.get(&customer, VehicleId(id)).await.map(drop)
             }
             "booking for a vehicle" => {
@@ -220,7 +195,7 @@ impl Services {
                 bookings.create(&customer, booking).await.map(drop)
             }
             "stream of a vehicle" => {
-                let fleet = Fleet::new(environment());
+                let fleet = parts.fleet();
                 fleet.watch(&customer, Some(VehicleId(id))).await.map(drop)
             }
             "session" => self.auth.end_session(&customer, SessionId(id)).await,
@@ -262,10 +237,8 @@ async fn a_foreign_object_takes_as_many_statements_as_none() {
         statement_timeout: Duration::from_secs(30),
     };
     // The queue keeps its direct connection, so that only the requests are counted.
-    let services = Services::new(Environment {
-        database: Database::new(&counter.url, pool),
-        ..rig.environment.clone()
-    });
+    let database = Database::new(&counter.url, pool);
+    let services = Services::new(rig.parts.with_database(database));
     for (name, action) in ATTEMPTS {
         let foreign = match name {
             name if name.ends_with("command") => command.0,
@@ -288,7 +261,7 @@ async fn a_foreign_object_takes_as_many_statements_as_none() {
         assert!(counts[1] > 0, "{name}");
         assert_eq!(counts[1], counts[2], "{name}");
 
-        rig.environment.refusal_queue.flush().await;
+        rig.parts.refusals.flush().await;
         let audited = "SELECT count(*) FROM audit_logs
                        WHERE result = 'refused' AND action = $1 AND entity_id = $2";
         let row = sql.query_one(audited, &[&action, &foreign]).await.unwrap();

@@ -1,18 +1,18 @@
 //! The chain of the audit trail: what is found, and what is not to be found.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use sovd_domain::{AuditEntry, audit::Link};
 use sovd_services::{
-    Environment, ServiceError,
+    ServiceError,
     audit::{
-        Audit, AuditFilter, ExportFormat,
+        AuditFilter, ExportFormat,
         checkpoint::Checkpoint,
         sealing,
         verification::{self, Doubt, Terms, Verification},
     },
-    housekeeping::{self, Retention},
+    housekeeping::Retention,
 };
 use sovd_storage::audit;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ pub(crate) async fn write(rig: &Rig, count: usize) {
         vehicle_id: Some(VEHICLE),
         ..AuditEntry::new("command.submit", "command")
     };
-    let mut connection = rig.environment.database.connection().await.unwrap();
+    let mut connection = rig.parts.database.connection().await.unwrap();
     for _ in 0..count {
         rig.timer.advance(TimeDelta::seconds(1));
         audit::insert(&mut connection, &entry, rig.now())
@@ -44,7 +44,7 @@ pub(crate) async fn write(rig: &Rig, count: usize) {
 }
 
 pub(crate) async fn seal(rig: &Rig) -> usize {
-    sealing::seal_all(&rig.environment.database).await.unwrap()
+    sealing::seal_all(&rig.parts.database).await.unwrap()
 }
 
 pub(crate) async fn verify(rig: &Rig) -> Verification {
@@ -65,7 +65,7 @@ pub(crate) async fn verify_by(
         retention,
         checkpoints,
     };
-    verification::verify(&rig.environment.database, &terms)
+    verification::verify(&rig.parts.database, &terms)
         .await
         .unwrap()
 }
@@ -88,7 +88,7 @@ async fn broken_by(rig: &Rig, sql: &str) -> (i64, bool, String) {
 }
 
 pub(crate) async fn checkpoint(rig: &Rig) -> Checkpoint {
-    let database = &rig.environment.database;
+    let database = &rig.parts.database;
     let taken = Checkpoint::take(database, rig.now()).await.unwrap();
     taken.unwrap()
 }
@@ -105,8 +105,8 @@ pub(crate) async fn keep_house(rig: &Rig, retention: Option<Duration>) {
 /// The same with any retention.
 pub(crate) async fn keep_house_with(rig: &Rig, retention: Retention) {
     let stop = CancellationToken::new();
-    let environment = rig.environment.clone();
-    let running = tokio::spawn(housekeeping::run(environment, retention, stop.clone()));
+    let housekeeping = rig.parts.housekeeping(retention);
+    let running = tokio::spawn(housekeeping.run(stop.clone()));
     let next = rig.now() + TimeDelta::minutes(10);
     within("the housekeeping", rig.timer.awaited(next)).await;
     stop.cancel();
@@ -145,8 +145,8 @@ async fn sealers_of_two_processes_make_one_chain() {
     let stop = CancellationToken::new();
     let interval = Duration::from_secs(1);
     for _ in 0..2 {
-        let environment: Environment = rig.environment.clone();
-        tokio::spawn(sealing::run(environment, interval, stop.clone()));
+        let (database, clock) = (rig.parts.database.clone(), Arc::clone(&rig.parts.clock));
+        tokio::spawn(sealing::run(database, clock, interval, stop.clone()));
     }
     let _stopping = stop.drop_guard();
     for round in 1..=10 {
@@ -320,7 +320,8 @@ async fn a_sealer_that_cannot_seal_says_so_now_and_then() {
     let interval = Duration::from_secs(1);
     let stop = CancellationToken::new();
     tokio::spawn(sealing::run(
-        rig.environment.clone(),
+        rig.parts.database.clone(),
+        Arc::clone(&rig.parts.clock),
         interval,
         stop.clone(),
     ));
@@ -357,7 +358,7 @@ async fn a_line_is_kept_up_to_its_retention_and_with_it_all_behind() {
     let rig = sealed(1).await;
     rig.timer.advance(TimeDelta::seconds(5));
     let old = rig.now() - TimeDelta::days(1);
-    let mut connection = rig.environment.database.connection().await.unwrap();
+    let mut connection = rig.parts.database.connection().await.unwrap();
     let late = AuditEntry::new("late", "test");
     audit::insert(&mut connection, &late, old).await.unwrap();
     seal(&rig).await;
@@ -371,7 +372,7 @@ async fn a_line_is_kept_up_to_its_retention_and_with_it_all_behind() {
 #[tokio::test]
 async fn only_an_admin_sees_the_trail() {
     let rig = sealed(1).await;
-    let audit = Audit::new(rig.environment.clone());
+    let audit = rig.parts.audit();
     let all = AuditFilter::default();
     let page = sovd_domain::Page::new(None, None).unwrap();
     let refused = audit.list(&engineer(), &all, page).await.unwrap_err();
@@ -388,7 +389,7 @@ async fn only_an_admin_sees_the_trail() {
 async fn an_export_ends_with_the_line_that_tells_of_it() {
     let rig = sealed(3).await;
     rig.timer.advance(TimeDelta::seconds(1));
-    let audit = Audit::new(rig.environment.clone());
+    let audit = rig.parts.audit();
     let mut export = audit
         .export(&admin(), AuditFilter::default(), ExportFormat::Ndjson)
         .await

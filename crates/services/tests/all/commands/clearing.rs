@@ -42,7 +42,7 @@ fn failed_readings() -> Vec<(Script, &'static str)> {
         (fail(timeout), "no answer in time"),
         (fail(broken.clone()), "the connection broke"),
         (Script::Break(part(), broken), "the connection broke"),
-        (Script::CutShort(part()), "ended before its final part"),
+        (Script::CutShort(part()), "ended before its final chunk"),
         (Script::Hang(Vec::new()), "no answer in time"),
         (Script::Hang(part()), "no answer in time"),
         (fail(unsupported), "cannot send ReadDTC"),

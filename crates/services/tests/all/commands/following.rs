@@ -40,7 +40,7 @@ async fn a_silent_bus_costs_no_event() {
     for is_known in [true, false] {
         let (feed, slow) = Script::fed();
         let rig = Rig::new(Scripted::new().on(READ, [slow])).await;
-        let streams = Streams::new(rig.environment.clone());
+        let streams = rig.parts.streams();
         let command_id = rig.submit(READ).await;
         let running = rig.dispatch();
         let follower = follow(&rig, &streams, command_id, 0).await;
@@ -65,7 +65,7 @@ async fn a_hundred_followers_of_a_silent_bus_are_one_reader() {
     let (feed, slow) = Script::fed();
     let rig = Rig::new(Scripted::new().on(READ, [slow])).await;
     rig.bus.lose(true);
-    let streams = Streams::new(rig.environment.clone());
+    let streams = rig.parts.streams();
     let command_id = rig.submit(READ).await;
     let running = rig.dispatch();
     rig.connector.was_sent(READ, 1).await;
@@ -95,7 +95,7 @@ async fn a_hundred_followers_of_a_silent_bus_are_one_reader() {
 #[tokio::test]
 async fn a_long_answer_is_read_page_by_page_from_any_place() {
     let rig = Rig::new(Scripted::new()).await;
-    let streams = Streams::new(rig.environment.clone());
+    let streams = rig.parts.streams();
     let command_id = rig.submit(READ).await;
     rig.crash_while_sending(command_id).await;
     let parts: Vec<_> = (1..=200).map(|part| json!({ "part": part })).collect();
@@ -116,7 +116,7 @@ async fn a_long_answer_is_read_page_by_page_from_any_place() {
 async fn an_unreadable_command_ends_its_own_stream_only() {
     let (feed, slow) = Script::fed();
     let rig = Rig::new(Scripted::new().on(READ, [slow])).await;
-    let streams = Streams::new(rig.environment.clone());
+    let streams = rig.parts.streams();
     let other = Submission {
         vehicle_id: OFFLINE,
         command_params: json!({ "ecuAddress": "0x10", "dataId": "0xF190" }),

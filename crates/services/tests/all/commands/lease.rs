@@ -85,7 +85,7 @@ async fn when_it_ends_and_not_before_somebody_else_goes_on() {
     rig.timer.advance(lease - TimeDelta::microseconds(1));
     rig.is_passed_over(command_id).await;
     rig.timer.advance(TimeDelta::microseconds(1));
-    rig.environment.work_notifier.notify();
+    rig.parts.work_notifier.notify();
     let ended = rig.ended(command_id).await;
     assert_eq!(ended.status, CommandStatus::Completed);
     assert_eq!(ended.started_at, Some(lease_end));

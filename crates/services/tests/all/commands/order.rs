@@ -179,8 +179,8 @@ async fn a_vehicle_that_comes_back_ends_the_pause_between_two_tries() {
 async fn new_work_is_told_to_dispatchers_elsewhere() {
     let rig = Rig::new(Scripted::new()).await;
     let stop = CancellationToken::new();
-    let database = rig.environment.database.clone();
-    let work_notifier = rig.environment.work_notifier.clone();
+    let database = rig.parts.database.clone();
+    let work_notifier = rig.parts.work_notifier.clone();
     let spreading = tokio::spawn(work_notifier.spread(database, stop.clone()));
     let running = rig.dispatch_elsewhere();
     rig.is_heard_by(1).await;

@@ -323,7 +323,7 @@ async fn what_erases_nothing_is_not_looked_into() {
 #[tokio::test]
 async fn a_vehicle_gets_time_to_settle() {
     let mut rig = losing_the_answer([Script::faults("P0420"), Script::faults("")]).await;
-    rig.environment.catalog = Arc::new(Catalog::standard());
+    rig.parts.catalog = Arc::new(Catalog::standard());
     let command_id = rig.submit(CLEAR).await;
     let running = rig.dispatch();
     let ended_at = rig.ended(command_id).await.completed_at.unwrap();

@@ -26,7 +26,7 @@ pub(crate) async fn poll<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>)
 impl Rig {
     /// Everything that was published of a command before this.
     pub(crate) async fn published(&self, command_id: CommandId) -> Vec<StreamEvent> {
-        self.environment.event_publisher.flush().await;
+        self.parts.event_publisher.flush().await;
         self.bus.events(command_id)
     }
 

@@ -1,8 +1,9 @@
 //! Watching the fleet.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use sovd_domain::{CommandStatus, FleetEvent};
-use sovd_services::fleet::events::Fleet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
 #[tokio::test]
 async fn every_state_of_a_command_is_told() {
     let rig = Rig::new(Scripted::new()).await;
-    let fleet = Fleet::new(rig.environment.clone());
+    let fleet = rig.parts.fleet();
     let mut watch = fleet.watch(&admin(), Some(VEHICLE)).await.unwrap();
     let command_id = rig.submit("ReadDTC").await;
     let running = rig.dispatch();
@@ -40,10 +41,11 @@ async fn every_state_of_a_command_is_told() {
 async fn a_vehicle_s_link_is_told_whoever_changed_it() {
     let rig = Rig::new(Scripted::new()).await;
     let stop = CancellationToken::new();
-    let fleet = Fleet::new(rig.environment.clone());
+    let fleet = rig.parts.fleet();
     let mut watch = fleet.watch(&engineer(), None).await.unwrap();
     let listening = tokio::spawn(sovd_services::fleet::events::listen(
-        rig.environment.clone(),
+        rig.parts.database.clone(),
+        Arc::clone(&rig.parts.bus),
         stop.clone(),
     ));
     // It listens from here on.
@@ -61,7 +63,7 @@ async fn a_vehicle_s_link_is_told_whoever_changed_it() {
 #[tokio::test]
 async fn a_watch_ends_with_its_token() {
     let rig = Rig::new(Scripted::new()).await;
-    let fleet = Fleet::new(rig.environment.clone());
+    let fleet = rig.parts.fleet();
     let mut caller = engineer();
     caller.expires_at = rig.now() + TimeDelta::minutes(15);
     let mut watch = fleet.watch(&caller, None).await.unwrap();
@@ -75,11 +77,11 @@ async fn a_watch_ends_with_its_token() {
 #[tokio::test]
 async fn news_that_were_lost_on_the_way_are_to_be_fetched() {
     let rig = Rig::new(Scripted::new()).await;
-    let fleet = Fleet::new(rig.environment.clone());
+    let fleet = rig.parts.fleet();
     let mut watch = fleet.watch(&admin(), None).await.unwrap();
     rig.bus.lose(false);
     rig.submit("ReadDTC").await;
-    rig.environment.event_publisher.flush().await;
+    rig.parts.event_publisher.flush().await;
     rig.bus.find();
     let news = within("news", watch.next()).await.unwrap();
     assert_eq!(*news, FleetEvent::Resync);

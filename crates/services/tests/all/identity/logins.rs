@@ -7,7 +7,6 @@ use sovd_domain::audit::Origin;
 use sovd_services::{
     AuthFailure, ServiceError,
     identity::auth::{Auth, AuthSettings, SignatureAlgorithm, SigningKeys, ThrottleSettings},
-    limits::{LimitSettings, Limits},
 };
 
 use crate::{fixture::Rig, scripted_connector::Scripted};
@@ -51,16 +50,7 @@ impl Door {
                 address_attempts,
             },
         };
-        let unlimited = LimitSettings {
-            commands_per_minute: 0,
-            requests_per_minute: 0,
-        };
-        let limits = Limits::new(unlimited, None);
-        let auth = Arc::new(Auth::new(
-            rig.environment.clone(),
-            settings,
-            Arc::new(limits),
-        ));
+        let auth = Arc::new(rig.parts.auth(settings));
         Self { rig, auth }
     }
 

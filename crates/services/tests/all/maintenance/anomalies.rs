@@ -5,7 +5,7 @@ use futures_util::future::join3;
 use sovd_domain::Severity;
 use sovd_services::{
     AuthFailure, ServiceError,
-    maintenance::anomalies::{Anomalies, NewAnomaly, NewDiagnosis},
+    maintenance::anomalies::{NewAnomaly, NewDiagnosis},
 };
 
 use crate::{
@@ -35,7 +35,7 @@ fn worn_pads() -> NewDiagnosis {
 #[tokio::test]
 async fn an_anomaly_is_found_now_at_the_latest() {
     let rig = Rig::new(Scripted::new()).await;
-    let anomalies = Anomalies::new(rig.environment.clone());
+    let anomalies = rig.parts.anomalies();
     let now = rig.now();
     for detected_at in [None, Some(now)] {
         let anomaly = anomalies.report(&engineer(), found(detected_at)).await;
@@ -52,7 +52,7 @@ async fn an_anomaly_is_found_now_at_the_latest() {
 #[tokio::test]
 async fn a_moment_is_told_as_it_is_kept() {
     let rig = Rig::new(Scripted::new()).await;
-    let anomalies = Anomalies::new(rig.environment.clone());
+    let anomalies = rig.parts.anomalies();
     for (said, expected) in [
         (
             "2026-03-01T12:00:00.123456789Z",
@@ -73,7 +73,7 @@ async fn a_moment_is_told_as_it_is_kept() {
 #[tokio::test]
 async fn what_comes_while_the_vehicle_is_deleted_finds_none_and_is_in_nobody_s_way() {
     let rig = Rig::new(Scripted::new()).await;
-    let anomalies = Anomalies::new(rig.environment.clone());
+    let anomalies = rig.parts.anomalies();
     let open = anomalies.report(&engineer(), found(None)).await.unwrap();
     let mut client = rig.sql().await;
     let deletion = client.transaction().await.unwrap();
@@ -101,7 +101,7 @@ async fn what_comes_while_the_vehicle_is_deleted_finds_none_and_is_in_nobody_s_w
 #[tokio::test]
 async fn who_has_logged_out_since_writes_nothing() {
     let rig = Rig::new(Scripted::new()).await;
-    let anomalies = Anomalies::new(rig.environment.clone());
+    let anomalies = rig.parts.anomalies();
     let open = anomalies.report(&engineer(), found(None)).await.unwrap();
     let sql = rig.sql().await;
     sql.batch_execute("DELETE FROM sessions").await.unwrap();

@@ -6,7 +6,6 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sovd_connector::ConnectorError;
 use sovd_domain::{CommandId, CommandStatus};
-use sovd_services::maintenance::detection;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -102,7 +101,7 @@ impl Rig {
 
     fn with_detection(&self, running: Running) -> Working {
         let stop = CancellationToken::new();
-        let detection = detection::run(self.environment.clone(), stop.clone());
+        let detection = self.parts.detection().run(stop.clone());
         Working {
             running,
             detection: tokio::spawn(detection),

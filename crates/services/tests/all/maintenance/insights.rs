@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sovd_domain::{Insight, Role, RuleBook};
 use sovd_services::{
-    Caller, Environment, ServiceError,
+    Caller, ServiceError,
     maintenance::insights::{Insights, NewInsight},
 };
 
@@ -35,7 +35,7 @@ async fn rig() -> Rig {
 }
 
 fn service(rig: &Rig, threshold: u32) -> Insights {
-    Insights::new(rig.environment.clone(), threshold)
+    rig.parts.insights(threshold)
 }
 
 async fn derive(rig: &Rig, threshold: Option<u32>) -> Vec<Insight> {
@@ -103,7 +103,7 @@ async fn many_that_derive_at_once_write_each_finding_once() {
     let derived = join_all((0..8).map(|_| derive(&rig, None))).await;
     assert_eq!(derived.concat().len(), 1);
     assert_eq!(audited(&rig).await.len(), 1);
-    assert_eq!(rig.environment.database.connections_in_use(), 0);
+    assert_eq!(rig.parts.database.connections_in_use(), 0);
 }
 
 #[tokio::test]
@@ -239,11 +239,9 @@ async fn detectors_are_the_rules_in_force_and_then_those_of_the_past() {
     "#
     .parse()
     .unwrap();
-    let environment = Environment {
-        rules: Arc::new(rules),
-        ..rig.environment.clone()
-    };
-    let detectors = Insights::new(environment, 0).detectors(&engineer()).await;
+    let mut parts = rig.parts.clone();
+    parts.rules = Arc::new(rules);
+    let detectors = parts.insights(0).detectors(&engineer()).await;
     let [new, past] = &detectors.unwrap()[..] else {
         panic!("two detectors");
     };

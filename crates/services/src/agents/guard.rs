@@ -2,52 +2,113 @@ use std::sync::Arc;
 
 use serde_json::json;
 use sovd_domain::{
-    AgentAction, AgentActionId, AgentActionStatus, AuditEntry, Permission, Suspension,
+    AgentAction, AgentActionId, AgentActionStatus, AuditEntry, Permission, Random, Suspension,
     SuspensionId, UserId,
 };
 use sovd_storage::{
-    StorageError, Transaction,
+    Database, StorageError, Transaction,
     agents::{activity, blocked_attempts, suspensions},
     audit,
 };
 
+use super::{AgentPolicy, Block};
 use crate::{
-    environment::Environment,
+    audit::refusals::RefusalCount,
     error::ServiceError,
     identity::caller::Caller,
     keyed_locks::{KeyedLockGuard, KeyedLocks},
+    timer::Timer,
 };
 
 /// How many blocked attempts of one agent at one kind of action wait to be counted in this process.
 /// Of more it cannot be said in time, so that they are refused as unavailable.
 const WAITING: usize = 200;
 
-/// Lets the blocked attempts of one agent at one kind of action be counted one after the other. Clones
-/// share it.
+/// Decides what agents may do, logs it, and suspends those that are blocked too often. Clones share
+/// their state.
 #[derive(Clone)]
-pub struct BlockedAttemptLocks(Arc<KeyedLocks<(String, String)>>);
-
-impl Default for BlockedAttemptLocks {
-    fn default() -> Self {
-        Self(Arc::new(KeyedLocks::new(
-            "blocked attempts of one agent",
-            WAITING,
-        )))
-    }
+pub struct AgentGuard {
+    database: Database,
+    policy: Arc<AgentPolicy>,
+    /// Serializes the counting of the blocked attempts of one agent at one kind of action.
+    locks: Arc<KeyedLocks<(String, String)>>,
+    refusals: RefusalCount,
+    clock: Arc<dyn Timer>,
+    random: Arc<dyn Random>,
 }
 
-impl BlockedAttemptLocks {
-    /// Waits for the turn of the attempt, which is to come before the connection to the database.
+impl AgentGuard {
+    /// Creates the guard that follows `policy`.
+    pub fn new(
+        database: Database,
+        policy: AgentPolicy,
+        refusals: RefusalCount,
+        clock: Arc<dyn Timer>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self {
+            database,
+            policy: Arc::new(policy),
+            locks: Arc::new(KeyedLocks::new("blocked attempts of one agent", WAITING)),
+            refusals,
+            clock,
+            random,
+        }
+    }
+
+    /// Returns the policy.
+    pub fn policy(&self) -> &AgentPolicy {
+        &self.policy
+    }
+
+    /// Waits until the attempts before this one are counted. To be called before a connection is taken.
     pub(super) async fn lock(
         &self,
         action: &AgentAction,
     ) -> Result<KeyedLockGuard<'_, (String, String)>, StorageError> {
         let key = (action.agent_name.clone(), action.action_type.clone());
-        self.0.lock(key).await
+        self.locks.lock(key).await
     }
-}
 
-impl Environment {
+    /// Admits the caller to what needs `permission`, and logs it for an agent. `target` describes the
+    /// object.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`Agents::admit`](super::Agents::admit).
+    pub(crate) async fn admit(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        target: String,
+    ) -> Result<(), ServiceError> {
+        let Some(agent_name) = caller.agent_name() else {
+            return caller.require(permission);
+        };
+        let block = if !caller.may(permission) {
+            Some(Block::NotCovered)
+        } else if self.policy.allows(agent_name, permission) {
+            None
+        } else {
+            Some(Block::NotAllowed)
+        };
+        if let Some(block) = block {
+            self.record_blocked_attempt(caller, permission, target)
+                .await?;
+            return Err(block.into());
+        }
+        let status = AgentActionStatus::Allowed;
+        let action = self.agent_action(agent_name, caller, permission, target, status);
+        let mut connection = self.database.connection().await?;
+        if activity::log_unless_suspended(&mut connection, &action).await? {
+            return Ok(());
+        }
+        drop(connection);
+        self.log_suspended_attempt(caller.user.user_id, action)
+            .await?;
+        Err(Block::Suspended.into())
+    }
+
     /// What an agent does or tries now.
     pub(super) fn agent_action(
         &self,
@@ -86,17 +147,17 @@ impl Environment {
         };
         let status = AgentActionStatus::Blocked;
         let action = self.agent_action(agent_name, caller, permission, target, status);
-        let (environment, entry) = (self.clone(), suspending(caller));
+        let (guard, entry) = (self.clone(), suspending(caller));
         let user_id = caller.user.user_id;
         let writing = tokio::spawn(async move {
-            if environment.is_suspended(&action).await? {
-                return environment.log_suspended_attempt(user_id, action).await;
+            if guard.is_suspended(&action).await? {
+                return guard.log_suspended_attempt(user_id, action).await;
             }
-            let _turn = environment.blocked_attempt_locks.lock(&action).await?;
-            let mut transaction = environment.database.begin().await?;
-            let written = environment.record(&mut transaction, &action, entry);
-            written.await?;
-            transaction.commit().await
+            let _lock = guard.lock(&action).await?;
+            let record = async |transaction: &mut Transaction| {
+                guard.record(transaction, &action, entry).await
+            };
+            guard.database.transaction(record).await
         });
         Ok(writing.await.map_err(ServiceError::internal)??)
     }
@@ -161,9 +222,9 @@ impl Environment {
             return Ok(());
         }
         blocked_attempts::add(transaction, action).await?;
-        let since = *now - self.agents.window();
+        let since = *now - self.policy.window();
         let attempts = blocked_attempts::count(transaction, agent_name, action_type, since).await?;
-        if attempts <= self.agents.blocked_attempts {
+        if attempts <= self.policy.blocked_attempts {
             return Ok(());
         }
         suspensions::await_changes(transaction, agent_name, action_type).await?;
@@ -187,7 +248,7 @@ impl Environment {
                     "agent": agent_name,
                     "action_type": action_type,
                     "attempts": attempts,
-                    "minutes": self.agents.window().num_minutes(),
+                    "minutes": self.policy.window().num_minutes(),
                 }),
                 ..entry
             };

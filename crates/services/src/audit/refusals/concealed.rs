@@ -9,20 +9,20 @@ use crate::identity::caller::Caller;
 
 /// An object that a caller asked for and that either belongs to someone else or does not exist.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Hidden {
+pub(crate) enum Concealed {
     Anomaly(AnomalyId),
     Booking(BookingId),
     Command(CommandId),
     Session(SessionId),
 }
 
-impl Hidden {
+impl Concealed {
     /// Returns the audit entry about the attempt, or `None` if there is no such object.
     ///
     /// # Errors
     ///
     /// When the database is unavailable or the row is unreadable.
-    pub(super) async fn entry(
+    pub(crate) async fn entry(
         self,
         connection: &mut Connection,
         caller: &Caller,

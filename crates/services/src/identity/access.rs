@@ -1,0 +1,262 @@
+//! How a request reaches the database under the rights of its caller.
+
+use std::{ops::DerefMut, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use sovd_domain::{AuditEntry, Permission, VehicleId};
+use sovd_storage::{Connection, Database, StorageError, Transaction};
+
+use crate::{
+    agents::AgentGuard,
+    audit::refusals::{Concealed, Refusals},
+    bulk_reads::{BulkReads, ExportPermit},
+    error::ServiceError,
+    identity::caller::Caller,
+    timer::Timer,
+};
+
+/// Opens connections and transactions on behalf of callers, and records what they are refused.
+///
+/// Every service that acts for a caller holds one. Clones share their state.
+#[derive(Clone)]
+pub struct Access {
+    database: Database,
+    bulk_reads: BulkReads,
+    agents: AgentGuard,
+    refusals: Refusals,
+    clock: Arc<dyn Timer>,
+}
+
+impl Access {
+    /// Creates the access to `database`.
+    pub fn new(
+        database: Database,
+        bulk_reads: BulkReads,
+        agents: AgentGuard,
+        refusals: Refusals,
+        clock: Arc<dyn Timer>,
+    ) -> Self {
+        Self {
+            database,
+            bulk_reads,
+            agents,
+            refusals,
+            clock,
+        }
+    }
+
+    /// Returns the current time.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Returns the clock.
+    pub(crate) fn clock(&self) -> &Arc<dyn Timer> {
+        &self.clock
+    }
+
+    /// Returns the pool, for work that is not done for a known caller, such as a login.
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Returns the rules for agents.
+    pub(crate) fn agents(&self) -> &AgentGuard {
+        &self.agents
+    }
+
+    /// Checks out a connection for a read of a few rows.
+    pub(crate) async fn connection(
+        &self,
+    ) -> Result<impl DerefMut<Target = Connection> + Send + use<>, StorageError> {
+        self.database.connection().await
+    }
+
+    /// Checks out a connection for a list or a summary.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::TooManyInFlight`] if the caller has too many of them in flight;
+    /// [`ServiceError::Unavailable`] if no connection is free in time.
+    pub(crate) async fn bulk_connection(
+        &self,
+        caller: &Caller,
+    ) -> Result<impl DerefMut<Target = Connection> + Send + use<>, ServiceError> {
+        let permit = self.bulk_reads.admit_list(caller).await?;
+        Ok(self.database.bulk_connection(permit).await?)
+    }
+
+    /// Returns the permit for an export.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::TooManyInFlight`] if none is free.
+    pub(crate) fn admit_export(&self, caller: &Caller) -> Result<ExportPermit, ServiceError> {
+        self.bulk_reads.admit_export(caller)
+    }
+
+    /// Runs `change` in a transaction that holds the caller's credential, and of an agent the permissions
+    /// that it was admitted for. This is the only way in which a service changes something for a caller.
+    ///
+    /// A concurrent revocation or suspension waits for the transaction, so that no change commits after
+    /// it. The transaction is committed if `change` succeeds and rolled back if it fails.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `change`;
+    /// [`AuthFailure::SessionRevoked`](crate::AuthFailure::SessionRevoked) if the credential has ended;
+    /// [`Block::Suspended`](crate::agents::Block::Suspended) if the agent is suspended.
+    pub(crate) async fn change<T>(
+        &self,
+        caller: &Caller,
+        change: impl AsyncFnOnce(&mut Transaction, DateTime<Utc>) -> Result<T, ServiceError>,
+    ) -> Result<T, ServiceError> {
+        let no_locks = async |_: &mut Transaction| Ok(());
+        let change = async |transaction: &mut Transaction, (), now| change(transaction, now).await;
+        self.change_with_locks(caller, no_locks, change).await
+    }
+
+    /// Does the same as [`Self::change`] where the order of locks demands that `lock` runs before the
+    /// credential is locked.
+    pub(crate) async fn change_with_locks<L, T>(
+        &self,
+        caller: &Caller,
+        lock: impl AsyncFnOnce(&mut Transaction) -> Result<L, ServiceError>,
+        change: impl AsyncFnOnce(&mut Transaction, L, DateTime<Utc>) -> Result<T, ServiceError>,
+    ) -> Result<T, ServiceError> {
+        let work = async |transaction: &mut Transaction| {
+            let locked = lock(transaction).await?;
+            let now = self.clock.now();
+            caller.lock_credential(transaction, now).await?;
+            change(transaction, locked, now).await
+        };
+        self.database.transaction(work).await
+    }
+
+    /// Returns whether the caller can access the vehicle, and records the attempt if not.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Unavailable`] if the owner of the vehicle cannot be read or an agent's attempt
+    /// cannot be recorded.
+    pub(crate) async fn can_access_vehicle(
+        &self,
+        caller: &Caller,
+        vehicle_id: VehicleId,
+        action: &'static str,
+    ) -> Result<bool, ServiceError> {
+        let can_access = if let Some(can_access) = caller.vehicle_access_in_scope(vehicle_id) {
+            can_access
+        } else {
+            let mut connection = self.database.connection().await?;
+            caller
+                .can_access_vehicle(&mut connection, vehicle_id)
+                .await?
+        };
+        if !can_access {
+            let entry = AuditEntry {
+                entity_id: Some(vehicle_id.0),
+                ..caller.audit(action, "vehicle")
+            };
+            self.record_refusal(caller, entry).await?;
+        }
+        Ok(can_access)
+    }
+
+    /// Requires a further permission in the course of a request; `target` describes the object.
+    ///
+    /// Returns the caller with the permission, which [`Self::change`] then locks as well.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`Agents::admit`](crate::agents::Agents::admit).
+    pub(crate) async fn admit(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        target: String,
+    ) -> Result<Caller, ServiceError> {
+        self.agents.admit(caller, permission, target).await?;
+        Ok(caller.clone().admitted_for(permission))
+    }
+
+    /// Records that an agent was kept from something. Attempts of users are not recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Unavailable`] if the attempt cannot be recorded.
+    pub(crate) async fn record_blocked_attempt(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        target: String,
+    ) -> Result<(), ServiceError> {
+        self.agents
+            .record_blocked_attempt(caller, permission, target)
+            .await
+    }
+
+    /// Audits the refusal of what `entry` describes. For an agent it also counts as a blocked attempt.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Unavailable`] if an agent's attempt cannot be recorded.
+    async fn record_refusal(&self, caller: &Caller, entry: AuditEntry) -> Result<(), ServiceError> {
+        let target = match entry.entity_id {
+            Some(id) => format!("{} {id}", entry.entity_type),
+            None => entry.entity_type.to_owned(),
+        };
+        // First, because an agent may hang up while its attempt is recorded.
+        self.refusals.record(entry);
+        match caller.acting() {
+            Some(permission) => {
+                self.record_blocked_attempt(caller, permission, target)
+                    .await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Records that the caller asked for an object that they may not see, if it exists.
+    ///
+    /// Returns to a user at once and without looking the object up, so that the request takes the same
+    /// time in both cases. For an agent the lookup and the count of blocked attempts come first, because a
+    /// suspension must not lag behind.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Unavailable`] if the attempt of an agent cannot be recorded.
+    pub(crate) async fn record_missing(
+        &self,
+        caller: &Caller,
+        object: Concealed,
+        action: &'static str,
+    ) -> Result<(), ServiceError> {
+        if caller.acting().is_none() {
+            self.refusals.look_up(caller, object, action);
+            return Ok(());
+        }
+        let (entry, can_access) = {
+            let mut connection = self.database.connection().await?;
+            let Some(entry) = object.entry(&mut connection, caller, action).await? else {
+                return Ok(());
+            };
+            let can_access = match (object, entry.vehicle_id) {
+                // Anomalies of the vehicle name commands of other users. Following such a name is not
+                // an attempt at anything.
+                (Concealed::Command(_), Some(vehicle_id)) => {
+                    caller
+                        .can_access_vehicle(&mut connection, vehicle_id)
+                        .await?
+                }
+                _ => false,
+            };
+            (entry, can_access)
+        };
+        if can_access {
+            self.refusals.record(entry);
+            return Ok(());
+        }
+        self.record_refusal(caller, entry).await
+    }
+}
