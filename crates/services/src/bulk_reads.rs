@@ -1,5 +1,5 @@
-//! How many expensive reads a caller may have at a time. What all callers together may take of the pool
-//! is for [`Database::bulk_connection`](sovd_storage::Database::bulk_connection) to bound.
+//! Bounds on the expensive reads of one caller.
+//! [`Database::bulk_connection`](sovd_storage::Database::bulk_connection) bounds those of all callers.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct BulkReads {
     all_exports: Arc<InFlight<()>>,
 }
 
-/// How many expensive reads are served at a time in this process.
+/// Maximum number of expensive reads that this process serves at the same time.
 #[derive(Debug, Clone, Copy)]
 pub struct BulkReadSettings {
     /// Lists and summaries of one caller.
@@ -30,7 +30,7 @@ pub struct BulkReadSettings {
     pub exports: usize,
 }
 
-/// The permit of one export, given back when it is dropped.
+/// The permit of one export, released when it is dropped.
 #[derive(Debug)]
 pub(crate) struct ExportPermit {
     _of_caller: Permit<UserId>,
@@ -38,7 +38,7 @@ pub(crate) struct ExportPermit {
 }
 
 impl BulkReads {
-    /// Creates bounds that nothing counts against yet.
+    /// Creates the bounds.
     pub fn new(settings: BulkReadSettings) -> Self {
         Self {
             lists: Arc::new(InFlight::new(
@@ -53,12 +53,12 @@ impl BulkReads {
         }
     }
 
-    /// Returns the permit for a list, when one is free.
+    /// Waits for the permit for a list.
     pub(crate) async fn admit_list(&self, caller: &Caller) -> Result<Permit<UserId>, ServiceError> {
         self.lists.admit(caller.user.user_id).await
     }
 
-    /// Returns the permit for an export, which does not wait for others: they may take long.
+    /// Returns the permit for an export if one is free. Exports take too long to wait for.
     pub(crate) fn admit_export(&self, caller: &Caller) -> Result<ExportPermit, ServiceError> {
         Ok(ExportPermit {
             _of_caller: self.exports.try_admit(caller.user.user_id)?,

@@ -1,4 +1,4 @@
-//! Sending commands and looking at them.
+//! Submission, cancellation and reading of commands.
 
 mod cancel;
 pub(crate) mod completion;
@@ -25,7 +25,7 @@ use crate::{
     error::ServiceError,
     event_publisher::EventPublisher,
     identity::{access::Access, caller::Caller},
-    keyed_locks::KeyedLocks,
+    keyed_permits::KeyedPermits,
     limits::Limits,
 };
 
@@ -33,10 +33,13 @@ pub use sovd_storage::commands::CommandFilter;
 pub use submit::{Submission, Submitted};
 pub use waiting::WaitingLimits;
 
-/// How long an idempotency key stands for its command.
+/// Time that a submission waits for earlier ones to the same vehicle.
+const SUBMISSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time for which an idempotency key identifies its command.
 pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Takes commands in and shows what became of them.
+/// Accepts commands and reads them.
 pub struct Commands {
     access: Access,
     catalog: Arc<Catalog>,
@@ -45,12 +48,12 @@ pub struct Commands {
     random: Arc<dyn Random>,
     limits: Arc<Limits>,
     waiting: WaitingLimits,
-    submission_locks: KeyedLocks<VehicleId>,
+    /// Serializes the submissions to one vehicle, which wait here without a connection.
+    submission_locks: Arc<KeyedPermits<VehicleId>>,
 }
 
 impl Commands {
-    /// Creates a command service that accepts commands at the rate of `limits`, and no more than
-    /// `waiting` allows in the queue.
+    /// Creates the service. `limits` bounds the rate of submissions, `waiting` the length of the queues.
     pub fn new(
         access: Access,
         catalog: Arc<Catalog>,
@@ -68,21 +71,21 @@ impl Commands {
             random,
             limits,
             waiting,
-            submission_locks: KeyedLocks::new("submissions to one vehicle", usize::MAX),
+            submission_locks: Arc::new(KeyedPermits::new(1, usize::MAX, SUBMISSION_TIMEOUT)),
         }
     }
 
-    /// Every command that can be sent.
+    /// Returns the catalog of commands.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    /// One page of the commands that match, newest first, and how many match in all. Who may
-    /// see only the own ones sees only those, whatever the filter says.
+    /// Returns one page of the matching commands, newest first, and the total number of matches. A caller
+    /// without [`Permission::ReadAllCommands`] sees only their own commands.
     ///
     /// # Errors
     ///
-    /// When the caller may not see commands.
+    /// [`ServiceError::Forbidden`] if the caller may not read commands.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -104,11 +107,11 @@ impl Commands {
         Ok(commands::list(&mut connection, &filter, page).await?)
     }
 
-    /// The command with the id.
+    /// Returns a command.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is none that the caller may see.
+    /// [`ServiceError::NotFound`] if it does not exist or the caller may not see it.
     pub async fn get(
         &self,
         caller: &Caller,
@@ -125,11 +128,11 @@ impl Commands {
         }
     }
 
-    /// The chunks of the answer so far, in order.
+    /// Returns the responses received so far, in order.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is no such command that the caller may see.
+    /// [`ServiceError::NotFound`] if the command does not exist or the caller may not see it.
     pub async fn responses(
         &self,
         caller: &Caller,
@@ -140,7 +143,7 @@ impl Commands {
         Ok(responses::list(&mut connection, command_id, 0).await?)
     }
 
-    /// Returns that there is no such command, and records the attempt if there is one of another user.
+    /// Returns the error for a command that was not found, and records the attempt if it exists.
     async fn missing(
         &self,
         caller: &Caller,
@@ -156,7 +159,7 @@ impl Commands {
     }
 }
 
-/// The command with the id, if the caller may know of it and of its vehicle.
+/// Returns the command if the caller may see it and its vehicle.
 async fn find(
     connection: &mut Connection,
     caller: &Caller,
@@ -166,13 +169,13 @@ async fn find(
     let Some(command) = found else {
         return Ok(None);
     };
-    let is_reached = caller
+    let can_access = caller
         .can_access_vehicle(connection, command.vehicle_id)
         .await?;
-    Ok(is_reached.then_some(command))
+    Ok(can_access.then_some(command))
 }
 
-/// Whose commands the caller may know of; nobody in particular for those who may see all.
+/// Returns the user whose commands the caller may see, `None` for all users.
 pub(crate) fn visible_owner(caller: &Caller) -> Option<UserId> {
     (!caller.may(Permission::ReadAllCommands)).then_some(caller.user.user_id)
 }

@@ -1,14 +1,14 @@
-//! What a change has changed, for the audit trail.
+//! The changed fields of an object, for the audit trail.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// The fields that are others than before, each with what it was and what it is.
+/// The changed fields, each with its old and its new value.
 #[derive(Debug, Default)]
 pub(crate) struct Differences(Map<String, Value>);
 
 impl Differences {
-    /// Adds a field if it is another than before.
+    /// Adds a field if its value has changed.
     pub(crate) fn compare<T: Serialize>(mut self, name: &str, old: &T, new: &T) -> Self {
         let (old, new) = (json!(old), json!(new));
         if old != new {
@@ -18,15 +18,15 @@ impl Differences {
         self
     }
 
-    /// Adds of a field only that it is another, because its content is nothing for the trail.
-    pub(crate) fn conceal(mut self, name: &str, is_another: bool) -> Self {
-        if is_another {
+    /// Adds that a field has changed, without its values.
+    pub(crate) fn conceal(mut self, name: &str, has_changed: bool) -> Self {
+        if has_changed {
             self.0.insert(name.to_owned(), json!("changed"));
         }
         self
     }
 
-    /// The fields.
+    /// Returns the fields.
     pub(crate) fn into_fields(self) -> Map<String, Value> {
         self.0
     }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_another_is_told_and_what_is_concealed_without_its_content() {
+    fn contains_changed_fields_and_conceals_values() {
         let fields = Differences::default()
             .compare("email", &"a@example.com", &"b@example.com")
             .compare("role", &"admin", &"admin")

@@ -6,115 +6,115 @@ use thiserror::Error;
 
 use crate::agents::Block;
 
-/// Why a use case did not do what was asked.
+/// Why a service did not do what was requested.
 #[derive(Debug, Error)]
 pub enum ServiceError {
-    /// It is not known who asks.
+    /// The caller is not authenticated.
     #[error(transparent)]
     NotAuthenticated(#[from] AuthFailure),
-    /// It is known, and they may not.
+    /// The caller lacks the permission.
     #[error("you may not do this")]
     Forbidden,
-    /// It is known, and it is an agent that may not.
+    /// The caller is an agent that is not allowed or suspended.
     #[error(transparent)]
     Blocked(#[from] Block),
-    /// There is no such thing, or the caller may not know of it.
+    /// The object does not exist, or the caller may not see it.
     #[error("there is no such {what}")]
     NotFound {
-        /// The kind of thing, such as `command`.
+        /// The kind of object, such as `command`.
         what: &'static str,
-        /// The field of the input that named it, if one did.
+        /// The JSON pointer of the field that named it, if any.
         pointer: Option<&'static str>,
     },
-    /// The input is understood and wrong.
+    /// The input is invalid.
     #[error("the input is not valid")]
     Invalid(Vec<FieldError>),
-    /// It does not fit what is there already.
+    /// The request conflicts with the current state.
     #[error("{reason}")]
     Conflict {
-        /// What stands against it.
+        /// What it conflicts with.
         reason: &'static str,
-        /// The field of the input that does not fit, if one is to blame.
+        /// The JSON pointer of the field in conflict, if any.
         pointer: Option<&'static str>,
     },
-    /// The vehicle is not connected, and this command does not wait.
+    /// The vehicle is not connected, and the command is not queued for later.
     #[error(
         "the vehicle is not connected, and a command of this risk is kept for later only with \
          queue_if_offline"
     )]
     VehicleOffline,
-    /// The command has ended, or the vehicle has answered it.
-    #[error("the command cannot be called off: {reason}")]
+    /// The command has ended, or the vehicle has responded.
+    #[error("the command cannot be cancelled: {reason}")]
     NotCancellable {
-        /// What it has come to.
+        /// The state of the command.
         reason: &'static str,
     },
-    /// The key came with another request before.
+    /// The idempotency key was used with a different request.
     #[error("this idempotency key came with a different request less than 24 hours ago")]
     IdempotencyMismatch,
-    /// The caller asks too much at once.
+    /// The caller exceeds a rate limit.
     #[error("too many requests; try again in {} s", retry_after.as_secs())]
     RateLimited {
-        /// When the next one will be taken.
+        /// Time after which the next request is accepted.
         retry_after: Duration,
     },
-    /// The caller, or all callers together, have as many requests in progress as they may have.
+    /// The caller, or all callers together, have too many requests in flight.
     #[error("at most {limit} {what} are served at a time; try again in {} s", retry_after.as_secs())]
     TooManyInFlight {
         /// What is bounded, such as `lists of one user`.
         what: &'static str,
-        /// How many are served at a time.
+        /// Maximum number served at the same time.
         limit: usize,
-        /// After how long to try again.
+        /// Time after which to try again.
         retry_after: Duration,
     },
-    /// The queue of the vehicle has as many entries as it may have.
+    /// The queue of the vehicle is full.
     #[error(
         "the queue of this vehicle is full: at most {limit} commands may wait or be under way for one \
          vehicle"
     )]
     QueueFull {
-        /// The cap on the commands of one vehicle.
+        /// Maximum number of commands of one vehicle.
         limit: i64,
     },
-    /// The caller has as many commands in the queue as one user may have.
+    /// The caller has too many commands in the queue.
     #[error(
         "{limit} of your commands wait or are under way, which is the most that one user may have; try \
          again when some of them have ended"
     )]
     TooManyWaiting {
-        /// The cap on the commands of one user.
+        /// Maximum number of commands of one user.
         limit: i64,
-        /// After how long to try again.
+        /// Time after which to try again.
         retry_after: Duration,
     },
-    /// The database or its pool is away. Trying later may help.
+    /// The database or its pool is unavailable. A retry may succeed.
     #[error("the service is not available")]
     Unavailable(#[source] StorageError),
-    /// The fault is ours.
+    /// An internal fault.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Why it is not known who asks.
+/// Why a caller is not authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum AuthFailure {
-    /// There is no token.
+    /// No token was sent.
     #[error("no access token was sent")]
     MissingToken,
-    /// The user is unknown or the password is wrong; which of the two is nobody's business.
+    /// The user is unknown or the password is wrong. The two cases are indistinguishable.
     #[error("the user name or the password is wrong")]
     InvalidCredentials,
-    /// The token was good once.
+    /// The token has expired.
     #[error("the token has expired")]
     TokenExpired,
-    /// The token is not one of ours, or not of this kind.
+    /// The token was not issued by this installation, or is of another kind.
     #[error("the token is not valid")]
     TokenInvalid,
-    /// The login the token belongs to has ended.
+    /// The session of the token has ended.
     #[error("the session has ended")]
     SessionRevoked,
-    /// The password is right, and the account is closed.
+    /// The password is right, but the account is disabled.
     #[error("the account is disabled")]
     AccountDisabled,
 }
@@ -129,7 +129,7 @@ impl From<StorageError> for ServiceError {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::Unavailable(_) => Self::Unavailable(error),
-            // Whoever asks was deleted, and this process does not know it yet.
+            // The caller was deleted, and the credential cache of this process is stale.
             StorageError::Dangling { constraint }
                 if constraint.ends_with("_user_id_fkey")
                     || constraint == "service_accounts_created_by_fkey" =>

@@ -16,43 +16,43 @@ use tokio::{
     time::timeout,
 };
 
-/// How many events may wait for the bus. Whoever watches reads the database when some are missing.
+/// Messages that may wait for the bus. Subscribers read the database when they miss some.
 const CAPACITY: usize = 4096;
 
-/// How long the last events may take at shutdown.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Time that [`EventPublisher::flush`] waits, and delay between two attempts to reach the bus.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Takes events to the bus in order, so that nobody who talks to a vehicle, claims work or asks the
-/// API waits for a bus that is slow or away. Clones share it.
+/// Publishes committed changes on the event bus, in order and in the background, so that no request and
+/// no dispatcher waits for a slow bus. Clones share the queue.
 #[derive(Clone)]
 pub struct EventPublisher {
-    letters: Sender<Message>,
-    lost: Arc<AtomicBool>,
+    messages: Sender<Message>,
+    has_lost: Arc<AtomicBool>,
 }
 
 enum Message {
     Event(StreamEvent),
     FleetEvent(FleetEvent),
     AccessChange(AccessChange),
-    /// To be answered when everything before it is done.
+    /// Answered once everything before it is published.
     Mark(oneshot::Sender<()>),
 }
 
 impl EventPublisher {
-    /// An outbox whose task, on the runtime that calls this, ends with its last clone.
+    /// Creates a publisher whose task runs on the current runtime and ends with the last clone.
     pub fn new(bus: Arc<dyn EventBus>) -> Self {
-        let (letters, receiver) = mpsc::channel(CAPACITY);
-        let lost = Arc::default();
-        tokio::spawn(post(bus, receiver, Arc::clone(&lost)));
-        Self { letters, lost }
+        let (messages, receiver) = mpsc::channel(CAPACITY);
+        let has_lost = Arc::default();
+        tokio::spawn(run(bus, receiver, Arc::clone(&has_lost)));
+        Self { messages, has_lost }
     }
 
-    /// Sends an event on its way.
+    /// Publishes an event to the followers of its command.
     pub(crate) fn publish(&self, event: StreamEvent) {
         self.send(Message::Event(event));
     }
 
-    /// Tells the state of a command to those who watch it and to those who watch the fleet.
+    /// Publishes the state of a command to its followers and to the watchers of the fleet.
     pub(crate) fn publish_state(&self, command: &Command) {
         if let Some(event) = StreamEvent::of_state(command) {
             self.publish(event);
@@ -60,56 +60,54 @@ impl EventPublisher {
         self.send(Message::FleetEvent(command.into()));
     }
 
-    /// Tells other processes whose rights have to be looked up again.
+    /// Invalidates the credential caches of other processes.
     pub(crate) fn publish_access_change(&self, change: AccessChange) {
         self.send(Message::AccessChange(change));
     }
 
-    fn send(&self, letter: Message) {
-        if let Err(error) = self.letters.try_send(letter) {
+    fn send(&self, message: Message) {
+        if let Err(error) = self.messages.try_send(message) {
             if matches!(
                 error.into_inner(),
                 Message::FleetEvent(_) | Message::AccessChange(_)
             ) {
-                self.lost.store(true, Ordering::Relaxed);
+                self.has_lost.store(true, Ordering::Relaxed);
             }
-            tracing::debug!("the bus is behind, an event is left to the database");
+            tracing::debug!("event not published: queue full");
         }
     }
 
-    /// Waits until what was put before is out, though not for long.
+    /// Waits until everything sent before is published, for 1 s at most.
     pub async fn flush(&self) {
-        let emptied = async {
+        let flushed = async {
             let (mark, reached) = oneshot::channel();
-            if self.letters.send(Message::Mark(mark)).await.is_ok() {
+            if self.messages.send(Message::Mark(mark)).await.is_ok() {
                 let _ = reached.await;
             }
         };
-        let _ = timeout(PATIENCE, emptied).await;
+        let _ = timeout(TIMEOUT, flushed).await;
     }
 }
 
-async fn post(bus: Arc<dyn EventBus>, mut letters: Receiver<Message>, lost: Arc<AtomicBool>) {
+async fn run(bus: Arc<dyn EventBus>, mut messages: Receiver<Message>, has_lost: Arc<AtomicBool>) {
     loop {
-        let letter = if lost.load(Ordering::Relaxed) {
-            // Whoever shows the fleet has to fetch it again, and whoever remembers callers has to ask
-            // again, as soon as they can be told.
-            if tell_loss(bus.as_ref()).await.is_ok() {
-                lost.store(false, Ordering::Relaxed);
+        let message = if has_lost.load(Ordering::Relaxed) {
+            if publish_loss(bus.as_ref()).await.is_ok() {
+                has_lost.store(false, Ordering::Relaxed);
                 continue;
             }
-            discard(&mut letters);
-            match timeout(PATIENCE, letters.recv()).await {
-                Ok(letter) => letter,
+            discard(&mut messages);
+            match timeout(TIMEOUT, messages.recv()).await {
+                Ok(message) => message,
                 Err(_) => continue,
             }
         } else {
-            letters.recv().await
+            messages.recv().await
         };
-        let published = match letter {
+        let published = match message {
             None => return,
             Some(Message::Event(event)) => bus.publish(&event).await,
-            Some(Message::FleetEvent(news)) => bus.publish_fleet_event(&news).await,
+            Some(Message::FleetEvent(event)) => bus.publish_fleet_event(&event).await,
             Some(Message::AccessChange(change)) => bus.publish_access_change(change).await,
             Some(Message::Mark(mark)) => {
                 let _ = mark.send(());
@@ -117,21 +115,22 @@ async fn post(bus: Arc<dyn EventBus>, mut letters: Receiver<Message>, lost: Arc<
             }
         };
         if let Err(error) = published {
-            tracing::warn!(%error, "events are delayed");
-            lost.store(true, Ordering::Relaxed);
+            tracing::warn!(%error, "failed to publish an event; subscribers will read the database");
+            has_lost.store(true, Ordering::Relaxed);
         }
     }
 }
 
-async fn tell_loss(bus: &dyn EventBus) -> Result<(), BusError> {
+/// Makes dashboards fetch the fleet again, and credential caches start empty.
+async fn publish_loss(bus: &dyn EventBus) -> Result<(), BusError> {
     bus.publish_access_change(AccessChange::Unknown).await?;
     bus.publish_fleet_event(&FleetEvent::Resync).await
 }
 
-/// What waited behind a failure is old by now, and in the database.
-fn discard(letters: &mut Receiver<Message>) {
-    while let Ok(letter) = letters.try_recv() {
-        if let Message::Mark(mark) = letter {
+/// Discards what waited behind a failure: it is stale, and in the database.
+fn discard(messages: &mut Receiver<Message>) {
+    while let Ok(message) = messages.try_recv() {
+        if let Message::Mark(mark) = message {
             let _ = mark.send(());
         }
     }

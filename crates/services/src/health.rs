@@ -1,4 +1,4 @@
-//! Whether the parts are there.
+//! Readiness of the database and the event bus.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,34 +6,34 @@ use sovd_events::EventBus;
 use sovd_storage::Database;
 use tokio::time::timeout;
 
-/// Longer than a ping of the database takes, so that its own answer comes first.
-const PATIENCE: Duration = Duration::from_millis(2500);
+/// Longer than the timeout of a database ping, so that its result arrives first.
+const TIMEOUT: Duration = Duration::from_millis(2500);
 
-/// Asks the parts for a sign of life.
+/// Pings the database and the event bus.
 pub struct Health {
     database: Database,
     bus: Arc<dyn EventBus>,
 }
 
-/// Which parts answered.
+/// Which of them answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Readiness {
     /// PostgreSQL.
     pub database: bool,
-    /// Redis; always there with the bus of a single process.
+    /// Redis; always `true` with the bus of a single process.
     pub bus: bool,
 }
 
 impl Health {
-    /// A health service.
+    /// Creates the service.
     pub fn new(database: Database, bus: Arc<dyn EventBus>) -> Self {
         Self { database, bus }
     }
 
-    /// Asks each part.
+    /// Pings both at the same time.
     pub async fn readiness(&self) -> Readiness {
-        let database = timeout(PATIENCE, self.database.ping());
-        let bus = timeout(PATIENCE, self.bus.ping());
+        let database = timeout(TIMEOUT, self.database.ping());
+        let bus = timeout(TIMEOUT, self.bus.ping());
         let (database, bus) = tokio::join!(database, bus);
         Readiness {
             database: matches!(database, Ok(Ok(()))),

@@ -1,14 +1,14 @@
-//! JSON objects whose content is the client's own.
+//! Limits of JSON objects whose content the client defines.
 
 use serde_json::{Map, Value};
 use sovd_domain::FieldError;
 
 use crate::error::ServiceError;
 
-/// How many bytes an object has at most, as JSON without white space.
+/// Maximum size of an object in bytes, as JSON without white space.
 const LIMIT: usize = 64 * 1024;
 
-/// What is wrong with an object at `pointer` that is too large.
+/// Returns an error for the object at `pointer` if it is too large.
 pub(crate) fn check_size(
     object: &Map<String, Value>,
     pointer: &str,

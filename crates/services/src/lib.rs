@@ -17,7 +17,7 @@ mod differences;
 mod error;
 mod event_publisher;
 mod json_limits;
-mod keyed_locks;
+mod keyed_permits;
 mod network;
 mod timer;
 

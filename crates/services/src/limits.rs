@@ -1,4 +1,4 @@
-//! How much one user may ask for.
+//! Rate limits of one user.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -11,8 +11,8 @@ use sovd_events::{Admission, SharedRates};
 
 use crate::error::ServiceError;
 
-/// Counts what each user asks for: in all processes together where they share a counter that can be
-/// reached, else in this process.
+/// Counts the requests of each user: across all processes while the shared counter is reachable, otherwise
+/// in this process.
 pub struct Limits {
     commands: Option<Limit>,
     requests: Option<Limit>,
@@ -20,33 +20,33 @@ pub struct Limits {
     clock: DefaultClock,
 }
 
-/// How much one user may ask for; 0 is as much as it likes.
+/// Limits of one user; 0 disables a limit.
 #[derive(Debug, Clone, Copy)]
 pub struct LimitSettings {
-    /// Commands in a minute.
+    /// Commands per minute.
     pub commands_per_minute: u32,
-    /// Requests in a minute.
+    /// Requests per minute.
     pub requests_per_minute: u32,
 }
 
 impl LimitSettings {
-    /// Whether nothing is limited.
+    /// Returns whether both limits are disabled.
     pub fn are_off(self) -> bool {
         self.commands_per_minute == 0 && self.requests_per_minute == 0
     }
 }
 
 struct Limit {
-    /// What is limited, as part of a name in the shared counter.
+    /// What is limited; part of the shared counter's name.
     what: &'static str,
     per_minute: NonZeroU32,
-    /// The count of this process. It also holds for what the shared counter admits, so that a use
-    /// stays counted when the shared counter comes or goes.
+    /// The counter of this process. It also counts what the shared counter admits, so that no request is
+    /// forgotten when the shared counter becomes unavailable.
     own: DefaultKeyedRateLimiter<UserId>,
 }
 
 impl Limits {
-    /// Creates limits with all of their allowance left, counted in `shared` where that is given.
+    /// Creates limits that `shared` counts, if given.
     pub fn new(settings: LimitSettings, shared: Option<Arc<dyn SharedRates>>) -> Self {
         Self {
             commands: Limit::new("commands", settings.commands_per_minute),
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_past_the_limit_is_refused_and_others_are_not() {
+    async fn limits_each_user_separately() {
         let settings = LimitSettings {
             commands_per_minute: 3,
             requests_per_minute: 0,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn zero_is_no_limit() {
+    async fn zero_disables_the_limit() {
         let settings = LimitSettings {
             commands_per_minute: 0,
             requests_per_minute: 0,

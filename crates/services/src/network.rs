@@ -1,7 +1,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Returns what counts as one address: of IPv6 the first 64 bits, because one customer is assigned all of
-/// them.
+/// Returns the address that stands for one client: for IPv6 its /64 prefix, which is what one customer is
+/// assigned.
 pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -12,7 +12,7 @@ pub fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The name of a client's network.
+/// Returns the network of a client as text, `none` if its address is unknown.
 pub(crate) fn network(address: Option<IpAddr>) -> String {
     match address.map(network_of) {
         None => "none".to_owned(),
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_one_host_or_one_network_of_64_bits() {
+    fn an_ipv6_client_is_a_network_of_64_bits() {
         let of = |text: &str| network(Some(text.parse().unwrap()));
         assert_eq!(of("192.0.2.1"), "192.0.2.1");
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));

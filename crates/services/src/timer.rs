@@ -1,4 +1,4 @@
-//! Waiting for a moment, as a parameter.
+//! The clock as a parameter.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,13 +7,13 @@ use futures_util::future::BoxFuture;
 use sovd_domain::{Clock, SystemClock};
 use tokio::{sync::watch, time::sleep};
 
-/// A clock that can wake somebody.
+/// A clock that tasks can sleep by.
 pub trait Timer: Clock {
-    /// Ends when the clock shows `moment`; at once when it has passed.
+    /// Completes when the clock reaches `moment`, at once if it has passed.
     fn sleep_until(&self, moment: DateTime<Utc>) -> BoxFuture<'static, ()>;
 }
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemTimer;
 
@@ -30,7 +30,7 @@ impl Timer for SystemTimer {
     }
 }
 
-/// A clock that stands still until a test moves it, and tells what is waited for. Clones share the
+/// A clock that only a test advances, and that knows which moments tasks sleep until. Clones share the
 /// time.
 #[derive(Debug, Clone)]
 pub struct TestTimer(Arc<watch::Sender<Scene>>);
@@ -42,18 +42,18 @@ struct Scene {
 }
 
 impl TestTimer {
-    /// A clock that shows `now`.
+    /// Creates a clock that shows `now`.
     pub fn at(now: DateTime<Utc>) -> Self {
         let sleepers = BTreeMap::new();
         Self(Arc::new(watch::Sender::new(Scene { now, sleepers })))
     }
 
-    /// Moves the time on and wakes whoever waited for it.
+    /// Advances the time and wakes the tasks whose moment has come.
     pub fn advance(&self, step: TimeDelta) {
         self.0.send_modify(|scene| scene.now += step);
     }
 
-    /// Waits until somebody sleeps until exactly `moment`.
+    /// Waits until a task sleeps until exactly `moment`.
     pub async fn awaited(&self, moment: DateTime<Utc>) {
         let mut scene = self.0.subscribe();
         // The sender lives as long as `self`.
@@ -62,7 +62,7 @@ impl TestTimer {
             .await;
     }
 
-    /// The moments that somebody waits for, soonest first.
+    /// Returns the moments that tasks sleep until, soonest first.
     pub fn sleepers(&self) -> Vec<DateTime<Utc>> {
         self.0.borrow().sleepers.keys().copied().collect()
     }
@@ -85,7 +85,7 @@ impl Timer for TestTimer {
     }
 }
 
-/// Stands in the list of sleepers while it lives.
+/// Counts as a sleeper until it is dropped.
 struct Asleep {
     timer: TestTimer,
     moment: DateTime<Utc>,

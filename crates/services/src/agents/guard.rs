@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use sovd_domain::{
@@ -16,13 +16,16 @@ use crate::{
     audit::refusals::RefusalCount,
     error::ServiceError,
     identity::caller::Caller,
-    keyed_locks::{KeyedLockGuard, KeyedLocks},
+    keyed_permits::{KeyedPermit, KeyedPermits},
     timer::Timer,
 };
 
 /// How many blocked attempts of one agent at one kind of action wait to be counted in this process.
 /// Of more it cannot be said in time, so that they are refused as unavailable.
 const WAITING: usize = 200;
+
+/// Time that an attempt waits for those before it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Decides what agents may do, logs it, and suspends those that are blocked too often. Clones share
 /// their state.
@@ -31,7 +34,7 @@ pub struct AgentGuard {
     database: Database,
     policy: Arc<AgentPolicy>,
     /// Serializes the counting of the blocked attempts of one agent at one kind of action.
-    locks: Arc<KeyedLocks<(String, String)>>,
+    locks: Arc<KeyedPermits<(String, String)>>,
     refusals: RefusalCount,
     clock: Arc<dyn Timer>,
     random: Arc<dyn Random>,
@@ -49,7 +52,7 @@ impl AgentGuard {
         Self {
             database,
             policy: Arc::new(policy),
-            locks: Arc::new(KeyedLocks::new("blocked attempts of one agent", WAITING)),
+            locks: Arc::new(KeyedPermits::new(1, WAITING - 1, LOCK_TIMEOUT)),
             refusals,
             clock,
             random,
@@ -65,9 +68,11 @@ impl AgentGuard {
     pub(super) async fn lock(
         &self,
         action: &AgentAction,
-    ) -> Result<KeyedLockGuard<'_, (String, String)>, StorageError> {
+    ) -> Result<KeyedPermit<(String, String)>, StorageError> {
         let key = (action.agent_name.clone(), action.action_type.clone());
-        self.locks.lock(key).await
+        let too_many = "too many blocked attempts of one agent";
+        let lock = self.locks.acquire(key).await;
+        lock.ok_or_else(|| StorageError::Unavailable(too_many.to_owned()))
     }
 
     /// Admits the caller to what needs `permission`, and logs it for an agent. `target` describes the

@@ -14,13 +14,13 @@ use crate::{
 };
 
 impl Commands {
-    /// Calls a command off and gives it as it has ended. What was never sent will not be; whoever
-    /// is talking to the vehicle stops.
+    /// Cancels a command and returns its final state. A command that was not sent never will be; the
+    /// dispatcher that talks to the vehicle stops.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is no such command that the caller may see;
-    /// [`ServiceError::NotCancellable`] when it has ended or the vehicle has answered it.
+    /// [`ServiceError::NotFound`] if the command does not exist or the caller may not see it;
+    /// [`ServiceError::NotCancellable`] if it has ended or the vehicle has responded.
     pub async fn cancel(
         &self,
         caller: &Caller,
@@ -58,21 +58,21 @@ impl Commands {
         Ok(ended)
     }
 
-    /// What is known of the vehicle when the command is called off now. It is noted before a command
-    /// is handed to a connector, so 0 means that none ever had it.
+    /// Returns how the command ends if it is cancelled now. The number of sends is recorded before a
+    /// connector gets the command, so 0 means that none ever did.
     fn failure(&self, command: &Command, entry: &Entry) -> Failure {
         let spec = self.catalog.get(&command.command_name);
         if entry.sends == 0 {
-            Failure::new(FailureKind::Cancelled, "called off before it was sent")
+            Failure::new(FailureKind::Cancelled, "cancelled before it was sent")
         } else if spec.is_some_and(|spec| spec.idempotent) {
             Failure::new(
                 FailureKind::Cancelled,
-                "called off before its answer was complete",
+                "cancelled before its response was complete",
             )
         } else {
             Failure::new(
                 FailureKind::OutcomeUnknown,
-                "called off after it was sent: the vehicle may have acted on it",
+                "cancelled after it was sent; the vehicle may have acted on it",
             )
         }
     }
@@ -99,7 +99,7 @@ fn open_entry(entry: Option<Entry>) -> Result<Entry, ServiceError> {
     match entry {
         Some(entry) if entry.is_called_off => Err(ENDED),
         Some(entry) if entry.is_answered => Err(ServiceError::NotCancellable {
-            reason: "the vehicle has answered it",
+            reason: "the vehicle has responded to it",
         }),
         Some(entry) if entry.task == Task::Command => Ok(entry),
         Some(_) | None => Err(ENDED),

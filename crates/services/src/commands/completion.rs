@@ -1,5 +1,6 @@
-//! The end of a command: its state, its place in the queue and its audit line, in the transaction
-//! of whoever holds the lock of its entry in the queue.
+//! The end of a command: its state, its queue entry and its audit entry.
+//!
+//! Every function runs in a transaction that holds the lock on the queue entry.
 
 use std::time::Duration;
 
@@ -15,10 +16,10 @@ use sovd_storage::{
     maintenance::detection_jobs,
 };
 
-/// How long a vehicle may stay away before nobody looks any more what became of a command.
+/// Time in which a vehicle can be probed after a command with an unknown outcome.
 const PROBE_WINDOW: Duration = Duration::from_mins(10);
 
-/// How a command failed, before it is written down.
+/// How a command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
@@ -29,14 +30,14 @@ impl Failure {
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self {
             kind,
-            // A vehicle's own words may hold what PostgreSQL cannot keep.
+            // PostgreSQL cannot store U+0000, which a vehicle may send.
             message: message.into().replace('\0', ""),
         }
     }
 }
 
-/// Completes a command that is in progress, whose answer begins with the part `first_number`. If that is
-/// a reading of faults, somebody will look through it. Nothing when the command has ended.
+/// Completes a command in progress, whose complete response begins with the sequence number
+/// `first_number`. Creates a detection job if the command reads faults. Returns `None` if it has ended.
 pub(crate) async fn complete(
     catalog: &Catalog,
     transaction: &mut Transaction,
@@ -56,15 +57,15 @@ pub(crate) async fn complete(
     Ok(Some(command))
 }
 
-/// Ends a command as failed. Nothing when it has ended. If nobody knows whether it acted, and
-/// somebody can look, a probe stays in its place. While `talking` holds a lease, the vehicle stays
-/// theirs.
+/// Ends a command as failed. Returns `None` if it has ended. If the outcome is unknown and can be read from
+/// the vehicle, the queue entry becomes that of a probe. While `holder` has a lease, the vehicle stays
+/// reserved for it.
 pub(crate) async fn fail(
     catalog: &Catalog,
     transaction: &mut Transaction,
     command_id: CommandId,
     failure: &Failure,
-    talking: Option<Lease>,
+    holder: Option<Lease>,
     now: DateTime<Utc>,
 ) -> Result<Option<Command>, StorageError> {
     let kind = failure.kind;
@@ -79,17 +80,17 @@ pub(crate) async fn fail(
             let due_at = now + evidence.settles_in;
             queue::turn_into_probe(transaction, command_id, due_at, now + PROBE_WINDOW).await?;
         }
-        _ if talking.is_none() => queue::remove(transaction, command_id).await?,
+        _ if holder.is_none() => queue::remove(transaction, command_id).await?,
         _ => {}
     }
-    if let Some(lease) = talking {
+    if let Some(lease) = holder {
         queue::call_off(transaction, command_id, lease).await?;
     }
     write_audit(transaction, &command, now).await?;
     Ok(Some(command))
 }
 
-/// Ends a probe: adds what it found to the command.
+/// Ends a probe and adds its finding to the command.
 pub(crate) async fn record_finding(
     transaction: &mut Transaction,
     command_id: CommandId,

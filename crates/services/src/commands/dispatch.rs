@@ -1,4 +1,4 @@
-//! Carrying commands out.
+//! Claims commands from the queue and sends them to vehicles.
 
 mod attempt;
 mod backoff;
@@ -42,7 +42,7 @@ use task::{ClaimedTask, Stops};
 
 pub use backoff::Backoff;
 
-/// How many tasks are ended in one transaction when they have expired.
+/// Maximum number of expired tasks that are ended in one transaction.
 const EXPIRY_BATCH: i64 = 20;
 
 /// What a dispatcher works with.
@@ -71,29 +71,28 @@ pub struct Dispatcher {
     connectors: Arc<Registry>,
     settings: DispatchSettings,
     leases: Leases,
-    /// Something in the queue is due, and may have to be ended.
+    /// Wakes the expiry of tasks.
     due: Arc<Notify>,
 }
 
-/// How a dispatcher works.
+/// Settings of a dispatcher.
 #[derive(Debug, Clone, Copy)]
 pub struct DispatchSettings {
-    /// How many tasks it carries out at the same time.
+    /// Maximum number of tasks in progress at the same time.
     pub concurrency: usize,
-    /// How long a claim is good for unless it is renewed. When a process dies, its commands wait
-    /// that long.
+    /// Lifetime of a claim unless it is renewed, which is how long the commands of a process that died wait.
     pub lease: Duration,
-    /// How often it looks for work while something in the queue is due.
+    /// Interval of claims while a task is due.
     pub sweep: Duration,
-    /// How often it asks whether something is due, at least. Work whose notification is lost waits
-    /// that long.
+    /// Longest interval between two checks for due tasks, which is how long a task waits if its
+    /// notification is lost.
     pub idle_sweep: Duration,
-    /// How long it waits before it tries again what was in vain.
+    /// Delays between attempts.
     pub backoff: Backoff,
 }
 
 impl Dispatcher {
-    /// A dispatcher that reaches vehicles through `connectors`.
+    /// Creates a dispatcher that sends through `connectors`.
     pub fn new(
         context: DispatchContext,
         connectors: Arc<Registry>,
@@ -108,11 +107,11 @@ impl Dispatcher {
         }
     }
 
-    /// Works until `stop`; then takes nothing new, and returns once what is under way has ended
-    /// or was abandoned by `give_up`. An abandoned command is free at once for another process.
+    /// Runs until `stop`, then claims nothing new, and returns once every attempt has ended or was abandoned
+    /// by `give_up`. Another process can claim an abandoned command at once.
     pub async fn run(self, stop: CancellationToken, give_up: CancellationToken) {
         let executions = TaskTracker::new();
-        let hearing = listen(
+        let listening = listen(
             self.context.database.clone(),
             self.context.work_notifier.clone(),
             self.leases.clone(),
@@ -124,13 +123,13 @@ impl Dispatcher {
             self.announce_released().await;
         };
         tokio::select! {
-            () = hearing => {}
-            () = self.expire_for_ever() => {}
+            () = listening => {}
+            () = self.expire_forever() => {}
             () = finishing => {}
         }
     }
 
-    /// Notifies other processes of what this one has released while it stopped.
+    /// Notifies other processes of the tasks released at shutdown.
     async fn announce_released(&self) {
         let announcing = async {
             let mut connection = self.context.database.connection().await?;
@@ -154,8 +153,7 @@ impl Dispatcher {
             let lease_end = clock.now() + self.lease();
             let claims = self.claim(permits.available_permits()).await;
             if stop.is_cancelled() {
-                // It was asked to stop while it looked.
-                return self.give_back(&claims).await;
+                return self.release_all(&claims).await;
             }
             for claim in claims {
                 // There are as many permits as claims: only this loop takes any.
@@ -171,15 +169,15 @@ impl Dispatcher {
                         cancelled: self.leases.add(claim.lease_id),
                     },
                 };
-                executions.spawn(self.clone().see_through(task, permit, stop.clone()));
+                executions.spawn(self.clone().attempt(task, permit, stop.clone()));
             }
             next_sweep = self.wait_for_work(next_sweep, stop).await;
         }
     }
 
-    /// Waits until there may be something to claim, or `stop`; returns when to ask the queue next.
+    /// Waits until a task may be due, or `stop`; returns the moment of the next check.
     ///
-    /// While nothing is due, the only question to the database is when something will be.
+    /// While no task is due, the only query is when the next one will be.
     async fn wait_for_work(
         &self,
         mut next_sweep: DateTime<Utc>,
@@ -187,7 +185,7 @@ impl Dispatcher {
     ) -> DateTime<Utc> {
         let clock = &self.context.clock;
         loop {
-            // A clock that was put back must not put the sweep off.
+            // A clock that was set back must not delay the check.
             next_sweep = next_sweep.min(clock.now() + self.settings.idle_sweep);
             tokio::select! {
                 biased;
@@ -203,7 +201,7 @@ impl Dispatcher {
                     let latest = now + self.settings.idle_sweep;
                     next_sweep = moment.map_or(latest, |it| it.max(soonest).min(latest));
                 }
-                // What was announced may be claimed by another process, whose lease has to be known.
+                // Another process may claim the task, and the end of its lease must be known.
                 () = self.context.work_notifier.notified() => {
                     return next_sweep.min(clock.now() + self.settings.sweep);
                 }
@@ -211,7 +209,7 @@ impl Dispatcher {
         }
     }
 
-    /// When something in the queue is due; `now` when that cannot be found out.
+    /// Returns when the next task is due, `now` if that cannot be determined.
     async fn next_moment(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let asking = async {
             let mut connection = self.context.database.connection().await?;
@@ -220,21 +218,21 @@ impl Dispatcher {
         self.in_time(asking).await.unwrap_or(Some(now))
     }
 
-    /// Carries one task out, and looks for more when its vehicle is free, or when it is to be tried
-    /// again.
-    async fn see_through(
+    /// Runs one attempt, then claims again: now, because the vehicle is free, and when the next attempt is
+    /// due.
+    async fn attempt(
         self,
         task: ClaimedTask,
         permit: OwnedSemaphorePermit,
         stop: CancellationToken,
     ) {
         let lease_id = task.claim.lease_id;
-        let again = task.run().await;
+        let next_attempt = task.run().await;
         drop(permit);
         self.leases.remove(lease_id);
         let context = self.context;
         context.work_notifier.notify_local();
-        let Some(moment) = again else {
+        let Some(moment) = next_attempt else {
             return;
         };
         tokio::select! {
@@ -254,28 +252,27 @@ impl Dispatcher {
             queue::claim(&mut connection, now, now + self.lease(), limit).await
         };
         self.in_time(claimed).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot look for work, trying again");
+            tracing::warn!(%error, "failed to claim commands; retrying");
             Vec::new()
         })
     }
 
-    /// Leaves claims that were not begun to other processes.
-    async fn give_back(&self, claims: &[Claim]) {
-        let given_back = async {
+    /// Releases claims whose attempts have not begun.
+    async fn release_all(&self, claims: &[Claim]) {
+        let release = async {
             let mut connection = self.context.database.connection().await?;
             for claim in claims {
                 queue::release(&mut connection, claim).await?;
             }
             Ok(())
         };
-        if let Err(error) = self.in_time(given_back).await {
-            tracing::warn!(%error, "cannot give claims back, their leases will end");
+        if let Err(error) = self.in_time(release).await {
+            tracing::warn!(%error, "failed to release claims; their leases will expire");
         }
     }
 
-    /// Ends what waited too long, beside the claiming: a lock that somebody holds on one such
-    /// command must not keep all others waiting.
-    async fn expire_for_ever(&self) {
+    /// Ends expired tasks. Runs beside the claims, so that a locked command does not delay the others.
+    async fn expire_forever(&self) {
         loop {
             self.expire().await;
             self.due.notified().await;
@@ -283,15 +280,14 @@ impl Dispatcher {
     }
 
     async fn expire(&self) {
-        if let Err(error) = self.in_time(self.remove_forsaken()).await {
-            tracing::warn!(%error, "cannot free vehicles, trying again");
+        if let Err(error) = self.in_time(self.release_abandoned()).await {
+            tracing::warn!(%error, "failed to release vehicles of cancelled commands; retrying");
         }
         loop {
             match self.in_time(self.end_expired()).await {
                 Ok(ended) => {
                     let is_last = ended.len() < usize::try_from(EXPIRY_BATCH).unwrap_or(usize::MAX);
                     if !ended.is_empty() {
-                        // Those behind them may be sent now.
                         self.context.work_notifier.notify_local();
                     }
                     for command in ended.into_iter().flatten() {
@@ -302,15 +298,15 @@ impl Dispatcher {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot expire commands, trying again");
+                    tracing::warn!(%error, "failed to expire commands; retrying");
                     return;
                 }
             }
         }
     }
 
-    /// Frees the vehicles of commands that were called off and whose holders died.
-    async fn remove_forsaken(&self) -> Result<(), StorageError> {
+    /// Releases the vehicles of cancelled commands whose holders died.
+    async fn release_abandoned(&self) -> Result<(), StorageError> {
         let now = self.context.clock.now();
         let mut connection = self.context.database.connection().await?;
         if queue::remove_forsaken(&mut connection, now, EXPIRY_BATCH).await? > 0 {
@@ -319,17 +315,17 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// A database that hangs is as good as one that is away.
+    /// Fails with `Unavailable` if the database does not respond for as long as a lease.
     async fn in_time<T>(
         &self,
         work: impl Future<Output = Result<T, StorageError>>,
     ) -> Result<T, StorageError> {
         timeout(self.settings.lease, work)
             .await
-            .unwrap_or_else(|_| Err(StorageError::Unavailable("it does not answer".to_owned())))
+            .unwrap_or_else(|_| Err(StorageError::Unavailable("it does not respond".to_owned())))
     }
 
-    /// Ends one batch of what waited too long; gives each command that ended with it.
+    /// Ends one batch of expired tasks; returns the command of each, if it ended with it.
     async fn end_expired(&self) -> Result<Vec<Option<Command>>, StorageError> {
         let context = &self.context;
         let end = async |transaction: &mut Transaction| {
@@ -367,7 +363,7 @@ impl Dispatcher {
 fn reason(expired: &Expired) -> String {
     let what = "it could not be sent before it expired";
     match &expired.last_error {
-        Some(error) => format!("{what}; the last try: {error}"),
+        Some(error) => format!("{what}; the last attempt: {error}"),
         None => what.to_owned(),
     }
 }

@@ -6,7 +6,7 @@ use sovd_domain::{
     Permission, Risk, VehicleId,
 };
 use sovd_storage::{
-    Transaction, audit,
+    StorageError, Transaction, audit,
     commands::{
         self,
         idempotency::{self, KeyedRequest},
@@ -18,47 +18,46 @@ use sovd_storage::{
 use super::{Commands, KEY_LIFETIME, fingerprint::fingerprint};
 use crate::{error::ServiceError, identity::caller::Caller};
 
-/// A command to be sent.
+/// A command to submit.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    /// Where to.
+    /// The vehicle.
     pub vehicle_id: VehicleId,
-    /// The name in the catalogue.
+    /// The name in the catalog.
     pub command_name: String,
-    /// Its parameters.
+    /// The parameters.
     pub command_params: Value,
-    /// How long it may wait to be sent; the risk decides when it is not said.
+    /// Time in which it may be sent; the default depends on the risk.
     pub expires_in: Option<Duration>,
-    /// Whether it waits for a vehicle that is not connected, although it does more than read.
+    /// Whether a command that does more than read waits for a disconnected vehicle.
     pub queue_if_offline: bool,
-    /// Whether it is sent without securing first what it erases.
+    /// Whether it is sent without storing evidence first.
     pub skip_evidence: bool,
-    /// Makes the same request with the same key the same command, for a day.
+    /// Makes a repeated request with the same key return the first command, for a day.
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
-/// What came of a submission.
+/// The result of a submission.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submitted {
     /// The command as it was accepted.
     pub command: Command,
-    /// Whether an earlier submission with the same key had made it.
+    /// Whether an earlier submission with the same key created it.
     pub is_replay: bool,
 }
 
 impl Commands {
-    /// Accepts a command. When this returns, the command, its place in the queue and the audit
-    /// line are safe in the database.
+    /// Accepts a command. When this returns, the command, its queue entry and its audit entry are
+    /// committed.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Invalid`] names every bad field; [`ServiceError::Forbidden`] when the
-    /// caller may not send this command; [`ServiceError::NotFound`] when there is no such
-    /// vehicle; [`ServiceError::VehicleOffline`] when it is not connected, the command is more
-    /// than a reading and does not say that it waits; [`ServiceError::IdempotencyMismatch`] when the
-    /// key came with another request; [`ServiceError::RateLimited`] when the caller sends too many;
-    /// [`ServiceError::QueueFull`] and [`ServiceError::TooManyWaiting`] when the vehicle or the caller has
-    /// as many commands in the queue as it may have.
+    /// [`ServiceError::Invalid`] with every invalid field; [`ServiceError::Forbidden`] if the role may not
+    /// send this command; [`ServiceError::NotFound`] if the vehicle does not exist or is not the caller's;
+    /// [`ServiceError::VehicleOffline`] if it is disconnected and the command does not wait;
+    /// [`ServiceError::IdempotencyMismatch`] if the key belongs to a different request;
+    /// [`ServiceError::RateLimited`], [`ServiceError::QueueFull`] and [`ServiceError::TooManyWaiting`] if a
+    /// limit is reached.
     pub async fn submit(
         &self,
         caller: &Caller,
@@ -67,10 +66,11 @@ impl Commands {
         caller.require(Permission::SubmitCommands)?;
         let spec = self.check(caller, &submission).await?;
         let vehicle_id = submission.vehicle_id;
-        let sending = self
+        if !self
             .access
-            .can_access_vehicle(caller, vehicle_id, "command.submit");
-        if !sending.await? {
+            .can_access_vehicle(caller, vehicle_id, "command.submit")
+            .await?
+        {
             return Err(UNKNOWN_VEHICLE);
         }
         let command = self.accepted(caller, spec, &submission);
@@ -79,7 +79,10 @@ impl Commands {
                 .await
         };
         let earlier = {
-            let _lock = self.submission_locks.lock(command.vehicle_id).await?;
+            let lock = self.submission_locks.acquire(vehicle_id).await;
+            let too_many =
+                || StorageError::Unavailable("too many submissions to one vehicle".to_owned());
+            let _lock = lock.ok_or_else(too_many)?;
             self.access.change(caller, write).await?
         };
         if let Some(earlier) = earlier {
@@ -96,8 +99,8 @@ impl Commands {
         })
     }
 
-    /// Writes everything, unless the submission is a repetition: then gives the command that the
-    /// first one made.
+    /// Writes the command, its queue entry and its audit entry. Writes nothing if the submission is a
+    /// repetition, and returns the command of the first one.
     async fn write(
         &self,
         transaction: &mut Transaction,
@@ -140,17 +143,17 @@ impl Commands {
         Ok(None)
     }
 
-    /// The catalogue's entry.
+    /// Returns the catalog entry.
     fn known(&self, submission: &Submission) -> Result<&CommandSpec, ServiceError> {
         let catalog = &self.catalog;
         catalog.get(&submission.command_name).ok_or_else(|| {
             let known: Vec<&str> = catalog.iter().map(|spec| spec.name).collect();
-            let detail = format!("is not in the catalogue; accepted are {}", known.join(", "));
+            let detail = format!("is not in the catalog; accepted are {}", known.join(", "));
             ServiceError::Invalid(vec![FieldError::new("/command_name", detail)])
         })
     }
 
-    /// The catalogue's entry, once the caller may send it and its parameters are right.
+    /// Returns the catalog entry after checking the role and the parameters.
     async fn check(
         &self,
         caller: &Caller,
@@ -203,7 +206,7 @@ const UNKNOWN_VEHICLE: ServiceError = ServiceError::NotFound {
     pointer: Some("/vehicle_id"),
 };
 
-/// Lets the key stand for `command`; gives the command that it stands for already.
+/// Remembers the key for `command`, or returns the command that it identifies already.
 async fn replayed(
     transaction: &mut Transaction,
     key: &IdempotencyKey,

@@ -2,19 +2,19 @@ use std::time::Duration;
 
 use sovd_domain::Random;
 
-/// How long to wait before a task is tried again.
+/// Delays between the attempts at a task.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
-    /// The longest pause after the first try.
+    /// Longest delay after the first attempt.
     pub first: Duration,
-    /// The longest pause of all.
+    /// Longest delay.
     pub longest: Duration,
 }
 
 impl Backoff {
-    /// The pause after `attempts` tries in vain before this one: it doubles each time, less up to
-    /// half of it by chance, so that what failed together does not come back together.
-    pub(super) fn pause(self, attempts: i32, random: &dyn Random) -> Duration {
+    /// Returns the delay after `attempts` earlier failures. It doubles each time, and up to half of it is
+    /// subtracted at random, so that tasks that failed together are not retried together.
+    pub(super) fn delay(self, attempts: i32, random: &dyn Random) -> Duration {
         let doublings = u32::try_from(attempts).unwrap_or_default().min(31);
         let longest = self.first.saturating_mul(1 << doublings).min(self.longest);
         let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubles_up_to_its_limit_and_differs() {
+    fn doubles_up_to_its_limit_with_jitter() {
         let backoff = Backoff {
             first: Duration::from_secs(1),
             longest: Duration::from_mins(1),
@@ -37,13 +37,13 @@ mod tests {
         let random = SeededRandom::new(1);
         for (attempts, longest) in [(0, 1), (1, 2), (2, 4), (5, 32), (6, 60), (1000, 60)] {
             let longest = Duration::from_secs(longest);
-            let pauses: Vec<_> = (0..100).map(|_| backoff.pause(attempts, &random)).collect();
+            let delays: Vec<_> = (0..100).map(|_| backoff.delay(attempts, &random)).collect();
             assert!(
-                pauses
+                delays
                     .iter()
-                    .all(|pause| (longest / 2..=longest).contains(pause))
+                    .all(|delay| (longest / 2..=longest).contains(delay))
             );
-            assert!(pauses.iter().any(|pause| *pause != pauses[0]));
+            assert!(delays.iter().any(|delay| *delay != delays[0]));
         }
     }
 }

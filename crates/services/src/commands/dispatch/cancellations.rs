@@ -11,16 +11,16 @@ use uuid::Uuid;
 
 use crate::commands::work_notifier::WorkNotifier;
 
-/// How long to wait before the database is asked again for its signals.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Delay before the connection that listens is opened again.
+const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
-/// The executions of this process, by their leases, to be stopped when somebody calls their command
-/// off. Clones share it.
+/// The tasks in progress by their leases, to be stopped when their commands are cancelled. Clones share
+/// them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Leases(Arc<Mutex<HashMap<Uuid, CancellationToken>>>);
 
 impl Leases {
-    /// The token that is cancelled when the holder of the lease is to stop.
+    /// Returns the token that is cancelled when the holder of the lease has to stop.
     pub(super) fn add(&self, lease_id: Uuid) -> CancellationToken {
         let token = CancellationToken::new();
         self.lock().insert(lease_id, token.clone());
@@ -42,22 +42,22 @@ impl Leases {
     }
 }
 
-/// Hears what other processes say, for as long as it is polled.
+/// Receives the notifications of other processes. Never returns.
 pub(super) async fn listen(database: Database, work_notifier: WorkNotifier, leases: Leases) {
     loop {
-        let Err(error) = hear(&database, &work_notifier, &leases).await;
-        tracing::warn!(%error, "cannot hear other processes, trying again");
-        sleep(PAUSE).await;
+        let Err(error) = receive(&database, &work_notifier, &leases).await;
+        tracing::warn!(%error, "failed to listen for notifications; retrying");
+        sleep(RECONNECT_DELAY).await;
     }
 }
 
-async fn hear(
+async fn receive(
     database: &Database,
     work_notifier: &WorkNotifier,
     leases: &Leases,
 ) -> Result<std::convert::Infallible, StorageError> {
     let mut listener = database.listen().await?;
-    // What was said before is not repeated.
+    // Notifications sent before are not repeated.
     work_notifier.notify_local();
     loop {
         match listener.next().await? {

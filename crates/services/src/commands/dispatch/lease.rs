@@ -9,10 +9,10 @@ use tokio::time::sleep;
 
 use super::task::{Abandoned, ClaimedTask};
 
-/// How long a task without a lease may take to find that out by itself.
+/// Time that a task without a lease has to end by itself.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// The moment at which a lease ends unless it is renewed.
+/// The end of a lease unless it is renewed.
 #[derive(Debug)]
 pub(super) struct LeaseEnd(AtomicI64);
 
@@ -32,14 +32,14 @@ impl LeaseEnd {
 }
 
 impl ClaimedTask {
-    /// Whether nobody else can have the task. To be asked right before anything is sent: the process
-    /// may have stood still for a while.
+    /// Returns whether no other process can hold the task. To be checked right before a command is sent,
+    /// because the process may have been suspended.
     pub(super) fn holds_lease(&self) -> bool {
         self.now() < self.lease_end.get()
     }
 
-    /// Renews the lease until it is lost. A database that does not answer loses it too: another
-    /// process may have the command by then.
+    /// Renews the lease until it is lost. It is also lost if the database does not respond in time, because
+    /// another process may then claim the command.
     pub(super) async fn keep_lease(&self) -> Abandoned {
         let clock = &self.dispatcher.context.clock;
         let lease = self.dispatcher.lease();
@@ -59,14 +59,14 @@ impl ClaimedTask {
             match renewed {
                 Ok(true) => self.lease_end.set(asked_at + lease),
                 Ok(false) => {
-                    // It may be the task's own end that took the lease away just now. That one is
-                    // let finish; whoever really lost the claim can write nothing meanwhile.
+                    // The task itself may just have ended the lease, and gets the time to finish. A task
+                    // that lost its claim cannot write meanwhile.
                     sleep(GRACE).await;
                     return Abandoned::ClaimLost;
                 }
                 Err(error) => {
                     let command_id = self.claim.command_id;
-                    tracing::warn!(%command_id, %error, "cannot renew the lease, trying again");
+                    tracing::warn!(%command_id, %error, "failed to renew the lease; retrying");
                 }
             }
         }

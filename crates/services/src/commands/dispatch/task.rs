@@ -296,7 +296,7 @@ impl ClaimedTask {
             .dispatcher
             .settings
             .backoff
-            .pause(entry.attempt, random);
+            .delay(entry.attempt, random);
         let due_at = (self.now() + delay).min(entry.expires_at);
         let reason = failure.to_string().replace('\0', "");
         tracing::info!(%command_id, %due_at, reason, "attempt failed; retrying");

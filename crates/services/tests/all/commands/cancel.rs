@@ -219,7 +219,7 @@ async fn once_the_vehicle_has_answered_it_is_too_late() {
     let command_id = rig.submit(CLEAR).await;
     let running = rig.dispatch();
     rig.connector.was_sent(EVIDENCE, 2).await;
-    rig.refuses_to_cancel(command_id, "the vehicle has answered it")
+    rig.refuses_to_cancel(command_id, "the vehicle has responded to it")
         .await;
     feed.last(faults(""));
     let ended = rig.ended(command_id).await;

@@ -156,7 +156,7 @@ async fn a_holder_that_was_thought_dead_writes_nothing() {
     rig.connector.was_left_alone().await;
     first.stop().await;
     second.stop().await;
-    assert!(log.contains("a late answer is stored nowhere"));
+    assert!(log.contains("late response not stored"));
     assert_eq!(rig.look_at(command_id).await, ended);
     let stored: Vec<Value> = rig
         .responses(command_id)

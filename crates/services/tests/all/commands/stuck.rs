@@ -116,7 +116,7 @@ async fn an_answer_without_end_ends() {
     let ended = rig.ended(clearing).await;
     assert_eq!(ended.failure_kind, Some(FailureKind::Rejected));
     let message = ended.error_message.unwrap();
-    assert!(message.contains("before its final part"), "{message}");
+    assert!(message.contains("before its final chunk"), "{message}");
     running.stop().await;
 }
 
