@@ -5,7 +5,6 @@ pub(crate) mod findings;
 pub(crate) mod idempotency;
 pub(crate) mod idempotency_race;
 pub(crate) mod next_due;
-pub(crate) mod outcomes;
 pub(crate) mod probe;
 pub(crate) mod queue;
 pub(crate) mod queue_heads;

@@ -54,12 +54,17 @@ impl Fleet {
         self.database.url()
     }
 
-    /// Goes back to the schema before the migration whose name ends like this.
+    /// Reverts the migration of this name, such as `commands`, and all later ones.
     pub(crate) async fn down_before(&self, migration: &str) {
         let states = migrations::status(self.url()).await.unwrap();
         let later = states
             .iter()
-            .skip_while(|state| !state.name.ends_with(migration))
+            .skip_while(|state| {
+                state
+                    .name
+                    .split_once('_')
+                    .is_none_or(|(_, name)| name != migration)
+            })
             .count();
         assert!(later > 0);
         migrations::down(self.url(), Steps::Count(later))

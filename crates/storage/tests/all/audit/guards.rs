@@ -263,8 +263,8 @@ async fn a_line_has_a_time_that_can_be_sealed() {
 #[tokio::test]
 async fn the_guards_work_after_the_chain_was_taken_down_and_put_up_again() {
     let fleet = Fleet::new().await;
-    fleet.down_before("_audit_chain").await;
     write(&fleet, 1).await;
+    fleet.down_before("audit").await;
     migrations::up(fleet.url()).await.unwrap();
     let copied = "SELECT actor_id = user_id AND subject_vehicle_id = vehicle_id
                          AND subject_command_id = command_id FROM audit_logs";

@@ -184,7 +184,7 @@ async fn the_migration_finds_the_heads_of_existing_queues() {
     fleet.set_status(other, "error").await;
     fleet.submit(3, other).await;
     fleet.submit(4, vehicle).await;
-    fleet.down_before("_queue_heads").await;
+    fleet.down_before("commands").await;
     sovd_storage::migrations::up(fleet.url()).await.unwrap();
     assert_eq!(fleet.count("queue_heads").await, 2);
     assert_heads_match(&fleet).await;

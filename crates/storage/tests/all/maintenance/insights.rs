@@ -312,10 +312,9 @@ async fn insights_that_were_derived_go_with_the_migration() {
     insert(&fleet, &insight(1, "pump", 1)).await;
     derive(&fleet, 2).await;
     assert_eq!(list(&fleet, None, 100).await.0, [2, 1]);
-    fleet.down_before("_derived_insights").await;
+    fleet.down_before("maintenance").await;
     migrations::up(fleet.url()).await.unwrap();
     assert_eq!(list(&fleet, None, 100).await.0, [1]);
-    assert_eq!(counts(&fleet).await, [(1, 1)]);
 }
 
 #[derive(QueryableByName)]

@@ -18,11 +18,14 @@ DROP FUNCTION refuse_audit_change();
 
 ALTER TABLE audit_logs RESET (autovacuum_vacuum_scale_factor);
 
--- Their indexes and the check of the hash go with the columns.
+-- Their indexes and checks go with the columns.
+DROP INDEX idx_audit_logs_timestamp_desc_log_id_desc;
 ALTER TABLE audit_logs
     DROP CONSTRAINT chk_audit_logs_timestamp,
     DROP COLUMN hash,
     DROP COLUMN position,
     DROP COLUMN subject_command_id,
     DROP COLUMN subject_vehicle_id,
-    DROP COLUMN actor_id;
+    DROP COLUMN actor_id,
+    DROP COLUMN request_id,
+    DROP COLUMN result;

@@ -1,4 +1,7 @@
 ALTER TABLE audit_logs
+    ADD COLUMN result VARCHAR(20) NOT NULL DEFAULT 'done'
+        CONSTRAINT chk_audit_logs_result CHECK (result IN ('done', 'refused', 'failed')),
+    ADD COLUMN request_id VARCHAR(128),
     ADD COLUMN actor_id UUID,
     ADD COLUMN subject_vehicle_id UUID,
     ADD COLUMN subject_command_id UUID,
@@ -6,37 +9,39 @@ ALTER TABLE audit_logs
     ADD COLUMN hash BYTEA,
     ADD CONSTRAINT chk_audit_logs_hash
         CHECK ((position IS NULL) = (hash IS NULL) AND octet_length(hash) = 32),
-    -- The moments that have microseconds since 1970, which are in the content of a line: infinity has none.
+    -- The content of an entry has its time in microseconds since 1970, which infinity has not.
     ADD CONSTRAINT chk_audit_logs_timestamp
         CHECK (timestamp >= '0001-01-01 00:00:00+00' AND timestamp < '10000-01-01 00:00:00+00');
-
 UPDATE audit_logs
 SET actor_id = user_id, subject_vehicle_id = vehicle_id, subject_command_id = command_id;
+COMMENT ON COLUMN audit_logs.result IS 'The outcome of the action.';
+COMMENT ON COLUMN audit_logs.request_id IS 'The X-Request-ID of the request, also in the response and the logs; null if no request caused the entry.';
+COMMENT ON COLUMN audit_logs.actor_id IS 'Copy of user_id that outlives the user.';
+COMMENT ON COLUMN audit_logs.subject_vehicle_id IS 'Copy of vehicle_id that outlives the vehicle.';
+COMMENT ON COLUMN audit_logs.subject_command_id IS 'Copy of command_id that outlives the command.';
+COMMENT ON COLUMN audit_logs.position IS 'The position in the hash chain: 1, 2, 3 and so on without a gap; null until the entry is sealed.';
+COMMENT ON COLUMN audit_logs.hash IS 'SHA-256 of the hash at the previous position and the content of the entry; null until it is sealed.';
 
-COMMENT ON COLUMN audit_logs.actor_id IS 'user_id as it was written; kept when the user is deleted.';
-COMMENT ON COLUMN audit_logs.subject_vehicle_id IS 'vehicle_id as it was written; kept when the vehicle is deleted.';
-COMMENT ON COLUMN audit_logs.subject_command_id IS 'command_id as it was written; kept when the command is deleted.';
-COMMENT ON COLUMN audit_logs.position IS 'The place in the chain: 1, 2, 3 and so on without a gap; null until the line is sealed.';
-COMMENT ON COLUMN audit_logs.hash IS 'SHA-256 of the hash at the position before and the content of this line; null until it is sealed.';
-
--- The chain in order, from any place on.
+-- The audit trail, newest first, from any entry on, also among entries with the same time.
+CREATE INDEX idx_audit_logs_timestamp_desc_log_id_desc ON audit_logs (timestamp DESC, log_id DESC);
+-- The chain in order, from any position on.
 CREATE UNIQUE INDEX unq_audit_logs_position ON audit_logs (position);
--- The lines that are to be sealed, in the order in which they are.
+-- The unsealed entries in the order in which they are sealed.
 CREATE INDEX idx_audit_logs_timestamp_log_id ON audit_logs (timestamp, log_id)
     WHERE position IS NULL;
--- What a user did who is deleted. The index of the reference has the lines of all others, so that a
--- new line costs none of these three anything.
+-- The actions of a deleted user. Entries of other users are in the index on user_id, so a new entry adds
+-- nothing to this index or the next two.
 CREATE INDEX idx_audit_logs_actor_id ON audit_logs (actor_id)
     WHERE user_id IS NULL AND actor_id IS NOT NULL;
--- What was done to a vehicle that is deleted.
+-- The actions on a deleted vehicle.
 CREATE INDEX idx_audit_logs_subject_vehicle_id ON audit_logs (subject_vehicle_id)
     WHERE vehicle_id IS NULL AND subject_vehicle_id IS NOT NULL;
--- What was done to a command that is deleted.
+-- The actions on a deleted command.
 CREATE INDEX idx_audit_logs_subject_command_id ON audit_logs (subject_command_id)
     WHERE command_id IS NULL AND subject_command_id IS NOT NULL;
 
--- Each line is written twice, the second time when it is sealed. What the first one leaves in the
--- index of unsealed lines is in the sealer's way until it is vacuumed.
+-- Sealing updates every entry once and leaves dead rows in the index of unsealed entries, which slow down
+-- the search for the next ones until a vacuum removes them.
 ALTER TABLE audit_logs SET (autovacuum_vacuum_scale_factor = 0.02);
 
 CREATE TABLE audit_head (
@@ -44,9 +49,9 @@ CREATE TABLE audit_head (
     position BIGINT NOT NULL,
     hash BYTEA NOT NULL CONSTRAINT chk_audit_head_hash CHECK (octet_length(hash) = 32)
 );
-COMMENT ON TABLE audit_head IS 'The end of the chain of audit lines, in one row. Whoever lengthens or shortens the chain locks it.';
-COMMENT ON COLUMN audit_head.position IS 'The position of the last line that was sealed; 0 when none was.';
-COMMENT ON COLUMN audit_head.hash IS 'The hash of that line; 32 zero bytes when there is none.';
+COMMENT ON TABLE audit_head IS 'The end of the hash chain, in a single row. Sealing and pruning lock it.';
+COMMENT ON COLUMN audit_head.position IS 'The position of the last sealed entry; 0 if there is none.';
+COMMENT ON COLUMN audit_head.hash IS 'The hash of that entry; 32 zero bytes if there is none.';
 INSERT INTO audit_head (position, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
 
 CREATE TABLE audit_cuts (
@@ -54,9 +59,9 @@ CREATE TABLE audit_cuts (
     hash BYTEA NOT NULL CONSTRAINT chk_audit_cuts_hash CHECK (octet_length(hash) = 32),
     cut_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE audit_cuts IS 'Where the beginning of the chain was cut off, because it was past its retention.';
-COMMENT ON COLUMN audit_cuts.position IS 'The position of the last line that was cut off.';
-COMMENT ON COLUMN audit_cuts.hash IS 'The hash of that line, which the first line that is left follows.';
+COMMENT ON TABLE audit_cuts IS 'Deletions of the beginning of the chain after its retention.';
+COMMENT ON COLUMN audit_cuts.position IS 'The position of the last entry that was deleted.';
+COMMENT ON COLUMN audit_cuts.hash IS 'The hash of that entry, from which the hash of the first remaining entry is computed.';
 
 -- A temporary table could stand in for one that is named without its schema, hence TG_TABLE_SCHEMA.
 

@@ -1,3 +1,4 @@
+DROP TABLE service_accounts;
 DROP TABLE spent_refresh_tokens;
 
 ALTER TABLE sessions

@@ -1,2 +1,0 @@
-DROP TRIGGER announce_vehicle ON vehicles;
-DROP FUNCTION announce_vehicle();

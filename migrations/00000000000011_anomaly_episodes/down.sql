@@ -1,5 +1,0 @@
-DROP TABLE unread_answers;
-DROP INDEX idx_anomaly_events_anomaly_type_detected_at;
-DROP INDEX idx_anomaly_events_severity_detected_at;
-DROP INDEX idx_anomaly_events_detected_at;
-DROP TABLE anomaly_episodes;

@@ -1,2 +1,0 @@
-DROP INDEX idx_commands_submitted_at_command_id;
-DROP INDEX idx_audit_logs_timestamp_desc_log_id_desc;
