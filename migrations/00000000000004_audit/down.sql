@@ -19,6 +19,7 @@ DROP FUNCTION refuse_audit_change();
 ALTER TABLE audit_logs RESET (autovacuum_vacuum_scale_factor);
 
 -- Their indexes and checks go with the columns.
+CREATE INDEX idx_audit_logs_timestamp ON audit_logs (timestamp);
 DROP INDEX idx_audit_logs_timestamp_desc_log_id_desc;
 ALTER TABLE audit_logs
     DROP CONSTRAINT chk_audit_logs_timestamp,

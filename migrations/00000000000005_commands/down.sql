@@ -7,6 +7,9 @@ DROP FUNCTION change_queue_head();
 DROP FUNCTION add_queue_head();
 DROP FUNCTION set_queue_user();
 
+CREATE INDEX idx_responses_command_id ON responses (command_id);
+CREATE INDEX idx_commands_vehicle_id ON commands (vehicle_id);
+CREATE INDEX idx_commands_submitted_at ON commands (submitted_at);
 DROP INDEX idx_commands_submitted_at_command_id;
 -- Their checks go with the columns.
 ALTER TABLE commands

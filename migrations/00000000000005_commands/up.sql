@@ -19,8 +19,15 @@ COMMENT ON COLUMN commands.started_at IS 'When the command was first sent.';
 COMMENT ON COLUMN commands.expires_at IS 'The time after which the command is not sent.';
 COMMENT ON COLUMN commands.finding IS 'What a probe found after a clear with an unknown outcome.';
 
--- The list of commands, newest first, from any command on, also among commands with the same time.
+-- The list of commands, newest first, from any command on, also among commands with the same time. A
+-- scan in either direction serves every query by time alone, so this index replaces
+-- idx_commands_submitted_at.
 CREATE INDEX idx_commands_submitted_at_command_id ON commands (submitted_at DESC, command_id DESC);
+DROP INDEX idx_commands_submitted_at;
+-- idx_commands_vehicle_id_status begins with the same column.
+DROP INDEX idx_commands_vehicle_id;
+-- unq_responses_command_id_sequence_number begins with the same column.
+DROP INDEX idx_responses_command_id;
 
 CREATE TABLE command_queue (
     command_id UUID PRIMARY KEY REFERENCES commands (command_id) ON DELETE CASCADE,
@@ -64,7 +71,6 @@ COMMENT ON COLUMN command_queue.ready_at IS 'The time from which the task may be
 
 -- The next task of a vehicle; all tasks of a vehicle that is deleted.
 CREATE UNIQUE INDEX unq_command_queue_vehicle_id_position ON command_queue (vehicle_id, position);
-CREATE INDEX idx_command_queue_position ON command_queue (position);
 -- The number of entries that a user has in the queue, and whether there are any.
 CREATE INDEX idx_command_queue_user_id ON command_queue (user_id);
 -- Expired tasks that were never sent.
