@@ -3,17 +3,11 @@ DROP TABLE audit_head;
 
 DROP TRIGGER refuse_audit_truncation ON audit_logs;
 DROP TRIGGER guard_audit_deletion ON audit_logs;
-DROP TRIGGER guard_audit_sealing ON audit_logs;
-DROP TRIGGER guard_audit_line ON audit_logs;
-DROP TRIGGER complete_audit_line ON audit_logs;
-
-DROP FUNCTION guard_audit_cut();
-DROP FUNCTION confirm_audit_head();
-DROP FUNCTION guard_audit_head();
+DROP TRIGGER guard_audit_update ON audit_logs;
+DROP TRIGGER copy_audit_references ON audit_logs;
 DROP FUNCTION guard_audit_deletion();
-DROP FUNCTION guard_audit_sealing();
-DROP FUNCTION guard_audit_line();
-DROP FUNCTION complete_audit_line();
+DROP FUNCTION guard_audit_update();
+DROP FUNCTION copy_audit_references();
 DROP FUNCTION refuse_audit_change();
 
 ALTER TABLE audit_logs RESET (autovacuum_vacuum_scale_factor);

@@ -65,22 +65,18 @@ COMMENT ON TABLE audit_cuts IS 'Deletions of the beginning of the chain after it
 COMMENT ON COLUMN audit_cuts.position IS 'The position of the last entry that was deleted.';
 COMMENT ON COLUMN audit_cuts.hash IS 'The hash of that entry, from which the hash of the first remaining entry is computed.';
 
--- A temporary table could stand in for one that is named without its schema, hence TG_TABLE_SCHEMA.
+-- The guards keep audit_logs and audit_cuts append-only for ordinary SQL. They do not check positions,
+-- hashes or the end of the chain: verification detects what is wrong with these.
 
 CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION '% of % is refused: the audit trail is not to be changed', TG_OP, TG_TABLE_NAME
+    RAISE EXCEPTION '% of % is refused: the audit trail is append-only', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation';
 END
 $$;
 
--- Fills the copies of the references, also for a program that does not know them.
-CREATE FUNCTION complete_audit_line() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION copy_audit_references() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.position IS NOT NULL OR NEW.hash IS NOT NULL THEN
-        RAISE EXCEPTION 'INSERT into audit_logs is refused: a line begins without a place in the chain'
-            USING ERRCODE = 'restrict_violation';
-    END IF;
     NEW.actor_id := coalesce(NEW.user_id, NEW.actor_id);
     NEW.subject_vehicle_id := coalesce(NEW.vehicle_id, NEW.subject_vehicle_id);
     NEW.subject_command_id := coalesce(NEW.command_id, NEW.subject_command_id);
@@ -88,8 +84,8 @@ BEGIN
 END
 $$;
 
--- A reference may go, as it does when what it points at is deleted, and a line may be sealed once.
-CREATE FUNCTION guard_audit_line() RETURNS trigger LANGUAGE plpgsql AS $$
+-- A reference may become NULL, as it does when its row is deleted, and an entry may be sealed once.
+CREATE FUNCTION guard_audit_update() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     expected RECORD;
 BEGIN
@@ -103,111 +99,45 @@ BEGIN
     END IF;
     -- Byte for byte: 1 and 1.0 are equal, and have different hashes.
     IF NEW *<> expected THEN
-        RAISE EXCEPTION 'UPDATE of audit_logs is refused: the audit trail is not to be changed'
+        RAISE EXCEPTION 'UPDATE of audit_logs is refused: the audit trail is append-only'
             USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
 END
 $$;
 
--- Whoever seals moves the head first. A place beyond it would be in the way of all who seal later.
-CREATE FUNCTION guard_audit_sealing() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    head BIGINT;
-BEGIN
-    EXECUTE format(
-        'SELECT position FROM %I.audit_head WHERE xmin = pg_current_xact_id()::xid',
-        TG_TABLE_SCHEMA
-    ) INTO head;
-    IF EXISTS (
-        SELECT FROM unsealed JOIN sealed USING (log_id)
-        WHERE unsealed.position IS NULL AND sealed.position IS NOT NULL
-          AND (sealed.position <= head) IS NOT TRUE
-    ) THEN
-        RAISE EXCEPTION 'UPDATE of audit_logs is refused: the end of the chain has not been moved for it'
-            USING ERRCODE = 'restrict_violation';
-    END IF;
-    RETURN NULL;
-END
-$$;
-
+-- Only the transaction that records a pruning deletes entries, and only those between it and the previous
+-- one. A position outside, even one that was forged for an unsealed entry, does not permit a deletion.
+-- TG_TABLE_SCHEMA keeps a temporary table from standing in for audit_cuts.
 CREATE FUNCTION guard_audit_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    cut BIGINT;
+    pruned INT8RANGE;
 BEGIN
-    EXECUTE format('SELECT coalesce(max(position), 0) FROM %I.audit_cuts', TG_TABLE_SCHEMA) INTO cut;
-    IF EXISTS (SELECT FROM gone WHERE position IS NULL OR position > cut) THEN
-        RAISE EXCEPTION 'DELETE of audit_logs is refused: the chain is cut off after position % only', cut
+    EXECUTE format(
+        'SELECT int8range(
+             greatest((SELECT max(position) FROM %1$I.audit_cuts
+                       WHERE position < newest.position), 0),
+             position, ''(]'')
+         FROM (SELECT position, xmin FROM %1$I.audit_cuts
+               ORDER BY position DESC LIMIT 1) newest
+         WHERE xmin = pg_current_xact_id()::xid',
+        TG_TABLE_SCHEMA
+    ) INTO pruned;
+    IF EXISTS (SELECT FROM deleted WHERE (position <@ pruned) IS NOT TRUE) THEN
+        RAISE EXCEPTION 'DELETE of audit_logs is refused: only pruning deletes entries'
             USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NULL;
 END
 $$;
 
-CREATE FUNCTION guard_audit_head() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF NEW.position <= OLD.position THEN
-        RAISE EXCEPTION 'UPDATE of audit_head is refused: the chain only grows'
-            USING ERRCODE = 'restrict_violation';
-    END IF;
-    RETURN NEW;
-END
-$$;
-
--- At the end of the transaction, because the lines get their places after the head has moved.
-CREATE FUNCTION confirm_audit_head() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    is_reached BOOLEAN;
-BEGIN
-    EXECUTE format(
-        'SELECT count(*) = $2 - $1 AND coalesce(bool_or(position = $2 AND hash = $3), false)
-         FROM %I.audit_logs WHERE position > $1 AND position <= $2',
-        TG_TABLE_SCHEMA
-    ) INTO is_reached USING OLD.position, NEW.position, NEW.hash;
-    IF NOT is_reached THEN
-        RAISE EXCEPTION 'UPDATE of audit_head is refused: the lines of the chain do not reach position %',
-            NEW.position USING ERRCODE = 'restrict_violation';
-    END IF;
-    RETURN NULL;
-END
-$$;
-
-CREATE FUNCTION guard_audit_cut() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    is_link BOOLEAN;
-BEGIN
-    EXECUTE format(
-        'SELECT EXISTS (SELECT FROM %I.audit_logs WHERE position = $1 AND hash = $2)',
-        TG_TABLE_SCHEMA
-    ) INTO is_link USING NEW.position, NEW.hash;
-    IF NOT is_link THEN
-        RAISE EXCEPTION 'INSERT into audit_cuts is refused: no line has this position and this hash'
-            USING ERRCODE = 'restrict_violation';
-    END IF;
-    RETURN NEW;
-END
-$$;
-
-CREATE TRIGGER complete_audit_line BEFORE INSERT ON audit_logs
-    FOR EACH ROW EXECUTE FUNCTION complete_audit_line();
-CREATE TRIGGER guard_audit_line BEFORE UPDATE ON audit_logs
-    FOR EACH ROW EXECUTE FUNCTION guard_audit_line();
-CREATE TRIGGER guard_audit_sealing AFTER UPDATE ON audit_logs
-    REFERENCING OLD TABLE AS unsealed NEW TABLE AS sealed
-    FOR EACH STATEMENT EXECUTE FUNCTION guard_audit_sealing();
+CREATE TRIGGER copy_audit_references BEFORE INSERT ON audit_logs
+    FOR EACH ROW EXECUTE FUNCTION copy_audit_references();
+CREATE TRIGGER guard_audit_update BEFORE UPDATE ON audit_logs
+    FOR EACH ROW EXECUTE FUNCTION guard_audit_update();
 CREATE TRIGGER guard_audit_deletion AFTER DELETE ON audit_logs
-    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION guard_audit_deletion();
+    REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION guard_audit_deletion();
 CREATE TRIGGER refuse_audit_truncation BEFORE TRUNCATE ON audit_logs
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change();
-
-CREATE TRIGGER guard_audit_head BEFORE UPDATE ON audit_head
-    FOR EACH ROW EXECUTE FUNCTION guard_audit_head();
-CREATE CONSTRAINT TRIGGER confirm_audit_head AFTER UPDATE ON audit_head
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION confirm_audit_head();
-CREATE TRIGGER refuse_audit_head_change BEFORE DELETE OR TRUNCATE ON audit_head
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change();
-
-CREATE TRIGGER guard_audit_cut BEFORE INSERT ON audit_cuts
-    FOR EACH ROW EXECUTE FUNCTION guard_audit_cut();
 CREATE TRIGGER refuse_audit_cut_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_cuts
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change();

@@ -165,9 +165,9 @@ async fn a_dropped_trigger_is_found() {
 #[tokio::test]
 async fn a_trigger_that_does_not_fire_is_found() {
     for (change, state) in [
-        ("DISABLE TRIGGER guard_audit_line", " DISABLED"),
+        ("DISABLE TRIGGER guard_audit_update", " DISABLED"),
         (
-            "ENABLE REPLICA TRIGGER guard_audit_line",
+            "ENABLE REPLICA TRIGGER guard_audit_update",
             " ENABLED REPLICA",
         ),
     ] {
@@ -177,7 +177,7 @@ async fn a_trigger_that_does_not_fire_is_found() {
         };
         assert_eq!(
             (&*found.kind, &*found.name),
-            ("trigger", "audit_logs.guard_audit_line")
+            ("trigger", "audit_logs.guard_audit_update")
         );
         let expected = found.expected.as_ref().unwrap();
         assert_eq!(found.found, Some(format!("{expected}{state}")));

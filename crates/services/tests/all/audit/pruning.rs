@@ -155,6 +155,29 @@ async fn a_cut_that_no_pruning_tells_of_is_found() {
     }
 }
 
+#[tokio::test]
+async fn a_pruning_that_names_no_entry_is_found() {
+    for (position, digits) in [(3, "07"), (1, "00"), (i64::MAX, "07")] {
+        for is_recorded in [false, true] {
+            let rig = sealed(2).await;
+            let mut sql = format!(
+                "INSERT INTO audit_cuts (position, hash)
+                 VALUES ({position}, decode(repeat('{digits}', 32), 'hex'));"
+            );
+            if is_recorded {
+                sql += &format!(
+                    "INSERT INTO audit_logs (action, entity_type, details)
+                     VALUES ('audit.prune', 'audit', jsonb_build_object(
+                         'position', {position}, 'hash', repeat('{digits}', 32), 'lines', {position}))"
+                );
+            }
+            rig.sql().await.batch_execute(&sql).await.unwrap();
+            let broken = verify(&rig).await.broken;
+            assert!(broken.is_some(), "{sql} is not found");
+        }
+    }
+}
+
 /// The line must stand behind the cut, or it goes with those that are cut off.
 #[tokio::test]
 async fn what_told_of_a_cut_may_not_be_cut_off_with_it() {

@@ -284,11 +284,56 @@ async fn a_line_put_in_between_is_found() {
 async fn another_end_is_found() {
     for sql in [
         "DELETE FROM audit_head",
+        "TRUNCATE audit_head",
         "UPDATE audit_head SET position = 2",
+        "UPDATE audit_head SET position = 4",
         "UPDATE audit_head SET hash = decode(repeat('00', 32), 'hex')",
     ] {
         let rig = sealed(3).await;
-        assert_eq!(broken_by(&rig, sql).await.0, 3, "{sql}");
+        rig.sql().await.batch_execute(sql).await.unwrap();
+        let broken = verify(&rig).await.broken.unwrap();
+        assert!([3, 4].contains(&broken.position), "{sql}: {broken:?}");
+    }
+}
+
+/// The database permits each of these to a role that may write to the tables.
+#[tokio::test]
+async fn a_forged_position_is_found() {
+    let head = |position: i64, digits: &str| {
+        format!(
+            "UPDATE audit_head SET position = {position}, hash = decode(repeat('{digits}', 32), 'hex');"
+        )
+    };
+    let entry = |position: i64| {
+        format!(
+            "UPDATE audit_logs SET position = {position}, hash = decode(repeat('07', 32), 'hex')
+             WHERE log_id = (SELECT log_id FROM audit_logs WHERE position IS NULL LIMIT 1);"
+        )
+    };
+    let insert = |position: i64| {
+        format!(
+            "INSERT INTO audit_logs (action, entity_type, position, hash)
+             VALUES ('a', 'b', {position}, decode(repeat('07', 32), 'hex'))"
+        )
+    };
+    for (sql, position) in [
+        (insert(2), 2),
+        (insert(i64::MAX), 2),
+        (entry(2), 2),
+        (entry(0), 0),
+        (entry(i64::MAX), 2),
+        (head(2, "07") + &entry(3), 2),
+        (head(2, "08") + &entry(2), 2),
+        (head(3, "07") + &entry(3), 2),
+        (head(3, "07") + &entry(2), 2),
+        (head(i64::MAX, "07") + &entry(i64::MAX), 2),
+    ] {
+        let rig = sealed(1).await;
+        write(&rig, 2).await;
+        rig.sql().await.batch_execute(&sql).await.unwrap();
+        let broken = verify(&rig).await.broken;
+        let broken = broken.unwrap_or_else(|| panic!("{sql} is not found"));
+        assert_eq!(broken.position, position, "{sql}: {broken:?}");
     }
 }
 
