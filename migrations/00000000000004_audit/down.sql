@@ -1,5 +1,5 @@
-DROP TABLE audit_cuts;
-DROP TABLE audit_head;
+DROP TABLE audit_prunings;
+DROP TABLE audit_chain_head;
 
 DROP TRIGGER refuse_audit_truncation ON audit_logs;
 DROP TRIGGER guard_audit_deletion ON audit_logs;

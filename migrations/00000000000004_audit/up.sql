@@ -46,26 +46,26 @@ CREATE INDEX idx_audit_logs_subject_command_id ON audit_logs (subject_command_id
 -- the search for the next ones until a vacuum removes them.
 ALTER TABLE audit_logs SET (autovacuum_vacuum_scale_factor = 0.02);
 
-CREATE TABLE audit_head (
-    is_only BOOLEAN PRIMARY KEY DEFAULT true CONSTRAINT chk_audit_head_is_only CHECK (is_only),
+CREATE TABLE audit_chain_head (
+    is_only BOOLEAN PRIMARY KEY DEFAULT true CONSTRAINT chk_audit_chain_head_is_only CHECK (is_only),
     position BIGINT NOT NULL,
-    hash BYTEA NOT NULL CONSTRAINT chk_audit_head_hash CHECK (octet_length(hash) = 32)
+    hash BYTEA NOT NULL CONSTRAINT chk_audit_chain_head_hash CHECK (octet_length(hash) = 32)
 );
-COMMENT ON TABLE audit_head IS 'The end of the hash chain, in a single row. Sealing and pruning lock it.';
-COMMENT ON COLUMN audit_head.position IS 'The position of the last sealed entry; 0 if there is none.';
-COMMENT ON COLUMN audit_head.hash IS 'The hash of that entry; 32 zero bytes if there is none.';
-INSERT INTO audit_head (position, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
+COMMENT ON TABLE audit_chain_head IS 'The end of the hash chain, in a single row. Sealing and pruning lock it.';
+COMMENT ON COLUMN audit_chain_head.position IS 'The position of the last sealed entry; 0 if there is none.';
+COMMENT ON COLUMN audit_chain_head.hash IS 'The hash of that entry; 32 zero bytes if there is none.';
+INSERT INTO audit_chain_head (position, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
 
-CREATE TABLE audit_cuts (
+CREATE TABLE audit_prunings (
     position BIGINT PRIMARY KEY,
-    hash BYTEA NOT NULL CONSTRAINT chk_audit_cuts_hash CHECK (octet_length(hash) = 32),
-    cut_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now()
+    hash BYTEA NOT NULL CONSTRAINT chk_audit_prunings_hash CHECK (octet_length(hash) = 32),
+    pruned_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE audit_cuts IS 'Deletions of the beginning of the chain after its retention.';
-COMMENT ON COLUMN audit_cuts.position IS 'The position of the last entry that was deleted.';
-COMMENT ON COLUMN audit_cuts.hash IS 'The hash of that entry, from which the hash of the first remaining entry is computed.';
+COMMENT ON TABLE audit_prunings IS 'Prunings: deletions of the beginning of the chain after its retention.';
+COMMENT ON COLUMN audit_prunings.position IS 'The position of the last entry that was deleted.';
+COMMENT ON COLUMN audit_prunings.hash IS 'The hash of that entry, from which the hash of the first remaining entry is computed.';
 
--- The guards keep audit_logs and audit_cuts append-only for ordinary SQL. They do not check positions,
+-- The guards keep audit_logs and audit_prunings append-only for ordinary SQL. They do not check positions,
 -- hashes or the end of the chain: verification detects what is wrong with these.
 
 CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -108,17 +108,17 @@ $$;
 
 -- Only the transaction that records a pruning deletes entries, and only those between it and the previous
 -- one. A position outside, even one that was forged for an unsealed entry, does not permit a deletion.
--- TG_TABLE_SCHEMA keeps a temporary table from standing in for audit_cuts.
+-- TG_TABLE_SCHEMA keeps a temporary table from standing in for audit_prunings.
 CREATE FUNCTION guard_audit_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     pruned INT8RANGE;
 BEGIN
     EXECUTE format(
         'SELECT int8range(
-             greatest((SELECT max(position) FROM %1$I.audit_cuts
+             greatest((SELECT max(position) FROM %1$I.audit_prunings
                        WHERE position < newest.position), 0),
              position, ''(]'')
-         FROM (SELECT position, xmin FROM %1$I.audit_cuts
+         FROM (SELECT position, xmin FROM %1$I.audit_prunings
                ORDER BY position DESC LIMIT 1) newest
          WHERE xmin = pg_current_xact_id()::xid',
         TG_TABLE_SCHEMA
@@ -139,5 +139,5 @@ CREATE TRIGGER guard_audit_deletion AFTER DELETE ON audit_logs
     REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION guard_audit_deletion();
 CREATE TRIGGER refuse_audit_truncation BEFORE TRUNCATE ON audit_logs
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change();
-CREATE TRIGGER refuse_audit_cut_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_cuts
+CREATE TRIGGER refuse_audit_pruning_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_prunings
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change();

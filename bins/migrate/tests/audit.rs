@@ -30,8 +30,8 @@ const TRAIL: &str = "
         head RECORD;
     BEGIN
         FOR line IN SELECT * FROM audit_logs WHERE position IS NULL ORDER BY timestamp LOOP
-            SELECT * INTO head FROM audit_head;
-            UPDATE audit_head SET position = head.position + 1, hash = sha256(head.hash || convert_to(
+            SELECT * INTO head FROM audit_chain_head;
+            UPDATE audit_chain_head SET position = head.position + 1, hash = sha256(head.hash || convert_to(
                 jsonb_build_array(
                     'sovd-audit-1', line.log_id, line.actor_id, line.subject_vehicle_id,
                     line.subject_command_id, line.action, line.entity_type, line.entity_id,
@@ -39,8 +39,8 @@ const TRAIL: &str = "
                     (extract(epoch FROM line.timestamp) * 1000000)::bigint, line.result,
                     line.request_id)::text,
                 'UTF8'));
-            UPDATE audit_logs SET position = audit_head.position, hash = audit_head.hash
-            FROM audit_head WHERE log_id = line.log_id;
+            UPDATE audit_logs SET position = audit_chain_head.position, hash = audit_chain_head.hash
+            FROM audit_chain_head WHERE log_id = line.log_id;
         END LOOP;
     END
     $$";
@@ -187,12 +187,12 @@ async fn a_checkpoint_of_another_key_is_named() {
 #[tokio::test]
 async fn a_trail_that_was_taken_back_is_found() {
     let tool = Tool::new().await;
-    let back = "CREATE TABLE kept AS SELECT * FROM audit_head";
+    let back = "CREATE TABLE kept AS SELECT * FROM audit_chain_head";
     tool.sql(back).await;
     tool.sql(TRAIL).await;
     tool.checkpoint(PRIVATE);
     let rollback = "DELETE FROM audit_logs WHERE position > 3;
-                    DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM kept";
+                    DELETE FROM audit_chain_head; INSERT INTO audit_chain_head SELECT * FROM kept";
     tool.sql(&format!("{BY_FORCE}{rollback}")).await;
     assert_eq!(tool.run(&["verify-audit"]).code, Some(0));
     assert_says(
@@ -227,7 +227,7 @@ async fn a_line_that_was_not_sealed_in_time_is_told() {
 async fn a_cut_that_nobody_told_of_is_named() {
     let tool = Tool::new().await;
     tool.sql(
-        "INSERT INTO audit_cuts (position, hash)
+        "INSERT INTO audit_prunings (position, hash)
          SELECT position, hash FROM audit_logs WHERE position = 2;
          DELETE FROM audit_logs WHERE position <= 2",
     )
@@ -242,7 +242,7 @@ async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_named() {
     let tool = Tool::new().await;
     tool.checkpoint(PRIVATE);
     tool.sql(
-        "INSERT INTO audit_cuts (position, hash)
+        "INSERT INTO audit_prunings (position, hash)
          SELECT position, hash FROM audit_logs WHERE position = 3;
          INSERT INTO audit_logs (action, entity_type, details)
          SELECT 'audit.prune', 'audit',

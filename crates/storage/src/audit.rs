@@ -1,7 +1,7 @@
 //! The audit trail.
 
 pub mod chain;
-pub mod cut;
+pub mod pruning;
 
 mod list;
 

@@ -107,7 +107,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    audit_head (is_only) {
+    audit_chain_head (is_only) {
         is_only -> Bool,
         position -> Int8,
         hash -> Bytea,
@@ -115,10 +115,10 @@ diesel::table! {
 }
 
 diesel::table! {
-    audit_cuts (position) {
+    audit_prunings (position) {
         position -> Int8,
         hash -> Bytea,
-        cut_at -> Timestamptz,
+        pruned_at -> Timestamptz,
     }
 }
 

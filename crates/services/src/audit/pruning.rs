@@ -4,7 +4,7 @@ use serde_json::json;
 use sovd_domain::{AuditEntry, audit::Link};
 use sovd_storage::{
     Database, StorageError, Transaction,
-    audit::{self, chain, cut},
+    audit::{self, chain, pruning},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -41,21 +41,21 @@ async fn prune_batch(
 ) -> Result<usize, StorageError> {
     let now = clock.now();
     let oldest_kept = now - retention;
-    let prune = async |transaction: &mut Transaction| {
+    let prune_oldest = async |transaction: &mut Transaction| {
         // Serializes concurrent prunings.
         chain::lock_head(transaction).await?;
-        let beginning = cut::beginning(transaction, BATCH).await?;
+        let beginning = pruning::oldest_links(transaction, BATCH).await?;
         let old = beginning
             .iter()
             .take_while(|(_, timestamp)| *timestamp < oldest_kept);
         let Some((last, _)) = old.last() else {
             return Ok(None);
         };
-        let deleted = cut::after(transaction, *last, now).await?;
+        let deleted = pruning::prune(transaction, *last, now).await?;
         audit::insert(transaction, &entry(*last, deleted), now).await?;
         Ok::<_, StorageError>(Some((*last, deleted)))
     };
-    let Some((last, deleted)) = database.transaction(prune).await? else {
+    let Some((last, deleted)) = database.transaction(prune_oldest).await? else {
         return Ok(0);
     };
     tracing::info!(

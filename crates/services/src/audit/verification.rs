@@ -8,7 +8,7 @@ use sovd_storage::{
     Connection, Database, StorageError,
     audit::{
         chain::{self, SealedLine},
-        cut,
+        pruning,
     },
 };
 use thiserror::Error;
@@ -99,8 +99,8 @@ pub enum Doubt {
 pub async fn verify(database: &Database, terms: &Terms<'_>) -> Result<Verification, StorageError> {
     let mut transaction = database.begin().await?;
     chain::hold_still(&mut transaction).await?;
-    let cut = cut::newest(&mut transaction).await?;
-    let beginning = cut.unwrap_or(Link::GENESIS);
+    let pruning = pruning::newest(&mut transaction).await?;
+    let beginning = pruning.unwrap_or(Link::GENESIS);
     let mut walk = Walk {
         oldest_kept: terms.retention.map(|retention| terms.now - retention),
         expected: Expected::of(terms.checkpoints.unwrap_or_default()),
@@ -115,7 +115,7 @@ pub async fn verify(database: &Database, terms: &Terms<'_>) -> Result<Verificati
             doubts: Vec::new(),
         },
     };
-    let outcome = walk.run(cut, &mut transaction).await?;
+    let outcome = walk.run(pruning, &mut transaction).await?;
     let oldest = chain::oldest_unsealed(&mut transaction).await?;
     transaction.rollback().await?;
     walk.report.broken = outcome.err();
@@ -164,21 +164,21 @@ type Outcome = Result<(), Break>;
 impl Walk {
     async fn run(
         &mut self,
-        cut: Option<Link>,
+        pruning: Option<Link>,
         connection: &mut Connection,
     ) -> Result<Outcome, StorageError> {
-        if let Some(cut) = cut
-            && !cut::is_told(connection, cut).await?
+        if let Some(pruning) = pruning
+            && !pruning::is_recorded(connection, pruning).await?
         {
             return Ok(Err(Break {
-                position: cut.position,
+                position: pruning.position,
                 log_id: None,
                 reason: "the chain was cut off after this place, and no line audit.prune with \
                          matching details tells of it"
                     .to_owned(),
             }));
         }
-        if let Err(found) = self.pass_cuts(connection).await? {
+        if let Err(found) = self.pass_prunings(connection).await? {
             return Ok(Err(found));
         }
         // From before all places, because a line at one that was cut off is wrong too.
@@ -200,7 +200,10 @@ impl Walk {
     }
 
     /// Takes off the checkpoints that lie at or before the beginning.
-    async fn pass_cuts(&mut self, connection: &mut Connection) -> Result<Outcome, StorageError> {
+    async fn pass_prunings(
+        &mut self,
+        connection: &mut Connection,
+    ) -> Result<Outcome, StorageError> {
         let beginning = self.report.beginning;
         let later = self
             .expected
@@ -219,7 +222,7 @@ impl Walk {
             let known = if position == beginning.position {
                 Some(beginning)
             } else {
-                cut::find(connection, position).await?
+                pruning::find(connection, position).await?
             };
             let Some(known) = known else {
                 self.report.pruned_checkpoints += checkpoints.len();

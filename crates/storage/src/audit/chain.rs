@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     Connection, StorageError,
-    schema::{audit_head, audit_logs},
+    schema::{audit_chain_head, audit_logs},
 };
 
 /// Everything in a line but the references, which may go, as one text that is the same wherever and
@@ -61,8 +61,8 @@ pub struct SealedLine {
 ///
 /// When the database is away or the row is unreadable.
 pub async fn claim_head(connection: &mut Connection) -> Result<Option<Link>, StorageError> {
-    let row = audit_head::table
-        .select((audit_head::position, audit_head::hash))
+    let row = audit_chain_head::table
+        .select((audit_chain_head::position, audit_chain_head::hash))
         .for_update()
         .skip_locked()
         .first(connection)
@@ -76,8 +76,8 @@ pub async fn claim_head(connection: &mut Connection) -> Result<Option<Link>, Sto
 ///
 /// When the database is away or the row is unreadable.
 pub async fn lock_head(connection: &mut Connection) -> Result<Option<Link>, StorageError> {
-    let row = audit_head::table
-        .select((audit_head::position, audit_head::hash))
+    let row = audit_chain_head::table
+        .select((audit_chain_head::position, audit_chain_head::hash))
         .for_update()
         .first(connection)
         .await;
@@ -90,8 +90,8 @@ pub async fn lock_head(connection: &mut Connection) -> Result<Option<Link>, Stor
 ///
 /// When the database is away or the row is unreadable.
 pub async fn head(connection: &mut Connection) -> Result<Option<Link>, StorageError> {
-    let row = audit_head::table
-        .select((audit_head::position, audit_head::hash))
+    let row = audit_chain_head::table
+        .select((audit_chain_head::position, audit_chain_head::hash))
         .first(connection)
         .await;
     head_of(row)
@@ -129,10 +129,10 @@ pub async fn seal(
     let Some((_, head)) = sealed.last() else {
         return Ok(());
     };
-    diesel::update(audit_head::table)
+    diesel::update(audit_chain_head::table)
         .set((
-            audit_head::position.eq(head.position),
-            audit_head::hash.eq(&head.hash.0[..]),
+            audit_chain_head::position.eq(head.position),
+            audit_chain_head::hash.eq(&head.hash.0[..]),
         ))
         .execute(connection)
         .await?;
@@ -256,5 +256,5 @@ pub(super) fn link_of(
 }
 
 fn head_of(row: QueryResult<(i64, Vec<u8>)>) -> Result<Option<Link>, StorageError> {
-    link_of("audit_head", row)
+    link_of("audit_chain_head", row)
 }

@@ -26,7 +26,7 @@ async fn a_checkpoint_finds_a_chain_that_was_made_anew() {
     let anew = format!(
         "{BY_FORCE}DELETE FROM audit_logs WHERE position = 5;
          UPDATE audit_logs SET position = NULL, hash = NULL, action = 'x';
-         UPDATE audit_head SET position = 0, hash = decode(repeat('00', 32), 'hex')"
+         UPDATE audit_chain_head SET position = 0, hash = decode(repeat('00', 32), 'hex')"
     );
     rig.sql().await.batch_execute(&anew).await.unwrap();
     assert_eq!(seal(&rig).await, 4);
@@ -81,7 +81,7 @@ async fn pruning_leaves_a_chain_that_is_whole() {
 /// Cuts the chain off by hand as the database lets everybody do; `told` is what the forger says of it.
 async fn cut_by_hand(rig: &Rig, position: i64, told: &str) {
     let sql = format!(
-        "INSERT INTO audit_cuts (position, hash)
+        "INSERT INTO audit_prunings (position, hash)
          SELECT position, hash FROM audit_logs WHERE position = {position};
          {told};
          DELETE FROM audit_logs WHERE position <= {position}"
@@ -161,7 +161,7 @@ async fn a_pruning_that_names_no_entry_is_found() {
         for is_recorded in [false, true] {
             let rig = sealed(2).await;
             let mut sql = format!(
-                "INSERT INTO audit_cuts (position, hash)
+                "INSERT INTO audit_prunings (position, hash)
                  VALUES ({position}, decode(repeat('{digits}', 32), 'hex'));"
             );
             if is_recorded {
@@ -273,7 +273,7 @@ async fn pruning_twice_leaves_a_chain_that_is_whole() {
         write(&rig, 3).await;
         seal(&rig).await;
     }
-    let cuts = "SELECT count(*) FROM audit_cuts";
+    let cuts = "SELECT count(*) FROM audit_prunings";
     let row = rig.sql().await.query_one(cuts, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 2);
     assert_eq!(verify(&rig).await.broken, None);

@@ -168,7 +168,7 @@ async fn nobody_who_writes_waits_for_a_sealer() {
     let sealer = rig.sql().await;
     sealer
         .batch_execute(
-            "BEGIN; SELECT FROM audit_head FOR UPDATE; SELECT FROM audit_logs FOR UPDATE",
+            "BEGIN; SELECT FROM audit_chain_head FOR UPDATE; SELECT FROM audit_logs FOR UPDATE",
         )
         .await
         .unwrap();
@@ -283,11 +283,11 @@ async fn a_line_put_in_between_is_found() {
 #[tokio::test]
 async fn another_end_is_found() {
     for sql in [
-        "DELETE FROM audit_head",
-        "TRUNCATE audit_head",
-        "UPDATE audit_head SET position = 2",
-        "UPDATE audit_head SET position = 4",
-        "UPDATE audit_head SET hash = decode(repeat('00', 32), 'hex')",
+        "DELETE FROM audit_chain_head",
+        "TRUNCATE audit_chain_head",
+        "UPDATE audit_chain_head SET position = 2",
+        "UPDATE audit_chain_head SET position = 4",
+        "UPDATE audit_chain_head SET hash = decode(repeat('00', 32), 'hex')",
     ] {
         let rig = sealed(3).await;
         rig.sql().await.batch_execute(sql).await.unwrap();
@@ -301,7 +301,7 @@ async fn another_end_is_found() {
 async fn a_forged_position_is_found() {
     let head = |position: i64, digits: &str| {
         format!(
-            "UPDATE audit_head SET position = {position}, hash = decode(repeat('{digits}', 32), 'hex');"
+            "UPDATE audit_chain_head SET position = {position}, hash = decode(repeat('{digits}', 32), 'hex');"
         )
     };
     let entry = |position: i64| {
@@ -359,7 +359,7 @@ async fn a_sealer_that_cannot_seal_says_so_now_and_then() {
     let log = Log::start();
     let rig = sealed(0).await;
     let somebody = rig.sql().await;
-    let hold = "BEGIN; SELECT FROM audit_head FOR UPDATE";
+    let hold = "BEGIN; SELECT FROM audit_chain_head FOR UPDATE";
     somebody.batch_execute(hold).await.unwrap();
     write(&rig, 1).await;
     let interval = Duration::from_secs(1);

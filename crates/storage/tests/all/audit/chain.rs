@@ -3,7 +3,7 @@
 use sovd_domain::{AuditEntry, audit::Link};
 use sovd_storage::{
     StorageError,
-    audit::{self, chain, cut},
+    audit::{self, chain, pruning},
 };
 
 use crate::{
@@ -17,7 +17,7 @@ async fn a_chain_begins_before_its_first_line() {
     let mut connection = fleet.connection().await;
     let head = chain::head(&mut connection).await.unwrap();
     assert_eq!(head, Some(Link::GENESIS));
-    assert_eq!(cut::newest(&mut connection).await.unwrap(), None);
+    assert_eq!(pruning::newest(&mut connection).await.unwrap(), None);
     assert_eq!(chain::count_unsealed(&mut connection).await.unwrap(), 0);
 }
 

@@ -5,7 +5,7 @@ use sovd_domain::{
     audit::{ChainHash, Link},
 };
 use sovd_storage::{
-    audit::{self, chain, cut},
+    audit::{self, chain, pruning},
     migrations,
 };
 use tokio_postgres::{Client, error::SqlState};
@@ -142,13 +142,13 @@ async fn only_pruning_deletes_entries() {
         assert_refused(client, sql).await;
     }
     let mut transaction = fleet.pool.begin().await.unwrap();
-    let deleted = cut::after(&mut transaction, link(2), at(9)).await;
+    let deleted = pruning::prune(&mut transaction, link(2), at(9)).await;
     assert_eq!(deleted.unwrap(), 2);
     transaction.commit().await.unwrap();
     for sql in [
         "DELETE FROM audit_logs WHERE position = 3",
         "DELETE FROM audit_logs WHERE position IS NULL",
-        "CREATE TEMPORARY TABLE audit_cuts AS SELECT 9::bigint AS position;
+        "CREATE TEMPORARY TABLE audit_prunings AS SELECT 9::bigint AS position;
          DELETE FROM audit_logs WHERE position = 3",
     ] {
         assert_refused(client, sql).await;
@@ -170,7 +170,9 @@ async fn an_entry_with_a_forged_position_cannot_be_deleted() {
         write(&fleet, 4).await;
         seal(&fleet, 3).await;
         let mut transaction = fleet.pool.begin().await.unwrap();
-        cut::after(&mut transaction, link(2), at(9)).await.unwrap();
+        pruning::prune(&mut transaction, link(2), at(9))
+            .await
+            .unwrap();
         transaction.commit().await.unwrap();
         let delete = format!(
             "{} DELETE FROM audit_logs WHERE position = {position}",
@@ -178,7 +180,7 @@ async fn an_entry_with_a_forged_position_cannot_be_deleted() {
         );
         assert_refused(&fleet.client, &delete).await;
         let with_pruning = format!(
-            "INSERT INTO audit_cuts (position, hash) VALUES (3, decode(repeat('07', 32), 'hex'));
+            "INSERT INTO audit_prunings (position, hash) VALUES (3, decode(repeat('07', 32), 'hex'));
              {delete}"
         );
         assert_refused(&fleet.client, &with_pruning).await;
@@ -188,13 +190,13 @@ async fn an_entry_with_a_forged_position_cannot_be_deleted() {
 #[tokio::test]
 async fn a_pruning_stays() {
     let fleet = Fleet::new().await;
-    let pruning = "INSERT INTO audit_cuts (position, hash)
+    let pruning = "INSERT INTO audit_prunings (position, hash)
                    VALUES (1, decode(repeat('07', 32), 'hex'))";
     fleet.client.batch_execute(pruning).await.unwrap();
     for sql in [
-        "UPDATE audit_cuts SET position = 2",
-        "DELETE FROM audit_cuts",
-        "TRUNCATE audit_cuts",
+        "UPDATE audit_prunings SET position = 2",
+        "DELETE FROM audit_prunings",
+        "TRUNCATE audit_prunings",
     ] {
         assert_refused(&fleet.client, sql).await;
     }
