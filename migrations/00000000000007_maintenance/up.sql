@@ -44,19 +44,19 @@ CREATE INDEX idx_anomaly_events_severity_detected_at
 CREATE INDEX idx_anomaly_events_anomaly_type_detected_at
     ON anomaly_events (anomaly_type, detected_at DESC, id DESC);
 
-CREATE TABLE unread_answers (
+CREATE TABLE detection_jobs (
     command_id UUID PRIMARY KEY REFERENCES commands (command_id) ON DELETE CASCADE,
-    first_number INTEGER NOT NULL,
+    first_sequence_number INTEGER NOT NULL,
     due_at TIMESTAMP WITH TIME ZONE NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0
 );
-COMMENT ON TABLE unread_answers IS 'Complete responses with trouble codes in which anomalies still have to be detected.';
-COMMENT ON COLUMN unread_answers.first_number IS 'Where the complete response begins; earlier chunks are of attempts that broke off.';
-COMMENT ON COLUMN unread_answers.due_at IS 'When the next detection run is due; postponed after a run that failed.';
-COMMENT ON COLUMN unread_answers.attempts IS 'Number of detection runs that failed.';
+COMMENT ON TABLE detection_jobs IS 'Complete responses with trouble codes in which anomalies still have to be detected.';
+COMMENT ON COLUMN detection_jobs.first_sequence_number IS 'Where the complete response begins; earlier chunks are of attempts that broke off.';
+COMMENT ON COLUMN detection_jobs.due_at IS 'When the next detection run is due; postponed after a run that failed.';
+COMMENT ON COLUMN detection_jobs.attempts IS 'Number of detection runs that failed.';
 
 -- The next job.
-CREATE INDEX idx_unread_answers_due_at ON unread_answers (due_at, command_id);
+CREATE INDEX idx_detection_jobs_due_at ON detection_jobs (due_at, command_id);
 
 -- GiST supports ranges of any type, but plain text only with the extension btree_gist.
 CREATE TYPE service_center_range AS RANGE (subtype = text, collation = "C");
@@ -90,16 +90,16 @@ CREATE INDEX idx_booking_anomalies_anomaly_event_id ON booking_anomalies (anomal
 -- The list of bookings, by appointment.
 CREATE INDEX idx_service_bookings_appointment_time ON service_bookings (appointment_time, id);
 
-CREATE TABLE derived_failures (
+CREATE TABLE insight_failures (
     anomaly_event_id UUID PRIMARY KEY
         REFERENCES anomaly_episodes (anomaly_event_id) ON DELETE CASCADE,
     insight_id UUID NOT NULL REFERENCES manufacturing_insights (id) ON DELETE CASCADE
 );
-COMMENT ON TABLE derived_failures IS 'The confirmed failures from which insights were derived. Each counts as new once.';
-COMMENT ON COLUMN derived_failures.insight_id IS 'The insight for which the failure counted as new.';
+COMMENT ON TABLE insight_failures IS 'The confirmed failures from which insights were derived. Each counts as new once.';
+COMMENT ON COLUMN insight_failures.insight_id IS 'The insight for which the failure counted as new.';
 
 -- The failures of an insight that is deleted.
-CREATE INDEX idx_derived_failures_insight_id ON derived_failures (insight_id);
+CREATE INDEX idx_insight_failures_insight_id ON insight_failures (insight_id);
 -- The list of insights, newest first.
 CREATE INDEX idx_manufacturing_insights_created_at
     ON manufacturing_insights (created_at DESC, id DESC);

@@ -146,7 +146,7 @@ impl World {
     pub async fn looked_through(&self) {
         let sql = self.sql().await;
         let looking = async {
-            let unread = "SELECT count(*) FROM unread_answers";
+            let unread = "SELECT count(*) FROM detection_jobs";
             while sql.query_one(unread, &[]).await.unwrap().get::<_, i64>(0) > 0 {
                 sleep(Duration::from_millis(5)).await;
             }

@@ -101,7 +101,7 @@ VALUES
 ON CONFLICT DO NOTHING;
 
 -- The two insights were derived from what the workshop confirmed.
-INSERT INTO derived_failures (anomaly_event_id, insight_id)
+INSERT INTO insight_failures (anomaly_event_id, insight_id)
 SELECT anomaly_event_id, manufacturing_insights.id
 FROM (VALUES
     ('00000000-0000-0000-0000-000000000201', '00000000-0000-0000-0000-000000000501'),

@@ -204,9 +204,9 @@ diesel::table! {
 }
 
 diesel::table! {
-    unread_answers (command_id) {
+    detection_jobs (command_id) {
         command_id -> Uuid,
-        first_number -> Int4,
+        first_sequence_number -> Int4,
         due_at -> Timestamptz,
         attempts -> Int4,
     }
@@ -263,7 +263,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    derived_failures (anomaly_event_id) {
+    insight_failures (anomaly_event_id) {
         anomaly_event_id -> Uuid,
         insight_id -> Uuid,
     }
@@ -317,4 +317,4 @@ diesel::allow_tables_to_appear_in_same_query!(service_bookings, booking_anomalie
 diesel::allow_tables_to_appear_in_same_query!(command_queue, vehicles);
 diesel::allow_tables_to_appear_in_same_query!(queue_heads, vehicles);
 diesel::allow_tables_to_appear_in_same_query!(commands, vehicles);
-diesel::allow_tables_to_appear_in_same_query!(commands, unread_answers);
+diesel::allow_tables_to_appear_in_same_query!(commands, detection_jobs);

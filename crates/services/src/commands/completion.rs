@@ -37,12 +37,12 @@ impl Failure {
 }
 
 /// Completes a command in progress, whose complete response begins with the sequence number
-/// `first_number`. Creates a detection job if the command reads faults. Returns `None` if it has ended.
+/// `first_sequence_number`. Creates a detection job if the command reads faults. Returns `None` if it has ended.
 pub(crate) async fn complete(
     catalog: &Catalog,
     transaction: &mut Transaction,
     command_id: CommandId,
-    first_number: i32,
+    first_sequence_number: i32,
     now: DateTime<Utc>,
 ) -> Result<Option<Command>, StorageError> {
     queue::remove(transaction, command_id).await?;
@@ -52,7 +52,7 @@ pub(crate) async fn complete(
     write_audit(transaction, &command, now).await?;
     let spec = catalog.get(&command.command_name);
     if spec.is_some_and(|spec| spec.reports_faults) {
-        detection_jobs::push(transaction, command_id, first_number, now).await?;
+        detection_jobs::push(transaction, command_id, first_sequence_number, now).await?;
     }
     Ok(Some(command))
 }

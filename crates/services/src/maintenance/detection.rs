@@ -15,7 +15,7 @@ use sovd_storage::{
     Connection, Database, StorageError, Transaction, audit,
     fleet::vehicles,
     maintenance::{
-        detection_jobs::{self, UnreadAnswer},
+        detection_jobs::{self, DetectionJob},
         detections::{self, Match, Reading},
     },
 };
@@ -123,7 +123,7 @@ async fn look_through_next(worker: &DetectionWorker) -> Result<bool, StorageErro
     Ok(true)
 }
 
-async fn look_through(worker: &DetectionWorker, answer: UnreadAnswer) -> Result<(), StorageError> {
+async fn look_through(worker: &DetectionWorker, answer: DetectionJob) -> Result<(), StorageError> {
     let faults = {
         let mut connection = worker.database.connection().await?;
         faults::read(&mut connection, answer).await?
@@ -147,7 +147,7 @@ async fn look_through(worker: &DetectionWorker, answer: UnreadAnswer) -> Result<
 
 /// Locks what is about to be written about, in the order in which a deletion does; says whether the
 /// answer is still to be looked through.
-async fn hold(transaction: &mut Transaction, answer: UnreadAnswer) -> Result<bool, StorageError> {
+async fn hold(transaction: &mut Transaction, answer: DetectionJob) -> Result<bool, StorageError> {
     Ok(vehicles::keep(transaction, answer.vehicle_id).await?
         && detection_jobs::lock(transaction, answer.command_id).await?)
 }
@@ -173,7 +173,7 @@ fn matches(worker: &DetectionWorker, faults: Faults) -> Option<Vec<Match<'_>>> {
 async fn record(
     worker: &DetectionWorker,
     connection: &mut Connection,
-    answer: UnreadAnswer,
+    answer: DetectionJob,
     matches: Vec<Match<'_>>,
 ) -> Result<(), StorageError> {
     if matches.is_empty() {
@@ -191,7 +191,7 @@ async fn record(
 }
 
 /// That a code was found, for the audit trail.
-fn entry(answer: UnreadAnswer, found: &Match<'_>) -> AuditEntry {
+fn entry(answer: DetectionJob, found: &Match<'_>) -> AuditEntry {
     let rule = found.rule;
     AuditEntry {
         entity_id: Some(found.anomaly_id.0),
@@ -210,7 +210,7 @@ fn entry(answer: UnreadAnswer, found: &Match<'_>) -> AuditEntry {
 /// more, and the audit trail says so.
 async fn put_off(
     worker: &DetectionWorker,
-    answer: UnreadAnswer,
+    answer: DetectionJob,
     error: &StorageError,
 ) -> Result<(), StorageError> {
     let command_id = answer.command_id;
@@ -242,7 +242,7 @@ fn next_look(now: DateTime<Utc>, attempts: i32) -> DateTime<Utc> {
 async fn give_up(
     worker: &DetectionWorker,
     connection: &mut Connection,
-    answer: UnreadAnswer,
+    answer: DetectionJob,
     reason: &str,
 ) -> Result<(), StorageError> {
     let command_id = answer.command_id;
@@ -255,7 +255,7 @@ async fn give_up(
     audit::insert(connection, &entry, worker.clock.now()).await
 }
 
-fn about(answer: UnreadAnswer) -> AuditEntry {
+fn about(answer: DetectionJob) -> AuditEntry {
     AuditEntry {
         vehicle_id: Some(answer.vehicle_id),
         command_id: Some(answer.command_id),

@@ -1,4 +1,4 @@
-//! Complete answers in which nobody has looked for anomalies yet.
+//! Detection jobs: complete responses in which anomalies still have to be detected.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -8,38 +8,38 @@ use uuid::Uuid;
 
 use crate::{
     Connection, StorageError,
-    schema::{commands, unread_answers},
+    schema::{commands, detection_jobs},
 };
 
-/// A complete answer to look through.
+/// A complete response in which anomalies have to be detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnreadAnswer {
-    /// The command that was answered.
+pub struct DetectionJob {
+    /// The command that the response belongs to.
     pub command_id: CommandId,
-    /// The vehicle that answered.
+    /// The vehicle of the command.
     pub vehicle_id: VehicleId,
-    /// The number of its first part.
-    pub first_number: i32,
-    /// How many looks have failed.
+    /// The sequence number of its first chunk.
+    pub first_sequence_number: i32,
+    /// Number of detection runs that failed.
     pub attempts: i32,
 }
 
-/// Notes that the answer of a command is to be looked through.
+/// Adds a job for the response to a command; does nothing if it has one.
 ///
 /// # Errors
 ///
-/// [`StorageError::Dangling`] when there is no such command.
+/// [`StorageError::Dangling`] if the command does not exist.
 pub async fn push(
     connection: &mut Connection,
     command_id: CommandId,
-    first_number: i32,
+    first_sequence_number: i32,
     due_at: DateTime<Utc>,
 ) -> Result<(), StorageError> {
-    diesel::insert_into(unread_answers::table)
+    diesel::insert_into(detection_jobs::table)
         .values((
-            unread_answers::command_id.eq(command_id.0),
-            unread_answers::first_number.eq(first_number),
-            unread_answers::due_at.eq(due_at),
+            detection_jobs::command_id.eq(command_id.0),
+            detection_jobs::first_sequence_number.eq(first_sequence_number),
+            detection_jobs::due_at.eq(due_at),
         ))
         .on_conflict_do_nothing()
         .execute(connection)
@@ -47,45 +47,46 @@ pub async fn push(
     Ok(())
 }
 
-/// The answer that is due for longest at `now`.
+/// Returns the job with the earliest due time, if any is due at `now`.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// Returns [`StorageError`] (see its docs).
 pub async fn next(
     connection: &mut Connection,
     now: DateTime<Utc>,
-) -> Result<Option<UnreadAnswer>, StorageError> {
-    let row: Option<(Uuid, Uuid, i32, i32)> = unread_answers::table
-        .inner_join(commands::table.on(commands::command_id.eq(unread_answers::command_id)))
-        .filter(unread_answers::due_at.le(now))
-        .order((unread_answers::due_at, unread_answers::command_id))
+) -> Result<Option<DetectionJob>, StorageError> {
+    let row: Option<(Uuid, Uuid, i32, i32)> = detection_jobs::table
+        .inner_join(commands::table.on(commands::command_id.eq(detection_jobs::command_id)))
+        .filter(detection_jobs::due_at.le(now))
+        .order((detection_jobs::due_at, detection_jobs::command_id))
         .select((
-            unread_answers::command_id,
+            detection_jobs::command_id,
             commands::vehicle_id,
-            unread_answers::first_number,
-            unread_answers::attempts,
+            detection_jobs::first_sequence_number,
+            detection_jobs::attempts,
         ))
         .first(connection)
         .await
         .optional()?;
     Ok(row.map(
-        |(command_id, vehicle_id, first_number, attempts)| UnreadAnswer {
+        |(command_id, vehicle_id, first_sequence_number, attempts)| DetectionJob {
             command_id: CommandId(command_id),
             vehicle_id: VehicleId(vehicle_id),
-            first_number,
+            first_sequence_number,
             attempts,
         },
     ))
 }
 
-/// Locks an answer until the transaction ends, and its command before it, as a deletion begins with the
-/// command. The caller has locked the vehicle with [`crate::fleet::vehicles::keep`] for the same reason. Says
-/// whether the answer is still to be looked through.
+/// Locks a job until the transaction ends and returns whether it exists.
+///
+/// The command is locked first, in the order in which a deletion locks them; the caller must have locked
+/// the vehicle with [`crate::vehicles::keep`] for the same reason.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// Returns [`StorageError`] (see its docs).
 pub async fn lock(
     connection: &mut Connection,
     command_id: CommandId,
@@ -96,9 +97,9 @@ pub async fn lock(
         .for_key_share()
         .load::<Uuid>(connection)
         .await?;
-    let locked: Option<Uuid> = unread_answers::table
+    let locked: Option<Uuid> = detection_jobs::table
         .find(command_id.0)
-        .select(unread_answers::command_id)
+        .select(detection_jobs::command_id)
         .for_update()
         .first(connection)
         .await
@@ -106,35 +107,35 @@ pub async fn lock(
     Ok(locked.is_some())
 }
 
-/// Notes that an answer was looked through, or never will be; says whether it was still to be.
+/// Deletes a job and returns whether it existed.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// Returns [`StorageError`] (see its docs).
 pub async fn remove(
     connection: &mut Connection,
     command_id: CommandId,
 ) -> Result<bool, StorageError> {
-    let removed = diesel::delete(unread_answers::table.find(command_id.0))
+    let removed = diesel::delete(detection_jobs::table.find(command_id.0))
         .execute(connection)
         .await?;
     Ok(removed > 0)
 }
 
-/// Puts an answer off after a look that failed.
+/// Postpones a job after a detection run that failed.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// Returns [`StorageError`] (see its docs).
 pub async fn postpone(
     connection: &mut Connection,
     command_id: CommandId,
     due_at: DateTime<Utc>,
 ) -> Result<(), StorageError> {
-    diesel::update(unread_answers::table.find(command_id.0))
+    diesel::update(detection_jobs::table.find(command_id.0))
         .set((
-            unread_answers::due_at.eq(due_at),
-            unread_answers::attempts.eq(unread_answers::attempts + 1),
+            detection_jobs::due_at.eq(due_at),
+            detection_jobs::attempts.eq(detection_jobs::attempts + 1),
         ))
         .execute(connection)
         .await?;

@@ -21,8 +21,8 @@ async fn rows(client: &Client) -> Value {
                    (SELECT jsonb_agg(booking_anomalies ORDER BY booking_id) FROM booking_anomalies),
                    (SELECT jsonb_agg(manufacturing_insights ORDER BY id)
                     FROM manufacturing_insights),
-                   (SELECT jsonb_agg(derived_failures ORDER BY anomaly_event_id)
-                    FROM derived_failures))";
+                   (SELECT jsonb_agg(insight_failures ORDER BY anomaly_event_id)
+                    FROM insight_failures))";
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 

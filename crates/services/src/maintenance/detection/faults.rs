@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sovd_domain::{Dtc, Response, ResponseId};
 use sovd_storage::{
-    Connection, StorageError, commands::responses, maintenance::detection_jobs::UnreadAnswer,
+    Connection, StorageError, commands::responses, maintenance::detection_jobs::DetectionJob,
 };
 
 /// How many different trouble codes one answer has at most. No vehicle has that many faults, so what
@@ -37,10 +37,10 @@ pub(super) struct Fault {
 /// When the database is away.
 pub(super) async fn read(
     connection: &mut Connection,
-    answer: UnreadAnswer,
+    answer: DetectionJob,
 ) -> Result<Faults, StorageError> {
     let mut faults = Faults::new();
-    let mut place = (answer.command_id, answer.first_number - 1);
+    let mut place = (answer.command_id, answer.first_sequence_number - 1);
     while faults.len() <= MOST_CODES {
         let mut next = responses::list_next(connection, &[place], PARTS_AT_A_TIME).await?;
         let parts = next.remove(&place).unwrap_or_default();

@@ -62,7 +62,7 @@ impl Rig {
     async fn until_unread(&self, count: i64) {
         let sql = self.sql().await;
         let counting = async {
-            let unread = "SELECT count(*) FROM unread_answers";
+            let unread = "SELECT count(*) FROM detection_jobs";
             while sql.query_one(unread, &[]).await.unwrap().get::<_, i64>(0) != count {
                 tokio::task::yield_now().await;
             }
@@ -74,7 +74,7 @@ impl Rig {
     async fn until_attempts(&self, attempts: i32) {
         let sql = self.sql().await;
         let counting = async {
-            let failed = "SELECT attempts FROM unread_answers";
+            let failed = "SELECT attempts FROM detection_jobs";
             while sql.query_one(failed, &[]).await.unwrap().get::<_, i32>(0) != attempts {
                 tokio::task::yield_now().await;
             }
@@ -366,7 +366,7 @@ async fn an_answer_at_which_every_look_fails_is_given_up_and_the_trail_says_so()
     let command_id = rig.submit(READ).await;
     rig.ended(command_id).await;
     rig.until_attempts(1).await;
-    let last = "UPDATE unread_answers SET attempts = 19, due_at = submitted_at FROM commands";
+    let last = "UPDATE detection_jobs SET attempts = 19, due_at = submitted_at FROM commands";
     rig.sql().await.execute(last, &[]).await.unwrap();
     rig.sweep().await;
     rig.until_unread(0).await;

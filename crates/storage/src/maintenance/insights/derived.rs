@@ -86,7 +86,7 @@ pub async fn grown(
                 array_agg(anomaly_event_id)
                     FILTER (WHERE outcome = 'confirmed' AND insight_id IS NULL) AS new_failures
          FROM anomaly_episodes JOIN vehicles USING (vehicle_id)
-              LEFT JOIN derived_failures USING (anomaly_event_id)
+              LEFT JOIN insight_failures USING (anomaly_event_id)
          WHERE closed_at IS NOT NULL AND component_name IS NOT NULL
          GROUP BY component_name, make, model, year
          HAVING count(*) FILTER (WHERE outcome = 'confirmed') > $1
@@ -145,7 +145,7 @@ pub async fn insert_derived(
         .flat_map(|(insight, failures)| failures.iter().map(|failure| (failure.0, insight.id.0)))
         .unzip();
     sql_query(
-        "INSERT INTO derived_failures (anomaly_event_id, insight_id) SELECT * FROM unnest($1, $2)",
+        "INSERT INTO insight_failures (anomaly_event_id, insight_id) SELECT * FROM unnest($1, $2)",
     )
     .bind::<Array<SqlUuid>, _>(failures)
     .bind::<Array<SqlUuid>, _>(insights)

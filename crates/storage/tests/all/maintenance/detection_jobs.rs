@@ -2,7 +2,7 @@ use sovd_domain::CommandId;
 use sovd_storage::{
     StorageError,
     fleet::vehicles,
-    maintenance::detection_jobs::{self, UnreadAnswer},
+    maintenance::detection_jobs::{self, DetectionJob},
 };
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use crate::{
     waiting::until_waiting,
 };
 
-async fn next(fleet: &Fleet, seconds: i64) -> Option<UnreadAnswer> {
+async fn next(fleet: &Fleet, seconds: i64) -> Option<DetectionJob> {
     let mut connection = fleet.connection().await;
     detection_jobs::next(&mut connection, at(seconds))
         .await
@@ -33,20 +33,20 @@ async fn the_answer_that_is_due_for_longest_comes_first() {
             .unwrap();
     }
     assert_eq!(next(&fleet, 1).await, None);
-    let expected = UnreadAnswer {
+    let expected = DetectionJob {
         command_id: second,
         vehicle_id,
-        first_number: 4,
+        first_sequence_number: 4,
         attempts: 0,
     };
     assert_eq!(next(&fleet, 2).await, Some(expected));
     detection_jobs::postpone(&mut connection, second, at(4))
         .await
         .unwrap();
-    let expected = UnreadAnswer {
+    let expected = DetectionJob {
         command_id: first,
         // What was pushed again stayed as it was.
-        first_number: 1,
+        first_sequence_number: 1,
         ..expected
     };
     assert_eq!(next(&fleet, 5).await, Some(expected));
@@ -103,5 +103,5 @@ async fn whoever_looks_and_whoever_deletes_the_vehicle_do_not_wait_crosswise() {
     );
     looking.commit().await.unwrap();
     assert_eq!(deleting.await.unwrap(), 1);
-    assert_eq!(fleet.count("unread_answers").await, 0);
+    assert_eq!(fleet.count("detection_jobs").await, 0);
 }

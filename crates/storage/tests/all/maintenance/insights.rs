@@ -220,7 +220,7 @@ async fn a_group_is_derived_again_when_it_has_grown() {
     assert_eq!(grown(&fleet, 0).await, []);
     let again = insert_derived(&fleet, 2, written).await;
     match again.unwrap_err() {
-        StorageError::Duplicate { constraint } => assert_eq!(constraint, "derived_failures_pkey"),
+        StorageError::Duplicate { constraint } => assert_eq!(constraint, "insight_failures_pkey"),
         error => panic!("{error:?}"),
     }
     let gone = insert_derived(&fleet, 3, vec![AnomalyId(Uuid::nil())]).await;
@@ -240,7 +240,7 @@ async fn what_fails_after_a_deletion_is_news_again() {
     derive(&fleet, 1).await;
     let sql = "DELETE FROM vehicles WHERE vin = 'VIN1'";
     fleet.client.batch_execute(sql).await.unwrap();
-    assert_eq!(fleet.count("derived_failures").await, 0);
+    assert_eq!(fleet.count("insight_failures").await, 0);
     assert_eq!(fleet.count("manufacturing_insights").await, 1);
     failures(&fleet, "VIN2", 2022, "pump", &["confirmed"]).await;
     assert_eq!(counts(&fleet).await, [(1, 1)]);
@@ -302,7 +302,7 @@ async fn what_is_being_derived_is_not_deleted_meanwhile() {
         .batch_execute("DELETE FROM vehicles")
         .await
         .unwrap();
-    assert_eq!(fleet.count("derived_failures").await, 0);
+    assert_eq!(fleet.count("insight_failures").await, 0);
 }
 
 #[tokio::test]
