@@ -39,19 +39,19 @@ CREATE TABLE command_queue (
     due_at TIMESTAMP WITH TIME ZONE NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now() + INTERVAL '1 hour',
     attempt INTEGER NOT NULL DEFAULT 0,
-    sends INTEGER NOT NULL DEFAULT 0
-        CONSTRAINT chk_command_queue_sends CHECK (sends >= 0),
+    send_count INTEGER NOT NULL DEFAULT 0
+        CONSTRAINT chk_command_queue_send_count CHECK (send_count >= 0),
     skip_evidence BOOLEAN NOT NULL DEFAULT false,
     is_answered BOOLEAN NOT NULL DEFAULT false,
-    is_called_off BOOLEAN NOT NULL DEFAULT false,
+    is_cancelled BOOLEAN NOT NULL DEFAULT false,
     last_error TEXT,
     lease_id UUID,
-    lease_until TIMESTAMP WITH TIME ZONE,
+    lease_expires_at TIMESTAMP WITH TIME ZONE,
     ready_at TIMESTAMP WITH TIME ZONE NOT NULL GENERATED ALWAYS AS (
-        CASE WHEN is_called_off AND task = 'command' THEN TIMESTAMP WITH TIME ZONE 'infinity'
-             ELSE greatest(due_at, lease_until) END) STORED,
-    CONSTRAINT chk_command_queue_lease CHECK ((lease_id IS NULL) = (lease_until IS NULL)),
-    CONSTRAINT chk_command_queue_is_called_off CHECK (NOT is_called_off OR lease_id IS NOT NULL)
+        CASE WHEN is_cancelled AND task = 'command' THEN TIMESTAMP WITH TIME ZONE 'infinity'
+             ELSE greatest(due_at, lease_expires_at) END) STORED,
+    CONSTRAINT chk_command_queue_lease CHECK ((lease_id IS NULL) = (lease_expires_at IS NULL)),
+    CONSTRAINT chk_command_queue_is_cancelled CHECK (NOT is_cancelled OR lease_id IS NOT NULL)
 );
 COMMENT ON TABLE command_queue IS 'Tasks in order of submission: commands that have not ended, and probes of commands whose outcome is unknown.';
 COMMENT ON COLUMN command_queue.user_id IS 'The submitter of the command; set by a trigger.';
@@ -60,13 +60,13 @@ COMMENT ON COLUMN command_queue.task IS 'command: send the command; probe: it en
 COMMENT ON COLUMN command_queue.due_at IS 'The time before which the task is not sent.';
 COMMENT ON COLUMN command_queue.expires_at IS 'The time after which the task is not sent.';
 COMMENT ON COLUMN command_queue.attempt IS 'Number of failed attempts; the delay before the next one grows with it.';
-COMMENT ON COLUMN command_queue.sends IS 'How often the task may have reached the vehicle; incremented before it is sent.';
+COMMENT ON COLUMN command_queue.send_count IS 'How often the task may have reached the vehicle; incremented before it is sent.';
 COMMENT ON COLUMN command_queue.skip_evidence IS 'Whether the command is sent without reading the faults first.';
 COMMENT ON COLUMN command_queue.is_answered IS 'Whether the response is complete and only the remaining faults have to be read.';
-COMMENT ON COLUMN command_queue.is_called_off IS 'Whether the command was cancelled. The vehicle stays reserved until the lease holder releases it or the lease expires.';
+COMMENT ON COLUMN command_queue.is_cancelled IS 'Whether the command was cancelled. The vehicle stays reserved until the lease holder releases it or the lease expires.';
 COMMENT ON COLUMN command_queue.last_error IS 'Why the last attempt failed.';
 COMMENT ON COLUMN command_queue.lease_id IS 'Generated with each claim; proves that the claim is still held.';
-COMMENT ON COLUMN command_queue.lease_until IS 'The time after which another process may claim the task.';
+COMMENT ON COLUMN command_queue.lease_expires_at IS 'The time after which another process may claim the task.';
 COMMENT ON COLUMN command_queue.ready_at IS 'The time from which the task may be claimed: it is due, and no lease is valid. Infinity for a cancelled command.';
 
 -- The next task of a vehicle; all tasks of a vehicle that is deleted.
@@ -74,10 +74,10 @@ CREATE UNIQUE INDEX unq_command_queue_vehicle_id_position ON command_queue (vehi
 -- The number of entries that a user has in the queue, and whether there are any.
 CREATE INDEX idx_command_queue_user_id ON command_queue (user_id);
 -- Expired tasks that were never sent.
-CREATE INDEX idx_command_queue_expires_at ON command_queue (expires_at) WHERE sends = 0;
+CREATE INDEX idx_command_queue_expires_at ON command_queue (expires_at) WHERE send_count = 0;
 -- Cancelled commands whose lease has expired.
-CREATE INDEX idx_command_queue_called_off_lease_until
-    ON command_queue (lease_until) WHERE is_called_off;
+CREATE INDEX idx_command_queue_cancelled_lease_expires_at
+    ON command_queue (lease_expires_at) WHERE is_cancelled;
 
 CREATE TABLE queue_heads (
     vehicle_id UUID PRIMARY KEY REFERENCES vehicles (vehicle_id) ON DELETE CASCADE,
@@ -91,7 +91,7 @@ COMMENT ON TABLE queue_heads IS 'The first entry of each vehicle''s queue. Trigg
 COMMENT ON COLUMN queue_heads.command_id IS 'The command of the entry with the lowest position.';
 COMMENT ON COLUMN queue_heads.position IS 'Copy of command_queue.position.';
 COMMENT ON COLUMN queue_heads.ready_at IS 'Copy of command_queue.ready_at.';
-COMMENT ON COLUMN queue_heads.is_sent IS 'Whether command_queue.sends is above 0: such a task is claimed even if the vehicle is disconnected.';
+COMMENT ON COLUMN queue_heads.is_sent IS 'Whether command_queue.send_count is above 0: such a task is claimed even if the vehicle is disconnected.';
 COMMENT ON COLUMN queue_heads.is_reachable IS 'Whether the vehicle is connected.';
 
 -- The tasks that can be claimed, in the order in which they became ready.
@@ -135,7 +135,7 @@ BEGIN
         PERFORM FROM queue_heads WHERE vehicle_id = NEW.vehicle_id FOR KEY SHARE;
         EXIT WHEN FOUND;
         INSERT INTO queue_heads (vehicle_id, command_id, position, ready_at, is_sent, is_reachable)
-        VALUES (NEW.vehicle_id, NEW.command_id, NEW.position, NEW.ready_at, NEW.sends > 0,
+        VALUES (NEW.vehicle_id, NEW.command_id, NEW.position, NEW.ready_at, NEW.send_count > 0,
                 coalesce((SELECT connection_status = 'connected' FROM vehicles
                           WHERE vehicle_id = NEW.vehicle_id FOR SHARE), false))
         ON CONFLICT (vehicle_id) DO NOTHING;
@@ -150,14 +150,14 @@ CREATE TRIGGER add_queue_head
 
 CREATE FUNCTION change_queue_head() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE queue_heads SET ready_at = NEW.ready_at, is_sent = NEW.sends > 0
+    UPDATE queue_heads SET ready_at = NEW.ready_at, is_sent = NEW.send_count > 0
     WHERE vehicle_id = NEW.vehicle_id AND command_id = NEW.command_id;
     RETURN NULL;
 END
 $$;
 CREATE TRIGGER change_queue_head
     AFTER UPDATE ON command_queue FOR EACH ROW
-    WHEN (OLD.ready_at <> NEW.ready_at OR (OLD.sends > 0) <> (NEW.sends > 0))
+    WHEN (OLD.ready_at <> NEW.ready_at OR (OLD.send_count > 0) <> (NEW.send_count > 0))
     EXECUTE FUNCTION change_queue_head();
 
 -- The lock is taken for every entry: a removal that is not committed yet may have made this entry the
@@ -178,7 +178,7 @@ BEGIN
     IF next.vehicle_id = OLD.vehicle_id THEN
         UPDATE queue_heads
         SET command_id = next.command_id, position = next.position, ready_at = next.ready_at,
-            is_sent = next.sends > 0
+            is_sent = next.send_count > 0
         WHERE vehicle_id = OLD.vehicle_id;
     ELSE
         DELETE FROM queue_heads WHERE vehicle_id = OLD.vehicle_id;
@@ -202,7 +202,7 @@ CREATE TRIGGER clear_queue_heads
     EXECUTE FUNCTION clear_queue_heads();
 
 -- A command in progress may have been sent.
-INSERT INTO command_queue (command_id, vehicle_id, due_at, expires_at, sends)
+INSERT INTO command_queue (command_id, vehicle_id, due_at, expires_at, send_count)
 SELECT command_id, vehicle_id, submitted_at, expires_at,
        CASE status WHEN 'in_progress' THEN 1 ELSE 0 END
 FROM commands

@@ -22,7 +22,7 @@ use self::bulk_reads::BulkReads;
 use crate::{
     connection::{Connection, Target},
     error::StorageError,
-    signals::Listener,
+    notifications::Listener,
 };
 
 /// A pool of connections. Clones share it.
@@ -143,7 +143,7 @@ impl Database {
         Ok(())
     }
 
-    /// Opens a connection beside the pool that hears the signals of every process.
+    /// Opens a connection beside the pool that receives the notifications of all processes.
     ///
     /// # Errors
     ///

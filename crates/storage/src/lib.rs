@@ -7,8 +7,8 @@ pub mod fleet;
 pub mod identity;
 pub mod maintenance;
 pub mod migrations;
+pub mod notifications;
 pub mod seeds;
-pub mod signals;
 pub mod verify;
 
 mod connection;

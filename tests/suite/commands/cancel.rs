@@ -73,7 +73,7 @@ async fn a_clearing_that_was_sent_may_have_run() {
     let sql = world.sql().await;
     sovd_tests::within("the clearing to be sent", async {
         while sql
-            .query_one("SELECT sends FROM command_queue", &[])
+            .query_one("SELECT send_count FROM command_queue", &[])
             .await
             .unwrap()
             .get::<_, i32>(0)

@@ -23,7 +23,7 @@ const COMMANDS: &str = "
            EXISTS (SELECT FROM takeovers
                    WHERE takeovers.command_id = commands.command_id
                      AND takeovers.status = 'in_progress'
-                     AND sends > 0 AND NOT is_answered) AS was_cut_off
+                     AND send_count > 0 AND NOT is_answered) AS was_cut_off
     FROM commands";
 
 /// A command that has ended.

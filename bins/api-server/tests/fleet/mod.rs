@@ -20,11 +20,11 @@ const CHEAP_ENGINEER: &str = "
 /// Notes every claim of a task whose holder did not come back: a lease does not say whose it was,
 /// and nothing is left of it afterwards.
 const NOTE_TAKEOVERS: &str = "
-    CREATE TABLE takeovers (command_id UUID, status TEXT, sends INTEGER, is_answered BOOLEAN);
+    CREATE TABLE takeovers (command_id UUID, status TEXT, send_count INTEGER, is_answered BOOLEAN);
     CREATE FUNCTION note_takeover() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         INSERT INTO takeovers
-        SELECT command_id, status, OLD.sends, OLD.is_answered
+        SELECT command_id, status, OLD.send_count, OLD.is_answered
         FROM commands WHERE command_id = OLD.command_id;
         RETURN NULL;
     END $$;

@@ -3,7 +3,7 @@ use sovd_domain::{AuditEntry, Command, CommandId, FailureKind, Permission};
 use sovd_storage::{
     Transaction, audit,
     commands::queue::{self, Entry, Task},
-    signals::{self, Signal},
+    notifications::{self, Notification},
 };
 
 use super::Commands;
@@ -46,7 +46,7 @@ impl Commands {
             .await?
             .ok_or(ENDED)?;
             if let Some(lease) = holder {
-                signals::send(transaction, Signal::CalledOff(lease.id)).await?;
+                notifications::send(transaction, Notification::Cancelled(lease.id)).await?;
             }
             Ok(Some(ended))
         };
@@ -62,7 +62,7 @@ impl Commands {
     /// connector gets the command, so 0 means that none ever did.
     fn failure(&self, command: &Command, entry: &Entry) -> Failure {
         let spec = self.catalog.get(&command.command_name);
-        if entry.sends == 0 {
+        if entry.send_count == 0 {
             Failure::new(FailureKind::Cancelled, "cancelled before it was sent")
         } else if spec.is_some_and(|spec| spec.idempotent) {
             Failure::new(
@@ -97,7 +97,7 @@ const ENDED: ServiceError = ServiceError::NotCancellable {
 
 fn open_entry(entry: Option<Entry>) -> Result<Entry, ServiceError> {
     match entry {
-        Some(entry) if entry.is_called_off => Err(ENDED),
+        Some(entry) if entry.is_cancelled => Err(ENDED),
         Some(entry) if entry.is_answered => Err(ServiceError::NotCancellable {
             reason: "the vehicle has responded to it",
         }),

@@ -84,7 +84,7 @@ pub(crate) async fn fail(
         _ => {}
     }
     if let Some(lease) = holder {
-        queue::call_off(transaction, command_id, lease).await?;
+        queue::cancel(transaction, command_id, lease).await?;
     }
     write_audit(transaction, &command, now).await?;
     Ok(Some(command))

@@ -19,7 +19,7 @@ use sovd_domain::{Catalog, Command, FailureKind, Finding, Random};
 use sovd_storage::{
     Database, StorageError, Transaction,
     commands::queue::{self, Claim, Expired, Task},
-    signals::{self, Signal},
+    notifications::{self, Notification},
 };
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
@@ -133,7 +133,7 @@ impl Dispatcher {
     async fn announce_released(&self) {
         let announcing = async {
             let mut connection = self.context.database.connection().await?;
-            signals::send(&mut connection, Signal::Work).await
+            notifications::send(&mut connection, Notification::Work).await
         };
         if let Err(error) = self.in_time(announcing).await {
             tracing::debug!(%error, "failed to announce released work; other processes poll for it");
@@ -309,7 +309,7 @@ impl Dispatcher {
     async fn release_abandoned(&self) -> Result<(), StorageError> {
         let now = self.context.clock.now();
         let mut connection = self.context.database.connection().await?;
-        if queue::remove_forsaken(&mut connection, now, EXPIRY_BATCH).await? > 0 {
+        if queue::remove_abandoned(&mut connection, now, EXPIRY_BATCH).await? > 0 {
             self.context.work_notifier.notify_local();
         }
         Ok(())

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use sovd_storage::{
     Database, StorageError,
-    signals::{self, Signal},
+    notifications::{self, Notification},
 };
 use tokio::{
     sync::Notify,
@@ -64,5 +64,5 @@ impl WorkNotifier {
 
 async fn send(database: &Database) -> Result<(), StorageError> {
     let mut connection = database.connection().await?;
-    signals::send(&mut connection, Signal::Work).await
+    notifications::send(&mut connection, Notification::Work).await
 }

@@ -7,7 +7,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use sovd_domain::{FleetEvent, Permission, UserId, VehicleId, VehicleScope};
 use sovd_events::{BroadcastReceiver, EventBus};
-use sovd_storage::{Database, StorageError, fleet::vehicles, signals::Signal};
+use sovd_storage::{Database, StorageError, fleet::vehicles, notifications::Notification};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ use crate::{
     timer::Timer,
 };
 
-/// How long to wait before the database is asked again for its signals.
+/// How long to wait before the database is asked again for its notifications.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Lets clients watch the fleet.
@@ -194,7 +194,7 @@ async fn hear(database: &Database, bus: &dyn EventBus) -> Result<Infallible, Sto
     // What was said before is not repeated.
     bus.broadcast_locally(FleetEvent::Resync);
     loop {
-        let Signal::Vehicle(vehicle_id) = listener.next().await? else {
+        let Notification::Vehicle(vehicle_id) = listener.next().await? else {
             continue;
         };
         let mut connection = database.connection().await?;

@@ -173,7 +173,7 @@ impl Rig {
     pub(crate) async fn crash_while_sending(&self, command_id: CommandId) -> Claim {
         let claim = self.crash_before_sending(command_id).await;
         let mut connection = self.parts.database.connection().await.unwrap();
-        queue::mark_sent(&mut connection, command_id, claim.entry.sends + 1)
+        queue::mark_sent(&mut connection, command_id, claim.entry.send_count + 1)
             .await
             .unwrap();
         claim

@@ -4,8 +4,8 @@
 //! locked (see [`crate::fleet::vehicles::lock`]), so their order is the order of the commits, and a
 //! command can never slip in before one that is already under way.
 //!
-//! A row's lock is what decides: whoever ends, sends or calls off a command first locks its row
-//! here, then changes the command.
+//! The lock of a row decides over its command: a transaction that ends, sends or cancels a command locks
+//! the row first, then changes the command.
 //!
 //! The first entry of each vehicle's queue is also in `queue_heads`, which triggers on `command_queue` and
 //! `vehicles` maintain, so that a claim need not search for it. Locks are taken in the order `vehicles`,
@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError, schema::command_queue};
 
-pub use claim::{CLAIM, Claim, claim, hold, let_go, release, remove_forsaken, renew};
+pub use claim::{CLAIM, Claim, claim, hold, release, release_vehicle, remove_abandoned, renew};
 pub use expiry::{Expired, expired};
 pub use next_moment::next_moment;
 pub use waiting::{count_of_user, count_of_vehicle};
@@ -62,7 +62,7 @@ pub struct Entry {
     /// How often it was tried in vain.
     pub attempt: i32,
     /// How often it may have reached the vehicle; 0 means certainly never.
-    pub sends: i32,
+    pub send_count: i32,
     /// Whether the vehicle has answered in full, and only what is left is still to be read.
     pub is_answered: bool,
     /// Whether the command is sent without looking at the faults first.
@@ -71,8 +71,8 @@ pub struct Entry {
     pub expires_at: DateTime<Utc>,
     /// Whoever works on it; nothing when nobody does.
     pub lease: Option<Lease>,
-    /// Whether the command has ended, and only the vehicle is not free yet.
-    pub is_called_off: bool,
+    /// Whether the command was cancelled while its lease holder may still communicate with the vehicle.
+    pub is_cancelled: bool,
 }
 
 /// The right to work on a task.
@@ -122,7 +122,7 @@ pub async fn lock(
     row.map(Entry::try_from).transpose()
 }
 
-/// Notes, before it happens, that a task is sent for the `sends`-th time.
+/// Records that a task is about to be sent for the `send_count`-th time.
 ///
 /// # Errors
 ///
@@ -130,10 +130,10 @@ pub async fn lock(
 pub async fn mark_sent(
     connection: &mut Connection,
     command_id: CommandId,
-    sends: i32,
+    send_count: i32,
 ) -> Result<(), StorageError> {
     diesel::update(command_queue::table.find(command_id.0))
-        .set(command_queue::sends.eq(sends))
+        .set(command_queue::send_count.eq(send_count))
         .execute(connection)
         .await?;
     Ok(())
@@ -155,8 +155,8 @@ pub async fn mark_answered(
     Ok(())
 }
 
-/// Puts a task that was tried in vain off until `due_at`, or until it expires. `sends` is how often
-/// it may have reached the vehicle, `error` why it was in vain.
+/// Postpones a task whose attempt failed with `error` until `due_at`. `send_count` is how often it may
+/// have reached the vehicle.
 ///
 /// # Errors
 ///
@@ -165,17 +165,17 @@ pub async fn postpone(
     connection: &mut Connection,
     command_id: CommandId,
     due_at: DateTime<Utc>,
-    sends: i32,
+    send_count: i32,
     error: &str,
 ) -> Result<(), StorageError> {
     diesel::update(command_queue::table.find(command_id.0))
         .set((
             command_queue::due_at.eq(due_at),
-            command_queue::sends.eq(sends),
+            command_queue::send_count.eq(send_count),
             command_queue::last_error.eq(error),
             command_queue::attempt.eq(command_queue::attempt + 1),
             command_queue::lease_id.eq(None::<Uuid>),
-            command_queue::lease_until.eq(None::<DateTime<Utc>>),
+            command_queue::lease_expires_at.eq(None::<DateTime<Utc>>),
         ))
         .execute(connection)
         .await?;
@@ -200,34 +200,34 @@ pub async fn turn_into_probe(
             command_queue::due_at.eq(due_at),
             command_queue::expires_at.eq(expires_at),
             command_queue::attempt.eq(0),
-            command_queue::sends.eq(0),
+            command_queue::send_count.eq(0),
             command_queue::is_answered.eq(false),
             command_queue::last_error.eq(None::<String>),
-            command_queue::is_called_off.eq(false),
+            command_queue::is_cancelled.eq(false),
             command_queue::lease_id.eq(None::<Uuid>),
-            command_queue::lease_until.eq(None::<DateTime<Utc>>),
+            command_queue::lease_expires_at.eq(None::<DateTime<Utc>>),
         ))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// Ends the claim of a command that was called off, and keeps the vehicle from others until its
-/// holder has let go ([`let_go`]) or the lease has ended.
+/// Ends the claim of a cancelled command. The vehicle stays reserved until the lease holder calls
+/// [`release_vehicle`] or the lease expires.
 ///
 /// # Errors
 ///
 /// When the database is away.
-pub async fn call_off(
+pub async fn cancel(
     connection: &mut Connection,
     command_id: CommandId,
     lease: Lease,
 ) -> Result<(), StorageError> {
     diesel::update(command_queue::table.find(command_id.0))
         .set((
-            command_queue::is_called_off.eq(true),
+            command_queue::is_cancelled.eq(true),
             command_queue::lease_id.eq(lease.id),
-            command_queue::lease_until.eq(lease.until),
+            command_queue::lease_expires_at.eq(lease.until),
         ))
         .execute(connection)
         .await?;
@@ -255,13 +255,13 @@ struct EntryRow {
     command_id: Uuid,
     task: String,
     attempt: i32,
-    sends: i32,
+    send_count: i32,
     is_answered: bool,
     skip_evidence: bool,
     expires_at: DateTime<Utc>,
     lease_id: Option<Uuid>,
-    lease_until: Option<DateTime<Utc>>,
-    is_called_off: bool,
+    lease_expires_at: Option<DateTime<Utc>>,
+    is_cancelled: bool,
 }
 
 impl TryFrom<EntryRow> for Entry {
@@ -271,15 +271,15 @@ impl TryFrom<EntryRow> for Entry {
         Ok(Self {
             task: Task::read(&row.task, row.command_id)?,
             attempt: row.attempt,
-            sends: row.sends,
+            send_count: row.send_count,
             is_answered: row.is_answered,
             skip_evidence: row.skip_evidence,
             expires_at: row.expires_at,
             lease: row
                 .lease_id
-                .zip(row.lease_until)
+                .zip(row.lease_expires_at)
                 .map(|(id, until)| Lease { id, until }),
-            is_called_off: row.is_called_off,
+            is_cancelled: row.is_cancelled,
         })
     }
 }

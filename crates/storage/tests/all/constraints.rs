@@ -142,8 +142,8 @@ async fn nothing_is_sent_less_than_never() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     fleet.submit(1, vehicle).await;
-    let sql = "UPDATE command_queue SET sends = -1";
-    assert_eq!(check(&fleet, sql).await, "chk_command_queue_sends");
+    let sql = "UPDATE command_queue SET send_count = -1";
+    assert_eq!(check(&fleet, sql).await, "chk_command_queue_send_count");
 }
 
 #[tokio::test]

@@ -222,7 +222,7 @@ async fn unfinished_commands_enter_the_queue_when_it_is_added() {
     fleet.down_before("commands").await;
     migrations::up(fleet.url()).await.unwrap();
     // The command in progress may have been sent.
-    let queued = "SELECT concat_ws(' ', command_id, sends) FROM command_queue
+    let queued = "SELECT concat_ws(' ', command_id, send_count) FROM command_queue
                   JOIN commands USING (command_id, vehicle_id, user_id) ORDER BY position";
     assert_eq!(
         system_catalog::lines(&fleet.client, queued).await,

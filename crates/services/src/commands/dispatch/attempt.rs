@@ -41,9 +41,9 @@ pub(super) async fn run(task: &ClaimedTask, subject: Subject) -> Result<Disposit
     if entry.is_answered {
         return attempt.complete_with_evidence().await;
     }
-    if entry.sends > 0
+    if entry.send_count > 0
         && let Resolution::Fail(kind) =
-            SendFailure::SenderDied.resolution(spec.idempotent, entry.sends)
+            SendFailure::SenderDied.resolution(spec.idempotent, entry.send_count)
     {
         let failure = Failure::new(kind, SendFailure::SenderDied.to_string());
         return task.fail(failure).await;
@@ -54,7 +54,7 @@ pub(super) async fn run(task: &ClaimedTask, subject: Subject) -> Result<Disposit
         if let Err(interruption) = attempt.secure_evidence(&evidence).await {
             let failure = interruption.into_failure()?;
             if failure.is_unsent() {
-                return task.postpone(&failure, entry.sends).await;
+                return task.postpone(&failure, entry.send_count).await;
             }
             let message =
                 format!("nothing was cleared, because the faults could not be read: {failure}");
@@ -64,9 +64,9 @@ pub(super) async fn run(task: &ClaimedTask, subject: Subject) -> Result<Disposit
         }
     }
 
-    let send_count = entry.sends + 1;
+    let send_count = entry.send_count + 1;
     if !task.mark_sent(send_count).await? || task.now() >= entry.expires_at {
-        return task.fail(Failure::expired(entry.sends)).await;
+        return task.fail(Failure::expired(entry.send_count)).await;
     }
     if !task.holds_lease() {
         return Err(Abandoned::ClaimLost);
@@ -107,7 +107,7 @@ async fn fail_internally(
 ) -> Result<Disposition, Abandoned> {
     let entry = &task.claim.entry;
     if !entry.is_answered {
-        return task.fail(Failure::internal(entry.sends, fault)).await;
+        return task.fail(Failure::internal(entry.send_count, fault)).await;
     }
     let unread = json!({ "evidence": AFTER, "error": fault });
     let number = subject.last_number + 1;

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use sovd_storage::{Database, StorageError, signals::Signal};
+use sovd_storage::{Database, StorageError, notifications::Notification};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -61,9 +61,9 @@ async fn receive(
     work_notifier.notify_local();
     loop {
         match listener.next().await? {
-            Signal::Work => work_notifier.notify_local(),
-            Signal::CalledOff(lease_id) => leases.stop(lease_id),
-            Signal::Vehicle(_) => {}
+            Notification::Work => work_notifier.notify_local(),
+            Notification::Cancelled(lease_id) => leases.stop(lease_id),
+            Notification::Vehicle(_) => {}
         }
     }
 }

@@ -21,14 +21,14 @@ pub(super) async fn run(task: &ClaimedTask, subject: Subject) -> Result<Disposit
     let Some(evidence) = spec.and_then(|spec| spec.evidence) else {
         return cannot_tell(task, "the catalog does not say how to read the faults").await;
     };
-    if entry.sends >= MAX_SENDS || task.now() >= entry.expires_at {
+    if entry.send_count >= MAX_SENDS || task.now() >= entry.expires_at {
         return cannot_tell(task, "the vehicle did not answer").await;
     }
     let connector = match dispatcher.connectors.connector_for(&subject.vehicle) {
         Ok(connector) => connector,
         Err(error) => return cannot_tell(task, &error.to_string()).await,
     };
-    let send_count = entry.sends + 1;
+    let send_count = entry.send_count + 1;
     task.mark_probed(send_count).await?;
     match task.read_faults(connector, &evidence, &subject).await {
         Ok(chunks) => compare(task, &evidence, &subject, chunks).await,

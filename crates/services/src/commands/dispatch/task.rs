@@ -361,7 +361,7 @@ impl ClaimedTask {
     async fn release_vehicle(&self) {
         let release = async {
             let mut connection = self.dispatcher.context.database.connection().await?;
-            queue::let_go(&mut connection, &self.claim).await
+            queue::release_vehicle(&mut connection, &self.claim).await
         };
         if let Err(error) = release.await {
             tracing::warn!(%error, "failed to release the vehicle; its lease will expire");

@@ -56,7 +56,7 @@ async fn it_is_renewed_every_third_of_it() {
     let running = rig.dispatch_with_short_lease();
     rig.connector.was_sent(WRITE, 1).await;
     let claimed_at = rig.now();
-    let until = async || rig.lease_until(command_id).await;
+    let until = async || rig.lease_expires_at(command_id).await;
     assert_eq!(until().await, Some(claimed_at + SHORT));
     // After a fifth one the next renewal would fall on the command's own deadline.
     for _ in 0..4 {
@@ -144,7 +144,7 @@ async fn a_holder_that_was_thought_dead_writes_nothing() {
     let command_id = rig.submit(READ).await;
     let first = rig.dispatch();
     rig.connector.was_sent(READ, 1).await;
-    let sql = "UPDATE command_queue SET lease_until = $2 WHERE command_id = $1";
+    let sql = "UPDATE command_queue SET lease_expires_at = $2 WHERE command_id = $1";
     let client = rig.sql().await;
     let ended = client.execute(sql, &[&command_id.0, &rig.now()]).await;
     assert_eq!(ended.unwrap(), 1);

@@ -38,8 +38,8 @@ impl Rig {
     }
 
     /// When the lease of its holder ends.
-    pub(crate) async fn lease_until(&self, command_id: CommandId) -> Option<DateTime<Utc>> {
-        let sql = "SELECT lease_until FROM command_queue WHERE command_id = $1";
+    pub(crate) async fn lease_expires_at(&self, command_id: CommandId) -> Option<DateTime<Utc>> {
+        let sql = "SELECT lease_expires_at FROM command_queue WHERE command_id = $1";
         let row = self.sql().await.query_one(sql, &[&command_id.0]).await;
         row.unwrap().get(0)
     }

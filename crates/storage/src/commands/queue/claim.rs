@@ -46,7 +46,7 @@ pub const CLAIM: &str = "
             WHERE command_id = head.command_id
               AND ready_at <= $1
               AND task IN ('command', 'probe')
-              AND (sends > 0 OR (head.is_reachable AND expires_at > $1))
+              AND (send_count > 0 OR (head.is_reachable AND expires_at > $1))
             LIMIT 1
             FOR UPDATE SKIP LOCKED) queue
         WHERE head.ready_at <= $1
@@ -55,9 +55,9 @@ pub const CLAIM: &str = "
         LIMIT $3
         FOR NO KEY UPDATE OF head SKIP LOCKED)
     UPDATE command_queue
-    SET lease_id = gen_random_uuid(), lease_until = $2, is_called_off = false
+    SET lease_id = gen_random_uuid(), lease_expires_at = $2, is_cancelled = false
     WHERE command_id = ANY (ARRAY (SELECT command_id FROM free))
-    RETURNING command_id, position, lease_id, lease_until, task, attempt, sends, is_answered,
+    RETURNING command_id, position, lease_id, lease_expires_at, task, attempt, send_count, is_answered,
               skip_evidence, expires_at";
 
 /// Claims up to `limit` tasks, at most one for each vehicle: those that are due and may be sent to a
@@ -71,12 +71,12 @@ pub const CLAIM: &str = "
 pub async fn claim(
     connection: &mut Connection,
     now: DateTime<Utc>,
-    lease_until: DateTime<Utc>,
+    lease_expires_at: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<Claim>, StorageError> {
     let mut rows: Vec<ClaimRow> = sql_query(CLAIM)
         .bind::<Timestamptz, _>(now)
-        .bind::<Timestamptz, _>(lease_until)
+        .bind::<Timestamptz, _>(lease_expires_at)
         .bind::<BigInt, _>(limit)
         .load(connection)
         .await?;
@@ -84,8 +84,8 @@ pub async fn claim(
     rows.into_iter().map(Claim::try_from).collect()
 }
 
-/// Moves the end of a claim's lease; says whether the claim was still held. That of a command which
-/// was called off is not.
+/// Extends the lease of a claim and returns whether the claim was still held. The claim of a cancelled
+/// command is not.
 ///
 /// # Errors
 ///
@@ -93,10 +93,10 @@ pub async fn claim(
 pub async fn renew(
     connection: &mut Connection,
     claim: &Claim,
-    lease_until: DateTime<Utc>,
+    lease_expires_at: DateTime<Utc>,
 ) -> Result<bool, StorageError> {
     let renewed = diesel::update(held(claim))
-        .set(command_queue::lease_until.eq(lease_until))
+        .set(command_queue::lease_expires_at.eq(lease_expires_at))
         .execute(connection)
         .await?;
     Ok(renewed == 1)
@@ -126,65 +126,68 @@ pub async fn release(connection: &mut Connection, claim: &Claim) -> Result<(), S
     diesel::update(held(claim))
         .set((
             command_queue::lease_id.eq(None::<Uuid>),
-            command_queue::lease_until.eq(None::<DateTime<Utc>>),
+            command_queue::lease_expires_at.eq(None::<DateTime<Utc>>),
         ))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// Says that nobody here talks to the vehicle any more on behalf of a claim that was called off.
+/// Releases the vehicle of a cancelled command, once this process has stopped communicating with it.
 ///
 /// # Errors
 ///
 /// When the database is away.
-pub async fn let_go(connection: &mut Connection, claim: &Claim) -> Result<(), StorageError> {
-    let called_off = || {
+pub async fn release_vehicle(
+    connection: &mut Connection,
+    claim: &Claim,
+) -> Result<(), StorageError> {
+    let cancelled = || {
         command_queue::table
             .find(claim.command_id.0)
             .filter(command_queue::lease_id.eq(claim.lease_id))
-            .filter(command_queue::is_called_off.eq(true))
+            .filter(command_queue::is_cancelled.eq(true))
     };
-    diesel::delete(called_off().filter(command_queue::task.eq("command")))
+    diesel::delete(cancelled().filter(command_queue::task.eq("command")))
         .execute(connection)
         .await?;
-    diesel::update(called_off())
+    diesel::update(cancelled())
         .set((
-            command_queue::is_called_off.eq(false),
+            command_queue::is_cancelled.eq(false),
             command_queue::lease_id.eq(None::<Uuid>),
-            command_queue::lease_until.eq(None::<DateTime<Utc>>),
+            command_queue::lease_expires_at.eq(None::<DateTime<Utc>>),
         ))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// Removes up to `limit` cancelled commands whose holder did not release them before the lease ended;
-/// returns how many. Each is removed in a transaction of its own, so that none of them locks the heads of
+/// Removes up to `limit` cancelled commands whose lease expired before the holder released the vehicle, and
+/// returns their number. Each is removed in a transaction of its own, so that none of them locks the heads of
 /// several queues.
 ///
 /// # Errors
 ///
 /// When the database is away.
-pub async fn remove_forsaken(
+pub async fn remove_abandoned(
     connection: &mut Connection,
     now: DateTime<Utc>,
     limit: i64,
 ) -> Result<usize, StorageError> {
-    let forsaken = || {
+    let abandoned = || {
         command_queue::table
-            .filter(command_queue::is_called_off)
+            .filter(command_queue::is_cancelled)
             .filter(command_queue::task.eq("command"))
-            .filter(command_queue::lease_until.le(now))
+            .filter(command_queue::lease_expires_at.le(now))
     };
-    let found: Vec<Uuid> = forsaken()
+    let found: Vec<Uuid> = abandoned()
         .select(command_queue::command_id)
         .limit(limit)
         .load(connection)
         .await?;
     let mut removed = 0;
     for command_id in found {
-        let one = forsaken().filter(command_queue::command_id.eq(command_id));
+        let one = abandoned().filter(command_queue::command_id.eq(command_id));
         removed += diesel::delete(one).execute(connection).await?;
     }
     Ok(removed)
@@ -197,7 +200,7 @@ fn held<'a>(claim: &'a Claim) -> _ {
     command_queue::table
         .filter(command_queue::command_id.eq(command_id))
         .filter(command_queue::lease_id.eq(lease_id))
-        .filter(command_queue::is_called_off.eq(false))
+        .filter(command_queue::is_cancelled.eq(false))
 }
 
 #[derive(QueryableByName)]
@@ -209,13 +212,13 @@ struct ClaimRow {
     #[diesel(sql_type = SqlUuid)]
     lease_id: Uuid,
     #[diesel(sql_type = Timestamptz)]
-    lease_until: DateTime<Utc>,
+    lease_expires_at: DateTime<Utc>,
     #[diesel(sql_type = Text)]
     task: String,
     #[diesel(sql_type = Integer)]
     attempt: i32,
     #[diesel(sql_type = Integer)]
-    sends: i32,
+    send_count: i32,
     #[diesel(sql_type = Bool)]
     is_answered: bool,
     #[diesel(sql_type = Bool)]
@@ -234,15 +237,15 @@ impl TryFrom<ClaimRow> for Claim {
             entry: Entry {
                 task: Task::read(&row.task, row.command_id)?,
                 attempt: row.attempt,
-                sends: row.sends,
+                send_count: row.send_count,
                 is_answered: row.is_answered,
                 skip_evidence: row.skip_evidence,
                 expires_at: row.expires_at,
                 lease: Some(Lease {
                     id: row.lease_id,
-                    until: row.lease_until,
+                    until: row.lease_expires_at,
                 }),
-                is_called_off: false,
+                is_cancelled: false,
             },
         })
     }

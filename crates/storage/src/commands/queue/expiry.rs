@@ -32,14 +32,14 @@ pub async fn expired(
     now: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<Expired>, StorageError> {
-    let is_free = command_queue::lease_until
+    let is_free = command_queue::lease_expires_at
         .is_null()
-        .or(command_queue::lease_until.le(now).assume_not_null());
-    let is_open = command_queue::is_called_off
+        .or(command_queue::lease_expires_at.le(now).assume_not_null());
+    let is_open = command_queue::is_cancelled
         .eq(false)
         .or(command_queue::task.eq("probe"));
     let mut rows: Vec<(Uuid, Uuid, String, Option<String>)> = command_queue::table
-        .filter(command_queue::sends.eq(0))
+        .filter(command_queue::send_count.eq(0))
         .filter(command_queue::expires_at.le(now))
         .filter(is_free)
         .filter(is_open)

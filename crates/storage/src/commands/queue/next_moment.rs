@@ -28,11 +28,11 @@ pub async fn next_moment(
               ORDER BY ready_at, position LIMIT 1)
              UNION ALL
              (SELECT expires_at FROM command_queue
-              WHERE sends = 0 AND (lease_until IS NULL OR lease_until <= $1)
+              WHERE send_count = 0 AND (lease_expires_at IS NULL OR lease_expires_at <= $1)
               ORDER BY expires_at LIMIT 1)
              UNION ALL
-             (SELECT lease_until FROM command_queue
-              WHERE is_called_off ORDER BY lease_until LIMIT 1)) next
+             (SELECT lease_expires_at FROM command_queue
+              WHERE is_cancelled ORDER BY lease_expires_at LIMIT 1)) next
          HAVING min(moment) IS NOT NULL",
     )
     .bind::<Timestamptz, _>(now)

@@ -6,12 +6,12 @@ use crate::{
 };
 
 /// A vehicle with two commands, the first claimed until `at(30)` and called off since.
-async fn called_off() -> (Fleet, Claim) {
+async fn cancelled() -> (Fleet, Claim) {
     let (fleet, _, first) = claimed().await;
     let mut transaction = fleet.pool.begin().await.unwrap();
     let entry = queue::lock(&mut transaction, first.command_id).await;
     let lease = entry.unwrap().unwrap().lease.unwrap();
-    queue::call_off(&mut transaction, first.command_id, lease)
+    queue::cancel(&mut transaction, first.command_id, lease)
         .await
         .unwrap();
     transaction.commit().await.unwrap();
@@ -20,19 +20,21 @@ async fn called_off() -> (Fleet, Claim) {
 
 #[tokio::test]
 async fn the_vehicle_is_not_free_before_its_holder_lets_go() {
-    let (fleet, first) = called_off().await;
+    let (fleet, first) = cancelled().await;
     let mut connection = fleet.connection().await;
     let locked = queue::lock(&mut connection, first.command_id).await;
-    assert!(locked.unwrap().unwrap().is_called_off);
+    assert!(locked.unwrap().unwrap().is_cancelled);
     assert_eq!(ids(&claim(&fleet, 29, 10).await), []);
-    queue::let_go(&mut connection, &first).await.unwrap();
+    queue::release_vehicle(&mut connection, &first)
+        .await
+        .unwrap();
     assert_ne!(claim_one(&fleet, 29).await.command_id, first.command_id);
     assert_eq!(fleet.count("command_queue").await, 1);
 }
 
 #[tokio::test]
 async fn its_holder_can_do_nothing_but_let_go() {
-    let (fleet, first) = called_off().await;
+    let (fleet, first) = cancelled().await;
     let mut connection = fleet.connection().await;
     assert!(!queue::hold(&mut connection, &first).await.unwrap());
     assert!(!queue::renew(&mut connection, &first, at(99)).await.unwrap());
@@ -42,14 +44,14 @@ async fn its_holder_can_do_nothing_but_let_go() {
 
 #[tokio::test]
 async fn what_nobody_lets_go_is_free_when_its_lease_ends() {
-    let (fleet, first) = called_off().await;
+    let (fleet, first) = cancelled().await;
     let mut connection = fleet.connection().await;
-    let forsaken = queue::remove_forsaken(&mut connection, at(29), 10).await;
-    assert_eq!(forsaken.unwrap(), 0);
-    // The command has ended: nobody sends it again, whatever the time.
+    let abandoned = queue::remove_abandoned(&mut connection, at(29), 10).await;
+    assert_eq!(abandoned.unwrap(), 0);
+    // The command has ended and is never sent again.
     assert_eq!(ids(&claim(&fleet, 30, 10).await), []);
-    let forsaken = queue::remove_forsaken(&mut connection, at(30), 10).await;
-    assert_eq!(forsaken.unwrap(), 1);
+    let abandoned = queue::remove_abandoned(&mut connection, at(30), 10).await;
+    assert_eq!(abandoned.unwrap(), 1);
     assert_ne!(claim_one(&fleet, 30).await.command_id, first.command_id);
 }
 
@@ -65,17 +67,19 @@ async fn a_probe_waits_for_the_holder_too() {
             id: first.lease_id,
             until: at(30),
         };
-        queue::call_off(&mut connection, first.command_id, lease)
+        queue::cancel(&mut connection, first.command_id, lease)
             .await
             .unwrap();
         assert_eq!(ids(&claim(&fleet, 29, 10).await), []);
         let mut now = 30;
         if lets_go {
-            queue::let_go(&mut connection, &first).await.unwrap();
+            queue::release_vehicle(&mut connection, &first)
+                .await
+                .unwrap();
             now = 29;
         }
-        let forsaken = queue::remove_forsaken(&mut connection, at(now), 10).await;
-        assert_eq!(forsaken.unwrap(), 0, "it is still to be done");
+        let abandoned = queue::remove_abandoned(&mut connection, at(now), 10).await;
+        assert_eq!(abandoned.unwrap(), 0, "it is still to be done");
         let probe = claim_one(&fleet, now).await;
         assert_eq!(probe.command_id, first.command_id);
         assert_eq!(probe.entry.task, Task::Probe);
@@ -85,17 +89,21 @@ async fn a_probe_waits_for_the_holder_too() {
 
 #[tokio::test]
 async fn another_s_claim_is_not_let_go() {
-    let (fleet, first) = called_off().await;
+    let (fleet, first) = cancelled().await;
     let mut connection = fleet.connection().await;
     let stranger = Claim {
         lease_id: uuid::Uuid::from_u128(7),
         ..first
     };
-    queue::let_go(&mut connection, &stranger).await.unwrap();
+    queue::release_vehicle(&mut connection, &stranger)
+        .await
+        .unwrap();
     assert_eq!(fleet.count("command_queue").await, 2);
     // Nor is one that was not called off.
     let (fleet, _, first) = claimed().await;
     let mut connection = fleet.connection().await;
-    queue::let_go(&mut connection, &first).await.unwrap();
+    queue::release_vehicle(&mut connection, &first)
+        .await
+        .unwrap();
     assert!(queue::hold(&mut connection, &first).await.unwrap());
 }

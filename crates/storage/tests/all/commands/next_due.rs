@@ -56,7 +56,11 @@ async fn a_command_for_an_absent_vehicle_is_due_when_it_expires() {
         assert_eq!(next_moment(&fleet).await, Some(at(expected)), "{expires}");
     }
     // What may have been sent has to be ended, whether or not the vehicle is there.
-    set(&fleet, "sends = 1, due_at = $before, expires_at = $later").await;
+    set(
+        &fleet,
+        "send_count = 1, due_at = $before, expires_at = $later",
+    )
+    .await;
     assert_eq!(next_moment(&fleet).await, Some(at(NOW)));
 }
 
@@ -69,11 +73,11 @@ async fn a_held_task_is_due_when_its_lease_ends() {
     for task in ["false", "true"] {
         set(
             &fleet,
-            &format!("{lease}, is_called_off = {task}, lease_until = $soon"),
+            &format!("{lease}, is_cancelled = {task}, lease_expires_at = $soon"),
         )
         .await;
         assert_eq!(next_moment(&fleet).await, Some(at(NOW + 1)), "{task}");
-        set(&fleet, "lease_until = $now").await;
+        set(&fleet, "lease_expires_at = $now").await;
         assert_eq!(next_moment(&fleet).await, Some(at(NOW)), "{task}");
     }
 }

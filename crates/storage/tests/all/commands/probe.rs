@@ -61,9 +61,9 @@ async fn a_probe_starts_anew_in_the_place_of_its_command() {
     for (column, value) in after.as_object().unwrap() {
         let expected = match column.as_str() {
             "task" => "probe".into(),
-            "attempt" | "sends" => 0.into(),
+            "attempt" | "send_count" => 0.into(),
             "is_answered" => false.into(),
-            "last_error" | "lease_id" | "lease_until" => Value::Null,
+            "last_error" | "lease_id" | "lease_expires_at" => Value::Null,
             "due_at" | "expires_at" | "ready_at" => continue,
             _ => before[column].clone(),
         };
@@ -81,7 +81,7 @@ async fn a_probe_is_claimed_when_it_is_due_and_before_what_came_later() {
     let expected = Entry {
         task: Task::Probe,
         attempt: 0,
-        sends: 0,
+        send_count: 0,
         is_answered: false,
         skip_evidence: false,
         expires_at: at(PROBE_EXPIRY),
@@ -89,7 +89,7 @@ async fn a_probe_is_claimed_when_it_is_due_and_before_what_came_later() {
             id: probe.lease_id,
             until: at(70),
         }),
-        is_called_off: false,
+        is_cancelled: false,
     };
     assert_eq!(probe.entry, expected);
     let mut connection = fleet.connection().await;

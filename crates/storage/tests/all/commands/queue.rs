@@ -60,7 +60,7 @@ async fn a_new_task_was_never_tried() {
         let expected = Entry {
             task: Task::Command,
             attempt: 0,
-            sends: 0,
+            send_count: 0,
             is_answered: false,
             skip_evidence,
             expires_at: at(5),
@@ -68,7 +68,7 @@ async fn a_new_task_was_never_tried() {
                 id: claim.lease_id,
                 until: at(33),
             }),
-            is_called_off: false,
+            is_cancelled: false,
         };
         assert_eq!(claim.entry, expected);
     }

@@ -43,7 +43,7 @@ async fn assert_heads_match(fleet: &Fleet) {
     let sql = "
         WITH first AS (
             SELECT DISTINCT ON (vehicle_id) vehicle_id, command_id, position, ready_at,
-                   sends > 0 AS is_sent, connection_status = 'connected' AS is_reachable
+                   send_count > 0 AS is_sent, connection_status = 'connected' AS is_reachable
             FROM command_queue JOIN vehicles USING (vehicle_id)
             ORDER BY vehicle_id, position)
         SELECT coalesce(string_agg(to_jsonb(difference)::text, ', '), '')
@@ -266,7 +266,7 @@ async fn heads_match_the_queue_after_concurrent_changes() {
     );
     assert_heads_match(&fleet).await;
     let all = "UPDATE vehicles SET connection_status = 'connected';
-               UPDATE command_queue SET lease_id = NULL, lease_until = NULL";
+               UPDATE command_queue SET lease_id = NULL, lease_expires_at = NULL";
     fleet.client.batch_execute(all).await.unwrap();
     assert_heads_match(&fleet).await;
     loop {

@@ -23,12 +23,12 @@ async fn a_locked_entry_says_how_far_it_has_come() {
     let expected = Entry {
         task: Task::Command,
         attempt: 1,
-        sends: 4,
+        send_count: 4,
         is_answered: true,
         skip_evidence: false,
         expires_at: at(EXPIRY),
         lease: None,
-        is_called_off: false,
+        is_cancelled: false,
     };
     let locked = queue::lock(&mut connection, first.command_id).await;
     assert_eq!(locked.unwrap(), Some(expected));
@@ -57,24 +57,24 @@ async fn what_is_not_in_the_queue_cannot_be_locked() {
 
 #[tokio::test]
 async fn the_holder_of_a_claim_waits_for_whoever_calls_it_off() {
-    for is_called_off in [true, false] {
+    for is_cancelled in [true, false] {
         let (fleet, _, first) = claimed().await;
-        let mut calling_off = fleet.pool.begin().await.unwrap();
-        let entry = queue::lock(&mut calling_off, first.command_id).await;
+        let mut cancelling = fleet.pool.begin().await.unwrap();
+        let entry = queue::lock(&mut cancelling, first.command_id).await;
         let lease = entry.unwrap().unwrap().lease.unwrap();
         assert_eq!(lease.id, first.lease_id);
 
         let mut writing = fleet.pool.begin().await.unwrap();
         let (is_held, ()) = tokio::join!(in_time(queue::hold(&mut writing, &first)), async {
             until_waiting(&fleet, 1).await;
-            if is_called_off {
-                queue::remove(&mut calling_off, first.command_id)
+            if is_cancelled {
+                queue::remove(&mut cancelling, first.command_id)
                     .await
                     .unwrap();
             }
-            calling_off.commit().await.unwrap();
+            cancelling.commit().await.unwrap();
         });
-        assert_eq!(is_held.unwrap(), !is_called_off);
+        assert_eq!(is_held.unwrap(), !is_cancelled);
         writing.rollback().await.unwrap();
     }
 }
@@ -85,9 +85,9 @@ async fn whoever_calls_a_command_off_waits_for_the_holder_of_its_claim() {
     let mut writing = fleet.pool.begin().await.unwrap();
     assert!(queue::hold(&mut writing, &first).await.unwrap());
 
-    let mut calling_off = fleet.pool.begin().await.unwrap();
+    let mut cancelling = fleet.pool.begin().await.unwrap();
     let (entry, ()) = tokio::join!(
-        in_time(queue::lock(&mut calling_off, first.command_id)),
+        in_time(queue::lock(&mut cancelling, first.command_id)),
         async {
             until_waiting(&fleet, 1).await;
             queue::mark_sent(&mut writing, first.command_id, 1)
@@ -97,15 +97,15 @@ async fn whoever_calls_a_command_off_waits_for_the_holder_of_its_claim() {
         }
     );
     // Called off a moment earlier, it would have counted as never sent.
-    assert_eq!(entry.unwrap().unwrap().sends, 1);
-    calling_off.rollback().await.unwrap();
+    assert_eq!(entry.unwrap().unwrap().send_count, 1);
+    cancelling.rollback().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_lease_is_not_renewed_while_the_command_is_called_off() {
     let (fleet, _, first) = claimed().await;
-    let mut calling_off = fleet.pool.begin().await.unwrap();
-    let entry = queue::lock(&mut calling_off, first.command_id).await;
+    let mut cancelling = fleet.pool.begin().await.unwrap();
+    let entry = queue::lock(&mut cancelling, first.command_id).await;
     assert!(entry.unwrap().is_some());
 
     let mut connection = fleet.connection().await;
@@ -113,10 +113,10 @@ async fn a_lease_is_not_renewed_while_the_command_is_called_off() {
         in_time(queue::renew(&mut connection, &first, at(99))),
         async {
             until_waiting(&fleet, 1).await;
-            queue::turn_into_probe(&mut calling_off, first.command_id, at(0), at(10))
+            queue::turn_into_probe(&mut cancelling, first.command_id, at(0), at(10))
                 .await
                 .unwrap();
-            calling_off.commit().await.unwrap();
+            cancelling.commit().await.unwrap();
         }
     );
     assert!(!is_renewed.unwrap());

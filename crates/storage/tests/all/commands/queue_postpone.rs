@@ -9,9 +9,9 @@ use crate::{
     fixture::{EXPIRY, Fleet, at},
 };
 
-async fn postpone(fleet: &Fleet, command_id: CommandId, due: i64, sends: i32, error: &str) {
+async fn postpone(fleet: &Fleet, command_id: CommandId, due: i64, send_count: i32, error: &str) {
     let mut connection = fleet.connection().await;
-    queue::postpone(&mut connection, command_id, at(due), sends, error)
+    queue::postpone(&mut connection, command_id, at(due), send_count, error)
         .await
         .unwrap();
 }
@@ -30,7 +30,7 @@ async fn what_is_put_off_keeps_its_place_and_is_claimed_when_it_is_due() {
     assert_eq!(ids(&claim(&fleet, 49, 10).await), []);
     let again = claim_one(&fleet, 50).await;
     assert_eq!(again.command_id, first.command_id);
-    assert_eq!((again.entry.attempt, again.entry.sends), (1, 0));
+    assert_eq!((again.entry.attempt, again.entry.send_count), (1, 0));
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn what_may_have_been_sent_does_not_expire_and_is_tried_past_its_expiry() 
     assert_eq!(ids(&claim(&fleet, EXPIRY + 499, 10).await), []);
     let again = claim_one(&fleet, EXPIRY + 500).await;
     assert_eq!(again.command_id, first.command_id);
-    assert_eq!((again.entry.attempt, again.entry.sends), (1, 2));
+    assert_eq!((again.entry.attempt, again.entry.send_count), (1, 2));
 }
 
 /// It was noted as sent before it was handed over, and then it turned out that it had not left.

@@ -19,7 +19,7 @@ async fn what_may_have_been_sent_is_claimed_though_the_vehicle_is_away() {
             .unwrap();
         let again = claim_one(&fleet, 1).await;
         assert_eq!(again.command_id, first.command_id, "{status}");
-        assert_eq!(again.entry.sends, 1);
+        assert_eq!(again.entry.send_count, 1);
     }
 }
 
@@ -33,7 +33,7 @@ async fn what_may_have_been_sent_is_claimed_though_it_has_expired() {
         .unwrap();
     let again = claim_one(&fleet, EXPIRY * 2).await;
     assert_eq!(again.command_id, first.command_id);
-    assert_eq!(again.entry.sends, 3);
+    assert_eq!(again.entry.send_count, 3);
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn an_answer_in_full_is_remembered_for_the_next_holder() {
         .unwrap();
     let heir = claim_one(&fleet, 60).await;
     assert!(heir.entry.is_answered);
-    assert_eq!(heir.entry.sends, 1);
+    assert_eq!(heir.entry.send_count, 1);
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_note_changes_nothing_but_its_own() {
     queue::mark_sent(&mut connection, first.command_id, 2)
         .await
         .unwrap();
-    noted["sends"] = 2.into();
+    noted["send_count"] = 2.into();
     assert_eq!(fleet.queued(first.command_id).await, noted);
     queue::mark_answered(&mut connection, first.command_id)
         .await

@@ -2,7 +2,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sovd_domain::{CommandId, VehicleId};
 use sovd_storage::{
     commands::queue,
-    signals::{self, Listener, Signal},
+    notifications::{self, Listener, Notification},
 };
 use uuid::Uuid;
 
@@ -40,8 +40,8 @@ async fn due_at(fleet: &Fleet, command: CommandId) -> DateTime<Utc> {
 
 /// Whether nothing was said before this call.
 async fn heard_nothing(fleet: &Fleet, listener: &mut Listener) -> bool {
-    let last = Signal::CalledOff(Uuid::from_u128(9));
-    signals::send(&mut *fleet.connection().await, last)
+    let last = Notification::Cancelled(Uuid::from_u128(9));
+    notifications::send(&mut *fleet.connection().await, last)
         .await
         .unwrap();
     in_time(listener.next()).await.unwrap() == last
@@ -53,7 +53,7 @@ async fn a_vehicle_that_is_back_has_its_first_command_due_at_once() {
         let (fleet, vehicle, commands) = waiting(status).await;
         let mut listener = fleet.pool.listen().await.unwrap();
         fleet.set_status(vehicle, "connected").await;
-        for signal in [Signal::Vehicle(vehicle), Signal::Work] {
+        for signal in [Notification::Vehicle(vehicle), Notification::Work] {
             let heard = in_time(listener.next()).await;
             assert_eq!(heard.unwrap(), signal, "{status}");
         }
@@ -134,7 +134,7 @@ async fn a_vehicle_that_does_not_come_back_wakes_nobody() {
         assert_eq!(fleet.queued(first).await, untouched, "{before} to {after}");
         if before != after {
             let heard = in_time(listener.next()).await;
-            assert_eq!(heard.unwrap(), Signal::Vehicle(vehicle));
+            assert_eq!(heard.unwrap(), Notification::Vehicle(vehicle));
         }
         assert!(
             heard_nothing(&fleet, &mut listener).await,

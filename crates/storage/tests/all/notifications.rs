@@ -3,41 +3,46 @@ use std::{net::TcpListener, time::Duration};
 use futures_util::FutureExt;
 use sovd_storage::{
     Database, PoolSettings, StorageError,
-    signals::{self, Listener, Signal},
+    notifications::{self, Listener, Notification},
 };
 use tokio::{runtime::Builder, task::spawn_blocking};
 use uuid::Uuid;
 
 use crate::{fixture::Fleet, waiting::in_time};
 
-fn called_off(number: u128) -> Signal {
-    Signal::CalledOff(Uuid::from_u128(number))
+fn cancelled(number: u128) -> Notification {
+    Notification::Cancelled(Uuid::from_u128(number))
 }
 
-async fn send(fleet: &Fleet, signal: Signal) {
-    signals::send(&mut *fleet.connection().await, signal)
+async fn send(fleet: &Fleet, notification: Notification) {
+    notifications::send(&mut *fleet.connection().await, notification)
         .await
         .unwrap();
 }
 
-async fn next(listener: &mut Listener) -> Signal {
+async fn next(listener: &mut Listener) -> Notification {
     in_time(listener.next()).await.unwrap()
 }
 
 #[tokio::test]
-async fn everybody_hears_every_signal_in_order() {
+async fn every_listener_receives_all_notifications_in_order() {
     let fleet = Fleet::new().await;
     let mut listeners = [
         fleet.pool.listen().await.unwrap(),
         fleet.pool.listen().await.unwrap(),
     ];
-    let said = [called_off(7), Signal::Work, called_off(8), Signal::Work];
-    for signal in said {
-        send(&fleet, signal).await;
+    let said = [
+        cancelled(7),
+        Notification::Work,
+        cancelled(8),
+        Notification::Work,
+    ];
+    for notification in said {
+        send(&fleet, notification).await;
     }
     for listener in &mut listeners {
-        for signal in said {
-            assert_eq!(next(listener).await, signal);
+        for notification in said {
+            assert_eq!(next(listener).await, notification);
         }
     }
 }
@@ -50,65 +55,65 @@ async fn listening_takes_no_connection_from_the_pool() {
 }
 
 #[tokio::test]
-async fn a_signal_goes_out_with_the_commit() {
+async fn a_notification_is_delivered_after_the_commit() {
     let fleet = Fleet::new().await;
     let mut listener = fleet.pool.listen().await.unwrap();
     let mut transaction = fleet.pool.begin().await.unwrap();
-    signals::send(&mut transaction, called_off(1))
+    notifications::send(&mut transaction, cancelled(1))
         .await
         .unwrap();
-    send(&fleet, called_off(2)).await;
-    assert_eq!(next(&mut listener).await, called_off(2));
+    send(&fleet, cancelled(2)).await;
+    assert_eq!(next(&mut listener).await, cancelled(2));
     transaction.commit().await.unwrap();
-    assert_eq!(next(&mut listener).await, called_off(1));
+    assert_eq!(next(&mut listener).await, cancelled(1));
 }
 
 #[tokio::test]
-async fn a_signal_that_is_rolled_back_is_not_heard() {
+async fn a_rollback_discards_a_notification() {
     let fleet = Fleet::new().await;
     let mut listener = fleet.pool.listen().await.unwrap();
     let mut transaction = fleet.pool.begin().await.unwrap();
-    signals::send(&mut transaction, called_off(1))
+    notifications::send(&mut transaction, cancelled(1))
         .await
         .unwrap();
     transaction.rollback().await.unwrap();
-    send(&fleet, called_off(2)).await;
-    assert_eq!(next(&mut listener).await, called_off(2));
+    send(&fleet, cancelled(2)).await;
+    assert_eq!(next(&mut listener).await, cancelled(2));
 }
 
-/// A later version may know more.
+/// A newer version may send more kinds.
 #[tokio::test]
-async fn unknown_words_are_passed_over() {
+async fn unknown_notifications_are_ignored() {
     let fleet = Fleet::new().await;
     let mut listener = fleet.pool.listen().await.unwrap();
-    for word in ["restart", "", "Work", "called_off", "called_off nobody"] {
+    for word in ["restart", "", "Work", "cancelled", "cancelled x"] {
         let sql = "SELECT pg_notify('sovd_queue', $1)";
         fleet.client.execute(sql, &[&word]).await.unwrap();
     }
-    send(&fleet, Signal::Work).await;
-    assert_eq!(next(&mut listener).await, Signal::Work);
-    send(&fleet, called_off(1)).await;
-    assert_eq!(next(&mut listener).await, called_off(1));
+    send(&fleet, Notification::Work).await;
+    assert_eq!(next(&mut listener).await, Notification::Work);
+    send(&fleet, cancelled(1)).await;
+    assert_eq!(next(&mut listener).await, cancelled(1));
 }
 
-/// A dispatcher does other things between.
+/// A dispatcher waits for other events at the same time.
 #[tokio::test]
-async fn a_wait_that_is_given_up_loses_nothing() {
+async fn a_cancelled_wait_loses_no_notification() {
     let fleet = Fleet::new().await;
     let mut listener = fleet.pool.listen().await.unwrap();
     for number in 0..5 {
         assert!(listener.next().now_or_never().is_none());
-        send(&fleet, called_off(number)).await;
-        assert_eq!(next(&mut listener).await, called_off(number));
+        send(&fleet, cancelled(number)).await;
+        assert_eq!(next(&mut listener).await, cancelled(number));
     }
 }
 
 #[tokio::test]
-async fn a_listener_whose_connection_is_ended_says_so() {
+async fn a_listener_reports_a_lost_connection() {
     let fleet = Fleet::new().await;
     let mut listener = fleet.pool.listen().await.unwrap();
-    send(&fleet, called_off(1)).await;
-    assert_eq!(next(&mut listener).await, called_off(1));
+    send(&fleet, cancelled(1)).await;
+    assert_eq!(next(&mut listener).await, cancelled(1));
     let sql = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
                WHERE datname = current_database() AND query LIKE 'LISTEN %'";
     let row = fleet.client.query_one(sql, &[]).await.unwrap();
@@ -118,12 +123,12 @@ async fn a_listener_whose_connection_is_ended_says_so() {
         assert!(matches!(error, StorageError::Unavailable(_)), "{error:?}");
     }
     let mut again = fleet.pool.listen().await.unwrap();
-    send(&fleet, Signal::Work).await;
-    assert_eq!(next(&mut again).await, Signal::Work);
+    send(&fleet, Notification::Work).await;
+    assert_eq!(next(&mut again).await, Notification::Work);
 }
 
 #[tokio::test]
-async fn nobody_can_listen_to_a_database_that_is_away() {
+async fn listening_to_an_unavailable_database_fails() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://sovd@{}/x", socket.local_addr().unwrap());
     drop(socket);
@@ -150,6 +155,6 @@ async fn a_listener_outlives_the_runtime_that_asked_for_it() {
         runtime.block_on(pool.listen()).unwrap()
     });
     let mut listener = listening.await.unwrap();
-    send(&fleet, Signal::Work).await;
-    assert_eq!(next(&mut listener).await, Signal::Work);
+    send(&fleet, Notification::Work).await;
+    assert_eq!(next(&mut listener).await, Notification::Work);
 }
