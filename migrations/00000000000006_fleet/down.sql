@@ -1,6 +1,6 @@
-DROP TRIGGER wake_vehicle_queue ON vehicles;
-DROP TRIGGER detach_queue_head ON vehicles;
-DROP TRIGGER announce_vehicle ON vehicles;
-DROP FUNCTION wake_vehicle_queue();
-DROP FUNCTION detach_queue_head();
-DROP FUNCTION announce_vehicle();
+DROP TRIGGER resume_vehicle_queue ON vehicles;
+DROP TRIGGER mark_queue_unreachable ON vehicles;
+DROP TRIGGER notify_vehicle_change ON vehicles;
+DROP FUNCTION resume_vehicle_queue();
+DROP FUNCTION mark_queue_unreachable();
+DROP FUNCTION notify_vehicle_change();

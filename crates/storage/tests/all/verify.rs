@@ -147,13 +147,13 @@ async fn a_dropped_constraint_is_found() {
 
 #[tokio::test]
 async fn a_dropped_trigger_is_found() {
-    let differences = found_after("DROP TRIGGER wake_vehicle_queue ON vehicles").await;
+    let differences = found_after("DROP TRIGGER resume_vehicle_queue ON vehicles").await;
     let [found] = &differences[..] else {
         panic!("{differences:?}")
     };
     assert_eq!(
         (&*found.kind, &*found.name),
-        ("trigger", "vehicles.wake_vehicle_queue")
+        ("trigger", "vehicles.resume_vehicle_queue")
     );
     assert!(
         found.expected.is_some() && found.found.is_none(),
@@ -230,7 +230,7 @@ async fn rows_that_are_hidden_are_found() {
 #[tokio::test]
 async fn a_changed_function_is_found() {
     let differences = found_after(
-        "CREATE OR REPLACE FUNCTION wake_vehicle_queue() RETURNS trigger LANGUAGE plpgsql
+        "CREATE OR REPLACE FUNCTION resume_vehicle_queue() RETURNS trigger LANGUAGE plpgsql
          AS 'BEGIN RETURN NULL; END'",
     )
     .await;
@@ -239,7 +239,7 @@ async fn a_changed_function_is_found() {
     };
     assert_eq!(
         (&*found.kind, &*found.name),
-        ("function", "wake_vehicle_queue")
+        ("function", "resume_vehicle_queue")
     );
     assert_ne!(found.expected, found.found);
 }
