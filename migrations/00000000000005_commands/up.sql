@@ -7,7 +7,7 @@ ALTER TABLE commands
     ADD COLUMN expires_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now() + INTERVAL '1 hour',
     ADD COLUMN finding VARCHAR(20)
         CONSTRAINT chk_commands_finding
-        CHECK (finding IN ('cleared', 'not cleared', 'cannot tell'));
+        CHECK (finding IN ('cleared', 'not_cleared', 'cannot_tell'));
 UPDATE commands SET failure_kind = 'internal' WHERE status = 'failed';
 ALTER TABLE commands
     ADD CONSTRAINT chk_commands_failure_kind_when_failed

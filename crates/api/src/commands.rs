@@ -49,7 +49,7 @@ pub(crate) struct CommandBody {
     /// The moment after which it is not sent any more.
     expires_at: DateTime<Utc>,
     /// What reading the faults again showed, some time after a clearing ended as
-    /// `outcome_unknown`: `cleared`, `not cleared` or `cannot tell`.
+    /// `outcome_unknown`: `cleared`, `not_cleared` or `cannot_tell`.
     #[schema(example = json!(null))]
     finding: Option<&'static str>,
     /// The WebSocket that shows its events.

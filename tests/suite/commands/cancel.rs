@@ -91,7 +91,7 @@ async fn a_clearing_that_was_sent_may_have_run() {
     engineer.ended(&next).await;
     let path = format!("/api/v1/commands/{id}");
     let looked_at = engineer.get(&path).await.expect(200);
-    assert_eq!(looked_at["finding"], "not cleared");
+    assert_eq!(looked_at["finding"], "not_cleared");
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ async fn after_an_unknown_outcome_somebody_looks() {
     // The mock acts before it breaks the line, and does not before it times out.
     for (failure, found) in [
         (MockFailure::Broken, "cleared"),
-        (MockFailure::Timeout, "not cleared"),
+        (MockFailure::Timeout, "not_cleared"),
     ] {
         let world = World::with(|settings| {
             settings.connector.mock.failure = failure;

@@ -140,7 +140,7 @@ impl Ended {
         if self.is_unknown() {
             // The faults were read before, and nobody else clears them: it can be told.
             let acted = self.sent.contains(&true);
-            let truth = if acted { "cleared" } else { "not cleared" };
+            let truth = if acted { "cleared" } else { "not_cleared" };
             assert_eq!(self.finding.as_deref(), Some(truth), "{self:?}");
         } else {
             assert_eq!(self.status, "completed", "{self:?}");

@@ -12,9 +12,9 @@ text_enum! {
         /// Faults that it was to erase were stored before, and none of them is now.
         Cleared = "cleared",
         /// All that it was to erase is still stored.
-        NotCleared = "not cleared",
+        NotCleared = "not_cleared",
         /// Neither, or nobody could look.
-        CannotTell = "cannot tell",
+        CannotTell = "cannot_tell",
     }
 }
 
