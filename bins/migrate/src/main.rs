@@ -105,9 +105,9 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             print::line("the seeds are there")?;
         }
         Action::Verify => {
-            let verification = migrator.verify().await?;
-            print::verification(&verification)?;
-            if !verification.differences.is_empty() {
+            let check = migrator.verify().await?;
+            print::schema_check(&check)?;
+            if !check.differences.is_empty() {
                 return Ok(ExitCode::FAILURE);
             }
         }

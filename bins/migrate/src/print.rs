@@ -1,6 +1,6 @@
 use std::io::{Result, Write, stdout};
 
-use sovd_app::migrate::{MigrationState, Verification, audit};
+use sovd_app::migrate::{MigrationState, SchemaCheck, audit};
 
 pub(crate) fn line(text: &str) -> Result<()> {
     writeln!(stdout(), "{text}")
@@ -23,15 +23,15 @@ pub(crate) fn states(states: &[MigrationState]) -> Result<()> {
 }
 
 /// A table of counts, then every difference with both sides.
-pub(crate) fn verification(verification: &Verification) -> Result<()> {
+pub(crate) fn schema_check(check: &SchemaCheck) -> Result<()> {
     line(&format!("{:<32} {:>8} {:>8}", "kind", "expected", "found"))?;
-    for count in &verification.counts {
+    for count in &check.counts {
         line(&format!(
             "{:<32} {:>8} {:>8}",
             count.kind, count.expected, count.found
         ))?;
     }
-    for difference in &verification.differences {
+    for difference in &check.differences {
         line(&format!(
             "\n{} {} differs",
             difference.kind, difference.name
@@ -45,7 +45,7 @@ pub(crate) fn verification(verification: &Verification) -> Result<()> {
             side(difference.found.as_deref())
         ))?;
     }
-    match verification.differences.len() {
+    match check.differences.len() {
         0 => line("\nthe schema is as the migrations define it"),
         1 => line("\n1 difference"),
         count => line(&format!("\n{count} differences")),

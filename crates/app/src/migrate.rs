@@ -13,7 +13,7 @@ use crate::{build::refuse_pending, error::StartError};
 
 pub use sovd_storage::{
     migrations::{MigrationState, Steps},
-    verify::{Count, Difference, Verification},
+    verify::{Count, Difference, SchemaCheck},
 };
 
 /// The database as its administrator sees it.
@@ -140,7 +140,7 @@ impl Migrator {
     /// # Errors
     ///
     /// When the database is away or refuses.
-    pub async fn verify(&self) -> Result<Verification, StartError> {
+    pub async fn verify(&self) -> Result<SchemaCheck, StartError> {
         self.told(verify::run(&self.url).await)
     }
 

@@ -1,6 +1,12 @@
 //! The migrations, embedded in the program.
 //!
-//! Every change holds an advisory lock, so two programs that start at once do not migrate twice.
+//! Every function that needs a connection takes an advisory lock first, so processes that start at the same
+//! time migrate once.
+//!
+//! # Errors
+//!
+//! [`StorageError::Unavailable`] if the database cannot be reached, [`StorageError::Migration`] if it
+//! rejects a migration. The functions below name only further conditions.
 
 use std::{fmt::Display, time::Duration};
 
@@ -21,49 +27,49 @@ use crate::{Connection, StorageError, connection::Target};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
-/// One migration of this program and whether the database has it.
+/// A migration of this program and its state in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationState {
     /// Such as `00000000000001_command_execution`.
     pub name: String,
-    /// Whether it has been applied.
+    /// Whether it is applied.
     pub applied: bool,
 }
 
-/// How far [`down`] goes.
+/// The number of migrations that [`down`] reverts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Steps {
-    /// That many migrations, or as many as there are.
+    /// At most this number.
     Count(usize),
-    /// Every migration.
+    /// All of them.
     All,
 }
 
-/// Waits until the database at `url` accepts a connection, about `patience` long. Each attempt
-/// gets the time that a connection needs, even when there is no patience left.
+/// Waits up to `timeout` until the database at `url` accepts a connection. An attempt that has begun may
+/// exceed the timeout.
 ///
 /// # Errors
 ///
-/// [`StorageError::Unavailable`] with the last reason when it does not in time, and immediately
-/// when the URL is malformed.
-pub async fn wait_for(url: &str, patience: Duration) -> Result<(), StorageError> {
-    const PAUSE: Duration = Duration::from_millis(200);
+/// [`StorageError::Unavailable`] with the last reason after the timeout, and immediately if the URL is
+/// malformed.
+pub async fn wait_for(url: &str, timeout: Duration) -> Result<(), StorageError> {
+    const DELAY: Duration = Duration::from_millis(200);
     const ATTEMPT: Duration = Duration::from_secs(2);
     let target = Target::parse(url).map_err(unavailable)?.within(ATTEMPT);
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     let mut logged = false;
     loop {
         let Err(error) = target.connect().await else {
             return Ok(());
         };
-        if Instant::now() + PAUSE > deadline {
+        if Instant::now() + DELAY > deadline {
             return Err(unavailable(error));
         }
         if !logged {
-            tracing::warn!(%error, patience_s = patience.as_secs(), "waiting for the database");
+            tracing::warn!(%error, timeout_s = timeout.as_secs(), "waiting for the database");
             logged = true;
         }
-        sleep(PAUSE).await;
+        sleep(DELAY).await;
     }
 }
 
@@ -72,11 +78,11 @@ fn unavailable(error: ConnectionError) -> StorageError {
     StorageError::Unavailable(error.to_string())
 }
 
-/// Applies every pending migration and names them in order.
+/// Applies the pending migrations in order and returns their names.
 ///
 /// # Errors
 ///
-/// When the database is away or refuses one; those before it stay applied.
+/// If a migration fails, the migrations before it stay applied. See the [module](self#errors).
 pub async fn up(url: &str) -> Result<Vec<String>, StorageError> {
     with_harness(url, |harness| {
         let pending = harness.pending_migrations(MIGRATIONS).map_err(failed)?;
@@ -91,11 +97,12 @@ pub async fn up(url: &str) -> Result<Vec<String>, StorageError> {
     .await
 }
 
-/// Reverts the latest migrations and names them in order. It deletes what they had made.
+/// Reverts the latest migrations, with the data in their tables, and returns their names in that order.
 ///
 /// # Errors
 ///
-/// When the database is away, refuses, or has a migration that this program does not know.
+/// [`StorageError::Migration`] also if an applied migration is unknown to this program. See the
+/// [module](self#errors).
 pub async fn down(url: &str, steps: Steps) -> Result<Vec<String>, StorageError> {
     with_harness(url, move |harness| {
         let known = known()?;
@@ -113,12 +120,12 @@ pub async fn down(url: &str, steps: Steps) -> Result<Vec<String>, StorageError> 
     .await
 }
 
-/// Reverts the latest migration, applies it again and names it; nothing when none is applied.
-/// Those that are pending stay so.
+/// Reverts the latest migration, applies it again and returns its name, or `None` if none is applied.
+/// Pending migrations stay pending.
 ///
 /// # Errors
 ///
-/// As [`down`] and [`up`].
+/// See [`down`].
 pub async fn redo(url: &str) -> Result<Option<String>, StorageError> {
     with_harness(url, |harness| {
         let applied = harness.applied_migrations().map_err(failed)?;
@@ -134,11 +141,11 @@ pub async fn redo(url: &str) -> Result<Option<String>, StorageError> {
     .await
 }
 
-/// Every migration of this program in order, and whether the database has it.
+/// Returns the migrations of this program in order, with their state in the database.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See the [module](self#errors).
 pub async fn status(url: &str) -> Result<Vec<MigrationState>, StorageError> {
     with_harness(url, |harness| {
         let applied = harness.applied_migrations().map_err(failed)?;
@@ -154,7 +161,7 @@ pub async fn status(url: &str) -> Result<Vec<MigrationState>, StorageError> {
     .await
 }
 
-/// Runs every migration on a connection that is already somewhere safe.
+/// Applies all migrations in the schema that the connection has selected.
 pub(crate) fn apply_all(
     harness: &mut AsyncMigrationHarness<Connection>,
 ) -> Result<(), StorageError> {
@@ -162,9 +169,9 @@ pub(crate) fn apply_all(
     Ok(())
 }
 
-/// Runs `work` on a runtime of its own: the harness blocks, which a single-threaded runtime
+/// Runs `work` on a dedicated runtime: the harness blocks the thread, which a single-threaded runtime
 /// forbids.
-pub(crate) async fn on_own_runtime<T: Send + 'static>(
+pub(crate) async fn on_dedicated_runtime<T: Send + 'static>(
     work: impl AsyncFnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
     tokio::task::spawn_blocking(move || {
@@ -190,7 +197,7 @@ async fn with_harness<T: Send + 'static>(
     + 'static,
 ) -> Result<T, StorageError> {
     let url = url.to_owned();
-    on_own_runtime(async move || {
+    on_dedicated_runtime(async move || {
         let mut connection = connect(&url).await?;
         sql_query("SELECT pg_advisory_lock(hashtext('sovd migrations'))")
             .execute(&mut connection)

@@ -1,4 +1,4 @@
-//! The tables as diesel sees them.
+//! The tables, for the query builder of diesel.
 
 diesel::table! {
     users (user_id) {

@@ -1,14 +1,15 @@
-//! The data that demonstrations start from. Not a migration: a production database never gets a
-//! known password.
+//! Data for demonstrations. It is not a migration, so that no production database gets a known
+//! password.
 
 use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionManager};
 
 use crate::{StorageError, migrations};
 
-/// One file of seeds.
+/// A file of seeds.
 pub(crate) struct SeedFile {
     sql: &'static str,
-    /// What it makes, for [`crate::verify`]: a table, its key, and the ends of the first and the last id.
+    /// The rows that it inserts, for [`crate::verify`]: table, key column, last digits of the first and the
+    /// last id.
     pub(crate) rows: &'static [(&'static str, &'static str, i64, i64)],
 }
 
@@ -33,11 +34,11 @@ pub(crate) const FILES: &[SeedFile] = &[
     },
 ];
 
-/// Inserts the seeds in one transaction. What is there already stays as it is.
+/// Inserts the seeds in one transaction. Rows that exist are left unchanged.
 ///
 /// # Errors
 ///
-/// When the database is away or not migrated; nothing is inserted then.
+/// Fails also if a migration is pending; then nothing is inserted.
 pub async fn insert(url: &str) -> Result<(), StorageError> {
     let mut connection = migrations::connect(url).await?;
     AnsiTransactionManager::begin_transaction(&mut connection).await?;

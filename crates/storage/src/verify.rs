@@ -1,8 +1,7 @@
-//! Compares a live schema with what the migrations define.
+//! Comparison of a live schema with the migrations.
 //!
-//! The migrations are run in a schema of their own, inside a transaction that is rolled back;
-//! then both schemas are read from the catalogue. So there is no second description of the
-//! tables that could be wrong.
+//! The migrations are applied to a temporary schema in a transaction that is rolled back, and both schemas
+//! are read from the system catalogs. So there is no second description of the tables that could be wrong.
 
 use std::collections::BTreeMap;
 
@@ -21,54 +20,54 @@ use crate::{
     seeds::{self, SeedFile},
 };
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verification {
-    /// One line for each kind of thing that was compared.
+pub struct SchemaCheck {
+    /// The number of objects of each kind.
     pub counts: Vec<Count>,
-    /// Everything that is not as it should be; empty when all is well.
+    /// The differences; empty if the schemas and the seeds agree.
     pub differences: Vec<Difference>,
 }
 
-/// How many things of one kind there should be and are.
+/// The number of objects of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
     /// Such as `column`, or `seeds in users`.
     pub kind: String,
-    /// How many there should be.
+    /// The number that the migrations and the seeds define.
     pub expected: usize,
-    /// How many there are.
+    /// The number in the database.
     pub found: usize,
 }
 
-/// One thing that is not as it should be.
+/// An object that differs from its definition in the migrations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// Such as `column`.
     pub kind: String,
     /// Such as `users.email`.
     pub name: String,
-    /// Its definition in the migrations; nothing when it should not be there.
+    /// Its definition in the migrations; `None` for an additional object.
     pub expected: Option<String>,
-    /// Its definition in the database; nothing when it is missing.
+    /// Its definition in the database; `None` for a missing object.
     pub found: Option<String>,
 }
 
-/// Compares the schema of the database at `url` with the migrations, and the seeds of each file of which
-/// it has any.
+/// Compares the schema of the database at `url` with the migrations, and counts the seeds of each file of
+/// which it has any row.
 ///
 /// # Errors
 ///
-/// When the database is away, or its user may not create a schema.
-pub async fn run(url: &str) -> Result<Verification, StorageError> {
+/// Fails also if the database user may not create a schema.
+pub async fn run(url: &str) -> Result<SchemaCheck, StorageError> {
     let url = url.to_owned();
-    migrations::on_own_runtime(async move || {
+    migrations::on_dedicated_runtime(async move || {
         let mut live = migrations::connect(&url).await?;
         let found = facts(&mut live, "public").await?;
         let expected = expected(migrations::connect(&url).await?).await?;
-        let mut verification = compare(&expected, &found);
-        count_seeds(&mut live, &found, &mut verification).await?;
-        Ok(verification)
+        let mut check = compare(&expected, &found);
+        count_seeds(&mut live, &found, &mut check).await?;
+        Ok(check)
     })
     .await
 }
@@ -88,7 +87,7 @@ async fn expected(mut connection: Connection) -> Result<Facts, StorageError> {
     Ok(facts)
 }
 
-/// Everything that defines a schema: a kind, a name and a definition without the schema's name.
+/// Reads the objects of a schema: kind, name and definition without the name of the schema.
 async fn facts(connection: &mut Connection, schema: &str) -> Result<Facts, StorageError> {
     #[derive(QueryableByName)]
     struct Fact {
@@ -99,7 +98,7 @@ async fn facts(connection: &mut Connection, schema: &str) -> Result<Facts, Stora
         #[diesel(sql_type = Text)]
         definition: String,
     }
-    // With nothing on the path, every name in a definition is printed with its schema.
+    // With an empty search path, definitions contain qualified names.
     connection.batch_execute("SET search_path = ''").await?;
     let facts: Vec<Fact> = sql_query(include_str!("verify/facts.sql"))
         .bind::<Text, _>(schema)
@@ -111,7 +110,7 @@ async fn facts(connection: &mut Connection, schema: &str) -> Result<Facts, Stora
         .collect())
 }
 
-fn compare(expected: &Facts, found: &Facts) -> Verification {
+fn compare(expected: &Facts, found: &Facts) -> SchemaCheck {
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for (kind, _) in expected.keys() {
         counts.entry(kind).or_default().0 += 1;
@@ -139,13 +138,14 @@ fn compare(expected: &Facts, found: &Facts) -> Verification {
             found,
         })
         .collect();
-    Verification {
+    SchemaCheck {
         counts,
         differences,
     }
 }
 
-/// A missing table says enough without each of its columns and indexes.
+/// Returns whether the object belongs to a missing table, which is reported without its columns and
+/// indexes.
 fn is_part_of_missing_table(key: &(String, String), expected: &Facts, found: &Facts) -> bool {
     let (kind, name) = key;
     let definition = expected.get(key).map_or("", String::as_str);
@@ -158,12 +158,11 @@ fn is_part_of_missing_table(key: &(String, String), expected: &Facts, found: &Fa
     })
 }
 
-/// A database that was seeded from a file has all of its seeds, or somebody has removed some. An older
-/// release had fewer files.
+/// Counts the seeds of each file of which any row exists: an older release had fewer files.
 async fn count_seeds(
     connection: &mut Connection,
     facts: &Facts,
-    verification: &mut Verification,
+    check: &mut SchemaCheck,
 ) -> Result<(), StorageError> {
     let mut counts: Vec<(&str, i64, i64)> = Vec::new();
     for file in seeds::FILES {
@@ -181,14 +180,14 @@ async fn count_seeds(
     for (table, expected, found) in counts {
         let kind = format!("seeds in {table}");
         if expected != found {
-            verification.differences.push(Difference {
+            check.differences.push(Difference {
                 kind: kind.clone(),
                 name: table.to_owned(),
                 expected: Some(format!("{expected} rows")),
                 found: Some(format!("{found} rows")),
             });
         }
-        verification.counts.push(Count {
+        check.counts.push(Count {
             kind,
             expected: usize::try_from(expected).unwrap_or_default(),
             found: usize::try_from(found).unwrap_or_default(),
@@ -197,7 +196,7 @@ async fn count_seeds(
     Ok(())
 }
 
-/// How many rows of each table a file of seeds makes, and how many of these are there.
+/// Returns the expected and the actual number of rows of each table in a file of seeds.
 async fn count_rows(
     connection: &mut Connection,
     facts: &Facts,
@@ -211,7 +210,7 @@ async fn count_rows(
     let mut counts = Vec::new();
     for (table, key, first, last) in file.rows {
         if !facts.contains_key(&("column".to_owned(), format!("{table}.{key}"))) {
-            // The comparison of the schemas has named it already.
+            // The schema comparison reports it.
             continue;
         }
         let row: Row = sql_query(format!(

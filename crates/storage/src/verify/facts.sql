@@ -33,7 +33,7 @@ WITH tables AS (
            || CASE triggers.tgenabled WHEN 'O' THEN '' WHEN 'D' THEN ' DISABLED'
                    WHEN 'R' THEN ' ENABLED REPLICA' ELSE ' ENABLED ALWAYS' END
     FROM tables
-    -- The names of those behind a foreign key are numbers: they only count when they are off.
+    -- The internal triggers of a foreign key have generated names, so they are listed only if disabled.
     JOIN pg_catalog.pg_trigger triggers
       ON triggers.tgrelid = tables.oid AND (NOT triggers.tgisinternal OR triggers.tgenabled <> 'O')
     UNION ALL
@@ -62,7 +62,7 @@ WITH tables AS (
     FROM pg_catalog.pg_proc functions
     WHERE functions.pronamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
       AND functions.prokind = 'f'
-      -- Not those that a type brings along.
+      -- Without the constructor functions of range types.
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend
                       WHERE pg_depend.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
                         AND pg_depend.objid = functions.oid AND pg_depend.deptype = 'i')

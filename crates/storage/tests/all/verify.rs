@@ -1,16 +1,16 @@
 use sovd_devstack::{Stack, TestDatabase};
 use sovd_storage::{
     migrations, seeds,
-    verify::{self, Difference, Verification},
+    verify::{self, Difference, SchemaCheck},
 };
 
 use crate::{fixture::migrated, system_catalog};
 
-async fn run(database: &TestDatabase) -> Verification {
+async fn run(database: &TestDatabase) -> SchemaCheck {
     verify::run(database.url()).await.unwrap()
 }
 
-/// What is found in a database to which somebody has done `sql`.
+/// The differences of a seeded database after `sql`.
 async fn found_after(sql: &str) -> Vec<Difference> {
     let database = migrated().await;
     seeds::insert(database.url()).await.unwrap();
@@ -29,25 +29,25 @@ fn difference(kind: &str, name: &str, expected: Option<&str>, found: Option<&str
 }
 
 #[tokio::test]
-async fn a_migrated_database_is_as_it_should_be() {
+async fn a_migrated_database_has_no_differences() {
     let database = migrated().await;
-    let verification = run(&database).await;
-    assert_eq!(verification.differences, []);
-    for count in &verification.counts {
+    let check = run(&database).await;
+    assert_eq!(check.differences, []);
+    for count in &check.counts {
         assert_eq!(count.expected, count.found, "{count:?}");
     }
     let client = database.client().await.unwrap();
-    let tables = verification
+    let tables = check
         .counts
         .iter()
         .find(|count| count.kind == "table")
         .unwrap();
-    // One more, in which diesel notes the migrations.
+    // One more, in which diesel records the migrations.
     assert_eq!(
         tables.found,
         system_catalog::tables(&client).await.len() + 1
     );
-    let kinds: Vec<&str> = verification
+    let kinds: Vec<&str> = check
         .counts
         .iter()
         .map(|count| count.kind.as_str())
@@ -58,7 +58,7 @@ async fn a_migrated_database_is_as_it_should_be() {
 }
 
 #[tokio::test]
-async fn a_database_that_came_down_and_up_is_as_it_should_be() {
+async fn a_database_migrated_down_and_up_has_no_differences() {
     let database = migrated().await;
     migrations::down(database.url(), migrations::Steps::All)
         .await
@@ -161,7 +161,7 @@ async fn a_dropped_trigger_is_found() {
     );
 }
 
-/// Each leaves its definition as it was.
+/// The definition of the trigger stays the same.
 #[tokio::test]
 async fn a_trigger_that_does_not_fire_is_found() {
     for (change, state) in [
@@ -209,7 +209,7 @@ async fn a_rule_is_found() {
 }
 
 #[tokio::test]
-async fn rows_that_are_hidden_are_found() {
+async fn row_level_security_is_found() {
     let hide = "ALTER TABLE audit_logs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
                 CREATE POLICY hide ON audit_logs FOR SELECT USING (action <> 'x')";
     let differences = found_after(hide).await;
@@ -245,7 +245,7 @@ async fn a_changed_function_is_found() {
 }
 
 #[tokio::test]
-async fn a_softened_foreign_key_is_found() {
+async fn a_changed_foreign_key_is_found() {
     let differences = found_after(
         "ALTER TABLE sessions DROP CONSTRAINT sessions_user_id_fkey;
          ALTER TABLE sessions ADD FOREIGN KEY (user_id) REFERENCES users (user_id)",
@@ -312,14 +312,14 @@ async fn a_deleted_seed_is_found() {
 }
 
 #[tokio::test]
-async fn a_database_with_the_seeds_of_an_older_release_lacks_none() {
+async fn seeds_of_an_older_release_are_complete() {
     let database = migrated().await;
     let client = database.client().await.unwrap();
     let seeds = include_str!("../../seeds/command_execution.sql");
     client.batch_execute(seeds).await.unwrap();
-    let verification = run(&database).await;
-    assert_eq!(verification.differences, []);
-    let counted: Vec<(&str, usize, usize)> = verification
+    let check = run(&database).await;
+    assert_eq!(check.differences, []);
+    let counted: Vec<(&str, usize, usize)> = check
         .counts
         .iter()
         .filter(|count| count.kind.starts_with("seeds in "))
@@ -342,7 +342,7 @@ async fn a_database_with_the_seeds_of_an_older_release_lacks_none() {
 }
 
 #[tokio::test]
-async fn a_seed_of_either_file_is_missed() {
+async fn a_deleted_seed_of_either_file_is_found() {
     for vin in ["TESTVIN0000000002", "VIN123456789"] {
         let differences = found_after(&format!("DELETE FROM vehicles WHERE vin = '{vin}'")).await;
         let missing = difference(
@@ -356,11 +356,11 @@ async fn a_seed_of_either_file_is_missed() {
 }
 
 #[tokio::test]
-async fn an_unmigrated_database_lacks_everything() {
+async fn an_unmigrated_database_lacks_all_objects() {
     let database = Stack::shared().unwrap().empty_database().await.unwrap();
-    let verification = run(&database).await;
-    assert!(verification.counts.iter().all(|count| count.found == 0));
-    assert!(!verification.differences.is_empty());
+    let check = run(&database).await;
+    assert!(check.counts.iter().all(|count| count.found == 0));
+    assert!(!check.differences.is_empty());
 }
 
 #[tokio::test]
