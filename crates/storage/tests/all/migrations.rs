@@ -41,7 +41,7 @@ async fn up_applies_everything_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn down_goes_one_step_and_up_comes_back() {
+async fn down_reverts_one_step_and_up_applies_it_again() {
     let database = migrated().await;
     let before = facts(&database).await;
     let mut expected = applied(&database).await;
@@ -87,9 +87,9 @@ async fn every_migration_can_be_reverted_alone() {
     assert_eq!(facts(&database).await, [""; 0]);
 }
 
-/// On the way up the files are run as they are, because the program knows no other end than the last.
+/// Runs each up.sql directly, because the program can only apply all pending migrations.
 #[tokio::test]
-async fn every_step_down_ends_where_the_step_up_began() {
+async fn every_down_restores_the_schema_before_its_up() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
     let entries = fs::read_dir(directory).unwrap();
     let mut scripts: Vec<_> = entries
@@ -115,9 +115,8 @@ async fn every_step_down_ends_where_the_step_up_began() {
     }
 }
 
-/// Nobody is deleted or given another role by the way.
 #[tokio::test]
-async fn predictive_maintenance_stays_while_somebody_has_one_of_its_roles() {
+async fn predictive_maintenance_is_not_reverted_while_a_user_has_one_of_its_roles() {
     let database = migrated().await;
     let client = database.client().await.unwrap();
     let customer = "INSERT INTO users (username, email, password_hash, role)
@@ -134,7 +133,7 @@ async fn predictive_maintenance_stays_while_somebody_has_one_of_its_roles() {
 }
 
 #[tokio::test]
-async fn down_goes_no_further_than_there_is() {
+async fn down_reverts_at_most_the_applied_migrations() {
     let database = empty().await;
     for steps in [Steps::All, Steps::Count(3)] {
         let reverted = migrations::down(database.url(), steps).await.unwrap();
@@ -148,7 +147,7 @@ async fn down_goes_no_further_than_there_is() {
 }
 
 #[tokio::test]
-async fn redo_applies_the_latest_anew() {
+async fn redo_applies_the_latest_migration_again() {
     let database = migrated().await;
     let before = facts(&database).await;
     let states = migrations::status(database.url()).await.unwrap();
@@ -176,7 +175,7 @@ async fn redo_leaves_pending_migrations_pending() {
 }
 
 #[tokio::test]
-async fn two_programs_that_start_at_once_migrate_once() {
+async fn two_processes_that_start_at_once_migrate_once() {
     let database = empty().await;
     let (one, other) = tokio::join!(
         migrations::up(database.url()),
@@ -188,7 +187,7 @@ async fn two_programs_that_start_at_once_migrate_once() {
 }
 
 #[tokio::test]
-async fn a_migration_of_a_newer_program_stops_down() {
+async fn down_fails_at_a_migration_of_a_newer_program() {
     let database = migrated().await;
     let client = database.client().await.unwrap();
     client

@@ -81,7 +81,7 @@ const INDEXES: [&str; 21] = [
     "unique unq_vehicles_vin on vehicles (vin)",
 ];
 
-/// What the first migration makes, which is the published model of command execution.
+/// A database with the first migration: the published model of command execution.
 async fn command_execution() -> TestDatabase {
     let stack = Stack::shared().unwrap();
     stack
@@ -126,7 +126,7 @@ async fn command_execution_has_twenty_one_indexes() {
 }
 
 #[tokio::test]
-async fn command_execution_has_a_uuid_as_every_primary_key() {
+async fn command_execution_has_uuids_as_primary_keys() {
     let database = command_execution().await;
     let client = database.client().await.unwrap();
     assert_eq!(
@@ -143,7 +143,7 @@ async fn command_execution_has_a_uuid_as_every_primary_key() {
 }
 
 #[tokio::test]
-async fn command_execution_cascades_what_is_owned_and_unties_the_audit_trail() {
+async fn command_execution_cascades_deletions_and_keeps_audit_entries() {
     let database = command_execution().await;
     let client = database.client().await.unwrap();
     assert_eq!(
@@ -161,7 +161,7 @@ async fn command_execution_cascades_what_is_owned_and_unties_the_audit_trail() {
 }
 
 #[tokio::test]
-async fn command_execution_checks_its_enumerations_by_name() {
+async fn command_execution_names_its_checks() {
     let database = command_execution().await;
     let client = database.client().await.unwrap();
     assert_eq!(
@@ -186,7 +186,7 @@ async fn every_table_has_a_comment() {
 }
 
 #[tokio::test]
-async fn enumerations_are_short_texts() {
+async fn no_enumeration_is_an_enum_type() {
     let database = migrated().await;
     let client = database.client().await.unwrap();
     let types = "SELECT typname::text FROM pg_type

@@ -1,4 +1,4 @@
-//! What the second migration makes: the published model of predictive maintenance.
+//! The second migration: the published model of predictive maintenance.
 
 use std::collections::BTreeSet;
 
@@ -67,8 +67,8 @@ async fn schema_after(migrations_left: usize) -> TestDatabase {
         .unwrap()
 }
 
-/// What is there after the second migration and not after the first.
-async fn brought(read: impl AsyncFn(&Client) -> Vec<String>) -> BTreeSet<String> {
+/// The objects that the second migration adds.
+async fn added(read: impl AsyncFn(&Client) -> Vec<String>) -> BTreeSet<String> {
     let (one, two) = (schema_after(1).await, schema_after(2).await);
     let (one, two) = (one.client().await.unwrap(), two.client().await.unwrap());
     let before: BTreeSet<String> = read(&one).await.into_iter().collect();
@@ -77,26 +77,26 @@ async fn brought(read: impl AsyncFn(&Client) -> Vec<String>) -> BTreeSet<String>
 }
 
 #[track_caller]
-fn assert_brings<const N: usize>(found: BTreeSet<String>, expected: [&str; N]) {
+fn assert_adds<const N: usize>(found: BTreeSet<String>, expected: [&str; N]) {
     let found: Vec<String> = found.into_iter().collect();
     assert_eq!(found, expected);
 }
 
 #[tokio::test]
-async fn it_has_five_tables() {
-    assert_brings(brought(tables).await, TABLES);
+async fn predictive_maintenance_has_five_tables() {
+    assert_adds(added(tables).await, TABLES);
 }
 
 #[tokio::test]
-async fn it_has_the_published_columns() {
+async fn predictive_maintenance_has_the_published_columns() {
     let mut expected = COLUMNS.to_vec();
     expected.push("vehicles.vehicle_type character varying(20)");
-    let found: Vec<String> = brought(columns).await.into_iter().collect();
+    let found: Vec<String> = added(columns).await.into_iter().collect();
     assert_eq!(found, expected);
 }
 
 #[tokio::test]
-async fn it_has_the_published_indexes() {
+async fn predictive_maintenance_has_the_published_indexes() {
     let expected = [
         "idx_anomaly_events_vehicle_id_detected_at on anomaly_events (vehicle_id, detected_at)",
         "idx_diagnoses_anomaly_event_id on diagnoses (anomaly_event_id)",
@@ -105,7 +105,7 @@ async fn it_has_the_published_indexes() {
         "idx_ueba_logs_timestamp on ueba_logs (\"timestamp\")",
         "idx_vehicles_owner_id on vehicles (owner_id)",
     ];
-    assert_brings(brought(indexes).await, expected);
+    assert_adds(added(indexes).await, expected);
     let database = schema_after(2).await;
     let client = database.client().await.unwrap();
     let newest_first =
@@ -121,25 +121,25 @@ async fn it_has_the_published_indexes() {
 }
 
 #[tokio::test]
-async fn it_has_a_uuid_as_every_primary_key() {
-    let found: Vec<String> = brought(primary_keys).await.into_iter().collect();
+async fn predictive_maintenance_has_uuids_as_primary_keys() {
+    let found: Vec<String> = added(primary_keys).await.into_iter().collect();
     let expected = TABLES.map(|table| format!("unique {table}_pkey on {table} (id)"));
     assert_eq!(found, expected);
 }
 
 #[tokio::test]
-async fn it_cascades_what_hangs_on_vehicles_and_their_owners() {
+async fn predictive_maintenance_cascades_deletions_of_owners_and_vehicles() {
     let expected = [
         "anomaly_events.vehicle_id to vehicles.vehicle_id, delete c",
         "diagnoses.anomaly_event_id to anomaly_events.id, delete c",
         "service_bookings.vehicle_id to vehicles.vehicle_id, delete c",
         "vehicles.owner_id to users.user_id, delete c",
     ];
-    assert_brings(brought(foreign_keys).await, expected);
+    assert_adds(added(foreign_keys).await, expected);
 }
 
 #[tokio::test]
-async fn it_checks_its_enumerations_and_scores_by_name() {
+async fn predictive_maintenance_names_its_checks() {
     let expected = [
         "chk_anomaly_events_severity on anomaly_events: Low, Medium, High, Critical",
         "chk_diagnoses_confidence_score on diagnoses: CHECK (((confidence_score >= (0)::double precision) AND (confidence_score <= (1)::double precision)))",
@@ -149,5 +149,5 @@ async fn it_checks_its_enumerations_and_scores_by_name() {
         "chk_users_role on users: engineer, admin, customer, service, manufacturer",
         "chk_vehicles_vehicle_type on vehicles: EV, ICE",
     ];
-    assert_brings(brought(checks).await, expected);
+    assert_adds(added(checks).await, expected);
 }

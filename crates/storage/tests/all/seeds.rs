@@ -8,7 +8,7 @@ use crate::{
     system_catalog,
 };
 
-/// Everything that is seeded as JSON.
+/// The seeded rows as JSON.
 async fn rows(client: &Client) -> Value {
     let sql = "SELECT jsonb_build_array(
                    (SELECT jsonb_agg(users ORDER BY user_id) FROM users),
@@ -34,7 +34,7 @@ async fn seeded() -> (TestDatabase, Client) {
 }
 
 #[tokio::test]
-async fn the_demonstration_starts_from_known_users_and_vehicles() {
+async fn the_seeds_contain_known_users_and_vehicles() {
     let (_database, client) = seeded().await;
     let sql = "SELECT jsonb_agg(jsonb_build_array(user_id, username, email, role) ORDER BY user_id)
                FROM users WHERE username IN ('admin', 'engineer')";
@@ -80,7 +80,7 @@ async fn the_demonstration_starts_from_known_users_and_vehicles() {
 }
 
 #[tokio::test]
-async fn the_demonstration_has_a_customer_with_a_history() {
+async fn the_seeds_contain_a_customer_with_a_history() {
     let (_database, client) = seeded().await;
     let sql = "SELECT username || ' ' || email || ' ' || role FROM users
                WHERE username NOT IN ('admin', 'engineer') ORDER BY user_id";
@@ -110,7 +110,7 @@ async fn the_demonstration_has_a_customer_with_a_history() {
 }
 
 #[tokio::test]
-async fn the_insights_of_the_demonstration_are_derived_already() {
+async fn the_seeded_insights_are_not_derived_again() {
     let fleet = Fleet::new().await;
     let sql = "DELETE FROM users";
     fleet.client.batch_execute(sql).await.unwrap();
@@ -138,11 +138,11 @@ async fn the_insights_of_the_demonstration_are_derived_already() {
 }
 
 #[tokio::test]
-async fn the_history_of_a_customer_whose_name_is_taken_is_left_out() {
+async fn the_history_is_omitted_if_the_customer_s_name_is_taken() {
     let database = migrated().await;
     let client = database.client().await.unwrap();
     let taken = "INSERT INTO users (username, email, password_hash, role)
-                 VALUES ('customer', 'somebody@example.com', '', 'engineer')";
+                 VALUES ('customer', 'engineer@example.com', '', 'engineer')";
     client.batch_execute(taken).await.unwrap();
     seeds::insert(database.url()).await.unwrap();
     let sql = "SELECT vin::text FROM vehicles ORDER BY 1";
@@ -162,7 +162,7 @@ async fn seeding_twice_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_changed_seed_stays_changed() {
+async fn seeding_keeps_a_changed_row() {
     let (database, client) = seeded().await;
     client
         .batch_execute(
@@ -178,7 +178,7 @@ async fn a_changed_seed_stays_changed() {
 }
 
 #[tokio::test]
-async fn somebody_who_has_a_seed_s_name_keeps_it() {
+async fn an_existing_user_keeps_the_name_of_a_seed() {
     let fleet = Fleet::new().await;
     seeds::insert(fleet.url()).await.unwrap();
     let sql = "SELECT user_id FROM users WHERE username = 'engineer'";
@@ -187,7 +187,7 @@ async fn somebody_who_has_a_seed_s_name_keeps_it() {
 }
 
 #[tokio::test]
-async fn an_empty_database_takes_no_seeds() {
+async fn seeding_an_unmigrated_database_fails() {
     let database = Stack::shared().unwrap().empty_database().await.unwrap();
     seeds::insert(database.url()).await.unwrap_err();
     let client = database.client().await.unwrap();
@@ -195,7 +195,7 @@ async fn an_empty_database_takes_no_seeds() {
 }
 
 #[tokio::test]
-async fn seeds_are_all_there_or_none() {
+async fn seeding_is_atomic() {
     let database = migrated().await;
     let client = database.client().await.unwrap();
     client

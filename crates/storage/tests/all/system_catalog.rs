@@ -1,6 +1,6 @@
 use tokio_postgres::Client;
 
-/// The tables, without the one in which diesel notes the migrations.
+/// The tables, without the one in which diesel records the migrations.
 pub(crate) async fn tables(client: &Client) -> Vec<String> {
     lines(
         client,
@@ -29,7 +29,7 @@ pub(crate) async fn columns(client: &Client) -> Vec<String> {
 }
 
 /// Such as `commands.user_id to users.user_id, delete c`: the letter is PostgreSQL's, `c` for
-/// cascade and `n` for set null. One that is looked at with the commit only is called deferred.
+/// cascade and `n` for set null. Deferrable ones end with `deferred`.
 pub(crate) async fn foreign_keys(client: &Client) -> Vec<String> {
     lines(
         client,
@@ -46,8 +46,8 @@ pub(crate) async fn foreign_keys(client: &Client) -> Vec<String> {
     .await
 }
 
-/// Such as `chk_users_role on users: engineer, admin`, with the words that the check names,
-/// or its definition when it names none.
+/// Such as `chk_users_role on users: engineer, admin`, with the string literals of the check,
+/// or its definition if it has none.
 pub(crate) async fn checks(client: &Client) -> Vec<String> {
     lines(
         client,

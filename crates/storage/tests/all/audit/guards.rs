@@ -15,7 +15,7 @@ use crate::{
     system_catalog,
 };
 
-/// Any hash will do here.
+/// A link with an arbitrary hash.
 pub(crate) fn link(position: i64) -> Link {
     Link {
         position,
@@ -23,7 +23,7 @@ pub(crate) fn link(position: i64) -> Link {
     }
 }
 
-/// Writes so many lines about a user, a vehicle and a command, a second apart.
+/// Writes `count` entries about a user, a vehicle and a command, one second apart.
 pub(crate) async fn write(fleet: &Fleet, count: i64) {
     let vehicle = fleet.vehicle("VIN1").await;
     let command = fleet.submit(1, vehicle).await;
@@ -42,7 +42,7 @@ pub(crate) async fn write(fleet: &Fleet, count: i64) {
     }
 }
 
-/// Seals the oldest lines, so many at most, from the place after the end of the chain on.
+/// Seals at most `limit` of the oldest unsealed entries.
 pub(crate) async fn seal(fleet: &Fleet, limit: i64) {
     let mut transaction = fleet.pool.begin().await.unwrap();
     let head = chain::claim_head(&mut transaction).await.unwrap().unwrap();

@@ -5,7 +5,7 @@ use crate::{
     fixture::{Fleet, at},
 };
 
-/// A vehicle with two commands, the first claimed until `at(30)` and called off since.
+/// A vehicle with two commands, the first claimed until `at(30)` and cancelled since.
 async fn cancelled() -> (Fleet, Claim) {
     let (fleet, _, first) = claimed().await;
     let mut transaction = fleet.pool.begin().await.unwrap();
@@ -19,7 +19,7 @@ async fn cancelled() -> (Fleet, Claim) {
 }
 
 #[tokio::test]
-async fn the_vehicle_is_not_free_before_its_holder_lets_go() {
+async fn the_vehicle_stays_reserved_until_the_holder_releases_it() {
     let (fleet, first) = cancelled().await;
     let mut connection = fleet.connection().await;
     let locked = queue::lock(&mut connection, first.command_id).await;
@@ -33,7 +33,7 @@ async fn the_vehicle_is_not_free_before_its_holder_lets_go() {
 }
 
 #[tokio::test]
-async fn its_holder_can_do_nothing_but_let_go() {
+async fn the_holder_can_only_release_the_vehicle() {
     let (fleet, first) = cancelled().await;
     let mut connection = fleet.connection().await;
     assert!(!queue::hold(&mut connection, &first).await.unwrap());
@@ -43,7 +43,7 @@ async fn its_holder_can_do_nothing_but_let_go() {
 }
 
 #[tokio::test]
-async fn what_nobody_lets_go_is_free_when_its_lease_ends() {
+async fn an_expired_lease_frees_the_vehicle() {
     let (fleet, first) = cancelled().await;
     let mut connection = fleet.connection().await;
     let abandoned = queue::remove_abandoned(&mut connection, at(29), 10).await;
@@ -56,7 +56,7 @@ async fn what_nobody_lets_go_is_free_when_its_lease_ends() {
 }
 
 #[tokio::test]
-async fn a_probe_waits_for_the_holder_too() {
+async fn a_probe_waits_for_the_holder() {
     for lets_go in [true, false] {
         let (fleet, _, first) = claimed().await;
         let mut connection = fleet.connection().await;
@@ -88,7 +88,7 @@ async fn a_probe_waits_for_the_holder_too() {
 }
 
 #[tokio::test]
-async fn another_s_claim_is_not_let_go() {
+async fn only_the_lease_holder_releases_the_vehicle() {
     let (fleet, first) = cancelled().await;
     let mut connection = fleet.connection().await;
     let stranger = Claim {

@@ -178,7 +178,7 @@ async fn a_vehicle_that_returns_during_a_removal_is_reachable() {
 }
 
 #[tokio::test]
-async fn the_migration_finds_the_heads_of_existing_queues() {
+async fn the_migration_fills_queue_heads() {
     let (fleet, vehicle, _) = claimed().await;
     let other = fleet.vehicle("VIN2").await;
     fleet.set_status(other, "error").await;

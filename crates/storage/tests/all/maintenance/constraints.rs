@@ -1,4 +1,4 @@
-//! What the tables of predictive maintenance refuse, take along and answer.
+//! Checks, cascades and queries of the tables of predictive maintenance.
 
 use sovd_storage::{StorageError, identity::users};
 use tokio_postgres::error::SqlState;
@@ -15,8 +15,8 @@ const VEHICLE: &str =
     VALUES ('00000000-0000-0000-0000-0000000000e1', 'VIN1', 'Tesla', 'Model 3', 2023, 'connected',
             '00000000-0000-0000-0000-0000000000c1')";
 
-/// A customer with a vehicle, three anomalies of two of which there are diagnoses, and bookings.
-async fn garage() -> Fleet {
+/// A customer with a vehicle, three anomalies, diagnoses of two of them, and bookings.
+async fn populated() -> Fleet {
     let fleet = Fleet::new().await;
     let history = "
         INSERT INTO anomaly_events (id, vehicle_id, anomaly_type, severity)
@@ -44,8 +44,8 @@ async fn garage() -> Fleet {
 }
 
 #[tokio::test]
-async fn unknown_words_and_scores_out_of_range_are_refused() {
-    let fleet = garage().await;
+async fn unknown_enumeration_values_and_scores_out_of_range_are_refused() {
+    let fleet = populated().await;
     for (sql, constraint) in [
         ("UPDATE users SET role = 'mechanic'", "chk_users_role"),
         (
@@ -101,7 +101,7 @@ async fn unknown_words_and_scores_out_of_range_are_refused() {
 }
 
 #[tokio::test]
-async fn what_hangs_on_nothing_is_refused() {
+async fn dangling_references_are_refused() {
     let fleet = Fleet::new().await;
     let dangling = [
         (VEHICLE, "vehicles_owner_id_fkey"),
@@ -133,9 +133,9 @@ async fn what_hangs_on_nothing_is_refused() {
 }
 
 #[tokio::test]
-async fn a_deleted_customer_takes_the_vehicles_and_all_that_hangs_on_them() {
-    let fleet = garage().await;
-    let hangs = [
+async fn deleting_a_customer_deletes_vehicles_and_their_records() {
+    let fleet = populated().await;
+    let dependent = [
         "vehicles",
         "anomaly_events",
         "anomaly_episodes",
@@ -144,7 +144,7 @@ async fn a_deleted_customer_takes_the_vehicles_and_all_that_hangs_on_them() {
         "booking_slots",
         "booking_anomalies",
     ];
-    for table in hangs {
+    for table in dependent {
         assert_ne!(fleet.count(table).await, 0, "{table}");
     }
     let line = "INSERT INTO audit_logs (user_id, vehicle_id, action, entity_type)
@@ -152,7 +152,7 @@ async fn a_deleted_customer_takes_the_vehicles_and_all_that_hangs_on_them() {
     for sql in [line, "DELETE FROM users WHERE username = 'owner'"] {
         fleet.client.batch_execute(sql).await.unwrap();
     }
-    for table in hangs {
+    for table in dependent {
         assert_eq!(fleet.count(table).await, 0, "{table}");
     }
     let untied = "SELECT count(*) FROM audit_logs WHERE user_id IS NULL AND vehicle_id IS NULL";
@@ -162,8 +162,8 @@ async fn a_deleted_customer_takes_the_vehicles_and_all_that_hangs_on_them() {
 }
 
 #[tokio::test]
-async fn the_published_questions_have_answers() {
-    let fleet = garage().await;
+async fn the_published_queries_have_results() {
+    let fleet = populated().await;
     for (sql, expected) in [
         (
             "SELECT status || ' ' || count(*) FROM service_bookings GROUP BY status ORDER BY status",
@@ -189,13 +189,13 @@ async fn the_published_questions_have_answers() {
 }
 
 #[tokio::test]
-async fn a_user_is_found_by_address() {
-    let fleet = garage().await;
+async fn a_user_is_found_by_email() {
+    let fleet = populated().await;
     let mut connection = fleet.connection().await;
     let found = users::find_by_email(&mut connection, "Owner@Example.com").await;
     assert_eq!(found.unwrap().unwrap().username, "owner");
-    let nobody = users::find_by_email(&mut connection, "owner").await;
-    assert_eq!(nobody.unwrap(), None);
+    let unknown = users::find_by_email(&mut connection, "owner").await;
+    assert_eq!(unknown.unwrap(), None);
     let sql =
         "ALTER TABLE users DROP CONSTRAINT chk_users_role; UPDATE users SET role = 'mechanic'";
     fleet.client.batch_execute(sql).await.unwrap();

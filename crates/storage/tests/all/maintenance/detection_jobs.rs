@@ -19,7 +19,7 @@ async fn next(fleet: &Fleet, seconds: i64) -> Option<DetectionJob> {
 }
 
 #[tokio::test]
-async fn the_answer_that_is_due_for_longest_comes_first() {
+async fn the_job_with_the_earliest_due_time_comes_first() {
     let fleet = Fleet::new().await;
     let vehicle_id = fleet.vehicle("VIN1").await;
     let [first, second] = [
@@ -64,7 +64,7 @@ async fn the_answer_that_is_due_for_longest_comes_first() {
 }
 
 #[tokio::test]
-async fn there_is_no_answer_without_a_command() {
+async fn a_job_needs_a_command() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
     let nowhere = CommandId(Uuid::from_u128(9));
@@ -74,9 +74,9 @@ async fn there_is_no_answer_without_a_command() {
     assert!(!locked.unwrap());
 }
 
-/// In the order of a deletion: the vehicle, its commands, their answers.
+/// Both lock in the same order: the vehicle, its commands, their jobs.
 #[tokio::test]
-async fn whoever_looks_and_whoever_deletes_the_vehicle_do_not_wait_crosswise() {
+async fn a_detection_run_and_a_deletion_of_the_vehicle_do_not_deadlock() {
     let fleet = Fleet::new().await;
     let vehicle_id = fleet.vehicle("VIN1").await;
     let command_id = fleet.submit(1, vehicle_id).await;

@@ -306,7 +306,7 @@ async fn what_is_being_derived_is_not_deleted_meanwhile() {
 }
 
 #[tokio::test]
-async fn insights_that_were_derived_go_with_the_migration() {
+async fn reverting_the_migration_deletes_derived_insights() {
     let fleet = Fleet::new().await;
     failures(&fleet, "VIN1", 2022, "pump", &["confirmed"]).await;
     insert(&fleet, &insight(1, "pump", 1)).await;
