@@ -160,17 +160,17 @@ async fn a_pruning_that_names_no_entry_is_found() {
     for (position, digits) in [(3, "07"), (1, "00"), (i64::MAX, "07")] {
         for is_recorded in [false, true] {
             let rig = sealed(2).await;
-            let mut sql = format!(
+            let pruning = format!(
                 "INSERT INTO audit_prunings (position, hash)
-                 VALUES ({position}, decode(repeat('{digits}', 32), 'hex'));"
+                 VALUES ({position}, decode(repeat('{digits}', 32), 'hex'))"
             );
-            if is_recorded {
-                sql += &format!(
-                    "INSERT INTO audit_logs (action, entity_type, details)
-                     VALUES ('audit.prune', 'audit', jsonb_build_object(
-                         'position', {position}, 'hash', repeat('{digits}', 32), 'lines', {position}))"
-                );
-            }
+            let entry = format!(
+                "INSERT INTO audit_logs (action, entity_type, details)
+                 SELECT 'audit.prune', 'audit', jsonb_build_object(
+                     'position', {position}, 'hash', repeat('{digits}', 32), 'lines', {position})
+                 WHERE {is_recorded}"
+            );
+            let sql = format!("{pruning}; {entry}");
             rig.sql().await.batch_execute(&sql).await.unwrap();
             let broken = verify(&rig).await.broken;
             assert!(broken.is_some(), "{sql} is not found");
