@@ -1,4 +1,4 @@
-//! `sovd-api-server`: serves the API until it is told to stop.
+//! `api-server`: serves the API until it is told to stop.
 
 use std::{
     error::Error,
@@ -17,7 +17,7 @@ use sovd_app::{
 /// Settings come from config/default.toml, config/{environment}.toml, .env and the environment;
 /// see the README.
 #[derive(Parser)]
-#[command(name = "sovd-api-server", version)]
+#[command(name = "api-server", version)]
 struct Arguments {
     /// Print the effective settings without secrets, and where each came from, then stop.
     #[arg(long)]
@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
     match run(&Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(stderr(), "sovd-api-server: {error}");
+            let _ = writeln!(stderr(), "api-server: {error}");
             ExitCode::FAILURE
         }
     }

@@ -37,7 +37,7 @@ async fn complaint(command: &mut Command) -> String {
     let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let complaint = String::from_utf8(output.stderr).unwrap();
-    assert!(complaint.starts_with("sovd-api-server: "), "{complaint}");
+    assert!(complaint.starts_with("api-server: "), "{complaint}");
     complaint
 }
 

@@ -1,4 +1,4 @@
-//! `sovd-migrate`: brings a database up to date, seeds it, compares it with the migrations, checks
+//! `migrate`: brings a database up to date, seeds it, compares it with the migrations, checks
 //! its audit trail.
 
 mod print;
@@ -21,7 +21,7 @@ use sovd_app::{
 /// Bring the database of `DATABASE_URL` up to date, seed it, compare it with the migrations, or check
 /// its audit trail.
 #[derive(Parser)]
-#[command(name = "sovd-migrate", version)]
+#[command(name = "migrate", version)]
 struct Arguments {
     /// How long to wait for a database that is still starting, in seconds.
     #[arg(long, global = true, default_value_t = 30, value_name = "SECONDS")]
@@ -79,7 +79,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(code) => code,
         Err(error) => {
-            let _ = writeln!(stderr(), "sovd-migrate: {error}");
+            let _ = writeln!(stderr(), "migrate: {error}");
             ExitCode::FAILURE
         }
     }

@@ -98,7 +98,7 @@ impl Tool {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sovd-migrate"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
         command
             .env_clear()
             .env("DATABASE_URL", self.database.url())

@@ -46,7 +46,7 @@ impl Tool {
 }
 
 fn command(database_url: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sovd-migrate"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
     command.env_clear().env("DATABASE_URL", database_url);
     command
 }
@@ -160,7 +160,7 @@ fn a_database_that_is_away_is_named_without_its_password() {
 
 #[test]
 fn without_a_database_it_says_which_variable_to_set() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sovd-migrate"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
     let said = said(command.env_clear().args(["up"]).output().unwrap());
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("DATABASE_URL"), "{}", said.err);

@@ -14,7 +14,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it with these addresses and settings, and waits until it listens.
     pub(crate) fn start(database_url: &str, redis_url: &str, settings: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sovd-api-server"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_api-server"))
             .env_clear()
             .env("DATABASE_URL", database_url)
             .env("REDIS_URL", redis_url)

@@ -16,7 +16,7 @@ pub(crate) const SECRET: &str = "f3b1c2d4e5a69788796a5b4c3d2e1f00-not-for-use";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn server() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sovd-api-server"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_api-server"));
     command
         .env_clear()
         .env("SOVD__SERVER__PORT", "0")
