@@ -1,29 +1,27 @@
 #![doc = include_str!("../README.md")]
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "all functions return a `StackError`, whose messages say what failed"
+)]
 
-mod account;
-mod cluster;
-mod command;
-mod database_url;
+mod administration;
 mod databases;
+mod directory;
 mod error;
-mod find;
 mod install;
-mod instance;
-mod maintenance;
-mod owner_tag;
 mod postgres;
+mod process;
 mod redis;
+mod search_path;
 mod server;
 mod stack;
-mod state_directory;
-mod sweep;
-mod test_database;
 mod watchdog;
 
+pub use databases::TestDatabase;
 pub use error::StackError;
-pub use find::{PostgresBinaries, RedisBinary, SearchPath, Version};
-pub use install::{Installed, install};
+pub use install::install;
 pub use postgres::{Frozen, Postgres, PostgresOptions};
 pub use redis::Redis;
+pub use search_path::{PostgresBinaries, SearchPath};
+pub use server::Server;
 pub use stack::{Stack, StackOptions};
-pub use test_database::TestDatabase;

@@ -1,27 +1,25 @@
-//! `devstack`: private PostgreSQL and Redis at the command line.
+//! Command line of the devstack: installs and runs private PostgreSQL and Redis servers.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "printing is its purpose"
+    reason = "a command-line program prints"
 )]
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sovd_devstack::{SearchPath, Stack, install};
+use sovd_devstack::{Stack, install};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Private PostgreSQL and Redis for development and tests.
 #[derive(Parser)]
 #[command(name = "devstack", version)]
 enum Arguments {
-    /// Install the servers that are missing.
+    /// Install the missing servers.
     Install,
-    /// Run both until Ctrl-C; their data goes with them.
+    /// Run both servers until Ctrl-C, then delete their data.
     Up,
-    /// Show which servers would be used.
-    Status,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -45,12 +43,6 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             println!("DATABASE_URL={}", stack.database_url());
             println!("REDIS_URL={}", stack.redis_url());
             tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
-        }
-        Arguments::Status => {
-            let search_path = SearchPath::system();
-            let redis = search_path.redis().map(|found| println!("{found}"));
-            println!("{}", search_path.postgres()?);
-            redis?;
         }
     }
     Ok(())

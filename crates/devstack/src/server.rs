@@ -1,189 +1,202 @@
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::TcpListener;
-use std::process::{Child, Command};
+use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::command::{signal, tail};
+use nix::sys::signal::Signal;
+
+use crate::directory::ServerDirectory;
 use crate::error::StackError;
-use crate::instance::Instance;
+use crate::process::{command_as, send_signal, tail};
 use crate::watchdog::Watchdog;
 
-/// What is particular to one kind of server.
-pub(crate) trait Program {
-    /// As people call it.
-    const NAME: &'static str;
-    /// The signal to end at once; the data is not needed any more.
-    const QUIT: &'static str;
-    /// The signal to end and keep the data.
-    const STOP: &'static str;
-    /// Relative to the instance's directory; the server writes it and removes it when it ends.
-    const PID_FILE: &'static str;
-
-    fn command(&self, instance: &Instance, port: u16) -> Command;
-
-    /// Whether this very server answers a request, and not another one on its port.
-    fn answers(&self, instance: &Instance, port: u16, pid: u32) -> bool;
-}
-
-/// A server process on a port of its own. It ends, and its data goes, when this is dropped.
+/// A private server on a free port of 127.0.0.1: [`Postgres`](crate::Postgres) or
+/// [`Redis`](crate::Redis).
+///
+/// All methods block, usually for some tens of milliseconds. Dropping it ends the server and removes
+/// its data.
 #[derive(Debug)]
-pub(crate) struct Server<P: Program> {
-    program: P,
+pub struct Server {
+    program: Program,
     port: u16,
     child: Mutex<Option<Child>>,
     watchdog: Watchdog,
-    instance: Instance,
+    directory: ServerDirectory,
 }
 
-const DEADLINE: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(5);
+/// How to run one kind of server.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// Its name in messages.
+    pub(crate) name: &'static str,
+    pub(crate) executable: PathBuf,
+    /// The option that is followed by the port.
+    pub(crate) port_option: &'static str,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) environment: Vec<(String, String)>,
+    /// The signal that ends it at once; its data is no longer needed.
+    pub(crate) quit: Signal,
+    /// The signal that ends it and keeps its data.
+    pub(crate) stop: Signal,
+    /// The file that exists while it runs.
+    pub(crate) pid_file: PathBuf,
+    /// Returns whether the process of the given PID file, port and process ID accepts requests.
+    /// Another server may be listening on the port.
+    pub(crate) is_ready: fn(&Path, u16, u32) -> bool,
+}
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 const PORT_ATTEMPTS: u32 = 10;
 
-impl<P: Program> Server<P> {
-    pub(crate) fn start(program: P, instance: Instance) -> Result<Self, StackError> {
-        let pid_file = instance.directory.join(P::PID_FILE);
-        let watchdog = Watchdog::start(P::QUIT, &pid_file, &instance.directory)?;
+impl Server {
+    pub(crate) fn start(program: Program, directory: ServerDirectory) -> Result<Self, StackError> {
+        let watchdog = Watchdog::start(program.quit, &program.pid_file, &directory.path)?;
         let mut server = Self {
             program,
             port: 0,
             child: Mutex::new(None),
             watchdog,
-            instance,
+            directory,
         };
         for _ in 0..PORT_ATTEMPTS {
             server.port = free_port()?;
-            if let Some(child) = server.launch()? {
-                *server.child() = Some(child);
+            if server.launch()? {
                 return Ok(server);
             }
         }
-        Err(StackError::PortTaken {
-            server: P::NAME,
-            attempts: PORT_ATTEMPTS,
-        })
+        Err(server.port_taken())
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// Returns the TCP port.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Ends the process; data and port stay.
-    pub(crate) fn stop(&self) -> Result<(), StackError> {
+    /// Ends the process and its connections. Its data and port remain.
+    pub fn stop(&self) -> Result<(), StackError> {
         let mut guard = self.child();
-        let child = guard.as_mut().ok_or(Self::already("stopped"))?;
-        signal(P::STOP, child.id())?;
-        signal("CONT", child.id())?;
-        let stopped = self.wait_for_exit(child);
-        if stopped.is_err() {
-            kill(child);
+        let child = guard.as_mut().ok_or_else(|| self.already("stopped"))?;
+        send_signal(self.program.stop, child.id())?;
+        send_signal(Signal::SIGCONT, child.id())?;
+        let started = Instant::now();
+        let mut stopped = Ok(());
+        while stopped.is_ok() && !self.has_exited(child)? {
+            thread::sleep(POLL_INTERVAL);
+            if started.elapsed() > TIMEOUT {
+                kill(child);
+                stopped = Err(self.timed_out("stop"));
+            }
         }
         *guard = None;
         stopped
     }
 
-    /// Starts the process on the same data and port.
-    pub(crate) fn start_again(&self) -> Result<(), StackError> {
-        let mut guard = self.child();
-        if guard.is_some() {
-            return Err(Self::already("running"));
-        }
+    /// Starts a stopped server on the same data and port, and waits until it is ready.
+    pub fn start_again(&self) -> Result<(), StackError> {
         for _ in 0..PORT_ATTEMPTS {
-            *guard = self.launch()?;
-            if guard.is_some() {
+            if self.launch()? {
                 return Ok(());
             }
-            // A passing client may have been given the port for its own end of a connection.
+            // The port may be in use for a moment as the local port of an outgoing connection.
             thread::sleep(Duration::from_millis(200));
         }
-        Err(StackError::PortTaken {
-            server: P::NAME,
-            attempts: PORT_ATTEMPTS,
-        })
+        Err(self.port_taken())
     }
 
-    pub(crate) fn signal(&self, name: &str) -> Result<(), StackError> {
-        signal(name, self.pid()?)
+    /// Suspends the process. Redis no longer answers; PostgreSQL no longer accepts connections, but
+    /// open ones have their own processes and are unaffected.
+    pub fn pause(&self) -> Result<(), StackError> {
+        send_signal(Signal::SIGSTOP, self.pid()?)
+    }
+
+    /// Reverts [`pause`](Self::pause).
+    pub fn resume(&self) -> Result<(), StackError> {
+        send_signal(Signal::SIGCONT, self.pid()?)
     }
 
     pub(crate) fn pid(&self) -> Result<u32, StackError> {
-        let guard = self.child();
-        let child = guard.as_ref().ok_or(Self::already("stopped"))?;
-        Ok(child.id())
+        let child = self.child();
+        let id = child.as_ref().map(Child::id);
+        id.ok_or_else(|| self.already("stopped"))
     }
 
-    /// Returns when the server answers; `None` when its port was taken.
-    fn launch(&self) -> Result<Option<Child>, StackError> {
-        let path = self.instance.log();
-        let log = File::create(&path).map_err(StackError::io("create", &path))?;
-        let errors = log.try_clone().map_err(StackError::io("share", &path))?;
-        let mut command = self.program.command(&self.instance, self.port);
-        self.watchdog.adopt(command.stdout(log).stderr(errors));
-        let mut child = command
-            .spawn()
-            .map_err(StackError::io("start", command.get_program()))?;
-
-        let begun = Instant::now();
-        loop {
-            if child
-                .try_wait()
-                .map_err(StackError::io("wait for", P::NAME))?
-                .is_some()
-            {
+    /// Starts the process and waits until it is ready. Returns `false` if the port is in use.
+    fn launch(&self) -> Result<bool, StackError> {
+        let mut guard = self.child();
+        if guard.is_some() {
+            return Err(self.already("running"));
+        }
+        let mut child = self.spawn()?;
+        let started = Instant::now();
+        while !(self.program.is_ready)(&self.program.pid_file, self.port, child.id()) {
+            if self.has_exited(&mut child)? {
                 if TcpListener::bind(("127.0.0.1", self.port)).is_err() {
-                    return Ok(None);
+                    return Ok(false);
                 }
                 return Err(StackError::Exited {
-                    server: P::NAME,
+                    server: self.program.name,
                     log: self.log(),
                 });
             }
-            if self.program.answers(&self.instance, self.port, child.id()) {
-                return Ok(Some(child));
-            }
-            if begun.elapsed() > DEADLINE {
+            if started.elapsed() > TIMEOUT {
                 kill(&mut child);
-                return Err(self.timed_out("answer"));
+                return Err(self.timed_out("start"));
             }
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         }
+        *guard = Some(child);
+        Ok(true)
     }
 
-    fn wait_for_exit(&self, child: &mut Child) -> Result<(), StackError> {
-        let begun = Instant::now();
-        while child
-            .try_wait()
-            .map_err(StackError::io("wait for", P::NAME))?
-            .is_none()
-        {
-            if begun.elapsed() > DEADLINE {
-                return Err(self.timed_out("stop"));
-            }
-            thread::sleep(POLL);
-        }
-        Ok(())
+    fn spawn(&self) -> Result<Child, StackError> {
+        let path = self.directory.log();
+        let log = File::create(&path).map_err(StackError::io("create", &path))?;
+        let errors = log.try_clone().map_err(StackError::io("share", &path))?;
+        let program = &self.program;
+        let mut command = command_as(self.directory.account, &program.executable);
+        command
+            .args([program.port_option, &self.port.to_string()])
+            .args(&program.arguments)
+            .envs(program.environment.iter().cloned())
+            .stdout(log)
+            .stderr(errors);
+        self.watchdog.guard(&mut command);
+        command
+            .spawn()
+            .map_err(StackError::io("start", &program.executable))
+    }
+
+    fn has_exited(&self, child: &mut Child) -> Result<bool, StackError> {
+        let status = child.try_wait();
+        let status = status.map_err(StackError::io("wait for", self.program.name))?;
+        Ok(status.is_some())
     }
 
     fn timed_out(&self, action: &'static str) -> StackError {
-        let seconds = DEADLINE.as_secs();
         StackError::TimedOut {
-            server: P::NAME,
+            server: self.program.name,
             action,
-            seconds,
             log: self.log(),
         }
     }
 
-    fn already(state: &'static str) -> StackError {
-        StackError::WrongState {
-            server: P::NAME,
-            state,
-        }
+    fn already(&self, state: &'static str) -> StackError {
+        let server = self.program.name;
+        StackError::WrongState { server, state }
+    }
+
+    fn port_taken(&self) -> StackError {
+        let server = self.program.name;
+        StackError::PortTaken { server }
     }
 
     fn log(&self) -> String {
-        tail(&fs::read(self.instance.log()).unwrap_or_default())
+        tail(&fs::read(self.directory.log()).unwrap_or_default())
     }
 
     fn child(&self) -> MutexGuard<'_, Option<Child>> {
@@ -191,8 +204,8 @@ impl<P: Program> Server<P> {
     }
 }
 
-impl<P: Program> Drop for Server<P> {
-    /// Waits for the child first, so that it does not stay behind as a zombie.
+impl Drop for Server {
+    /// Reaps the child before the watchdog, so that it does not remain as a zombie.
     fn drop(&mut self) {
         self.watchdog.release();
         if let Some(mut child) = self.child().take() {
@@ -201,13 +214,13 @@ impl<P: Program> Drop for Server<P> {
     }
 }
 
-/// The system picks it. Somebody may take it before the server does, hence the retries above.
+/// Returns a port that the operating system chose. Another process may bind it before the server
+/// does, so callers try several.
 fn free_port() -> Result<u16, StackError> {
     let listener = TcpListener::bind(("127.0.0.1", 0));
     let address = listener.and_then(|listener| listener.local_addr());
-    Ok(address
-        .map_err(StackError::io("bind a port on", "127.0.0.1"))?
-        .port())
+    let address = address.map_err(StackError::io("bind a port on", "127.0.0.1"))?;
+    Ok(address.port())
 }
 
 fn kill(child: &mut Child) {

@@ -2,40 +2,46 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::Signal;
+
 use crate::error::StackError;
 
-/// A small shell that ends the server when its owner ends.
+/// A shell that ends the server when its owner exits or is killed.
 ///
-/// Its standard input is a pipe whose other end only the owner holds; the system closes it even
-/// after `kill -9`. The server joins the watchdog's process group before it runs its first
-/// instruction, so there is no moment at which the watchdog could miss it, and no process id
-/// that could have passed to a stranger. The group is not the terminal's, so that Ctrl-C reaches
-/// the owner alone.
+/// Its standard input is a pipe whose other end only the owner holds; the operating system closes
+/// it even after `kill -9`. The server joins the process group of the watchdog before it executes
+/// its first instruction, so the watchdog needs no process ID, which could have been reused. The
+/// group differs from that of the terminal, so that Ctrl-C reaches the owner alone.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     shell: Child,
 }
 
-/// A stopped process acts on signals only after CONT. The pid file stands for "still running",
-/// because nobody may be left to reap the server. The last KILL takes the shell itself along.
+/// A stopped process handles signals only after CONT. The PID file shows whether the server is
+/// running, because its parent may be unable to reap it. The final KILL includes the shell itself.
 const SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
 while read -r _; do :; done
 kill -"$1" 0
 kill -CONT 0
-tries=0
-while [ -e "$2" ] && [ "$tries" -lt 100 ]; do
+attempts=0
+while [ -e "$2" ] && [ "$attempts" -lt 100 ]; do
     sleep 0.05
-    tries=$((tries + 1))
+    attempts=$((attempts + 1))
 done
 rm -rf "$3"
 kill -KILL 0
 "#;
 
 impl Watchdog {
-    /// `quit` is the signal that makes the server forget its data and go, `pid_file` exists
-    /// while it runs, `directory` is removed at last.
-    pub(crate) fn start(quit: &str, pid_file: &Path, directory: &Path) -> Result<Self, StackError> {
+    /// Starts a watchdog that sends `quit`, waits until `pid_file` no longer exists, and removes
+    /// `directory`.
+    pub(crate) fn start(
+        quit: Signal,
+        pid_file: &Path,
+        directory: &Path,
+    ) -> Result<Self, StackError> {
+        let quit = quit.as_str().trim_start_matches("SIG");
         let shell = Command::new("sh")
             .args(["-c", SCRIPT, "devstack-watchdog", quit])
             .args([pid_file, directory])
@@ -49,8 +55,8 @@ impl Watchdog {
         Ok(Self { shell })
     }
 
-    /// Puts the server that this command starts under the watchdog's care.
-    pub(crate) fn adopt(&self, command: &mut Command) {
+    /// Makes the watchdog guard the process that `command` starts.
+    pub(crate) fn guard(&self, command: &mut Command) {
         command.process_group(self.shell.id().cast_signed());
     }
 

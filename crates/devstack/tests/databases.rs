@@ -1,4 +1,4 @@
-//! Test databases on private and on given servers.
+//! Test databases on private and external servers.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::convert::Infallible;
@@ -14,7 +14,7 @@ async fn connect(url: &str) -> Client {
     client
 }
 
-/// Leaves its connection open, as a pool would.
+/// Leaves its connection open, as a pool does.
 async fn migrate(url: &str) -> Result<(), tokio_postgres::Error> {
     connect(url)
         .await
@@ -42,7 +42,7 @@ async fn test_databases(url: &str) -> i64 {
         .get(0)
 }
 
-fn given(postgres: &Postgres) -> StackOptions {
+fn external(postgres: &Postgres) -> StackOptions {
     StackOptions {
         database_url: Some(postgres.url()),
         ..StackOptions::default()
@@ -50,7 +50,7 @@ fn given(postgres: &Postgres) -> StackOptions {
 }
 
 #[tokio::test]
-async fn two_databases_do_not_see_each_other() {
+async fn test_databases_are_independent_and_dropped() {
     let stack = Stack::shared().unwrap();
     let (one, two) = tokio::join!(
         stack.test_database("notes", migrate),
@@ -82,14 +82,14 @@ async fn two_databases_do_not_see_each_other() {
 }
 
 #[tokio::test]
-async fn a_spawned_task_may_ask() {
+async fn a_spawned_task_can_create_a_database() {
     let stack = Stack::shared().unwrap();
     let database = tokio::spawn(stack.test_database("notes", migrate));
     database.await.unwrap().unwrap();
 }
 
 #[test]
-fn many_runtimes_share_one_template() {
+fn concurrent_tests_share_one_template() {
     static MIGRATIONS: AtomicU32 = AtomicU32::new(0);
     let stack = Stack::shared().unwrap();
     let test = || {
@@ -119,7 +119,7 @@ fn many_runtimes_share_one_template() {
 }
 
 #[tokio::test]
-async fn a_failed_migration_is_named_and_tried_again() {
+async fn a_failed_migration_is_reported_and_retried() {
     let stack = Stack::shared().unwrap();
     let error = stack
         .test_database("broken", async |_: &str| Err("no such column"))
@@ -136,14 +136,21 @@ async fn a_failed_migration_is_named_and_tried_again() {
 }
 
 #[tokio::test]
-async fn a_given_server_is_used_and_left_clean() {
+async fn an_external_server_keeps_no_test_database() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
-    let stack = Stack::start_with(given(&postgres)).unwrap();
+    let url = format!("{}?connect_timeout=3", postgres.url());
+    let options = StackOptions {
+        database_url: Some(url.clone()),
+        ..StackOptions::default()
+    };
+    let stack = Stack::start_with(options).unwrap();
     assert!(stack.postgres().is_none());
-    assert_eq!(stack.database_url(), postgres.url());
+    assert_eq!(stack.database_url(), url);
     let redis = ("127.0.0.1", stack.redis().unwrap().port());
     let database = stack.test_database("notes", migrate).await.unwrap();
     assert!(exists(&postgres.url(), database.name()).await);
+    let path_and_query = format!("/{}?connect_timeout=3", database.name());
+    assert!(database.url().ends_with(&path_and_query));
 
     drop(stack);
     assert_eq!(test_databases(&postgres.url()).await, 0);
@@ -151,17 +158,22 @@ async fn a_given_server_is_used_and_left_clean() {
 }
 
 #[tokio::test]
-async fn leftovers_are_swept_but_not_what_is_in_use() {
+async fn only_databases_of_dead_owners_are_dropped() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let url = postgres.url();
     let dead = "sovd_test_00000000000000ab_1";
+    let unrelated = ["sovd_test_1_2", "sovd_test_00000000000000AB_1"];
+    for name in unrelated {
+        let create = format!("CREATE DATABASE \"{name}\"");
+        connect(&url).await.batch_execute(&create).await.unwrap();
+    }
     connect(&url)
         .await
         .batch_execute(&format!("CREATE DATABASE {dead}"))
         .await
         .unwrap();
-    let neighbour = Stack::start_with(given(&postgres)).unwrap();
-    let alive = neighbour.test_database("notes", migrate).await.unwrap();
+    let other = Stack::start_with(external(&postgres)).unwrap();
+    let alive = other.test_database("notes", migrate).await.unwrap();
     assert!(!exists(&url, dead).await);
 
     connect(&url)
@@ -169,15 +181,17 @@ async fn leftovers_are_swept_but_not_what_is_in_use() {
         .batch_execute(&format!("CREATE DATABASE {dead}"))
         .await
         .unwrap();
-    let stack = Stack::start_with(given(&postgres)).unwrap();
+    let stack = Stack::start_with(external(&postgres)).unwrap();
     let own = stack.empty_database().await.unwrap();
     assert!(!exists(&url, dead).await);
-    assert!(exists(&url, alive.name()).await && exists(&url, own.name()).await);
+    for name in unrelated.into_iter().chain([alive.name(), own.name()]) {
+        assert!(exists(&url, name).await, "{name}");
+    }
     alive.client().await.unwrap();
 }
 
 #[tokio::test]
-async fn databases_survive_an_outage() {
+async fn test_databases_survive_an_outage() {
     let stack = Stack::start_with(StackOptions::default()).unwrap();
     let database = stack.empty_database().await.unwrap();
     let postgres = stack.postgres().unwrap();
@@ -189,4 +203,16 @@ async fn databases_survive_an_outage() {
     postgres.start_again().unwrap();
     database.client().await.unwrap();
     stack.empty_database().await.unwrap();
+}
+
+#[test]
+fn rejects_other_forms_of_a_database_url() {
+    for url in ["host=localhost user=sovd", "mysql://db/x", ""] {
+        let options = StackOptions {
+            database_url: Some(url.to_owned()),
+            redis_url: Some("redis://127.0.0.1:1".to_owned()),
+        };
+        let stack = Stack::start_with(options);
+        assert!(matches!(stack, Err(StackError::DatabaseUrl)), "{url}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Servers that end while they start. The real Redis is put behind a script that fails first.
+//! Servers that exit during startup. A script that fails first takes the place of Redis.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod script;
@@ -20,8 +20,8 @@ use sovd_devstack::{Redis, SearchPath, StackError};
 
 use script::write_script;
 
-/// A directory with a `redis-server` that runs `script` instead of starting. It is in the
-/// temporary directory and open to all, because root's servers run as another user.
+/// A directory with a `redis-server` that runs `script`. It is in the temporary directory and
+/// accessible to all users, because the servers of root run as another user.
 struct FakeRedis(PathBuf);
 
 impl FakeRedis {
@@ -29,11 +29,7 @@ impl FakeRedis {
         let directory = env::temp_dir().join(format!("devstack-{name}-{}", process::id()));
         fs::create_dir(&directory).unwrap();
         fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
-        let version = r#"[ "$1" = --version ] && { echo 'Redis server v=7.0.0 sha=0'; exit; }"#;
-        write_script(
-            &directory.join("redis-server"),
-            &format!("{version}\n{script}"),
-        );
+        write_script(&directory.join("redis-server"), script);
         Self(directory)
     }
 
@@ -49,24 +45,21 @@ impl Drop for FakeRedis {
 }
 
 #[test]
-fn the_error_carries_the_end_of_the_log() {
+fn an_exit_during_startup_reports_the_end_of_the_log() {
     let fake = FakeRedis::new(
         "broken",
-        "echo warming up; echo 'the moon is wrong' >&2; exit 1",
+        "echo warming up; echo 'out of memory' >&2; exit 1",
     );
     let error = fake.start().unwrap_err();
     assert!(matches!(error, StackError::Exited { .. }), "{error}");
     assert!(
-        error
-            .to_string()
-            .ends_with("warming up | the moon is wrong"),
+        error.to_string().ends_with("warming up | out of memory"),
         "{error}"
     );
 }
 
-/// What a script does to lose its port: it names the port, waits until a [`Rival`] has bound it,
-/// and ends.
-const LOSE_THE_PORT: &str = r#"
+/// A script that names its port, waits until a [`PortThief`] has bound it, and exits.
+const LOSE_PORT: &str = r#"
     cd "${0%/*}"
     rm -f taken
     while [ "$1" != --port ]; do shift; done
@@ -76,13 +69,13 @@ const LOSE_THE_PORT: &str = r#"
     exit 1"#;
 
 /// Binds every port that a script in the directory names, until it is dropped.
-struct Rival {
+struct PortThief {
     is_over: Arc<AtomicBool>,
     binding: Option<JoinHandle<()>>,
 }
 
-impl Rival {
-    fn of(fake: &FakeRedis) -> Self {
+impl PortThief {
+    fn start(fake: &FakeRedis) -> Self {
         let (wanted, taken) = (fake.0.join("wanted"), fake.0.join("taken"));
         let is_over = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&is_over);
@@ -104,7 +97,7 @@ impl Rival {
     }
 }
 
-impl Drop for Rival {
+impl Drop for PortThief {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
         self.binding.take().unwrap().join().unwrap();
@@ -112,24 +105,24 @@ impl Drop for Rival {
 }
 
 #[test]
-fn a_lost_port_is_replaced() {
+fn chooses_another_port_if_the_first_is_taken() {
     let script = format!(
-        r#"mkdir "${{0%/*}}/tried" && {{ {LOSE_THE_PORT}; }}
+        r#"mkdir "${{0%/*}}/tried" && {{ {LOSE_PORT}; }}
 exec '{}' "$@""#,
-        SearchPath::system().redis().unwrap().redis_server.display()
+        SearchPath::system().redis().unwrap().display()
     );
     let fake = FakeRedis::new("late", &script);
-    let rival = Rival::of(&fake);
+    let thief = PortThief::start(&fake);
     let redis = fake.start().unwrap();
-    drop(rival);
+    drop(thief);
     redis.stop().unwrap();
     redis.start_again().unwrap();
 }
 
 #[test]
-fn losing_every_port_is_an_error() {
-    let fake = FakeRedis::new("unlucky", LOSE_THE_PORT);
-    let _rival = Rival::of(&fake);
+fn fails_if_every_port_is_taken() {
+    let fake = FakeRedis::new("unlucky", LOSE_PORT);
+    let _thief = PortThief::start(&fake);
     let outcome = fake.start();
     assert!(matches!(outcome, Err(StackError::PortTaken { .. })));
 }

@@ -1,4 +1,4 @@
-//! The servers of a process end with it, however it ends.
+//! Servers end with the process that started them, even if it is killed.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod wait;
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use tokio_postgres::NoTls;
 
-use wait::{is_open, until};
+use wait::{is_open, wait_until};
 
 struct Up {
     process: Child,
@@ -54,7 +54,7 @@ async fn instance_directory(url: &str) -> PathBuf {
         .to_path_buf()
 }
 
-async fn everything_goes_after(signal: &str) {
+async fn servers_and_data_are_removed_after(signal: &str) {
     let mut up = up();
     let directory = instance_directory(&up.database_url).await;
     assert!(up.ports.iter().all(|&port| is_open(port)));
@@ -65,18 +65,18 @@ async fn everything_goes_after(signal: &str) {
         .status();
     assert!(killed.unwrap().success());
     up.process.wait().unwrap();
-    until("the ports are closed", || {
+    wait_until("the ports are closed", || {
         !up.ports.iter().any(|&port| is_open(port))
     });
-    until("the data is gone", || !directory.exists());
+    wait_until("the data is removed", || !directory.exists());
 }
 
 #[tokio::test]
-async fn kill_9_leaves_nothing() {
-    everything_goes_after("KILL").await;
+async fn sigkill_removes_servers_and_data() {
+    servers_and_data_are_removed_after("KILL").await;
 }
 
 #[tokio::test]
-async fn sigterm_leaves_nothing() {
-    everything_goes_after("TERM").await;
+async fn sigterm_removes_servers_and_data() {
+    servers_and_data_are_removed_after("TERM").await;
 }

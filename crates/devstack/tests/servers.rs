@@ -1,4 +1,4 @@
-//! One server at a time: start, stop, start again, pause.
+//! Start, stop, restart and pause of single servers.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod wait;
@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use sovd_devstack::{Postgres, Redis, SearchPath, StackError};
 use tokio_postgres::{Client, NoTls};
 
-use wait::{is_open, until};
+use wait::{is_open, wait_until};
 
 async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
@@ -17,7 +17,7 @@ async fn connect(url: &str) -> Client {
     client
 }
 
-fn ask_redis(redis: &Redis, command: &str) -> String {
+fn redis_reply(redis: &Redis, command: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
     stream
         .write_all(format!("{command}\r\n").as_bytes())
@@ -32,7 +32,7 @@ fn ask_redis(redis: &Redis, command: &str) -> String {
 }
 
 #[tokio::test]
-async fn postgres_answers_until_it_is_dropped() {
+async fn dropping_postgres_ends_it_and_removes_its_data() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let client = connect(&postgres.url()).await;
     let row = client.query_one("SHOW data_directory", &[]).await.unwrap();
@@ -46,7 +46,7 @@ async fn postgres_answers_until_it_is_dropped() {
 }
 
 #[tokio::test]
-async fn postgres_keeps_data_and_port_over_a_restart() {
+async fn postgres_keeps_data_and_port_across_a_restart() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let (url, port) = (postgres.url(), postgres.port());
     let client = connect(&url).await;
@@ -77,7 +77,7 @@ async fn postgres_keeps_data_and_port_over_a_restart() {
 }
 
 #[tokio::test]
-async fn a_paused_postgres_goes_on_when_resumed() {
+async fn a_resumed_postgres_accepts_connections() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     postgres.pause().unwrap();
     let url = postgres.url();
@@ -95,31 +95,31 @@ async fn a_paused_postgres_goes_on_when_resumed() {
 }
 
 #[test]
-fn redis_answers_until_it_is_dropped() {
+fn dropping_redis_ends_it() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
-    assert_eq!(ask_redis(&redis, "PING"), "+PONG");
+    assert_eq!(redis_reply(&redis, "PING"), "+PONG");
     let port = redis.port();
     drop(redis);
     assert!(!is_open(port));
 }
 
 #[test]
-fn redis_keeps_keys_and_port_over_a_restart() {
+fn redis_keeps_keys_and_port_across_a_restart() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let port = redis.port();
-    ask_redis(&redis, "SET kept seven");
+    redis_reply(&redis, "SET kept seven");
     redis.stop().unwrap();
     assert!(!is_open(port));
     redis.start_again().unwrap();
     assert_eq!(redis.port(), port);
-    assert_eq!(ask_redis(&redis, "GET kept"), "seven");
+    assert_eq!(redis_reply(&redis, "GET kept"), "seven");
 }
 
 #[test]
-fn a_paused_redis_can_be_dropped() {
+fn dropping_a_paused_redis_ends_it() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let port = redis.port();
     redis.pause().unwrap();
     drop(redis);
-    until("the port is closed", || !is_open(port));
+    wait_until("the port is closed", || !is_open(port));
 }

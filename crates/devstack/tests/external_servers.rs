@@ -1,4 +1,4 @@
-//! `devstack up` takes the servers that the environment names.
+//! `devstack up` with servers that the environment names.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use sovd_devstack::{Postgres, SearchPath};
 
 #[test]
-fn servers_in_the_environment_are_used() {
+fn up_prints_the_servers_of_the_environment() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let mut up = Command::new(env!("CARGO_BIN_EXE_sovd-devstack"))
         .arg("up")
@@ -27,7 +27,7 @@ fn servers_in_the_environment_are_used() {
 }
 
 #[test]
-fn a_wrong_url_ends_in_one_plain_line() {
+fn up_rejects_an_invalid_url_with_one_line() {
     let up = Command::new(env!("CARGO_BIN_EXE_sovd-devstack"))
         .arg("up")
         .env("DATABASE_URL", "host=localhost")
