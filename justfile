@@ -2,10 +2,10 @@
 default:
     @just --list --unsorted
 
-# Performs the main job before your eyes; the same as demo.
+# Runs the main use case on private servers; the same as demo.
 dev *args: (demo args)
 
-# Performs the main job before your eyes.
+# Runs the main use case on private servers.
 demo *args:
     cargo demo {{ args }}
 

@@ -1,4 +1,4 @@
-//! `api-server`: serves the API until it is told to stop.
+//! `api-server`: serves the API until SIGTERM or SIGINT.
 
 use std::{
     error::Error,
@@ -14,12 +14,11 @@ use sovd_app::{
 
 /// Serve the SOVD Command API until SIGTERM or SIGINT.
 ///
-/// Settings come from config/default.toml, config/{environment}.toml, .env and the environment;
-/// see the README.
+/// Settings are read from config/default.toml, config/{environment}.toml, .env and the environment.
 #[derive(Parser)]
 #[command(name = "api-server", version)]
 struct Arguments {
-    /// Print the effective settings without secrets, and where each came from, then stop.
+    /// Print the effective settings without secrets and the origin of each, then exit.
     #[arg(long)]
     check_config: bool,
 }

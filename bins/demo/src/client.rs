@@ -8,7 +8,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest, protocol::frame::coding::CloseCode},
 };
 
-/// Somebody who is logged in.
+/// An authenticated client.
 pub(crate) struct Engineer {
     http: Client,
     address: SocketAddr,
@@ -23,7 +23,7 @@ impl Engineer {
         let http = Client::new();
         let url = format!("http://{address}/api/v1/auth/login");
         let body = json!({ "username": Self::NAME, "password": Self::PASSWORD });
-        let tokens = answer(http.post(url).json(&body)).await?;
+        let tokens = send(http.post(url).json(&body)).await?;
         let token = text(&tokens, "access_token")?;
         Ok(Self {
             http,
@@ -34,16 +34,16 @@ impl Engineer {
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Box<dyn Error>> {
         let url = format!("http://{}{path}", self.address);
-        answer(self.http.get(url).bearer_auth(&self.token)).await
+        send(self.http.get(url).bearer_auth(&self.token)).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Box<dyn Error>> {
         let url = format!("http://{}{path}", self.address);
-        answer(self.http.post(url).bearer_auth(&self.token).json(body)).await
+        send(self.http.post(url).bearer_auth(&self.token).json(body)).await
     }
 
-    /// Hands every event of a stream to `each` until the server closes it.
-    pub(crate) async fn watch(
+    /// Passes every event of a stream to `each` until the server closes it.
+    pub(crate) async fn follow(
         &self,
         path: &str,
         mut each: impl FnMut(&str),
@@ -57,24 +57,24 @@ impl Engineer {
                 Message::Text(text) => each(&text),
                 Message::Close(Some(frame)) if frame.code == CloseCode::Normal => return Ok(()),
                 Message::Close(frame) => {
-                    return Err(format!("the stream was closed early: {frame:?}").into());
+                    return Err(format!("the stream was closed with an error: {frame:?}").into());
                 }
                 _ => {}
             }
         }
-        Err("the stream broke off".into())
+        Err("the connection was lost".into())
     }
 }
 
-/// A text field of an object.
+/// Returns a string field of an object.
 pub(crate) fn text(object: &Value, field: &str) -> Result<String, Box<dyn Error>> {
     let text = object.get(field).and_then(Value::as_str);
     Ok(text
-        .ok_or_else(|| format!("the answer has no {field}"))?
+        .ok_or_else(|| format!("the response has no {field}"))?
         .to_owned())
 }
 
-async fn answer(request: RequestBuilder) -> Result<Value, Box<dyn Error>> {
+async fn send(request: RequestBuilder) -> Result<Value, Box<dyn Error>> {
     let response = request.send().await?;
     let status = response.status();
     let body: Value = response.json().await?;

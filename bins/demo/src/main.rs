@@ -1,9 +1,9 @@
-//! `sovd-demo`: starts everything and performs the main job before your eyes.
+//! `sovd-demo`: starts all servers and runs the main use case.
 
 mod client;
-mod job;
+mod output;
 mod program;
-mod say;
+mod scenario;
 
 use std::{error::Error, process::ExitCode};
 
@@ -12,17 +12,16 @@ use sovd_app::Shutdown;
 use sovd_devstack::install;
 
 use program::Program;
-use say::say;
 
-/// Start PostgreSQL, Redis and the server, then log in, list vehicles, read trouble codes and
-/// watch the answer arrive. Then stay up until Ctrl-C.
+/// Start PostgreSQL, Redis and the server, then log in, list vehicles, read trouble codes and follow
+/// the responses. Keep running until Ctrl-C.
 #[derive(Parser)]
 #[command(name = "sovd-demo", version)]
 struct Arguments {
     /// Install PostgreSQL and Redis first if they are missing.
     #[arg(long)]
     install: bool,
-    /// Stop after the job; the exit code says whether it worked.
+    /// Exit after the scenario; the exit code is 0 if it succeeded.
     #[arg(long)]
     once: bool,
 }
@@ -32,7 +31,7 @@ async fn main() -> ExitCode {
     match run(&Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say::complain(&error.to_string());
+            output::print_error(&error.to_string());
             ExitCode::FAILURE
         }
     }
@@ -40,27 +39,21 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if arguments.install {
-        say(&install()?.to_string());
+        output::print(&install()?);
     }
     let shutdown = Shutdown::on_signals()?;
     let mut program = tokio::select! {
         started = Program::start(shutdown.clone()) => started?,
-        () = shutdown.asked() => return Err("stopped before it was up".into()),
+        () = shutdown.asked() => return Err("interrupted during startup".into()),
     };
-    let job = tokio::select! {
-        job = job::perform(program.address()) => job,
-        () = shutdown.asked() => Err("stopped before the job was done".into()),
+    let vehicle_id = tokio::select! {
+        result = scenario::run(program.address()) => result,
+        () = shutdown.asked() => Err("interrupted during the scenario".into()),
     };
-    match job {
-        Ok(job) if !arguments.once => {
-            say::invite(&program, &job);
-            program.ended().await;
-        }
-        Ok(_) => {}
-        Err(error) => {
-            program.stop().await?;
-            return Err(error);
-        }
+    if let (Ok(vehicle_id), false) = (&vehicle_id, arguments.once) {
+        output::print_instructions(&program, vehicle_id);
+        program.wait_for_end().await;
     }
-    program.stop().await
+    program.stop().await?;
+    vehicle_id.map(drop)
 }

@@ -8,12 +8,12 @@ use sovd_app::{
 use sovd_devstack::Stack;
 use tokio::{task::JoinHandle, time::sleep};
 
-use crate::say::{say, step};
+use crate::output::{print, print_step};
 
-/// How often to look whether the server still serves.
-const PAUSE: Duration = Duration::from_millis(200);
+/// The interval at which the server is checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The whole program on servers of its own.
+/// The complete system on private servers.
 pub(crate) struct Program {
     stack: Stack,
     address: SocketAddr,
@@ -24,12 +24,12 @@ pub(crate) struct Program {
 impl Program {
     /// Starts the servers, migrates, seeds and serves.
     pub(crate) async fn start(shutdown: Shutdown) -> Result<Self, Box<dyn Error>> {
-        step("starting PostgreSQL and Redis");
+        print_step("starting PostgreSQL and Redis");
         let stack = tokio::task::spawn_blocking(Stack::start).await??;
         let settings = settings(&stack)?;
         init_telemetry(&settings.log)?;
 
-        step("migrating and seeding the database");
+        print_step("migrating and seeding the database");
         let migrator = Migrator::new(&settings);
         migrator
             .wait(Duration::from_secs(settings.database.wait_seconds))
@@ -37,7 +37,7 @@ impl Program {
         migrator.up().await?;
         migrator.seed(false).await?;
 
-        step("starting the server");
+        print_step("starting the server");
         let application = build(settings).await?;
         let address = *application
             .addresses()
@@ -64,15 +64,15 @@ impl Program {
         self.stack.redis_url()
     }
 
-    /// Waits until somebody asks to stop, or the server ends by itself.
-    pub(crate) async fn ended(&mut self) {
+    /// Waits for a shutdown signal or the end of the server.
+    pub(crate) async fn wait_for_end(&mut self) {
         tokio::select! {
             () = self.shutdown.asked() => {}
-            () = async { while !self.serving.is_finished() { sleep(PAUSE).await } } => {}
+            () = async { while !self.serving.is_finished() { sleep(POLL_INTERVAL).await } } => {}
         }
     }
 
-    /// Stops the server, then the servers under it.
+    /// Stops the API server, then PostgreSQL and Redis.
     pub(crate) async fn stop(self) -> Result<(), Box<dyn Error>> {
         self.shutdown.stop();
         self.serving.await??;
@@ -80,7 +80,7 @@ impl Program {
     }
 }
 
-/// The usual settings, with the servers of `stack` and few log lines.
+/// Loads the settings, with the servers of `stack` and only warnings in the log.
 fn settings(stack: &Stack) -> Result<Settings, Box<dyn Error>> {
     let mut sources = Sources::from_process()?;
     let overrides = [
@@ -99,14 +99,14 @@ fn settings(stack: &Stack) -> Result<Settings, Box<dyn Error>> {
     Ok(settings)
 }
 
-/// On the usual port, or on any free one when that is in use.
+/// Binds the configured port, or any free one if that is in use.
 async fn build(settings: Settings) -> Result<Application, StartError> {
-    let mut elsewhere = settings.clone();
-    elsewhere.server.port = 0;
+    let mut on_any_port = settings.clone();
+    on_any_port.server.port = 0;
     match Application::build(settings).await {
         Err(StartError::Address(error)) => {
-            say(&format!("  {error}; taking any free port"));
-            Application::build(elsewhere).await
+            print(&format!("  {error}; using any free port"));
+            Application::build(on_any_port).await
         }
         built => built,
     }

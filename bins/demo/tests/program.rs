@@ -1,4 +1,4 @@
-//! The demonstration as a newcomer sees it.
+//! The demo from its command line.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Command;
@@ -16,12 +16,12 @@ fn demo(database_url: &str) -> Command {
 }
 
 #[tokio::test]
-async fn it_performs_the_main_job_and_leaves_the_proof() {
+async fn runs_the_scenario_and_records_it() {
     let database = Stack::shared().unwrap().empty_database().await.unwrap();
     let output = demo(database.url()).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{told}{complaint}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
     for part in [
         "TESTVIN0000000001",
         "\"status\":\"in_progress\"",
@@ -29,7 +29,7 @@ async fn it_performs_the_main_job_and_leaves_the_proof() {
         "\"status\":\"completed\"",
         "catalytic converter",
     ] {
-        assert!(told.contains(part), "{part} is missing: {told}");
+        assert!(stdout.contains(part), "{part} is missing: {stdout}");
     }
 
     let client = database.client().await.unwrap();
@@ -52,11 +52,11 @@ async fn it_performs_the_main_job_and_leaves_the_proof() {
         i32::try_from(responses.len()).unwrap()
     );
     assert!(last.get::<_, bool>(1));
-    let trail = client
+    let entries = client
         .query("SELECT action FROM audit_logs ORDER BY timestamp", &[])
         .await
         .unwrap();
-    let actions: Vec<String> = trail.iter().map(|row| row.get(0)).collect();
+    let actions: Vec<String> = entries.iter().map(|row| row.get(0)).collect();
     assert_eq!(
         actions,
         [
@@ -71,7 +71,7 @@ async fn it_performs_the_main_job_and_leaves_the_proof() {
 }
 
 #[tokio::test]
-async fn it_fails_when_a_step_fails() {
+async fn fails_if_a_step_fails() {
     let database = Stack::shared().unwrap().empty_database().await.unwrap();
     let output = demo(database.url())
         .env("SOVD__CONNECTOR__MOCK__FAILURE", "rejected")

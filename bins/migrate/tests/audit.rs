@@ -1,4 +1,4 @@
-//! Checking the audit trail, as an administrator meets it.
+//! Verification of the audit trail at the command entry.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -9,57 +9,57 @@ use std::{
 use sovd_devstack::{Stack, TestDatabase};
 use tempfile::TempDir;
 
-// From `openssl genpkey -algorithm ed25519`; they sign nothing but these tests.
+// From `openssl genpkey -algorithm ed25519`; used only in these tests.
 const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEICj1npHVeu3SUboLcBvrMDzf/i3GX9+gcQM7D/9Tb4Ti
 -----END PRIVATE KEY-----";
 const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEAGytcBcsxK1w3RR2hjGnHg5cq8BzThnicwXgoG7HwtRc=
 -----END PUBLIC KEY-----";
-const ANOTHER: &str = "-----BEGIN PRIVATE KEY-----
+const OTHER_PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIE7zkFFe1kXuzeumsD92oQr4/fMdOQgEyvOW0JvYYZGG
 -----END PRIVATE KEY-----";
 
-/// Three lines, sealed by hand: a program that seals is tested elsewhere.
+/// Three audit entries, sealed in SQL: the sealing of the server has its own tests.
 const TRAIL: &str = "
     INSERT INTO audit_logs (action, entity_type, timestamp)
     SELECT 'test', 'test', to_timestamp(n) FROM generate_series(1, 3) n;
     DO $$
     DECLARE
-        line RECORD;
+        entry RECORD;
         head RECORD;
     BEGIN
-        FOR line IN SELECT * FROM audit_logs WHERE position IS NULL ORDER BY timestamp LOOP
+        FOR entry IN SELECT * FROM audit_logs WHERE position IS NULL ORDER BY timestamp LOOP
             SELECT * INTO head FROM audit_chain_head;
             UPDATE audit_chain_head SET position = head.position + 1, hash = sha256(head.hash || convert_to(
                 jsonb_build_array(
-                    'sovd-audit-1', line.log_id, line.actor_id, line.subject_vehicle_id,
-                    line.subject_command_id, line.action, line.entity_type, line.entity_id,
-                    line.details::text, line.ip_address, line.user_agent,
-                    (extract(epoch FROM line.timestamp) * 1000000)::bigint, line.result,
-                    line.request_id)::text,
+                    'sovd-audit-1', entry.log_id, entry.actor_id, entry.subject_vehicle_id,
+                    entry.subject_command_id, entry.action, entry.entity_type, entry.entity_id,
+                    entry.details::text, entry.ip_address, entry.user_agent,
+                    (extract(epoch FROM entry.timestamp) * 1000000)::bigint, entry.result,
+                    entry.request_id)::text,
                 'UTF8'));
             UPDATE audit_logs SET position = audit_chain_head.position, hash = audit_chain_head.hash
-            FROM audit_chain_head WHERE log_id = line.log_id;
+            FROM audit_chain_head WHERE log_id = entry.log_id;
         END LOOP;
     END
     $$";
 
-/// What somebody with all rights says first to do what the database lets nobody do.
-const BY_FORCE: &str = "SET session_replication_role = replica; ";
+/// Disables the triggers that protect the audit trail, as a superuser can.
+const WITHOUT_TRIGGERS: &str = "SET session_replication_role = replica; ";
 
 struct Tool {
     database: TestDatabase,
     directory: TempDir,
 }
 
-struct Said {
+struct Outcome {
     code: Option<i32>,
     text: String,
 }
 
 impl Tool {
-    /// On a database whose audit trail has three sealed lines.
+    /// Creates a database whose audit trail has three sealed entries.
     async fn new() -> Self {
         let database = Stack::shared().unwrap().empty_database().await.unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -77,13 +77,13 @@ impl Tool {
         client.batch_execute(sql).await.unwrap();
     }
 
-    /// Neither key is set.
-    fn run(&self, arguments: &[&str]) -> Said {
-        said(self.command().args(arguments).output().unwrap())
+    /// Runs the program without keys.
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        outcome(self.command().args(arguments).output().unwrap())
     }
 
-    /// With the keys in files, as secrets are handed to containers.
-    fn run_with(&self, private_key: &str, arguments: &[&str]) -> Said {
+    /// Runs the program with the keys in files.
+    fn run_with(&self, private_key: &str, arguments: &[&str]) -> Outcome {
         let [private, public] =
             [("private", private_key), ("public", PUBLIC)].map(|(name, pem)| {
                 let path = self.directory.path().join(name);
@@ -94,7 +94,7 @@ impl Tool {
         command
             .env("SOVD__AUDIT__CHECKPOINT_PRIVATE_KEY_FILE", private)
             .env("SOVD__AUDIT__CHECKPOINT_PUBLIC_KEY_FILE", public);
-        said(command.args(arguments).output().unwrap())
+        outcome(command.args(arguments).output().unwrap())
     }
 
     fn command(&self) -> Command {
@@ -108,43 +108,43 @@ impl Tool {
 
     #[track_caller]
     fn checkpoint(&self, private_key: &str) {
-        let said = self.run_with(private_key, &["audit-checkpoint", "--out", "checkpoints"]);
-        assert_eq!(said.code, Some(0), "{}", said.text);
+        let outcome = self.run_with(private_key, &["audit-checkpoint", "--out", "checkpoints"]);
+        assert_eq!(outcome.code, Some(0), "{}", outcome.text);
     }
 
-    fn verify_checkpoints(&self) -> Said {
+    fn verify_checkpoints(&self) -> Outcome {
         self.run_with(PRIVATE, &["verify-audit", "--checkpoints", "checkpoints"])
     }
 }
 
-fn said(output: Output) -> Said {
+fn outcome(output: Output) -> Outcome {
     let out = String::from_utf8(output.stdout).unwrap();
-    Said {
+    Outcome {
         code: output.status.code(),
         text: out + &String::from_utf8(output.stderr).unwrap(),
     }
 }
 
 #[track_caller]
-fn assert_says(said: &Said, code: i32, words: &str) {
-    assert_eq!(said.code, Some(code), "{}", said.text);
-    assert!(said.text.contains(words), "{}", said.text);
+fn assert_outcome(outcome: &Outcome, code: i32, text: &str) {
+    assert_eq!(outcome.code, Some(code), "{}", outcome.text);
+    assert!(outcome.text.contains(text), "{}", outcome.text);
 }
 
 #[tokio::test]
-async fn a_whole_trail_is_told_with_its_end() {
+async fn an_intact_trail_is_verified() {
     let tool = Tool::new().await;
     tool.sql("INSERT INTO audit_logs (action, entity_type) VALUES ('test', 'test')")
         .await;
-    let said = tool.run(&["verify-audit"]);
-    assert_says(&said, 0, "verified   3 lines");
-    assert_says(&said, 0, "not sealed 1 lines");
-    assert_says(&said, 0, "as it was sealed");
+    let outcome = tool.run(&["verify-audit"]);
+    assert_outcome(&outcome, 0, "verified    3 entries");
+    assert_outcome(&outcome, 0, "unsealed    1 entries");
+    assert_outcome(&outcome, 0, "the sealed entries are unchanged");
 }
 
 #[tokio::test]
-async fn the_first_broken_line_is_named() {
-    for (sql, words) in [
+async fn the_first_broken_entry_is_reported() {
+    for (sql, text) in [
         (
             "UPDATE audit_logs SET action = 'x' WHERE position > 1",
             "broken at position 2, log_id ",
@@ -159,8 +159,8 @@ async fn the_first_broken_line_is_named() {
         ),
     ] {
         let tool = Tool::new().await;
-        tool.sql(&format!("{BY_FORCE}{sql}")).await;
-        assert_says(&tool.run(&["verify-audit"]), 1, words);
+        tool.sql(&format!("{WITHOUT_TRIGGERS}{sql}")).await;
+        assert_outcome(&tool.run(&["verify-audit"]), 1, text);
     }
 }
 
@@ -172,30 +172,30 @@ async fn checkpoints_are_appended_and_agree() {
     tool.checkpoint(PRIVATE);
     let file = fs::read_to_string(tool.directory.path().join("checkpoints")).unwrap();
     assert_eq!(file.lines().count(), 2);
-    assert_says(&tool.verify_checkpoints(), 0, "checkpoints 2 agree");
+    assert_outcome(&tool.verify_checkpoints(), 0, "checkpoints 2 agree");
 }
 
 #[tokio::test]
-async fn a_checkpoint_of_another_key_is_named() {
+async fn a_checkpoint_of_another_key_is_rejected() {
     let tool = Tool::new().await;
     tool.checkpoint(PRIVATE);
-    tool.checkpoint(ANOTHER);
-    let words = "checkpoints: line 2 is not a checkpoint that this key has signed";
-    assert_says(&tool.verify_checkpoints(), 1, words);
+    tool.checkpoint(OTHER_PRIVATE);
+    let text = "checkpoints: line 2 is not a checkpoint that this key has signed";
+    assert_outcome(&tool.verify_checkpoints(), 1, text);
 }
 
 #[tokio::test]
-async fn a_trail_that_was_taken_back_is_found() {
+async fn a_rollback_of_the_trail_is_detected_by_a_checkpoint() {
     let tool = Tool::new().await;
-    let back = "CREATE TABLE kept AS SELECT * FROM audit_chain_head";
-    tool.sql(back).await;
+    let save = "CREATE TABLE kept AS SELECT * FROM audit_chain_head";
+    tool.sql(save).await;
     tool.sql(TRAIL).await;
     tool.checkpoint(PRIVATE);
     let rollback = "DELETE FROM audit_logs WHERE position > 3;
                     DELETE FROM audit_chain_head; INSERT INTO audit_chain_head SELECT * FROM kept";
-    tool.sql(&format!("{BY_FORCE}{rollback}")).await;
+    tool.sql(&format!("{WITHOUT_TRIGGERS}{rollback}")).await;
     assert_eq!(tool.run(&["verify-audit"]).code, Some(0));
-    assert_says(
+    assert_outcome(
         &tool.verify_checkpoints(),
         1,
         "broken at position 6: a checkpoint knows this",
@@ -203,28 +203,32 @@ async fn a_trail_that_was_taken_back_is_found() {
 }
 
 #[tokio::test]
-async fn a_file_without_checkpoints_proves_nothing() {
+async fn a_file_without_checkpoints_is_rejected() {
     let tool = Tool::new().await;
     fs::write(tool.directory.path().join("checkpoints"), "\n").unwrap();
-    let words = "no checkpoint could be compared";
-    assert_says(&tool.verify_checkpoints(), 1, words);
+    let text = "no checkpoint could be compared";
+    assert_outcome(&tool.verify_checkpoints(), 1, text);
 }
 
 #[tokio::test]
-async fn a_line_that_was_not_sealed_in_time_is_told() {
+async fn an_entry_that_was_not_sealed_in_time_is_reported() {
     let tool = Tool::new().await;
     tool.sql(
         "INSERT INTO audit_logs (action, entity_type, timestamp)
          VALUES ('test', 'test', '2026-01-02T03:04:05.9Z')",
     )
     .await;
-    let said = tool.run(&["verify-audit"]);
-    assert_says(&said, 1, "the line of 2026-01-02T03:04:05Z is not sealed");
-    assert_says(&said, 1, "as it was sealed");
+    let outcome = tool.run(&["verify-audit"]);
+    assert_outcome(
+        &outcome,
+        1,
+        "the line of 2026-01-02T03:04:05Z is not sealed",
+    );
+    assert_outcome(&outcome, 1, "the sealed entries are unchanged");
 }
 
 #[tokio::test]
-async fn a_cut_that_nobody_told_of_is_named() {
+async fn an_unrecorded_pruning_is_reported() {
     let tool = Tool::new().await;
     tool.sql(
         "INSERT INTO audit_prunings (position, hash)
@@ -232,13 +236,13 @@ async fn a_cut_that_nobody_told_of_is_named() {
          DELETE FROM audit_logs WHERE position <= 2",
     )
     .await;
-    let words = "broken at position 2: the chain was cut off after this place";
-    assert_says(&tool.run(&["verify-audit"]), 1, words);
+    let text = "broken at position 2: the chain was cut off after this place";
+    assert_outcome(&tool.run(&["verify-audit"]), 1, text);
 }
 
-/// The retention is that of the settings.
+/// The retention comes from the settings.
 #[tokio::test]
-async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_named() {
+async fn pruning_before_the_retention_is_detected_by_a_checkpoint() {
     let tool = Tool::new().await;
     tool.checkpoint(PRIVATE);
     tool.sql(
@@ -252,8 +256,8 @@ async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_named() {
          DELETE FROM audit_logs WHERE position <= 3",
     )
     .await;
-    let words = "broken at position 3: a checkpoint knows this line";
-    assert_says(&tool.verify_checkpoints(), 1, words);
+    let text = "broken at position 3: a checkpoint knows this line";
+    assert_outcome(&tool.verify_checkpoints(), 1, text);
     let retention = "[audit]\nretention_days = 1\n";
     fs::create_dir(tool.directory.path().join("config")).unwrap();
     fs::write(
@@ -261,28 +265,28 @@ async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_named() {
         retention,
     )
     .unwrap();
-    assert_says(&tool.verify_checkpoints(), 0, "checkpoints 1 agree");
+    assert_outcome(&tool.verify_checkpoints(), 0, "checkpoints 1 agree");
 }
 
 #[tokio::test]
-async fn a_missing_key_or_file_is_named() {
+async fn a_missing_key_or_file_is_reported() {
     let tool = Tool::new().await;
-    let said = tool.run(&["audit-checkpoint", "--out", "checkpoints"]);
-    assert_says(&said, 1, "SOVD__AUDIT__CHECKPOINT_PRIVATE_KEY_FILE");
-    let said = tool.run(&["verify-audit", "--checkpoints", "checkpoints"]);
-    assert_says(&said, 1, "SOVD__AUDIT__CHECKPOINT_PUBLIC_KEY_FILE");
-    assert_says(&tool.verify_checkpoints(), 1, "checkpoints: No such file");
-    let said = tool.run_with(PUBLIC, &["verify-audit"]);
-    assert_says(&said, 1, "audit.checkpoint_private_key");
+    let outcome = tool.run(&["audit-checkpoint", "--out", "checkpoints"]);
+    assert_outcome(&outcome, 1, "SOVD__AUDIT__CHECKPOINT_PRIVATE_KEY_FILE");
+    let outcome = tool.run(&["verify-audit", "--checkpoints", "checkpoints"]);
+    assert_outcome(&outcome, 1, "SOVD__AUDIT__CHECKPOINT_PUBLIC_KEY_FILE");
+    assert_outcome(&tool.verify_checkpoints(), 1, "checkpoints: No such file");
+    let outcome = tool.run_with(PUBLIC, &["verify-audit"]);
+    assert_outcome(&outcome, 1, "audit.checkpoint_private_key");
     let broken = PRIVATE.replace('M', "A");
-    let said = tool.run_with(&broken, &["audit-checkpoint", "--out", "checkpoints"]);
-    assert_says(&said, 1, "is not an Ed25519 private key");
-    assert!(!said.text.contains("BEGIN"), "{}", said.text);
+    let outcome = tool.run_with(&broken, &["audit-checkpoint", "--out", "checkpoints"]);
+    assert_outcome(&outcome, 1, "is not an Ed25519 private key");
+    assert!(!outcome.text.contains("BEGIN"), "{}", outcome.text);
 }
 
 #[tokio::test]
-async fn a_database_without_the_chain_says_what_to_do() {
+async fn a_database_without_the_chain_is_reported_with_the_remedy() {
     let tool = Tool::new().await;
     assert_eq!(tool.run(&["down"]).code, Some(0));
-    assert_says(&tool.run(&["verify-audit"]), 1, "migrate up");
+    assert_outcome(&tool.run(&["verify-audit"]), 1, "migrate up");
 }

@@ -1,4 +1,4 @@
-//! The database tool as its user meets it: words, exit codes, and what is in the database after.
+//! The command line of `migrate`: output, exit codes, and the resulting database.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::{Command, Output};
@@ -9,7 +9,7 @@ struct Tool {
     database: TestDatabase,
 }
 
-struct Said {
+struct Outcome {
     code: Option<i32>,
     out: String,
     err: String,
@@ -21,8 +21,8 @@ impl Tool {
         Self { database }
     }
 
-    fn run(&self, arguments: &[&str]) -> Said {
-        said(
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        outcome(
             command(self.database.url())
                 .args(arguments)
                 .output()
@@ -32,16 +32,16 @@ impl Tool {
 
     #[track_caller]
     fn succeeds(&self, arguments: &[&str]) -> String {
-        let said = self.run(arguments);
-        assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
-        said.out
+        let outcome = self.run(arguments);
+        assert_eq!(outcome.code, Some(0), "{}{}", outcome.out, outcome.err);
+        outcome.out
     }
 
     #[track_caller]
     fn fails(&self, arguments: &[&str]) -> String {
-        let said = self.run(arguments);
-        assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
-        said.out + &said.err
+        let outcome = self.run(arguments);
+        assert_eq!(outcome.code, Some(1), "{}{}", outcome.out, outcome.err);
+        outcome.out + &outcome.err
     }
 }
 
@@ -51,8 +51,8 @@ fn command(database_url: &str) -> Command {
     command
 }
 
-fn said(output: Output) -> Said {
-    Said {
+fn outcome(output: Output) -> Outcome {
+    Outcome {
         code: output.status.code(),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
@@ -60,7 +60,7 @@ fn said(output: Output) -> Said {
 }
 
 #[tokio::test]
-async fn up_and_down_say_what_they_did_and_may_be_repeated() {
+async fn up_and_down_print_the_migrations_and_can_be_repeated() {
     let tool = Tool::on_empty_database().await;
     assert!(
         tool.succeeds(&["status"])
@@ -107,18 +107,21 @@ async fn verify_prints_a_table_and_fails_on_a_difference() {
         .batch_execute("DROP INDEX idx_commands_status")
         .await
         .unwrap();
-    let told = tool.fails(&["verify"]);
-    assert!(told.contains("index idx_commands_status differs"), "{told}");
-    assert!(told.contains("1 difference"), "{told}");
+    let output = tool.fails(&["verify"]);
+    assert!(
+        output.contains("index idx_commands_status differs"),
+        "{output}"
+    );
+    assert!(output.contains("1 difference"), "{output}");
 }
 
 #[tokio::test]
-async fn seeds_may_be_sown_twice_but_not_in_production() {
+async fn seed_can_be_repeated_and_is_refused_in_production() {
     let tool = Tool::on_empty_database().await;
     tool.succeeds(&["up"]);
     let in_production = |arguments: &[&str]| {
         let mut command = command(tool.database.url());
-        said(
+        outcome(
             command
                 .env("SOVD_ENVIRONMENT", "production")
                 .args(arguments)
@@ -145,29 +148,29 @@ async fn seeds_may_be_sown_twice_but_not_in_production() {
 }
 
 #[test]
-fn a_database_that_is_away_is_named_without_its_password() {
-    let away = "postgres://sovd:hunter2@127.0.0.1:1/sovd";
-    let said = said(command(away).args(["--wait", "0", "up"]).output().unwrap());
-    assert_eq!(said.code, Some(1));
+fn an_unavailable_database_is_reported_without_its_password() {
+    let url = "postgres://sovd:hunter2@127.0.0.1:1/sovd";
+    let outcome = outcome(command(url).args(["--wait", "0", "up"]).output().unwrap());
+    assert_eq!(outcome.code, Some(1));
     assert!(
-        said.err.contains("did not answer within 0 s"),
+        outcome.err.contains("did not answer within 0 s"),
         "{}",
-        said.err
+        outcome.err
     );
-    assert!(said.err.contains("127.0.0.1:1"), "{}", said.err);
-    assert!(!(said.out + &said.err).contains("hunter2"));
+    assert!(outcome.err.contains("127.0.0.1:1"), "{}", outcome.err);
+    assert!(!(outcome.out + &outcome.err).contains("hunter2"));
 }
 
 #[test]
-fn without_a_database_it_says_which_variable_to_set() {
+fn a_missing_database_url_is_reported_with_its_variable() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
-    let said = said(command.env_clear().args(["up"]).output().unwrap());
-    assert_eq!(said.code, Some(1));
-    assert!(said.err.contains("DATABASE_URL"), "{}", said.err);
+    let outcome = outcome(command.env_clear().args(["up"]).output().unwrap());
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.err.contains("DATABASE_URL"), "{}", outcome.err);
 }
 
 #[tokio::test]
-async fn it_needs_no_key_of_the_tokens() {
+async fn needs_no_token_signing_key() {
     let tool = Tool::on_empty_database().await;
     for (algorithm, environment) in [
         ("RS256", "production"),
@@ -180,7 +183,7 @@ async fn it_needs_no_key_of_the_tokens() {
             .arg("status")
             .output()
             .unwrap();
-        let said = said(output);
-        assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+        let outcome = outcome(output);
+        assert_eq!(outcome.code, Some(0), "{}{}", outcome.out, outcome.err);
     }
 }

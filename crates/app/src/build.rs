@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sovd_api::{ApiState, OpenStreams, ServerSettings, SocketSettings};
-use sovd_connector::{Connector, Journal, MockBehaviour, MockConnector, MockFailure, Registry};
+use sovd_connector::{Connector, Journal, MockBehavior, MockConnector, MockFailure, Registry};
 use sovd_domain::{Catalog, Random, RuleBook, SystemRandom};
 use sovd_events::{
     EventBus, FailureCounters, LocalBus, LocalFailureCounters, RedisBus, SharedRates,
@@ -197,7 +197,7 @@ fn messenger(settings: &Settings) -> Result<Messenger, StartError> {
 
 pub(crate) fn dispatcher(settings: &Settings, parts: &Parts) -> Result<Dispatcher, StartError> {
     let mock = MockConnector::new(
-        mock_behaviour(&settings.connector.mock),
+        mock_behavior(&settings.connector.mock),
         Arc::clone(&parts.random),
     )
     .with_journal(mock_journal(&settings.connector.mock));
@@ -225,8 +225,8 @@ pub(crate) fn dispatcher(settings: &Settings, parts: &Parts) -> Result<Dispatche
     Ok(Dispatcher::new(context, Arc::new(registry), dispatch))
 }
 
-fn mock_behaviour(mock: &settings::MockConnector) -> MockBehaviour {
-    MockBehaviour {
+fn mock_behavior(mock: &settings::MockConnector) -> MockBehavior {
+    MockBehavior {
         min_delay: mock.min_delay(),
         max_delay: mock.max_delay(),
         chunks: usize::try_from(mock.chunks).unwrap_or(usize::MAX),

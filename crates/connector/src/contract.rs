@@ -1,6 +1,7 @@
-//! What every connector must do, as a suite to run against a real peer.
+//! The contract of all connectors, as a test suite to run against a real vehicle or a simulator.
 //!
-//! The peer must answer `ReadDTC` and `ReadDataByID` and must not know `NoSuchCommand`.
+//! The vehicle must support `ReadDTC` and `ReadDataByID` and must not support `NoSuchCommand`. Requires
+//! the feature `contract-suite`.
 
 use std::{fmt::Display, time::Duration};
 
@@ -15,19 +16,19 @@ use crate::{
     request::{CommandRequest, Connector, ResponseChunk},
 };
 
-/// The longest time the peer may take for one answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The time limit for one response.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A vehicle the connector under test can reach.
+/// A vehicle that the connector under test can reach.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// Its id.
+    /// Its ID.
     pub vehicle_id: VehicleId,
     /// Its VIN.
     pub vin: Vin,
 }
 
-/// A rule that the connector broke.
+/// A rule that the connector violates.
 #[derive(Debug, Error)]
 #[error("{rule}: {found}")]
 pub struct Violation {
@@ -35,20 +36,20 @@ pub struct Violation {
     found: String,
 }
 
-/// Checks every rule.
+/// Checks every rule of the contract.
 ///
 /// # Errors
 ///
-/// The first rule that does not hold.
+/// Returns the first violation.
 pub async fn check(connector: &dyn Connector, peer: &Peer) -> Result<(), Violation> {
     let suite = Suite {
         connector,
         peer,
         random: SeededRandom::new(1),
     };
-    suite.answers_end_with_their_only_final_chunk().await?;
+    suite.responses_end_with_their_only_final_chunk().await?;
     suite.unknown_commands_are_unsupported().await?;
-    suite.many_commands_at_once_are_answered().await?;
+    suite.concurrent_commands_are_independent().await?;
     suite.a_dropped_stream_leaves_the_connector_usable().await
 }
 
@@ -59,13 +60,13 @@ struct Suite<'a> {
 }
 
 impl Suite<'_> {
-    async fn answers_end_with_their_only_final_chunk(&self) -> Result<(), Violation> {
-        const RULE: &str = "an answer has at least one chunk, and the last one alone is final";
+    async fn responses_end_with_their_only_final_chunk(&self) -> Result<(), Violation> {
+        const RULE: &str = "a response has at least one chunk, and only the last chunk is final";
         for request in [self.read_dtc(), self.read_vin()] {
-            let chunks = self.answer(RULE, request).await?;
+            let chunks = self.response(RULE, request).await?;
             let finals: Vec<bool> = chunks.iter().map(|chunk| chunk.is_final).collect();
-            let ends_well = finals.last() == Some(&true);
-            if !ends_well || finals.iter().filter(|is_final| **is_final).count() != 1 {
+            let ends_with_final = finals.last() == Some(&true);
+            if !ends_with_final || finals.iter().filter(|is_final| **is_final).count() != 1 {
                 return Err(violation(RULE, format!("final flags {finals:?}")));
             }
         }
@@ -73,7 +74,7 @@ impl Suite<'_> {
     }
 
     async fn unknown_commands_are_unsupported(&self) -> Result<(), Violation> {
-        const RULE: &str = "a command the connector does not speak is Unsupported";
+        const RULE: &str = "a command that the connector does not support fails with Unsupported";
         match self
             .connector
             .execute(self.request("NoSuchCommand", json!({})))
@@ -85,24 +86,24 @@ impl Suite<'_> {
         }
     }
 
-    async fn many_commands_at_once_are_answered(&self) -> Result<(), Violation> {
-        const RULE: &str = "commands at the same time are answered each on its own";
-        let answers = (0..20).map(|_| self.answer(RULE, self.read_vin()));
-        for answer in join_all(answers).await {
-            answer?;
+    async fn concurrent_commands_are_independent(&self) -> Result<(), Violation> {
+        const RULE: &str = "concurrent commands receive a response each";
+        let responses = (0..20).map(|_| self.response(RULE, self.read_vin()));
+        for response in join_all(responses).await {
+            response?;
         }
         Ok(())
     }
 
     async fn a_dropped_stream_leaves_the_connector_usable(&self) -> Result<(), Violation> {
-        const RULE: &str = "after a stream is dropped the next command is answered";
+        const RULE: &str = "after a stream is dropped, the next command receives a response";
         for _ in 0..10 {
             drop(self.connector.execute(self.read_dtc()).await);
         }
-        self.answer(RULE, self.read_dtc()).await.map(|_| ())
+        self.response(RULE, self.read_dtc()).await.map(|_| ())
     }
 
-    async fn answer(
+    async fn response(
         &self,
         rule: &'static str,
         request: CommandRequest,
@@ -115,10 +116,10 @@ impl Suite<'_> {
                 .into_iter()
                 .collect::<Result<Vec<_>, _>>()
         };
-        match timeout(PATIENCE, collect).await {
+        match timeout(TIMEOUT, collect).await {
             Ok(Ok(chunks)) => Ok(chunks),
             Ok(Err(error)) => Err(violation(rule, error)),
-            Err(_) => Err(violation(rule, "no answer")),
+            Err(_) => Err(violation(rule, "no response")),
         }
     }
 

@@ -1,42 +1,42 @@
 use thiserror::Error;
 
-/// Why a command got no answer, and whether the vehicle may have acted.
+/// The failure of a command. States whether the vehicle may have executed it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConnectorError {
-    /// The vehicle understood and said no.
+    /// The vehicle rejected the command.
     #[error("the vehicle refused: {reason}")]
     Rejected {
-        /// In the vehicle's words, or those of its protocol.
+        /// The reason that the vehicle or its protocol gives.
         reason: String,
     },
-    /// The command was certainly not sent.
+    /// The vehicle could not be reached; the command was not sent.
     #[error("the vehicle could not be reached: {reason}")]
     Unreachable {
-        /// What stood in the way.
+        /// The cause.
         reason: String,
     },
-    /// No answer came in time.
+    /// No response arrived in time.
     #[error("no answer in time ({})", sent_or_not(*sent))]
     Timeout {
         /// Whether the command may have reached the vehicle.
         sent: bool,
     },
-    /// The connection broke.
+    /// The connection was lost.
     #[error("the connection broke ({})", sent_or_not(*sent))]
     Broken {
         /// Whether the command may have reached the vehicle.
         sent: bool,
     },
-    /// The connector does not speak this command; nothing was sent.
+    /// The connector does not support this command; it was not sent.
     #[error("this connector cannot send {command_name}")]
     Unsupported {
-        /// The command's name.
+        /// The name of the command.
         command_name: String,
     },
 }
 
 impl ConnectorError {
-    /// Whether the vehicle may have acted on the command.
+    /// Returns whether the vehicle may have executed the command.
     pub fn may_have_acted(&self) -> bool {
         match self {
             Self::Rejected { .. } | Self::Unreachable { .. } | Self::Unsupported { .. } => false,

@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg(feature = "contract")]
+#[cfg(feature = "contract-suite")]
 pub mod contract;
 pub mod mock;
 
@@ -9,6 +9,6 @@ mod registry;
 mod request;
 
 pub use error::ConnectorError;
-pub use mock::{Journal, JournalEntry, MockBehaviour, MockConnector, MockFailure};
+pub use mock::{Journal, JournalEntry, MockBehavior, MockConnector, MockFailure};
 pub use registry::{Registry, UnknownConnector};
 pub use request::{CommandRequest, Connector, ResponseChunk, ResponseStream};

@@ -1,10 +1,9 @@
-//! Vehicles that exist only here. They remember what was done to them, and can be told to
-//! misbehave.
+//! Simulated vehicles with a fault memory and configurable failures.
 
 mod clear_dtc;
+mod failure_injection;
 mod fault_memory;
 mod journal;
-mod misbehaviour;
 mod read_data;
 mod read_dtc;
 
@@ -16,53 +15,53 @@ use serde_json::Value;
 use sovd_domain::Random;
 use tokio::time::sleep;
 
+use self::failure_injection::FailureInjection;
 pub use self::journal::{Journal, JournalEntry};
-use self::misbehaviour::Misbehaviour;
 use crate::{
     error::ConnectorError,
     request::{CommandRequest, Connector, ResponseStream},
 };
 
-/// Answers like a vehicle, or fails like one.
+/// A connector to simulated vehicles.
 pub struct MockConnector {
-    behaviour: MockBehaviour,
+    behavior: MockBehavior,
     random: Arc<dyn Random>,
     journal: Journal,
 }
 
-/// How the mock answers.
+/// Timing, size and failures of the responses of a mock.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MockBehaviour {
+pub struct MockBehavior {
     /// The shortest time before a chunk.
     pub min_delay: Duration,
     /// The longest time before a chunk.
     pub max_delay: Duration,
-    /// How many chunks an answer has; 0 counts as 1.
+    /// The number of chunks in a response; 0 is treated as 1.
     pub chunks: usize,
-    /// How commands fail, if they do.
+    /// The failure of commands.
     pub failure: Option<MockFailure>,
-    /// Whether commands are sent and never answered. The vehicle does not act.
+    /// Whether commands are sent and never receive a response. The vehicle does not execute them.
     pub hang: bool,
-    /// Whether the stream ends before the final chunk. The vehicle acts.
+    /// Whether the stream ends before the final chunk. The vehicle executes the command.
     pub lose_final: bool,
-    /// Names of the commands that `failure`, `hang` and `lose_final` apply to; empty means all.
+    /// The names of the commands that `failure`, `hang` and `lose_final` apply to; all if empty.
     pub only: Vec<String>,
 }
 
-/// The ways in which the mock can fail.
+/// The failures that a mock can simulate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MockFailure {
-    /// The vehicle says no.
+    /// The vehicle rejects the command.
     Rejected,
-    /// Nothing is sent.
+    /// The command is not sent.
     Unreachable,
-    /// It is sent, the vehicle does not act, and the connector gives up waiting.
+    /// The command is sent, the vehicle does not execute it, and the connector times out.
     Timeout,
-    /// It is sent, the vehicle acts, and the connection breaks in the middle of the answer.
+    /// The command is sent, the vehicle executes it, and the connection is lost during the response.
     Broken,
 }
 
-impl Default for MockBehaviour {
+impl Default for MockBehavior {
     fn default() -> Self {
         Self {
             min_delay: Duration::from_millis(500),
@@ -77,37 +76,36 @@ impl Default for MockBehaviour {
 }
 
 impl MockConnector {
-    /// The name it is registered under.
+    /// The name under which the connector is registered.
     pub const NAME: &'static str = "mock";
 
-    /// A mock that behaves like `behaviour`, with a journal in memory; `random` decides delays and
-    /// data.
-    pub fn new(behaviour: MockBehaviour, random: Arc<dyn Random>) -> Self {
+    /// Creates a mock with a journal in memory; `random` determines delays and data.
+    pub fn new(behavior: MockBehavior, random: Arc<dyn Random>) -> Self {
         Self {
-            behaviour,
+            behavior,
             random,
             journal: Journal::in_memory(),
         }
     }
 
-    /// The same mock with `journal`, which says what its vehicles went through before.
+    /// Replaces the journal, from which the fault memory of the vehicles is derived.
     #[must_use]
     pub fn with_journal(self, journal: Journal) -> Self {
         Self { journal, ..self }
     }
 
-    fn answer(&self, request: &CommandRequest) -> Result<Vec<Value>, ConnectorError> {
-        let chunks = self.behaviour.chunks.max(1);
+    fn response(&self, request: &CommandRequest) -> Result<Vec<Value>, ConnectorError> {
+        let chunks = self.behavior.chunks.max(1);
         match request.command_name.as_str() {
             "ReadDTC" => {
-                let erased = self
+                let cleared = self
                     .journal
-                    .erased(&request.vin, &request.params)
-                    .map_err(|error| no_journal(&error))?;
-                Ok(read_dtc::answer(request, chunks, &erased))
+                    .cleared_codes(&request.vin, &request.params)
+                    .map_err(|error| journal_unavailable(&error))?;
+                Ok(read_dtc::response(request, chunks, &cleared))
             }
-            "ClearDTC" => Ok(clear_dtc::answer(request, chunks)),
-            "ReadDataByID" => Ok(read_data::answer(request, chunks, self.random.as_ref())),
+            "ClearDTC" => Ok(clear_dtc::response(request, chunks)),
+            "ReadDataByID" => Ok(read_data::response(request, chunks, self.random.as_ref())),
             _ => Err(ConnectorError::Unsupported {
                 command_name: request.command_name.clone(),
             }),
@@ -117,8 +115,8 @@ impl MockConnector {
     fn delay(&self) -> Duration {
         let micros = |delay: Duration| u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
         let (low, high) = (
-            micros(self.behaviour.min_delay),
-            micros(self.behaviour.max_delay),
+            micros(self.behavior.min_delay),
+            micros(self.behavior.max_delay),
         );
         Duration::from_micros(self.random.between(low, high))
     }
@@ -131,22 +129,23 @@ impl Connector for MockConnector {
     }
 
     async fn execute(&self, request: CommandRequest) -> Result<ResponseStream, ConnectorError> {
-        let answer = self.answer(&request)?;
-        let misbehaviour = Misbehaviour::of(&self.behaviour, &request.command_name);
-        if let Some(refusal) = misbehaviour.refusal() {
-            return Err(refusal);
+        let response = self.response(&request)?;
+        let injection = FailureInjection::new(&self.behavior, &request.command_name);
+        if let Some(failure) = injection.failure_before_sending() {
+            return Err(failure);
         }
-        // From here on it counts as sent. A file is written on this very thread: it takes no longer
-        // than a log line, and no cancellation can come between the entry and the sending.
-        let entry = JournalEntry::new(&request, misbehaviour.acts());
+        // The command counts as sent from here on. The file is written on this thread, because no
+        // cancellation may come between the entry and the sending; a write takes no longer than that
+        // of a log line.
+        let entry = JournalEntry::new(&request, injection.vehicle_acts());
         self.journal
             .record(entry)
-            .map_err(|error| no_journal(&error))?;
-        if misbehaviour.hang {
+            .map_err(|error| journal_unavailable(&error))?;
+        if injection.hang {
             return Ok(stream::once(future::pending()).boxed());
         }
-        let items: Vec<_> = misbehaviour
-            .distort(answer)
+        let items: Vec<_> = injection
+            .apply(response)
             .into_iter()
             .map(|item| (self.delay(), item))
             .collect();
@@ -160,8 +159,8 @@ impl Connector for MockConnector {
     }
 }
 
-/// A vehicle that cannot remember is not sent anything.
-fn no_journal(error: &io::Error) -> ConnectorError {
+/// A command that cannot be recorded is not sent.
+fn journal_unavailable(error: &io::Error) -> ConnectorError {
     ConnectorError::Unreachable {
         reason: format!("the journal of the simulated vehicle cannot be used: {error}"),
     }

@@ -5,13 +5,13 @@ use thiserror::Error;
 
 use crate::request::Connector;
 
-/// The connectors of a process, and which one a vehicle is reached through.
+/// The connectors of a process, and the choice of one for each vehicle.
 pub struct Registry {
     connectors: BTreeMap<&'static str, Arc<dyn Connector>>,
     default: Arc<dyn Connector>,
 }
 
-/// A connector was named that is not registered.
+/// The named connector is not registered.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("there is no connector {name:?}; registered are {registered}")]
 pub struct UnknownConnector {
@@ -20,12 +20,11 @@ pub struct UnknownConnector {
 }
 
 impl Registry {
-    /// A registry of `connectors` that uses the one called `default` unless a vehicle says
-    /// otherwise.
+    /// Creates a registry that uses the connector `default` for vehicles that name none.
     ///
     /// # Errors
     ///
-    /// When none is called `default`.
+    /// Returns [`UnknownConnector`] if `connectors` does not contain `default`.
     pub fn new(
         connectors: Vec<Arc<dyn Connector>>,
         default: &str,
@@ -44,12 +43,11 @@ impl Registry {
         })
     }
 
-    /// The connector that `vehicle` is reached through: the one its metadata names under
-    /// `connector`, else the default.
+    /// Returns the connector that the metadata of `vehicle` names under `connector`, or the default.
     ///
     /// # Errors
     ///
-    /// When its metadata names one that is not registered.
+    /// Returns [`UnknownConnector`] if the named connector is not registered.
     pub fn connector_for(&self, vehicle: &Vehicle) -> Result<&dyn Connector, UnknownConnector> {
         match vehicle
             .metadata

@@ -10,50 +10,50 @@ use crate::error::ConnectorError;
 /// Sends commands to vehicles.
 #[async_trait]
 pub trait Connector: Send + Sync {
-    /// The name it is registered under.
+    /// Returns the name under which the connector is registered.
     fn name(&self) -> &'static str;
 
-    /// Sends one command and yields its response chunks in order; the last one is final. A stream
-    /// that ends without a final chunk lost the rest of the answer.
+    /// Sends one command and returns its response as a stream of chunks in order, of which the last
+    /// is final. A stream that ends without a final chunk is truncated.
     ///
-    /// Dropping the stream cancels the command as far as the protocol can.
+    /// Dropping the stream cancels the command if the protocol supports it.
     ///
     /// # Errors
     ///
-    /// What happened instead of an answer. It can come from here or from the stream.
+    /// Returns a [`ConnectorError`], here or as an item of the stream.
     async fn execute(&self, request: CommandRequest) -> Result<ResponseStream, ConnectorError>;
 }
 
-/// The chunks of one answer.
+/// The chunks of one response.
 pub type ResponseStream = Pin<Box<dyn Stream<Item = Result<ResponseChunk, ConnectorError>> + Send>>;
 
 /// One command for one vehicle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommandRequest {
-    /// Identifies the command; the same for every attempt.
+    /// The ID of the command; the same for every attempt.
     pub command_id: CommandId,
     /// The vehicle.
     pub vehicle_id: VehicleId,
-    /// The vehicle as it knows itself.
+    /// The VIN by which the vehicle identifies itself.
     pub vin: Vin,
-    /// The name in the catalogue.
+    /// The command's name in the catalog.
     pub command_name: String,
-    /// Parameters that met the catalogue's schema.
+    /// Parameters that conform to the catalog's schema.
     pub params: Value,
 }
 
 impl CommandRequest {
-    /// The parameter called `name`.
+    /// Returns the parameter `name`.
     pub fn param(&self, name: &str) -> Option<&Value> {
         self.params.get(name)
     }
 }
 
-/// One part of an answer.
+/// One part of a response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResponseChunk {
-    /// What the vehicle sent.
+    /// The data that the vehicle sent.
     pub payload: Value,
-    /// Whether the answer ends here.
+    /// Whether this is the last chunk of the response.
     pub is_final: bool,
 }

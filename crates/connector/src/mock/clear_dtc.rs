@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 
 use crate::request::CommandRequest;
 
-/// One chunk for each step of the clearing; the last one says that it is done.
-pub(super) fn answer(request: &CommandRequest, chunks: usize) -> Vec<Value> {
+/// Returns one chunk for each step; the last one reports completion.
+pub(super) fn response(request: &CommandRequest, chunks: usize) -> Vec<Value> {
     (1..=chunks)
         .map(|step| {
             json!({

@@ -5,50 +5,50 @@ use sovd_domain::Vin;
 
 use super::journal::JournalEntry;
 
-/// Which trouble codes the simulated vehicles no longer have, by VIN and ECU address.
+/// The cleared trouble codes of the simulated vehicles, by VIN and ECU address.
 #[derive(Debug, Default)]
-pub(super) struct FaultMemory(HashMap<(Vin, String), Erased>);
+pub(super) struct FaultMemory(HashMap<(Vin, String), ClearedCodes>);
 
 impl FaultMemory {
-    /// Erases what `entry` erased.
-    pub(super) fn learn(&mut self, entry: &JournalEntry) {
+    /// Records the trouble codes that `entry` cleared.
+    pub(super) fn apply(&mut self, entry: &JournalEntry) {
         if !entry.acted || entry.command_name != "ClearDTC" {
             return;
         }
-        let erased = self.0.entry(key(&entry.vin, &entry.params)).or_default();
+        let cleared = self.0.entry(key(&entry.vin, &entry.params)).or_default();
         match entry.params.get("dtcCode") {
-            None => *erased = Erased::All,
-            Some(code) => erased.add(code),
+            None => *cleared = ClearedCodes::All,
+            Some(code) => cleared.add(code),
         }
     }
 
-    /// What was erased in the ECU that `params` address.
-    pub(super) fn erased(&self, vin: &Vin, params: &Value) -> Erased {
+    /// Returns the cleared trouble codes of the ECU that `params` address.
+    pub(super) fn cleared_codes(&self, vin: &Vin, params: &Value) -> ClearedCodes {
         self.0.get(&key(vin, params)).cloned().unwrap_or_default()
     }
 }
 
-/// Hex digits mean the same in either case.
+/// Hexadecimal digits are case-insensitive.
 fn key(vin: &Vin, params: &Value) -> (Vin, String) {
     let ecu_address = params.get("ecuAddress").and_then(Value::as_str);
     let ecu_address = ecu_address.unwrap_or_default().to_ascii_lowercase();
     (vin.clone(), ecu_address)
 }
 
-/// The trouble codes that one ECU no longer has.
+/// The cleared trouble codes of one ECU.
 #[derive(Debug, Clone)]
-pub(super) enum Erased {
+pub(super) enum ClearedCodes {
     All,
     Codes(BTreeSet<String>),
 }
 
-impl Default for Erased {
+impl Default for ClearedCodes {
     fn default() -> Self {
         Self::Codes(BTreeSet::new())
     }
 }
 
-impl Erased {
+impl ClearedCodes {
     pub(super) fn contains(&self, code: &str) -> bool {
         match self {
             Self::All => true,

@@ -12,27 +12,27 @@ use serde_json::Value;
 use sovd_domain::{CommandId, Vin};
 
 use self::file::JournalFile;
-use super::fault_memory::{Erased, FaultMemory};
+use super::fault_memory::{ClearedCodes, FaultMemory};
 use crate::request::CommandRequest;
 
-/// What simulated vehicles were sent, in that order, and with it which faults they still have.
+/// The commands that were sent to simulated vehicles, in order; their fault memory is derived from it.
 /// Clones share one journal.
 #[derive(Debug, Clone)]
 pub struct Journal(Arc<Storage>);
 
-/// One command that was sent to a simulated vehicle; in a file one line of JSON.
+/// One command that was sent to a simulated vehicle; a line of JSON in a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JournalEntry {
-    /// Identifies the command; the same for every attempt.
+    /// The ID of the command; the same for every attempt.
     pub command_id: CommandId,
-    /// The name in the catalogue.
+    /// The command's name in the catalog.
     pub command_name: String,
     /// The vehicle.
     #[serde(with = "vin_as_text")]
     pub vin: Vin,
-    /// The parameters as they were sent.
+    /// The parameters.
     pub params: Value,
-    /// Whether the vehicle did what it was told.
+    /// Whether the vehicle executed the command.
     pub acted: bool,
 }
 
@@ -49,77 +49,77 @@ impl JournalEntry {
 }
 
 impl Journal {
-    /// How many entries a journal in memory keeps: a server that runs for months must not fill
-    /// its memory with them. Faults stay erased all the same.
-    pub const KEPT_IN_MEMORY: usize = 10_000;
+    /// The number of entries that a journal in memory retains, so that its size is bounded. Cleared
+    /// trouble codes are retained without limit.
+    pub const MEMORY_CAPACITY: usize = 10_000;
 
-    /// A journal that ends with the process and has the latest [`Self::KEPT_IN_MEMORY`] entries.
+    /// Creates a journal in memory that retains the latest [`Self::MEMORY_CAPACITY`] entries.
     pub fn in_memory() -> Self {
         Self(Arc::new(Storage::Memory(Mutex::default())))
     }
 
-    /// A journal in the file at `path`, which the first entry creates. Any number of processes may
-    /// share the file, and an entry outlives the process that wrote it.
+    /// Creates a journal in the file at `path`, which the first entry creates. Any number of processes
+    /// can share the file, and an entry persists even if its writer is killed.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Arc::new(Storage::File(JournalFile::new(path.into()))))
     }
 
-    /// The entries, the oldest first. A file that does not exist yet has none; a line that its
-    /// writer did not finish is left out, because that command was not sent.
+    /// Returns the entries, oldest first. A file that does not exist has none; a line that its writer
+    /// did not finish is skipped, because that command was not sent.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or holds a line that is no entry.
+    /// Returns an error if the file cannot be read or contains a line that is not an entry.
     pub fn entries(&self) -> io::Result<Vec<JournalEntry>> {
         match self.0.as_ref() {
-            Storage::Memory(kept) => Ok(lock(kept).entries.iter().cloned().collect()),
+            Storage::Memory(memory) => Ok(lock(memory).entries.iter().cloned().collect()),
             Storage::File(file) => file.entries(),
         }
     }
 
-    /// Adds `entry`. On an error there is no such entry.
+    /// Appends `entry`; on an error, the journal is unchanged.
     pub(super) fn record(&self, entry: JournalEntry) -> io::Result<()> {
         match self.0.as_ref() {
-            Storage::Memory(kept) => {
-                lock(kept).add(entry);
+            Storage::Memory(memory) => {
+                lock(memory).add(entry);
                 Ok(())
             }
             Storage::File(file) => file.append(&entry),
         }
     }
 
-    /// What was erased in the ECU that `params` address.
-    pub(super) fn erased(&self, vin: &Vin, params: &Value) -> io::Result<Erased> {
+    /// Returns the cleared trouble codes of the ECU that `params` address.
+    pub(super) fn cleared_codes(&self, vin: &Vin, params: &Value) -> io::Result<ClearedCodes> {
         match self.0.as_ref() {
-            Storage::Memory(kept) => Ok(lock(kept).faults.erased(vin, params)),
-            Storage::File(file) => file.erased(vin, params),
+            Storage::Memory(memory) => Ok(lock(memory).faults.cleared_codes(vin, params)),
+            Storage::File(file) => file.cleared_codes(vin, params),
         }
     }
 }
 
 #[derive(Debug)]
 enum Storage {
-    Memory(Mutex<Kept>),
+    Memory(Mutex<Memory>),
     File(JournalFile),
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Memory {
     entries: VecDeque<JournalEntry>,
     faults: FaultMemory,
 }
 
-impl Kept {
+impl Memory {
     fn add(&mut self, entry: JournalEntry) {
-        self.faults.learn(&entry);
-        if self.entries.len() == Journal::KEPT_IN_MEMORY {
+        self.faults.apply(&entry);
+        if self.entries.len() == Journal::MEMORY_CAPACITY {
             self.entries.pop_front();
         }
         self.entries.push_back(entry);
     }
 }
 
-/// A panic elsewhere leaves nothing half done here.
+/// No panic can leave the data inconsistent, so a poisoned lock is usable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,8 +5,8 @@ use sovd_domain::Random;
 
 use crate::request::CommandRequest;
 
-/// The value behind one data identifier, cut into `chunks` pieces.
-pub(super) fn answer(request: &CommandRequest, chunks: usize, random: &dyn Random) -> Vec<Value> {
+/// Returns the value of one data identifier, split into `chunks` parts.
+pub(super) fn response(request: &CommandRequest, chunks: usize, random: &dyn Random) -> Vec<Value> {
     let data_id = request
         .param("dataId")
         .and_then(Value::as_str)
@@ -19,10 +19,14 @@ pub(super) fn answer(request: &CommandRequest, chunks: usize, random: &dyn Rando
         _ => ("raw", random_bytes(random)),
     };
     let characters: Vec<char> = value.chars().collect();
-    let piece = characters.len().div_ceil(chunks).max(1);
+    let length = characters.len().div_ceil(chunks).max(1);
     (0..chunks)
         .map(|chunk| {
-            let part: String = characters.iter().skip(chunk * piece).take(piece).collect();
+            let part: String = characters
+                .iter()
+                .skip(chunk * length)
+                .take(length)
+                .collect();
             json!({
                 "ecu_address": request.param("ecuAddress"),
                 "data_id": request.param("dataId"),

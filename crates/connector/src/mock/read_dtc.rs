@@ -1,9 +1,9 @@
 use serde_json::{Value, json};
 
-use super::fault_memory::Erased;
+use super::fault_memory::ClearedCodes;
 use crate::request::CommandRequest;
 
-/// The trouble codes that every ECU has at first.
+/// The initial trouble codes of every ECU.
 const STORED: [(&str, &str, &str); 3] = [
     (
         "P0420",
@@ -14,11 +14,15 @@ const STORED: [(&str, &str, &str); 3] = [
     ("U0100", "Lost communication with ECM/PCM A", "confirmed"),
 ];
 
-/// The trouble codes that were not erased, spread over `chunks` chunks.
-pub(super) fn answer(request: &CommandRequest, chunks: usize, erased: &Erased) -> Vec<Value> {
+/// Returns the trouble codes that were not cleared, distributed over `chunks` chunks.
+pub(super) fn response(
+    request: &CommandRequest,
+    chunks: usize,
+    cleared: &ClearedCodes,
+) -> Vec<Value> {
     let codes: Vec<Value> = (0..chunks.max(STORED.len()))
         .map(trouble_code)
-        .filter(|(code, ..)| !erased.contains(code))
+        .filter(|(code, ..)| !cleared.contains(code))
         .map(|(code, description, status)| {
             json!({ "code": code, "description": description, "status": status })
         })
@@ -35,7 +39,7 @@ pub(super) fn answer(request: &CommandRequest, chunks: usize, erased: &Erased) -
         .collect()
 }
 
-/// Code, description and status.
+/// Returns code, description and status.
 fn trouble_code(index: usize) -> (String, &'static str, &'static str) {
     match STORED.get(index) {
         Some((code, description, status)) => ((*code).to_owned(), description, status),

@@ -2,50 +2,50 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
-use sovd_connector::{Connector, ConnectorError, MockBehaviour, MockFailure};
+use sovd_connector::{Connector, ConnectorError, MockBehavior, MockFailure};
 
 use crate::setup::{
-    answer, answer_of, clear_all, codes, fails, in_chunks, instant, mock, read_dtc, request,
+    clear_all, codes, execute, fails, in_chunks, instant, mock, read_dtc, request, respond,
 };
 
 #[tokio::test]
-async fn failures_say_whether_the_command_was_sent() {
-    let refused = mock(fails(MockFailure::Rejected))
+async fn failures_report_whether_the_command_was_sent() {
+    let rejected = mock(fails(MockFailure::Rejected))
         .execute(read_dtc())
         .await
         .err()
         .unwrap();
-    assert!(matches!(refused, ConnectorError::Rejected { .. }));
-    assert!(!refused.may_have_acted());
-    let away = mock(fails(MockFailure::Unreachable))
+    assert!(matches!(rejected, ConnectorError::Rejected { .. }));
+    assert!(!rejected.may_have_acted());
+    let unreachable = mock(fails(MockFailure::Unreachable))
         .execute(read_dtc())
         .await
         .err()
         .unwrap();
-    assert!(matches!(away, ConnectorError::Unreachable { .. }));
-    assert!(!away.may_have_acted());
-    let late = answer(fails(MockFailure::Timeout), read_dtc()).await;
+    assert!(matches!(unreachable, ConnectorError::Unreachable { .. }));
+    assert!(!unreachable.may_have_acted());
+    let late = respond(fails(MockFailure::Timeout), read_dtc()).await;
     assert_eq!(late, vec![Err(ConnectorError::Timeout { sent: true })]);
-    let broken = answer(fails(MockFailure::Broken), read_dtc()).await;
+    let broken = respond(fails(MockFailure::Broken), read_dtc()).await;
     assert_eq!(broken.len(), 2);
     assert!(broken[0].is_ok());
     assert_eq!(broken[1], Err(ConnectorError::Broken { sent: true }));
 }
 
 #[tokio::test]
-async fn a_lost_final_chunk_is_not_sent() {
-    let lossy = MockBehaviour {
+async fn a_lost_final_chunk_truncates_the_stream() {
+    let lossy = MockBehavior {
         lose_final: true,
         ..in_chunks(3)
     };
-    let chunks = answer(lossy, read_dtc()).await;
+    let chunks = respond(lossy, read_dtc()).await;
     assert_eq!(chunks.len(), 2);
     assert!(chunks.iter().all(|chunk| !chunk.as_ref().unwrap().is_final));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hanging_command_never_answers() {
-    let mut stream = mock(MockBehaviour {
+async fn a_hanging_command_receives_no_response() {
+    let mut stream = mock(MockBehavior {
         hang: true,
         ..instant()
     })
@@ -57,7 +57,7 @@ async fn a_hanging_command_never_answers() {
 }
 
 #[tokio::test]
-async fn only_the_named_commands_misbehave() {
+async fn failures_apply_only_to_the_named_commands() {
     let only = || vec!["ClearDTC".to_owned(), "ReadDataByID".to_owned()];
     let read_vin = || {
         request(
@@ -66,34 +66,34 @@ async fn only_the_named_commands_misbehave() {
         )
     };
 
-    let refuses = mock(MockBehaviour {
+    let rejecting = mock(MockBehavior {
         only: only(),
         ..fails(MockFailure::Rejected)
     });
-    assert!(refuses.execute(clear_all()).await.is_err());
-    assert!(refuses.execute(read_vin()).await.is_err());
-    assert_eq!(codes(&refuses, read_dtc()).await.len(), 3);
+    assert!(rejecting.execute(clear_all()).await.is_err());
+    assert!(rejecting.execute(read_vin()).await.is_err());
+    assert_eq!(codes(&rejecting, read_dtc()).await.len(), 3);
 
-    let hangs = mock(MockBehaviour {
+    let hanging = mock(MockBehavior {
         hang: true,
         only: only(),
         ..instant()
     });
-    let mut stream = hangs.execute(clear_all()).await.unwrap();
+    let mut stream = hanging.execute(clear_all()).await.unwrap();
     assert!(stream.next().now_or_never().is_none());
-    assert_eq!(codes(&hangs, read_dtc()).await.len(), 3);
+    assert_eq!(codes(&hanging, read_dtc()).await.len(), 3);
 
-    let loses = mock(MockBehaviour {
+    let lossy = mock(MockBehavior {
         lose_final: true,
         only: only(),
         ..in_chunks(2)
     });
-    assert_eq!(answer_of(&loses, clear_all()).await.len(), 1);
-    assert_eq!(answer_of(&loses, read_dtc()).await.len(), 2);
+    assert_eq!(execute(&lossy, clear_all()).await.len(), 1);
+    assert_eq!(execute(&lossy, read_dtc()).await.len(), 2);
 }
 
 #[tokio::test]
-async fn a_command_that_no_vehicle_speaks_is_unsupported_however_the_mock_fails() {
+async fn an_unknown_command_is_unsupported_regardless_of_the_failure() {
     for failure in [MockFailure::Unreachable, MockFailure::Rejected] {
         let error = mock(fails(failure))
             .execute(request("NoSuchCommand", json!({})))

@@ -1,12 +1,12 @@
 use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
-use sovd_connector::{Connector, Journal, JournalEntry, MockBehaviour, MockFailure};
+use sovd_connector::{Connector, Journal, JournalEntry, MockBehavior, MockFailure};
 
 use crate::setup::{
     VIN, clear, clear_all, codes, fails, in_chunks, instant, mock_with, read_dtc, request, send,
 };
 
-/// Name and effect of each entry.
+/// Returns the name of each command and whether the vehicle executed it.
 fn summary(entries: &[JournalEntry]) -> Vec<(&str, bool)> {
     entries
         .iter()
@@ -15,7 +15,7 @@ fn summary(entries: &[JournalEntry]) -> Vec<(&str, bool)> {
 }
 
 #[tokio::test]
-async fn every_command_is_written_down_in_order() {
+async fn every_command_is_recorded_in_order() {
     let journal = Journal::in_memory();
     let mock = mock_with(in_chunks(3), &journal);
     assert!(journal.entries().unwrap().is_empty());
@@ -41,7 +41,7 @@ async fn every_command_is_written_down_in_order() {
 }
 
 #[tokio::test]
-async fn what_was_not_sent_or_was_refused_is_not_written_down() {
+async fn commands_that_were_not_sent_or_were_rejected_are_not_recorded() {
     let journal = Journal::in_memory();
     for failure in [MockFailure::Unreachable, MockFailure::Rejected] {
         send(&mock_with(fails(failure), &journal), clear_all()).await;
@@ -52,35 +52,35 @@ async fn what_was_not_sent_or_was_refused_is_not_written_down() {
 }
 
 #[tokio::test]
-async fn an_entry_says_whether_the_vehicle_acted() {
-    let loses_final = MockBehaviour {
+async fn an_entry_records_whether_the_vehicle_executed_the_command() {
+    let loses_final = MockBehavior {
         lose_final: true,
         ..in_chunks(2)
     };
-    let late_and_lost = MockBehaviour {
+    let late_and_lost = MockBehavior {
         lose_final: true,
         ..fails(MockFailure::Timeout)
     };
-    for (behaviour, acted) in [
+    for (behavior, acted) in [
         (instant(), true),
         (fails(MockFailure::Timeout), false),
         (fails(MockFailure::Broken), true),
         (loses_final, true),
         (late_and_lost, false),
     ] {
-        let case = format!("{behaviour:?}");
+        let case = format!("{behavior:?}");
         let journal = Journal::in_memory();
-        send(&mock_with(behaviour, &journal), clear_all()).await;
+        send(&mock_with(behavior, &journal), clear_all()).await;
         let entries = journal.entries().unwrap();
         assert_eq!(summary(&entries), [("ClearDTC", acted)], "{case}");
     }
 }
 
 #[tokio::test]
-async fn a_hanging_command_was_sent_and_did_nothing() {
+async fn a_hanging_command_is_recorded_as_sent_and_not_executed() {
     for failure in [None, Some(MockFailure::Broken)] {
         let journal = Journal::in_memory();
-        let hangs = MockBehaviour {
+        let hangs = MockBehavior {
             hang: true,
             failure,
             ..instant()
@@ -95,29 +95,29 @@ async fn a_hanging_command_was_sent_and_did_nothing() {
 }
 
 #[tokio::test]
-async fn a_command_is_written_down_before_its_first_chunk_is_due() {
+async fn a_command_is_recorded_before_its_first_chunk_is_due() {
     let journal = Journal::in_memory();
-    let slow = mock_with(MockBehaviour::default(), &journal);
+    let slow = mock_with(MockBehavior::default(), &journal);
     let _unread = slow.execute(read_dtc()).await.unwrap();
     assert_eq!(summary(&journal.entries().unwrap()), [("ReadDTC", true)]);
 }
 
 #[tokio::test]
-async fn memory_keeps_the_latest_entries_and_all_clears() {
+async fn memory_retains_the_latest_entries_and_all_cleared_codes() {
     let journal = Journal::in_memory();
     let mock = mock_with(instant(), &journal);
     send(&mock, clear_all()).await;
-    for _ in 1..Journal::KEPT_IN_MEMORY {
+    for _ in 1..Journal::MEMORY_CAPACITY {
         send(&mock, read_dtc()).await;
     }
     let entries = journal.entries().unwrap();
-    assert_eq!(entries.len(), Journal::KEPT_IN_MEMORY);
+    assert_eq!(entries.len(), Journal::MEMORY_CAPACITY);
     assert_eq!(entries[0].command_name, "ClearDTC");
 
     assert!(codes(&mock, read_dtc()).await.is_empty());
 
     let entries = journal.entries().unwrap();
-    assert_eq!(entries.len(), Journal::KEPT_IN_MEMORY);
+    assert_eq!(entries.len(), Journal::MEMORY_CAPACITY);
     assert_eq!(entries[0].command_name, "ReadDTC");
     assert!(codes(&mock, read_dtc()).await.is_empty());
 }

@@ -1,13 +1,13 @@
-//! The mock passes the contract of all connectors, remembers, and misbehaves when told to.
+//! The mock: contract, responses, fault memory, journal and failures.
 
-#[cfg(test)]
-mod answers;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod fault_memory;
+#[cfg(test)]
 mod journal;
 #[cfg(test)]
-mod memory;
+mod responses;
 #[cfg(test)]
 mod setup;
 #[cfg(test)]

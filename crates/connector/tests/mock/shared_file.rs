@@ -12,10 +12,10 @@ use tempfile::TempDir;
 
 use crate::setup::{VIN, clear, clear_all, codes, instant, mock, read_dtc, send};
 
-/// A directory with room for one journal.
-struct Dir(TempDir);
+/// A directory for one journal file.
+struct Directory(TempDir);
 
-impl Dir {
+impl Directory {
     fn new() -> Self {
         Self(TempDir::new().unwrap())
     }
@@ -24,7 +24,7 @@ impl Dir {
         self.0.path().join("journal.jsonl")
     }
 
-    /// A mock with a journal of its own on the same file, as in another process.
+    /// Creates a mock with its own journal on the file, as in another process.
     fn mock(&self) -> MockConnector {
         mock(instant()).with_journal(Journal::file(self.path()))
     }
@@ -33,8 +33,8 @@ impl Dir {
         Journal::file(self.path())
     }
 
-    /// Adds `text` as it is.
-    fn scribble(&self, text: &str) {
+    /// Appends `text` to the file.
+    fn append(&self, text: &str) {
         let mut file = OpenOptions::new()
             .create(true)
             .append(true)
@@ -50,7 +50,7 @@ async fn error_of(mock: &MockConnector, request: CommandRequest) -> ConnectorErr
 
 #[tokio::test]
 async fn an_entry_is_one_line_of_json() {
-    let dir = Dir::new();
+    let dir = Directory::new();
     assert!(dir.journal().entries().unwrap().is_empty());
     send(&dir.mock(), clear("P0420")).await;
 
@@ -71,8 +71,8 @@ async fn an_entry_is_one_line_of_json() {
 }
 
 #[tokio::test]
-async fn processes_that_share_a_file_share_the_past() {
-    let dir = Dir::new();
+async fn processes_that_share_a_file_share_the_fault_memory() {
+    let dir = Directory::new();
     let (one, other) = (dir.mock(), dir.mock());
     assert_eq!(codes(&one, read_dtc()).await.len(), 3);
     send(&other, clear("P0420")).await;
@@ -88,8 +88,8 @@ async fn processes_that_share_a_file_share_the_past() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn writers_at_the_same_time_lose_no_entry() {
-    let dir = Dir::new();
+async fn concurrent_writers_lose_no_entry() {
+    let dir = Directory::new();
     let random = SeededRandom::new(3);
     let mut sent: Vec<_> = (0..200).map(|_| CommandId(random.uuid())).collect();
     let tasks = sent.iter().map(|id| {
@@ -115,14 +115,14 @@ async fn writers_at_the_same_time_lose_no_entry() {
 }
 
 #[tokio::test]
-async fn an_unfinished_line_is_no_entry_and_swallows_none() {
-    let whole = Dir::new();
+async fn an_unfinished_line_is_skipped_and_separated_from_the_next() {
+    let whole = Directory::new();
     send(&whole.mock(), clear_all()).await;
     let line = fs::read_to_string(whole.path()).unwrap();
     for length in 1..line.len() - 1 {
-        let dir = Dir::new();
+        let dir = Directory::new();
         send(&dir.mock(), read_dtc()).await;
-        dir.scribble(&line[..length]);
+        dir.append(&line[..length]);
         let mock = dir.mock();
         assert_eq!(dir.journal().entries().unwrap().len(), 1, "{length}");
         assert_eq!(codes(&mock, read_dtc()).await.len(), 3, "{length}");
@@ -136,38 +136,38 @@ async fn an_unfinished_line_is_no_entry_and_swallows_none() {
 }
 
 #[tokio::test]
-async fn a_line_counts_once_it_is_finished() {
-    let whole = Dir::new();
+async fn a_line_counts_once_it_is_complete() {
+    let whole = Directory::new();
     send(&whole.mock(), clear_all()).await;
     let line = fs::read_to_string(whole.path()).unwrap();
-    let dir = Dir::new();
-    dir.scribble(line.trim_end());
+    let dir = Directory::new();
+    dir.append(line.trim_end());
     assert!(dir.journal().entries().unwrap().is_empty());
-    dir.scribble("\n");
+    dir.append("\n");
     assert_eq!(dir.journal().entries().unwrap().len(), 1);
     assert!(codes(&dir.mock(), read_dtc()).await.is_empty());
 }
 
 #[tokio::test]
-async fn an_emptied_or_removed_file_begins_anew() {
-    let dir = Dir::new();
+async fn emptying_or_removing_the_file_resets_the_fault_memory() {
+    let dir = Directory::new();
     let mock = dir.mock();
-    for begin_anew in [
-        |dir: &Dir| fs::write(dir.path(), "").unwrap(),
-        |dir: &Dir| fs::remove_file(dir.path()).unwrap(),
+    for reset in [
+        |dir: &Directory| fs::write(dir.path(), "").unwrap(),
+        |dir: &Directory| fs::remove_file(dir.path()).unwrap(),
     ] {
         send(&mock, clear_all()).await;
         assert!(codes(&mock, read_dtc()).await.is_empty());
-        begin_anew(&dir);
+        reset(&dir);
         assert_eq!(codes(&mock, read_dtc()).await.len(), 3);
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_down_is_not_sent() {
-    let dir = Dir::new();
-    let nowhere = dir.path().join("missing").join("journal.jsonl");
-    for path in [dir.0.path().to_owned(), nowhere] {
+async fn a_command_that_cannot_be_recorded_is_not_sent() {
+    let dir = Directory::new();
+    let missing = dir.path().join("missing").join("journal.jsonl");
+    for path in [dir.0.path().to_owned(), missing] {
         let mock = mock(instant()).with_journal(Journal::file(path));
         for request in [clear_all(), read_dtc()] {
             let error = error_of(&mock, request).await;
@@ -180,11 +180,11 @@ async fn what_cannot_be_written_down_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_file_of_something_else_is_an_error() {
-    let dir = Dir::new();
-    dir.scribble("{\"level\": \"INFO\"}\n");
+async fn a_file_of_another_format_is_an_error() {
+    let dir = Directory::new();
+    dir.append("{\"level\": \"INFO\"}\n");
     let error = dir.journal().entries().unwrap_err().to_string();
-    assert!(error.contains("is no entry"), "{error}");
+    assert!(error.contains("is not an entry"), "{error}");
     let error = error_of(&dir.mock(), read_dtc()).await;
     assert!(matches!(error, ConnectorError::Unreachable { .. }));
     assert!(!error.may_have_acted());

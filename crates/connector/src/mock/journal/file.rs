@@ -8,18 +8,18 @@ use std::{
 use serde_json::Value;
 use sovd_domain::Vin;
 
-use super::{Erased, FaultMemory, JournalEntry, lock};
+use super::{ClearedCodes, FaultMemory, JournalEntry, lock};
 
-/// A file of entries, one line each, that other processes may write to at the same time.
+/// A file of entries, one per line, to which other processes may write concurrently.
 #[derive(Debug)]
 pub(super) struct JournalFile {
     path: PathBuf,
-    seen: Mutex<Seen>,
+    progress: Mutex<Progress>,
 }
 
-/// The lines that were read before, so that a long file is not read again for each answer.
+/// The result of the lines read so far, so that a long file is not read again for each response.
 #[derive(Debug, Default)]
-struct Seen {
+struct Progress {
     bytes: u64,
     faults: FaultMemory,
 }
@@ -28,13 +28,13 @@ impl JournalFile {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            seen: Mutex::default(),
+            progress: Mutex::default(),
         }
     }
 
     pub(super) fn entries(&self) -> io::Result<Vec<JournalEntry>> {
         match self.open()? {
-            Some(file) => Ok(finished_lines(file)?.0),
+            Some(file) => Ok(read_entries(file)?.0),
             None => Ok(Vec::new()),
         }
     }
@@ -46,12 +46,12 @@ impl JournalFile {
             .append(true)
             .open(&self.path)?;
         let mut line = Vec::new();
-        if ends_inside_a_line(&mut file)? {
+        if has_unfinished_line(&mut file)? {
             line.push(b'\n');
         }
         serde_json::to_writer(&mut line, entry)?;
         line.push(b'\n');
-        // One write, so that lines of several processes do not mix.
+        // One write, so that the lines of several processes do not mix.
         if file.write(&line)? == line.len() {
             Ok(())
         } else {
@@ -59,26 +59,26 @@ impl JournalFile {
         }
     }
 
-    pub(super) fn erased(&self, vin: &Vin, params: &Value) -> io::Result<Erased> {
-        let mut seen = lock(&self.seen);
+    pub(super) fn cleared_codes(&self, vin: &Vin, params: &Value) -> io::Result<ClearedCodes> {
+        let mut progress = lock(&self.progress);
         let Some(mut file) = self.open()? else {
-            *seen = Seen::default();
-            return Ok(Erased::default());
+            *progress = Progress::default();
+            return Ok(ClearedCodes::default());
         };
-        if file.metadata()?.len() < seen.bytes {
-            // Somebody emptied the file to begin anew.
-            *seen = Seen::default();
+        if file.metadata()?.len() < progress.bytes {
+            // The file was emptied to reset the vehicles.
+            *progress = Progress::default();
         }
-        file.seek(SeekFrom::Start(seen.bytes))?;
-        let (entries, bytes) = finished_lines(file)?;
+        file.seek(SeekFrom::Start(progress.bytes))?;
+        let (entries, bytes) = read_entries(file)?;
         for entry in &entries {
-            seen.faults.learn(entry);
+            progress.faults.apply(entry);
         }
-        seen.bytes += bytes;
-        Ok(seen.faults.erased(vin, params))
+        progress.bytes += bytes;
+        Ok(progress.faults.cleared_codes(vin, params))
     }
 
-    /// `None` if there is no file yet.
+    /// Returns `None` if the file does not exist.
     fn open(&self) -> io::Result<Option<File>> {
         match File::open(&self.path) {
             Ok(file) => Ok(Some(file)),
@@ -88,8 +88,8 @@ impl JournalFile {
     }
 }
 
-/// Whether a writer was stopped in the middle of its line, which must not swallow the next one.
-fn ends_inside_a_line(file: &mut File) -> io::Result<bool> {
+/// Returns whether a writer was killed within its line. The next entry must begin on a new line.
+fn has_unfinished_line(file: &mut File) -> io::Result<bool> {
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(false);
     }
@@ -99,8 +99,8 @@ fn ends_inside_a_line(file: &mut File) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
-/// The entries of the rest of the file up to its last line break, and the bytes up to there.
-fn finished_lines(mut file: File) -> io::Result<(Vec<JournalEntry>, u64)> {
+/// Returns the entries up to the last line break, and the number of bytes read.
+fn read_entries(mut file: File) -> io::Result<(Vec<JournalEntry>, u64)> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     let unfinished = bytes
@@ -111,19 +111,19 @@ fn finished_lines(mut file: File) -> io::Result<(Vec<JournalEntry>, u64)> {
     bytes.truncate(bytes.len() - unfinished);
     let entries = bytes
         .split(|byte| *byte == b'\n')
-        .filter_map(|line| entry(line).transpose())
+        .filter_map(|line| parse_entry(line).transpose())
         .collect::<io::Result<_>>()?;
     Ok((entries, bytes.len() as u64))
 }
 
-/// `None` for a line that breaks off: its writer got no further, and its command was not sent.
-fn entry(line: &[u8]) -> io::Result<Option<JournalEntry>> {
+/// Returns `None` for an incomplete line: its writer was killed, and its command was not sent.
+fn parse_entry(line: &[u8]) -> io::Result<Option<JournalEntry>> {
     match serde_json::from_slice(line) {
         Ok(entry) => Ok(Some(entry)),
         Err(error) if error.is_eof() => Ok(None),
         Err(error) => Err(io::Error::new(
             ErrorKind::InvalidData,
-            format!("a line is no entry of a journal: {error}"),
+            format!("a line is not an entry of a journal: {error}"),
         )),
     }
 }

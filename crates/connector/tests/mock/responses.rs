@@ -2,15 +2,15 @@ use std::time::Duration;
 
 use serde_json::json;
 use sovd_connector::{
-    MockBehaviour,
+    MockBehavior,
     contract::{self, Peer},
 };
 use tokio::time::Instant;
 
-use crate::setup::{VIN, answer, clear, codes_in_chunks, in_chunks, mock, read_dtc, request};
+use crate::setup::{VIN, clear, codes_in_chunks, in_chunks, mock, read_dtc, request, respond};
 
 #[tokio::test]
-async fn passes_the_contract() {
+async fn the_mock_passes_the_contract_suite() {
     for chunks in [1, 7] {
         let request = read_dtc();
         let peer = Peer {
@@ -24,13 +24,13 @@ async fn passes_the_contract() {
 }
 
 #[tokio::test]
-async fn the_contract_notices_a_lost_final_chunk() {
+async fn the_contract_suite_detects_a_lost_final_chunk() {
     let request = read_dtc();
     let peer = Peer {
         vehicle_id: request.vehicle_id,
         vin: request.vin,
     };
-    let broken = mock(MockBehaviour {
+    let broken = mock(MockBehavior {
         lose_final: true,
         ..in_chunks(2)
     });
@@ -38,7 +38,7 @@ async fn the_contract_notices_a_lost_final_chunk() {
 }
 
 #[tokio::test]
-async fn read_dtc_has_p0420_in_one_chunk_or_many() {
+async fn read_dtc_returns_p0420_in_any_number_of_chunks() {
     for chunks in [1, 2, 3, 20] {
         let found = codes_in_chunks(&mock(in_chunks(chunks)), read_dtc()).await;
         assert_eq!(found.len(), chunks);
@@ -49,19 +49,19 @@ async fn read_dtc_has_p0420_in_one_chunk_or_many() {
 }
 
 #[tokio::test]
-async fn clear_dtc_says_cleared_at_the_end() {
-    let chunks = answer(in_chunks(2), clear("P0420")).await;
+async fn clear_dtc_reports_cleared_in_the_last_chunk() {
+    let chunks = respond(in_chunks(2), clear("P0420")).await;
     assert_eq!(chunks[0].as_ref().unwrap().payload["cleared"], false);
     assert_eq!(chunks[1].as_ref().unwrap().payload["cleared"], true);
 }
 
 #[tokio::test]
-async fn read_data_by_id_knows_the_vin() {
+async fn read_data_by_id_returns_the_vin() {
     let request = request(
         "ReadDataByID",
         json!({ "ecuAddress": "0x10", "dataId": "0xf190" }),
     );
-    let chunks = answer(in_chunks(3), request).await;
+    let chunks = respond(in_chunks(3), request).await;
     let vin: String = chunks
         .iter()
         .map(|chunk| {
@@ -75,17 +75,17 @@ async fn read_data_by_id_knows_the_vin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_chunk_takes_its_time() {
+async fn each_chunk_is_delayed() {
     let start = Instant::now();
-    answer(
-        MockBehaviour {
+    respond(
+        MockBehavior {
             chunks: 4,
-            ..MockBehaviour::default()
+            ..MockBehavior::default()
         },
         read_dtc(),
     )
     .await;
-    let taken = start.elapsed();
-    assert!(taken >= Duration::from_secs(2), "{taken:?}");
-    assert!(taken <= Duration::from_millis(6010), "{taken:?}");
+    let elapsed = start.elapsed();
+    assert!(elapsed >= Duration::from_secs(2), "{elapsed:?}");
+    assert!(elapsed <= Duration::from_millis(6010), "{elapsed:?}");
 }

@@ -1,37 +1,36 @@
 use std::io::{Write, stderr, stdout};
 
-use crate::{client::Engineer, job::Job, program::Program};
+use crate::{client::Engineer, program::Program};
 
-/// Prints a line. That nobody reads it is no failure.
-pub(crate) fn say(line: &str) {
+/// Prints a line. A closed standard output is not an error.
+pub(crate) fn print(line: &str) {
     let _ = writeln!(stdout(), "{line}");
 }
 
-/// Prints what comes next.
-pub(crate) fn step(what: &str) {
-    say(&format!("> {what}"));
+/// Prints the name of the next step.
+pub(crate) fn print_step(step: &str) {
+    print(&format!("> {step}"));
 }
 
-/// Prints why it did not work.
-pub(crate) fn complain(reason: &str) {
+/// Prints the reason of a failure.
+pub(crate) fn print_error(reason: &str) {
     let _ = writeln!(stderr(), "sovd-demo: {reason}");
 }
 
-/// Prints how to go on by hand.
-pub(crate) fn invite(program: &Program, job: &Job) {
+/// Prints the addresses and credentials, and commands to repeat the scenario manually.
+pub(crate) fn print_instructions(program: &Program, vehicle_id: &str) {
     let base = format!("http://{}", program.address());
     let socket = format!("ws://{}", program.address());
     let (name, password) = (Engineer::NAME, Engineer::PASSWORD);
-    let vehicle_id = &job.vehicle_id;
-    say(&format!(
+    print(&format!(
         r#"
 The server is up at {base} (documentation: {base}/docs/).
-Log in as {name} / {password}, or as admin, service, manufacturer or customer, each with 123 behind
-the name as the password.
+Log in as {name} / {password}, or as admin, service, manufacturer or customer. The password of each is
+the name followed by 123.
 PostgreSQL: {database}
 Redis:      {redis}
 
-Try it by hand:
+Repeat it manually:
 
 TOKEN=$(curl -s {base}/api/v1/auth/login -H 'Content-Type: application/json' \
   -d '{{"username":"{name}","password":"{password}"}}' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
@@ -43,11 +42,11 @@ COMMAND=$(curl -s {base}/api/v1/commands -H "Authorization: Bearer $TOKEN" \
 
 curl -s {base}/api/v1/commands/$COMMAND/responses -H "Authorization: Bearer $TOKEN"
 
-With Node.js, watch it live (or again, the stream can be replayed):
+With Node.js, follow the responses live or replay them:
 
 npx --yes wscat -H "Authorization: Bearer $TOKEN" -c {socket}/ws/responses/$COMMAND
 
-Ctrl-C stops everything."#,
+Ctrl-C stops all servers."#,
         database = program.database_url(),
         redis = program.redis_url(),
     ));

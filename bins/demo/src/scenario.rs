@@ -9,29 +9,24 @@ use tokio::time::sleep;
 
 use crate::{
     client::{Engineer, text},
-    say::{say, step},
+    output::{print, print_step},
 };
 
-/// How long the anomalies may take to show.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long to wait between two looks.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The time limit for the detection of anomalies.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The interval at which anomalies are queried.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What the main job left behind.
-pub(crate) struct Job {
-    pub(crate) vehicle_id: String,
-}
-
-/// Reads the trouble codes of a connected vehicle, as an engineer would.
-pub(crate) async fn perform(address: SocketAddr) -> Result<Job, Box<dyn Error>> {
-    step(&format!("logging in as {}", Engineer::NAME));
+/// Reads the trouble codes of a connected vehicle and returns the ID of the vehicle.
+pub(crate) async fn run(address: SocketAddr) -> Result<String, Box<dyn Error>> {
+    print_step(&format!("logging in as {}", Engineer::NAME));
     let engineer = Engineer::log_in(address).await?;
 
-    step("listing vehicles");
+    print_step("listing vehicles");
     let vehicles = engineer.get("/api/v1/vehicles").await?;
-    let vehicles = vehicles.as_array().ok_or("the vehicles are no list")?;
+    let vehicles = vehicles.as_array().ok_or("the vehicles are not a list")?;
     for vehicle in vehicles {
-        say(&line_about(vehicle)?);
+        print(&describe_vehicle(vehicle)?);
     }
     let vehicle = vehicles
         .iter()
@@ -39,7 +34,7 @@ pub(crate) async fn perform(address: SocketAddr) -> Result<Job, Box<dyn Error>> 
         .ok_or("no vehicle is connected")?;
     let vehicle_id = text(vehicle, "vehicle_id")?;
 
-    step(&format!("sending ReadDTC to {}", text(vehicle, "vin")?));
+    print_step(&format!("sending ReadDTC to {}", text(vehicle, "vin")?));
     let submitted = Instant::now();
     let submission = json!({
         "vehicle_id": vehicle_id,
@@ -49,24 +44,24 @@ pub(crate) async fn perform(address: SocketAddr) -> Result<Job, Box<dyn Error>> 
     let command = engineer.post("/api/v1/commands", &submission).await?;
     let command_id = text(&command, "command_id")?;
 
-    step("watching the answer arrive");
+    print_step("following the responses");
     let mut last = String::new();
-    let print = |event: &str| {
-        say(&format!(
+    let print_event = |event: &str| {
+        print(&format!(
             "  after {:>5} ms  {event}",
             submitted.elapsed().as_millis()
         ));
         event.clone_into(&mut last);
     };
     engineer
-        .watch(&text(&command, "stream_url")?, print)
+        .follow(&text(&command, "stream_url")?, print_event)
         .await?;
     let last: Value = serde_json::from_str(&last)?;
     if last.get("status").and_then(Value::as_str) != Some("completed") {
         return Err("the command did not complete".into());
     }
 
-    step("looking it up in the history");
+    print_step("reading the stored command");
     let stored = engineer
         .get(&format!("/api/v1/commands/{command_id}"))
         .await?;
@@ -75,42 +70,42 @@ pub(crate) async fn perform(address: SocketAddr) -> Result<Job, Box<dyn Error>> 
         .await?;
     let status = text(&stored, "status")?;
     let count = responses.as_array().map_or(0, Vec::len);
-    say(&format!("  {command_id}  {status}, {count} response(s)"));
+    print(&format!("  {command_id}  {status}, {count} response(s)"));
     if status != "completed" || count == 0 {
-        return Err("the history does not show what was seen".into());
+        return Err("the stored command is incomplete".into());
     }
 
-    step("looking at the anomalies that the codes have made");
+    print_step("listing the anomalies that were detected in the trouble codes");
     for anomaly in &open_anomalies(&engineer, &vehicle_id).await? {
-        say(&line_about_anomaly(anomaly)?);
+        print(&describe_anomaly(anomaly)?);
     }
-    Ok(Job { vehicle_id })
+    Ok(vehicle_id)
 }
 
-/// What the codes have made, also those of an earlier run: a code makes one anomaly until a workshop has
-/// looked. Somebody looks for them as soon as the answer is there.
+/// Returns the open anomalies that were detected in responses, including those of an earlier run: a trouble
+/// code has one open anomaly at most. Detection starts when the command completes.
 async fn open_anomalies(
     engineer: &Engineer,
     vehicle_id: &str,
 ) -> Result<Vec<Value>, Box<dyn Error>> {
     let path = format!("/api/v1/vehicles/{vehicle_id}/anomalies");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let anomalies = engineer.get(&path).await?;
-        let anomalies = anomalies.as_array().ok_or("the anomalies are no list")?;
+        let anomalies = anomalies.as_array().ok_or("the anomalies are not a list")?;
         let is_open = |one: &&Value| !one["source"].is_null() && one["outcome"].is_null();
         let open: Vec<Value> = anomalies.iter().filter(is_open).cloned().collect();
         if !open.is_empty() {
             return Ok(open);
         }
         if Instant::now() > deadline {
-            return Err("the codes have made no anomaly".into());
+            return Err("no anomaly was detected".into());
         }
-        sleep(PAUSE).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-fn line_about_anomaly(anomaly: &Value) -> Result<String, Box<dyn Error>> {
+fn describe_anomaly(anomaly: &Value) -> Result<String, Box<dyn Error>> {
     let source = &anomaly["source"];
     Ok(format!(
         "  {:<8}  {:<8}  {}, {}",
@@ -121,7 +116,7 @@ fn line_about_anomaly(anomaly: &Value) -> Result<String, Box<dyn Error>> {
     ))
 }
 
-fn line_about(vehicle: &Value) -> Result<String, Box<dyn Error>> {
+fn describe_vehicle(vehicle: &Value) -> Result<String, Box<dyn Error>> {
     Ok(format!(
         "  {:<17}  {} {} {}, {}",
         text(vehicle, "vin")?,

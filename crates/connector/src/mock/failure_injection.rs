@@ -1,33 +1,33 @@
 use serde_json::Value;
 
-use super::{MockBehaviour, MockFailure};
+use super::{MockBehavior, MockFailure};
 use crate::{error::ConnectorError, request::ResponseChunk};
 
-/// What goes wrong with one command.
+/// The simulated failure of one command.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Misbehaviour {
+pub(super) struct FailureInjection {
     failure: Option<MockFailure>,
     pub(super) hang: bool,
     lose_final: bool,
 }
 
-impl Misbehaviour {
-    /// What `behaviour` has in store for the command called `command_name`.
-    pub(super) fn of(behaviour: &MockBehaviour, command_name: &str) -> Self {
-        let only = &behaviour.only;
+impl FailureInjection {
+    /// Returns the failure that `behavior` configures for the command `command_name`.
+    pub(super) fn new(behavior: &MockBehavior, command_name: &str) -> Self {
+        let only = &behavior.only;
         if only.is_empty() || only.iter().any(|name| name == command_name) {
             Self {
-                failure: behaviour.failure,
-                hang: behaviour.hang,
-                lose_final: behaviour.lose_final,
+                failure: behavior.failure,
+                hang: behavior.hang,
+                lose_final: behavior.lose_final,
             }
         } else {
             Self::default()
         }
     }
 
-    /// Why the vehicle is not told to do anything, or says no.
-    pub(super) fn refusal(self) -> Option<ConnectorError> {
+    /// Returns the error of a command that is not sent or is rejected.
+    pub(super) fn failure_before_sending(self) -> Option<ConnectorError> {
         match self.failure? {
             MockFailure::Unreachable => Some(ConnectorError::Unreachable {
                 reason: "no link to the vehicle".into(),
@@ -39,16 +39,16 @@ impl Misbehaviour {
         }
     }
 
-    /// Whether the vehicle does what it was sent. A broken line and a lost chunk only keep the
-    /// answer from us.
-    pub(super) fn acts(self) -> bool {
+    /// Returns whether the vehicle executes the command. A lost connection or chunk affects only the
+    /// response.
+    pub(super) fn vehicle_acts(self) -> bool {
         !self.hang && self.failure != Some(MockFailure::Timeout)
     }
 
-    /// What comes of `answer` on its way.
-    pub(super) fn distort(self, answer: Vec<Value>) -> Vec<Result<ResponseChunk, ConnectorError>> {
-        let last = answer.len().saturating_sub(1);
-        let mut items: Vec<_> = answer
+    /// Applies the failure to a response.
+    pub(super) fn apply(self, response: Vec<Value>) -> Vec<Result<ResponseChunk, ConnectorError>> {
+        let last = response.len().saturating_sub(1);
+        let mut items: Vec<_> = response
             .into_iter()
             .enumerate()
             .map(|(index, payload)| {
