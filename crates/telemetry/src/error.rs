@@ -1,16 +1,16 @@
 use thiserror::Error;
 
-/// Why logs cannot be set up.
+/// An error of setting up logging.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TelemetryError {
-    /// The level cannot be understood.
+    /// The level is invalid.
     #[error(
         "log level {level:?}: expected off, error, warn, info, debug or trace, or target=level, \
          several separated by commas"
     )]
     Level {
-        /// The level as it was given.
+        /// The invalid level.
         level: String,
     },
 }

@@ -10,17 +10,17 @@ use std::io;
 
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Sends the logs of this process to standard output, those of the `log` crate included.
+/// Writes the logs of this process to standard output, including those of the `log` crate.
 ///
-/// `level` is as for [`subscriber()`]. A second call is harmless: it checks its level and leaves
-/// the first subscriber in place, so that one process can start many applications.
+/// `level` is the same as for [`subscriber()`]. A second call only validates its level and keeps the first
+/// subscriber, so that one process can start several applications.
 ///
 /// # Errors
 ///
-/// [`TelemetryError::Level`] if `level` cannot be understood.
+/// Returns [`TelemetryError::Level`] if `level` is invalid.
 pub fn init(level: &str, format: Format) -> Result<(), TelemetryError> {
     let subscriber = subscriber(level, format, io::stdout)?;
-    // The only failure is that logs already go somewhere, which is what the caller wants.
+    // The only possible error is that a subscriber is already installed.
     subscriber.try_init().or(Ok(()))
 }
 
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_call_is_harmless_but_still_checks_the_level() {
+    fn a_second_call_only_validates_the_level() {
         assert!(init("error", Format::Json).is_ok());
         assert!(init("error", Format::Pretty).is_ok());
         assert!(init("loud", Format::Json).is_err());

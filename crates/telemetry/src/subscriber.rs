@@ -6,26 +6,26 @@ use tracing_subscriber::{EnvFilter, fmt, registry};
 
 use crate::TelemetryError;
 
-/// How a log line looks.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON object a line, for machines.
+    /// One JSON object per line, for machines.
     Json,
-    /// One short text a line, for people.
+    /// One short text per line, for people.
     Pretty,
 }
 
-/// A subscriber that writes the events of `level` and above to `writer`.
+/// Returns a subscriber that writes the events of `level` and above to `writer`.
 ///
-/// `level` is `off`, `error`, `warn`, `info`, `debug` or `trace`, or `target=level` directives
-/// separated by commas, in the syntax of [`EnvFilter`]. A target without a level, which
-/// `EnvFilter` would take, is refused: it is nearly always a mistyped level and silences the rest.
+/// `level` is `off`, `error`, `warn`, `info`, `debug` or `trace`, or a list of `target=level` directives
+/// separated by commas, in the syntax of [`EnvFilter`]. Unlike `EnvFilter`, this function rejects a target
+/// without a level: it is usually a mistyped level and would silence all other targets.
 ///
-/// What actix-http records about broken connections is left out unless `level` names that crate.
+/// The events of actix-http about malformed requests are omitted unless `level` names that crate.
 ///
 /// # Errors
 ///
-/// [`TelemetryError::Level`] if `level` cannot be understood.
+/// Returns [`TelemetryError::Level`] if `level` is invalid.
 pub fn subscriber<W>(
     level: &str,
     format: Format,
@@ -48,30 +48,30 @@ where
     Ok(registry().with(filter).with(lines))
 }
 
-/// Where actix-http writes an ERROR record for each malformed request, which any stranger can send at any
-/// rate. The API records broken connections itself, at DEBUG and with a bound.
+/// The target of an ERROR event for each malformed request, which unauthenticated clients can send at any
+/// rate. The API logs broken connections itself, at DEBUG and with a rate limit.
 const CONNECTION_ERRORS: &str = "actix_http::h1::dispatcher";
 
 fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
-    let refused = || TelemetryError::Level {
+    let invalid = || TelemetryError::Level {
         level: level.to_owned(),
     };
     let each_has_a_level = level
         .split(',')
         .all(|directive| directive.contains('=') || is_level(directive));
     if !each_has_a_level {
-        return Err(refused());
+        return Err(invalid());
     }
-    let filter = EnvFilter::try_new(level).map_err(|_| refused())?;
+    let filter = EnvFilter::try_new(level).map_err(|_| invalid())?;
     if level.contains("actix_http") {
         return Ok(filter);
     }
     let silent = format!("{CONNECTION_ERRORS}=off");
-    Ok(filter.add_directive(silent.parse().map_err(|_| refused())?))
+    Ok(filter.add_directive(silent.parse().map_err(|_| invalid())?))
 }
 
 fn is_level(text: &str) -> bool {
-    // The parser also takes numbers and an empty text.
+    // The parser also accepts numbers and the empty string.
     text.chars().any(char::is_alphabetic) && text.parse::<LevelFilter>().is_ok()
 }
 
@@ -99,7 +99,7 @@ mod tests {
         }
     }
 
-    fn written(level: &str, format: Format, log: impl FnOnce()) -> String {
+    fn output_of(level: &str, format: Format, log: impl FnOnce()) -> String {
         let buffer = Buffer::default();
         let writer = buffer.clone();
         with_default(
@@ -111,23 +111,23 @@ mod tests {
     }
 
     #[test]
-    fn malformed_requests_are_recorded_only_on_demand() {
+    fn malformed_requests_are_logged_only_if_the_level_names_actix_http() {
         let log = || {
             tracing::error!(target: CONNECTION_ERRORS, "stream error");
             tracing::error!(target: "actix_http::service", "not ready");
         };
         for level in ["info", "trace"] {
-            let written = written(level, Format::Pretty, log);
-            assert!(!written.contains("stream error"), "{written}");
-            assert!(written.contains("not ready"), "{written}");
+            let output = output_of(level, Format::Pretty, log);
+            assert!(!output.contains("stream error"), "{output}");
+            assert!(output.contains("not ready"), "{output}");
         }
-        let written = written("info,actix_http=error", Format::Pretty, log);
-        assert!(written.contains("stream error"), "{written}");
+        let output = output_of("info,actix_http=error", Format::Pretty, log);
+        assert!(output.contains("stream error"), "{output}");
     }
 
     #[test]
-    fn a_json_line_holds_message_fields_and_every_span() {
-        let line = written("info", Format::Json, || {
+    fn a_json_line_contains_message_fields_and_spans() {
+        let line = output_of("info", Format::Json, || {
             let _request = info_span!("http.request", request_id = "r-1").entered();
             let _submit = info_span!("commands.submit", command.id = 7).entered();
             info!(attempt = 2, "accepted");
@@ -144,8 +144,8 @@ mod tests {
     }
 
     #[test]
-    fn the_current_span_of_a_json_line_carries_the_request_id() {
-        let line = written("info", Format::Json, || {
+    fn the_current_span_of_a_json_line_contains_the_request_id() {
+        let line = output_of("info", Format::Json, || {
             let _request = info_span!("http.request", request_id = "r-1").entered();
             info!("accepted");
         });
@@ -155,8 +155,8 @@ mod tests {
     }
 
     #[test]
-    fn a_pretty_line_is_one_line_without_colours() {
-        let line = written("info", Format::Pretty, || {
+    fn a_pretty_line_is_one_line_without_colors() {
+        let line = output_of("info", Format::Pretty, || {
             let _request = info_span!("http.request", request_id = "r-1").entered();
             info!("accepted");
         });
@@ -170,33 +170,33 @@ mod tests {
     }
 
     #[test]
-    fn events_below_the_level_are_left_out() {
-        let lines = written("warn", Format::Pretty, || {
-            info!("quiet");
-            warn!("heard");
+    fn events_below_the_level_are_omitted() {
+        let lines = output_of("warn", Format::Pretty, || {
+            info!("omitted");
+            warn!("included");
         });
 
         assert!(
-            lines.contains("heard") && !lines.contains("quiet"),
+            lines.contains("included") && !lines.contains("omitted"),
             "{lines}"
         );
     }
 
     #[test]
-    fn a_target_has_a_level_of_its_own() {
-        let lines = written("warn,chatty=debug", Format::Pretty, || {
-            debug!(target: "chatty", "heard");
-            debug!("quiet");
+    fn a_target_can_have_its_own_level() {
+        let lines = output_of("warn,chatty=debug", Format::Pretty, || {
+            debug!(target: "chatty", "included");
+            debug!("omitted");
         });
 
         assert!(
-            lines.contains("heard") && !lines.contains("quiet"),
+            lines.contains("included") && !lines.contains("omitted"),
             "{lines}"
         );
     }
 
     #[test]
-    fn a_bad_level_names_what_is_accepted() {
+    fn an_invalid_level_is_rejected_with_the_accepted_values() {
         for level in [
             "",
             "loud",
