@@ -1,0 +1,111 @@
+//! A service of your own on the database of SOVD Command: open commands and anomalies per vehicle.
+//!
+//! It depends only on `sovd-domain` and `sovd-storage`: no HTTP, no Redis, no settings.
+
+use std::{error::Error, fmt};
+
+use sovd_domain::{Anomaly, CommandStatus, Page, Vehicle};
+use sovd_storage::{
+    Connection, Database, anomalies,
+    commands::{self, CommandFilter},
+    vehicles::{self, VehicleFilter},
+};
+
+/// The vehicles of the fleet, ordered by VIN.
+#[derive(Debug, PartialEq)]
+pub struct FleetReport {
+    /// One entry for each vehicle.
+    pub entries: Vec<Entry>,
+}
+
+/// One vehicle and what needs attention.
+#[derive(Debug, PartialEq)]
+pub struct Entry {
+    /// The vehicle.
+    pub vehicle: Vehicle,
+    /// The number of commands that are pending or in progress.
+    pub open_commands: i64,
+    /// The anomalies that no workshop has closed, newest first, among the latest 100.
+    pub open_anomalies: Vec<Anomaly>,
+}
+
+impl FleetReport {
+    /// Reads the fleet page by page, so that the size of a query is bounded.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StorageError`](sovd_storage::StorageError), for example if the database is unavailable.
+    pub async fn read(database: &Database) -> Result<Self, Box<dyn Error>> {
+        let mut connection = database.connection().await?;
+        let filter = VehicleFilter::default();
+        let mut entries = Vec::new();
+        loop {
+            let offset = i64::try_from(entries.len())?;
+            let page = Page::new(Some(Page::MAX_LIMIT), Some(offset))?;
+            let (vehicles, _total) = vehicles::list(&mut connection, &filter, page).await?;
+            if vehicles.is_empty() {
+                break;
+            }
+            for vehicle in vehicles {
+                entries.push(Entry::read(&mut connection, vehicle).await?);
+            }
+        }
+        Ok(Self { entries })
+    }
+}
+
+impl Entry {
+    async fn read(connection: &mut Connection, vehicle: Vehicle) -> Result<Self, Box<dyn Error>> {
+        let vehicle_id = vehicle.vehicle_id;
+        let page = Page::new(Some(1), None)?;
+        let mut open_commands = 0;
+        for status in [CommandStatus::Pending, CommandStatus::InProgress] {
+            let filter = CommandFilter {
+                vehicle_id: Some(vehicle_id),
+                status: Some(status),
+                ..CommandFilter::default()
+            };
+            let (_latest, total) = commands::list(connection, &filter, page).await?;
+            open_commands += total;
+        }
+        let anomalies = anomalies::newest_of(connection, vehicle_id, Page::MAX_LIMIT).await?;
+        let open_anomalies = anomalies
+            .into_iter()
+            .filter(|anomaly| anomaly.closure.is_none())
+            .collect();
+        Ok(Self {
+            vehicle,
+            open_commands,
+            open_anomalies,
+        })
+    }
+}
+
+impl fmt::Display for FleetReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for entry in &self.entries {
+            let Entry {
+                vehicle,
+                open_commands,
+                open_anomalies,
+            } = entry;
+            writeln!(
+                f,
+                "{} {:<12} {open_commands} open commands, {} open anomalies",
+                vehicle.vin,
+                vehicle.connection_status.as_str(),
+                open_anomalies.len()
+            )?;
+            for anomaly in open_anomalies {
+                writeln!(
+                    f,
+                    "    {} {:<8} {}",
+                    anomaly.detected_at.format("%F"),
+                    anomaly.severity.as_str(),
+                    anomaly.anomaly_type
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
