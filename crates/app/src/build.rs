@@ -142,7 +142,10 @@ pub(crate) fn parts(
             refusals.clone(),
             Arc::clone(&clock),
         ),
-        credentials: CredentialCache::new(settings.auth.memory(), event_publisher.clone()),
+        credentials: CredentialCache::new(
+            settings.auth.credential_cache_ttl(),
+            event_publisher.clone(),
+        ),
         database,
         bus,
         agents,

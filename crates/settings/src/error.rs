@@ -1,22 +1,23 @@
 use std::fmt;
-use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Everything that is wrong with a configuration. Shows no secret's value.
+use crate::section::Key;
+
+/// Every problem found in a configuration. No message contains the value of a secret.
 #[derive(Debug, Error)]
 pub struct SettingsError {
-    problems: Vec<Problem>,
+    problems: Vec<InvalidSetting>,
 }
 
 impl SettingsError {
-    pub(crate) fn new(problems: Vec<Problem>) -> Self {
+    pub(crate) fn new(problems: Vec<InvalidSetting>) -> Self {
         Self { problems }
     }
 
     /// The problems, at least one.
     #[must_use]
-    pub fn problems(&self) -> &[Problem] {
+    pub fn problems(&self) -> &[InvalidSetting] {
         &self.problems
     }
 }
@@ -33,133 +34,49 @@ impl fmt::Display for SettingsError {
     }
 }
 
-/// One thing that is wrong with a configuration. Values in it are masked.
-#[derive(Debug, Error)]
-pub enum Problem {
-    /// A value is not accepted.
-    #[error("{key} = {value} (from {origin}): expected {expected}")]
-    Invalid {
-        /// Dotted path.
-        key: &'static str,
-        /// Value in TOML notation.
-        value: String,
-        /// Where it was read.
-        origin: String,
-        /// What is accepted.
-        expected: String,
-    },
-    /// A key without a default has no value.
-    #[error("{key} is not set: set {variable}, or {variable}_FILE to a file that holds it")]
-    Missing {
-        /// Dotted path.
-        key: &'static str,
-        /// Variable that sets it.
-        variable: String,
-    },
-    /// A file or an override names a key that does not exist.
-    #[error("{key} (from {origin}) is not a setting")]
-    UnknownKey {
-        /// Dotted path as it was written.
-        key: String,
-        /// Where it was read.
-        origin: String,
-    },
-    /// A file gives a value to a section.
-    #[error("{key} (from {origin}): expected a section, not a value")]
-    NotASection {
-        /// Dotted path of the section.
-        key: String,
-        /// Where it was read.
-        origin: String,
-    },
-    /// A file sets the key that chooses the file.
-    #[error("environment (from {origin}) cannot be set in a file: set SOVD_ENVIRONMENT")]
-    EnvironmentInFile {
-        /// The file.
-        origin: String,
-    },
-    /// A variable begins with `SOVD__` but reaches no key.
-    #[error("{name} (from {place}) is not a setting")]
-    UnknownVariable {
-        /// Name of the variable.
-        name: String,
-        /// `environment`, or the path of the file of variables.
-        place: String,
-    },
-    /// A variable's value is not Unicode.
-    #[error("{name} (from environment) is not valid Unicode")]
-    NotUnicode {
-        /// Name of the variable.
-        name: String,
-    },
-    /// A value is given both directly and through a file.
-    #[error("{name} and {name}_FILE (from {place}) are both set: keep one")]
-    BothSet {
-        /// Dotted path.
-        key: &'static str,
-        /// Name of the variable that holds the value.
-        name: String,
-        /// `environment`, or the path of the file of variables.
-        place: String,
-    },
-    /// The file that a `_FILE` variable names cannot be read.
-    #[error("{name} (from {place}) names {}, which cannot be read: {reason}", path.display())]
-    UnreadableValue {
-        /// Dotted path.
-        key: &'static str,
-        /// Name of the variable.
-        name: String,
-        /// `environment`, or the path of the file of variables.
-        place: String,
-        /// File that it names.
-        path: PathBuf,
-        /// What the system says.
-        reason: String,
-    },
-    /// A configuration file cannot be read.
-    #[error("{} cannot be read: {reason}", path.display())]
-    UnreadableFile {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        reason: String,
-    },
-    /// A configuration file does not follow its syntax. The offending line is not quoted, for it
-    /// may hold a secret.
-    #[error("{file}{}: {reason}", line.map(|line| format!(" line {line}")).unwrap_or_default())]
-    Syntax {
-        /// The file.
-        file: String,
-        /// Line, counted from 1, where it is known.
-        line: Option<usize>,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The key's declared values do not fit its field: a fault of this program.
-    #[error("{key} does not fit its field in Settings")]
-    Unfit {
-        /// Dotted path, as far as known.
-        key: String,
-    },
+/// One problem: names the setting or file, the origin of the value, and what is accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct InvalidSetting {
+    affects: Affects,
+    message: String,
 }
 
-impl Problem {
-    /// Whether this problem explains why the key has no value.
-    pub(crate) fn explains_absence_of(&self, path: &str) -> bool {
-        match self {
-            Self::UnreadableFile { .. } | Self::Syntax { .. } => true,
-            Self::Invalid { key, .. }
-            | Self::BothSet { key, .. }
-            | Self::UnreadableValue { key, .. } => *key == path,
-            Self::NotASection { key, .. } => path
-                .strip_prefix(key.as_str())
-                .is_some_and(|rest| rest.starts_with('.')),
-            Self::Missing { .. }
-            | Self::UnknownKey { .. }
-            | Self::EnvironmentInFile { .. }
-            | Self::UnknownVariable { .. }
-            | Self::NotUnicode { .. }
-            | Self::Unfit { .. } => false,
+/// The settings that may have no value because of a problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Affects {
+    Nothing,
+    /// A key, or all keys of a section.
+    Path(String),
+    /// All keys, because a file was not read.
+    Everything,
+}
+
+impl InvalidSetting {
+    /// A problem that leaves no key without a value.
+    pub(crate) fn new(message: String) -> Self {
+        let affects = Affects::Nothing;
+        Self { affects, message }
+    }
+
+    /// A problem of the value of a key or section.
+    pub(crate) fn of(path: &str, message: String) -> Self {
+        let affects = Affects::Path(path.to_owned());
+        Self { affects, message }
+    }
+
+    /// A problem of an entire file.
+    pub(crate) fn of_file(message: String) -> Self {
+        let affects = Affects::Everything;
+        Self { affects, message }
+    }
+
+    /// Returns whether this problem explains why `key` has no value.
+    pub(crate) fn explains_absence_of(&self, key: &Key) -> bool {
+        match &self.affects {
+            Affects::Nothing => false,
+            Affects::Path(path) => key.is_in(path),
+            Affects::Everything => true,
         }
     }
 }

@@ -1,53 +1,35 @@
 #![doc = include_str!("../README.md")]
 
-mod accepts;
-mod address;
-mod agents;
-mod audit;
-mod auth;
-mod connector;
-mod database;
-mod dispatch;
-mod dotenv;
-mod effective;
-mod environment;
-mod error;
-mod files;
-mod for_tests;
-mod key;
-mod limits;
-mod load;
-mod log;
-mod maintenance;
-mod origin;
-mod postgres_url;
-mod redis;
-mod rules;
-mod sample;
-mod secret_url;
-mod server;
-mod settings;
-mod sources;
-mod streams;
-mod variables;
+pub mod kind;
+pub mod text;
 
-pub use agents::Agents;
-pub use audit::Audit;
-pub use auth::{Auth, JwtAlgorithm};
-pub use connector::{Connector, MockConnector, MockFailure};
-pub use database::Database;
-pub use dispatch::Dispatch;
-pub use environment::Environment;
-pub use error::{Problem, SettingsError};
-pub use limits::Limits;
-pub use load::Loaded;
-pub use log::{Log, LogFormat};
-pub use maintenance::Maintenance;
-pub use origin::{Origins, Row};
-pub use redis::Redis;
+mod deployment_environment;
+mod effective_values;
+mod error;
+mod jwt_algorithm;
+mod layers;
+mod load;
+mod postgres_url;
+#[cfg(test)]
+mod reference;
+mod rules;
+mod secret_url;
+mod section;
+mod sections;
+mod sources;
+#[cfg(any(test, feature = "testing"))]
+mod testing;
+mod variables;
+mod weak_secret;
+
+pub use deployment_environment::DeploymentEnvironment;
+pub use error::{InvalidSetting, SettingsError};
+pub use jwt_algorithm::JwtAlgorithm;
+pub use load::{EffectiveValue, Loaded, load_sections};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret_url::SecretUrl;
-pub use server::Server;
-pub use settings::Settings;
+pub use sections::{
+    Agents, Audit, Auth, Connector, Database, Dispatch, Limits, Log, LogFormat, Maintenance,
+    MockConnector, MockFailure, Redis, Server, Settings, Streams,
+};
 pub use sources::Sources;
-pub use streams::Streams;

@@ -1,169 +1,197 @@
-use crate::effective::{Effective, Entry};
-use crate::error::{Problem, SettingsError};
-use crate::key::Key;
-use crate::origin::{Origin, Origins, Place, Row};
-use crate::{Environment, Settings, Sources, dotenv, files, rules, variables};
+use config::{Config, ConfigError};
+use serde::de::DeserializeOwned;
 
-/// Settings together with where each of them came from.
+use crate::effective_values::EffectiveValues;
+use crate::error::{InvalidSetting, SettingsError};
+use crate::layers::{self, Layer};
+use crate::section::Key;
+use crate::{DeploymentEnvironment, Settings, Sources, rules, variables};
+
+/// Settings, and the origin of each value.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub struct Loaded<T = Settings> {
     /// The settings.
-    pub settings: Settings,
-    /// The source of each value.
-    pub origins: Origins,
+    pub settings: T,
+    values: Vec<EffectiveValue>,
 }
 
-impl Loaded {
-    /// One row for each key: its path, its value with secrets masked, its source.
+/// The effective value of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectiveValue {
+    /// Dotted path, such as `server.port`.
+    pub key: &'static str,
+    /// Value in TOML notation; `***` for a secret, `none` if there is no value.
+    pub value: String,
+    /// Source, such as `config/default.toml` or `environment DATABASE_URL`.
+    pub origin: String,
+}
+
+impl<T> Loaded<T> {
+    /// Returns the value of each key, without secrets.
     #[must_use]
-    pub fn describe(&self) -> &[Row] {
-        self.origins.rows()
+    pub fn describe(&self) -> &[EffectiveValue] {
+        &self.values
     }
 }
 
-pub(crate) fn load(sources: Sources) -> Result<Loaded, SettingsError> {
+impl Settings {
+    /// Merges the sources and validates the result. In ascending order of precedence: built-in
+    /// defaults, `default.toml`, `{environment}.toml`, `.env`, environment variables, overrides.
+    ///
+    /// # Errors
+    ///
+    /// Returns every problem found: unreadable files, unknown keys and variables, missing values,
+    /// and values that are not accepted. Production rejects more of them.
+    pub fn load(sources: Sources) -> Result<Loaded, SettingsError> {
+        load(sources, &Key::all().collect::<Vec<_>>())
+    }
+}
+
+/// Loads only `sections`, such as `["environment", "database"]`, into a struct with a field for
+/// each. Values of other sections may be missing or invalid; unknown keys remain errors.
+///
+/// # Errors
+///
+/// As [`Settings::load`].
+pub fn load_sections<T: DeserializeOwned>(
+    sources: Sources,
+    sections: &[&str],
+) -> Result<Loaded<T>, SettingsError> {
+    let is_selected = |key: &&'static Key| {
+        let is_in_section = sections.iter().any(|section| key.is_in(section));
+        is_in_section || key.path == DeploymentEnvironment::PATH
+    };
+    load(sources, &Key::all().filter(is_selected).collect::<Vec<_>>())
+}
+
+fn load<T: DeserializeOwned>(
+    sources: Sources,
+    keys: &[&'static Key],
+) -> Result<Loaded<T>, SettingsError> {
     let mut problems = Vec::new();
     let dir = sources.config_dir.clone();
-    let given = given(sources, &mut problems);
+    let given = given(sources, keys, &mut problems);
     let environment = environment(&given);
 
-    let mut effective = Effective::default();
-    effective.extend(files::defaults(dir.as_deref(), &mut problems));
-    effective.extend(Key::find(Environment::KEY).map(|key| Entry {
-        key,
-        value: Environment::default().as_str().into(),
-        origin: Origin::Default,
-    }));
+    let mut layers = layers::defaults(dir.as_deref(), &mut problems);
     if let Some(environment) = environment {
-        effective.extend(files::of_environment(
-            environment,
-            dir.as_deref(),
-            &mut problems,
-        ));
+        let dir = dir.as_deref();
+        layers.push(layers::of_environment(environment, dir, &mut problems));
     }
-    effective.extend(given);
-
-    effective.check(&mut problems);
-    rules::check(&effective, environment, &mut problems);
+    let mut builder = Config::builder();
+    for layer in layers.into_iter().chain(given) {
+        builder = builder.add_source(layer);
+    }
+    let config = builder.build().map_err(|error| mismatch(&error))?;
+    let values = EffectiveValues::validate(&config, keys, &mut problems);
+    rules::check(&values, environment, &mut problems);
     if !problems.is_empty() {
         return Err(SettingsError::new(problems));
     }
-    let origins = effective.rows();
-    match effective.deserialize() {
-        Ok(settings) => Ok(Loaded { settings, origins }),
-        Err(problem) => Err(SettingsError::new(vec![problem])),
-    }
+    let described = values.list();
+    Ok(Loaded {
+        settings: values.deserialize().map_err(|error| mismatch(&error))?,
+        values: described,
+    })
 }
 
-/// What lies above the files, lowest first. It is read before them because it chooses one.
-fn given(sources: Sources, problems: &mut Vec<Problem>) -> Vec<Entry> {
-    let mut entries = Vec::new();
+/// Keeps the key of the error and drops its message, which quotes the value.
+fn mismatch(error: &ConfigError) -> SettingsError {
+    let key = match error {
+        ConfigError::Type { key: Some(key), .. }
+        | ConfigError::At { key: Some(key), .. }
+        | ConfigError::NotFound(key) => key,
+        _ => "a key",
+    };
+    let problem = InvalidSetting::new(format!("{key} does not match its field"));
+    SettingsError::new(vec![problem])
+}
+
+/// Returns the layers above the files, in ascending order of precedence. They are read first
+/// because they select the file of the environment.
+fn given(
+    sources: Sources,
+    keys: &[&'static Key],
+    problems: &mut Vec<InvalidSetting>,
+) -> Vec<Layer> {
+    let mut layers = Vec::new();
     if let Some(path) = sources.dotenv {
-        let read = dotenv::read(&path, problems);
-        entries.extend(variables::read(&read, &Place::Dotenv(path), problems));
+        let variables = variables::read_dotenv(&path, problems);
+        let place = path.display().to_string();
+        layers.push(variables::layer(&variables, &place, keys, problems));
     }
-    entries.extend(variables::read(&sources.env, &Place::Environment, problems));
+    layers.push(variables::layer(
+        &sources.env,
+        "environment",
+        keys,
+        problems,
+    ));
+    let mut overrides = Layer::default();
     for (path, value) in sources.overrides {
-        let origin = Origin::Override;
         match Key::find(&path) {
-            Some(key) => entries.push(Entry {
-                key,
-                value: value.into(),
-                origin,
-            }),
-            None => problems.push(Problem::UnknownKey {
-                key: path,
-                origin: origin.to_string(),
-            }),
+            Some(key) => overrides.insert(key.path, "override", value),
+            None => problems.push(layers::unknown(&path, "override")),
         }
     }
-    entries
+    layers.push(overrides);
+    layers
 }
 
-/// `None` if the name is not accepted, which the check of the values reports.
-fn environment(given: &[Entry]) -> Option<Environment> {
-    match given
-        .iter()
-        .rfind(|entry| entry.key.path == Environment::KEY)
-    {
-        Some(entry) => entry.text().and_then(Environment::from_name),
-        None => Some(Environment::default()),
+/// Returns `None` if the name is not accepted, which the validation of the values reports.
+fn environment(given: &[Layer]) -> Option<DeploymentEnvironment> {
+    let path = DeploymentEnvironment::PATH;
+    match given.iter().rev().find_map(|layer| layer.get(path)) {
+        Some(value) => value.to_string().parse().ok(),
+        None => Some(DeploymentEnvironment::default()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accepts::Accepts;
 
-    fn with(path: &str, value: &impl ToString) -> Result<Loaded, SettingsError> {
-        let overrides = [
-            ("database.url", "postgres://localhost/sovd".to_owned()),
-            // Wide bounds, so that no number is refused for the sake of another.
-            ("connector.mock.min_delay_ms", "0".to_owned()),
-            ("connector.mock.max_delay_ms", "600000".to_owned()),
-            ("dispatch.first_retry_ms", "1".to_owned()),
-            ("dispatch.longest_retry_ms", "3600000".to_owned()),
-            ("streams.ping_seconds", "1".to_owned()),
-            ("streams.idle_seconds", "86400".to_owned()),
-            // What some of the algorithms ask for.
-            ("auth.jwt_private_key", "x".to_owned()),
-            (path, value.to_string()),
-        ];
-        let overrides = overrides
-            .map(|(path, value)| (path.to_owned(), value))
-            .into();
-        load(Sources {
-            overrides,
-            ..Sources::default()
-        })
-    }
-
-    #[test]
-    fn every_number_ends_at_its_bounds_and_reaches_its_field() {
-        for key in Key::all() {
-            let Accepts::Whole(min, max) = key.accepts else {
-                continue;
-            };
-            let field = key.path.rsplit('.').next().unwrap();
-            for value in [min, max] {
-                let shown = match with(key.path, &value) {
-                    Ok(loaded) => format!("{:?}", loaded.settings),
-                    Err(error) => panic!("{error}"),
-                };
-                assert!(
-                    shown.contains(&format!("{field}: {value}")),
-                    "{field} in {shown}"
-                );
-            }
-            for value in [min - 1, max + 1] {
-                let error = with(key.path, &value).unwrap_err().to_string();
-                let expected = format!(
-                    "{} = \"{value}\" (from override): expected a whole number from {min} to {max}",
-                    key.path
-                );
-                assert!(error.contains(&expected), "{error}");
-            }
+    /// The values at the bounds of a number, or all values of a choice or switch.
+    fn samples(expected: &str) -> Vec<&str> {
+        if let Some(bounds) = expected.strip_prefix("a whole number from ") {
+            bounds.split(" to ").collect()
+        } else if let Some(names) = expected.strip_prefix("one of ") {
+            names.split(", ").collect()
+        } else if expected == "true or false" {
+            vec!["true", "false"]
+        } else {
+            Vec::new()
         }
     }
 
     #[test]
-    fn every_choice_and_switch_reaches_its_field() {
-        for key in Key::all() {
-            let names = match key.accepts {
-                Accepts::OneOf(names) => names,
-                Accepts::Switch => &["true", "false"],
-                _ => continue,
-            };
-            // Production would ask for a better secret than the built-in one.
-            for name in names
-                .iter()
-                .filter(|name| !["production", "test"].contains(name))
-            {
-                let shown = format!("{:?}", with(key.path, name).unwrap().settings).to_lowercase();
+    fn every_number_choice_and_switch_reaches_its_field() {
+        for key in Key::all().filter(|key| key.path != DeploymentEnvironment::PATH) {
+            for value in samples(&(key.expected)()) {
+                let overrides = [
+                    ("database.url", "postgres://localhost/sovd"),
+                    // Wide bounds, so that no rule about two numbers applies.
+                    ("connector.mock.min_delay_ms", "0"),
+                    ("connector.mock.max_delay_ms", "600000"),
+                    ("dispatch.first_retry_ms", "1"),
+                    ("dispatch.longest_retry_ms", "3600000"),
+                    ("streams.ping_seconds", "1"),
+                    ("streams.idle_seconds", "86400"),
+                    // Required by some of the algorithms.
+                    ("auth.jwt_private_key", "x"),
+                    (key.path, value),
+                ];
+                let overrides = overrides.map(|(path, value)| (path.to_owned(), value.to_owned()));
+                let loaded = Settings::load(Sources {
+                    overrides: overrides.into(),
+                    ..Sources::default()
+                });
+                let settings = match loaded {
+                    Ok(loaded) => format!("{:?}", loaded.settings).to_lowercase(),
+                    Err(error) => panic!("{error}"),
+                };
                 let field = key.path.rsplit('.').next().unwrap();
-                let expected = format!("{field}: {}", name.to_lowercase());
-                assert!(shown.contains(&expected), "{expected} in {shown}");
+                let expected = format!("{field}: {}", value.to_lowercase());
+                assert!(settings.contains(&expected), "{expected} in {settings}");
             }
         }
     }

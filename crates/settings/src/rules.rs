@@ -1,208 +1,154 @@
+//! Rules about several settings, and the stricter rules of production.
+
 use config::ValueKind;
 use url::Url;
 
-use crate::address::is_loopback;
-use crate::effective::{Effective, Entry};
-use crate::error::Problem;
-use crate::key::Key;
-use crate::postgres_url::PostgresUrl;
-use crate::sample::is_sample;
-use crate::{Environment, JwtAlgorithm};
+use crate::effective_values::{EffectiveValues, origin};
+use crate::error::InvalidSetting;
+use crate::postgres_url::{self, ConnectionUri};
+use crate::weak_secret::is_weak;
+use crate::{DeploymentEnvironment, JwtAlgorithm};
 
-/// What a single value cannot tell: keys that are absent, pairs that contradict each other, and
-/// what production refuses although it is well formed.
+/// Checks the rules about the keys of `values`. Without an environment its file was not read, so
+/// any key may be missing.
 pub(crate) fn check(
-    effective: &Effective,
-    environment: Option<Environment>,
-    problems: &mut Vec<Problem>,
+    values: &EffectiveValues,
+    environment: Option<DeploymentEnvironment>,
+    problems: &mut Vec<InvalidSetting>,
 ) {
-    // Without an environment its file is missing too, and what is absent may be there.
     if environment.is_some() {
-        check_required(effective, problems);
+        check_required(values, problems);
     }
-    check_orders(effective, problems);
-    check_redis_files(effective, problems);
-    if environment == Some(Environment::Production) {
-        check_production(effective, problems);
+    check_orders(values, problems);
+    check_redis_files(values, problems);
+    if environment == Some(DeploymentEnvironment::Production) {
+        check_production(values, problems);
     }
 }
 
-fn check_required(effective: &Effective, problems: &mut Vec<Problem>) {
-    let signing_key = algorithm(effective).map(JwtAlgorithm::signing_key_path);
+fn check_required(values: &EffectiveValues, problems: &mut Vec<InvalidSetting>) {
+    let algorithm = values.text("auth.jwt_algorithm");
+    let algorithm = algorithm.and_then(|name| name.parse::<JwtAlgorithm>().ok());
+    let signing_key = algorithm.map(JwtAlgorithm::signing_key_path);
     for path in ["database.url"].into_iter().chain(signing_key) {
-        let explained = problems
-            .iter()
-            .any(|problem| problem.explains_absence_of(path));
-        if is_absent(effective, path) && !explained {
-            problems.extend(Key::find(path).and_then(missing));
+        let Some(key) = values.key(path) else {
+            continue;
+        };
+        let is_explained = problems.iter().any(|it| it.explains_absence_of(key));
+        if values.get(path).is_none() && !is_explained {
+            let variable = key.customary.map_or_else(|| key.variable(), str::to_owned);
+            problems.push(InvalidSetting::new(format!(
+                "{path} is not set: set {variable}, or {variable}_FILE to a file that holds it"
+            )));
         }
     }
 }
 
-/// `None` if it is not accepted, which the check of the values reports.
-fn algorithm(effective: &Effective) -> Option<JwtAlgorithm> {
-    JwtAlgorithm::from_name(effective.get("auth.jwt_algorithm")?.text()?)
-}
-
-/// Whether a key has no value, or an empty one that stands for none.
-fn is_absent(effective: &Effective, path: &str) -> bool {
-    effective
-        .get(path)
-        .is_none_or(|entry| entry.value == ValueKind::Nil)
-}
-
-fn missing(key: &'static Key) -> Option<Problem> {
-    let variable = key.variables().next()?;
-    Some(Problem::Missing {
-        key: key.path,
-        variable,
-    })
-}
-
-fn check_orders(effective: &Effective, problems: &mut Vec<Problem>) {
-    let orders = [
-        (
-            "connector.mock.min_delay_ms",
-            "connector.mock.max_delay_ms",
-            0,
-        ),
-        ("dispatch.first_retry_ms", "dispatch.longest_retry_ms", 0),
-        // A quiet client is heard from once a ping: a shorter patience lets all of them go.
-        ("streams.ping_seconds", "streams.idle_seconds", 1),
-    ];
-    for (lower, upper, distance) in orders {
-        problems.extend(check_order(
-            effective.get(lower),
-            effective.get(upper),
-            distance,
-        ));
-    }
-}
-
-fn check_order(lower: Option<&Entry>, upper: Option<&Entry>, distance: i64) -> Option<Problem> {
-    let (lower, upper) = (lower?, upper?);
-    let (ValueKind::I64(low), ValueKind::I64(high)) = (&lower.value, &upper.value) else {
-        return None;
-    };
-    let relation = if distance == 0 {
-        "at most"
-    } else {
-        "less than"
-    };
-    let (path, origin) = (upper.key.path, &upper.origin);
-    (low + distance > *high)
-        .then(|| lower.invalid(format!("{relation} {path} = {high} (from {origin})")))
-}
-
-/// The files for TLS, which would be ignored without it, and a pair of which one is no use alone.
-fn check_redis_files(effective: &Effective, problems: &mut Vec<Problem>) {
-    let has_tls = effective
-        .get("redis.url")
-        .and_then(Entry::text)
-        .is_some_and(|url| url.starts_with("rediss:"));
-    let files = ["redis.ca_path", "redis.cert_path", "redis.key_path"];
-    let set = files.map(|path| effective.get(path).filter(|_| !is_absent(effective, path)));
-    let is_in_use = !is_absent(effective, "redis.url");
-    if is_in_use && !has_tls {
-        for entry in set.into_iter().flatten() {
-            problems.push(entry.invalid("no file unless redis.url begins with rediss://"));
+fn check_orders(values: &EffectiveValues, problems: &mut Vec<InvalidSetting>) {
+    for (section, lower, upper, distance) in [
+        ("connector.mock", "min_delay_ms", "max_delay_ms", 0),
+        ("dispatch", "first_retry_ms", "longest_retry_ms", 0),
+        // Clients respond to pings. A shorter timeout would close every quiet stream.
+        ("streams", "ping_seconds", "idle_seconds", 1),
+    ] {
+        let (lower, upper) = (format!("{section}.{lower}"), format!("{section}.{upper}"));
+        if let (Some(number), Some(limit)) = (values.number(&lower), values.number(&upper))
+            && number + distance > limit
+        {
+            let relation = if distance == 0 {
+                "at most"
+            } else {
+                "less than"
+            };
+            let origin = values.get(&upper).map(origin).unwrap_or_default();
+            let expected = format!("{relation} {upper} = {limit} (from {origin})");
+            problems.extend(values.reject(&lower, &expected));
         }
     }
-    match set {
-        [_, Some(entry), None] => {
-            problems.push(entry.invalid("redis.key_path to be set together with redis.cert_path"));
+}
+
+/// Rejects certificates that would be ignored: without TLS, or one half of a pair.
+fn check_redis_files(values: &EffectiveValues, problems: &mut Vec<InvalidSetting>) {
+    let [ca, cert, key] = ["redis.ca_path", "redis.cert_path", "redis.key_path"];
+    let url = values.text("redis.url");
+    if url.is_some_and(|url| !url.starts_with("rediss:")) {
+        for path in [ca, cert, key] {
+            problems.extend(values.reject(path, "no file unless redis.url begins with rediss://"));
         }
-        [_, None, Some(entry)] => {
-            problems.push(entry.invalid("redis.cert_path to be set together with redis.key_path"));
+    }
+    for (given, missing) in [(cert, key), (key, cert)] {
+        if values.get(missing).is_none() {
+            let expected = format!("{missing} to be set together with {given}");
+            problems.extend(values.reject(given, &expected));
         }
-        _ => {}
     }
 }
 
-fn check_production(effective: &Effective, problems: &mut Vec<Problem>) {
-    let mut apply = |path: &str, rule: fn(&Entry) -> Option<Problem>| {
-        problems.extend(effective.get(path).and_then(rule));
+fn check_production(values: &EffectiveValues, problems: &mut Vec<InvalidSetting>) {
+    let mut apply = |path, rule: fn(&str) -> Option<&'static str>| {
+        let expected = values.text(path).and_then(rule);
+        problems.extend(expected.and_then(|expected| values.reject(path, expected)));
     };
     apply("auth.jwt_secret", check_secret);
     apply("auth.jwt_previous_secret", check_secret);
-    apply("database.url", check_url_password);
-    apply("redis.url", check_url_password);
-    apply("server.cors_origins", check_origins);
-    apply("auth.bcrypt_cost", check_cost);
-    if !is_on(effective, "redis.allow_plaintext") {
-        problems.extend(effective.get("redis.url").and_then(check_redis_plaintext));
+    apply("database.url", check_password);
+    apply("redis.url", check_password);
+    if !values.is_on("redis.allow_plaintext") {
+        apply("redis.url", check_redis_plaintext);
     }
-    if !is_on(effective, "database.allow_plaintext") {
-        problems.extend(
-            effective
-                .get("database.url")
-                .and_then(check_database_plaintext),
-        );
+    if !values.is_on("database.allow_plaintext") {
+        apply("database.url", check_database_plaintext);
+    }
+    let origins = values.get("server.cors_origins").map(|value| &value.kind);
+    if matches!(origins, Some(ValueKind::Array(list)) if list.iter().any(|it| it.kind == "*".into()))
+    {
+        let expected = "the origins by name in production, not *";
+        problems.extend(values.reject("server.cors_origins", expected));
+    }
+    if values
+        .number("auth.bcrypt_cost")
+        .is_some_and(|cost| cost < 10)
+    {
+        let expected = "a whole number from 10 to 15 in production";
+        problems.extend(values.reject("auth.bcrypt_cost", expected));
     }
 }
 
-fn is_on(effective: &Effective, path: &str) -> bool {
-    let entry = effective.get(path);
-    entry.is_some_and(|entry| entry.value == ValueKind::Boolean(true))
-}
-
-fn check_redis_plaintext(entry: &Entry) -> Option<Problem> {
-    let url = Url::parse(entry.text()?).ok()?;
-    let is_plaintext = url.scheme() == "redis" && !is_loopback(url.host_str()?);
-    is_plaintext.then(|| {
-        entry.invalid(
-            "rediss:// in production, or redis.allow_plaintext = true \
-             (SOVD__REDIS__ALLOW_PLAINTEXT=true) to connect to another machine without encryption",
-        )
-    })
-}
-
-fn check_secret(entry: &Entry) -> Option<Problem> {
-    let secret = entry.text()?;
+fn check_secret(secret: &str) -> Option<&'static str> {
     if secret.len() < 32 {
-        Some(entry.invalid("at least 32 bytes in production"))
-    } else if is_sample(secret) {
-        Some(entry.invalid("a random secret in production, not a sample or a repetition"))
+        Some("at least 32 bytes in production")
+    } else if is_weak(secret) {
+        Some("a random secret in production, not a sample or a repetition")
     } else {
         None
     }
 }
 
-fn check_url_password(entry: &Entry) -> Option<Problem> {
-    let text = entry.text()?;
-    let password = if let Some(url) = PostgresUrl::parse(text) {
-        url.password()?
+fn check_password(url: &str) -> Option<&'static str> {
+    let password = if let Some(uri) = ConnectionUri::parse(url) {
+        uri.password()?
     } else {
-        let url = Url::parse(text).ok()?;
+        let url = Url::parse(url).ok()?;
         let in_query = url.query_pairs().find(|(name, _)| name == "password");
         let in_authority = url.password().map(str::to_owned);
         in_authority.or_else(|| in_query.map(|(_, value)| value.into_owned()))?
     };
-    (password == "change-me").then(|| entry.invalid("another password than the sample"))
+    (password == "change-me").then_some("another password than the sample")
 }
 
-fn check_database_plaintext(entry: &Entry) -> Option<Problem> {
-    let url = PostgresUrl::parse(entry.text()?)?;
-    url.may_be_plaintext().then(|| {
-        entry.invalid(
-            "sslmode=verify-full with sslrootcert in production (require and verify-ca also \
-             encrypt), as the host is another machine; database.allow_plaintext = true allows \
-             plaintext",
-        )
-    })
+fn check_redis_plaintext(url: &str) -> Option<&'static str> {
+    let url = Url::parse(url).ok()?;
+    let is_plaintext = url.scheme() == "redis" && !postgres_url::is_loopback(url.host_str()?);
+    is_plaintext.then_some(
+        "rediss:// in production, or redis.allow_plaintext = true \
+         (SOVD__REDIS__ALLOW_PLAINTEXT=true) to connect to another machine without encryption",
+    )
 }
 
-fn check_origins(entry: &Entry) -> Option<Problem> {
-    let ValueKind::Array(items) = &entry.value else {
-        return None;
-    };
-    items
-        .iter()
-        .any(|item| item.kind == ValueKind::from("*"))
-        .then(|| entry.invalid("the origins by name in production, not *"))
-}
-
-fn check_cost(entry: &Entry) -> Option<Problem> {
-    matches!(entry.value, ValueKind::I64(..10))
-        .then(|| entry.invalid("a whole number from 10 to 15 in production"))
+fn check_database_plaintext(url: &str) -> Option<&'static str> {
+    let uri = ConnectionUri::parse(url)?;
+    uri.may_be_plaintext().then_some(
+        "sslmode=verify-full with sslrootcert in production (require and verify-ca also encrypt), \
+         as the host is another machine; database.allow_plaintext = true allows plaintext",
+    )
 }

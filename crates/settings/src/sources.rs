@@ -3,45 +3,44 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::error::{Problem, SettingsError};
-use crate::variables;
+use crate::error::{InvalidSetting, SettingsError};
+use crate::{layers, variables};
 
-/// Where settings are read from. The default reads nothing but what is built in.
+/// Sources of settings. The default reads the built-in files only.
 ///
-/// It holds secrets in the clear and therefore has no `Debug`.
+/// Contains secrets in plaintext and therefore does not implement `Debug`.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// Directory of `default.toml` and `{environment}.toml`; it may be absent, and so may either
-    /// file.
+    /// Directory of `default.toml` and `{environment}.toml`. The directory and the files may be
+    /// absent.
     pub config_dir: Option<PathBuf>,
-    /// Variables of the process.
+    /// Environment variables.
     pub env: BTreeMap<String, String>,
-    /// File of variables; it may be absent.
+    /// The `.env` file, which may be absent.
     pub dotenv: Option<PathBuf>,
-    /// Values above all others by dotted path, as `server.port`.
+    /// Values that override all others, by dotted path such as `server.port`.
     pub overrides: BTreeMap<String, String>,
 }
 
 impl Sources {
-    /// The sources of a running program: its variables, `.env` in the working directory, and the
-    /// directory that `SOVD_CONFIG_DIR` names, else `config` in the working directory.
+    /// Returns the sources of this process: its environment variables, `.env` in the working
+    /// directory, and the directory in `SOVD_CONFIG_DIR` or else `config` in the working directory.
     ///
     /// # Errors
     ///
-    /// Names the variables of this program whose values are not Unicode, and a directory in
-    /// `SOVD_CONFIG_DIR` that cannot be read.
+    /// If a variable of this program is not valid Unicode, or the directory in `SOVD_CONFIG_DIR`
+    /// cannot be read.
     pub fn from_process() -> Result<Self, SettingsError> {
         Ok(Self {
             config_dir: Some(config_dir(env::var_os("SOVD_CONFIG_DIR"))?),
-            env: ours(env::vars_os())?,
+            env: settings_in(env::vars_os())?,
             dotenv: Some(PathBuf::from(".env")),
             overrides: BTreeMap::new(),
         })
     }
 }
 
-/// A directory that was named must be there: settings would be missing otherwise, and nobody
-/// would notice.
+/// A directory that is named must exist, because its settings would be missing unnoticed.
 fn config_dir(named: Option<OsString>) -> Result<PathBuf, SettingsError> {
     let Some(named) = named.filter(|dir| !dir.is_empty()) else {
         return Ok(PathBuf::from("config"));
@@ -51,31 +50,29 @@ fn config_dir(named: Option<OsString>) -> Result<PathBuf, SettingsError> {
         Ok(_) => Ok(path),
         Err(error) => {
             let reason = format!("SOVD_CONFIG_DIR names no readable directory: {error}");
-            Err(SettingsError::new(vec![Problem::UnreadableFile {
-                path,
-                reason,
-            }]))
+            let problem = layers::unreadable(&path, &reason);
+            Err(SettingsError::new(vec![problem]))
         }
     }
 }
 
-/// The variables that can matter to the settings. Others may be anything.
-fn ours(
+/// Returns the variables that may be settings. Others need not be Unicode.
+fn settings_in(
     variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<BTreeMap<String, String>, SettingsError> {
     let mut problems = Vec::new();
     let mut found = BTreeMap::new();
     for (name, value) in variables {
-        let Some(name) = name.to_str().filter(|name| variables::is_ours(name)) else {
+        let Some(name) = name.to_str().filter(|name| variables::is_setting(name)) else {
             continue;
         };
         match value.into_string() {
             Ok(value) => {
                 found.insert(name.to_owned(), value);
             }
-            Err(_) => problems.push(Problem::NotUnicode {
-                name: name.to_owned(),
-            }),
+            Err(_) => problems.push(InvalidSetting::new(format!(
+                "{name} (from environment) is not valid Unicode"
+            ))),
         }
     }
     if problems.is_empty() {
@@ -96,46 +93,34 @@ mod tests {
     }
 
     #[test]
-    fn a_named_directory_must_be_there() {
-        assert_eq!(config_dir(None).unwrap(), PathBuf::from("config"));
-        assert_eq!(
-            config_dir(Some("".into())).unwrap(),
-            PathBuf::from("config")
-        );
-        assert_eq!(config_dir(Some("/".into())).unwrap(), PathBuf::from("/"));
-        let error = config_dir(Some("/no/such/directory".into()))
-            .unwrap_err()
-            .to_string();
+    fn a_named_directory_must_exist() {
+        for (named, expected) in [(None, "config"), (Some(""), "config"), (Some("/"), "/")] {
+            let dir = config_dir(named.map(Into::into)).unwrap();
+            assert_eq!(dir, PathBuf::from(expected));
+        }
+        let error = config_dir(Some("/no/such/directory".into())).unwrap_err();
+        let error = error.to_string();
         assert!(error.contains("SOVD_CONFIG_DIR"), "{error}");
         assert!(error.contains("/no/such/directory"), "{error}");
     }
 
     #[test]
-    fn only_variables_of_this_program_are_kept() {
-        let names = [
-            "SOVD__ANY",
-            "SOVD_ENVIRONMENT",
-            "DATABASE_URL",
-            "JWT_SECRET_FILE",
-        ];
-        let all = names
-            .into_iter()
-            .chain(["PATH", "SECRET", "SOVD_OTHER", "X_FILE"]);
+    fn keeps_only_variables_of_this_program() {
+        let ours = "SOVD__ANY SOVD_ENVIRONMENT DATABASE_URL JWT_SECRET_FILE".split(' ');
+        let others = "PATH SECRET SOVD_OTHER X_FILE".split(' ');
+        let variables = ours.clone().chain(others).map(|name| variable(name, b"x"));
 
-        let found = ours(all.map(|name| variable(name, b"x"))).unwrap();
+        let found = settings_in(variables).unwrap();
 
-        assert_eq!(found.len(), names.len(), "{found:?}");
-        assert!(
-            names.iter().all(|name| found.contains_key(*name)),
-            "{found:?}"
-        );
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert!(ours.into_iter().all(|name| found.contains_key(name)));
     }
 
     #[test]
     fn only_variables_of_this_program_must_be_unicode() {
-        assert!(ours([variable("OTHER", b"\xff")].into_iter()).is_ok());
+        assert!(settings_in([variable("OTHER", b"\xff")].into_iter()).is_ok());
 
-        let error = ours([variable("JWT_SECRET", b"hunter2\xff")].into_iter()).unwrap_err();
+        let error = settings_in([variable("JWT_SECRET", b"hunter2\xff")].into_iter()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the configuration is not valid: JWT_SECRET (from environment) is not valid Unicode"

@@ -1,62 +1,33 @@
-use sovd_settings::{Environment, LogFormat};
+use std::fs;
 
-use crate::setup::{DATABASE, Dir, assert_contains, env, error, load};
+use sovd_settings::{DeploymentEnvironment, LogFormat};
+
+use crate::setup::{Dir, assert_contains, effective, error, load, with};
 
 #[test]
-fn a_program_runs_without_any_file() {
-    let loaded = load(env([("DATABASE_URL", DATABASE)]));
+fn the_built_in_files_suffice() {
+    let loaded = load(with([]));
 
     let settings = &loaded.settings;
-    assert_eq!(settings.environment, Environment::Development);
-    assert_eq!(
-        (settings.server.host.as_str(), settings.server.port),
-        ("127.0.0.1", 8080)
-    );
-    assert_eq!(
-        (
-            settings.database.pool_size,
-            settings.database.max_connections()
-        ),
-        (20, 30)
-    );
+    assert_eq!(settings.environment, DeploymentEnvironment::Development);
+    assert_eq!(settings.server.host, "127.0.0.1");
+    assert_eq!(settings.server.port, 8080);
+    assert_eq!(settings.database.pool_size, 20);
+    assert_eq!(settings.auth.leeway().as_secs(), 5);
     assert_eq!(settings.log.format, LogFormat::Pretty);
     assert!(settings.redis.url.is_none());
-    assert_eq!(loaded.origins.of("server.port"), Some("built-in default"));
-    assert_eq!(loaded.origins.of("environment"), Some("built-in default"));
-    assert_eq!(
-        loaded.origins.of("log.format"),
-        Some("built-in development.toml")
-    );
+    for (key, expected) in [
+        ("server.port", ("8080", "built-in default")),
+        ("environment", ("\"development\"", "built-in default")),
+        ("log.format", ("\"pretty\"", "built-in development.toml")),
+        ("redis.url", ("none", "built-in default")),
+    ] {
+        assert_eq!(effective(&loaded, key), expected, "{key}");
+    }
 }
 
 #[test]
-fn rules_in_the_directory_are_found_and_give_way_to_every_key() {
-    let rules = |sources| {
-        let loaded = load(sources);
-        let origin = loaded.origins.of("maintenance.anomaly_rules");
-        let origin = origin.map(str::to_owned);
-        (loaded.settings.maintenance.anomaly_rules, origin.unwrap())
-    };
-    let url = ("DATABASE_URL", DATABASE);
-    let dir = Dir::with([("anomaly_rules.toml", "rule = []")]);
-    let (found, origin) = rules(dir.under([url]));
-    let found = found.unwrap();
-    assert!(found.ends_with("anomaly_rules.toml") && found.exists());
-    assert!(origin.ends_with("anomaly_rules.toml"), "{origin}");
-    let other = dir.under([url, ("SOVD__MAINTENANCE__ANOMALY_RULES", "other.toml")]);
-    assert_eq!(rules(other).0, Some("other.toml".into()));
-    let none = dir.under([url, ("SOVD__MAINTENANCE__ANOMALY_RULES", "")]);
-    assert_eq!(rules(none).0, None);
-    let dir = Dir::with([
-        ("anomaly_rules.toml", "rule = []"),
-        ("default.toml", "maintenance.anomaly_rules = \"mine.toml\""),
-    ]);
-    assert_eq!(rules(dir.under([url])).0, Some("mine.toml".into()));
-    assert_eq!(rules(Dir::with([]).under([url])).0, None);
-}
-
-#[test]
-fn each_source_replaces_the_one_before() {
+fn a_later_source_overrides_an_earlier_one() {
     let dir = Dir::with([
         (
             "default.toml",
@@ -71,55 +42,47 @@ fn each_source_replaces_the_one_before() {
             "SOVD__SERVER__PORT=3\nSOVD__SERVER__WORKERS=3\nJWT_SECRET=x",
         ),
     ]);
-    let mut sources = dir.under([
-        ("SOVD_ENVIRONMENT", "test"),
-        ("SOVD__SERVER__PORT", "4"),
-        ("DATABASE_URL", DATABASE),
-    ]);
-    let from_variable = load(sources.clone());
-    sources
-        .overrides
-        .insert("server.port".to_owned(), "5".to_owned());
+    let mut sources =
+        dir.with_variables([("SOVD_ENVIRONMENT", "test"), ("SOVD__SERVER__PORT", "4")]);
+    let loaded = load(sources.clone());
+    let key = "server.port".to_owned();
+    sources.overrides.insert(key, "5".to_owned());
     let overridden = load(sources);
 
     assert_eq!(overridden.settings.server.port, 5);
-    assert_eq!(overridden.origins.of("server.port"), Some("override"));
-    let settings = from_variable.settings;
-    assert_eq!(settings.server.port, 4);
-    assert_eq!(settings.server.workers, 3);
-    assert_eq!(settings.database.pool_size, 2);
-    assert_eq!(settings.streams.buffer, 1);
-    assert_eq!(settings.database.pool_overflow, 10);
-    for (key, origin) in [
-        ("server.port", "environment SOVD__SERVER__PORT".to_owned()),
+    assert_eq!(effective(&overridden, "server.port"), ("5", "override"));
+    assert_eq!(loaded.settings.server.port, 4);
+    assert_eq!(loaded.settings.server.workers, 3);
+    assert_eq!(loaded.settings.database.pool_size, 2);
+    assert_eq!(loaded.settings.streams.buffer, 1);
+    assert_eq!(loaded.settings.database.pool_overflow, 10);
+    for (key, value, origin) in [
+        ("server.port", "4", "environment SOVD__SERVER__PORT"),
         (
             "server.workers",
-            format!("{} SOVD__SERVER__WORKERS", dir.path(".env")),
+            "3",
+            &format!("{} SOVD__SERVER__WORKERS", dir.path(".env")),
         ),
-        ("database.pool_size", dir.path("test.toml")),
-        ("streams.buffer", dir.path("default.toml")),
-        ("database.pool_overflow", "built-in default".to_owned()),
+        ("database.pool_size", "2", &dir.path("test.toml")),
+        ("streams.buffer", "1", &dir.path("default.toml")),
+        ("database.pool_overflow", "10", "built-in default"),
     ] {
-        assert_eq!(
-            from_variable.origins.of(key),
-            Some(origin.as_str()),
-            "{key}"
-        );
+        assert_eq!(effective(&loaded, key), (value, origin), "{key}");
     }
 }
 
 #[test]
-fn a_file_of_the_environment_replaces_its_built_in_copy() {
+fn a_file_of_the_environment_replaces_the_built_in_one() {
     let dir = Dir::with([("development.toml", "auth.jwt_secret = \"x\"")]);
 
-    let loaded = load(dir.under([("DATABASE_URL", DATABASE)]));
+    let loaded = load(dir.sources());
 
     assert_eq!(loaded.settings.log.format, LogFormat::Json);
 }
 
 #[test]
-fn a_directory_that_is_absent_is_none() {
-    let mut sources = env([("DATABASE_URL", DATABASE)]);
+fn the_configuration_directory_and_dotenv_may_be_absent() {
+    let mut sources = with([]);
     sources.config_dir = Some("does/not/exist".into());
     sources.dotenv = Some("does/not/exist/.env".into());
 
@@ -127,49 +90,77 @@ fn a_directory_that_is_absent_is_none() {
 }
 
 #[test]
-fn the_environment_may_be_chosen_in_the_dotenv_file() {
+fn anomaly_rules_in_the_directory_apply_unless_a_key_selects_a_file() {
+    let rules = |sources| load(sources).settings.maintenance.anomaly_rules;
+    let file = ("anomaly_rules.toml", "rule = []");
+    let default = (
+        "default.toml",
+        "maintenance.anomaly_rules = \"default.rules\"",
+    );
+    let variable = "SOVD__MAINTENANCE__ANOMALY_RULES";
+    let (empty, with_file, with_default) =
+        (Dir::with([]), Dir::with([file]), Dir::with([file, default]));
+    for (sources, expected) in [
+        (empty.sources(), None),
+        (
+            with_file.sources(),
+            Some(with_file.path("anomaly_rules.toml")),
+        ),
+        (with_default.sources(), Some("default.rules".to_owned())),
+        (
+            with_default.with_variables([(variable, "variable.rules")]),
+            Some("variable.rules".to_owned()),
+        ),
+        (with_file.with_variables([(variable, "")]), None),
+        (with_default.with_variables([(variable, "")]), None),
+        (with([(variable, "/rules")]), Some("/rules".to_owned())),
+    ] {
+        assert_eq!(rules(sources), expected.map(Into::into));
+    }
+    let loaded = load(with_file.sources());
+    let (_, origin) = effective(&loaded, "maintenance.anomaly_rules");
+    assert_eq!(origin, with_file.path("anomaly_rules.toml"));
+}
+
+#[test]
+fn dotenv_may_select_the_environment() {
     let dir = Dir::with([
         (".env", "SOVD_ENVIRONMENT=test\nJWT_SECRET=x"),
         ("test.toml", "server.port = 0"),
     ]);
 
-    let loaded = load(dir.under([("DATABASE_URL", DATABASE)]));
+    let settings = load(dir.sources()).settings;
 
-    assert_eq!(loaded.settings.environment, Environment::Test);
-    assert_eq!(loaded.settings.server.port, 0);
+    assert_eq!(settings.environment, DeploymentEnvironment::Test);
+    assert_eq!(settings.server.port, 0);
 }
 
 #[test]
-fn a_file_cannot_choose_the_environment() {
+fn rejects_an_environment_in_a_file() {
     let dir = Dir::with([("default.toml", "environment = \"test\"")]);
 
-    let error = error(dir.under([("DATABASE_URL", DATABASE)]));
-
     assert_contains(
-        &error,
-        &format!("environment (from {})", dir.path("default.toml")),
+        &error(dir.sources()),
+        &format!(
+            "environment (from {}) cannot be set in a file: set SOVD_ENVIRONMENT",
+            dir.path("default.toml")
+        ),
     );
 }
 
 #[test]
-fn an_unknown_key_is_an_error_in_every_section() {
+fn rejects_unknown_keys_in_every_section() {
     let dir = Dir::with([(
         "development.toml",
         "top = 1\n[server]\nprot = 1\n[connector.mock]\ndelay = 1\n[server.port]\nx = 1",
     )]);
 
-    let error = error(dir.under([("DATABASE_URL", DATABASE)]));
+    let error = error(dir.sources());
 
     let file = dir.path("development.toml");
-    assert_contains(&error, &format!("top (from {file}) is not a setting"));
-    assert_contains(
-        &error,
-        &format!("server.prot (from {file}) is not a setting"),
-    );
-    assert_contains(
-        &error,
-        &format!("connector.mock.delay (from {file}) is not a setting"),
-    );
+    for key in ["top", "server.prot", "connector.mock.delay"] {
+        assert_contains(&error, &format!("{key} (from {file}) is not a setting"));
+    }
     assert_contains(
         &error,
         &format!("server.port = a table (from {file}): expected a whole"),
@@ -177,67 +168,63 @@ fn an_unknown_key_is_an_error_in_every_section() {
 }
 
 #[test]
-fn a_value_cannot_stand_for_a_section() {
+fn rejects_a_value_in_place_of_a_section() {
     let dir = Dir::with([("development.toml", "auth = 1")]);
 
-    let error = error(dir.under([("DATABASE_URL", DATABASE)]));
+    let error = error(dir.sources());
 
-    let expected = format!(
-        "auth (from {}): expected a section",
-        dir.path("development.toml")
+    let file = dir.path("development.toml");
+    assert_contains(
+        &error,
+        &format!("auth (from {file}): expected a section, not a value"),
     );
-    assert_contains(&error, &expected);
     assert!(!error.contains("JWT_SECRET"), "{error}");
 }
 
 #[test]
-fn a_file_with_bad_syntax_is_named_with_its_line() {
+fn a_syntax_error_names_file_and_line() {
     let dir = Dir::with([
         ("default.toml", "[server]\nport = = 1"),
         ("development.toml", "[server]\nport = 99999999999999999999"),
         (".env", "A=1\n\nB C=2\n"),
     ]);
+    let mut sources = dir.sources();
+    sources.env.clear();
 
-    let error = error(dir.under([]));
+    let error = error(sources);
 
-    assert_contains(
-        &error,
-        &format!("{} line 2: not valid TOML", dir.path("default.toml")),
-    );
-    assert_contains(
-        &error,
-        &format!("{}: not valid TOML: a number", dir.path("development.toml")),
-    );
-    assert_contains(
-        &error,
-        &format!("{} line 3: expected NAME=value", dir.path(".env")),
-    );
+    for (file, expected) in [
+        ("default.toml", " line 2: not valid TOML"),
+        ("development.toml", ": not valid TOML: a number"),
+        (".env", " line 3: expected NAME=value"),
+    ] {
+        assert_contains(&error, &format!("{}{expected}", dir.path(file)));
+    }
     assert!(!error.contains("is not set"), "{error}");
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_an_error() {
+fn rejects_files_that_cannot_be_read() {
     let dir = Dir::with([]);
-    std::fs::create_dir(dir.path("default.toml")).unwrap();
-    std::fs::create_dir(dir.path(".env")).unwrap();
+    for name in ["default.toml", ".env"] {
+        fs::create_dir(dir.path(name)).unwrap();
+    }
 
-    let error = error(dir.under([("DATABASE_URL", DATABASE)]));
+    let error = error(dir.sources());
 
-    assert_contains(
-        &error,
-        &format!("{} cannot be read", dir.path("default.toml")),
-    );
-    assert_contains(&error, &format!("{} cannot be read", dir.path(".env")));
+    for name in ["default.toml", ".env"] {
+        assert_contains(&error, &format!("{} cannot be read", dir.path(name)));
+    }
 }
 
 #[test]
-fn a_byte_order_mark_does_not_hide_the_first_variable() {
+fn dotenv_may_begin_with_a_byte_order_mark() {
     let dir = Dir::with([(
         ".env",
         "\u{feff}SOVD__SERVER__PORT=1\r\nLOG_LEVEL='warn'\r\n",
     )]);
 
-    let settings = load(dir.under([("DATABASE_URL", DATABASE)])).settings;
+    let settings = load(dir.sources()).settings;
 
     assert_eq!(settings.server.port, 1);
     assert_eq!(settings.log.level, "warn");

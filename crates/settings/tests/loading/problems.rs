@@ -1,99 +1,78 @@
 use sovd_settings::Settings;
 
-use crate::setup::{DATABASE, Dir, assert_contains, env, error, load};
+use crate::setup::{Dir, assert_contains, error, load, with};
 
 #[test]
-fn a_bad_value_names_key_source_and_what_is_accepted() {
-    let error = error(env([
-        ("DATABASE_URL", DATABASE),
-        ("SOVD__SERVER__PORT", "http"),
-    ]));
-
+fn a_problem_names_key_origin_and_accepted_values() {
     assert_eq!(
-        error,
+        error(with([("SOVD__SERVER__PORT", "http")])),
         "the configuration is not valid: server.port = \"http\" (from environment \
          SOVD__SERVER__PORT): expected a whole number from 0 to 65535"
     );
 }
 
 #[test]
-fn all_problems_are_reported_together() {
+fn reports_all_problems_together() {
     let dir = Dir::with([("development.toml", "[log]\nformat = \"xml\"\ncolour = true")]);
-
-    let error = Settings::load(dir.under([
+    let mut sources = dir.with_variables([
         ("SOVD__SERVER__PORT", "65536"),
         ("JWT_EXPIRATION_MINUTES", "0"),
         ("SOVD__NOTHING", "1"),
         ("SOVD__CONNECTOR__MOCK__MIN_DELAY_MS", "1501"),
-    ]))
-    .unwrap_err();
+    ]);
+    sources.env.remove("DATABASE_URL");
+
+    let error = Settings::load(sources).unwrap_err();
 
     assert_eq!(error.problems().len(), 8, "{error}");
     let text = error.to_string();
-    assert_contains(&text, "the configuration has 8 problems:\n  ");
     let file = dir.path("development.toml");
-    assert_contains(
-        &text,
-        &format!("log.format = \"xml\" (from {file}): expected one of json, "),
-    );
-    assert_contains(&text, "database.url is not set: set DATABASE_URL");
-    assert_contains(&text, "auth.jwt_secret is not set: set JWT_SECRET");
-}
-
-#[test]
-fn a_statement_takes_1_to_600_seconds() {
-    let name = "SOVD__DATABASE__STATEMENT_SECONDS";
-    for number in ["1", "600"] {
-        load(env([("DATABASE_URL", DATABASE), (name, number)]));
-    }
-    for number in ["0", "601"] {
-        let error = error(env([("DATABASE_URL", DATABASE), (name, number)]));
-        assert_contains(&error, "database.statement_seconds = ");
-        assert_contains(&error, "from 1 to 600");
-    }
-}
-
-#[test]
-fn numbers_about_agents_have_edges() {
-    for (name, accepted, good, bad) in [
-        (
-            "BLOCKED_ATTEMPTS",
-            "from 1 to 1000",
-            ["1", "1000"],
-            ["0", "1001"],
-        ),
-        (
-            "BLOCKED_MINUTES",
-            "from 1 to 1440",
-            ["1", "1440"],
-            ["0", "1441"],
-        ),
-        (
-            "RETENTION_DAYS",
-            "from 0 to 36500",
-            ["0", "36500"],
-            ["-1", "36501"],
-        ),
+    for expected in [
+        "the configuration has 8 problems:\n  ",
+        &format!("log.format = \"xml\" (from {file}): expected one of json, pretty"),
+        &format!("log.colour (from {file}) is not a setting"),
+        "server.port = \"65536\"",
+        "auth.jwt_expiration_minutes = \"0\"",
+        "SOVD__NOTHING (from environment) is not a setting",
+        "connector.mock.min_delay_ms = 1501",
+        "database.url is not set: set DATABASE_URL",
+        "auth.jwt_secret is not set: set JWT_SECRET",
     ] {
-        let name = format!("SOVD__AGENTS__{name}");
-        for number in good {
-            load(env([("DATABASE_URL", DATABASE), (&name, number)]));
-        }
-        for number in bad {
-            let error = error(env([("DATABASE_URL", DATABASE), (&name, number)]));
-            assert_contains(&error, &format!("(from environment {name})"));
-            assert_contains(&error, accepted);
-        }
+        assert_contains(&text, expected);
     }
 }
 
 #[test]
-fn an_unknown_environment_is_an_error() {
+fn numbers_are_accepted_within_their_bounds_only() {
+    for (name, min, max) in [
+        ("DATABASE__STATEMENT_SECONDS", 1, 600),
+        ("DISPATCH__WAITING_PER_VEHICLE", 0, 1_000_000),
+        ("DISPATCH__WAITING_PER_USER", 0, 1_000_000),
+        ("LIMITS__REQUESTS_IN_FLIGHT", 1, 10_000),
+        ("LIMITS__LISTS_IN_FLIGHT", 1, 1000),
+        ("LIMITS__EXPORTS_PER_USER", 1, 1000),
+        ("LIMITS__EXPORTS_IN_FLIGHT", 1, 1000),
+        ("AGENTS__BLOCKED_ATTEMPTS", 1, 1000),
+        ("AGENTS__BLOCKED_MINUTES", 1, 1440),
+        ("AGENTS__RETENTION_DAYS", 0, 36_500),
+        ("MAINTENANCE__SLOT_MINUTES", 1, 1440),
+        ("MAINTENANCE__INSIGHT_THRESHOLD", 0, 1_000_000),
+    ] {
+        let name = format!("SOVD__{name}");
+        let set = |number: i64| with([(&name, &number.to_string())]);
+        load(set(min));
+        load(set(max));
+        let expected =
+            format!("(from environment {name}): expected a whole number from {min} to {max}");
+        assert_contains(&error(set(min - 1)), &expected);
+        assert_contains(&error(set(max + 1)), &expected);
+    }
+}
+
+#[test]
+fn rejects_an_unknown_environment() {
     for name in ["prod", "", "Production"] {
-        let error = error(env([
-            ("DATABASE_URL", DATABASE),
-            ("SOVD_ENVIRONMENT", name),
-        ]));
+        let error = error(with([("SOVD_ENVIRONMENT", name)]));
         let expected = format!(
             "environment = {name:?} (from environment SOVD_ENVIRONMENT): expected one of \
              development, production, test"
@@ -101,83 +80,104 @@ fn an_unknown_environment_is_an_error() {
         assert_contains(&error, &expected);
         assert!(
             !error.contains("jwt_secret"),
-            "its file may have one: {error}"
+            "the file of the environment may set it: {error}"
         );
     }
 }
 
 #[test]
-fn the_shortest_delay_may_equal_the_longest_but_not_exceed_it() {
-    let with_shortest = |shortest| {
-        env([
-            ("DATABASE_URL", DATABASE),
-            ("SOVD__CONNECTOR__MOCK__MIN_DELAY_MS", shortest),
-        ])
-    };
-
-    let mock = load(with_shortest("1500")).settings.connector.mock;
-    assert_eq!(mock.min_delay(), mock.max_delay());
+fn numbers_in_order_are_accepted_up_to_equality_or_below_it() {
+    for (lower, upper, greatest, too_great, expected) in [
+        (
+            "connector.mock.min_delay_ms",
+            "connector.mock.max_delay_ms = 1500",
+            "1500",
+            "1501",
+            "at most",
+        ),
+        (
+            "dispatch.first_retry_ms",
+            "dispatch.longest_retry_ms = 60000",
+            "60000",
+            "60001",
+            "a whole number from 1 to 60000",
+        ),
+        (
+            "streams.ping_seconds",
+            "streams.idle_seconds = 60",
+            "59",
+            "60",
+            "less than",
+        ),
+    ] {
+        let variable = format!("SOVD__{}", lower.replace('.', "__").to_uppercase());
+        load(with([(&variable, greatest)]));
+        let error = error(with([(&variable, too_great)]));
+        assert_contains(
+            &error,
+            &format!("(from environment {variable}): expected {expected}"),
+        );
+        if !expected.starts_with("a whole number") {
+            assert_contains(&error, &format!("{lower} = {too_great} (from"));
+            assert_contains(
+                &error,
+                &format!("{expected} {upper} (from built-in default)"),
+            );
+        }
+    }
+    let first = ("SOVD__DISPATCH__FIRST_RETRY_MS", "11");
+    let longest = |value| with([first, ("SOVD__DISPATCH__LONGEST_RETRY_MS", value)]);
+    load(longest("11"));
     assert_contains(
-        &error(with_shortest("1501")),
-        "connector.mock.min_delay_ms = 1501 (from environment SOVD__CONNECTOR__MOCK__MIN_DELAY_MS): \
-         expected at most connector.mock.max_delay_ms = 1500 (from built-in default)",
+        &error(longest("10")),
+        "expected at most dispatch.longest_retry_ms = 10",
     );
 }
 
 #[test]
-fn a_ping_comes_before_the_patience_ends() {
-    let with_ping = |seconds| {
-        env([
-            ("DATABASE_URL", DATABASE),
-            ("SOVD__STREAMS__PING_SECONDS", seconds),
-        ])
-    };
-
-    load(with_ping("59"));
-    assert_contains(
-        &error(with_ping("60")),
-        "expected less than streams.idle_seconds = 60",
-    );
-}
-
-#[test]
-fn typed_values_of_a_file_are_checked_like_texts() {
+fn typed_values_of_a_file_are_validated_like_texts() {
     let dir = Dir::with([(
         "development.toml",
         "[server]\nport = 1.5\ncors_origins = [\"http://ok\", 5]\n[dispatch]\nenabled = 1\n\
          [auth]\njwt_algorithm = true\njwt_secret = \"x\"",
     )]);
 
-    let error = error(dir.under([("DATABASE_URL", DATABASE)]));
+    let error = error(dir.sources());
 
-    assert_contains(&error, "server.port = 1.5 (from");
-    assert_contains(&error, "server.cors_origins = [\"http://ok\", 5] (from");
-    assert_contains(&error, "dispatch.enabled = 1 (from");
-    assert_contains(&error, "auth.jwt_algorithm = true (from");
+    for expected in [
+        "server.port = 1.5 (from",
+        "server.cors_origins = [\"http://ok\", 5] (from",
+        "dispatch.enabled = 1 (from",
+        "auth.jwt_algorithm = true (from",
+    ] {
+        assert_contains(&error, expected);
+    }
 }
 
 #[test]
-fn rejects_redis_certificates_that_would_not_be_used() {
-    let redis = |url: &str, file: &str| {
-        env([
-            ("DATABASE_URL", DATABASE),
-            ("REDIS_URL", url),
-            (file, "/etc/sovd/file.pem"),
-        ])
+fn rejects_redis_certificates_that_would_be_ignored() {
+    let redis = |url: &str, files: &[&str]| {
+        let mut sources = with([("REDIS_URL", url)]);
+        for name in files {
+            let (name, path) = (format!("SOVD__REDIS__{name}"), "/etc/sovd/file.pem");
+            sources.env.insert(name, path.to_owned());
+        }
+        sources
     };
     for name in ["CA_PATH", "CERT_PATH", "KEY_PATH"] {
-        let variable = format!("SOVD__REDIS__{name}");
-        let expected = "expected no file unless redis.url begins with rediss://";
-        assert_contains(&error(redis("redis://cache", &variable)), expected);
+        assert_contains(
+            &error(redis("redis://cache", &[name])),
+            "expected no file unless redis.url begins with rediss://",
+        );
     }
-    let (cert, key) = ("SOVD__REDIS__CERT_PATH", "SOVD__REDIS__KEY_PATH");
-    for (given, missing) in [(cert, "redis.key_path"), (key, "redis.cert_path")] {
-        let expected = format!("expected {missing} to be set together with");
-        assert_contains(&error(redis("rediss://cache", given)), &expected);
+    for (given, missing) in [("CERT_PATH", "key_path"), ("KEY_PATH", "cert_path")] {
+        assert_contains(
+            &error(redis("rediss://cache", &[given])),
+            &format!("expected redis.{missing} to be set together with"),
+        );
     }
-    let mut both = redis("rediss://cache", cert);
-    both.env
-        .insert(key.to_owned(), "/etc/sovd/key.pem".to_owned());
-    assert!(load(both).settings.redis.key_path.is_some());
-    load(redis("rediss://cache", "SOVD__REDIS__CA_PATH"));
+    let both = load(redis("rediss://cache", &["CERT_PATH", "KEY_PATH"]));
+    assert!(both.settings.redis.key_path.is_some());
+    load(redis("rediss://cache", &["CA_PATH"]));
+    load(redis("", &["CA_PATH"]));
 }

@@ -1,25 +1,17 @@
 use std::fs;
 use std::path::Path;
 
-use sovd_settings::{Environment, LogFormat, Sources};
+use sovd_settings::{DeploymentEnvironment, LogFormat, Sources};
 
-use crate::setup::{DATABASE, assert_contains, env, error, load};
+use crate::setup::{SECRET, assert_contains, env, error, load, with};
 
-/// 32 bytes, the fewest that are accepted.
-const SECRET: &str = "7c1f0b6f4f1e9d2a8b5c3d4e6f708192";
-
+/// Sources of production with a secret, a database URL and this variable.
 fn production(name: &str, value: &str) -> Sources {
-    let mut sources = env([
-        ("SOVD_ENVIRONMENT", "production"),
-        ("DATABASE_URL", DATABASE),
-        ("JWT_SECRET", SECRET),
-    ]);
-    sources.env.insert(name.to_owned(), value.to_owned());
-    sources
+    crate::setup::production([("JWT_SECRET", SECRET), (name, value)])
 }
 
 #[test]
-fn production_needs_an_address_and_a_secret() {
+fn requires_a_database_url_and_a_secret() {
     let error = error(env([("SOVD__ENVIRONMENT", "production")]));
 
     assert_contains(&error, "database.url is not set: set DATABASE_URL");
@@ -27,31 +19,20 @@ fn production_needs_an_address_and_a_secret() {
 }
 
 #[test]
-fn production_logs_json() {
-    let settings = load(production("JWT_ALGORITHM", "HS384")).settings;
+fn production_has_defaults_of_its_own() {
+    let production = load(production("JWT_ALGORITHM", "HS384")).settings;
+    let development = load(with([])).settings;
 
-    assert_eq!(settings.environment, Environment::Production);
-    assert_eq!(settings.log.format, LogFormat::Json);
+    assert_eq!(production.environment, DeploymentEnvironment::Production);
+    assert_eq!(production.log.format, LogFormat::Json);
+    assert_eq!(production.server.https_only().as_secs(), 365 * 86_400);
+    assert!(development.server.https_only().is_zero());
+    assert_eq!(production.maintenance.insight_threshold, 2);
+    assert_eq!(development.maintenance.insight_threshold, 0);
 }
 
 #[test]
-fn production_insists_on_https_for_a_year() {
-    let server = load(production("JWT_ALGORITHM", "HS384")).settings.server;
-
-    assert_eq!(server.https_only().as_secs(), 365 * 86_400);
-    let server = load(env([("DATABASE_URL", DATABASE)])).settings.server;
-    assert!(server.https_only().is_zero());
-}
-
-#[test]
-fn production_takes_more_than_two_failures_for_an_insight() {
-    let threshold = |sources| load(sources).settings.maintenance.insight_threshold;
-    assert_eq!(threshold(production("JWT_ALGORITHM", "HS384")), 2);
-    assert_eq!(threshold(env([("DATABASE_URL", DATABASE)])), 0);
-}
-
-#[test]
-fn a_secret_has_at_least_32_bytes() {
+fn rejects_a_secret_of_less_than_32_bytes() {
     load(production("JWT_SECRET", SECRET));
     assert_contains(
         &error(production("JWT_SECRET", &SECRET[1..])),
@@ -60,16 +41,36 @@ fn a_secret_has_at_least_32_bytes() {
 }
 
 #[test]
-fn a_sample_secret_is_refused() {
-    for secret in ["development-sample-secret-change-me", &"secret".repeat(8)] {
+fn rejects_sample_and_weak_secrets() {
+    for secret in [
+        "development-sample-secret-change-me",
+        "sample-token-key-change-me-before-production",
+        "change-me-change-me-change-me-change-me",
+        "Change_Me_7c1f0b6f4f1e9d2a8b5c3d4e6f708192",
+        "secretsecretsecretsecretsecretse",
+        "secret-secret-secret-secret-secret",
+        "super-secret-jwt-key-for-production",
+        "12345678901234567890123456789012",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "secret-production-0123456789abcde",
+    ] {
         let error = error(production("JWT_SECRET", secret));
         assert_contains(&error, "auth.jwt_secret = ***");
+        assert_contains(&error, "expected a random secret in production");
         assert!(!error.contains(secret), "{error}");
+    }
+    for secret in [
+        "7c1f0b6f4f1e9d2a8b5c3d4e6f7081927c1f0b6f4f1e9d2a",
+        "q0Jm3vXz8Lw2Nf6Kb1Rt5Yp9Hc4Gd7Se",
+        "!#%&/()=?+*^<>|{}[]~,;:@$'`!\"9aZ",
+        "secret-production-0123456789abcdef",
+    ] {
+        load(production("JWT_SECRET", secret));
     }
 }
 
 #[test]
-fn the_values_of_the_example_file_run_in_development_only() {
+fn rejects_the_values_of_the_example_file() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/.env.example");
     let mut sources = Sources {
         dotenv: Some(example.clone()),
@@ -106,11 +107,13 @@ fn the_values_of_the_example_file_run_in_development_only() {
 }
 
 #[test]
-fn plaintext_to_a_database_on_another_machine_is_refused() {
+fn rejects_a_plaintext_database_on_another_machine() {
     for url in [
         "postgres://sovd@db.example/sovd",
         "postgres://sovd@localhost,db.example:5433/sovd?sslmode=prefer",
         "postgres://sovd:hunter2@192.0.2.1/sovd?sslmode=disable",
+        "postgres://localhost/sovd?host=db.example",
+        "postgres://localhost/sovd?hostaddr=192.0.2.1",
     ] {
         let error = error(production("DATABASE_URL", url));
         assert_contains(&error, "database.url = \"postgres://");
@@ -128,47 +131,61 @@ fn plaintext_to_a_database_on_another_machine_is_refused() {
         "postgres://sovd@db.example/sovd?sslmode=require",
         "postgres://sovd@a.example,b.example/sovd?sslmode=verify-full&sslrootcert=/ca.pem",
         "postgres://sovd@127.0.0.1/sovd",
+        "postgres://[::1]/sovd",
+        "postgres://127.0.0.2,[::1]:5433/sovd?sslmode=disable",
         "postgres:///sovd?host=/run/postgresql",
+        "postgres://%2Frun%2Fpostgresql/sovd",
     ] {
         load(production("DATABASE_URL", url));
     }
 }
 
 #[test]
-fn a_sample_password_is_refused_among_several_hosts() {
-    let url = "postgres://sovd:change-me@localhost,[::1]/sovd";
-    let error = error(production("DATABASE_URL", url));
-    assert_contains(&error, "another password than the sample");
-    assert!(!error.contains("change-me"), "{error}");
+fn rejects_a_sample_password_anywhere_in_a_url() {
+    for url in [
+        "postgres://sovd:change-me@localhost/sovd",
+        "postgres://sovd:change-me@localhost,[::1]/sovd",
+        "postgres://localhost,[::1]/sovd?password=change-me",
+    ] {
+        let error = error(production("DATABASE_URL", url));
+        assert_contains(&error, "another password than the sample");
+        assert!(!error.contains("change-me"), "{error}");
+    }
 }
 
 #[test]
-fn any_origin_is_refused() {
+fn rejects_the_origin_of_any_page() {
     load(production("CORS_ORIGINS", "https://app.example"));
     assert_contains(
         &error(production("CORS_ORIGINS", "https://app.example,*")),
         "expected the origins by name in production",
     );
-    load(env([("DATABASE_URL", DATABASE), ("CORS_ORIGINS", "*")]));
+    load(with([("CORS_ORIGINS", "*")]));
 }
 
 #[test]
-fn bcrypt_costs_at_least_10() {
+fn rejects_a_bcrypt_cost_below_10() {
     load(production("SOVD__AUTH__BCRYPT_COST", "10"));
     assert_contains(
         &error(production("SOVD__AUTH__BCRYPT_COST", "9")),
         "auth.bcrypt_cost = 9 (from environment SOVD__AUTH__BCRYPT_COST): expected a whole number \
          from 10 to 15",
     );
-    load(env([
-        ("DATABASE_URL", DATABASE),
-        ("SOVD__AUTH__BCRYPT_COST", "4"),
-    ]));
+    load(with([("SOVD__AUTH__BCRYPT_COST", "4")]));
 }
 
 #[test]
-fn production_refuses_a_plaintext_redis_on_another_machine() {
-    for url in ["redis://cache", "redis://user:hunter2@10.0.0.7:6379/1"] {
+fn rejects_a_plaintext_redis_on_another_machine() {
+    for url in [
+        "redis://cache",
+        "redis://user:hunter2@10.0.0.7:6379/1",
+        "redis://126.255.255.255",
+        "redis://128.0.0.1",
+        "redis://[::2]",
+        "redis://0.0.0.0",
+        "redis://localhost.example.com",
+        "redis://127.0.0.1.example.com",
+    ] {
         let text = error(production("REDIS_URL", url));
         assert_contains(
             &text,
@@ -180,13 +197,16 @@ fn production_refuses_a_plaintext_redis_on_another_machine() {
         let (name, on) = ("SOVD__REDIS__ALLOW_PLAINTEXT", "true");
         allowed.env.insert(name.to_owned(), on.to_owned());
         assert!(load(allowed).settings.redis.allow_plaintext);
-        load(env([("DATABASE_URL", DATABASE), ("REDIS_URL", url)]));
+        load(with([("REDIS_URL", url)]));
     }
     for url in [
         "rediss://cache",
         "redis://localhost",
+        "redis://LOCALHOST",
         "redis://127.0.0.1",
+        "redis://127.255.255.254",
         "redis://[::1]:6379",
+        "redis://[::ffff:127.0.0.1]",
     ] {
         load(production("REDIS_URL", url));
     }

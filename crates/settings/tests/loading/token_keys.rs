@@ -1,26 +1,9 @@
-use sovd_settings::{ExposeSecret, JwtAlgorithm, Sources};
+use sovd_settings::{ExposeSecret, JwtAlgorithm};
 
-use crate::setup::{DATABASE, Dir, assert_contains, env, error, load};
-
-/// 32 bytes, the fewest that are accepted.
-const SECRET: &str = "7c1f0b6f4f1e9d2a8b5c3d4e6f708192";
-
-fn with<const N: usize>(variables: [(&str, &str); N]) -> Sources {
-    let mut sources = env(variables);
-    let url = ("DATABASE_URL".to_owned(), DATABASE.to_owned());
-    sources.env.extend([url]);
-    sources
-}
-
-fn production<const N: usize>(variables: [(&str, &str); N]) -> Sources {
-    let mut sources = with(variables);
-    let name = "SOVD_ENVIRONMENT".to_owned();
-    sources.env.insert(name, "production".to_owned());
-    sources
-}
+use crate::setup::{Dir, SECRET, assert_contains, error, load, production, with};
 
 #[test]
-fn an_algorithm_with_key_pairs_needs_the_private_one_and_no_secret() {
+fn an_asymmetric_algorithm_requires_a_private_key_and_no_secret() {
     for algorithm in ["RS256", "ES256", "EdDSA"] {
         let missing = error(production([("JWT_ALGORITHM", algorithm)]));
         assert_contains(
@@ -47,7 +30,7 @@ fn an_algorithm_with_key_pairs_needs_the_private_one_and_no_secret() {
 }
 
 #[test]
-fn a_secret_signs_though_a_private_key_is_there() {
+fn a_symmetric_algorithm_ignores_private_and_public_keys() {
     let auth = load(production([
         ("JWT_SECRET", SECRET),
         ("JWT_PRIVATE_KEY", "a pem"),
@@ -61,7 +44,7 @@ fn a_secret_signs_though_a_private_key_is_there() {
 }
 
 #[test]
-fn a_private_key_of_several_lines_comes_from_a_file() {
+fn a_private_key_may_come_from_a_file() {
     let pem = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----";
     let dir = Dir::with([("key.pem", &format!("{pem}\n"))]);
     let loaded = load(with([
@@ -76,7 +59,7 @@ fn a_private_key_of_several_lines_comes_from_a_file() {
 }
 
 #[test]
-fn production_judges_the_previous_secret_like_the_current_one() {
+fn production_validates_the_previous_secret_like_the_current_one() {
     let previous = |secret| production([("JWT_SECRET", SECRET), ("JWT_PREVIOUS_SECRET", secret)]);
     let auth = load(previous("6f708192a8b5c3d4e7c1f0b6f4f1e9d2"))
         .settings
@@ -95,7 +78,7 @@ fn production_judges_the_previous_secret_like_the_current_one() {
 }
 
 #[test]
-fn another_algorithm_is_refused_and_asks_for_no_key() {
+fn an_unknown_algorithm_requires_no_key() {
     for name in ["none", "RS384", "PS256", "hs256", "EDDSA"] {
         let error = error(production([("JWT_ALGORITHM", name)]));
         assert_contains(
@@ -104,10 +87,4 @@ fn another_algorithm_is_refused_and_asks_for_no_key() {
         );
         assert!(!error.contains("is not set"), "{error}");
     }
-}
-
-#[test]
-fn clocks_differ_by_5_seconds_unless_told_otherwise() {
-    let auth = load(with([])).settings.auth;
-    assert_eq!(auth.leeway().as_secs(), 5);
 }
