@@ -4,8 +4,10 @@ pub mod audit;
 
 use std::time::Duration;
 
-use sovd_domain::{Random, SystemRandom};
-use sovd_settings::{Loaded, SecretString, Settings, Sources};
+use serde::Deserialize;
+use sovd_settings::{
+    Audit, Database, DeploymentEnvironment, SecretString, Settings, Sources, load_sections,
+};
 use sovd_storage::{StorageError, migrations, seeds, verify};
 use thiserror::Error;
 
@@ -26,6 +28,14 @@ pub struct Migrator {
     checkpoint_public_key: Option<String>,
 }
 
+/// The sections of the settings that the database tool needs.
+#[derive(Deserialize)]
+struct DatabaseSections {
+    environment: DeploymentEnvironment,
+    database: Database,
+    audit: Audit,
+}
+
 /// Seeds have passwords that everybody knows.
 #[derive(Debug, Error)]
 pub enum SeedError {
@@ -38,34 +48,39 @@ pub enum SeedError {
 }
 
 impl Migrator {
-    /// The database that `sources` name.
-    ///
-    /// Nothing is signed here, so a deployment need not hand this tool the key of the tokens.
+    /// Loads the settings that the database tool needs. It needs no key that signs tokens.
     ///
     /// # Errors
     ///
-    /// When a setting is missing or wrong.
-    pub fn from_sources(mut sources: Sources) -> Result<Self, StartError> {
-        let unused_secret = format!("{}{}", SystemRandom.uuid(), SystemRandom.uuid());
-        let unused = [
-            ("auth.jwt_algorithm", "HS256".to_owned()),
-            ("auth.jwt_secret", unused_secret),
-        ];
-        let unused = unused.map(|(key, value)| (key.to_owned(), value));
-        sources.overrides.extend(unused);
-        let Loaded { settings, .. } = Settings::load(sources)?;
-        Ok(Self::new(&settings))
+    /// [`StartError::Settings`] if one of them is missing or invalid.
+    pub fn from_sources(sources: Sources) -> Result<Self, StartError> {
+        let DatabaseSections {
+            environment,
+            database,
+            audit,
+        } = load_sections(sources, &["environment", "database", "audit"])?.settings;
+        Ok(Self::of(environment, &database, audit))
     }
 
-    /// The database of `settings`.
+    /// Returns the migrator of the database in `settings`.
     pub fn new(settings: &Settings) -> Self {
+        let Settings {
+            environment,
+            database,
+            audit,
+            ..
+        } = settings;
+        Self::of(*environment, database, audit.clone())
+    }
+
+    fn of(environment: DeploymentEnvironment, database: &Database, audit: Audit) -> Self {
         Self {
-            url: settings.database.url.expose().to_owned(),
-            shown_url: settings.database.url.to_string(),
-            is_production: settings.environment.is_production(),
-            audit_retention: settings.audit.retention(),
-            checkpoint_private_key: settings.audit.checkpoint_private_key.clone(),
-            checkpoint_public_key: settings.audit.checkpoint_public_key.clone(),
+            url: database.url.expose().to_owned(),
+            shown_url: database.url.to_string(),
+            is_production: environment.is_production(),
+            audit_retention: audit.retention(),
+            checkpoint_private_key: audit.checkpoint_private_key,
+            checkpoint_public_key: audit.checkpoint_public_key,
         }
     }
 
