@@ -6,9 +6,10 @@ use std::{error::Error, fmt};
 
 use sovd_domain::{Anomaly, CommandStatus, Page, Vehicle};
 use sovd_storage::{
-    Connection, Database, anomalies,
+    Connection, Database,
     commands::{self, CommandFilter},
-    vehicles::{self, VehicleFilter},
+    fleet::vehicles::{self, VehicleFilter},
+    maintenance::anomalies,
 };
 
 /// The vehicles of the fleet, ordered by VIN.

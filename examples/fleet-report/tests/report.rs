@@ -11,7 +11,8 @@ use sovd_domain::{
     Vin,
 };
 use sovd_storage::{
-    Database, PoolSettings, StorageError, anomalies, commands, migrations, seeds, vehicles,
+    Database, PoolSettings, StorageError, commands, fleet::vehicles, maintenance::anomalies,
+    migrations, seeds,
 };
 
 async fn prepare(url: &str) -> Result<(), StorageError> {
