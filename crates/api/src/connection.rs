@@ -1,11 +1,9 @@
-//! The bounds of one connection, which actix-http leaves open: a deadline for every request head and
-//! for every wait on a peer that does not read, one request at a time, small pieces for large bodies, and
-//! a cap on the connections of one address.
+//! Limits of a connection that actix-http does not enforce: a deadline for every request head and every
+//! write, one request at a time, slices of large bodies, and a limit on the connections of one address.
 //!
-//! actix-http times the first head of a connection only, never times a write, parses all pipelined
-//! requests at once, and copies a body into its write buffer piece by piece, however large the piece. So
-//! the server hands it a `MeteredStream` in place of the socket, and runs the connection under
-//! `within_deadlines`.
+//! actix-http times only the first head of a connection, never times a write, parses all pipelined
+//! requests at once, and copies each chunk of a body into its write buffer regardless of its size.
+//! Therefore it receives a `MeteredStream` instead of the socket and runs under `within_deadlines`.
 
 mod activity;
 mod deadline;

@@ -1,10 +1,11 @@
-//! Taking requests apart. Every extractor answers its errors as problems.
+//! Extractors. Their errors are [`Problem`](crate::problem::Problem)s.
 
 mod accepted;
 mod anonymous;
+mod authorization;
 mod authorized;
 mod client_address;
-mod gate;
+mod deferral;
 mod idempotency;
 mod json_body;
 mod last_event_id;
@@ -13,11 +14,12 @@ mod origin;
 mod page_headers;
 mod path_id;
 mod query_params;
-mod unambiguous;
+mod unique_fields;
 
 pub(crate) use anonymous::Anonymous;
 pub use anonymous::CallerKey;
-pub(crate) use authorized::{Authorized, bearer_token};
+pub(crate) use authorization::{authorize, bearer_token};
+pub(crate) use authorized::Authorized;
 pub(crate) use client_address::TrustedProxies;
 pub(crate) use idempotency::Keyed;
 pub(crate) use json_body::{JsonBody, OptionalJsonBody};

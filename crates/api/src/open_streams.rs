@@ -5,26 +5,26 @@ use sovd_services::in_flight::{InFlight, Permit};
 
 use crate::problem::{Code, Problem};
 
-/// How long a user with too many streams should wait. When one of them will end is unknown.
+/// The `Retry-After` for a user with too many streams. The time at which one ends is unknown.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// How many streams each user has open in this process.
+/// Limits the streams that each user has open in this process.
 pub struct OpenStreams {
     limit: usize,
     open: Arc<InFlight<UserId>>,
 }
 
-/// One of the streams that a user may have open, until it is dropped.
+/// One open stream of a user. It counts until it is dropped.
 pub(crate) type OpenStream = Permit<UserId>;
 
-/// The user has as many streams open as the limit allows.
+/// The user has reached the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManyStreams {
     limit: usize,
 }
 
 impl OpenStreams {
-    /// Allows each user `limit` streams at a time.
+    /// Allows each user `limit` open streams.
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -32,8 +32,8 @@ impl OpenStreams {
         }
     }
 
-    /// Counts one more stream of the user for as long as the result is kept.
-    pub(crate) fn take(&self, user_id: UserId) -> Result<OpenStream, TooManyStreams> {
+    /// Counts one more stream of the user until the result is dropped.
+    pub(crate) fn open(&self, user_id: UserId) -> Result<OpenStream, TooManyStreams> {
         let refusal = TooManyStreams { limit: self.limit };
         self.open.try_admit(user_id).map_err(|_| refusal)
     }

@@ -1,4 +1,4 @@
-//! The OpenAPI document, made from the handlers.
+//! The OpenAPI document, generated from the handlers.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -25,7 +25,7 @@ use crate::{
     routes,
 };
 
-/// The whole API as OpenAPI 3.1.
+/// Returns the OpenAPI 3.1 document.
 pub fn document() -> OpenApiDocument {
     let app = App::new().into_utoipa_app().openapi(Base::openapi());
     let (_, mut document) = app.configure(routes::routes).split_for_parts();
@@ -48,11 +48,11 @@ fn operations_of(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, post, put, patch, delete].into_iter().flatten()
 }
 
-/// A status, the code of its problem and a reason for it.
+/// A status, a problem code and a condition.
 type Reason = (&'static str, &'static str, &'static str);
 
-/// Adds the problems that an operation shares with all others of its kind. A status that the handler
-/// documents itself keeps the handler's description.
+/// Adds the problems that all operations of a kind share. The handler's own description of a status
+/// takes precedence.
 fn add_common_problems(operation: &mut Operation) {
     let mut descriptions: BTreeMap<&str, String> = BTreeMap::new();
     for (status, code, reason) in common_problems(operation) {
@@ -65,61 +65,61 @@ fn add_common_problems(operation: &mut Operation) {
             .or_insert_with(|| format!("`{code}`: {reason}"));
     }
     for (status, description) in descriptions {
-        let answer = operation.responses.responses.entry(status.to_owned());
-        answer.or_insert_with(|| problem(&description).into());
+        let response = operation.responses.responses.entry(status.to_owned());
+        response.or_insert_with(|| problem(&description).into());
     }
 }
 
 fn common_problems(operation: &Operation) -> Vec<Reason> {
-    let mut problems = vec![("500", "internal", "the fault is ours")];
+    let mut problems = vec![("500", "internal", "the server failed")];
     if is_socket(operation) {
-        // Once the handshake is done, the close reason says what is wrong.
+        // After the handshake, errors are close reasons.
         return problems;
     }
     let is_secured = operation.security.is_some();
     let has_body = operation.request_body.is_some();
     if is_secured || has_body {
-        problems.extend(OF_DATA);
+        problems.extend(FOR_DATABASE);
     }
     if is_secured {
-        problems.extend(OF_CALLERS);
+        problems.extend(FOR_CALLERS);
     }
-    if takes(operation, &ParameterIn::Path) {
-        problems.extend(OF_PATHS);
+    if has_parameter(operation, &ParameterIn::Path) {
+        problems.extend(FOR_PATHS);
     }
-    if takes(operation, &ParameterIn::Query) {
-        problems.extend(OF_QUERIES);
+    if has_parameter(operation, &ParameterIn::Query) {
+        problems.extend(FOR_QUERIES);
     }
     if has_body {
-        problems.extend(OF_BODIES);
+        problems.extend(FOR_BODIES);
     }
     if !problems.iter().any(|(status, ..)| *status == "400") {
         problems.push((
             "400",
             "malformed_request",
-            "the body is not framed properly",
+            "the framing of the body is invalid",
         ));
     }
     problems
 }
 
-/// Operations that ask the database.
-const OF_DATA: [Reason; 2] = [
+/// Problems of operations that use the database.
+const FOR_DATABASE: [Reason; 2] = [
     (
         "429",
         "rate_limited",
-        "too much at once; `Retry-After` says when",
+        "too many concurrent requests; retry after `Retry-After`",
     ),
     (
         "503",
         "unavailable",
-        "the database is unavailable; `Retry-After` says when",
+        "the database is unavailable; retry after `Retry-After`",
     ),
 ];
 
-/// Operations that need a token. Every one of them has a permission, and for each permission there
-/// are keys of agents without it, so all of them answer 403.
-const OF_CALLERS: [Reason; 3] = [
+/// Problems of operations that require a token. Each requires a permission that some API keys lack, so
+/// each can return 403.
+const FOR_CALLERS: [Reason; 3] = [
     (
         "400",
         "malformed_request",
@@ -128,27 +128,31 @@ const OF_CALLERS: [Reason; 3] = [
     (
         "401",
         "not_authenticated",
-        "no token is sent, or another code says what is wrong with it",
+        "the token is missing, or invalid as stated by another code",
     ),
     (
         "403",
         "forbidden",
-        "the role does not have the permission, or the key of an agent does not open it",
+        "the role or the API key lacks the permission",
     ),
 ];
 
-/// Operations with an id in their path.
-const OF_PATHS: [Reason; 2] = [
+/// Problems of operations with an id in the path.
+const FOR_PATHS: [Reason; 2] = [
     ("400", "malformed_request", "the id is not a UUID"),
-    ("404", "not_found", "or it is not for the caller to see"),
+    (
+        "404",
+        "not_found",
+        "the resource does not exist or is concealed from the caller",
+    ),
 ];
 
-/// Operations with parameters in their query.
-const OF_QUERIES: [Reason; 2] = [
+/// Problems of operations with query parameters.
+const FOR_QUERIES: [Reason; 2] = [
     (
         "400",
         "malformed_request",
-        "an unknown or unreadable parameter",
+        "an unknown or malformed parameter",
     ),
     (
         "422",
@@ -157,25 +161,29 @@ const OF_QUERIES: [Reason; 2] = [
     ),
 ];
 
-/// Operations that take a body.
-const OF_BODIES: [Reason; 5] = [
+/// Problems of operations with a request body.
+const FOR_BODIES: [Reason; 5] = [
     ("400", "malformed_request", "the body is not JSON"),
-    ("408", "request_timeout", "the body came too slowly"),
+    ("408", "request_timeout", "the body arrived too slowly"),
     ("413", "payload_too_large", "the body is too large"),
     (
         "415",
         "unsupported_media_type",
         "not `application/json`, or compressed",
     ),
-    ("422", "validation_failed", "each bad field is named"),
+    (
+        "422",
+        "validation_failed",
+        "the response names the invalid fields",
+    ),
 ];
 
 fn is_socket(operation: &Operation) -> bool {
     operation.responses.responses.contains_key("101")
 }
 
-fn takes(operation: &Operation, place: &ParameterIn) -> bool {
-    parameters_of(operation).any(|parameter| parameter.parameter_in == *place)
+fn has_parameter(operation: &Operation, location: &ParameterIn) -> bool {
+    parameters_of(operation).any(|parameter| parameter.parameter_in == *location)
 }
 
 fn parameters_of(operation: &Operation) -> impl Iterator<Item = &Parameter> {
@@ -186,8 +194,8 @@ fn parameters_of(operation: &Operation) -> impl Iterator<Item = &Parameter> {
     })
 }
 
-/// Makes the schemas of parameters say what holds for all of them: an empty value in a query is
-/// refused, and a header is never null.
+/// Adds to the schemas what holds for all parameters: query parameters are not empty, and headers are not
+/// null.
 fn narrow_parameters(operation: &mut Operation) {
     for parameter in operation.parameters.iter_mut().flatten() {
         let RefOr::T(parameter) = parameter else {
@@ -198,7 +206,7 @@ fn narrow_parameters(operation: &mut Operation) {
         };
         match parameter.parameter_in {
             ParameterIn::Query if is_any_text(schema) => schema.min_length = Some(1),
-            ParameterIn::Header => leave_null_out(&mut schema.schema_type),
+            ParameterIn::Header => exclude_null(&mut schema.schema_type),
             _ => {}
         }
     }
@@ -211,7 +219,7 @@ fn is_any_text(schema: &Object) -> bool {
     is_text && !is_narrow
 }
 
-fn leave_null_out(schema_type: &mut SchemaType) {
+fn exclude_null(schema_type: &mut SchemaType) {
     if let SchemaType::Array(types) = schema_type {
         types.retain(|one| *one != Type::Null);
         if let [only] = types.as_slice() {
@@ -228,7 +236,7 @@ fn problem(description: &str) -> Response {
         .build()
 }
 
-/// The document as it is served; all responses share its bytes.
+/// The serialized document. All responses share its bytes.
 pub(crate) struct Document(pub(crate) Bytes);
 
 /// `/openapi.json`
@@ -239,7 +247,7 @@ pub(crate) async fn openapi_json(document: web::Data<Document>) -> impl Responde
         .body(document.0.clone())
 }
 
-/// Swagger UI at `/docs`, from the binary.
+/// Registers Swagger UI, which is embedded in the program, at `/docs`.
 pub(crate) fn ui(config: &mut web::ServiceConfig) {
     let swagger = Config::from("/openapi.json").validator_url("none");
     config
@@ -248,8 +256,8 @@ pub(crate) fn ui(config: &mut web::ServiceConfig) {
         .service(ui_file);
 }
 
-/// A file of Swagger UI. The files are part of the program, and responses share their bytes: the service
-/// that the library brings copies up to 1.5 MB for each request.
+/// Serves a file of Swagger UI. All responses share its bytes; the library's own service copies up to
+/// 1.5 MB per request.
 #[get("/docs/{file:.*}")]
 async fn ui_file(
     file: web::Path<String>,
@@ -279,23 +287,23 @@ async fn ui_file(
 #[openapi(
     info(
         title = "SOVD Command",
-        description = "Remote vehicle diagnostics: the fleet, SOVD commands (ISO 17978) and their \
-                       answers, live.",
+        description = "Remote vehicle diagnostics: the fleet, SOVD commands (ISO 17978) and streams \
+                       of their responses.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
-        (name = "auth", description = "Logging in and out"),
-        (name = "users", description = "The people who may log in"),
-        (name = "service accounts", description = "Machines that call with a key"),
+        (name = "auth", description = "Login, sessions and passwords"),
+        (name = "users", description = "User accounts"),
+        (name = "service accounts", description = "Machine accounts that authenticate with an API key"),
         (name = "vehicles", description = "The fleet"),
-        (name = "commands", description = "Sending commands and looking at them"),
-        (name = "anomalies", description = "What is not as it should be with vehicles, and why"),
-        (name = "bookings", description = "Appointments of vehicles in workshops"),
-        (name = "streams", description = "Watching commands"),
-        (name = "insights", description = "What failures over the fleet tell"),
-        (name = "agents", description = "What machines do that call with a key"),
-        (name = "audit", description = "Who did what"),
-        (name = "health", description = "Signs of life"),
+        (name = "commands", description = "Submission, cancellation and results of commands"),
+        (name = "anomalies", description = "Anomalies of vehicles and their diagnoses"),
+        (name = "bookings", description = "Workshop appointments"),
+        (name = "streams", description = "Live events of commands and of the fleet"),
+        (name = "insights", description = "Failure patterns across the fleet"),
+        (name = "agents", description = "Activity and suspensions of service accounts"),
+        (name = "audit", description = "The audit trail"),
+        (name = "health", description = "Liveness and readiness"),
     ),
     modifiers(&Bearer),
 )]
@@ -309,7 +317,7 @@ impl Modify for Bearer {
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("JWT")
             .description(Some(
-                "An access token, or the key of a service account (`sovd_…`)",
+                "An access token, or the API key of a service account (`sovd_…`)",
             ))
             .build();
         document

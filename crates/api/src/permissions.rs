@@ -1,10 +1,10 @@
-//! A type for each permission, so that a handler's signature says what it asks for.
+//! A type for each permission, so that a handler's signature states the one it requires.
 
 use sovd_domain::Permission;
 
-/// What a caller needs.
+/// A permission that a handler requires.
 pub(crate) trait Required: 'static {
-    /// The permission.
+    /// Its value.
     const PERMISSION: Permission;
 }
 

@@ -1,4 +1,4 @@
-//! Errors as clients see them: RFC 9457 from every layer.
+//! Problem details (RFC 9457), the format of every error response.
 
 mod code;
 mod layer;
@@ -20,24 +20,24 @@ use utoipa::ToSchema;
 pub(crate) use code::Code;
 pub(crate) use layer::render_problems;
 
-/// How long a client should wait when the database is away.
+/// The `Retry-After` while the database is unavailable.
 const DATABASE_RETRY: Duration = Duration::from_secs(2);
 
-/// What went wrong, before it is known which request it belongs to.
+/// An error that is not yet related to a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     pub(crate) code: Code,
     pub(crate) detail: String,
     pub(crate) errors: Vec<FieldError>,
-    /// For the log, never for the caller.
+    /// The cause, which is logged and not sent to the client.
     pub(crate) cause: Option<String>,
-    /// When trying again may help.
+    /// The delay after which a retry may succeed.
     pub(crate) retry_after: Option<Duration>,
-    /// What an unsupported body should have been.
+    /// The supported format of a body with status 415.
     pub(crate) supported: Option<Supported>,
 }
 
-/// What the API reads of bodies, as a 415 says it (RFC 9110, section 15.5.16).
+/// A supported body format, which a 415 response names (RFC 9110, section 15.5.16).
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Supported {
     /// The media type.
@@ -67,7 +67,7 @@ impl Problem {
         }
     }
 
-    /// A request with bad fields; the first [`FieldError::MOST`] are named.
+    /// Creates a problem with the first [`FieldError::MOST`] of `errors`.
     pub(crate) fn with_fields(code: Code, mut errors: Vec<FieldError>) -> Self {
         let detail = match errors.len() {
             1 => "1 field is invalid".to_owned(),
@@ -93,10 +93,10 @@ impl Problem {
     }
 }
 
-/// The longest pointer or name of a client's input that a problem repeats, in characters.
+/// The longest pointer or name from a client's input that a problem repeats, in characters.
 const LONGEST_POINTER: usize = 256;
 
-/// Cuts a text that a client chose, so that a response does not grow with the request.
+/// Truncates text chosen by a client, so that a response does not grow with the request.
 pub(crate) fn shorten(text: &mut String) {
     if let Some((end, _)) = text.char_indices().nth(LONGEST_POINTER) {
         text.truncate(end);
@@ -115,7 +115,7 @@ impl ResponseError for Problem {
         self.code.status()
     }
 
-    /// An empty answer that carries the problem to [`render_problems`], which knows the request.
+    /// Returns an empty response that carries the problem to [`render_problems`].
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::new(self.status_code());
         response.extensions_mut().insert(self.clone());
@@ -186,7 +186,7 @@ impl From<ServiceError> for Problem {
     }
 }
 
-/// An error with all of its causes, for the log.
+/// Formats an error with all of its causes, for the log.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -198,38 +198,38 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// An error (RFC 9457).
+/// Problem details (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemBody {
-    /// Identifies the kind of problem.
+    /// URI reference of the problem type.
     #[schema(example = "/problems/validation_failed")]
     r#type: String,
-    /// The kind of problem for people.
+    /// Human-readable summary of the problem type.
     title: String,
     /// The HTTP status.
     status: u16,
-    /// What is wrong this time, for people.
+    /// Human-readable explanation of this occurrence.
     detail: String,
-    /// The path that was asked for.
+    /// Path of the request.
     instance: String,
-    /// The kind of problem for programs.
+    /// Machine-readable problem type.
     #[schema(example = "validation_failed")]
     code: String,
-    /// The request's id, which stands in the log too.
+    /// Request id, which the log contains too.
     correlation_id: String,
-    /// Every bad field; left out when no field is to blame.
+    /// Invalid fields; omitted if no field is invalid.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldErrorBody>,
 }
 
-/// What is wrong with one field.
+/// An invalid field.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = FieldError)]
 pub(crate) struct FieldErrorBody {
-    /// Where it is (RFC 6901).
+    /// JSON pointer to the field (RFC 6901).
     #[schema(example = "/command_params/ecuAddress")]
     pointer: String,
-    /// What is accepted.
+    /// The accepted values.
     detail: String,
 }

@@ -1,5 +1,4 @@
-//! What every request goes through: an id, a log line, a net under panics, HEAD, and what
-//! browsers are told to beware of.
+//! Middleware for every request.
 
 mod broken_body;
 mod head;
@@ -15,6 +14,6 @@ pub(crate) use head::head_as_get;
 pub(crate) use id::{RequestId, identify};
 pub(crate) use log::log_request;
 pub(crate) use panic::catch_panics;
-pub(crate) use refusal::{KnownCaller, audit_refusals, audited_path, is_refusal};
+pub(crate) use refusal::{KnownCaller, audit_refusal, audit_refusals};
 pub(crate) use secure::{HttpsOnly, secure};
 pub(crate) use unread::end_unread;

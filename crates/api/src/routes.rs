@@ -20,7 +20,7 @@ use crate::{
     problem::{Code, Problem},
 };
 
-/// Every operation of the OpenAPI document.
+/// Registers every operation of the OpenAPI document.
 pub(crate) fn routes(config: &mut ServiceConfig) {
     config
         .service(
@@ -116,12 +116,12 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(health::health);
 }
 
-/// What is served beside them.
+/// Registers the OpenAPI document and Swagger UI.
 pub(crate) fn documentation(config: &mut web::ServiceConfig) {
     config.service(openapi::openapi_json).configure(openapi::ui);
 }
 
-/// Answers whatever no route takes: 405 when another method would do, else 404.
+/// Responds to requests that match no route: 405 if the path supports another method, else 404.
 pub(crate) async fn fallback(
     request: HttpRequest,
     methods: Data<MethodTable>,
@@ -137,7 +137,7 @@ pub(crate) async fn fallback(
     }
 }
 
-/// Which methods each path of the document takes.
+/// The methods that each path of the document supports.
 pub(crate) struct MethodTable(Vec<(ResourceDef, String)>);
 
 impl MethodTable {
@@ -145,8 +145,8 @@ impl MethodTable {
         let documented = document.paths.paths.iter();
         let documented =
             documented.map(|(path, item)| (path.as_str(), methods_of(item).join(", ")));
-        let beside = ["/openapi.json", "/docs/{file}*"].map(|path| (path, "GET, HEAD".to_owned()));
-        let rows = documented.chain(beside);
+        let others = ["/openapi.json", "/docs/{file}*"].map(|path| (path, "GET, HEAD".to_owned()));
+        let rows = documented.chain(others);
         Self(
             rows.map(|(path, methods)| (ResourceDef::new(path), methods))
                 .collect(),
@@ -172,6 +172,6 @@ fn methods_of(item: &PathItem) -> Vec<&'static str> {
         (item.delete.is_some(), "DELETE"),
     ]
     .into_iter()
-    .filter_map(|(is_taken, method)| is_taken.then_some(method))
+    .filter_map(|(is_supported, method)| is_supported.then_some(method))
     .collect()
 }

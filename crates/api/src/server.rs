@@ -38,51 +38,51 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
 }
 
-/// Where and how to serve.
+/// Listening address and limits of a server.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// A name or an address.
+    /// A host name or an IP address.
     pub host: String,
-    /// 0 picks a free one.
+    /// The port; 0 selects a free one.
     pub port: u16,
-    /// Threads that serve requests.
+    /// Number of worker threads.
     pub workers: usize,
-    /// The origins whose pages may call the API; `*` is all of them.
+    /// Origins that may call the API from a browser; `*` allows every origin.
     pub cors_origins: Vec<String>,
-    /// The proxies whose `X-Forwarded-For` counts.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// How long browsers that came by HTTPS shall come back by nothing else; zero leaves it to them.
+    /// The `max-age` of HTTP Strict Transport Security; zero omits the header.
     pub https_only: Duration,
-    /// Connections that one worker serves at a time; more wait.
+    /// Connections that one worker serves at a time; further ones wait.
     pub connections: usize,
-    /// Connections of one address at a time, trusted proxies excepted; 0 is no limit.
+    /// Connections of one address at a time, except for trusted proxies; 0 means no limit.
     pub connections_per_address: usize,
-    /// How long the head of a request may take to arrive.
+    /// The time limit for receiving a request head.
     pub head_timeout: Duration,
-    /// How long a client may accept nothing of a response.
+    /// How long a client may accept no bytes of a response.
     pub write_timeout: Duration,
-    /// How long a connection may wait for its next request.
+    /// How long a connection may be idle between requests.
     pub idle_timeout: Duration,
     /// How long requests may take to finish when the server stops.
     pub shutdown: Duration,
 }
 
-/// The address cannot be had.
+/// The server cannot listen on an address.
 #[derive(Debug, Error)]
 #[error("cannot listen on {address}: {source}")]
 pub struct ServerError {
-    /// The address that was asked for.
+    /// The configured address.
     pub address: String,
-    /// What the system says.
+    /// The cause.
     pub source: io::Error,
 }
 
 impl Server {
-    /// Binds the address.
+    /// Binds the configured address.
     ///
     /// # Errors
     ///
-    /// When it is in use or not one of this machine's.
+    /// [`ServerError`] if the address is in use or does not belong to this machine.
     pub fn bind(state: ApiState, settings: &ServerSettings) -> Result<Self, ServerError> {
         let document = openapi::document();
         let methods = Data::new(MethodTable::of(&document));
@@ -151,27 +151,27 @@ impl Server {
         })
     }
 
-    /// The addresses that it listens on.
+    /// Returns the addresses on which the server listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Stops the server from elsewhere.
+    /// Returns a handle that can stop the server.
     pub fn handle(&self) -> ServerHandle {
         self.running.handle()
     }
 
-    /// Serves until it is stopped.
+    /// Serves until the server is stopped.
     ///
     /// # Errors
     ///
-    /// When the system takes the sockets away.
+    /// The I/O error that ended it.
     pub async fn run(self) -> io::Result<()> {
         self.running.await
     }
 }
 
-/// Listens on each address that `host` names and this machine has.
+/// Listens on each address of `host` that this machine has.
 fn listeners(host: &str, port: u16) -> io::Result<Vec<TcpListener>> {
     let (listeners, errors): (Vec<_>, Vec<_>) = (host, port)
         .to_socket_addrs()?

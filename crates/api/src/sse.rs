@@ -14,26 +14,31 @@ use crate::{
     state::{ApiState, SocketSettings},
 };
 
-/// How soon a client connects again when the stream breaks off, in milliseconds. Being sent first,
-/// it also brings the headers on their way before there is an event.
+/// The reconnection time in milliseconds. It is sent first, so that the headers reach the client before
+/// the first event.
 const RETRY: &str = "retry: 1000\n\n";
 
-/// A comment, which clients pass over. It keeps proxies from closing a silent connection, and it is
-/// how the server notices that a client has gone: one that only reads says nothing.
+/// A comment, which clients ignore. It keeps proxies from closing an idle connection, and failing to send
+/// it tells the server that the client has disconnected.
 const KEEP_ALIVE: &str = ": \n\n";
 
-/// Answers with the events of a command until the last one, the client's end or the server's.
-pub(crate) fn answer(state: &ApiState, follower: Follower, place: OpenStream) -> HttpResponse {
-    // Nothing is kept for a client that reads slowly: its own stream stands still.
+/// Streams the events of a command until the last one, or until the client disconnects or the server
+/// stops.
+pub(crate) fn respond(
+    state: &ApiState,
+    follower: Follower,
+    open_stream: OpenStream,
+) -> HttpResponse {
+    // Events are not buffered for a slow client; its stream pauses.
     let (sender, mut receiver) = mpsc::channel(1);
-    let sending = Sending {
+    let writer = EventWriter {
         sender,
         settings: state.sockets,
         closing: state.closing.clone(),
     };
     state.open_sockets.spawn_local(async move {
-        let Err(Ended) = sending.run(follower).await;
-        drop(place);
+        let Err(Ended) = writer.run(follower).await;
+        drop(open_stream);
     });
     let body = stream::poll_fn(move |context| receiver.poll_recv(context));
     HttpResponse::Ok()
@@ -43,19 +48,19 @@ pub(crate) fn answer(state: &ApiState, follower: Follower, place: OpenStream) ->
         .streaming(body.map(Ok::<_, Infallible>))
 }
 
-/// The server's end of one answer.
-struct Sending {
+/// Writes one event stream.
+struct EventWriter {
     sender: mpsc::Sender<Bytes>,
     settings: SocketSettings,
     closing: CancellationToken,
 }
 
-/// There is nothing more to send, or nobody to send it to.
+/// The last event was sent, the client disconnected or the server stops.
 struct Ended;
 
-impl Sending {
+impl EventWriter {
     async fn run(&self, follower: Follower) -> Result<Infallible, Ended> {
-        // The stream stays where it is while comments are sent, so that no event is lost.
+        // Pinned, so that no event is lost when the timeout drops `next`.
         let mut events = pin!(follower.into_stream());
         self.send(RETRY).await?;
         loop {
@@ -77,13 +82,11 @@ impl Sending {
         }
     }
 
-    /// Waits for the client to take a block. One that does not read is let go after a while, as a
-    /// silent socket is.
+    /// Sends a block. A client that does not read is disconnected after the idle timeout.
     async fn send(&self, block: impl Into<Bytes>) -> Result<(), Ended> {
-        let sending = timeout(self.settings.idle, self.sender.send(block.into()));
         tokio::select! {
             () = self.closing.cancelled() => Err(Ended),
-            sent = sending => match sent {
+            sent = timeout(self.settings.idle, self.sender.send(block.into())) => match sent {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) | Err(_) => Err(Ended),
             },
@@ -91,8 +94,8 @@ impl Sending {
     }
 }
 
-/// An event on the wire. It has no name of its own, so that `EventSource.onmessage` sees all of
-/// them; its JSON says what it is, and has no line break in it.
+/// Formats an event. It has no `event` field, so that `EventSource.onmessage` receives every event; its
+/// JSON states the type and contains no line break.
 fn block(event: &StreamEvent) -> Result<String, Ended> {
     let json = serde_json::to_string(event).map_err(|_| Ended)?;
     Ok(match event {

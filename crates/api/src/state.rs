@@ -1,6 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
+use actix_web::{HttpRequest, web::Data};
 use sovd_services::{
+    ServiceError,
     agents::Agents,
     audit::{Audit, refusals::Refusals},
     commands::{Commands, streams::Streams},
@@ -14,60 +16,69 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{extract::CallerKey, open_streams::OpenStreams};
 
-/// What handlers work with. Clones share it.
+/// The services and limits that handlers use. Clones share them.
 #[derive(Clone)]
 pub struct ApiState {
-    /// Logging in and out.
+    /// Authentication and sessions.
     pub auth: Arc<Auth>,
-    /// The people who may log in.
+    /// Users.
     pub users: Arc<Users>,
-    /// The machines that call with a key.
+    /// Service accounts.
     pub service_accounts: Arc<ServiceAccounts>,
-    /// What they may do, and what they did.
+    /// Policy, activity log and suspensions of agents.
     pub agents: Arc<Agents>,
-    /// The fleet.
+    /// Vehicles.
     pub vehicles: Arc<Vehicles>,
-    /// What is not as it should be with vehicles.
+    /// Anomalies and diagnoses.
     pub anomalies: Arc<Anomalies>,
     /// Commands.
     pub commands: Arc<Commands>,
-    /// Appointments in workshops.
+    /// Workshop bookings.
     pub bookings: Arc<Bookings>,
-    /// What failures tell.
+    /// Insights and detectors.
     pub insights: Arc<Insights>,
-    /// Watching commands.
+    /// Streams of one command's events.
     pub streams: Arc<Streams>,
-    /// Watching the fleet.
+    /// Streams of fleet events.
     pub fleet: Arc<Fleet>,
-    /// Who was turned away.
+    /// The audit of refused requests.
     pub refusals: Arc<Refusals>,
     /// The audit trail.
     pub audit: Arc<Audit>,
-    /// Signs of life.
+    /// Readiness of the database and the event bus.
     pub health: Arc<Health>,
-    /// How sockets are kept.
+    /// Timing of WebSockets and event streams.
     pub sockets: SocketSettings,
-    /// How many requests of each caller are being served.
+    /// Requests in flight of each caller.
     pub in_flight: Arc<InFlight<CallerKey>>,
-    /// How many streams each user has open.
+    /// Open streams of each user.
     pub open_streams: Arc<OpenStreams>,
-    /// Cancelled when the server stops: sockets then say goodbye.
+    /// Cancelled when the server stops; WebSockets and event streams then close.
     pub closing: CancellationToken,
-    /// The open sockets and event streams, which the server waits for.
+    /// The tasks of open WebSockets and event streams, which a stopping server awaits.
     pub open_sockets: TaskTracker,
     /// The largest request body in bytes.
     pub body_limit: usize,
-    /// How long a request body may take to arrive.
+    /// The time limit for receiving a request body.
     pub body_timeout: Duration,
 }
 
-/// How sockets are kept.
+impl ApiState {
+    /// Returns the state of the application that serves `request`.
+    pub(crate) fn of(request: &HttpRequest) -> Result<&Data<Self>, ServiceError> {
+        request
+            .app_data::<Data<Self>>()
+            .ok_or_else(|| ServiceError::Internal("the API has no state".into()))
+    }
+}
+
+/// Timing of WebSockets and event streams.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketSettings {
-    /// How often a peer is pinged.
+    /// The interval between pings.
     pub ping: Duration,
     /// How long a peer may be silent.
     pub idle: Duration,
-    /// How long an event stream over HTTP says nothing before it sends a comment.
+    /// The interval between comments on an idle event stream over HTTP.
     pub keep_alive: Duration,
 }

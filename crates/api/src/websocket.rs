@@ -1,4 +1,4 @@
-//! What all WebSocket endpoints share: the handshake, the connection and its limits (RFC 6455).
+//! Handshake, connection and limits of WebSocket endpoints (RFC 6455).
 
 pub(crate) mod close;
 mod frame_limit;

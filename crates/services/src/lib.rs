@@ -28,4 +28,5 @@ pub use identity::access::Access;
 pub use identity::caller::{Caller, Credential};
 pub use identity::credential_cache::{CredentialCache, CredentialWatch};
 pub use network::network_of;
+pub use sovd_storage::text;
 pub use timer::{SystemTimer, TestTimer, Timer};

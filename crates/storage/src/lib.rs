@@ -9,6 +9,7 @@ pub mod maintenance;
 pub mod migrations;
 pub mod notifications;
 pub mod seeds;
+pub mod text;
 pub mod verify;
 
 mod connection;

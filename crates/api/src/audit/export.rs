@@ -97,7 +97,7 @@ pub(crate) async fn export(
         end: moment("end_date", query.end_date)?,
     };
     let caller = &authorized.caller;
-    let place = state.open_streams.take(caller.user.user_id)?;
+    let place = state.open_streams.open(caller.user.user_id)?;
     let format = query.format.into();
     let export = state.audit.export(caller, filter, format).await?;
     Ok(download::answer(&state, export, format, place))

@@ -62,12 +62,12 @@ pub(crate) async fn events(
     let after = start(query.0.after)?;
     let after = last_event_id.0.unwrap_or(after);
     let caller = &authorized.caller;
-    let place = state.open_streams.take(caller.user.user_id)?;
+    let place = state.open_streams.open(caller.user.user_id)?;
     let follower = state
         .streams
         .follow(&state.commands, caller, command_id.0, after)
         .await?;
-    Ok(sse::answer(&state, follower, place))
+    Ok(sse::respond(&state, follower, place))
 }
 
 fn start(after: Option<i32>) -> Result<i32, Problem> {

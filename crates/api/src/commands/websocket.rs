@@ -63,8 +63,14 @@ async fn follow(
     state: &ApiState,
     token: Option<String>,
 ) -> Result<(Follower, OpenStream), CloseReason> {
-    // First, so that nobody learns what is wrong with a request that they may not send.
-    let caller = authorize(request, state, token, Permission::ReadOwnCommands).await?;
+    // First, so that an unauthorized caller does not learn what else is wrong with the request.
+    let caller = authorize(
+        request,
+        state,
+        token.as_deref(),
+        Permission::ReadOwnCommands,
+    )
+    .await?;
     let command_id: CommandId = request
         .match_info()
         .query("command_id")
@@ -74,13 +80,13 @@ async fn follow(
     let after: Option<u32> = query_value(request, "after", accepted)?;
     let after = i32::try_from(after.unwrap_or(0))
         .map_err(|_| policy(&format!("after must be {accepted}")))?;
-    let place = state.open_streams.take(caller.user.user_id)?;
+    let place = state.open_streams.open(caller.user.user_id)?;
     let following = state
         .streams
         .follow(&state.commands, &caller, command_id, after);
     match following.await {
         Ok(follower) => Ok((follower, place)),
-        Err(error) => Err(reject(request, state, Some(&caller), error)),
+        Err(error) => Err(reject(request, state, error)),
     }
 }
 

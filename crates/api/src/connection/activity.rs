@@ -9,19 +9,18 @@ use tokio::time::Instant;
 
 use super::framing::{BodyLength, Framing};
 
-/// How long the steps of a connection may take.
+/// The time limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
-    /// From the first byte of a request head to its last one.
+    /// From the first byte of a request head to the last.
     pub(crate) head: Duration,
     /// From the end of a response to the first byte of the next request.
     pub(crate) idle: Duration,
-    /// From the moment at which the peer accepts no more bytes to the one at which it does again.
+    /// From when the peer stops accepting bytes until it accepts some again.
     pub(crate) write: Duration,
 }
 
-/// What a connection is doing. Its socket, its requests and its deadlines share it; all of them run in
-/// one task.
+/// The activity of a connection. Its socket, requests and deadlines share it and run in one task.
 #[derive(Clone)]
 pub(crate) struct Activity(Rc<RefCell<State>>);
 
@@ -30,23 +29,23 @@ struct State {
     phase: Phase,
     framing: Framing,
     write_blocked_since: Option<Instant>,
-    /// Wakes the reader that waits for bytes to pass.
+    /// Wakes the reader that waits until bytes may pass.
     reader: Option<Waker>,
 }
 
 enum Phase {
-    /// The first request head is awaited, which actix-http times itself and answers with 408.
+    /// Waiting for the first request head, which actix-http itself times and answers with 408.
     First,
-    /// A later request is awaited.
+    /// Waiting for a later request.
     Idle { since: Instant },
-    /// A part of a later request head has arrived.
+    /// Part of a later request head has arrived.
     Head { since: Instant },
-    /// A request is being answered.
-    Answering,
+    /// A request is being served.
+    Serving,
 }
 
-/// Marks a request as being answered, until it is dropped.
-pub(crate) struct Answering(Activity);
+/// Marks a request as being served until it is dropped.
+pub(crate) struct Serving(Activity);
 
 impl Activity {
     pub(super) fn new(deadlines: Deadlines) -> Self {
@@ -59,22 +58,22 @@ impl Activity {
         })))
     }
 
-    /// Notes that a request with such a body is being answered.
-    pub(super) fn answer(&self, body: BodyLength) -> Answering {
+    /// Marks a request with the given body as being served.
+    pub(super) fn serve(&self, body: BodyLength) -> Serving {
         let mut state = self.0.borrow_mut();
-        state.phase = Phase::Answering;
+        state.phase = Phase::Serving;
         state.framing.begin(body);
         state.wake_reader();
         drop(state);
-        Answering(self.clone())
+        Serving(self.clone())
     }
 
-    /// The moment at which the connection is to be closed, unless its activity changes before.
+    /// Returns when the connection must be closed unless its activity changes before.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let state = self.0.borrow();
         let deadlines = state.deadlines;
         let phase = match state.phase {
-            Phase::First | Phase::Answering => None,
+            Phase::First | Phase::Serving => None,
             Phase::Idle { since } => Some(since + deadlines.idle),
             Phase::Head { since } => Some(since + deadlines.head),
         };
@@ -84,17 +83,17 @@ impl Activity {
         phase.into_iter().chain(write).min()
     }
 
-    /// Whether the server waits for bytes.
+    /// Whether the server may read bytes.
     pub(super) fn is_open(&self) -> bool {
         self.0.borrow().framing.is_open()
     }
 
-    /// Wakes the task of `context` when the server waits for bytes again.
+    /// Wakes the task of `context` when the server may read bytes again.
     pub(super) fn wake_when_open(&self, context: &Context<'_>) {
         self.0.borrow_mut().reader = Some(context.waker().clone());
     }
 
-    /// The number of bytes at the front of `bytes` that the server may have now. They count as passed.
+    /// Passes bytes from the front of `bytes` and returns how many the server may read now.
     pub(super) fn pass(&self, bytes: &[u8]) -> usize {
         let mut state = self.0.borrow_mut();
         if let Phase::Idle { .. } = state.phase
@@ -107,8 +106,8 @@ impl Activity {
         state.framing.pass(bytes)
     }
 
-    /// Notes whether the peer accepted bytes when they were last offered.
-    pub(super) fn offered(&self, accepted: bool) {
+    /// Records whether the peer accepted the last write.
+    pub(super) fn record_write(&self, accepted: bool) {
         let mut state = self.0.borrow_mut();
         if accepted {
             state.write_blocked_since = None;
@@ -128,7 +127,7 @@ impl State {
     }
 }
 
-impl Drop for Answering {
+impl Drop for Serving {
     fn drop(&mut self) {
         let mut state = self.0.0.borrow_mut();
         state.phase = Phase::Idle {
@@ -149,7 +148,7 @@ mod tests {
         write: Duration::from_secs(30),
     };
 
-    /// The time until the connection is closed.
+    /// Returns the time until the connection is closed.
     fn left(activity: &Activity) -> Option<Duration> {
         activity
             .deadline()
@@ -157,12 +156,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn later_heads_and_idle_connections_have_a_deadline() {
+    async fn limits_later_heads_and_idle_connections() {
         let activity = Activity::new(DEADLINES);
         assert_eq!(left(&activity), None);
-        let answering = activity.answer(BodyLength::Known(0));
+        let serving = activity.serve(BodyLength::Known(0));
         assert_eq!(left(&activity), None);
-        drop(answering);
+        drop(serving);
         assert_eq!(left(&activity), Some(DEADLINES.idle));
         activity.pass(b"");
         assert_eq!(left(&activity), Some(DEADLINES.idle));
@@ -171,21 +170,21 @@ mod tests {
         tokio::time::advance(Duration::from_secs(4)).await;
         activity.pass(b"G");
         assert_eq!(left(&activity), Some(Duration::from_secs(6)));
-        let _answering = activity.answer(BodyLength::Unbounded);
+        let _serving = activity.serve(BodyLength::Unbounded);
         assert_eq!(left(&activity), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_deadline_starts_anew_with_each_byte_that_the_peer_accepts() {
+    async fn restarts_the_write_deadline_when_the_peer_accepts_bytes() {
         let activity = Activity::new(DEADLINES);
-        let _answering = activity.answer(BodyLength::Unbounded);
-        activity.offered(false);
+        let _serving = activity.serve(BodyLength::Unbounded);
+        activity.record_write(false);
         tokio::time::advance(Duration::from_secs(29)).await;
-        activity.offered(false);
+        activity.record_write(false);
         assert_eq!(left(&activity), Some(Duration::from_secs(1)));
-        activity.offered(true);
+        activity.record_write(true);
         assert_eq!(left(&activity), None);
-        activity.offered(false);
+        activity.record_write(false);
         assert_eq!(left(&activity), Some(DEADLINES.write));
     }
 }

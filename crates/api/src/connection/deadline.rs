@@ -9,15 +9,15 @@ use tokio::time::{Instant, sleep};
 
 use super::activity::Activity;
 
-/// The connection was closed because a deadline passed.
+/// A deadline of the connection passed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Overdue;
 
 /// Runs a connection until it ends or one of its deadlines passes.
 ///
-/// The activity changes only while the connection is polled, so the deadline is looked at after each
-/// poll. The timer is moved only to an earlier moment; when it fires too early it is set again. That
-/// keeps it out of the way of a connection that sends one request after the other.
+/// The activity changes only while the connection is polled, so the deadline is checked after each poll.
+/// The timer is moved only to an earlier time and is reset if it fires too early, so that consecutive
+/// requests do not reset it.
 pub(super) async fn within_deadlines<T>(
     connection: impl Future<Output = T>,
     activity: &Activity,

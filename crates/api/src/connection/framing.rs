@@ -1,37 +1,36 @@
 /// The length of a request's body (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyLength {
-    /// So many bytes.
+    /// A number of bytes.
     Known(u64),
     /// Up to the last chunk and its trailer.
     Chunked,
-    /// Everything that follows, because the protocol changes.
+    /// All following bytes, because the protocol changes.
     Unbounded,
 }
 
-/// Follows the bytes of a connection from request to request, and says how many of them belong to the
-/// current one.
+/// Finds the boundaries of the requests on a connection, so that the server reads no byte of a request
+/// before the response to the previous one has been written.
 ///
-/// The server gets no byte of a request before the response to the request before it has been written.
-/// actix-http would parse all requests that arrive in one read, up to 128 KiB, and each of them takes
-/// 7 KB once it is parsed, however short it is.
+/// actix-http would parse all requests that arrive in one read, up to 128 KiB. Each takes 7 KB once it is
+/// parsed, regardless of its length.
 ///
-/// Where this and actix-http disagree about malformed bytes, the connection waits for its deadline; the
-/// parser decides what the bytes mean.
+/// If this scanner and actix-http disagree about malformed bytes, the connection waits for its deadline;
+/// the parser of actix-http decides what the bytes mean.
 #[derive(Debug)]
 pub(super) struct Framing(Part);
 
 #[derive(Debug)]
 enum Part {
     Head(HeadScan),
-    /// The head is complete; the server has not called the application yet.
+    /// The head is complete; the application has not been called yet.
     Parsed,
     Body {
         rest: Body,
         is_answered: bool,
     },
     /// The body is complete, the response is not.
-    Answering,
+    Serving,
 }
 
 #[derive(Debug)]
@@ -46,11 +45,11 @@ impl Framing {
         Self(Part::Head(HeadScan::default()))
     }
 
-    /// The application was called for a request with such a body.
+    /// The application was called for a request with the given body.
     pub(super) fn begin(&mut self, body: BodyLength) {
         let rest = match body {
             BodyLength::Known(0) => {
-                self.0 = Part::Answering;
+                self.0 = Part::Serving;
                 return;
             }
             BodyLength::Known(length) => Body::Known(length),
@@ -66,18 +65,18 @@ impl Framing {
     /// The response has been written.
     pub(super) fn end(&mut self) {
         match &mut self.0 {
-            // The rest of the body is on its way and is discarded.
+            // The server discards the rest of the body as it arrives.
             Part::Body { is_answered, .. } => *is_answered = true,
             part => *part = Part::Head(HeadScan::default()),
         }
     }
 
-    /// Whether the server waits for bytes.
+    /// Whether the server may read bytes.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.0, Part::Head(_) | Part::Body { .. })
     }
 
-    /// The number of bytes at the front of `bytes` that the server may have now. They count as passed.
+    /// Passes bytes from the front of `bytes` and returns how many the server may read now.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
         match &mut self.0 {
             Part::Head(scan) => {
@@ -87,14 +86,14 @@ impl Framing {
                 }
                 passed
             }
-            Part::Parsed | Part::Answering => 0,
+            Part::Parsed | Part::Serving => 0,
             Part::Body { rest, is_answered } => {
                 let (passed, is_complete) = rest.pass(bytes);
                 if is_complete {
                     self.0 = if *is_answered {
                         Part::Head(HeadScan::default())
                     } else {
-                        Part::Answering
+                        Part::Serving
                     };
                 }
                 passed
@@ -118,8 +117,7 @@ impl Body {
     }
 }
 
-/// Finds the empty line after which a block of lines ends. A line ends with LF, before which a CR may
-/// stand.
+/// Finds the empty line that ends a block of lines. A line ends with LF, optionally preceded by CR.
 #[derive(Debug, Default)]
 struct LineScan {
     has_text: bool,
@@ -162,11 +160,11 @@ impl HeadScan {
 /// Finds the end of a chunked body (RFC 9112, section 7.1).
 #[derive(Debug)]
 enum ChunkScan {
-    /// In a line with the size of a chunk, and maybe extensions, which are skipped.
+    /// A line with the size of a chunk; extensions are skipped.
     Size { size: u64, in_extension: bool },
-    /// In the bytes of a chunk and its line end.
+    /// The bytes of a chunk and their line end.
     Data { rest: u64 },
-    /// In the trailer after the last chunk.
+    /// The trailer after the last chunk.
     Trailer(LineScan),
 }
 
@@ -227,12 +225,12 @@ impl ChunkScan {
 mod tests {
     use super::*;
 
-    /// Passes `bytes` in pieces of every size, and says how many of them pass.
+    /// Offers `bytes` in chunks of every size and returns how many pass.
     fn passed(begin: impl Fn() -> Framing, bytes: &[u8]) -> usize {
         let mut results: Vec<usize> = (1..=bytes.len())
             .map(|size| {
                 let mut framing = begin();
-                bytes.chunks(size).map(|piece| framing.pass(piece)).sum()
+                bytes.chunks(size).map(|chunk| framing.pass(chunk)).sum()
             })
             .collect();
         results.dedup();
@@ -247,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_passes_up_to_its_end() {
+    fn passes_a_head_up_to_its_end() {
         for head in [
             "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET / HTTP/1.0\r\n\r\n",
@@ -266,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_passes_up_to_its_end() {
+    fn passes_a_body_up_to_its_end() {
         for (length, text) in [
             (BodyLength::Known(0), ""),
             (BodyLength::Known(5), "hello"),
@@ -290,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_head_passes_when_the_response_has_been_written() {
+    fn passes_the_next_head_after_the_response() {
         let head = b"GET / HTTP/1.1\r\n\r\n";
         let mut framing = Framing::new();
         assert_eq!(framing.pass(head), head.len());
@@ -304,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_of_a_body_passes_after_an_early_response() {
+    fn passes_the_rest_of_a_body_after_an_early_response() {
         let mut framing = body(BodyLength::Known(4));
         framing.end();
         assert_eq!(framing.pass(b"bodyGET / HTTP/1.1\r\n\r\n"), 4);

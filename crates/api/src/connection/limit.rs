@@ -8,28 +8,28 @@ use sovd_services::{
 
 use crate::extract::TrustedProxies;
 
-/// Log records about refused connections in a minute.
+/// Log records about rejected connections per minute.
 const RECORDS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6).unwrap();
 
-/// Bounds the connections that one address has open in this process. Trusted proxies, which connect for
-/// many clients, are excepted.
+/// Limits the open connections of each address in this process, except for trusted proxies, which
+/// connect on behalf of many clients.
 pub(crate) struct ConnectionLimit {
-    /// 0 is no limit.
+    /// 0 means no limit.
     limit: usize,
     open: Arc<InFlight<IpAddr>>,
     proxies: TrustedProxies,
     records: DefaultDirectRateLimiter,
 }
 
-/// Counts one connection of an address until it is dropped; `None` when it does not count.
+/// Counts one connection of an address until it is dropped; `None` if it does not count.
 pub(crate) type OpenConnection = Option<Permit<IpAddr>>;
 
-/// The address has as many connections as it may.
+/// The address has reached the limit.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooManyConnections;
 
 impl ConnectionLimit {
-    /// Allows each address `per_address` connections; 0 is no limit.
+    /// Allows each address `per_address` connections; 0 means no limit.
     pub(crate) fn new(per_address: usize, proxies: TrustedProxies) -> Self {
         Self {
             limit: per_address,
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn each_address_has_its_own_limit() {
+    fn limits_each_address_separately() {
         let limit = limit(1);
         let first = admit(&limit, "192.0.2.1").unwrap();
         assert!(admit(&limit, "192.0.2.1").is_err());
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_network_of_64_bits_is_one_address() {
+    fn treats_a_64_bit_ipv6_network_as_one_address() {
         let limit = limit(1);
         let _first = admit(&limit, "2001:db8::1").unwrap();
         assert!(admit(&limit, "2001:db8::ffff:1").is_err());
@@ -89,14 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn trusted_proxies_have_no_limit() {
+    fn does_not_limit_trusted_proxies() {
         let limit = limit(1);
         let open: Vec<_> = (0..3).map(|_| admit(&limit, "10.1.2.3")).collect();
         assert!(open.iter().all(|it| matches!(it, Ok(None))));
     }
 
     #[test]
-    fn zero_is_no_limit() {
+    fn zero_means_no_limit() {
         assert_eq!(admit(&limit(0), "192.0.2.1").unwrap().map(|_| ()), None);
     }
 }

@@ -17,13 +17,13 @@ use super::{
     stream::MeteredStream,
 };
 
-/// How long a connection that is being closed may take to do so.
+/// The time limit for closing a connection.
 const DISCONNECT: Duration = Duration::from_secs(1);
 
-/// Log records about broken connections in a second.
+/// Log records about broken connections per second.
 const RECORDS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1).unwrap();
 
-/// How connections are served.
+/// Limits of the connections that a server accepts.
 #[derive(Clone)]
 pub(crate) struct ConnectionSettings {
     pub(crate) head_timeout: Duration,
@@ -33,7 +33,7 @@ pub(crate) struct ConnectionSettings {
     pub(crate) shutdown: GracefulShutdownSignal,
 }
 
-/// Serves HTTP/1.1 on each accepted socket with the application that `app` makes.
+/// Creates the service that serves `app` over HTTP/1.1 on each accepted socket.
 pub(crate) fn connection_service<S, B>(
     app: S,
     settings: ConnectionSettings,
@@ -76,8 +76,8 @@ where
     apply_fn_factory(http, move |socket: TcpStream, http: &_| {
         let peer = socket.peer_addr().ok();
         let admitted = limit.admit(peer.map(|peer| peer.ip()));
-        let serving = admitted.ok().map(|open| {
-            // Responses are written whole, so waiting for more to send would only delay them.
+        let connection = admitted.ok().map(|open| {
+            // Responses are written at once, so Nagle's algorithm would only delay them.
             let _ = socket.set_nodelay(true);
             let activity = Activity::new(deadlines);
             let stream = MeteredStream::new(socket, activity.clone());
@@ -86,7 +86,7 @@ where
         });
         let records = Arc::clone(&records);
         async move {
-            if let Some((connection, activity, open)) = serving {
+            if let Some((connection, activity, open)) = connection {
                 let end = within_deadlines(connection, &activity).await;
                 drop(open);
                 record(&records, end);
@@ -96,8 +96,8 @@ where
     })
 }
 
-/// Records why a connection ended early. Any stranger can cause that, so it is neither an error nor
-/// recorded each time.
+/// Logs why a connection ended early. Any client can cause this, so the log is throttled and its level is
+/// `debug`, except for faults of the server.
 fn record(records: &DefaultDirectRateLimiter, end: Result<Result<(), DispatchError>, Overdue>) {
     if matches!(end, Ok(Ok(()))) {
         return;
@@ -106,7 +106,7 @@ fn record(records: &DefaultDirectRateLimiter, end: Result<Result<(), DispatchErr
         error @ (DispatchError::Service(_) | DispatchError::Body(_) | DispatchError::InternalError),
     )) = &end
     {
-        // The fault is on this side.
+        // The server is at fault.
         tracing::error!(%error, "failed to answer a request");
         return;
     }

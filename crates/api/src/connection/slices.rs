@@ -16,33 +16,33 @@ use actix_web::{
 };
 
 use super::{
-    activity::{Activity, Answering},
+    activity::{Activity, Serving},
     framing::BodyLength,
 };
 
-/// The largest piece of a body that is handed to the server at once, in bytes. The server copies each
-/// piece into its write buffer, where it stays while the peer does not read.
+/// The largest slice of a body that is passed to the server at once, in bytes. The server copies each
+/// slice into its write buffer, where it stays until the peer reads it.
 pub(super) const SLICE: usize = 16 * 1024;
 
-/// Notes in the connection's [`Activity`] that a request is being answered, until its response has been
-/// written, and hands the response to the server in slices.
+/// Marks the connection as serving the request until the response has been written, and passes the
+/// response to the server in slices.
 pub(crate) async fn track_response<B: MessageBody + Unpin>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<Sliced<B>>, Error> {
     let body = body_length(&request);
-    let answering = request
+    let serving = request
         .conn_data::<Activity>()
-        .map(|activity| activity.answer(body));
+        .map(|activity| activity.serve(body));
     let response = next.call(request).await?;
     Ok(response.map_body(|_, body| Sliced {
         body,
         rest: Bytes::new(),
-        _answering: answering,
+        _serving: serving,
     }))
 }
 
-/// Where the body of a request ends, by the rules of actix-http, which has checked the headers.
+/// Returns the length of a request's body by the rules of actix-http, which has checked the headers.
 fn body_length(request: &ServiceRequest) -> BodyLength {
     let headers = request.headers();
     let is_websocket = |upgrade: &HeaderValue| {
@@ -63,11 +63,11 @@ fn body_length(request: &ServiceRequest) -> BodyLength {
     }
 }
 
-/// A body that is handed over in slices of at most [`SLICE`] bytes.
+/// A body in slices of at most [`SLICE`] bytes.
 pub(crate) struct Sliced<B> {
     body: B,
     rest: Bytes,
-    _answering: Option<Answering>,
+    _serving: Option<Serving>,
 }
 
 impl<B: MessageBody + Unpin> MessageBody for Sliced<B> {
@@ -99,12 +99,12 @@ mod tests {
     use super::*;
 
     #[actix_web::test]
-    async fn a_large_body_is_handed_over_in_slices_that_share_its_bytes() {
+    async fn slices_a_large_body_without_copying() {
         let whole = Bytes::from(vec![7; 2 * SLICE + 1]);
         let mut sliced = Sliced {
             body: whole.clone(),
             rest: Bytes::new(),
-            _answering: None,
+            _serving: None,
         };
         assert_eq!(sliced.size(), BodySize::Sized(2 * SLICE as u64 + 1));
         let mut offset = 0;

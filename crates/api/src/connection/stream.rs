@@ -9,12 +9,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
 
-/// A socket that notes in an [`Activity`] what passes, and gives the server the bytes of one request at a
-/// time.
+/// A socket that records its [`Activity`] and gives the server the bytes of one request at a time.
 pub(crate) struct MeteredStream {
     socket: TcpStream,
     activity: Activity,
-    /// What was read with a request and belongs to later ones.
+    /// Bytes of later requests that have been read.
     ahead: BytesMut,
 }
 
@@ -31,8 +30,8 @@ impl MeteredStream {
         &self.activity
     }
 
-    fn note<T>(&self, offered: &Poll<io::Result<T>>) {
-        self.activity.offered(offered.is_ready());
+    fn record<T>(&self, write: &Poll<io::Result<T>>) {
+        self.activity.record_write(write.is_ready());
     }
 }
 
@@ -43,8 +42,8 @@ impl AsyncRead for MeteredStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if !self.activity.is_open() {
-            // The socket wakes the task when there is something to read. If there is already, the activity
-            // does so when it may be read.
+            // If bytes are available already, the activity wakes the task once they may be read;
+            // otherwise the socket wakes it when bytes arrive.
             if !self.ahead.is_empty() || self.socket.poll_read_ready(context)?.is_ready() {
                 self.activity.wake_when_open(context);
             }
@@ -75,9 +74,9 @@ impl AsyncWrite for MeteredStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let offered = Pin::new(&mut self.socket).poll_write(context, bytes);
-        self.note(&offered);
-        offered
+        let write = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.record(&write);
+        write
     }
 
     fn poll_write_vectored(
@@ -85,9 +84,9 @@ impl AsyncWrite for MeteredStream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let offered = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
-        self.note(&offered);
-        offered
+        let write = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
+        self.record(&write);
+        write
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -5,7 +5,7 @@ use utoipa::openapi::{
     schema::{Object, SchemaType, Type},
 };
 
-/// What a parameter's schema accepts, for an error message: "a UUID" or "an integer from 1 to 100".
+/// Describes what a parameter's schema accepts, such as "a UUID" or "an integer from 1 to 100".
 pub(super) fn accepted_by(schema: Option<&RefOr<Schema>>) -> String {
     match schema {
         Some(RefOr::T(Schema::Object(object))) => accepted_by_object(object),
@@ -32,7 +32,7 @@ fn accepted_by_object(object: &Object) -> String {
     }
 }
 
-/// The words of a pattern such as `^(csv|ndjson)$`.
+/// Returns the alternatives of a pattern such as `^(csv|ndjson)$`.
 fn alternatives(pattern: &str) -> Option<&str> {
     pattern.strip_prefix("^(")?.strip_suffix(")$")
 }

@@ -7,11 +7,11 @@ use actix_web::{
 };
 use ipnet::IpNet;
 
-/// The proxies whose word about a client's address counts.
+/// The proxies whose `X-Forwarded-For` header is trusted.
 #[derive(Debug, Clone)]
 pub(crate) struct TrustedProxies(pub(crate) Vec<IpNet>);
 
-/// The address of the client behind a request: the socket's, or what trusted proxies say of it.
+/// Returns the address of the client: the peer's, or the one that trusted proxies report.
 pub(crate) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip().to_canonical();
     Some(match request.app_data::<Data<TrustedProxies>>() {
@@ -21,31 +21,32 @@ pub(crate) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
 }
 
 impl TrustedProxies {
-    /// Walks back from proxy to proxy. Each one appends whom it talked to, so what stands before the
-    /// word of somebody unknown may be made up.
+    /// Walks back from proxy to proxy. Each proxy appends the address of its peer, so entries before
+    /// that of an untrusted peer may be forged.
     fn client_behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).collect();
-        let entries = lines.iter().rev().flat_map(|line| {
-            // What is no text is no address either, and ends the walk as one entry.
-            line.to_str().unwrap_or_default().rsplit(',')
-        });
+        let values: Vec<_> = headers.get_all(X_FORWARDED_FOR).collect();
+        // A value that is not text becomes one empty entry, which ends the walk.
+        let entries = values
+            .iter()
+            .rev()
+            .flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
         let mut client = peer;
         for entry in entries {
-            let Some(before) = self.contain(client).then(|| address(entry)).flatten() else {
+            let Some(previous) = self.contain(client).then(|| address(entry)).flatten() else {
                 break;
             };
-            client = before;
+            client = previous;
         }
         client
     }
 
-    /// Whether `address` belongs to one of the proxies.
+    /// Whether `address` is a trusted proxy's.
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }
 
-/// An address, which some proxies write with the port. An IPv4 address in IPv6 is the IPv4 one.
+/// Parses an entry, which may include a port. An IPv4-mapped IPv6 address becomes an IPv4 address.
 fn address(entry: &str) -> Option<IpAddr> {
     let entry = entry.trim();
     let address = entry
@@ -60,8 +61,8 @@ mod tests {
 
     use super::*;
 
-    /// Whom a request comes from, by its peer and its `X-Forwarded-For` lines.
-    fn client(peer: &str, lines: &[&[u8]]) -> String {
+    /// Returns the client address of a request by its peer and its `X-Forwarded-For` headers.
+    fn client(peer: &str, values: &[&[u8]]) -> String {
         let proxies = ["10.0.0.0/8", "192.0.2.7/32", "2001:db8:ffff::/48"];
         let proxies = TrustedProxies(proxies.map(|it| it.parse().unwrap()).to_vec());
         let mut request = TestRequest::default()
@@ -69,8 +70,8 @@ mod tests {
             .peer_addr(SocketAddr::new(peer.parse().unwrap(), 5000))
             .insert_header(("X-Real-IP", "203.0.113.99"))
             .insert_header(("Forwarded", "for=203.0.113.98"));
-        for line in lines {
-            request = request.append_header(("X-Forwarded-For", *line));
+        for value in values {
+            request = request.append_header(("X-Forwarded-For", *value));
         }
         client_address(&request.to_http_request())
             .unwrap()
@@ -78,14 +79,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_who_the_socket_says() {
+    fn ignores_the_header_of_an_untrusted_peer() {
         for peer in ["203.0.113.1", "192.0.2.8", "11.0.0.1", "2001:db8::1"] {
             assert_eq!(client(peer, &[b"198.51.100.1"]), peer);
         }
     }
 
     #[test]
-    fn a_trusted_proxy_is_believed() {
+    fn accepts_the_header_of_a_trusted_proxy() {
         for peer in [
             "10.0.0.0",
             "10.255.255.255",
@@ -102,8 +103,8 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_ends_at_the_first_address_that_is_not_trusted() {
-        for (lines, expected) in [
+    fn returns_the_last_address_that_is_not_trusted() {
+        for (values, expected) in [
             (
                 &[&b"1.1.1.1, 198.51.100.1, 10.0.0.2"[..]][..],
                 "198.51.100.1",
@@ -116,13 +117,13 @@ mod tests {
             (&[b"198.51.100.1:1234, 10.0.0.2:80"], "198.51.100.1"),
             (&[b"[2001:db8::5]:1234"], "2001:db8::5"),
         ] {
-            assert_eq!(client("10.0.0.1", lines), expected, "{lines:?}");
+            assert_eq!(client("10.0.0.1", values), expected, "{values:?}");
         }
     }
 
     #[test]
-    fn what_is_no_address_ends_the_walk_at_the_last_good_one() {
-        for (line, expected) in [
+    fn stops_at_an_entry_that_is_not_an_address() {
+        for (value, expected) in [
             (&b""[..], "10.0.0.1"),
             (b"unknown", "10.0.0.1"),
             (b"_hidden", "10.0.0.1"),
@@ -135,7 +136,7 @@ mod tests {
             (b"'; DROP TABLE users, 10.0.0.2", "10.0.0.2"),
             (b"198.51.100.1, \xff", "10.0.0.1"),
         ] {
-            assert_eq!(client("10.0.0.1", &[line]), expected, "{line:?}");
+            assert_eq!(client("10.0.0.1", &[value]), expected, "{value:?}");
         }
     }
 }

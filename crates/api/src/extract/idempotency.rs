@@ -1,20 +1,20 @@
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use sovd_domain::IdempotencyKey;
 
-use super::gate::{Checked, checked};
+use super::deferral::{Deferred, deferred};
 use crate::problem::{Code, Problem};
 
 const HEADER: &str = "Idempotency-Key";
 
-/// The key of a request that may be repeated, if it has one.
+/// The idempotency key of a request, if it has one.
 pub(crate) struct Keyed(pub(crate) Option<IdempotencyKey>);
 
 impl FromRequest for Keyed {
     type Error = Problem;
-    type Future = Checked<Self>;
+    type Future = Deferred<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        checked(request, read(request).map(Self))
+        deferred(request, read(request).map(Self))
     }
 }
 

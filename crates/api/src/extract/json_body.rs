@@ -1,97 +1,90 @@
 use std::{
     any::TypeId,
     collections::HashMap,
-    future::Future,
-    pin::Pin,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
 };
 
 use actix_web::{
-    FromRequest, HttpRequest,
-    dev::Payload,
-    http::header::CONTENT_LENGTH,
-    web::{BytesMut, Data},
+    FromRequest, HttpRequest, dev::Payload, http::header::CONTENT_LENGTH, web::BytesMut,
 };
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::LocalBoxFuture};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 use sovd_domain::{FieldError, JsonSchema, json_schema::pointer_to};
+use sovd_services::text;
 use tokio::time::timeout;
 use utoipa::PartialSchema;
 
 use super::{
-    gate::checked,
+    deferral::deferred,
     media::{check_content_coding, check_media_type},
-    unambiguous::Unambiguous,
+    unique_fields::UniqueFields,
 };
 use crate::{
     problem::{Code, Problem},
     state::ApiState,
 };
 
-/// How much of a body past its limit is read and thrown away, so that the client gets to read
-/// the answer instead of a broken connection.
+/// How much of an oversized body is read and discarded, in bytes, so that the client can read the
+/// response instead of a connection reset.
 const DRAIN_LIMIT: usize = 8 * 1024 * 1024;
 
-/// A JSON body that meets the schema its type has in the OpenAPI document.
+/// A JSON body that matches the schema of its type in the OpenAPI document.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
-/// The same for a body that may be left out. `null` counts as no body: the document allows it.
+/// An optional [`JsonBody`]. `null` counts as no body.
 pub(crate) struct OptionalJsonBody<T>(pub(crate) Option<T>);
 
 impl<T: DeserializeOwned + PartialSchema + 'static> FromRequest for JsonBody<T> {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let found = read(&request, payload)
+            let body = read(&request, payload)
                 .await
-                .and_then(|bytes| meet_schema(json_of(&request, &bytes)?));
-            checked(&request, found.map(Self)).await
+                .and_then(|bytes| match_schema(json_of(&request, &bytes)?));
+            deferred(&request, body.map(Self)).await
         })
     }
 }
 
 impl<T: DeserializeOwned + PartialSchema + 'static> FromRequest for OptionalJsonBody<T> {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let found = match read(&request, payload).await {
+            let body = match read(&request, payload).await {
                 Ok(bytes) if bytes.is_empty() => Ok(None),
                 Ok(bytes) => json_of(&request, &bytes).and_then(|value| match value {
                     Value::Null => Ok(None),
-                    value => meet_schema(value).map(Some),
+                    value => match_schema(value).map(Some),
                 }),
                 Err(problem) => Err(problem),
             };
-            checked(&request, found.map(Self)).await
+            deferred(&request, body.map(Self)).await
         })
     }
 }
 
 async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut, Problem> {
-    let state = request.app_data::<Data<ApiState>>();
-    let (limit, patience) = state.map_or((0, Duration::ZERO), |state| {
-        (state.body_limit, state.body_timeout)
-    });
-    let announced = request
+    let state = ApiState::of(request)?;
+    let (limit, time_limit) = (state.body_limit, state.body_timeout);
+    let content_length = request
         .headers()
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > DRAIN_LIMIT) {
+    if content_length.is_some_and(|length: usize| length > DRAIN_LIMIT) {
         return Err(too_large(limit));
     }
-    let bytes = timeout(patience, read_all(payload, limit))
+    let bytes = timeout(time_limit, read_all(payload, limit))
         .await
         .unwrap_or_else(|_| {
-            let detail = format!("the body did not arrive within {} s", patience.as_secs());
+            let detail = format!("the body did not arrive within {} s", time_limit.as_secs());
             Err(Problem::new(Code::RequestTimeout, detail))
         })?;
     check_content_coding(request)?;
@@ -124,26 +117,26 @@ fn too_large(limit: usize) -> Problem {
 
 fn json_of(request: &HttpRequest, bytes: &[u8]) -> Result<Value, Problem> {
     check_media_type(request)?;
-    let Unambiguous(value) = serde_json::from_slice(bytes).map_err(|error| {
-        let wrong = if error.is_data() {
+    let UniqueFields(value) = serde_json::from_slice(bytes).map_err(|error| {
+        let reason = if error.is_data() {
             "the body has a field twice in one object"
         } else {
             "the body is not JSON"
         };
-        let detail = format!("{wrong}: line {}, column {}", error.line(), error.column());
+        let detail = format!("{reason}: line {}, column {}", error.line(), error.column());
         Problem::new(Code::MalformedRequest, detail)
     })?;
     Ok(value)
 }
 
-fn meet_schema<T>(mut value: Value) -> Result<T, Problem>
+fn match_schema<T>(mut value: Value) -> Result<T, Problem>
 where
     T: DeserializeOwned + PartialSchema + 'static,
 {
     let schema = schema_of::<T>()?;
     let mut errors = schema.check(&value, "");
     if errors.is_empty() {
-        find_nul(&value, &mut Vec::new(), &mut errors);
+        check_text(&value, &mut Vec::new(), &mut errors);
     }
     if !errors.is_empty() {
         return Err(Problem::with_fields(Code::ValidationFailed, errors));
@@ -156,7 +149,7 @@ where
     })
 }
 
-/// A path as a pointer (RFC 6901).
+/// Converts a path to a JSON pointer (RFC 6901).
 fn pointer_of(path: &Path) -> String {
     path.iter()
         .fold(String::new(), |parent, segment| match segment {
@@ -166,35 +159,35 @@ fn pointer_of(path: &Path) -> String {
         })
 }
 
-/// A step from a value to one that it contains.
+/// A step from a value to one of its members.
 #[derive(Clone, Copy)]
 enum Step<'a> {
     Field(&'a str),
     Item(usize),
 }
 
-/// PostgreSQL cannot keep U+0000 in a text. The pointers are made for errors only: making one for each value
-/// costs the square of the body when a field has a long name.
-fn find_nul<'a>(value: &'a Value, path: &mut Vec<Step<'a>>, errors: &mut Vec<FieldError>) {
+/// Finds strings that cannot be stored. Pointers are built only for errors: building one for every value
+/// would take quadratic time if a field has a long name.
+fn check_text<'a>(value: &'a Value, path: &mut Vec<Step<'a>>, errors: &mut Vec<FieldError>) {
     if errors.len() >= FieldError::MOST {
         return;
     }
     match value {
-        Value::String(text) if text.contains('\0') => errors.push(nul_at(path)),
+        Value::String(value) if !text::is_storable(value) => errors.push(not_storable(path)),
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 path.push(Step::Item(index));
-                find_nul(item, path, errors);
+                check_text(item, path, errors);
                 path.pop();
             }
         }
         Value::Object(fields) => {
-            if fields.keys().any(|name| name.contains('\0')) {
-                errors.push(nul_at(path));
+            if !fields.keys().all(|name| text::is_storable(name)) {
+                errors.push(not_storable(path));
             }
             for (name, field) in fields {
                 path.push(Step::Field(name));
-                find_nul(field, path, errors);
+                check_text(field, path, errors);
                 path.pop();
             }
         }
@@ -202,15 +195,15 @@ fn find_nul<'a>(value: &'a Value, path: &mut Vec<Step<'a>>, errors: &mut Vec<Fie
     }
 }
 
-fn nul_at(path: &[Step<'_>]) -> FieldError {
+fn not_storable(path: &[Step<'_>]) -> FieldError {
     let pointer = path.iter().fold(String::new(), |parent, step| match step {
         Step::Field(name) => pointer_to(&parent, name),
         Step::Item(index) => format!("{parent}/{index}"),
     });
-    FieldError::new(pointer, "must not contain U+0000")
+    FieldError::new(pointer, text::RULE)
 }
 
-/// The schema of a body type, made once.
+/// Returns the schema of a body type, which is compiled once.
 fn schema_of<T: PartialSchema + 'static>() -> Result<Arc<JsonSchema>, Problem> {
     static SCHEMAS: OnceLock<Mutex<HashMap<TypeId, Arc<JsonSchema>>>> = OnceLock::new();
     let mut schemas = SCHEMAS

@@ -1,19 +1,19 @@
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 
-use super::gate::{Checked, checked};
+use super::deferral::{Deferred, deferred};
 use crate::problem::{Code, Problem};
 
 const HEADER: &str = "Last-Event-ID";
 
-/// The number of the last response that a client which connects again has, if it says so.
+/// The sequence number of the last response that a reconnecting client received, if it sends one.
 pub(crate) struct LastEventId(pub(crate) Option<i32>);
 
 impl FromRequest for LastEventId {
     type Error = Problem;
-    type Future = Checked<Self>;
+    type Future = Deferred<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        checked(request, read(request).map(Self))
+        deferred(request, read(request).map(Self))
     }
 }
 

@@ -4,10 +4,10 @@ use sovd_domain::audit::Origin;
 use super::client_address::client_address;
 use crate::request::RequestId;
 
-/// As much of a client's name for itself as is kept, in characters.
+/// The longest `User-Agent` that is kept, in characters.
 const AGENT_LENGTH: usize = 512;
 
-/// Where a request came from.
+/// Returns the origin of a request for the audit trail.
 pub(crate) fn origin_of(request: &HttpRequest) -> Origin {
     let agent = request
         .headers()

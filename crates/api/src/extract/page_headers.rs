@@ -2,10 +2,9 @@ use actix_web::{HttpRequest, HttpResponse, http::header::LINK};
 use serde::Serialize;
 use sovd_domain::Page;
 
-/// The header that tells how long a list is.
 const TOTAL: &str = "X-Total-Count";
 
-/// One page of a list of `total`, with `X-Total-Count` and `Link` (RFC 8288).
+/// Responds with one page of a list of `total` items, with `X-Total-Count` and `Link` (RFC 8288).
 pub(crate) fn page_of(
     request: &HttpRequest,
     page: Page,
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_in_the_middle_has_both_neighbours() {
+    fn links_to_both_neighbors() {
         assert_eq!(
             links(15, 40),
             "</vehicles?search=a%26b&limit=10&offset=25>; rel=\"next\", \
@@ -78,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_have_one_and_a_single_page_none() {
+    fn omits_the_links_beyond_the_ends() {
         assert!(!links(0, 11).contains("prev"));
         assert!(links(0, 11).contains("next"));
         assert!(!links(10, 20).contains("next"));

@@ -3,7 +3,7 @@ use std::str::FromStr;
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use sovd_domain::FieldError;
 
-use super::gate::{Checked, checked};
+use super::deferral::{Deferred, deferred};
 use crate::problem::{Code, Problem};
 
 /// The id in the path.
@@ -11,11 +11,11 @@ pub(crate) struct PathId<T>(pub(crate) T);
 
 impl<T: FromStr + 'static> FromRequest for PathId<T> {
     type Error = Problem;
-    type Future = Checked<Self>;
+    type Future = Deferred<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let (name, text) = request.match_info().iter().next().unwrap_or_default();
-        let found = text.parse().map(Self).map_err(|_| {
+        let id = text.parse().map(Self).map_err(|_| {
             let error = FieldError::new(format!("/{name}"), "is not a UUID");
             Problem {
                 errors: vec![error],
@@ -25,6 +25,6 @@ impl<T: FromStr + 'static> FromRequest for PathId<T> {
                 )
             }
         });
-        checked(request, found)
+        deferred(request, id)
     }
 }

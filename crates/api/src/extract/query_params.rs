@@ -4,31 +4,32 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use chrono::{DateTime, Datelike, Utc};
 use serde::de::DeserializeOwned;
 use sovd_domain::{FieldError, Page, paging::InvalidPage};
+use sovd_services::text;
 use utoipa::{IntoParams, openapi::path::Parameter};
 
 use super::{
     accepted::accepted_by,
-    gate::{Checked, checked},
+    deferral::{Deferred, deferred},
 };
 use crate::problem::{Code, Problem, shorten};
 
-/// The query string. An unknown parameter is refused: a misspelt filter would show too much.
+/// The query string. Unknown parameters are rejected, because a misspelled filter would return too much.
 pub(crate) struct QueryParams<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + IntoParams + 'static> FromRequest for QueryParams<T> {
     type Error = Problem;
-    type Future = Checked<Self>;
+    type Future = Deferred<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        checked(request, parse(request.query_string()).map(Self))
+        deferred(request, parse(request.query_string()).map(Self))
     }
 }
 
 fn parse<T: DeserializeOwned + IntoParams>(query: &str) -> Result<T, Problem> {
     let pairs = form_urlencoded::parse(query.as_bytes());
     for (name, value) in pairs {
-        if value.contains('\0') {
-            return Err(malformed(&name, "must not contain U+0000"));
+        if !text::is_storable(&value) {
+            return Err(malformed(&name, text::RULE));
         }
     }
     let empty = empty_values::<T>(query);
@@ -40,8 +41,8 @@ fn parse<T: DeserializeOwned + IntoParams>(query: &str) -> Result<T, Problem> {
         .map_err(|error| malformed(&error.path().to_string(), &error.inner().to_string()))
 }
 
-/// An error for each parameter of `T` with an empty value. An empty filter must not mean "no filter":
-/// a client with a blank variable would get every object instead of those of one user.
+/// Returns an error for each parameter of `T` with an empty value. An empty filter must not mean "no
+/// filter": a client with an unset variable would receive every object instead of those of one user.
 fn empty_values<T: IntoParams>(query: &str) -> Vec<FieldError> {
     let names: HashSet<_> = form_urlencoded::parse(query.as_bytes())
         .filter_map(|(name, value)| value.is_empty().then_some(name))
@@ -69,7 +70,7 @@ fn malformed(name: &str, detail: &str) -> Problem {
         Code::MalformedRequest,
         format!("the query string: {detail}"),
     );
-    // An unknown name has no path of its own; the detail tells it.
+    // An unknown parameter has no path; the detail names it.
     if name.starts_with(['.', '?']) {
         return problem;
     }
@@ -79,7 +80,7 @@ fn malformed(name: &str, detail: &str) -> Problem {
     }
 }
 
-/// A moment in a query, if it is one that RFC 3339 can name.
+/// Checks that RFC 3339 can represent a time in a query.
 pub(crate) fn moment(
     name: &str,
     moment: Option<DateTime<Utc>>,
@@ -91,7 +92,7 @@ pub(crate) fn moment(
     Err(Problem::with_fields(Code::ValidationFailed, vec![error]))
 }
 
-/// The page a list is asked for.
+/// Returns the requested page of a list.
 pub(crate) fn page(limit: Option<i64>, offset: Option<i64>) -> Result<Page, Problem> {
     Page::new(limit, offset).map_err(|error| {
         let pointer = match error {

@@ -60,13 +60,13 @@ async fn open(
     state: &ApiState,
     token: Option<String>,
 ) -> Result<(FleetWatch, OpenStream), CloseReason> {
-    // First, so that nobody learns what is wrong with a request that they may not send.
-    let caller = authorize(request, state, token, Permission::ReadVehicles).await?;
+    // First, so that an unauthorized caller does not learn what else is wrong with the request.
+    let caller = authorize(request, state, token.as_deref(), Permission::ReadVehicles).await?;
     let vehicle_id: Option<VehicleId> = query_value(request, "vehicle_id", "a UUID")?;
-    let place = state.open_streams.take(caller.user.user_id)?;
+    let place = state.open_streams.open(caller.user.user_id)?;
     match state.fleet.watch(&caller, vehicle_id).await {
         Ok(watch) => Ok((watch, place)),
-        Err(error) => Err(reject(request, state, Some(&caller), error)),
+        Err(error) => Err(reject(request, state, error)),
     }
 }
 

@@ -2,24 +2,24 @@ use actix_web::http::StatusCode;
 
 macro_rules! codes {
     ($($name:ident = $text:literal, $status:ident, $title:literal;)+) => {
-        /// The kinds of problems a client can meet.
+        /// The problem types.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Code {
             $($name),+
         }
 
         impl Code {
-            /// The word for programs.
+            /// Returns the machine-readable name.
             pub(crate) const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text),+ }
             }
 
-            /// The HTTP status.
+            /// Returns the HTTP status.
             pub(crate) const fn status(self) -> StatusCode {
                 match self { $(Self::$name => StatusCode::$status),+ }
             }
 
-            /// The words for people.
+            /// Returns the human-readable title.
             pub(crate) const fn title(self) -> &'static str {
                 match self { $(Self::$name => $title),+ }
             }
@@ -54,7 +54,7 @@ codes! {
 }
 
 impl Code {
-    /// The kind behind a status that a library answered on its own.
+    /// Returns the code for a status that a library set.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::NotFound,

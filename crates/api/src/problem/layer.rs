@@ -17,13 +17,13 @@ use crate::request::RequestId;
 /// The media type of RFC 9457.
 const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Puts every error, whoever made it, into one format.
+/// Renders every error as problem details, whichever layer returned it.
 pub(crate) async fn render_problems(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    // The request itself must not be held: the router wants it for itself.
-    let asked = Asked {
+    // Not a clone of the request, because the router needs exclusive access to it.
+    let context = RequestContext {
         path: request.path().to_owned(),
         request_id: RequestId::of(request.request()),
     };
@@ -32,14 +32,14 @@ pub(crate) async fn render_problems(
         Err(error) => {
             let problem = problem_of(&HttpResponse::from_error(error));
             log(&problem);
-            return Err(Rendered { problem, asked }.into());
+            return Err(ProblemError { problem, context }.into());
         }
     };
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return Ok(response);
     }
-    if is_told_already(response.headers()) {
+    if has_own_body(response.headers()) {
         return Ok(response);
     }
     let problem = problem_of(response.response());
@@ -47,34 +47,34 @@ pub(crate) async fn render_problems(
     Ok(response.map_body(|head, _| {
         set_headers(&problem, head.headers_mut());
         if problem.code == Code::RequestTimeout {
-            // What is still to come of the request must not be read as the next one.
+            // The rest of the body must not be read as the next request.
             head.set_connection_type(ConnectionType::Close);
         }
-        BoxBody::new(body(&problem, &asked))
+        BoxBody::new(body(&problem, &context))
     }))
 }
 
-/// What a problem says of the request it belongs to.
+/// The properties of the request that a problem repeats.
 #[derive(Debug)]
-struct Asked {
+struct RequestContext {
     path: String,
     request_id: RequestId,
 }
 
-/// A problem that comes as an error, because the request was lost on the way.
+/// A problem that an inner layer returned as an error instead of a response.
 #[derive(Debug)]
-struct Rendered {
+struct ProblemError {
     problem: Problem,
-    asked: Asked,
+    context: RequestContext,
 }
 
-impl fmt::Display for Rendered {
+impl fmt::Display for ProblemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.problem.fmt(f)
     }
 }
 
-impl ResponseError for Rendered {
+impl ResponseError for ProblemError {
     fn status_code(&self) -> StatusCode {
         self.problem.code.status()
     }
@@ -82,13 +82,13 @@ impl ResponseError for Rendered {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::new(self.status_code());
         set_headers(&self.problem, response.headers_mut());
-        self.asked.request_id.tell(response.headers_mut());
-        response.set_body(BoxBody::new(body(&self.problem, &self.asked)))
+        self.context.request_id.insert_into(response.headers_mut());
+        response.set_body(BoxBody::new(body(&self.problem, &self.context)))
     }
 }
 
-/// Whether a handler answered an error status with a body of its own, as readiness does.
-fn is_told_already(headers: &HeaderMap) -> bool {
+/// Whether a handler returned an error status with its own body, as the readiness endpoint does.
+fn has_own_body(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
         .is_some_and(|value| value == "application/json")
@@ -119,7 +119,7 @@ fn problem_of(response: &HttpResponse) -> Problem {
     Problem::new(code, detail)
 }
 
-/// The one place where a failure is logged.
+/// Logs the cause of a failure. Failed requests are logged nowhere else.
 fn log(problem: &Problem) {
     match (&problem.cause, problem.code) {
         (Some(cause), Code::Unavailable) => tracing::warn!(%cause, "unavailable"),
@@ -141,15 +141,15 @@ fn set_headers(problem: &Problem, headers: &mut HeaderMap) {
     }
 }
 
-fn body(problem: &Problem, asked: &Asked) -> String {
+fn body(problem: &Problem, context: &RequestContext) -> String {
     let body = ProblemBody {
         r#type: format!("/problems/{}", problem.code.as_str()),
         title: problem.code.title().to_owned(),
         status: problem.code.status().as_u16(),
         detail: problem.detail.clone(),
-        instance: asked.path.clone(),
+        instance: context.path.clone(),
         code: problem.code.as_str().to_owned(),
-        correlation_id: asked.request_id.to_string(),
+        correlation_id: context.request_id.to_string(),
         errors: problem
             .errors
             .iter()

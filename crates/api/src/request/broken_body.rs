@@ -19,11 +19,11 @@ use futures_util::{Stream, StreamExt};
 
 use crate::problem::{Code, Problem};
 
-/// Answers 400 as soon as the framing of a chunked body turns out to be broken (RFC 9112, section 7.1).
+/// Responds with 400 as soon as the framing of a chunked body is invalid (RFC 9112, section 7.1).
 ///
-/// actix-http closes the connection in the same poll in which it meets a bad chunk, so a handler that is
-/// not reading the body at that moment, because it still authenticates the caller, never gets to answer.
-/// One chunk of the body is therefore read ahead of the handler.
+/// actix-http closes the connection in the poll in which it finds an invalid chunk. A handler that is not
+/// reading the body at that moment, such as one that authenticates the caller, could not respond.
+/// Therefore one chunk is read ahead of the handler.
 pub(crate) async fn refuse_broken_body<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -50,7 +50,7 @@ pub(crate) async fn refuse_broken_body<B: MessageBody>(
     .await
 }
 
-/// A request's body, of which the next chunk can be looked at before it is read. Clones share it.
+/// A request body with one chunk of lookahead. Clones share it.
 #[derive(Clone)]
 struct ReadAhead(Rc<RefCell<Inner>>);
 

@@ -6,7 +6,7 @@ use actix_web::{
     middleware::Next,
 };
 
-/// Answers HEAD like GET (RFC 9110, section 9.3.2). The server leaves the body out.
+/// Handles HEAD like GET (RFC 9110, section 9.3.2). The server omits the body.
 pub(crate) async fn head_as_get<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -16,7 +16,7 @@ pub(crate) async fn head_as_get<B: MessageBody>(
         request.head_mut().method = Method::GET;
     }
     let response = next.call(request).await?;
-    // The server would wait for the end of a stream that it sends nothing of.
+    // The server would wait for the end of a stream of which it sends nothing.
     Ok(
         if is_head && response.response().body().size() == BodySize::Stream {
             response.map_body(|_, _| EitherBody::right(body::None::new()))

@@ -11,14 +11,14 @@ use sovd_domain::{Random, SystemRandom};
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Ties a request to its log lines, its errors and its audit lines.
+/// Correlates a request with its log records, problems and audit entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestId(Arc<str>);
 
 impl RequestId {
     const MAX_LENGTH: usize = 128;
 
-    /// The id that [`identify`] gave to `request`.
+    /// Returns the id that [`identify`] assigned to `request`.
     pub(crate) fn of(request: &HttpRequest) -> Self {
         request
             .extensions()
@@ -27,18 +27,18 @@ impl RequestId {
             .unwrap_or_else(Self::generate)
     }
 
-    /// The caller's own id, if it is a sane one.
+    /// Returns the id that the client sent, if it is well formed.
     fn sent_in(value: &HeaderValue) -> Option<Self> {
         let id = value.to_str().ok()?;
-        let is_sane = (1..=Self::MAX_LENGTH).contains(&id.len())
+        let is_well_formed = (1..=Self::MAX_LENGTH).contains(&id.len())
             && id
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        is_sane.then(|| Self(id.into()))
+        is_well_formed.then(|| Self(id.into()))
     }
 
-    /// Sets the header that tells it.
-    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+    /// Sets `X-Request-ID`.
+    pub(crate) fn insert_into(&self, headers: &mut HeaderMap) {
         if let Ok(value) = HeaderValue::from_str(&self.0) {
             headers.insert(HEADER, value);
         }
@@ -55,7 +55,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Gives the request an id and the response the header that tells it.
+/// Assigns an id to the request and returns it in `X-Request-ID`.
 pub(crate) async fn identify<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -64,7 +64,7 @@ pub(crate) async fn identify<B: MessageBody>(
     let id = sent.unwrap_or_else(RequestId::generate);
     request.extensions_mut().insert(id.clone());
     let mut response = next.call(request).await?;
-    id.tell(response.headers_mut());
+    id.insert_into(response.headers_mut());
     Ok(response)
 }
 
@@ -77,14 +77,14 @@ mod tests {
     }
 
     #[test]
-    fn sane_ids_are_kept() {
+    fn keeps_a_well_formed_id() {
         assert!(accepted("a"));
         assert!(accepted("Trace-1_2.3"));
         assert!(accepted(&"x".repeat(128)));
     }
 
     #[test]
-    fn others_are_replaced() {
+    fn replaces_a_malformed_id() {
         assert!(!accepted(""));
         assert!(!accepted(&"x".repeat(129)));
         for bad in ["a b", "a\"b", "a/b", "a;b", "a{b}"] {

@@ -10,8 +10,8 @@ use tracing::Instrument;
 
 use super::RequestId;
 
-/// Writes one line for each request, and puts its id on every line in between. The query string
-/// stays out: a token may be in it.
+/// Logs each request, in a span with its id. The query string is not logged because it may contain a
+/// token.
 pub(crate) async fn log_request<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -23,15 +23,19 @@ pub(crate) async fn log_request<B: MessageBody>(
         http.method = %request.method(),
         http.path = %request.path(),
     );
-    let answer = async {
+    let response = async {
         let outcome = next.call(request).await;
         let status = match &outcome {
             Ok(response) => response.status(),
             Err(error) => error.as_response_error().status_code(),
         };
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(http.status = status.as_u16(), duration_ms, "answered");
+        tracing::info!(
+            http.status = status.as_u16(),
+            duration_ms,
+            "request completed"
+        );
         outcome
     };
-    answer.instrument(span).await
+    response.instrument(span).await
 }

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 
 use crate::problem::{Code, Problem};
 
-/// Turns a panic of a handler into a 500, so that the client learns of it.
+/// Converts a panic of a handler into a 500 response.
 pub(crate) async fn catch_panics<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_panic_is_a_problem_that_tells_nothing() {
+    async fn a_panic_becomes_a_problem_without_details() {
         let app = App::new()
             .route("/", web::get().to(panics))
             .wrap(from_fn(catch_panics))

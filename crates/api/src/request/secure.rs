@@ -16,16 +16,16 @@ use actix_web::{
     web::Data,
 };
 
-/// What an answer of the API may do in a browser: nothing. It is data.
+/// The content security policy of API responses, which are data.
 const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Swagger UI loads its own files and asks the API. Its style sheet has pictures as data, and its logo
-/// a style element.
+/// The content security policy of Swagger UI, which loads its own files and calls the API. Its style
+/// sheet contains images as data URLs, and its logo a style element.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
-/// What every answer says to browsers, whatever it is.
+/// The security headers of every response.
 const ALWAYS: [(HeaderName, &str); 5] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
@@ -40,16 +40,16 @@ const ALWAYS: [(HeaderName, &str); 5] = [
     ),
 ];
 
-/// How long browsers shall come back by HTTPS only (RFC 6797); zero says nothing.
+/// The `max-age` of HTTP Strict Transport Security (RFC 6797); zero omits the header.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HttpsOnly(pub(crate) Duration);
 
-/// Tells browsers to be careful with an answer, also with one that was an error.
+/// Adds security headers to every response, including those made from errors.
 pub(crate) async fn secure<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let care = Care {
+    let policy = SecurityPolicy {
         is_docs: request.path() == "/docs" || request.path().starts_with("/docs/"),
         https_only: request
             .app_data::<Data<HttpsOnly>>()
@@ -57,22 +57,22 @@ pub(crate) async fn secure<B: MessageBody>(
     };
     match next.call(request).await {
         Ok(mut response) => {
-            care.ask_for(response.headers_mut());
+            policy.apply(response.headers_mut());
             Ok(response)
         }
-        Err(error) => Err(CarefulError { error, care }.into()),
+        Err(error) => Err(SecuredError { error, policy }.into()),
     }
 }
 
-/// What one answer shall say.
+/// The security headers of one response.
 #[derive(Debug, Clone, Copy)]
-struct Care {
+struct SecurityPolicy {
     is_docs: bool,
     https_only: Duration,
 }
 
-impl Care {
-    fn ask_for(self, headers: &mut HeaderMap) {
+impl SecurityPolicy {
+    fn apply(self, headers: &mut HeaderMap) {
         for (name, value) in ALWAYS {
             headers.insert(name, HeaderValue::from_static(value));
         }
@@ -82,7 +82,7 @@ impl Care {
             API_POLICY
         };
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-        // What is the same for everybody may be kept, and so may what a handler lets be kept.
+        // The documentation is public, and a handler may allow caching.
         if !self.is_docs && !headers.contains_key(CACHE_CONTROL) {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
@@ -93,27 +93,27 @@ impl Care {
     }
 }
 
-/// An error of a layer below, whose answer is made later.
+/// An error of an inner layer, which is rendered later.
 #[derive(Debug)]
-struct CarefulError {
+struct SecuredError {
     error: Error,
-    care: Care,
+    policy: SecurityPolicy,
 }
 
-impl fmt::Display for CarefulError {
+impl fmt::Display for SecuredError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl ResponseError for CarefulError {
+impl ResponseError for SecuredError {
     fn status_code(&self) -> StatusCode {
         self.error.as_response_error().status_code()
     }
 
     fn error_response(&self) -> HttpResponse {
         let mut response = self.error.error_response();
-        self.care.ask_for(response.headers_mut());
+        self.policy.apply(response.headers_mut());
         response
     }
 }
@@ -137,14 +137,14 @@ mod tests {
         panic!("a handler broke")
     }
 
-    async fn kept() -> HttpResponse {
+    async fn cacheable() -> HttpResponse {
         HttpResponse::Ok()
             .insert_header((CACHE_CONTROL, "max-age=60"))
             .finish()
     }
 
     #[actix_web::test]
-    async fn a_panic_is_answered_with_care() {
+    async fn a_panic_response_has_the_security_headers() {
         let app = App::new()
             .route("/", web::get().to(panics))
             .wrap(from_fn(catch_panics))
@@ -172,9 +172,9 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_handler_decides_what_may_be_kept() {
+    async fn keeps_the_cache_control_of_a_handler() {
         let app = App::new()
-            .route("/", web::get().to(kept))
+            .route("/", web::get().to(cacheable))
             .wrap(from_fn(secure));
         let app = init_service(app).await;
         let response = call_service(&app, TestRequest::get().to_request()).await;

@@ -16,9 +16,10 @@ use actix_web::{
 };
 use futures_util::{Stream, StreamExt};
 
-/// Ends a connection whose chunked body was not read to its end. The server would go on reading
-/// what nobody wants for as long as the client sends, and hold a place for it; it does not as long
-/// as somebody has the body, so the answer keeps it.
+/// Closes the connection of a request whose chunked body was not read to its end.
+///
+/// If the body is dropped, actix-http keeps the connection and discards what the client sends, without a
+/// limit. Therefore the response holds the body until it is written.
 pub(crate) async fn end_unread(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -31,15 +32,15 @@ pub(crate) async fn end_unread(
         payload: Box::pin(body.clone()),
     });
     let response = next.call(request).await?.map_into_boxed_body();
-    Ok(response.map_body(|_, answer| {
-        BoxBody::new(Keeping {
-            answer,
+    Ok(response.map_body(|_, response| {
+        BoxBody::new(HoldingRequestBody {
+            response,
             _body: body,
         })
     }))
 }
 
-/// A request's body in several hands.
+/// A request body. Clones share it.
 #[derive(Clone)]
 struct Shared(Rc<RefCell<Payload>>);
 
@@ -51,23 +52,23 @@ impl Stream for Shared {
     }
 }
 
-/// An answer that keeps the request's body until it is sent.
-struct Keeping {
-    answer: BoxBody,
+/// A response body that holds the request body until it is written.
+struct HoldingRequestBody {
+    response: BoxBody,
     _body: Shared,
 }
 
-impl MessageBody for Keeping {
+impl MessageBody for HoldingRequestBody {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
-        self.answer.size()
+        self.response.size()
     }
 
     fn poll_next(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.answer).poll_next(context)
+        Pin::new(&mut self.response).poll_next(context)
     }
 }

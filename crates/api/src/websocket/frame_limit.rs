@@ -12,26 +12,25 @@ use actix_web::{
 };
 use futures_util::Stream;
 
-/// The bytes of a client's frames, until one announces a payload above the limit.
+/// The bytes of a client's frames, up to the first header that announces a payload above the limit.
 ///
-/// The WebSocket codec of actix-http compares a frame with its limit only after it has buffered the whole
-/// frame, so a header that announces 2^40 bytes makes it buffer whatever the client sends. Here the
-/// header (RFC 6455, section 5.2) is read as it passes, and the stream ends with
-/// [`PayloadError::Overflow`] in place of the frame.
+/// The WebSocket codec of actix-http checks its limit only after it has buffered the whole frame, so a
+/// header that announces 2^40 bytes makes it buffer everything that the client sends. This stream parses
+/// the headers (RFC 6455, section 5.2) and ends with [`PayloadError::Overflow`] in place of the frame.
 ///
-/// The codec also decodes all frames that are ready at once, and keeps the room that they took. The stream
-/// pauses after every [`TURN`] bytes.
+/// The codec also decodes all frames that are ready at once and does not shrink its buffer. Therefore the
+/// stream yields after every [`BURST`] bytes.
 pub(super) struct FrameLimit<S> {
     bytes: S,
     frames: Frames,
-    /// What is ready beyond this turn.
+    /// Bytes that have arrived beyond the current burst.
     rest: Bytes,
-    /// The bytes that this turn has had.
+    /// The length of the current burst so far.
     passed: usize,
 }
 
-/// The bytes after which the codec decodes what it has.
-const TURN: usize = 4 * 1024;
+/// The bytes after which the codec gets to decode its buffer.
+const BURST: usize = 4 * 1024;
 
 /// Limits the frames in `payload` to `limit` bytes of payload each.
 pub(super) fn limit_frames(
@@ -58,7 +57,7 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Stream for FrameLimi
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        if self.passed >= TURN {
+        if self.passed >= BURST {
             self.passed = 0;
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -73,7 +72,7 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Stream for FrameLimi
                 end => return Poll::Ready(end),
             }
         }
-        let length = self.rest.len().min(TURN - self.passed);
+        let length = self.rest.len().min(BURST - self.passed);
         let bytes = self.rest.split_to(length);
         self.passed += length;
         Poll::Ready(Some(self.frames.pass(&bytes).map(|()| bytes)))
@@ -83,9 +82,9 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Stream for FrameLimi
 /// The position in a sequence of frames.
 struct Frames {
     limit: u64,
-    /// The header of the current frame as far as it has arrived; empty within a payload.
+    /// The bytes of the current header that have arrived; empty within a payload.
     header: Vec<u8>,
-    /// The bytes of the current payload that have not arrived.
+    /// The number of bytes of the current payload that have not arrived.
     payload: u64,
 }
 
@@ -122,7 +121,7 @@ impl Frames {
     }
 }
 
-/// The length of the payload that a header announces, once the header is complete.
+/// Returns the announced length of the payload if the header is complete.
 fn announced_length(header: &[u8]) -> Option<u64> {
     let (_, rest) = header.split_first()?;
     let (second, rest) = rest.split_first()?;
@@ -147,7 +146,7 @@ mod tests {
 
     const LIMIT: u64 = 70_000;
 
-    /// A masked binary frame with a payload of zeros.
+    /// Returns a masked binary frame with a payload of zeros.
     fn frame(length: u64) -> Vec<u8> {
         let mut frame = vec![0x82];
         match length {
@@ -167,20 +166,20 @@ mod tests {
     }
 
     #[test]
-    fn frames_up_to_the_limit_pass_however_they_are_cut() {
+    fn passes_frames_up_to_the_limit_in_chunks_of_any_size() {
         let lengths = [0, 1, 125, 126, 127, 0xFFFF, 0x1_0000, LIMIT, 0];
         let frames: Vec<u8> = lengths.into_iter().flat_map(frame).collect();
-        for cut in [1, 2, 3, 7, 4096, frames.len()] {
+        for size in [1, 2, 3, 7, 4096, frames.len()] {
             let mut limit = Frames::new(LIMIT);
-            for bytes in frames.chunks(cut) {
+            for bytes in frames.chunks(size) {
                 limit.pass(bytes).unwrap();
             }
-            assert_eq!((limit.header.len(), limit.payload), (0, 0), "{cut}");
+            assert_eq!((limit.header.len(), limit.payload), (0, 0), "{size}");
         }
     }
 
     #[test]
-    fn a_frame_above_the_limit_is_refused_by_its_header() {
+    fn rejects_a_frame_above_the_limit_by_its_header() {
         for length in [LIMIT + 1, 1 << 40, u64::MAX] {
             let mut header = vec![0x82, 0xFF];
             header.extend(length.to_be_bytes());
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_without_a_mask_are_left_to_the_codec() {
+    fn passes_frames_without_a_mask_to_the_codec() {
         let mut limit = Frames::new(10);
         limit.pass(&[0x82, 2, 0, 0, 0x82, 0x83]).unwrap();
         assert_eq!(limit.header, [0x82, 0x83]);

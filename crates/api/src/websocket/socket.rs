@@ -20,17 +20,18 @@ use crate::{
     state::{ApiState, SocketSettings},
 };
 
-/// The largest payload of a client's frame in bytes. Clients have nothing to send but control frames.
+/// The largest payload of a client's frame in bytes. Clients send only control frames.
 const FRAME_LIMIT: u64 = 4 * 1024;
 
-/// A frame that takes so long was waiting for the peer to read.
-const WAITED: Duration = Duration::from_secs(1);
+/// The duration from which sending a frame is known to have waited for the peer to read.
+const BLOCKED: Duration = Duration::from_secs(1);
 
-/// How long a goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// The time limit for sending a close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Takes the handshake, and serves what `opening` gives or says why there is nothing. That is said over
-/// the socket: a browser cannot see what is answered to a handshake.
+/// Completes the handshake, then serves the stream that `opening` returns or closes with its reason.
+///
+/// The reason is sent over the WebSocket because browsers hide the response to a failed handshake.
 pub(crate) async fn serve<S: Stream<Item = Frame> + 'static>(
     request: &HttpRequest,
     payload: Payload,
@@ -47,14 +48,14 @@ pub(crate) async fn serve<S: Stream<Item = Frame> + 'static>(
     let opened = opening.await;
     state.open_sockets.spawn_local(async move {
         match opened {
-            Ok((frames, _place)) => socket.serve(frames).await,
+            Ok((frames, _open_stream)) => socket.serve(frames).await,
             Err(reason) => close(socket.session, reason).await,
         }
     });
     Ok(response)
 }
 
-/// One client's end of a stream.
+/// The server side of one WebSocket connection.
 struct Socket {
     session: Session,
     messages: MessageStream,
@@ -62,11 +63,11 @@ struct Socket {
     closing: CancellationToken,
 }
 
-/// Why a socket ends.
+/// Why a connection ends.
 enum End {
-    /// Say goodbye with this reason.
+    /// The server closes it with this reason.
     Close(CloseReason),
-    /// Nobody is there to hear it.
+    /// The peer has disconnected or does not respond.
     Gone,
 }
 
@@ -80,7 +81,7 @@ impl Socket {
         }
     }
 
-    /// Sends what comes until the stream, the peer or the server ends it.
+    /// Sends `frames` until the stream, the peer or the server ends the connection.
     async fn serve(mut self, frames: impl Stream<Item = Frame>) {
         match self.run(frames).await {
             End::Close(reason) => close(self.session, reason).await,
@@ -89,10 +90,10 @@ impl Socket {
     }
 
     async fn run(&mut self, frames: impl Stream<Item = Frame>) -> End {
-        // The stream stays where it is while other things happen, so nothing can starve it.
+        // Pinned, so that the other branches do not restart `next`.
         let mut frames = pin!(frames);
         let mut pings = interval_at(Instant::now() + self.settings.ping, self.settings.ping);
-        // After a wait for the peer there is one ping to send, not one for each that was missed.
+        // After a blocked send one ping is due, not one for each missed interval.
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_heard = Instant::now();
         let closing = self.closing.clone();
@@ -101,14 +102,14 @@ impl Socket {
                 () = closing.cancelled() => Some(End::Close(CloseCode::Away.into())),
                 message = self.messages.next() => {
                     last_heard = Instant::now();
-                    self.hear(message).await
+                    self.receive(message).await
                 }
                 _ = pings.tick() => self.ping(last_heard).await,
                 frame = frames.next() => {
                     let started = Instant::now();
-                    let end = self.tell(frame).await;
-                    if started.elapsed() >= WAITED {
-                        // Whoever takes what they were waited for is there.
+                    let end = self.send(frame).await;
+                    if started.elapsed() >= BLOCKED {
+                        // The peer has just read, so it is alive.
                         last_heard = Instant::now();
                     }
                     end
@@ -120,11 +121,11 @@ impl Socket {
         }
     }
 
-    async fn hear(&mut self, message: Option<Result<Message, ProtocolError>>) -> Option<End> {
+    async fn receive(&mut self, message: Option<Result<Message, ProtocolError>>) -> Option<End> {
         match message {
             Some(Ok(Message::Ping(bytes))) => {
                 let pong = self.session.pong(&bytes);
-                in_time(pong, &self.closing, self.settings.idle).await
+                send_within(self.settings.idle, pong, &self.closing).await
             }
             Some(Ok(Message::Close(_))) => Some(End::Close(CloseCode::Normal.into())),
             Some(Ok(_)) => None,
@@ -137,29 +138,31 @@ impl Socket {
         if last_heard.elapsed() >= self.settings.idle {
             return Some(End::Gone);
         }
-        in_time(self.session.ping(b""), &self.closing, self.settings.idle).await
+        let ping = self.session.ping(b"");
+        send_within(self.settings.idle, ping, &self.closing).await
     }
 
-    async fn tell(&mut self, frame: Option<Frame>) -> Option<End> {
+    async fn send(&mut self, frame: Option<Frame>) -> Option<End> {
         let text = match frame {
             Some(Frame::Text(text)) => text,
             Some(Frame::Close(reason)) => return Some(End::Close(reason)),
             None => return Some(End::Close(CloseCode::Normal.into())),
         };
-        in_time(self.session.text(text), &self.closing, self.settings.idle).await
+        let text = self.session.text(text);
+        send_within(self.settings.idle, text, &self.closing).await
     }
 }
 
-/// What a socket sends.
+/// A frame to send.
 pub(crate) enum Frame {
-    /// An event, as JSON.
+    /// An event as JSON.
     Text(String),
-    /// Goodbye.
+    /// The close frame.
     Close(CloseReason),
 }
 
 impl Frame {
-    /// An event as JSON.
+    /// Serializes an event as JSON.
     pub(crate) fn of(event: &impl Serialize) -> Self {
         match serde_json::to_string(event) {
             Ok(text) => Self::Text(text),
@@ -168,23 +171,23 @@ impl Frame {
     }
 }
 
-/// Waits for a peer to take what is sent to it, `limit` at most. A peer that does not read makes
-/// its own stream stand still and nobody else's.
-async fn in_time(
-    sending: impl Future<Output = Result<(), Closed>>,
-    closing: &CancellationToken,
+/// Waits up to `limit` for the peer to accept a frame. A peer that does not read blocks only its own
+/// stream.
+async fn send_within(
     limit: Duration,
+    frame: impl Future<Output = Result<(), Closed>>,
+    closing: &CancellationToken,
 ) -> Option<End> {
     tokio::select! {
         () = closing.cancelled() => Some(End::Close(CloseCode::Away.into())),
-        sent = timeout(limit, sending) => match sent {
+        sent = timeout(limit, frame) => match sent {
             Ok(Ok(())) => None,
             Ok(Err(Closed)) | Err(_) => Some(End::Gone),
         },
     }
 }
 
-/// The close code (RFC 6455, section 7.4.1) for a client that broke the protocol.
+/// Returns the close code (RFC 6455, section 7.4.1) for a client that violates the protocol.
 fn violation(error: &ProtocolError) -> CloseCode {
     let ProtocolError::Io(error) = error else {
         return CloseCode::Protocol;
@@ -197,6 +200,6 @@ fn violation(error: &ProtocolError) -> CloseCode {
 }
 
 async fn close(session: Session, reason: CloseReason) {
-    // Fails when the peer has gone already.
-    let _ = timeout(GOODBYE, session.close(Some(reason))).await;
+    // Fails if the peer has disconnected.
+    let _ = timeout(CLOSE_TIMEOUT, session.close(Some(reason))).await;
 }

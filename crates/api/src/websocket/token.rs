@@ -9,18 +9,18 @@ use crate::{
     problem::{Code, Problem},
 };
 
-/// The sub-protocol that browsers should offer beside the token, so that the server can select
-/// it and the token need not travel back.
+/// The subprotocol that browsers should offer in addition to the token, so that the server can select it
+/// instead of returning the token.
 pub(super) const EVENTS_PROTOCOL: &str = "sovd.events.v1";
 
 const TOKEN_PROTOCOL: &str = "bearer.";
 
-/// The access token, from the `Authorization` header, the sub-protocol list (browsers) or the
-/// query string (older clients). An empty `token` counts as none.
+/// Returns the access token from the `Authorization` header, the subprotocol list (browsers) or the
+/// query string (older clients). An empty `token` parameter is ignored.
 ///
 /// # Errors
 ///
-/// `malformed_request` when the header or the parameter is sent more than once.
+/// `malformed_request` if the header or the parameter is sent more than once.
 pub(crate) fn access_token(request: &HttpRequest) -> Result<Option<String>, Problem> {
     let header = bearer_token(request)?;
     let [token, repeated] = query_values(request, "token");
@@ -37,8 +37,8 @@ pub(crate) fn access_token(request: &HttpRequest) -> Result<Option<String>, Prob
         .or_else(|| token.filter(|token| !token.is_empty())))
 }
 
-/// The offered sub-protocol that carries a token. A browser that offers nothing else gets it
-/// back: it would close the connection otherwise.
+/// Returns the offered subprotocol that carries a token. A browser that offers no other one receives it
+/// back, because it would close the connection otherwise.
 pub(super) fn token_protocol(request: &HttpRequest) -> Option<String> {
     request
         .headers()
@@ -50,11 +50,11 @@ pub(super) fn token_protocol(request: &HttpRequest) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The value of a query parameter, if it is there.
+/// Returns the value of a query parameter, if present.
 ///
 /// # Errors
 ///
-/// A reason that says what is accepted when the value is empty, unreadable or given twice.
+/// A reason that states what is `accepted` if the value is empty, invalid or sent twice.
 pub(crate) fn query_value<T: FromStr>(
     request: &HttpRequest,
     name: &str,
@@ -68,7 +68,7 @@ pub(crate) fn query_value<T: FromStr>(
     }
 }
 
-/// The first two values of a query parameter.
+/// Returns the first two values of a query parameter.
 fn query_values(request: &HttpRequest, name: &str) -> [Option<String>; 2] {
     let mut values = form_urlencoded::parse(request.query_string().as_bytes())
         .filter(|(key, _)| key == name)
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_token_is_found_in_each_place() {
+    fn finds_the_token_in_the_header_subprotocol_and_query() {
         let header = TestRequest::default().insert_header(("Authorization", "Bearer t1"));
         let protocol = TestRequest::default()
             .insert_header(("Sec-WebSocket-Protocol", "sovd.events.v1, bearer.t2"));

@@ -6,19 +6,22 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-/// JSON whose objects name each field once. Of two fields with one name each reader would choose
-/// (RFC 8259, section 4), and who checks a request may choose another one than who obeys it.
-pub(super) struct Unambiguous(pub(super) Value);
+/// JSON whose objects contain each name once. Parsers disagree about which duplicate wins (RFC 8259,
+/// section 4), so a proxy could check one value and the server use another.
+///
+/// `serde_json` keeps the last duplicate without a warning, and the duplicate checks of `serde_with`
+/// apply to typed maps, not to the objects nested in a [`Value`].
+pub(super) struct UniqueFields(pub(super) Value);
 
-impl<'de> Deserialize<'de> for Unambiguous {
+impl<'de> Deserialize<'de> for UniqueFields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyValue).map(Self)
+        deserializer.deserialize_any(ValueVisitor).map(Self)
     }
 }
 
-struct AnyValue;
+struct ValueVisitor;
 
-impl<'de> Visitor<'de> for AnyValue {
+impl<'de> Visitor<'de> for ValueVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,7 +54,7 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        while let Some(Unambiguous(item)) = items.next_element()? {
+        while let Some(UniqueFields(item)) = items.next_element()? {
             array.push(item);
         }
         Ok(array.into())
@@ -59,9 +62,9 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
-        while let Some((name, Unambiguous(value))) = fields.next_entry::<String, Unambiguous>()? {
+        while let Some((name, UniqueFields(value))) = fields.next_entry::<String, UniqueFields>()? {
             if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a field stands there twice"));
+                return Err(A::Error::custom("duplicate field"));
             }
         }
         Ok(object.into())
@@ -73,20 +76,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_else_reads_as_usual() {
+    fn reads_other_json_like_serde_json() {
         let text = r#"{"a":[null,true,-1,18446744073709551615,1.5,"x\n",[],{}],"b":{"a":{"b":1}}}"#;
-        let Unambiguous(value) = serde_json::from_str(text).unwrap();
+        let UniqueFields(value) = serde_json::from_str(text).unwrap();
         assert_eq!(value, serde_json::from_str::<Value>(text).unwrap());
     }
 
     #[test]
-    fn a_field_stands_once_in_its_object() {
+    fn rejects_duplicate_fields_at_every_depth() {
         for text in [
             r#"{"a":1,"a":1}"#,
             r#"{"a":1,"b":2,"\u0061":3}"#,
             r#"[{"b":{"a":1,"a":null}}]"#,
         ] {
-            let error = serde_json::from_str::<Unambiguous>(text).err().unwrap();
+            let error = serde_json::from_str::<UniqueFields>(text).err().unwrap();
             assert!(error.is_data(), "{text}: {error}");
         }
     }
