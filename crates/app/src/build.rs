@@ -185,7 +185,7 @@ fn messenger(settings: &Settings) -> Result<Messenger, StartError> {
         let bus = RedisBus::new(server, &settings.redis.key_prefix, buffer);
         let rates = (!limits.are_off()).then(|| Arc::new(bus.rates()) as Arc<dyn SharedRates>);
         return Ok(Messenger {
-            failure_counters: Arc::new(bus.attempts()),
+            failure_counters: Arc::new(bus.failure_counters()),
             limits: Limits::new(limits, rates),
             bus: Arc::new(bus),
         });

@@ -3,13 +3,13 @@ use std::sync::Arc;
 use sovd_domain::{AccessChange, FleetEvent};
 use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
 
-/// How many pieces a reader may be behind before it is told that it missed some.
+/// The number of messages that a receiver may be behind before it misses some.
 const BACKLOG: usize = 256;
 
-/// What can be spread: of a kind whose newest state counts, so that one piece can stand for all
-/// that were missed.
+/// A message of a kind for which only the newest state counts, so that one message can replace all that
+/// were missed.
 pub trait Broadcastable: Send + Sync + 'static {
-    /// Stands for everything that was missed.
+    /// Replaces all missed messages.
     const MISSED: Self;
 }
 
@@ -21,7 +21,7 @@ impl Broadcastable for AccessChange {
     const MISSED: Self = Self::Unknown;
 }
 
-/// Spreads pieces of one kind among the readers of this process.
+/// Sends messages to the receivers of this process.
 pub(crate) struct Broadcast<T>(Sender<Arc<T>>);
 
 impl<T> Clone for Broadcast<T> {
@@ -35,12 +35,12 @@ impl<T: Broadcastable> Broadcast<T> {
         Self(broadcast::channel(BACKLOG).0)
     }
 
-    pub(crate) fn spread(&self, piece: T) {
-        // Fails when nobody reads, which is no loss.
-        let _ = self.0.send(Arc::new(piece));
+    pub(crate) fn send(&self, message: T) {
+        // Fails if there are no receivers.
+        let _ = self.0.send(Arc::new(message));
     }
 
-    pub(crate) fn has_readers(&self) -> bool {
+    pub(crate) fn has_receivers(&self) -> bool {
         self.0.receiver_count() > 0
     }
 
@@ -49,15 +49,15 @@ impl<T: Broadcastable> Broadcast<T> {
     }
 }
 
-/// A reader. Only the newest state counts: what it was too slow for is not repeated.
+/// Receives the messages of a broadcast, until it is dropped.
 pub struct BroadcastReceiver<T>(Receiver<Arc<T>>);
 
 impl<T: Broadcastable> BroadcastReceiver<T> {
-    /// Waits for the next piece; [`Broadcastable::MISSED`] stands for all that was missed. After the bus is
-    /// gone this never returns.
+    /// Waits for the next message. One [`Broadcastable::MISSED`] replaces all messages that a slow receiver
+    /// missed. Never returns after the bus is dropped.
     pub async fn next(&mut self) -> Arc<T> {
         match self.0.recv().await {
-            Ok(piece) => piece,
+            Ok(message) => message,
             Err(RecvError::Lagged(_)) => Arc::new(T::MISSED),
             Err(RecvError::Closed) => std::future::pending().await,
         }

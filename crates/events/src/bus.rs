@@ -11,104 +11,105 @@ use tokio::sync::{
 use crate::{broadcast::BroadcastReceiver, fleet_event_hint::FleetEventHint, hint::Hint};
 
 /// Carries events between processes, or within one.
+///
+/// Methods that return a `Result` fail with [`BusError::Unavailable`] while the bus is unavailable.
 #[async_trait]
 pub trait EventBus: Send + Sync {
-    /// Sends an event to whoever watches its command. What it tells must be committed already.
+    /// Sends an event to the subscribers of its command. Its content must have been committed.
     ///
     /// # Errors
     ///
-    /// When the messenger is away. The event is still in the database.
+    /// [`BusError::Unavailable`]. The event can still be read from the database.
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError>;
 
-    /// Sends a piece of news to whoever reads them.
+    /// Sends a fleet event to all receivers.
     ///
     /// # Errors
     ///
-    /// When the messenger is away.
-    async fn publish_fleet_event(&self, news: &FleetEvent) -> Result<(), BusError>;
+    /// [`BusError::Unavailable`].
+    async fn publish_fleet_event(&self, event: &FleetEvent) -> Result<(), BusError>;
 
-    /// Gives a piece of news to the readers of this process only.
-    fn broadcast_locally(&self, news: FleetEvent);
+    /// Sends a fleet event to the receivers of this process only.
+    fn broadcast_locally(&self, event: FleetEvent);
 
-    /// Reads news from now on, until the subscription is dropped: those of this process, and those
-    /// that [`broadcast_locally`](Self::broadcast_locally) gives.
+    /// Subscribes to the fleet events of this process, including those sent with
+    /// [`broadcast_locally`](Self::broadcast_locally).
     fn fleet_events(&self) -> BroadcastReceiver<FleetEvent>;
 
-    /// Whether anything reads news in this process.
+    /// Whether this process has receivers of fleet events.
     fn has_fleet_event_receivers(&self) -> bool;
 
-    /// Reads what other processes say has changed, until the subscription is dropped. It has to be
-    /// looked up before it becomes news.
+    /// Subscribes to hints from other processes. They must be looked up before they become fleet events.
     fn fleet_event_hints(&self) -> BroadcastReceiver<FleetEventHint>;
 
-    /// Tells every process that what is remembered of somebody is out of date.
+    /// Tells every process to discard cached access data.
     ///
     /// # Errors
     ///
-    /// When the messenger is away. What is remembered must then end by itself.
+    /// [`BusError::Unavailable`]. Cached data must expire by itself then.
     async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError>;
 
-    /// Reads from now on of what is out of date, until the subscription is dropped.
+    /// Subscribes to access changes.
     fn access_changes(&self) -> BroadcastReceiver<AccessChange>;
 
-    /// Watches a command from now on, until the subscription is dropped.
+    /// Subscribes to the events of a command.
     fn subscribe(&self, command_id: CommandId) -> Subscription;
 
-    /// The commands that are watched in this process.
+    /// Returns the commands that have subscriptions in this process.
     fn watched(&self) -> Vec<CommandId>;
 
-    /// Sends the watchers of a command in this process to the database.
+    /// Tells the subscribers of a command in this process to read the database.
     fn reread(&self, command_id: CommandId);
 
-    /// Whether what others publish is heard now. While it is not, the database has to be asked.
+    /// Whether messages of other processes are received. While they are not, the database must be polled.
     fn hears(&self) -> watch::Receiver<bool>;
 
-    /// Asks the messenger for a sign of life.
+    /// Checks that the bus responds.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// [`BusError::Unavailable`].
     async fn ping(&self) -> Result<(), BusError>;
 }
 
-/// The messenger did not do its work.
+/// A failure of the event bus.
 #[derive(Debug, Error)]
 pub enum BusError {
-    /// It is away.
+    /// The bus cannot be reached or does not respond in time.
     #[error("the event bus is not available: {0}")]
     Unavailable(String),
-    /// The address of the bus is none.
+    /// The URL is invalid.
     #[error("the address of the event bus is not valid: {0}")]
     Address(String),
-    /// The certificates of the authorities cannot be used.
+    /// The CA certificates cannot be used.
     #[error("the certificates of the authorities cannot be used: {0}")]
     Authorities(String),
-    /// The certificate of this client or its key cannot be used.
+    /// The client certificate or its key cannot be used.
     #[error("the client certificate or its key cannot be used: {0}")]
     ClientCertificate(String),
 }
 
-/// What a subscription yields.
+/// An item of a [`Subscription`].
 #[derive(Debug, Clone, PartialEq)]
-pub enum Signal {
-    /// Something happened to the command, which this process has committed itself.
+pub enum CommandSignal {
+    /// An event that this process has committed.
     Event(Arc<StreamEvent>),
-    /// Something may have happened to it, as a message of another process says.
+    /// A hint from another process.
     Hint(Hint),
-    /// Something may have been missed: read the database.
+    /// Events may have been missed: read the database.
     Reread,
 }
 
-/// A watch on one command.
+/// A subscription to the events of one command, until it is dropped.
 pub struct Subscription {
-    receiver: Receiver<Signal>,
-    // After the receiver: when it runs, this watcher is not counted any more.
+    receiver: Receiver<CommandSignal>,
+    // Dropped after the receiver, which is then no longer counted.
     _on_drop: OnDrop,
 }
 
 impl Subscription {
     pub(crate) fn new(
-        receiver: Receiver<Signal>,
+        receiver: Receiver<CommandSignal>,
         on_drop: impl FnOnce() + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -117,12 +118,12 @@ impl Subscription {
         }
     }
 
-    /// Waits for the next signal. A reader that was too slow gets one [`Signal::Reread`] for all
-    /// that it missed. After the bus is gone this never returns.
-    pub async fn next(&mut self) -> Signal {
+    /// Waits for the next signal. One [`CommandSignal::Reread`] replaces all signals that a slow
+    /// subscriber missed. Never returns after the bus is dropped.
+    pub async fn next(&mut self) -> CommandSignal {
         match self.receiver.recv().await {
             Ok(signal) => signal,
-            Err(RecvError::Lagged(_)) => Signal::Reread,
+            Err(RecvError::Lagged(_)) => CommandSignal::Reread,
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }

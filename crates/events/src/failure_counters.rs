@@ -7,42 +7,44 @@ use chrono::{DateTime, Utc};
 
 pub use local::LocalFailureCounters;
 
-/// Remembers under names what was tried in vain, and until when a name is held, which means that
-/// nothing may be tried under it. Times are those of the caller's clock, in whole milliseconds.
+/// Counts failures by name and blocks names. No attempt is allowed under a blocked name. Times are those of
+/// the caller's clock, in whole milliseconds.
 ///
-/// It never fails: what is away is stood in for, because nobody is to be kept out by an outage.
+/// Methods never fail, so that an outage locks out no user: a local counter substitutes for an unavailable
+/// server.
 #[async_trait]
 pub trait FailureCounters: Send + Sync {
-    /// Until when each of `names` is held, in their order; nothing for one that is free at `now`.
+    /// Returns until when each of `names` is blocked, in their order; `None` for one that is not blocked at
+    /// `now`.
     async fn held(&self, names: &[&str], now: DateTime<Utc>) -> Vec<Option<DateTime<Utc>>>;
 
-    /// Counts one failure under each name, and holds it as long as its pace says. Both are one
-    /// step, also for several processes.
+    /// Counts one failure of each name and blocks it according to its policy. Both happen atomically across
+    /// processes.
     async fn fail(&self, failures: &[(&str, BackoffPolicy)], now: DateTime<Utc>);
 
-    /// Holds `name` at least until `until`; says whether it was free at `now`. Of several that
-    /// do so at a time one is told that it was.
+    /// Blocks `name` at least until `until` and returns whether it was free at `now`. Only one of several
+    /// concurrent callers receives `true`.
     async fn hold(&self, name: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> bool;
 
-    /// Frees `name` and forgets its failures.
+    /// Unblocks `name` and resets its count.
     async fn forget(&self, name: &str);
 }
 
-/// How failures under one name hold it.
+/// How failures block a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackoffPolicy {
-    /// So many failures hold nothing.
+    /// The number of failures that do not block.
     pub free: u32,
-    /// How long the next one holds; each further one doubles it.
+    /// How long the next failure blocks; each further one doubles the delay.
     pub first: Duration,
-    /// What the doubling ends at.
+    /// The longest delay.
     pub longest: Duration,
-    /// After so long without a failure all are forgotten. More than `longest`.
+    /// The time without a failure after which the count is reset. Longer than `longest`.
     pub memory: Duration,
 }
 
 impl BackoffPolicy {
-    /// How long the failure with this number, from 1, holds its name.
+    /// Returns how long the failure with this number, from 1, blocks its name.
     fn delay(self, failures: u32) -> Duration {
         let Some(doublings) = failures
             .checked_sub(self.free)

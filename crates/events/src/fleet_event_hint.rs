@@ -3,13 +3,13 @@ use sovd_domain::CommandId;
 
 use crate::broadcast::Broadcastable;
 
-/// Says what may have changed in the fleet, without proof: anything with access to the messenger
-/// can send it.
+/// An untrusted message about what may have changed in the fleet. Any client of Redis can send it, so it
+/// must be looked up in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FleetEventHint {
-    /// The state of this command.
+    /// The state of a command.
     Command(CommandId),
-    /// Anything: hints were lost.
+    /// Anything, because hints were lost.
     Unknown,
 }
 
@@ -32,12 +32,8 @@ enum Kind {
 }
 
 impl FleetEventHint {
-    /// Reads the hint from the JSON of a [`FleetEvent`](sovd_domain::FleetEvent). None for a vehicle: every
-    /// process learns of those from the database.
-    ///
-    /// # Errors
-    ///
-    /// When `payload` is not the JSON of one.
+    /// Parses a hint from the JSON of a [`FleetEvent`](sovd_domain::FleetEvent). Events of vehicles yield
+    /// `None`, because every process receives them from the database.
     pub(crate) fn from_json(payload: &[u8]) -> Result<Option<Self>, serde_json::Error> {
         let fields: Fields = serde_json::from_slice(payload)?;
         match (fields.event, fields.command_id) {

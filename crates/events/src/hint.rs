@@ -1,8 +1,8 @@
 use serde::Deserialize;
 use sovd_domain::{CommandStatus, StreamEvent};
 
-/// Says how far a command may have come, without proof: anything with access to the messenger can
-/// send it. It is a reason to read the database and never something to show.
+/// An untrusted message about the progress of a command. Any client of Redis can send it, so it only
+/// triggers a database read.
 ///
 /// Hints are ordered by progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,8 +30,8 @@ impl From<&StreamEvent> for Hint {
     }
 }
 
-/// The fields of a [`StreamEvent`] that a hint is made of. The rest of the message is skipped
-/// without being stored, whatever its size or depth.
+/// The fields of a [`StreamEvent`] that a hint needs. The parser skips the rest of the message without
+/// storing it, regardless of its size or depth.
 #[derive(Deserialize)]
 struct Fields {
     event: Kind,
@@ -48,11 +48,7 @@ enum Kind {
 }
 
 impl Hint {
-    /// Reads the hint from the JSON of a [`StreamEvent`].
-    ///
-    /// # Errors
-    ///
-    /// When `payload` is not the JSON of one.
+    /// Parses a hint from the JSON of a [`StreamEvent`].
     pub(crate) fn from_json(payload: &[u8]) -> Result<Self, serde_json::Error> {
         let fields: Fields = serde_json::from_slice(payload)?;
         match (fields.event, fields.status, fields.sequence_number) {
@@ -77,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_an_event_says_of_progress() {
+    fn parses_the_progress_of_an_event() {
         for (json, expected) in [
             (
                 r#"{"event":"status","status":"in_progress"}"#,
@@ -121,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_are_ordered_by_progress() {
+    fn orders_hints_by_progress() {
         assert!(Hint::Started < Hint::Response(0));
         assert!(Hint::Response(1) < Hint::Response(2));
         assert!(Hint::Response(i32::MAX) < Hint::Ended);

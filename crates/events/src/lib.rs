@@ -5,13 +5,13 @@ mod bus;
 mod failure_counters;
 mod fleet_event_hint;
 mod hint;
-mod hub;
 mod local;
 mod rates;
 mod redis;
+mod subscriptions;
 
 pub use broadcast::{BroadcastReceiver, Broadcastable};
-pub use bus::{BusError, EventBus, Signal, Subscription};
+pub use bus::{BusError, CommandSignal, EventBus, Subscription};
 pub use failure_counters::{BackoffPolicy, FailureCounters, LocalFailureCounters};
 pub use fleet_event_hint::FleetEventHint;
 pub use hint::Hint;

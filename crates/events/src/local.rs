@@ -8,28 +8,29 @@ use crate::{
     broadcast::{Broadcast, BroadcastReceiver},
     bus::{BusError, EventBus, Subscription},
     fleet_event_hint::FleetEventHint,
-    hub::Hub,
+    subscriptions::CommandSubscriptions,
 };
 
-/// A bus for a single process.
+/// An event bus within one process.
 #[derive(Clone)]
 pub struct LocalBus {
-    hub: Arc<Hub>,
-    news: Broadcast<FleetEvent>,
+    subscriptions: Arc<CommandSubscriptions>,
+    fleet_events: Broadcast<FleetEvent>,
     hints: Broadcast<FleetEventHint>,
-    access: Broadcast<AccessChange>,
-    hears: Arc<watch::Sender<bool>>,
+    access_changes: Broadcast<AccessChange>,
+    connected: Arc<watch::Sender<bool>>,
 }
 
 impl LocalBus {
-    /// A bus whose watchers may be `backlog` signals behind before they are sent to the database.
+    /// Creates a bus. A subscription that is more than `backlog` signals behind yields
+    /// [`CommandSignal::Reread`](crate::CommandSignal::Reread).
     pub fn new(backlog: usize) -> Self {
         Self {
-            hub: Arc::new(Hub::new(backlog)),
-            news: Broadcast::new(),
+            subscriptions: Arc::new(CommandSubscriptions::new(backlog)),
+            fleet_events: Broadcast::new(),
             hints: Broadcast::new(),
-            access: Broadcast::new(),
-            hears: Arc::new(watch::Sender::new(true)),
+            access_changes: Broadcast::new(),
+            connected: Arc::new(watch::Sender::new(true)),
         }
     }
 }
@@ -37,25 +38,25 @@ impl LocalBus {
 #[async_trait]
 impl EventBus for LocalBus {
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
-        self.hub.deliver(event.clone());
+        self.subscriptions.deliver(event.clone());
         Ok(())
     }
 
-    async fn publish_fleet_event(&self, news: &FleetEvent) -> Result<(), BusError> {
-        self.broadcast_locally(news.clone());
+    async fn publish_fleet_event(&self, event: &FleetEvent) -> Result<(), BusError> {
+        self.broadcast_locally(event.clone());
         Ok(())
     }
 
-    fn broadcast_locally(&self, news: FleetEvent) {
-        self.news.spread(news);
+    fn broadcast_locally(&self, event: FleetEvent) {
+        self.fleet_events.send(event);
     }
 
     fn fleet_events(&self) -> BroadcastReceiver<FleetEvent> {
-        self.news.subscribe()
+        self.fleet_events.subscribe()
     }
 
     fn has_fleet_event_receivers(&self) -> bool {
-        self.news.has_readers()
+        self.fleet_events.has_receivers()
     }
 
     fn fleet_event_hints(&self) -> BroadcastReceiver<FleetEventHint> {
@@ -63,32 +64,32 @@ impl EventBus for LocalBus {
     }
 
     async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
-        self.access.spread(change);
+        self.access_changes.send(change);
         Ok(())
     }
 
     fn access_changes(&self) -> BroadcastReceiver<AccessChange> {
-        self.access.subscribe()
+        self.access_changes.subscribe()
     }
 
     fn subscribe(&self, command_id: CommandId) -> Subscription {
-        let receiver = self.hub.watch(command_id);
-        let hub = Arc::clone(&self.hub);
+        let receiver = self.subscriptions.add(command_id);
+        let subscriptions = Arc::clone(&self.subscriptions);
         Subscription::new(receiver, move || {
-            hub.forget_unwatched(command_id);
+            subscriptions.remove_unused(command_id);
         })
     }
 
     fn watched(&self) -> Vec<CommandId> {
-        self.hub.watched()
+        self.subscriptions.commands()
     }
 
     fn reread(&self, command_id: CommandId) {
-        self.hub.reread(command_id);
+        self.subscriptions.request_reread(command_id);
     }
 
     fn hears(&self) -> watch::Receiver<bool> {
-        self.hears.subscribe()
+        self.connected.subscribe()
     }
 
     async fn ping(&self) -> Result<(), BusError> {

@@ -2,19 +2,19 @@ use std::{num::NonZeroU32, time::Duration};
 
 use async_trait::async_trait;
 
-/// Counts uses of names against rates, for several processes together.
+/// Rate limits that several processes share.
 #[async_trait]
 pub trait SharedRates: Send + Sync {
-    /// Counts a use of `name` if it is within `per_minute` uses in a minute, which may come all at
-    /// once. None while the shared count cannot be reached: the process then has to count by itself.
+    /// Counts a use of `name` if it is within the limit of `per_minute` uses, which may occur in a burst.
+    /// Returns `None` while the shared count is unavailable; the process must then count by itself.
     async fn count(&self, name: &str, per_minute: NonZeroU32) -> Option<Admission>;
 }
 
-/// Whether a use is within its rate.
+/// The decision of a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It is, and counts.
+    /// The use is within the limit and counts.
     Admitted,
-    /// It is not, and does not count; the next one will be after this time.
+    /// The use exceeds the limit and does not count; retry after this time.
     RefusedFor(Duration),
 }

@@ -1,8 +1,8 @@
-mod complaints;
+mod channels;
 mod connections;
-mod echoes;
 mod failure_counters;
-mod names;
+mod log_throttle;
+mod own_messages;
 mod publisher;
 mod rates;
 mod server;
@@ -24,62 +24,63 @@ use crate::{
     broadcast::{Broadcast, BroadcastReceiver},
     bus::{BusError, EventBus, Subscription},
     fleet_event_hint::FleetEventHint,
-    hub::Hub,
+    subscriptions::CommandSubscriptions,
 };
+use channels::Channels;
 use connections::Connections;
-use echoes::Echoes;
 pub use failure_counters::RedisFailureCounters;
-use names::Channels;
+use own_messages::OwnMessageFilter;
 use publisher::Publisher;
 pub use rates::RedisRates;
 pub use server::{RedisCertificates, RedisServer};
-use subscriber::{Ears, Request, Subscriber};
+use subscriber::{Destinations, Request, Subscriber};
 
-/// A bus that spans processes.
-///
-/// Dropping it ends its subscribing connection.
+/// An event bus between processes. Dropping it closes its subscribing connection.
 pub struct RedisBus {
     client: Client,
     connections: Connections,
     publisher: Publisher,
     channels: Channels,
     prefix: String,
-    hub: Arc<Hub>,
-    news: Broadcast<FleetEvent>,
+    subscriptions: Arc<CommandSubscriptions>,
+    fleet_events: Broadcast<FleetEvent>,
     hints: Broadcast<FleetEventHint>,
-    echoes: Arc<Echoes>,
-    access: Broadcast<AccessChange>,
+    own_messages: Arc<OwnMessageFilter>,
+    access_changes: Broadcast<AccessChange>,
     requests: UnboundedSender<Request>,
-    hears: watch::Receiver<bool>,
+    connected: watch::Receiver<bool>,
     _subscriber: DropGuard,
 }
 
 impl RedisBus {
-    /// A bus over `server`, whose watchers may be `backlog` signals behind before they are sent to
-    /// the database. The server may be away: the bus keeps trying.
+    /// Creates a bus over `server`. If the server is unavailable, the bus keeps trying to connect. A
+    /// subscription that is more than `backlog` signals behind yields
+    /// [`CommandSignal::Reread`](crate::CommandSignal::Reread).
     ///
-    /// Installations with different values of `prefix` share a server without seeing each other.
-    /// Keys begin with it, and channels too unless it is the default, `sovd`.
+    /// Installations with different values of `prefix` can share a server. Keys start with the prefix, and
+    /// so do channels unless it is the default, `sovd`.
     ///
-    /// Its tasks run on the runtime that calls this, which must outlive every HTTP worker.
+    /// Its tasks run on the current runtime, which must outlive every HTTP worker.
     pub fn new(server: RedisServer, prefix: &str, backlog: usize) -> Self {
         let client = server.into_client();
         let channels = Channels::new(prefix);
-        let hub = Arc::new(Hub::new(backlog));
         let (requests, inbox) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        let (connected, hears) = watch::channel(false);
-        let (news, access) = (Broadcast::new(), Broadcast::new());
-        let (hints, echoes) = (Broadcast::new(), Arc::new(Echoes::default()));
-        let ears = Ears {
-            hub: Arc::clone(&hub),
-            news: news.clone(),
-            hints: hints.clone(),
-            echoes: Arc::clone(&echoes),
-            access: access.clone(),
-            connected,
+        let (connection_state, connected) = watch::channel(false);
+        let destinations = Destinations {
+            subscriptions: Arc::new(CommandSubscriptions::new(backlog)),
+            fleet_events: Broadcast::new(),
+            hints: Broadcast::new(),
+            own_messages: Arc::default(),
+            access_changes: Broadcast::new(),
+            connected: Arc::new(connection_state),
         };
-        let subscriber = Subscriber::new(client.clone(), channels.clone(), ears, inbox);
+        let subscriber = Subscriber::new(
+            client.clone(),
+            channels.clone(),
+            destinations.clone(),
+            inbox,
+        );
         tokio::spawn(stop.clone().run_until_cancelled_owned(subscriber.run()));
         let connections = Connections::new(client.clone());
         Self {
@@ -88,25 +89,24 @@ impl RedisBus {
             connections,
             channels,
             prefix: prefix.to_owned(),
-            hub,
-            news,
-            hints,
-            echoes,
-            access,
+            subscriptions: destinations.subscriptions,
+            fleet_events: destinations.fleet_events,
+            hints: destinations.hints,
+            own_messages: destinations.own_messages,
+            access_changes: destinations.access_changes,
             requests,
-            hears,
+            connected,
             _subscriber: stop.drop_guard(),
         }
     }
 
-    /// Attempts that are counted in the same Redis, over the same connections, by all processes with
-    /// the same prefix.
-    pub fn attempts(&self) -> RedisFailureCounters {
+    /// Returns failure counters that all processes with the same prefix share. They use the connections of
+    /// the bus.
+    pub fn failure_counters(&self) -> RedisFailureCounters {
         RedisFailureCounters::new(self.connections.clone(), &self.prefix)
     }
 
-    /// Rates that are counted in the same Redis, over a connection of their own, by all processes
-    /// with the same prefix. Opens the connection.
+    /// Opens a connection for rate limits that all processes with the same prefix share.
     pub fn rates(&self) -> RedisRates {
         RedisRates::new(self.client.clone(), &self.prefix)
     }
@@ -115,33 +115,34 @@ impl RedisBus {
 #[async_trait]
 impl EventBus for RedisBus {
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
-        // Watchers in this process need not wait for Redis, nor doubt what comes back from it.
-        self.hub.deliver(event.clone());
+        // Subscribers in this process need not wait for Redis nor trust it.
+        self.subscriptions.deliver(event.clone());
         let channel = self.channels.command(event.command_id());
         self.publisher.publish(&channel, &json(event)?).await
     }
 
-    async fn publish_fleet_event(&self, news: &FleetEvent) -> Result<(), BusError> {
-        self.news.spread(news.clone());
-        let payload = json(news)?;
-        self.echoes.expect(&payload);
-        let published = self.publisher.publish(&self.channels.news, &payload).await;
+    async fn publish_fleet_event(&self, event: &FleetEvent) -> Result<(), BusError> {
+        self.fleet_events.send(event.clone());
+        let payload = json(event)?;
+        self.own_messages.expect(&payload);
+        let channel = &self.channels.fleet_events;
+        let published = self.publisher.publish(channel, &payload).await;
         if published.is_err() {
-            self.echoes.take(payload.as_bytes());
+            self.own_messages.remove(payload.as_bytes());
         }
         published
     }
 
-    fn broadcast_locally(&self, news: FleetEvent) {
-        self.news.spread(news);
+    fn broadcast_locally(&self, event: FleetEvent) {
+        self.fleet_events.send(event);
     }
 
     fn fleet_events(&self) -> BroadcastReceiver<FleetEvent> {
-        self.news.subscribe()
+        self.fleet_events.subscribe()
     }
 
     fn has_fleet_event_receivers(&self) -> bool {
-        self.news.has_readers()
+        self.fleet_events.has_receivers()
     }
 
     fn fleet_event_hints(&self) -> BroadcastReceiver<FleetEventHint> {
@@ -149,37 +150,35 @@ impl EventBus for RedisBus {
     }
 
     async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
-        let payload = json(&change)?;
-        self.publisher
-            .publish(&self.channels.access, &payload)
-            .await
+        let channel = &self.channels.access_changes;
+        self.publisher.publish(channel, &json(&change)?).await
     }
 
     fn access_changes(&self) -> BroadcastReceiver<AccessChange> {
-        self.access.subscribe()
+        self.access_changes.subscribe()
     }
 
     fn subscribe(&self, command_id: CommandId) -> Subscription {
-        let receiver = self.hub.watch(command_id);
-        // The subscriber has gone only when the bus has, and then nothing is to be heard.
-        let _ = self.requests.send(Request::Watch(command_id));
-        let (requests, hub) = (self.requests.clone(), Arc::clone(&self.hub));
+        let receiver = self.subscriptions.add(command_id);
+        // Fails only after the bus was dropped.
+        let _ = self.requests.send(Request::Subscribe(command_id));
+        let (requests, subscriptions) = (self.requests.clone(), Arc::clone(&self.subscriptions));
         Subscription::new(receiver, move || {
-            hub.forget_unwatched(command_id);
-            let _ = requests.send(Request::Unwatch(command_id));
+            subscriptions.remove_unused(command_id);
+            let _ = requests.send(Request::Unsubscribe(command_id));
         })
     }
 
     fn watched(&self) -> Vec<CommandId> {
-        self.hub.watched()
+        self.subscriptions.commands()
     }
 
     fn reread(&self, command_id: CommandId) {
-        self.hub.reread(command_id);
+        self.subscriptions.request_reread(command_id);
     }
 
     fn hears(&self) -> watch::Receiver<bool> {
-        self.hears.clone()
+        self.connected.clone()
     }
 
     async fn ping(&self) -> Result<(), BusError> {

@@ -8,28 +8,28 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{BackoffPolicy, FailureCounters};
 
-/// At how many names the forgotten ones are looked for.
-const FIRST_CLEARING: usize = 1024;
+/// The number of names from which expired entries are removed.
+const FIRST_CLEANUP: usize = 1024;
 
-/// Attempts that are counted in this process only.
+/// Failure counters of this process only.
 #[derive(Default)]
-pub struct LocalFailureCounters(Mutex<Memory>);
+pub struct LocalFailureCounters(Mutex<Entries>);
 
 #[derive(Default)]
-struct Memory {
+struct Entries {
     names: HashMap<String, Entry>,
-    clear_at: usize,
+    clean_up_at: usize,
 }
 
 #[derive(Clone, Copy)]
 struct Entry {
     failures: u32,
-    held_until: DateTime<Utc>,
-    forgotten_at: DateTime<Utc>,
+    blocked_until: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
 }
 
 impl LocalFailureCounters {
-    fn lock(&self) -> MutexGuard<'_, Memory> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -37,30 +37,31 @@ impl LocalFailureCounters {
 #[async_trait]
 impl FailureCounters for LocalFailureCounters {
     async fn held(&self, names: &[&str], now: DateTime<Utc>) -> Vec<Option<DateTime<Utc>>> {
-        let memory = self.lock();
-        let until = |name: &&str| Some(memory.names.get(*name)?.held_until);
-        let held = names.iter().map(until);
-        held.map(|until| until.filter(|until| *until > now))
+        let entries = self.lock();
+        let blocked_until = |name: &&str| Some(entries.names.get(*name)?.blocked_until);
+        names
+            .iter()
+            .map(|name| blocked_until(name).filter(|until| *until > now))
             .collect()
     }
 
     async fn fail(&self, failures: &[(&str, BackoffPolicy)], now: DateTime<Utc>) {
-        let mut memory = self.lock();
-        for (name, pace) in failures {
-            let entry = memory.entry(name, now);
+        let mut entries = self.lock();
+        for (name, policy) in failures {
+            let entry = entries.entry(name, now);
             entry.failures = entry.failures.saturating_add(1);
-            let held_until = now + pace.delay(entry.failures);
-            entry.held_until = entry.held_until.max(held_until);
-            entry.forgotten_at = now + pace.memory;
+            let blocked_until = now + policy.delay(entry.failures);
+            entry.blocked_until = entry.blocked_until.max(blocked_until);
+            entry.expires_at = now + policy.memory;
         }
     }
 
     async fn hold(&self, name: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        let mut memory = self.lock();
-        let entry = memory.entry(name, now);
-        let was_free = entry.held_until <= now;
-        entry.held_until = entry.held_until.max(until);
-        entry.forgotten_at = entry.forgotten_at.max(until);
+        let mut entries = self.lock();
+        let entry = entries.entry(name, now);
+        let was_free = entry.blocked_until <= now;
+        entry.blocked_until = entry.blocked_until.max(until);
+        entry.expires_at = entry.expires_at.max(until);
         was_free
     }
 
@@ -69,29 +70,29 @@ impl FailureCounters for LocalFailureCounters {
     }
 }
 
-impl Memory {
-    /// What is remembered under `name`, which is new if it was forgotten.
+impl Entries {
+    /// Returns the entry of `name`, or a new one if it has none that is valid.
     fn entry(&mut self, name: &str, now: DateTime<Utc>) -> &mut Entry {
-        self.clear(now);
-        let fresh = Entry {
+        self.clean_up(now);
+        let new = Entry {
             failures: 0,
-            held_until: now,
-            forgotten_at: now + TimeDelta::milliseconds(1),
+            blocked_until: now,
+            expires_at: now + TimeDelta::milliseconds(1),
         };
-        let entry = self.names.entry(name.to_owned()).or_insert(fresh);
-        if entry.forgotten_at <= now {
-            *entry = fresh;
+        let entry = self.names.entry(name.to_owned()).or_insert(new);
+        if entry.expires_at <= now {
+            *entry = new;
         }
         entry
     }
 
-    /// Drops what is forgotten, each time when there may be twice as much as was left.
-    fn clear(&mut self, now: DateTime<Utc>) {
-        if self.names.len() < self.clear_at.max(FIRST_CLEARING) {
+    /// Removes expired entries whenever the number of entries has doubled.
+    fn clean_up(&mut self, now: DateTime<Utc>) {
+        if self.names.len() < self.clean_up_at.max(FIRST_CLEANUP) {
             return;
         }
-        self.names.retain(|_, entry| entry.forgotten_at > now);
-        self.clear_at = self.names.len().saturating_mul(2);
+        self.names.retain(|_, entry| entry.expires_at > now);
+        self.clean_up_at = self.names.len().saturating_mul(2);
     }
 }
 
@@ -100,14 +101,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn forgotten_names_take_no_memory() {
-        let attempts = LocalFailureCounters::default();
+    async fn removes_expired_entries() {
+        let counters = LocalFailureCounters::default();
         let start: DateTime<Utc> = "2026-01-02T03:04:05Z".parse().unwrap();
         for number in 0..5000 {
             let now = start + TimeDelta::seconds(number);
             let until = now + TimeDelta::seconds(1);
-            attempts.hold(&number.to_string(), until, now).await;
-            assert!(attempts.lock().names.len() <= FIRST_CLEARING);
+            counters.hold(&number.to_string(), until, now).await;
+            assert!(counters.lock().names.len() <= FIRST_CLEANUP);
         }
     }
 }

@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 use super::unavailable;
 use crate::bus::BusError;
 
-/// How long an outage may hold up whoever asks.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a caller waits for Redis.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A small pool of connections. Clones share it.
 #[derive(Clone)]
@@ -22,8 +22,8 @@ pub(super) struct Connections {
     last_failure: LastFailure,
 }
 
-/// Why the last connection could not be opened; none after one that could. The pool itself says
-/// only that there was none in time.
+/// Why the last connection could not be opened; `None` after a success. The pool itself reports only a
+/// timeout.
 type LastFailure = Arc<Mutex<Option<String>>>;
 
 impl Connections {
@@ -36,7 +36,7 @@ impl Connections {
         };
         let pool = Pool::builder()
             .max_size(4)
-            .connection_timeout(PATIENCE)
+            .connection_timeout(TIMEOUT)
             .build_unchecked(manager);
         Self { pool, last_failure }
     }
@@ -53,8 +53,8 @@ impl Connections {
     }
 }
 
-/// Opens connections on the runtime the bus was made on, whichever runtime asks: the driver of a
-/// connection must outlive the HTTP worker that happened to need it.
+/// Opens connections on the runtime that created the bus, because the driver of a connection must outlive
+/// the HTTP worker that requested it.
 pub(super) struct ConnectionManager {
     client: Client,
     last_failure: LastFailure,
@@ -85,7 +85,7 @@ impl ManageConnection for ConnectionManager {
     }
 
     fn has_broken(&self, _: &mut Self::Connection) -> bool {
-        // It cannot tell; the check at every checkout does.
+        // Unknown here; `is_valid` checks at every checkout.
         false
     }
 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    connections::{Connections, PATIENCE},
+    connections::{Connections, TIMEOUT},
     unavailable,
 };
 use crate::{
@@ -17,25 +17,25 @@ use crate::{
     failure_counters::{BackoffPolicy, FailureCounters, LocalFailureCounters},
 };
 
-/// Counts a failure under each key; the arguments are the time and four numbers for each.
+/// Counts a failure of each key; the arguments are the time and the four numbers of each policy.
 const FAIL: &str = include_str!("fail.lua");
 
-/// Holds one key; the arguments are the time and until when.
-const HOLD: &str = include_str!("hold.lua");
+/// Blocks one key; the arguments are the time and the end of the block.
+const BLOCK: &str = include_str!("block.lua");
 
-/// How long a Redis that was away is not asked, so that not every caller waits for it in vain.
-const PAUSE: Duration = Duration::from_secs(2);
+/// How long Redis is not queried after a failure, so that not every caller waits for the timeout.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// Attempts that all processes count together in one Redis. While it is away, each process counts
-/// by itself.
+/// Failure counters that processes share in Redis. While Redis is unavailable, each process counts by
+/// itself.
 ///
-/// Keys end by themselves, by Redis' own clock.
+/// Keys expire by the clock of Redis.
 pub struct RedisFailureCounters {
     connections: Connections,
     prefix: String,
-    stand_in: LocalFailureCounters,
-    /// When it was found to be away, if it is.
-    away: Mutex<Option<Instant>>,
+    fallback: LocalFailureCounters,
+    /// The time of the last failure, if Redis has not responded since.
+    failed_at: Mutex<Option<Instant>>,
 }
 
 impl RedisFailureCounters {
@@ -43,8 +43,8 @@ impl RedisFailureCounters {
         Self {
             connections,
             prefix: prefix.to_owned(),
-            stand_in: LocalFailureCounters::default(),
-            away: Mutex::default(),
+            fallback: LocalFailureCounters::default(),
+            failed_at: Mutex::default(),
         }
     }
 
@@ -52,44 +52,46 @@ impl RedisFailureCounters {
         format!("{}:{name}", self.prefix)
     }
 
-    /// The answer of Redis, or nothing while it is away.
-    async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Option<T> {
-        let is_paused = |since: Instant| since.elapsed() < PAUSE;
-        if self.lock().is_some_and(is_paused) {
+    /// Returns the response of Redis, or `None` while it is unavailable.
+    async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Option<T> {
+        let is_recent = |failure: Instant| failure.elapsed() < RETRY_DELAY;
+        if self.lock().is_some_and(is_recent) {
             return None;
         }
-        let asking = async {
+        let query = async {
             let mut connection = self.connections.get().await?;
-            let answer = pipeline.query_async(&mut *connection).await;
-            answer.map_err(unavailable)
+            let response = pipeline.query_async(&mut *connection).await;
+            response.map_err(unavailable)
         };
-        let answered = timeout(PATIENCE, asking).await.map_err(unavailable);
-        match answered.flatten() {
-            Ok(answer) => {
-                self.found();
-                Some(answer)
+        let response = timeout(TIMEOUT, query).await.map_err(unavailable);
+        match response.flatten() {
+            Ok(response) => {
+                self.record_success();
+                Some(response)
             }
             Err(error) => {
-                self.missed(&error);
+                self.record_failure(&error);
                 None
             }
         }
     }
 
-    fn found(&self) {
+    fn record_success(&self) {
         if self.lock().take().is_some() {
-            tracing::info!("attempts are counted in Redis again");
+            tracing::info!("failures are counted in redis again");
         }
     }
 
-    fn missed(&self, error: &BusError) {
+    fn record_failure(&self, error: &BusError) {
         if self.lock().replace(Instant::now()).is_none() {
-            tracing::warn!(%error, "attempts are counted by each process while Redis is away");
+            tracing::warn!(%error, "redis is unavailable; each process counts failures alone");
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failed_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,17 +102,17 @@ impl FailureCounters for RedisFailureCounters {
         for name in names {
             pipeline.cmd("HGET").arg(self.key(name)).arg("until");
         }
-        // What was counted here while Redis was away, or held before it lost its memory, counts too.
-        let here = self.stand_in.held(names, now).await;
-        let Some(held) = self.ask::<Vec<Option<i64>>>(&pipeline).await else {
-            return here;
+        // Local blocks count too: Redis may have been unavailable, or lost its memory.
+        let local = self.fallback.held(names, now).await;
+        let Some(shared) = self.query::<Vec<Option<i64>>>(&pipeline).await else {
+            return local;
         };
-        let there = held
+        let shared = shared
             .into_iter()
             .map(|until| DateTime::from_timestamp_millis(until?).filter(|until| *until > now));
-        there
-            .zip(here)
-            .map(|(there, here)| there.max(here))
+        shared
+            .zip(local)
+            .map(|(shared, local)| shared.max(local))
             .collect()
     }
 
@@ -121,35 +123,35 @@ impl FailureCounters for RedisFailureCounters {
             pipeline.arg(self.key(name));
         }
         pipeline.arg(now.timestamp_millis());
-        for (_, pace) in failures {
-            pipeline.arg(pace.free);
-            for span in [pace.first, pace.longest, pace.memory] {
+        for (_, policy) in failures {
+            pipeline.arg(policy.free);
+            for span in [policy.first, policy.longest, policy.memory] {
                 pipeline.arg(millis(span));
             }
         }
-        if self.ask::<()>(&pipeline).await.is_none() {
-            self.stand_in.fail(failures, now).await;
+        if self.query::<()>(&pipeline).await.is_none() {
+            self.fallback.fail(failures, now).await;
         }
     }
 
     async fn hold(&self, name: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        // Here as well, so that it is known when Redis goes away.
-        let was_free_here = self.stand_in.hold(name, until, now).await;
+        // Locally too, so that the block outlasts an outage of Redis.
+        let was_free_locally = self.fallback.hold(name, until, now).await;
         let mut pipeline = pipe();
-        pipeline.cmd("EVAL").arg(HOLD).arg(1).arg(self.key(name));
+        pipeline.cmd("EVAL").arg(BLOCK).arg(1).arg(self.key(name));
         pipeline.arg(now.timestamp_millis());
         pipeline.arg(until.timestamp_millis());
-        match self.ask::<(bool,)>(&pipeline).await {
+        match self.query::<(bool,)>(&pipeline).await {
             Some((was_free,)) => was_free,
-            None => was_free_here,
+            None => was_free_locally,
         }
     }
 
     async fn forget(&self, name: &str) {
-        self.stand_in.forget(name).await;
+        self.fallback.forget(name).await;
         let mut pipeline = pipe();
         pipeline.cmd("DEL").arg(self.key(name));
-        self.ask::<()>(&pipeline).await;
+        self.query::<()>(&pipeline).await;
     }
 }
 

@@ -3,7 +3,7 @@ use bb8_redis::redis::cmd;
 use super::{connections::Connections, unavailable};
 use crate::bus::BusError;
 
-/// Publishes events.
+/// Publishes messages.
 pub(super) struct Publisher {
     connections: Connections,
 }

@@ -9,26 +9,25 @@ use crate::rates::{Admission, SharedRates};
 
 const COUNT: &str = include_str!("rate.lua");
 
-/// How long a caller waits for Redis before it counts as away.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// How long a caller waits for Redis.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The time between two attempts to connect.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The delay between attempts to connect.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// Rates that all processes count together in one Redis, each use in one round trip.
+/// Rate limits that processes share in Redis. Each use takes one round trip.
 ///
-/// Callers share one connection and never wait for it to be opened: a task does that. While there is
-/// none, [`count`](SharedRates::count) returns at once.
+/// Callers share one connection, which a task opens. While there is none,
+/// [`count`](SharedRates::count) returns immediately.
 pub struct RedisRates {
     link: Arc<watch::Sender<Link>>,
     prefix: String,
     _task: DropGuard,
 }
 
-/// The connection, with a number that tells it from those before.
+/// The connection and its number, which distinguishes it from previous ones.
 type Link = Option<(u64, MultiplexedConnection)>;
 
 impl RedisRates {
@@ -75,24 +74,26 @@ impl SharedRates for RedisRates {
     }
 }
 
-/// Opens a connection whenever there is none.
+/// Opens a connection whenever none is open.
 async fn keep_connected(client: Client, link: Arc<watch::Sender<Link>>) {
     let config = AsyncConnectionConfig::new()
-        .set_response_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
         .set_connection_timeout(Some(CONNECT_TIMEOUT));
     let mut changes = link.subscribe();
     let mut is_reported = false;
     for number in 0.. {
         let connection = loop {
-            let connecting = client.get_multiplexed_async_connection_with_config(&config);
-            match connecting.await {
+            match client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await
+            {
                 Ok(connection) => break connection,
                 Err(error) => {
                     if !is_reported {
                         tracing::warn!(%error, "redis is unavailable; each process counts rates alone");
                         is_reported = true;
                     }
-                    sleep(PAUSE).await;
+                    sleep(RETRY_DELAY).await;
                 }
             }
         };

@@ -7,38 +7,36 @@ use rustls::{
 
 use crate::bus::BusError;
 
-/// A Redis server and how to authenticate with it.
+/// The address of a Redis server and the credentials for it.
 ///
-/// With `rediss://` connections use TLS 1.2 or 1.3, and the certificate of the server has to be
-/// valid for the host in the URL. There is no way to turn that off.
+/// With `rediss://`, connections use TLS 1.2 or 1.3, and the server certificate must be valid for the host
+/// in the URL. This cannot be disabled.
 #[derive(Debug, Clone)]
 pub struct RedisServer(Client);
 
-/// Certificates for TLS, in PEM.
+/// TLS certificates in PEM format.
 #[derive(Clone, Default)]
 pub struct RedisCertificates {
-    /// The authorities that may have issued the certificate of the server; none for those that the
-    /// operating system trusts.
+    /// The CAs that may have issued the server certificate; `None` for those of the operating system.
     pub authorities: Option<Vec<u8>>,
-    /// The certificate chain and the private key that this client shows.
+    /// The certificate chain and the private key of this client.
     pub client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl RedisServer {
-    /// A server at `url`: `redis://` or, with TLS, `rediss://`, each with an optional user name,
-    /// password and database number. Connects to nothing yet.
+    /// Parses `url`, which is `redis://` or, with TLS, `rediss://`, with an optional user name, password
+    /// and database number. Does not connect.
     ///
     /// # Errors
     ///
-    /// [`BusError::Address`] when `url` is not the address of a Redis;
-    /// [`BusError::Authorities`] and [`BusError::ClientCertificate`] when a certificate or the key
-    /// cannot be used.
+    /// [`BusError::Address`] if `url` is invalid; [`BusError::Authorities`] or
+    /// [`BusError::ClientCertificate`] if a certificate or the key cannot be used.
     pub fn new(url: &str, certificates: &RedisCertificates) -> Result<Self, BusError> {
         let address = |error: bb8_redis::redis::RedisError| BusError::Address(error.to_string());
         if !url.starts_with("rediss:") {
             return Client::open(url).map(Self).map_err(address);
         }
-        // Fails when the process has one, which is this one: the tree has no other provider.
+        // Fails if a provider is installed, which can only be this one.
         let _ = aws_lc_rs::default_provider().install_default();
         check(certificates)?;
         let tls = TlsCertificates {
@@ -59,7 +57,7 @@ impl RedisServer {
     }
 }
 
-/// Finds out at the start what would otherwise fail at every connection.
+/// Reports at startup what would otherwise fail at every connection.
 fn check(certificates: &RedisCertificates) -> Result<(), BusError> {
     if let Some(authorities) = &certificates.authorities {
         let authorities = chain(authorities).map_err(BusError::Authorities)?;

@@ -11,117 +11,118 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{complaints::Complaints, echoes::Echoes, names::Channels};
+use super::{channels::Channels, log_throttle::LogThrottle, own_messages::OwnMessageFilter};
 use crate::{
     broadcast::{Broadcast, Broadcastable},
     fleet_event_hint::FleetEventHint,
     hint::Hint,
-    hub::Hub,
+    subscriptions::CommandSubscriptions,
 };
 
-/// The first pause before connecting again, doubled up to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(1);
-/// How often a silent connection is tried, and how long an answer may take.
+/// The first delay before reconnecting, doubled up to the last.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const LAST_DELAY: Duration = Duration::from_secs(1);
+/// The interval between pings and the time limit for a response.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// What the watchers of this process ask of the subscriber.
+/// A change of this process's subscriptions.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Request {
-    Watch(CommandId),
-    Unwatch(CommandId),
+    Subscribe(CommandId),
+    Unsubscribe(CommandId),
 }
 
-/// Keeps the one subscribing connection of a process.
+/// Maintains the subscribing connection of a process.
 pub(super) struct Subscriber {
     client: Client,
     channels: Channels,
-    ears: Ears,
+    destinations: Destinations,
     requests: UnboundedReceiver<Request>,
-    complaints: Complaints,
+    log_throttle: LogThrottle,
 }
 
-/// Where what is heard goes.
-pub(super) struct Ears {
-    pub(super) hub: Arc<Hub>,
-    pub(super) news: Broadcast<FleetEvent>,
+/// The destinations of received messages.
+#[derive(Clone)]
+pub(super) struct Destinations {
+    pub(super) subscriptions: Arc<CommandSubscriptions>,
+    pub(super) fleet_events: Broadcast<FleetEvent>,
     pub(super) hints: Broadcast<FleetEventHint>,
-    pub(super) echoes: Arc<Echoes>,
-    pub(super) access: Broadcast<AccessChange>,
-    pub(super) connected: watch::Sender<bool>,
+    pub(super) own_messages: Arc<OwnMessageFilter>,
+    pub(super) access_changes: Broadcast<AccessChange>,
+    pub(super) connected: Arc<watch::Sender<bool>>,
 }
 
 impl Subscriber {
     pub(super) fn new(
         client: Client,
         channels: Channels,
-        ears: Ears,
+        destinations: Destinations,
         requests: UnboundedReceiver<Request>,
     ) -> Self {
         Self {
             client,
             channels,
-            ears,
+            destinations,
             requests,
-            complaints: Complaints::default(),
+            log_throttle: LogThrottle::default(),
         }
     }
 
-    /// Serves until it is dropped.
+    /// Runs until it is dropped.
     pub(super) async fn run(mut self) {
-        let mut pause = FIRST_PAUSE;
+        let mut delay = FIRST_DELAY;
         loop {
             match self.connect().await {
                 Ok(connection) => {
                     tracing::debug!("subscribed to redis");
-                    pause = FIRST_PAUSE;
+                    delay = FIRST_DELAY;
                     let error = self.serve(connection).await;
-                    tracing::warn!(%error, "lost the subscription to redis, connecting again");
+                    tracing::warn!(%error, "lost the subscription to redis; reconnecting");
                 }
-                Err(error) if pause == FIRST_PAUSE => {
-                    tracing::warn!(%error, "redis is away: streams read the database meanwhile");
+                Err(error) if delay == FIRST_DELAY => {
+                    tracing::warn!(%error, "redis is unavailable; streams read the database");
                 }
                 Err(_) => {}
             }
-            self.ears.connected.send_replace(false);
-            // Nobody is asked without a connection: who watches stands in the hub.
-            let ignoring = async { while self.requests.recv().await.is_some() {} };
-            let _ = timeout(pause, ignoring).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+            self.destinations.connected.send_replace(false);
+            // Without a connection, requests need no handling: `subscriptions` has the current state.
+            let discard = async { while self.requests.recv().await.is_some() {} };
+            let _ = timeout(delay, discard).await;
+            delay = (delay * 2).min(LAST_DELAY);
         }
     }
 
     async fn connect(&self) -> RedisResult<PubSub> {
         timeout(HEARTBEAT, self.client.get_async_pubsub())
             .await
-            .unwrap_or_else(|_| Err(no_answer()))
+            .unwrap_or_else(|_| Err(no_response()))
     }
 
-    /// Serves one connection until it breaks.
+    /// Serves one connection until it fails.
     async fn serve(&mut self, connection: PubSub) -> RedisError {
         let (sink, mut messages) = connection.split();
-        let mut subscriptions = Subscriptions {
+        let mut channels = SubscribedChannels {
             channels: self.channels.clone(),
             sink,
-            live: HashSet::new(),
-            hub: Arc::clone(&self.ears.hub),
+            commands: HashSet::new(),
+            subscriptions: Arc::clone(&self.destinations.subscriptions),
         };
-        // Whoever asked while there was no connection stands in the hub.
+        // `subscriptions` includes the effect of earlier requests.
         while self.requests.try_recv().is_ok() {}
-        for command_id in self.ears.hub.watched() {
-            if let Err(error) = subscriptions.handle(Request::Watch(command_id)).await {
+        for command_id in self.destinations.subscriptions.commands() {
+            if let Err(error) = channels.handle(Request::Subscribe(command_id)).await {
                 return error;
             }
         }
-        let common = &[&self.channels.news, &self.channels.access];
-        if let Err(error) = in_time(subscriptions.sink.subscribe(common)).await {
+        let common = &[&self.channels.fleet_events, &self.channels.access_changes];
+        if let Err(error) = within_heartbeat(channels.sink.subscribe(common)).await {
             return error;
         }
-        self.ears.echoes.clear();
-        self.ears.connected.send_replace(true);
-        // What was published meanwhile is not repeated.
-        self.ears.news.spread(Broadcastable::MISSED);
-        self.ears.access.spread(Broadcastable::MISSED);
+        self.destinations.own_messages.clear();
+        self.destinations.connected.send_replace(true);
+        // Messages that were published without a connection are lost.
+        self.destinations.fleet_events.send(Broadcastable::MISSED);
+        self.destinations.access_changes.send(Broadcastable::MISSED);
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -131,10 +132,10 @@ impl Subscriber {
                         self.deliver(&message);
                         Ok(())
                     }
-                    None => Err(no_answer()),
+                    None => Err(no_response()),
                 },
-                Some(request) = self.requests.recv() => subscriptions.handle(request).await,
-                _ = heartbeat.tick() => subscriptions.ping().await,
+                Some(request) = self.requests.recv() => channels.handle(request).await,
+                _ = heartbeat.tick() => channels.ping().await,
             };
             if let Err(error) = outcome {
                 return error;
@@ -142,55 +143,61 @@ impl Subscriber {
         }
     }
 
-    /// Passes a message on as a reason to look something up. Anything that can write to Redis can
-    /// have sent it.
+    /// Delivers a message as a hint, because any client of Redis may have sent it.
     fn deliver(&mut self, message: &Msg) {
-        let (name, payload) = (message.get_channel_name(), message.get_payload_bytes());
-        let heard = if name == self.channels.news {
+        let (channel, payload) = (message.get_channel_name(), message.get_payload_bytes());
+        let Destinations {
+            subscriptions,
+            access_changes,
+            ..
+        } = &self.destinations;
+        let delivered = if channel == self.channels.fleet_events {
             self.deliver_fleet_event(payload)
-        } else if name == self.channels.access {
-            serde_json::from_slice(payload).map(|change| self.ears.access.spread(change))
-        } else if let Some(command_id) = self.channels.command_of(name) {
-            Hint::from_json(payload).map(|hint| self.ears.hub.hint(command_id, hint))
+        } else if channel == self.channels.access_changes {
+            serde_json::from_slice(payload).map(|change| access_changes.send(change))
+        } else if let Some(command_id) = self.channels.command_of(channel) {
+            Hint::from_json(payload).map(|hint| subscriptions.deliver_hint(command_id, hint))
         } else {
             Ok(())
         };
-        if let Err(error) = heard {
-            self.complaints.note(name, error);
+        if let Err(error) = delivered {
+            self.log_throttle.warn(channel, error);
         }
     }
 
     fn deliver_fleet_event(&self, payload: &[u8]) -> Result<(), serde_json::Error> {
-        if !self.ears.echoes.take(payload)
+        if !self.destinations.own_messages.remove(payload)
             && let Some(hint) = FleetEventHint::from_json(payload)?
         {
-            self.ears.hints.spread(hint);
+            self.destinations.hints.send(hint);
         }
         Ok(())
     }
 }
 
-/// The commands whose channels one connection is subscribed to.
-struct Subscriptions {
+/// The channels of commands to which one connection is subscribed.
+struct SubscribedChannels {
     channels: Channels,
     sink: PubSubSink,
-    live: HashSet<CommandId>,
-    hub: Arc<Hub>,
+    commands: HashSet<CommandId>,
+    subscriptions: Arc<CommandSubscriptions>,
 }
 
-impl Subscriptions {
+impl SubscribedChannels {
     async fn handle(&mut self, request: Request) -> RedisResult<()> {
         match request {
-            Request::Watch(command_id) => {
-                if self.live.insert(command_id) {
-                    in_time(self.sink.subscribe(self.channels.command(command_id))).await?;
-                    // What came between the watcher's first look and now was not connected.
-                    self.hub.reread(command_id);
+            Request::Subscribe(command_id) => {
+                if self.commands.insert(command_id) {
+                    let channel = self.channels.command(command_id);
+                    within_heartbeat(self.sink.subscribe(channel)).await?;
+                    // Messages between the subscriber's first read and now were not received.
+                    self.subscriptions.request_reread(command_id);
                 }
             }
-            Request::Unwatch(command_id) => {
-                if !self.hub.is_watched(command_id) && self.live.remove(&command_id) {
-                    in_time(self.sink.unsubscribe(self.channels.command(command_id))).await?;
+            Request::Unsubscribe(command_id) => {
+                if !self.subscriptions.contains(command_id) && self.commands.remove(&command_id) {
+                    let channel = self.channels.command(command_id);
+                    within_heartbeat(self.sink.unsubscribe(channel)).await?;
                 }
             }
         }
@@ -198,18 +205,18 @@ impl Subscriptions {
     }
 
     async fn ping(&mut self) -> RedisResult<()> {
-        in_time(self.sink.ping::<bb8_redis::redis::Value>())
+        within_heartbeat(self.sink.ping::<bb8_redis::redis::Value>())
             .await
             .map(|_| ())
     }
 }
 
-async fn in_time<T>(answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    timeout(HEARTBEAT, answer)
+async fn within_heartbeat<T>(response: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    timeout(HEARTBEAT, response)
         .await
-        .unwrap_or_else(|_| Err(no_answer()))
+        .unwrap_or_else(|_| Err(no_response()))
 }
 
-fn no_answer() -> RedisError {
+fn no_response() -> RedisError {
     RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))
 }

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::{Stream, StreamExt, stream};
 use sovd_domain::{CommandId, StreamEvent};
-use sovd_events::{EventBus, Signal, Subscription};
+use sovd_events::{CommandSignal, EventBus, Subscription};
 use sovd_storage::Database;
 use tokio::time::sleep;
 
@@ -119,18 +119,18 @@ impl Follower {
     /// Takes one signal from the bus.
     async fn listen(&mut self) {
         match self.subscription.next().await {
-            Signal::Reread => self.merge.mark_stale(),
-            Signal::Event(event) => match self.merge.offer(&event) {
+            CommandSignal::Reread => self.merge.mark_stale(),
+            CommandSignal::Event(event) => match self.merge.offer(&event) {
                 Verdict::Next => self.ready.push_back(event.as_ref().clone()),
                 Verdict::Seen => {}
                 Verdict::Gap => self.merge.mark_stale(),
             },
             // The client gets what the database holds, never what the hint says.
-            Signal::Hint(hint) if self.merge.is_new(hint) => {
+            CommandSignal::Hint(hint) if self.merge.is_new(hint) => {
                 sleep(self.pacing.hinted()).await;
                 self.merge.mark_stale();
             }
-            Signal::Hint(_) => {}
+            CommandSignal::Hint(_) => {}
         }
     }
 }

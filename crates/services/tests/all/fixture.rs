@@ -8,7 +8,7 @@ use sovd_domain::{
     Catalog, Clock, Command, CommandId, CommandSpec, JsonSchema, Random, Response, ResponseId,
     Risk, Role, SessionId, SystemClock, SystemRandom, User, UserId, VehicleId, audit::Origin,
 };
-use sovd_events::{EventBus, Signal};
+use sovd_events::{CommandSignal, EventBus};
 use sovd_services::{
     Caller, Credential, TestTimer, WorkNotifier,
     commands::{
@@ -323,7 +323,7 @@ impl Rig {
                 let news = timeout(Duration::from_millis(20), events.next()).await;
                 debug_assert!(matches!(
                     news,
-                    Ok(Signal::Event(_) | Signal::Reread) | Err(_)
+                    Ok(CommandSignal::Event(_) | CommandSignal::Reread) | Err(_)
                 ));
             }
         })

@@ -11,17 +11,19 @@ use rcgen::{
 };
 use sovd_devstack::{Redis, SearchPath};
 use sovd_events::{
-    BackoffPolicy, BusError, EventBus, FailureCounters, RedisBus, RedisCertificates, RedisServer,
-    Signal,
+    BusError, CommandSignal, EventBus, FailureCounters, RedisBus, RedisCertificates, RedisServer,
 };
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::{
-    attempts::start,
+use super::{
+    failure_counters::{STRICT, is_blocked},
     server::Server,
-    signals::{DEADLINE, command, event, next, next_event},
+};
+use crate::{
+    failure_counters::start,
+    subscription::{DEADLINE, command, event, next, next_event},
 };
 
 /// A certificate authority.
@@ -30,7 +32,7 @@ struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// A certificate and its private key, in PEM.
+/// A certificate and its private key in PEM format.
 struct Pair {
     certificate: String,
     key: String,
@@ -57,7 +59,7 @@ impl Authority {
         }
     }
 
-    /// A certificate for `name`, which expired long ago unless it `is_valid`.
+    /// Issues a certificate for `name`, which has expired unless it `is_valid`.
     fn issue(&self, name: &str, is_valid: bool) -> Pair {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
@@ -76,7 +78,7 @@ impl Authority {
     }
 }
 
-/// A Redis that also serves TLS.
+/// A Redis server with TLS.
 struct TlsServer {
     server: Server,
     port: u16,
@@ -84,14 +86,14 @@ struct TlsServer {
 }
 
 impl TlsServer {
-    /// One that shows `pair`, and knows clients by certificates of `authority`.
+    /// Starts a server with the certificate `pair` that verifies clients against `authority`.
     fn start(pair: &Pair, authority: &Authority, clients: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
-        open_up(files.path(), 0o755);
+        set_mode(files.path(), 0o755);
         let write = |name: &str, content: &str| {
             let path = files.path().join(name);
             fs::write(&path, content).unwrap();
-            open_up(&path, 0o644);
+            set_mode(&path, 0o644);
             path.display().to_string()
         };
         let certificate = write("server.pem", &pair.certificate);
@@ -132,7 +134,7 @@ impl TlsServer {
     }
 }
 
-fn open_up(path: &Path, mode: u32) {
+fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
@@ -151,21 +153,21 @@ fn showing(authority: &Authority, pair: &Pair) -> RedisCertificates {
     }
 }
 
-/// Publishing, the subscription and the counting of attempts all work over this bus.
-async fn works(bus: &RedisBus) {
-    // A handshake may take longer than a caller waits on a busy machine.
-    let connecting = async { while bus.ping().await.is_err() {} };
-    timeout(DEADLINE, connecting).await.unwrap();
+/// Asserts that publishing and subscribing work over this bus.
+async fn assert_connected(bus: &RedisBus) {
+    // On a busy machine a handshake may exceed the timeout of a call.
+    let ready = async { while bus.ping().await.is_err() {} };
+    timeout(DEADLINE, ready).await.unwrap();
     let mut subscription = bus.subscribe(command(1));
-    assert_eq!(next(&mut subscription).await, Signal::Reread);
+    assert_eq!(next(&mut subscription).await, CommandSignal::Reread);
     bus.publish(&event(command(1), 1)).await.unwrap();
     assert_eq!(*next_event(&mut subscription).await, event(command(1), 1));
     assert!(*bus.hears().borrow());
 }
 
-/// The bus says why it does not connect, and goes on without Redis.
-async fn is_refused(bus: &RedisBus, reason: &str) -> String {
-    let asking = async {
+/// Asserts that the bus cannot connect for `reason` and counts failures locally.
+async fn assert_rejected(bus: &RedisBus, reason: &str) -> String {
+    let reported = async {
         loop {
             let error = bus.ping().await.unwrap_err().to_string();
             if error.contains(reason) {
@@ -173,59 +175,52 @@ async fn is_refused(bus: &RedisBus, reason: &str) -> String {
             }
         }
     };
-    let error = timeout(DEADLINE, asking).await.unwrap();
+    let error = timeout(DEADLINE, reported).await.unwrap();
     assert!(!*bus.hears().borrow());
-    let attempts = bus.attempts();
-    let pace = BackoffPolicy {
-        free: 0,
-        first: Duration::from_mins(1),
-        longest: Duration::from_mins(1),
-        memory: Duration::from_mins(2),
+    let counters = bus.failure_counters();
+    let counted = async {
+        counters.fail(&[("name", STRICT)], start()).await;
+        is_blocked(&counters, "name").await
     };
-    let now = start();
-    let counting = async {
-        attempts.fail(&[("name", pace)], now).await;
-        attempts.held(&["name"], now).await
-    };
-    let held = timeout(DEADLINE, counting).await.unwrap();
-    assert!(held.first().unwrap().is_some(), "this process counts");
+    let is_counted = timeout(DEADLINE, counted).await.unwrap();
+    assert!(is_counted, "the process counts by itself");
     error
 }
 
 #[tokio::test]
-async fn a_valid_certificate_is_accepted() {
+async fn accepts_a_valid_certificate() {
     let authority = Authority::new();
     let pair = authority.issue("127.0.0.1", true);
     let server = TlsServer::start(&pair, &authority, "no");
     let bus = server.connect("", &trusting(&authority));
-    works(&bus).await;
-    let attempts = bus.attempts();
+    assert_connected(&bus).await;
+    let counters = bus.failure_counters();
     let (now, until) = (start(), start() + Duration::from_mins(1));
-    assert!(attempts.hold("name", until, now).await);
+    assert!(counters.hold("name", until, now).await);
     let keys: Vec<String> = server.server.ask(&["KEYS", "*"]).await;
     assert_eq!(keys, ["sovd:name"]);
 }
 
 #[tokio::test]
-async fn refuses_a_certificate_for_another_name() {
+async fn rejects_a_certificate_for_another_name() {
     let authority = Authority::new();
     let pair = authority.issue("redis.example", true);
     let server = TlsServer::start(&pair, &authority, "no");
     let bus = server.connect("", &trusting(&authority));
-    is_refused(&bus, "not valid for name").await;
+    assert_rejected(&bus, "not valid for name").await;
 }
 
 #[tokio::test]
-async fn refuses_an_expired_certificate() {
+async fn rejects_an_expired_certificate() {
     let authority = Authority::new();
     let pair = authority.issue("127.0.0.1", false);
     let server = TlsServer::start(&pair, &authority, "no");
     let bus = server.connect("", &trusting(&authority));
-    is_refused(&bus, "expired").await;
+    assert_rejected(&bus, "expired").await;
 }
 
 #[tokio::test]
-async fn refuses_a_certificate_of_an_unknown_authority() {
+async fn rejects_a_certificate_of_an_unknown_authority() {
     let authority = Authority::new();
     let pair = authority.issue("127.0.0.1", true);
     let server = TlsServer::start(&pair, &authority, "no");
@@ -235,23 +230,23 @@ async fn refuses_a_certificate_of_an_unknown_authority() {
     ];
     for certificates in others {
         let bus = server.connect("", &certificates);
-        is_refused(&bus, "UnknownIssuer").await;
+        assert_rejected(&bus, "UnknownIssuer").await;
     }
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_a_client_certificate_gets_it() {
+async fn sends_the_client_certificate_on_request() {
     let authority = Authority::new();
     let pair = authority.issue("127.0.0.1", true);
     let server = TlsServer::start(&pair, &authority, "yes");
     let client = authority.issue("sovd", true);
-    works(&server.connect("", &showing(&authority, &client))).await;
+    assert_connected(&server.connect("", &showing(&authority, &client))).await;
     let bus = server.connect("", &trusting(&authority));
-    is_refused(&bus, "CertificateRequired").await;
+    assert_rejected(&bus, "CertificateRequired").await;
 }
 
 #[tokio::test]
-async fn a_user_with_a_password_is_authenticated() {
+async fn authenticates_a_user_with_a_password() {
     let authority = Authority::new();
     let pair = authority.issue("127.0.0.1", true);
     let server = TlsServer::start(&pair, &authority, "no");
@@ -266,14 +261,14 @@ async fn a_user_with_a_password_is_authenticated() {
         "+@all",
     ];
     server.server.ask::<()>(&rules).await;
-    works(&server.connect("sovd:hunter2%2F%23@", &trusting(&authority))).await;
+    assert_connected(&server.connect("sovd:hunter2%2F%23@", &trusting(&authority))).await;
     let bus = server.connect("sovd:hunter3@", &trusting(&authority));
-    let error = is_refused(&bus, "Password authentication failed").await;
+    let error = assert_rejected(&bus, "Password authentication failed").await;
     assert!(!error.contains("hunter"), "{error}");
 }
 
 #[test]
-fn names_a_file_without_usable_certificates() {
+fn rejects_unusable_certificates() {
     let authority = Authority::new();
     let (one, other) = (authority.issue("a", true), authority.issue("b", true));
     let new = |certificates: &RedisCertificates| {
@@ -303,12 +298,12 @@ fn names_a_file_without_usable_certificates() {
 }
 
 #[tokio::test]
-async fn an_insecure_connection_cannot_be_asked_for() {
+async fn ignores_a_request_for_an_insecure_connection() {
     let authority = Authority::new();
     let pair = authority.issue("redis.example", true);
     let server = TlsServer::start(&pair, &authority, "no");
     let url = format!("rediss://127.0.0.1:{}/#insecure", server.port);
     let server = RedisServer::new(&url, &trusting(&authority)).unwrap();
     let bus = RedisBus::new(server, "sovd", 64);
-    is_refused(&bus, "insecure").await;
+    assert_rejected(&bus, "insecure").await;
 }

@@ -1,17 +1,17 @@
 use sovd_domain::CommandId;
 
-/// The prefix whose channels have no prefix: other programs read these by the documented names.
+/// The prefix that channel names omit, because other programs use the documented names.
 const DEFAULT_PREFIX: &str = "sovd";
 
-/// The names of one installation's channels in a Redis that several may share.
+/// The channel names of one installation in a Redis that several installations may share.
 #[derive(Debug, Clone)]
 pub(super) struct Channels {
     /// Empty, or the prefix and a colon.
     start: String,
-    /// The channel of changes in the fleet.
-    pub(super) news: String,
-    /// The channel of rights that have to be looked up again.
-    pub(super) access: String,
+    /// The channel of fleet events.
+    pub(super) fleet_events: String,
+    /// The channel of access changes.
+    pub(super) access_changes: String,
 }
 
 impl Channels {
@@ -22,18 +22,18 @@ impl Channels {
             format!("{prefix}:")
         };
         Self {
-            news: format!("{start}news"),
-            access: format!("{start}access"),
+            fleet_events: format!("{start}news"),
+            access_changes: format!("{start}access"),
             start,
         }
     }
 
-    /// The channel of one command's events.
+    /// Returns the channel of a command's events.
     pub(super) fn command(&self, command_id: CommandId) -> String {
         format!("{}response:{command_id}", self.start)
     }
 
-    /// The command whose events the channel carries, if it is such a channel.
+    /// Returns the command whose events the channel carries, if any.
     pub(super) fn command_of(&self, channel: &str) -> Option<CommandId> {
         let id = channel.strip_prefix(&self.start)?;
         let id = id.strip_prefix("response:")?;

@@ -3,18 +3,18 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// How many messages may be on their way at a time.
+/// The maximum number of messages that are expected at a time.
 const CAPACITY: usize = 1024;
 
-/// The messages of this process that Redis has yet to deliver back to it.
+/// Recognizes the messages of this process that Redis delivers back to it.
 ///
-/// A message that is dropped as an echo has reached this process already. One that is not known
-/// counts as a message of another process, which costs a look at the database.
+/// This process has handled such a message already. A message that is not recognized counts as another
+/// process's and costs a database read.
 #[derive(Default)]
-pub(super) struct Echoes(Mutex<HashMap<String, usize>>);
+pub(super) struct OwnMessageFilter(Mutex<HashMap<String, usize>>);
 
-impl Echoes {
-    /// Expects the message to come back once.
+impl OwnMessageFilter {
+    /// Expects the message to be delivered back once.
     pub(super) fn expect(&self, payload: &str) {
         let mut expected = self.lock();
         if expected.len() < CAPACITY {
@@ -22,8 +22,8 @@ impl Echoes {
         }
     }
 
-    /// Whether the message is one that was expected.
-    pub(super) fn take(&self, payload: &[u8]) -> bool {
+    /// Returns whether the message was expected, and expects it no longer.
+    pub(super) fn remove(&self, payload: &[u8]) -> bool {
         let Ok(payload) = str::from_utf8(payload) else {
             return false;
         };
@@ -38,7 +38,7 @@ impl Echoes {
         true
     }
 
-    /// Expects nothing: messages do not survive a connection.
+    /// Expects no messages, because those of a previous connection are lost.
     pub(super) fn clear(&self) {
         self.lock().clear();
     }

@@ -1,18 +1,18 @@
 use futures_util::StreamExt;
 use serde_json::Value;
 use sovd_domain::StreamEvent;
-use sovd_events::{BusError, EventBus, Hint, RedisCertificates, RedisServer, Signal, Subscription};
+use sovd_events::{
+    BusError, CommandSignal, EventBus, Hint, RedisCertificates, RedisServer, Subscription,
+};
 use tokio::time::timeout;
 
-use crate::{
-    server::Server,
-    signals::{DEADLINE, command, event, next, next_event, watch},
-};
+use super::server::Server;
+use crate::subscription::{DEADLINE, command, event, next, next_event, watch};
 
-/// The next hint that is no probe, whatever signals come before it.
+/// Returns the next hint that is not a probe, skipping other signals.
 async fn next_hint(subscription: &mut Subscription) -> Hint {
     loop {
-        if let Signal::Hint(hint) = next(subscription).await
+        if let CommandSignal::Hint(hint) = next(subscription).await
             && hint != Hint::Response(0)
         {
             return hint;
@@ -21,19 +21,19 @@ async fn next_hint(subscription: &mut Subscription) -> Hint {
 }
 
 #[tokio::test]
-async fn a_subscription_says_when_it_is_confirmed() {
+async fn requests_a_reread_when_a_subscription_is_confirmed() {
     let server = Server::start();
     let bus = server.bus();
     let mut subscription = bus.subscribe(command(1));
-    assert_eq!(next(&mut subscription).await, Signal::Reread);
+    assert_eq!(next(&mut subscription).await, CommandSignal::Reread);
     assert_eq!(server.subscribers(command(1)).await, 1);
     bus.publish(&event(command(1), 1)).await.unwrap();
     let heard = next(&mut subscription).await;
-    assert_eq!(heard, Signal::Event(event(command(1), 1).into()));
+    assert_eq!(heard, CommandSignal::Event(event(command(1), 1).into()));
 }
 
 #[tokio::test]
-async fn another_process_hears_of_an_event() {
+async fn sends_hints_to_other_processes() {
     let server = Server::start();
     let (here, there) = (server.bus(), server.bus());
     let mut own = watch(&here, command(1)).await;
@@ -48,7 +48,7 @@ async fn another_process_hears_of_an_event() {
 }
 
 #[tokio::test]
-async fn anybody_can_read_the_event_on_the_channel_of_its_command() {
+async fn publishes_the_event_on_the_documented_channel() {
     let server = Server::start();
     let bus = server.bus();
     let mut exact = server.client().get_async_pubsub().await.unwrap();
@@ -68,7 +68,7 @@ async fn anybody_can_read_the_event_on_the_channel_of_its_command() {
 }
 
 #[tokio::test]
-async fn a_message_of_another_program_is_a_hint_only() {
+async fn treats_a_message_of_another_program_as_a_hint() {
     let server = Server::start();
     let bus = server.bus();
     let mut subscription = watch(&bus, command(1)).await;
@@ -80,7 +80,7 @@ async fn a_message_of_another_program_is_a_hint_only() {
 }
 
 #[tokio::test]
-async fn garbage_on_the_channel_is_passed_over() {
+async fn ignores_invalid_messages() {
     let server = Server::start();
     let bus = server.bus();
     let mut subscription = watch(&bus, command(1)).await;
@@ -97,12 +97,12 @@ async fn garbage_on_the_channel_is_passed_over() {
     assert_eq!(
         server.calls("subscribe").await,
         2,
-        "the news, and the command"
+        "the common channels, and the command"
     );
 }
 
 #[tokio::test]
-async fn a_command_has_one_subscription_whatever_the_number_of_followers() {
+async fn shares_one_channel_subscription_between_followers() {
     let server = Server::start();
     let bus = server.bus();
     let mut followers = Vec::new();
@@ -113,7 +113,7 @@ async fn a_command_has_one_subscription_whatever_the_number_of_followers() {
     assert_eq!(
         server.calls("subscribe").await,
         2,
-        "the news, and the command"
+        "the common channels, and the command"
     );
     let mut other = watch(&bus, command(2)).await;
     server.wait_for_subscribers(command(2), 1).await;
@@ -129,7 +129,7 @@ async fn a_command_has_one_subscription_whatever_the_number_of_followers() {
 }
 
 #[tokio::test]
-async fn the_last_follower_takes_the_subscription_along() {
+async fn unsubscribes_with_the_last_follower() {
     let server = Server::start();
     let bus = server.bus();
     let first = watch(&bus, command(1)).await;
@@ -144,7 +144,7 @@ async fn the_last_follower_takes_the_subscription_along() {
 }
 
 #[tokio::test]
-async fn a_dropped_bus_closes_its_subscribing_connection() {
+async fn closes_the_subscribing_connection_on_drop() {
     let server = Server::start();
     let bus = server.bus();
     let _subscription = watch(&bus, command(1)).await;
@@ -154,7 +154,7 @@ async fn a_dropped_bus_closes_its_subscribing_connection() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_none_is_refused() {
+async fn rejects_an_invalid_url() {
     for url in ["", "localhost", "http://127.0.0.1:6379", "redis://"] {
         let outcome = RedisServer::new(url, &RedisCertificates::default());
         assert!(

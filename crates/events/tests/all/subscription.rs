@@ -2,13 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use sovd_domain::{CommandId, ResponseId, StreamEvent};
-use sovd_events::{EventBus, Signal, Subscription};
+use sovd_events::{CommandSignal, EventBus, Subscription};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
 
-/// The number of the event that only finds out whether anybody listens.
+/// The sequence number of the event that tests whether a subscription is active.
 const PROBE: i32 = 0;
 
 pub(crate) fn command(number: u128) -> CommandId {
@@ -26,14 +26,14 @@ pub(crate) fn event(command_id: CommandId, number: i32) -> StreamEvent {
     }
 }
 
-pub(crate) async fn next(subscription: &mut Subscription) -> Signal {
+pub(crate) async fn next(subscription: &mut Subscription) -> CommandSignal {
     timeout(DEADLINE, subscription.next()).await.unwrap()
 }
 
-/// The next event that is no probe, whatever signals come before it.
+/// Returns the next event that is not a probe, skipping other signals.
 pub(crate) async fn next_event(subscription: &mut Subscription) -> Arc<StreamEvent> {
     loop {
-        if let Signal::Event(event) = next(subscription).await
+        if let CommandSignal::Event(event) = next(subscription).await
             && !is_probe(&event)
         {
             return event;
@@ -41,7 +41,7 @@ pub(crate) async fn next_event(subscription: &mut Subscription) -> Arc<StreamEve
     }
 }
 
-/// A subscription that has heard something, so that from now on it hears everything.
+/// Returns a subscription that is active.
 pub(crate) async fn watch(bus: &dyn EventBus, command_id: CommandId) -> Subscription {
     let mut subscription = bus.subscribe(command_id);
     bus.publish(&event(command_id, PROBE)).await.unwrap();

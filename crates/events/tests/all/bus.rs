@@ -1,27 +1,20 @@
-//! What every event bus promises, shown on each.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
-mod signals;
-
+//! The contract of [`EventBus`], run against each implementation.
 use futures_util::FutureExt;
-use signals::{DEADLINE, command, event, is_probe, next, next_event, number, watch};
 use sovd_devstack::{Redis, SearchPath};
 use sovd_domain::{AccessChange, ConnectionStatus, FleetEvent, UserId, VehicleId};
 use sovd_events::{
-    BroadcastReceiver, Broadcastable, EventBus, LocalBus, RedisBus, RedisCertificates, RedisServer,
-    Signal,
+    BroadcastReceiver, Broadcastable, CommandSignal, EventBus, LocalBus, RedisBus,
+    RedisCertificates, RedisServer,
 };
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// A power of two, because the channel below rounds up to one.
+use crate::subscription::{DEADLINE, command, event, is_probe, next, next_event, number, watch};
+
+/// A power of two, because the underlying channel rounds up to one.
 const BACKLOG: u8 = 8;
 
-/// Runs each function of the suite on each bus.
+/// Runs each test function against each bus.
 macro_rules! contract {
     ($($name:ident)+) => {
         mod local {
@@ -49,23 +42,23 @@ macro_rules! contract {
 }
 
 contract! {
-    an_event_reaches_every_subscriber_of_its_command
-    an_event_reaches_no_subscriber_of_another_command
-    events_keep_their_order
-    a_gone_subscriber_does_not_disturb_the_others
-    a_command_can_be_watched_again
-    a_slow_subscriber_is_told_to_read_again_and_goes_on
-    an_event_that_nobody_watches_is_no_error
-    it_is_known_who_is_watched
-    watchers_are_sent_to_the_database
-    it_is_told_whether_others_are_heard
-    news_reach_every_reader_in_order
-    a_slow_reader_is_told_to_fetch_everything_again
-    access_changes_reach_every_reader_and_are_no_news
-    the_bus_answers_a_ping
+    delivers_an_event_to_every_subscriber_of_its_command
+    delivers_no_event_of_another_command
+    preserves_the_order_of_events
+    keeps_subscriptions_when_another_is_dropped
+    allows_subscribing_to_a_command_again
+    replaces_missed_events_by_one_reread
+    publishes_an_event_without_subscribers
+    returns_the_subscribed_commands
+    requests_a_reread_from_the_subscribers_of_a_command
+    reports_whether_it_is_connected
+    delivers_fleet_events_to_every_receiver_in_order
+    replaces_missed_fleet_events_by_one_resync
+    delivers_access_changes_separately_from_fleet_events
+    responds_to_a_ping
 }
 
-async fn an_event_reaches_every_subscriber_of_its_command(bus: &dyn EventBus) {
+async fn delivers_an_event_to_every_subscriber_of_its_command(bus: &dyn EventBus) {
     let id = command(1);
     let mut subscriptions = [
         watch(bus, id).await,
@@ -79,17 +72,17 @@ async fn an_event_reaches_every_subscriber_of_its_command(bus: &dyn EventBus) {
     }
 }
 
-async fn an_event_reaches_no_subscriber_of_another_command(bus: &dyn EventBus) {
+async fn delivers_no_event_of_another_command(bus: &dyn EventBus) {
     let mut one = watch(bus, command(1)).await;
     let mut other = watch(bus, command(2)).await;
     bus.publish(&event(command(1), 1)).await.unwrap();
     assert_eq!(*next_event(&mut one).await, event(command(1), 1));
-    // Had the first event come here as well, it would come before the second.
+    // Events are ordered, so a misdelivered first event would arrive before the second.
     bus.publish(&event(command(2), 2)).await.unwrap();
     assert_eq!(*next_event(&mut other).await, event(command(2), 2));
 }
 
-async fn events_keep_their_order(bus: &dyn EventBus) {
+async fn preserves_the_order_of_events(bus: &dyn EventBus) {
     let id = command(1);
     let mut subscription = watch(bus, id).await;
     for burst in 0..10 {
@@ -104,18 +97,18 @@ async fn events_keep_their_order(bus: &dyn EventBus) {
     }
 }
 
-async fn a_gone_subscriber_does_not_disturb_the_others(bus: &dyn EventBus) {
+async fn keeps_subscriptions_when_another_is_dropped(bus: &dyn EventBus) {
     let id = command(1);
-    let gone = watch(bus, id).await;
+    let dropped = watch(bus, id).await;
     let mut other = watch(bus, id).await;
-    drop(gone);
+    drop(dropped);
     for number in 1..=3 {
         bus.publish(&event(id, number)).await.unwrap();
         assert_eq!(*next_event(&mut other).await, event(id, number));
     }
 }
 
-async fn a_command_can_be_watched_again(bus: &dyn EventBus) {
+async fn allows_subscribing_to_a_command_again(bus: &dyn EventBus) {
     let id = command(1);
     for number in 1..=20 {
         let mut subscription = watch(bus, id).await;
@@ -124,26 +117,26 @@ async fn a_command_can_be_watched_again(bus: &dyn EventBus) {
     }
 }
 
-async fn a_slow_subscriber_is_told_to_read_again_and_goes_on(bus: &dyn EventBus) {
+async fn replaces_missed_events_by_one_reread(bus: &dyn EventBus) {
     let id = command(1);
     let mut slow = watch(bus, id).await;
-    let mut quick = watch(bus, id).await;
+    let mut fast = watch(bus, id).await;
     let last = i32::from(BACKLOG) * 3;
     for number in 1..=last {
         bus.publish(&event(id, number)).await.unwrap();
-        // What the quick one has heard lies ready for the slow one.
-        assert_eq!(*next_event(&mut quick).await, event(id, number));
+        // What the fast subscriber received is ready for the slow one.
+        assert_eq!(*next_event(&mut fast).await, event(id, number));
     }
-    assert_eq!(next(&mut slow).await, Signal::Reread);
+    assert_eq!(next(&mut slow).await, CommandSignal::Reread);
     let (mut numbers, mut rereads) = (Vec::new(), 0);
     while numbers.last() != Some(&last) {
         match next(&mut slow).await {
-            Signal::Event(event) => numbers.push(number(&event)),
-            Signal::Reread => rereads += 1,
-            Signal::Hint(hint) => panic!("{hint:?} is an echo"),
+            CommandSignal::Event(event) => numbers.push(number(&event)),
+            CommandSignal::Reread => rereads += 1,
+            CommandSignal::Hint(hint) => panic!("{hint:?} is a message of this process"),
         }
     }
-    // The bus over Redis has one more when the channel is subscribed to.
+    // The Redis bus adds one when it has subscribed to the channel.
     assert!(rereads <= 1, "{rereads}");
     let first = last + 1 - i32::try_from(numbers.len()).unwrap();
     assert!(numbers.iter().copied().eq(first..=last), "{numbers:?}");
@@ -155,7 +148,7 @@ async fn a_slow_subscriber_is_told_to_read_again_and_goes_on(bus: &dyn EventBus)
     assert_eq!(*next_event(&mut slow).await, event(id, 99));
 }
 
-async fn an_event_that_nobody_watches_is_no_error(bus: &dyn EventBus) {
+async fn publishes_an_event_without_subscribers(bus: &dyn EventBus) {
     bus.publish(&event(command(1), 1)).await.unwrap();
     let mut subscription = watch(bus, command(1)).await;
     bus.publish(&event(command(1), 2)).await.unwrap();
@@ -164,11 +157,11 @@ async fn an_event_that_nobody_watches_is_no_error(bus: &dyn EventBus) {
     assert!(!is_probe(&event));
 }
 
-async fn the_bus_answers_a_ping(bus: &dyn EventBus) {
+async fn responds_to_a_ping(bus: &dyn EventBus) {
     bus.ping().await.unwrap();
 }
 
-async fn it_is_known_who_is_watched(bus: &dyn EventBus) {
+async fn returns_the_subscribed_commands(bus: &dyn EventBus) {
     assert_eq!(bus.watched(), []);
     let one = watch(bus, command(1)).await;
     let again = watch(bus, command(1)).await;
@@ -179,37 +172,37 @@ async fn it_is_known_who_is_watched(bus: &dyn EventBus) {
     watched.sort();
     assert_eq!(watched, [command(1), command(2)]);
     drop((again, other));
-    // The one over Redis forgets when its connection does.
-    let forgotten = async {
+    // The Redis bus removes it asynchronously.
+    let removed = async {
         while !bus.watched().is_empty() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(DEADLINE, forgotten).await.unwrap();
+    timeout(DEADLINE, removed).await.unwrap();
 }
 
-async fn watchers_are_sent_to_the_database(bus: &dyn EventBus) {
+async fn requests_a_reread_from_the_subscribers_of_a_command(bus: &dyn EventBus) {
     let mut first = watch(bus, command(1)).await;
     let mut second = watch(bus, command(1)).await;
     let mut other = watch(bus, command(2)).await;
-    // What made sure that they are subscribed.
+    // The probes and rereads of `watch`.
     for subscription in [&mut first, &mut second, &mut other] {
         while subscription.next().now_or_never().is_some() {}
     }
     bus.reread(command(1));
-    assert_eq!(next(&mut first).await, Signal::Reread);
-    assert_eq!(next(&mut second).await, Signal::Reread);
+    assert_eq!(next(&mut first).await, CommandSignal::Reread);
+    assert_eq!(next(&mut second).await, CommandSignal::Reread);
     bus.reread(command(3));
     assert!(other.next().now_or_never().is_none());
 }
 
-async fn it_is_told_whether_others_are_heard(bus: &dyn EventBus) {
+async fn reports_whether_it_is_connected(bus: &dyn EventBus) {
     let mut hears = bus.hears();
     let connected = timeout(DEADLINE, hears.wait_for(|hears| *hears)).await;
     assert!(*connected.unwrap().unwrap());
 }
 
-fn news(number: u128) -> FleetEvent {
+fn fleet_event(number: u128) -> FleetEvent {
     FleetEvent::Vehicle {
         vehicle_id: VehicleId(Uuid::from_u128(number)),
         owner_id: None,
@@ -218,63 +211,59 @@ fn news(number: u128) -> FleetEvent {
     }
 }
 
-/// A reader that certainly hears.
-async fn reader(bus: &dyn EventBus) -> BroadcastReceiver<FleetEvent> {
-    hearing(bus).await;
+/// Waits until the bus is connected and returns a receiver.
+async fn receiver(bus: &dyn EventBus) -> BroadcastReceiver<FleetEvent> {
+    reports_whether_it_is_connected(bus).await;
     bus.fleet_events()
 }
 
-async fn hearing(bus: &dyn EventBus) {
-    let mut hears = bus.hears();
-    let connected = timeout(DEADLINE, hears.wait_for(|hears| *hears)).await;
-    connected.unwrap().unwrap();
-}
-
-async fn next_piece<T: Broadcastable + Clone + PartialEq>(reader: &mut BroadcastReceiver<T>) -> T {
+async fn next_message<T: Broadcastable + Clone + PartialEq>(
+    receiver: &mut BroadcastReceiver<T>,
+) -> T {
     loop {
-        let news = timeout(DEADLINE, reader.next()).await.unwrap();
-        // Whatever was said while there was no connection is to be fetched.
-        if *news != T::MISSED {
-            return news.as_ref().clone();
+        let message = timeout(DEADLINE, receiver.next()).await.unwrap();
+        // Sent once when the bus connects.
+        if *message != T::MISSED {
+            return message.as_ref().clone();
         }
     }
 }
 
-async fn news_reach_every_reader_in_order(bus: &dyn EventBus) {
-    let (mut one, mut other) = (reader(bus).await, reader(bus).await);
+async fn delivers_fleet_events_to_every_receiver_in_order(bus: &dyn EventBus) {
+    let (mut one, mut other) = (receiver(bus).await, receiver(bus).await);
     for number in 1..=3 {
-        bus.publish_fleet_event(&news(number)).await.unwrap();
+        bus.publish_fleet_event(&fleet_event(number)).await.unwrap();
     }
-    for reader in [&mut one, &mut other] {
+    for receiver in [&mut one, &mut other] {
         for number in 1..=3 {
-            assert_eq!(next_piece(reader).await, news(number));
+            assert_eq!(next_message(receiver).await, fleet_event(number));
         }
     }
-    bus.broadcast_locally(news(4));
-    assert_eq!(next_piece(&mut one).await, news(4));
+    bus.broadcast_locally(fleet_event(4));
+    assert_eq!(next_message(&mut one).await, fleet_event(4));
 }
 
-async fn a_slow_reader_is_told_to_fetch_everything_again(bus: &dyn EventBus) {
-    let (mut slow, mut quick) = (reader(bus).await, reader(bus).await);
+async fn replaces_missed_fleet_events_by_one_resync(bus: &dyn EventBus) {
+    let (mut slow, mut fast) = (receiver(bus).await, receiver(bus).await);
     for number in 0..300 {
-        bus.publish_fleet_event(&news(number)).await.unwrap();
-        assert_eq!(next_piece(&mut quick).await, news(number));
+        bus.publish_fleet_event(&fleet_event(number)).await.unwrap();
+        assert_eq!(next_message(&mut fast).await, fleet_event(number));
     }
     let missed = timeout(DEADLINE, slow.next()).await.unwrap();
     assert_eq!(*missed, FleetEvent::Resync);
     let next = timeout(DEADLINE, slow.next()).await.unwrap();
-    assert_ne!(*next, FleetEvent::Resync, "once for all that was missed");
+    assert_ne!(*next, FleetEvent::Resync, "one for all missed events");
 }
 
-async fn access_changes_reach_every_reader_and_are_no_news(bus: &dyn EventBus) {
-    let mut news_reader = reader(bus).await;
+async fn delivers_access_changes_separately_from_fleet_events(bus: &dyn EventBus) {
+    let mut fleet_events = receiver(bus).await;
     let (mut one, mut other) = (bus.access_changes(), bus.access_changes());
     let change = AccessChange::User {
         user_id: UserId(Uuid::from_u128(1)),
     };
     bus.publish_access_change(change).await.unwrap();
-    bus.publish_fleet_event(&news(1)).await.unwrap();
-    assert_eq!(next_piece(&mut one).await, change);
-    assert_eq!(next_piece(&mut other).await, change);
-    assert_eq!(next_piece(&mut news_reader).await, news(1));
+    bus.publish_fleet_event(&fleet_event(1)).await.unwrap();
+    assert_eq!(next_message(&mut one).await, change);
+    assert_eq!(next_message(&mut other).await, change);
+    assert_eq!(next_message(&mut fleet_events).await, fleet_event(1));
 }

@@ -6,26 +6,24 @@ use sovd_events::EventBus;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::{
-    server::Server,
-    signals::{DEADLINE, command, event},
-};
+use super::server::Server;
+use crate::subscription::{DEADLINE, command, event};
 
-/// What the bus of an installation listens to, and what it publishes on.
+/// Returns the channels to which the bus of an installation subscribes, and those on which it publishes.
 async fn channels(server: &Server, prefix: &str) -> (BTreeSet<String>, BTreeSet<String>) {
-    let mut eavesdropper = server.client().get_async_pubsub().await.unwrap();
-    eavesdropper.psubscribe("*").await.unwrap();
+    let mut observer = server.client().get_async_pubsub().await.unwrap();
+    observer.psubscribe("*").await.unwrap();
     let bus = server.bus_of(prefix);
     let _subscription = bus.subscribe(command(1));
     let mut subscribed = BTreeSet::new();
-    let subscribing = async {
+    let all_subscribed = async {
         while subscribed.len() < 3 {
             subscribed = server.ask(&["PUBSUB", "CHANNELS"]).await;
         }
     };
-    timeout(DEADLINE, subscribing).await.unwrap();
+    timeout(DEADLINE, all_subscribed).await.unwrap();
 
-    let news = FleetEvent::Vehicle {
+    let fleet_event = FleetEvent::Vehicle {
         vehicle_id: VehicleId(Uuid::from_u128(1)),
         owner_id: None,
         connection_status: ConnectionStatus::Connected,
@@ -34,21 +32,21 @@ async fn channels(server: &Server, prefix: &str) -> (BTreeSet<String>, BTreeSet<
     let user_id = UserId(Uuid::from_u128(1));
     let change = AccessChange::User { user_id };
     bus.publish(&event(command(1), 1)).await.unwrap();
-    bus.publish_fleet_event(&news).await.unwrap();
+    bus.publish_fleet_event(&fleet_event).await.unwrap();
     bus.publish_access_change(change).await.unwrap();
-    let messages = eavesdropper.on_message().take(3);
+    let messages = observer.on_message().take(3);
     let published = messages.map(|message| message.get_channel_name().to_owned());
     let published = timeout(DEADLINE, published.collect()).await.unwrap();
 
     drop(bus);
-    let closing = async {
+    let all_closed = async {
         while !server
             .ask::<Vec<String>>(&["PUBSUB", "CHANNELS"])
             .await
             .is_empty()
         {}
     };
-    timeout(DEADLINE, closing).await.unwrap();
+    timeout(DEADLINE, all_closed).await.unwrap();
     (subscribed, published)
 }
 
@@ -57,7 +55,7 @@ fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn installations_with_different_prefixes_share_no_channel() {
+async fn separates_installations_with_different_prefixes() {
     let server = Server::start();
     for (prefix, expected) in [
         (

@@ -3,13 +3,14 @@ use std::{num::NonZeroU32, time::Duration};
 use sovd_events::{Admission, RedisRates, SharedRates};
 use tokio::time::{sleep, timeout};
 
-use crate::{server::Server, signals::DEADLINE};
+use super::server::Server;
+use crate::subscription::DEADLINE;
 
 const PER_MINUTE: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
-/// Counts a use as soon as the connection is open.
+/// Waits for the connection and counts a use.
 async fn count(rates: &RedisRates, name: &str) -> Admission {
-    let counting = async {
+    let counted = async {
         loop {
             if let Some(admission) = rates.count(name, PER_MINUTE).await {
                 return admission;
@@ -17,7 +18,7 @@ async fn count(rates: &RedisRates, name: &str) -> Admission {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(DEADLINE, counting).await.unwrap()
+    timeout(DEADLINE, counted).await.unwrap()
 }
 
 #[tokio::test]
@@ -38,7 +39,7 @@ async fn admits_as_many_uses_as_the_rate_allows() {
 }
 
 #[tokio::test]
-async fn a_forged_value_counts_as_no_use() {
+async fn ignores_a_forged_value() {
     let server = Server::start();
     let rates = server.bus().rates();
     count(&rates, "a").await;

@@ -6,9 +6,9 @@ use sovd_domain::CommandId;
 use sovd_events::{RedisBus, RedisCertificates, RedisServer};
 use tokio::time::timeout;
 
-use crate::signals::DEADLINE;
+use crate::subscription::DEADLINE;
 
-/// A private Redis that is asked about the bus behind its back.
+/// A private Redis whose state a test can inspect.
 pub(crate) struct Server {
     pub(crate) redis: Redis,
 }
@@ -24,7 +24,7 @@ impl Server {
         self.bus_of("sovd")
     }
 
-    /// A bus of the installation with this prefix.
+    /// Returns a bus of the installation with this prefix.
     pub(crate) fn bus_of(&self, prefix: &str) -> RedisBus {
         let server = RedisServer::new(&self.redis.url(), &RedisCertificates::default());
         RedisBus::new(server.unwrap(), prefix, 64)
@@ -35,8 +35,8 @@ impl Server {
     }
 
     pub(crate) async fn raw(&self) -> MultiplexedConnection {
-        let connecting = self.client();
-        connecting.get_multiplexed_async_connection().await.unwrap()
+        let client = self.client();
+        client.get_multiplexed_async_connection().await.unwrap()
     }
 
     pub(crate) async fn ask<T: FromRedisValue + Debug>(&self, words: &[&str]) -> T {
@@ -47,20 +47,20 @@ impl Server {
         command.query_async(&mut self.raw().await).await.unwrap()
     }
 
-    /// How many connections are subscribed to the command's channel.
+    /// Returns the number of subscribers of the command's channel.
     pub(crate) async fn subscribers(&self, command_id: CommandId) -> i64 {
         let channel = format!("response:{command_id}");
         let (_, count): (String, i64) = self.ask(&["PUBSUB", "NUMSUB", &channel]).await;
         count
     }
 
-    /// Asks until that many connections are subscribed to the command's channel.
+    /// Waits until the command's channel has the expected number of subscribers.
     pub(crate) async fn wait_for_subscribers(&self, command_id: CommandId, expected: i64) {
-        let asking = async { while self.subscribers(command_id).await != expected {} };
-        timeout(DEADLINE, asking).await.unwrap();
+        let reached = async { while self.subscribers(command_id).await != expected {} };
+        timeout(DEADLINE, reached).await.unwrap();
     }
 
-    /// How often the server has been given a command.
+    /// Returns how often the server has executed a command.
     pub(crate) async fn calls(&self, command: &str) -> usize {
         let statistics: String = self.ask(&["INFO", "commandstats"]).await;
         let start = format!("cmdstat_{command}:calls=");
