@@ -6,44 +6,44 @@ use std::{
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
-use crate::{CONNECTED, Closing, EventSource, OFFLINE, PATIENCE, Socket, contract};
+use crate::{CONNECTED, Closing, EventSource, OFFLINE, Socket, TIMEOUT, contract};
 
-/// How long a connection is kept that nobody uses.
+/// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Somebody who talks to the API.
+/// A client of the API.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     address: SocketAddr,
-    /// Sent with every request when there is one.
+    /// The access token, sent with every request if present.
     pub token: Option<String>,
-    /// What the next refresh would spend.
+    /// The current refresh token.
     pub refresh_token: String,
 }
 
-/// What the API answered.
+/// A response of the API.
 #[derive(Debug)]
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The JSON, or null when there was none.
+    /// The JSON body, or null if there is none.
     pub body: Value,
 }
 
 impl Client {
-    /// Somebody whom nobody knows.
+    /// Returns an unauthenticated client.
     pub fn new(address: SocketAddr) -> Self {
         Self::from_address(address, None)
     }
 
-    /// The same, coming from an address of this machine, such as 127.0.0.2.
+    /// Returns an unauthenticated client that connects from an address of this machine, such as 127.0.0.2.
     pub fn from_address(address: SocketAddr, source: Option<IpAddr>) -> Self {
         let http = reqwest::Client::builder()
-            .timeout(PATIENCE)
-            // Sooner than the server, or a request could meet the end of its connection.
+            .timeout(TIMEOUT)
+            // Shorter than the server's, which could otherwise close a connection during a request.
             .pool_idle_timeout(IDLE)
             .local_address(source)
             .build()
@@ -56,7 +56,7 @@ impl Client {
         }
     }
 
-    /// Becomes somebody.
+    /// Logs in and stores the tokens.
     pub async fn log_in(&mut self, username: &str, password: &str) {
         let body = json!({ "username": username, "password": password });
         let tokens = self.post("/api/v1/auth/login", &body).await.expect(200);
@@ -65,7 +65,7 @@ impl Client {
         refresh_token.clone_into(&mut self.refresh_token);
     }
 
-    /// The same somebody at another node.
+    /// Returns a client with the same tokens for another server.
     #[must_use]
     pub fn at(&self, address: SocketAddr) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Client {
         }
     }
 
-    /// A request to be changed before it is sent.
+    /// Returns a request that can be changed before it is sent.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self
             .http
@@ -85,7 +85,7 @@ impl Client {
         }
     }
 
-    /// Sends a request. Fails the test when the document does not list the status of the answer.
+    /// Sends a request. Fails the test if the OpenAPI document does not list the status of the response.
     pub async fn send(&self, request: RequestBuilder) -> Reply {
         Reply::of(respond(request).await).await
     }
@@ -119,7 +119,7 @@ impl Client {
         self.post("/api/v1/commands", &body).await.expect(201)
     }
 
-    /// Sends `ReadDTC` to the connected vehicle; gives the id of the command.
+    /// Sends `ReadDTC` to the connected vehicle and returns the id of the command.
     pub async fn read_dtc(&self) -> String {
         let command = self
             .submit("ReadDTC", json!({ "ecuAddress": "0x10" }))
@@ -127,8 +127,8 @@ impl Client {
         command["command_id"].as_str().unwrap().to_owned()
     }
 
-    /// Sends `ReadDTC` to the vehicle that is not connected, to wait for it so many seconds; gives
-    /// the id of the command.
+    /// Sends `ReadDTC` to the disconnected vehicle and returns the id of the command, which expires after
+    /// the given time.
     pub async fn read_dtc_later(&self, expires_in_seconds: u32) -> String {
         let body = json!({
             "vehicle_id": OFFLINE, "command_name": "ReadDTC",
@@ -149,11 +149,11 @@ impl Client {
         Socket::open(self.address, path, self.token.as_deref()).await
     }
 
-    /// Opens the stream of a command over HTTP, after the response with this number.
+    /// Opens the stream of a command over HTTP, after the response with the given number.
     ///
     /// # Errors
     ///
-    /// What was answered instead.
+    /// The response if its status is not 200.
     pub async fn listen(
         &self,
         command_id: &str,
@@ -172,12 +172,12 @@ impl Client {
         }
     }
 
-    /// Every event of a command until the server closes the stream.
+    /// Returns every event of a command until the server closes the stream.
     pub async fn watch(&self, command_id: &str) -> (Vec<Value>, Closing) {
         self.open(command_id).await.rest().await
     }
 
-    /// Waits for the end of a command, then looks at it.
+    /// Waits for the end of a command and returns it.
     pub async fn ended(&self, command_id: &str) -> Value {
         self.watch(command_id).await;
         self.get(&format!("/api/v1/commands/{command_id}"))
@@ -186,7 +186,7 @@ impl Client {
     }
 }
 
-/// Sends a request and holds the status of the response against the document.
+/// Sends a request and checks the status of the response against the OpenAPI document.
 async fn respond(request: RequestBuilder) -> reqwest::Response {
     let (http, request) = request.build_split();
     let request = request.unwrap();
@@ -207,7 +207,7 @@ impl Reply {
         }
     }
 
-    /// The body of the one among `replies` that has this status, if all others are conflicts at
+    /// Returns the body of the only reply with the given status. All others must be conflicts at
     /// `pointer`.
     #[track_caller]
     pub fn won(replies: Vec<Self>, status: u16, pointer: &str) -> Value {
@@ -221,14 +221,14 @@ impl Reply {
         won.body
     }
 
-    /// The body, if the status is as expected.
+    /// Returns the body of a reply with the expected status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.body);
         self.body
     }
 
-    /// The body of a problem, if it is one of this status and code and complete.
+    /// Returns the body of a complete problem with the expected status and code.
     #[track_caller]
     pub fn expect_problem(self, status: u16, code: &str) -> Value {
         let problem = &self.body;
@@ -256,7 +256,7 @@ impl Reply {
         self.body
     }
 
-    /// The same, and the field at `pointer` is to blame.
+    /// Returns the body of a problem that names the field at `pointer`.
     #[track_caller]
     pub fn expect_bad_field(self, status: u16, code: &str, pointer: &str) -> Value {
         let problem = self.expect_problem(status, code);

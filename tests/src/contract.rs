@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::OnceLock};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-/// The statuses of each operation, by path and method.
+/// The statuses of each operation in the OpenAPI document.
 struct Contract(Vec<DocumentedPath>);
 
 struct DocumentedPath {
@@ -11,12 +11,12 @@ struct DocumentedPath {
     statuses: BTreeMap<Method, Vec<String>>,
 }
 
-/// Holds the status of an answer against the published document. Paths that it does not have are
-/// outside the contract; a method that a path does not have is 405.
+/// Checks the status of a response against the OpenAPI document. Paths that it does not contain are not
+/// checked; methods that a path does not support must return 405.
 ///
 /// # Panics
 ///
-/// When the operation does not list the status.
+/// If the operation does not list the status.
 pub(crate) fn check_status(method: &Method, path: &str, status: StatusCode) {
     static CONTRACT: OnceLock<Contract> = OnceLock::new();
     let contract = CONTRACT.get_or_init(Contract::published);
@@ -31,9 +31,9 @@ pub(crate) fn check_status(method: &Method, path: &str, status: StatusCode) {
     match documented.statuses.get(method) {
         Some(statuses) => assert!(
             statuses.iter().any(|listed| listed == status.as_str()),
-            "{method} {path} answered {status}, and the document lists only {statuses:?}"
+            "{method} {path} returned {status}, but the document lists only {statuses:?}"
         ),
-        // CORS answers preflight requests before any operation.
+        // CORS handles preflight requests before any operation.
         None if method == Method::OPTIONS => {}
         None => assert_eq!(status, 405, "{method} {path} is not in the document"),
     }
@@ -50,10 +50,10 @@ impl Contract {
         )
     }
 
-    /// The path that has the most segments in common with `path`, word for word.
+    /// Returns the matching path with the most literal segments.
     fn find(&self, path: &str) -> Option<&DocumentedPath> {
-        let asked: Vec<&str> = path.split('/').collect();
-        let matching = self.0.iter().filter(|it| it.matches(&asked));
+        let segments: Vec<&str> = path.split('/').collect();
+        let matching = self.0.iter().filter(|it| it.matches(&segments));
         matching.max_by_key(|it| it.segments.iter().filter(|it| !is_variable(it)).count())
     }
 }
@@ -72,11 +72,11 @@ impl DocumentedPath {
         }
     }
 
-    fn matches(&self, asked: &[&str]) -> bool {
-        let mut pairs = self.segments.iter().zip(asked);
-        self.segments.len() == asked.len()
-            && pairs.all(|(segment, asked)| {
-                segment == asked || (is_variable(segment) && !asked.is_empty())
+    fn matches(&self, segments: &[&str]) -> bool {
+        let mut pairs = self.segments.iter().zip(segments);
+        self.segments.len() == segments.len()
+            && pairs.all(|(pattern, segment)| {
+                pattern == segment || (is_variable(pattern) && !segment.is_empty())
             })
     }
 }

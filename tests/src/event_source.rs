@@ -6,20 +6,20 @@ use crate::within;
 /// A stream of Server-Sent Events.
 pub struct EventSource {
     response: Response,
-    /// What has arrived of blocks that are not read yet.
-    arrived: Vec<u8>,
+    /// Bytes of blocks that have not been returned.
+    buffer: Vec<u8>,
 }
 
-/// What stands between two empty lines.
+/// A block of an event stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Block {
-    /// After how many milliseconds to connect again.
+    /// The reconnection time in milliseconds.
     Retry(u64),
-    /// Nothing but a sign of life.
+    /// A comment, which keeps the connection alive.
     Comment,
     /// An event.
     Event {
-        /// The number by which to resume, if it has one.
+        /// The number from which to resume, if it has one.
         id: Option<i64>,
         /// Its JSON.
         data: Value,
@@ -30,33 +30,33 @@ impl EventSource {
     pub(crate) fn of(response: Response) -> Self {
         Self {
             response,
-            arrived: Vec::new(),
+            buffer: Vec::new(),
         }
     }
 
-    /// The headers of the answer.
+    /// Returns the headers of the response.
     pub fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }
 
-    /// The next block; nothing when the server has ended the answer.
+    /// Returns the next block; `None` after the server has ended the response.
     pub async fn block(&mut self) -> Option<Block> {
         loop {
-            if let Some(end) = self.arrived.windows(2).position(|pair| pair == b"\n\n") {
-                let block: Vec<u8> = self.arrived.drain(..end + 2).collect();
+            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
+                let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
                 return Some(Block::parse(std::str::from_utf8(&block).unwrap()));
             }
-            // An answer that was cut off instead of ended is an error.
+            // A response that breaks off is an error.
             let chunk = within("a block", self.response.chunk()).await.unwrap();
             let Some(chunk) = chunk else {
-                assert!(self.arrived.is_empty(), "half a block");
+                assert!(self.buffer.is_empty(), "an incomplete block");
                 return None;
             };
-            self.arrived.extend_from_slice(&chunk);
+            self.buffer.extend_from_slice(&chunk);
         }
     }
 
-    /// The next event, as a browser sees it.
+    /// Returns the next event, skipping other blocks.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
             if let Block::Event { data, .. } = self.block().await? {
@@ -65,7 +65,7 @@ impl EventSource {
         }
     }
 
-    /// Every event until the server ends the answer.
+    /// Returns every event until the server ends the response.
     pub async fn rest(mut self) -> Vec<Value> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {

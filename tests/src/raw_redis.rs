@@ -3,7 +3,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A Redis client that sends whatever a test says.
+/// A minimal Redis client.
 pub struct RawRedis(BufReader<TcpStream>);
 
 impl RawRedis {
@@ -14,7 +14,7 @@ impl RawRedis {
         Self(BufReader::new(stream))
     }
 
-    /// Sends one command; returns the first line of the reply.
+    /// Sends a command and returns the first line of the reply.
     pub async fn ask(&mut self, words: &[&[u8]]) -> String {
         let mut request = format!("*{}\r\n", words.len()).into_bytes();
         for word in words {
@@ -28,7 +28,7 @@ impl RawRedis {
         reply.trim_end().to_owned()
     }
 
-    /// Publishes a message; returns the number of subscribers that got it.
+    /// Publishes a message and returns the number of subscribers that received it.
     pub async fn publish(&mut self, channel: &str, message: impl AsRef<[u8]>) -> u32 {
         let words = [b"PUBLISH", channel.as_bytes(), message.as_ref()];
         let reply = self.ask(&words).await;

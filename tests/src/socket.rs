@@ -14,21 +14,21 @@ use crate::within;
 /// A WebSocket.
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// What the server answered to the handshake.
+    /// The headers of the handshake response.
     pub headers: HeaderMap,
 }
 
-/// How a server closed a socket.
+/// How a server closed a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closing {
-    /// The close code (RFC 6455); 0 when the connection broke.
+    /// The close code (RFC 6455); 0 if the connection broke.
     pub code: u16,
     /// The reason.
     pub reason: String,
 }
 
 impl Socket {
-    /// Opens a socket with the token in the `Authorization` header.
+    /// Opens a WebSocket with the token in the `Authorization` header.
     pub async fn open(address: SocketAddr, path: &str, token: Option<&str>) -> Self {
         let mut request = request(address, path);
         if let Some(token) = token {
@@ -38,7 +38,7 @@ impl Socket {
         Self::handshake(request).await
     }
 
-    /// Opens a socket that offers sub-protocols.
+    /// Opens a WebSocket that offers subprotocols.
     pub async fn offering(address: SocketAddr, path: &str, protocols: &str) -> Self {
         let mut request = request(address, path);
         request
@@ -55,11 +55,11 @@ impl Socket {
         }
     }
 
-    /// The next event.
+    /// Returns the next event.
     ///
     /// # Errors
     ///
-    /// How the server closed, when there is none.
+    /// How the server closed the WebSocket, if it did.
     pub async fn next(&mut self) -> Result<Value, Closing> {
         loop {
             return match within("an event", self.stream.next()).await {
@@ -80,7 +80,7 @@ impl Socket {
         }
     }
 
-    /// The next frame of any kind; nothing when the connection has ended.
+    /// Returns the next frame of any kind; `None` after the connection has ended.
     pub async fn frame(&mut self) -> Option<Message> {
         within("a frame", self.stream.next())
             .await
@@ -92,7 +92,7 @@ impl Socket {
         self.stream.send(message).await.unwrap();
     }
 
-    /// Every event until the server closes, and how it did.
+    /// Returns every event until the server closes the WebSocket, and how it did.
     pub async fn rest(mut self) -> (Vec<Value>, Closing) {
         let mut events = Vec::new();
         loop {

@@ -6,24 +6,23 @@ use std::{
 
 use reqwest::Method;
 use sovd_app::{Application, Settings, Shutdown, StartError, migrate::Migrator};
-use sovd_devstack::{Postgres, Stack, TestDatabase};
+use sovd_devstack::{Postgres, Stack, TestDatabase, wait_for_blocked};
 use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{Client, within};
 
-/// The vehicle of the seeds that commands reach.
+/// The connected vehicle of the seeds.
 pub const CONNECTED: &str = "00000000-0000-0000-0000-000000000101";
-/// The vehicle of the seeds that they do not.
+/// The disconnected vehicle of the seeds.
 pub const OFFLINE: &str = "00000000-0000-0000-0000-000000000102";
-
-/// The vehicle of the seeds that belongs to the customer; commands reach it.
+/// The connected vehicle of the seeds that the customer owns.
 pub const OWNED: &str = "00000000-0000-0000-0000-000000000103";
 
-/// The SQL condition that leaves out what [`World::refusals_written`] sends.
+/// The SQL condition that excludes the audit entries of [`World::refusals_written`].
 pub const NO_MARKER: &str = "coalesce(request_id, '') NOT LIKE 'marker-%'";
 
-/// bcrypt at cost 4 of the seeds' passwords, because cost 12 would be most of a test's time.
-/// A second engineer has the first one's.
+/// Hashes the seeded passwords with bcrypt at cost 4, because cost 12 would dominate the time of a test.
+/// The second engineer has the password of the first.
 const CHEAP_USERS: &str = "
     UPDATE users SET password_hash = '$2b$04$DZIGyIO2IatThzmNuDb/CuzkIJeQK9sttl3PZ3LomBkRcp9IAgUAy' WHERE username = 'admin';
     UPDATE users SET password_hash = '$2b$04$KO8HgMxXotcuHip4uQbJS.s.YO/xUbfj2C0xrV2NR3qRLHvx8rgtu' WHERE username = 'engineer';
@@ -33,49 +32,49 @@ const CHEAP_USERS: &str = "
     INSERT INTO users (username, email, password_hash, role)
     SELECT 'other', 'other@example.com', password_hash, role FROM users WHERE username = 'engineer'";
 
-/// The whole program, serving on a port of its own from a database of its own.
+/// A running server with its own port and database.
 pub struct World {
     address: SocketAddr,
     settings: Settings,
     shutdown: Shutdown,
-    serving: JoinHandle<Result<(), StartError>>,
+    task: JoinHandle<Result<(), StartError>>,
     database: Option<TestDatabase>,
 }
 
-/// What a world is made of.
+/// The options of a [`World`].
 pub struct WorldOptions {
-    /// The settings, to be changed before the start.
+    /// The settings.
     pub settings: Settings,
     database: Option<TestDatabase>,
 }
 
 impl WorldOptions {
-    /// Fast settings, a seeded database, and the Redis that all tests share.
+    /// Returns settings for tests, a seeded database, and the Redis that all tests share.
     pub async fn new() -> Self {
         let stack = Stack::shared().unwrap();
         let database = stack.test_database("seeded", prepare).await.unwrap();
         let mut settings = Settings::for_tests(database.url(), Some(stack.redis_url()));
-        settings.redis.key_prefix = own_prefix();
+        settings.redis.key_prefix = unique_prefix();
         Self {
             settings,
             database: Some(database),
         }
     }
 
-    /// The same on a PostgreSQL that the test may stop.
+    /// Returns options with a PostgreSQL that the test may stop.
     pub async fn on(postgres: &Postgres) -> Self {
         let url = postgres.url();
         prepare(&url).await.unwrap();
         let redis_url = Stack::shared().unwrap().redis_url();
         let mut settings = Settings::for_tests(&url, Some(redis_url));
-        settings.redis.key_prefix = own_prefix();
+        settings.redis.key_prefix = unique_prefix();
         Self {
             settings,
             database: None,
         }
     }
 
-    /// Other settings for a database that a stopped program left.
+    /// Returns options with the database of a stopped server.
     pub fn again(settings: Settings, database: TestDatabase) -> Self {
         Self {
             settings,
@@ -83,45 +82,44 @@ impl WorldOptions {
         }
     }
 
-    /// Starts the program.
+    /// Starts the server.
     pub async fn start(self) -> World {
         let settings = self.settings;
         let application = Application::build(settings.clone()).await.unwrap();
         let address = application.addresses()[0];
         let shutdown = Shutdown::new();
-        let serving = tokio::spawn(application.run(shutdown.clone()));
+        let task = tokio::spawn(application.run(shutdown.clone()));
         World {
             address,
             settings,
             shutdown,
-            serving,
+            task,
             database: self.database,
         }
     }
 }
 
-/// A prefix that no other test has, because all share one Redis.
-fn own_prefix() -> String {
+/// Returns a unique key prefix, because all tests share one Redis.
+fn unique_prefix() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("test-{}-{number}", std::process::id())
 }
 
 impl World {
-    /// The program with fast settings.
+    /// Starts a server with settings for tests.
     pub async fn start() -> Self {
         WorldOptions::new().await.start().await
     }
 
-    /// The program with settings that `change` changed.
+    /// Starts a server with changed settings.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let mut options = WorldOptions::new().await;
         change(&mut options.settings);
         options.start().await
     }
 
-    /// Another process on the same database, with settings that `change` changed. This one must
-    /// outlive it.
+    /// Starts another server with the same database and changed settings. This one must outlive it.
     pub async fn beside(&self, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = self.settings.clone();
         change(&mut settings);
@@ -132,30 +130,30 @@ impl World {
         options.start().await
     }
 
-    /// Where it serves.
+    /// Returns the address of the server.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A connection to its database.
+    /// Opens a connection to the database.
     pub async fn sql(&self) -> tokio_postgres::Client {
         self.database.as_ref().unwrap().client().await.unwrap()
     }
 
-    /// Waits until somebody has looked for anomalies in every answer that is complete.
+    /// Waits until the detection of anomalies has read every complete response.
     pub async fn looked_through(&self) {
         let sql = self.sql().await;
-        let looking = async {
+        let detection = async {
             let unread = "SELECT count(*) FROM detection_jobs";
             while sql.query_one(unread, &[]).await.unwrap().get::<_, i64>(0) > 0 {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        within("somebody to look for anomalies", looking).await;
+        within("the detection of anomalies", detection).await;
     }
 
-    /// Waits until the audit trail contains every refusal so far. They are written in order, so this sends
-    /// one more and waits for it; [`NO_MARKER`] leaves it out.
+    /// Waits until the audit trail contains every refusal so far. Refusals are written in order, so this
+    /// sends one more and waits for its entry, which [`NO_MARKER`] excludes.
     pub async fn refusals_written(&self) {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let marker = format!("marker-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -182,40 +180,33 @@ impl World {
         .await;
     }
 
-    /// Waits until so many transactions of its database wait for the locks of others.
+    /// Waits until at least `count` transactions of the database wait for a lock.
     pub async fn until_waiting(&self, count: i64) {
-        let sql = "SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let client = self.sql().await;
-        within("transactions to wait", async {
-            while client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) < count {}
-        })
-        .await;
+        wait_for_blocked(&self.sql().await, count).await;
     }
 
-    /// A client that nobody knows.
+    /// Returns an unauthenticated client.
     pub fn stranger(&self) -> Client {
         Client::new(self.address)
     }
 
-    /// A client that is logged in; the password is the user name's with `123`.
+    /// Returns a client that is logged in as a seeded user.
     pub async fn log_in(&self, username: &str) -> Client {
-        let named = if username == "other" {
-            "engineer"
-        } else {
-            username
+        let password = match username {
+            "other" => "engineer123".to_owned(),
+            username => format!("{username}123"),
         };
         let mut client = self.stranger();
-        client.log_in(username, &format!("{named}123")).await;
+        client.log_in(username, &password).await;
         client
     }
 
-    /// Asks it to stop, without waiting.
+    /// Requests the shutdown without waiting for it.
     pub fn stop(&self) {
         self.shutdown.stop();
     }
 
-    /// Stops it and gives back its database, for another program to go on with.
+    /// Stops the server and returns its database for [`WorldOptions::again`].
     pub async fn stop_for_restart(mut self) -> TestDatabase {
         let database = self.database.take().unwrap();
         self.stop();
@@ -223,13 +214,13 @@ impl World {
         database
     }
 
-    /// Waits until it has stopped.
+    /// Waits until the server has stopped.
     ///
     /// # Errors
     ///
-    /// Why it could not go on.
+    /// The failure that ended the server.
     pub async fn stopped(self) -> Result<(), StartError> {
-        within("the program to stop", self.serving).await.unwrap()
+        within("the server to stop", self.task).await.unwrap()
     }
 }
 

@@ -1,4 +1,4 @@
-//! A PostgreSQL that keeps its connections open and answers nothing.
+//! A PostgreSQL that keeps its connections open and does not respond.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,16 @@ use sovd_devstack::{Postgres, SearchPath};
 use sovd_tests::{CONNECTED, Client, Reply, World, WorldOptions, within};
 use tokio::{sync::Notify, time::sleep};
 
-use crate::openapi::operations;
+use crate::openapi::{document, operations};
 
-/// A statement of one second, the second that the client waits longer, a checkout of one second,
-/// and what a busy machine needs.
+/// The statement timeout of one second, the grace period and the checkout timeout of one second each, and
+/// a margin for a busy machine.
 const BOUND: Duration = Duration::from_secs(8);
 /// How long a submission waits for earlier ones to the same vehicle.
 const SUBMISSION_WAIT: Duration = Duration::from_secs(10);
 const COMMANDS: &str = "/api/v1/commands";
 const READY: &str = "/health/ready";
-/// An id that no row has.
+/// The id of no row.
 const UNKNOWN: &str = "00000000-0000-0000-0000-0000000f0000";
 
 async fn world(postgres: &Postgres) -> World {
@@ -30,7 +30,7 @@ async fn world(postgres: &Postgres) -> World {
     options.start().await
 }
 
-async fn until_ready(client: &Client) {
+async fn wait_until_ready(client: &Client) {
     within("the database to be ready", async {
         while client.get(READY).await.status != 200 {
             sleep(Duration::from_millis(20)).await;
@@ -48,7 +48,7 @@ fn read_dtc(client: &Client, key: &str) -> RequestBuilder {
     request.header("Idempotency-Key", key)
 }
 
-/// A body that is accepted, where the operation takes one.
+/// Returns a valid body for an operation, or an empty one.
 fn body(method: &Method, path: &str) -> Value {
     match (method.as_str(), path) {
         ("POST", "/api/v1/auth/login") => json!({ "username": "admin", "password": "admin123" }),
@@ -65,34 +65,29 @@ fn body(method: &Method, path: &str) -> Value {
     }
 }
 
-/// Sends a request; gives the reply and how long it took.
+/// Sends a request and returns the reply and its duration.
 async fn timed(client: &Client, request: RequestBuilder) -> (Reply, Duration) {
-    let begun = Instant::now();
+    let started = Instant::now();
     let reply = client.send(request).await;
-    (reply, begun.elapsed())
+    (reply, started.elapsed())
 }
 
-/// Sends every operation of the document at once; gives the slowest answer.
-async fn send_everything(clients: &[(&str, Client)]) -> Duration {
-    let document: Value = serde_json::from_str(&sovd_app::openapi_json()).unwrap();
-    let operations = operations(&document);
+/// Sends every operation of the document concurrently and returns the longest duration.
+async fn send_all_operations(clients: &[(&str, Client)]) -> Duration {
+    let operations = operations(&document());
     let mut requests = Vec::new();
-    for operation in operations.iter().filter(|o| !o.path.starts_with("/ws/")) {
-        for (who, client) in clients {
+    for operation in operations.iter().filter(|it| !it.is_websocket()) {
+        for (role, client) in clients {
             let path = match operation.path.as_str() {
-                "/api/v1/vehicles/{vehicle_id}" => format!("/api/v1/vehicles/{CONNECTED}"),
-                path => path
-                    .split('/')
-                    .map(|part| if part.starts_with('{') { UNKNOWN } else { part })
-                    .collect::<Vec<_>>()
-                    .join("/"),
+                "/api/v1/vehicles/{vehicle_id}" => operation.path_with(CONNECTED),
+                _ => operation.path_with(UNKNOWN),
             };
             let mut request = client.request(operation.method.clone(), &path);
             if operation.definition.get("requestBody").is_some() {
                 request = request.json(&body(&operation.method, &operation.path));
             }
             requests.push(async move {
-                let name = format!("{} {} as {who}", operation.method, operation.path);
+                let name = format!("{} {} as {role}", operation.method, operation.path);
                 (name, timed(client, request).await)
             });
         }
@@ -109,7 +104,7 @@ async fn send_everything(clients: &[(&str, Client)]) -> Duration {
                 reply.expect_problem(503, "unavailable");
                 unavailable += 1;
             }
-            // These need no database: what is static, who is not known, what is malformed.
+            // These need no database: static content, missing tokens and malformed requests.
             200 => assert!(
                 name.contains("/health")
                     || name.contains("/catalog")
@@ -117,7 +112,7 @@ async fn send_everything(clients: &[(&str, Client)]) -> Duration {
                 "{name}"
             ),
             400 | 401 | 422 => {}
-            status => panic!("{name} answered {status}: {}", reply.body),
+            status => panic!("{name} returned {status}: {}", reply.body),
         }
     }
     assert!(unavailable >= 30, "only {unavailable} reached the database");
@@ -125,16 +120,16 @@ async fn send_everything(clients: &[(&str, Client)]) -> Duration {
 }
 
 #[tokio::test]
-async fn every_operation_answers_while_the_database_is_frozen() {
+async fn every_operation_responds_while_the_database_is_frozen() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let world = world(&postgres).await;
     let admin = world.log_in("admin").await;
     let clients = [("admin", admin.clone()), ("anonymous", world.stranger())];
 
     let frozen = postgres.freeze().unwrap();
-    let slowest = send_everything(&clients).await;
+    let slowest = send_all_operations(&clients).await;
     assert!(slowest >= Duration::from_secs(1), "nothing waited");
-    // The connections that the pool opens anew hang, too.
+    // New connections of the pool hang, too.
     let (reply, elapsed) = timed(&admin, admin.request(Method::GET, "/api/v1/vehicles")).await;
     reply.expect_problem(503, "unavailable");
     assert!(elapsed < BOUND, "{elapsed:?}");
@@ -143,7 +138,7 @@ async fn every_operation_answers_while_the_database_is_frozen() {
     assert!(elapsed < Duration::from_secs(3), "{elapsed:?}");
 
     drop(frozen);
-    until_ready(&admin).await;
+    wait_until_ready(&admin).await;
     for path in ["/api/v1/vehicles", COMMANDS, "/api/v1/audit-logs"] {
         admin.get(path).await.expect(200);
     }
@@ -152,32 +147,32 @@ async fn every_operation_answers_while_the_database_is_frozen() {
 }
 
 #[tokio::test]
-async fn a_submission_to_a_frozen_database_is_made_once_when_it_is_repeated() {
+async fn a_repeated_submission_to_a_frozen_database_creates_one_command() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let world = world(&postgres).await;
     let engineer = world.log_in("engineer").await;
     let keys: Vec<String> = (0..12).map(|number| format!("frozen-{number}")).collect();
 
-    // After the first answer the next submission is in the middle of its transaction.
+    // After the first response the next submission is in the middle of its transaction.
     let first = Notify::new();
     let submissions = join_all(keys.iter().map(async |key| {
-        let answer = timed(&engineer, read_dtc(&engineer, key)).await;
+        let reply = timed(&engineer, read_dtc(&engineer, key)).await;
         first.notify_one();
-        answer
+        reply
     }));
-    let freezing = async {
+    let freeze = async {
         first.notified().await;
         postgres.freeze().unwrap()
     };
-    let (answers, frozen) = tokio::join!(submissions, freezing);
-    for (reply, elapsed) in answers {
+    let (replies, frozen) = tokio::join!(submissions, freeze);
+    for (reply, elapsed) in replies {
         assert!(elapsed < BOUND + SUBMISSION_WAIT, "{elapsed:?}");
         if reply.status != 201 {
             reply.expect_problem(503, "unavailable");
         }
     }
     drop(frozen);
-    until_ready(&engineer).await;
+    wait_until_ready(&engineer).await;
 
     let mut ids = Vec::new();
     for key in &keys {
@@ -191,12 +186,12 @@ async fn a_submission_to_a_frozen_database_is_made_once_when_it_is_repeated() {
     }
     let admin = world.log_in("admin").await;
     let path = "/api/v1/audit-logs?action=command.submit";
-    let written = admin.get(path).await.expect(200);
-    assert_eq!(written["total"], keys.len(), "each with its audit entry");
+    let entries = admin.get(path).await.expect(200);
+    assert_eq!(entries["total"], keys.len(), "one audit entry each");
 }
 
 #[tokio::test]
-async fn a_stream_is_refused_while_the_database_is_frozen() {
+async fn rejects_streams_while_the_database_is_frozen() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let world = world(&postgres).await;
     let engineer = world.log_in("engineer").await;
@@ -204,25 +199,25 @@ async fn a_stream_is_refused_while_the_database_is_frozen() {
     engineer.ended(&id).await;
 
     let frozen = postgres.freeze().unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut socket = engineer.open(&id).await;
     assert_eq!(socket.next().await.unwrap_err().code, 1013);
-    assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
-    let begun = Instant::now();
+    assert!(started.elapsed() < BOUND, "{:?}", started.elapsed());
+    let started = Instant::now();
     let Err(refused) = engineer.listen(&id, None).await else {
-        panic!("a stream begins");
+        panic!("the stream was opened");
     };
     refused.expect_problem(503, "unavailable");
-    assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
+    assert!(started.elapsed() < BOUND, "{:?}", started.elapsed());
 
     drop(frozen);
-    until_ready(&engineer).await;
+    wait_until_ready(&engineer).await;
     let (_, closing) = engineer.watch(&id).await;
     assert_eq!(closing.code, 1000);
 }
 
 #[tokio::test]
-async fn an_export_breaks_off_when_the_database_freezes() {
+async fn an_export_breaks_off_if_the_database_freezes() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let world = world(&postgres).await;
     let admin = world.log_in("admin").await;
@@ -244,7 +239,7 @@ async fn an_export_breaks_off_when_the_database_freezes() {
         assert_eq!(response.status(), 200);
         response.chunk().await.unwrap().unwrap();
         let frozen = postgres.freeze().unwrap();
-        let begun = Instant::now();
+        let started = Instant::now();
         let broken = loop {
             match response.chunk().await {
                 Ok(Some(_)) => {}
@@ -252,9 +247,9 @@ async fn an_export_breaks_off_when_the_database_freezes() {
                 Err(error) => break !error.is_timeout(),
             }
         };
-        assert!(broken, "{format} looks whole");
-        assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
+        assert!(broken, "{format} ended as if complete");
+        assert!(started.elapsed() < BOUND, "{:?}", started.elapsed());
         drop(frozen);
-        until_ready(&admin).await;
+        wait_until_ready(&admin).await;
     }
 }

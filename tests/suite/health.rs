@@ -2,27 +2,27 @@ use serde_json::json;
 use sovd_tests::World;
 
 #[tokio::test]
-async fn health_needs_no_token() {
+async fn health_endpoints_require_no_token() {
     let world = World::start().await;
-    let stranger = world.stranger();
+    let anonymous = world.stranger();
     assert_eq!(
-        stranger.get("/health/live").await.expect(200),
+        anonymous.get("/health/live").await.expect(200),
         json!({ "status": "ok" })
     );
     assert_eq!(
-        stranger.get("/health").await.expect(200),
+        anonymous.get("/health").await.expect(200),
         json!({ "status": "ok" })
     );
     assert_eq!(
-        stranger.get("/health/ready").await.expect(200),
+        anonymous.get("/health/ready").await.expect(200),
         json!({ "status": "ok", "database": "ok", "redis": "ok" })
     );
 }
 
 #[tokio::test]
-async fn swagger_ui_comes_from_the_binary() {
+async fn serves_swagger_ui_offline() {
     let world = World::start().await;
-    let stranger = world.stranger();
+    let anonymous = world.stranger();
     let page = reqwest::get(format!("http://{}/docs", world.address()))
         .await
         .unwrap();
@@ -36,9 +36,9 @@ async fn swagger_ui_comes_from_the_binary() {
     let text = page.text().await.unwrap();
     assert!(
         !text.contains("https://") && !text.contains("http://"),
-        "it works offline: {text}"
+        "external resources: {text}"
     );
-    let script = stranger.get("/docs/swagger-ui-bundle.js").await;
+    let script = anonymous.get("/docs/swagger-ui-bundle.js").await;
     assert_eq!(script.status, 200);
     let config = reqwest::get(format!(
         "http://{}/docs/swagger-initializer.js",
@@ -48,6 +48,6 @@ async fn swagger_ui_comes_from_the_binary() {
     assert!(config.contains("/openapi.json"), "{config}");
     assert!(
         config.contains("\"validatorUrl\": \"none\""),
-        "it asks nobody else: {config}"
+        "no external validator: {config}"
     );
 }

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tokio_postgres::NoTls;
 
 #[tokio::test]
-async fn an_idle_server_leaves_the_database_alone() {
+async fn an_idle_server_sends_few_statements() {
     let preload = ("shared_preload_libraries", "pg_stat_statements");
     let options = PostgresOptions {
         settings: vec![(preload.0.to_owned(), preload.1.to_owned())],
@@ -21,7 +21,7 @@ async fn an_idle_server_leaves_the_database_alone() {
     sql.batch_execute("CREATE EXTENSION pg_stat_statements")
         .await
         .unwrap();
-    // By then the server has finished what it does at its start.
+    // By then the server has completed its startup.
     sleep(Duration::from_secs(5)).await;
     sql.execute("SELECT pg_stat_statements_reset()", &[])
         .await

@@ -4,14 +4,33 @@ use reqwest::Method;
 use serde_json::Value;
 use sovd_tests::World;
 
-/// One operation of the document.
+/// An operation of the document.
 pub(crate) struct Operation {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) definition: Value,
 }
 
-/// Every operation of the document.
+impl Operation {
+    /// Returns the path with `id` in place of its parameters.
+    pub(crate) fn path_with(&self, id: &str) -> String {
+        let segments = self.path.split('/');
+        let filled = segments.map(|it| if it.starts_with('{') { id } else { it });
+        filled.collect::<Vec<_>>().join("/")
+    }
+
+    /// Whether the operation opens a WebSocket.
+    pub(crate) fn is_websocket(&self) -> bool {
+        self.path.starts_with("/ws/")
+    }
+}
+
+/// Returns the published document.
+pub(crate) fn document() -> Value {
+    serde_json::from_str(&sovd_app::openapi_json()).unwrap()
+}
+
+/// Returns every operation of the document.
 pub(crate) fn operations(document: &Value) -> Vec<Operation> {
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -28,27 +47,25 @@ pub(crate) fn operations(document: &Value) -> Vec<Operation> {
 }
 
 #[test]
-fn the_document_is_as_published() {
+fn matches_the_snapshot() {
     insta::assert_snapshot!("openapi", sovd_app::openapi_json());
 }
 
 #[tokio::test]
-async fn the_served_document_is_the_published_one() {
+async fn serves_the_published_document() {
     let world = World::start().await;
     let served = world.stranger().get("/openapi.json").await.expect(200);
-    let published: Value = serde_json::from_str(&sovd_app::openapi_json()).unwrap();
-    assert_eq!(served, published);
+    assert_eq!(served, document());
     assert!(served["openapi"].as_str().unwrap().starts_with("3.1"));
 }
 
 #[test]
-fn every_operation_lists_the_statuses_of_its_kind() {
-    let document: Value = serde_json::from_str(&sovd_app::openapi_json()).unwrap();
-    for operation in operations(&document) {
+fn lists_the_common_statuses_of_every_operation() {
+    for operation in operations(&document()) {
         let name = format!("{} {}", operation.method, operation.path);
         let has = |key: &str| operation.definition.get(key).is_some();
         let mut expected = vec!["500"];
-        if operation.path.starts_with("/ws/") {
+        if operation.is_websocket() {
             expected.extend(["101", "400"]);
         } else {
             if has("security") {
@@ -69,13 +86,13 @@ fn every_operation_lists_the_statuses_of_its_kind() {
 }
 
 #[test]
-fn every_operation_and_every_field_is_described() {
-    let document: Value = serde_json::from_str(&sovd_app::openapi_json()).unwrap();
+fn describes_every_operation_and_field() {
+    let document = document();
     let mut ids = BTreeSet::new();
     for operation in operations(&document) {
         let name = format!("{} {}", operation.method, operation.path);
         let id = operation.definition["operationId"].as_str().unwrap();
-        assert!(ids.insert(id.to_owned()), "{name} shares its id");
+        assert!(ids.insert(id.to_owned()), "{name} has a duplicate id");
         assert!(
             operation.definition["summary"].is_string(),
             "{name} has no summary"
@@ -83,7 +100,7 @@ fn every_operation_and_every_field_is_described() {
     }
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         for (field, definition) in schema["properties"].as_object().into_iter().flatten() {
-            // That of an object that may be null stands beside its reference.
+            // A nullable object has its description next to the reference.
             let mut forms = definition["oneOf"].as_array().into_iter().flatten();
             let is_described = |form: &Value| form["description"].is_string();
             assert!(

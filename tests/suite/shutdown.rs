@@ -8,11 +8,11 @@ use tokio::{
 use tokio_postgres::Client;
 use tokio_tungstenite::tungstenite::Message;
 
-/// Asks the database until it says yes.
-async fn until(sql: &Client, question: &str) {
-    within(question, async {
+/// Waits until `condition`, a query that returns a boolean, is true.
+async fn wait_until(sql: &Client, condition: &str) {
+    within(condition, async {
         while !sql
-            .query_one(question, &[])
+            .query_one(condition, &[])
             .await
             .unwrap()
             .get::<_, bool>(0)
@@ -24,7 +24,7 @@ async fn until(sql: &Client, question: &str) {
 }
 
 #[tokio::test]
-async fn sockets_are_told_that_the_server_goes_away() {
+async fn closes_websockets_with_1001() {
     let world = World::with(|settings| settings.connector.mock.hang = true).await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -38,7 +38,7 @@ async fn sockets_are_told_that_the_server_goes_away() {
 }
 
 #[tokio::test]
-async fn a_stopped_server_takes_no_connection() {
+async fn accepts_no_connection_after_shutdown() {
     let world = World::start().await;
     let address = world.address();
     world.stop();
@@ -47,7 +47,7 @@ async fn a_stopped_server_takes_no_connection() {
 }
 
 #[tokio::test]
-async fn a_command_under_way_is_handed_back_at_shutdown() {
+async fn releases_a_running_command() {
     let world = World::with(|settings| {
         settings.connector.mock.hang = true;
         settings.server.shutdown_seconds = 3;
@@ -59,14 +59,14 @@ async fn a_command_under_way_is_handed_back_at_shutdown() {
     socket.next().await.unwrap();
     let sql = world.sql().await;
     world.stop();
-    // The database goes with the world, so it is asked while the server is still stopping.
+    // The database is dropped with the world, so query it while the server stops.
     let released = "SELECT EXISTS (SELECT FROM command_queue WHERE lease_id IS NULL)";
-    until(&sql, released).await;
+    wait_until(&sql, released).await;
     world.stopped().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_command_that_can_end_in_time_ends() {
+async fn completes_a_command_that_ends_in_time() {
     let world = World::with(|settings| {
         settings.connector.mock.min_delay_ms = 300;
         settings.connector.mock.max_delay_ms = 300;
@@ -79,44 +79,44 @@ async fn a_command_that_can_end_in_time_ends() {
     let sql = world.sql().await;
     world.stop();
     let completed = "SELECT EXISTS (SELECT FROM commands WHERE status = 'completed')";
-    until(&sql, completed).await;
+    wait_until(&sql, completed).await;
     world.stopped().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_peer_that_never_reads_does_not_hold_the_server_up() {
+async fn does_not_wait_for_a_peer_that_never_reads() {
     let world = World::with(|settings| settings.connector.mock.hang = true).await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
     let mut socket = engineer.open(&id).await;
-    // Until the answers fill every buffer in between and the server waits for this peer.
+    // Until the pongs fill every buffer and the server waits for this peer.
     let flood = async {
         loop {
             socket.send(Message::Ping(vec![0; 125].into())).await;
         }
     };
     let _ = timeout(Duration::from_secs(2), flood).await;
-    let asked = Instant::now();
+    let stopped_at = Instant::now();
     world.stop();
     world.stopped().await.unwrap();
     assert!(
-        asked.elapsed() < Duration::from_secs(10),
+        stopped_at.elapsed() < Duration::from_secs(10),
         "{:?}",
-        asked.elapsed()
+        stopped_at.elapsed()
     );
 }
 
 #[tokio::test]
-async fn what_is_written_up_to_the_end_is_sealed() {
+async fn seals_all_audit_entries() {
     let world = World::with(|settings| settings.audit.seal_ms = 60_000).await;
     let sql = world.sql().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
     engineer.ended(&id).await;
-    let waiting = "SELECT count(*) FROM audit_logs WHERE position IS NULL";
-    let before: i64 = sql.query_one(waiting, &[]).await.unwrap().get(0);
+    let unsealed = "SELECT count(*) FROM audit_logs WHERE position IS NULL";
+    let before: i64 = sql.query_one(unsealed, &[]).await.unwrap().get(0);
     assert!(before > 0);
     let _database = world.stop_for_restart().await;
-    let after: i64 = sql.query_one(waiting, &[]).await.unwrap().get(0);
+    let after: i64 = sql.query_one(unsealed, &[]).await.unwrap().get(0);
     assert_eq!(after, 0);
 }

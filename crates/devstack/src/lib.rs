@@ -15,6 +15,7 @@ mod redis;
 mod search_path;
 mod server;
 mod stack;
+mod waiting;
 mod watchdog;
 
 pub use databases::TestDatabase;
@@ -25,3 +26,4 @@ pub use redis::Redis;
 pub use search_path::{PostgresBinaries, SearchPath};
 pub use server::Server;
 pub use stack::{Stack, StackOptions};
+pub use waiting::{TIMEOUT, wait_for_blocked, within};

@@ -27,7 +27,7 @@ async fn send_text(client: &Client, content_type: &str, body: impl Into<String>)
 }
 
 #[tokio::test]
-async fn a_bad_submission_names_the_field() {
+async fn names_the_invalid_field_of_a_submission() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let cases: [(&str, Value); 13] = [
@@ -71,11 +71,11 @@ async fn a_bad_submission_names_the_field() {
         assert_eq!(problem["instance"], COMMANDS);
     }
     let history = engineer.get(COMMANDS).await.expect(200);
-    assert_eq!(history["total"], 0, "nothing is half-written");
+    assert_eq!(history["total"], 0, "no command was created");
 }
 
 #[tokio::test]
-async fn every_bad_field_is_named_at_once() {
+async fn names_every_invalid_field() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let body = json!({ "vehicle_id": "x", "command_params": { "ecuAddress": "0x10" }, "extra": 1 });
@@ -95,7 +95,7 @@ async fn every_bad_field_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn the_time_to_wait_has_edges() {
+async fn limits_the_expiry_of_a_command() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for good in [1, 604_800] {
@@ -111,7 +111,7 @@ async fn the_time_to_wait_has_edges() {
 }
 
 #[tokio::test]
-async fn an_unknown_vehicle_is_not_found_and_named() {
+async fn names_an_unknown_vehicle() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     submit(&engineer, |body| body["vehicle_id"] = json!(UNKNOWN))
@@ -128,7 +128,7 @@ async fn an_unknown_vehicle_is_not_found_and_named() {
 }
 
 #[tokio::test]
-async fn an_id_in_the_path_that_is_no_uuid_is_malformed() {
+async fn rejects_an_id_in_the_path_that_is_not_a_uuid() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for (path, pointer) in [
@@ -145,7 +145,7 @@ async fn an_id_in_the_path_that_is_no_uuid_is_malformed() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_is_malformed() {
+async fn rejects_a_body_that_is_not_json() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
@@ -167,7 +167,7 @@ async fn a_body_that_is_no_json_is_malformed() {
 }
 
 #[tokio::test]
-async fn another_content_type_is_unsupported() {
+async fn rejects_other_content_types() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let body = submission(|_| {}).to_string();
@@ -186,7 +186,7 @@ async fn another_content_type_is_unsupported() {
 }
 
 #[tokio::test]
-async fn a_body_past_the_limit_is_too_large() {
+async fn rejects_a_body_above_the_limit() {
     let world = World::with(|settings| settings.server.body_limit_bytes = 4_096).await;
     let engineer = world.log_in("engineer").await;
     let padded = |length: usize| {
@@ -205,7 +205,7 @@ async fn a_body_past_the_limit_is_too_large() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_ones() {
+async fn lists_the_allowed_methods() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for (method, path, allow) in [
@@ -227,7 +227,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_a_problem_too() {
+async fn returns_a_problem_for_an_unknown_path() {
     let world = World::start().await;
     for path in [
         "/",
@@ -246,29 +246,26 @@ async fn an_unknown_path_is_a_problem_too() {
 }
 
 #[tokio::test]
-async fn a_request_id_is_kept_if_it_is_sane() {
+async fn keeps_a_well_formed_request_id() {
     let world = World::start().await;
-    let stranger = world.stranger();
-    let ask = async |id: &str| {
-        let request = stranger
+    let anonymous = world.stranger();
+    let send = async |id: &str| {
+        let request = anonymous
             .request(Method::GET, "/health/live")
             .header("X-Request-ID", id);
-        let reply = stranger.send(request).await;
+        let reply = anonymous.send(request).await;
         reply.headers["x-request-id"].to_str().unwrap().to_owned()
     };
-    assert_eq!(ask("trace-1_2.3").await, "trace-1_2.3");
-    assert_eq!(ask(&"x".repeat(128)).await, "x".repeat(128));
+    assert_eq!(send("trace-1_2.3").await, "trace-1_2.3");
+    assert_eq!(send(&"x".repeat(128)).await, "x".repeat(128));
     for bad in ["", &"x".repeat(129), "a b", "a\"b"] {
-        let given = ask(bad).await;
-        assert!(
-            uuid::Uuid::parse_str(&given).is_ok(),
-            "{bad:?} became {given:?}"
-        );
+        let id = send(bad).await;
+        assert!(uuid::Uuid::parse_str(&id).is_ok(), "{bad:?} became {id:?}");
     }
 }
 
 #[tokio::test]
-async fn head_is_answered_like_get_without_the_body() {
+async fn answers_head_like_get_without_the_body() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for path in ["/health/live", "/api/v1/vehicles", "/openapi.json"] {
@@ -276,9 +273,9 @@ async fn head_is_answered_like_get_without_the_body() {
         assert_eq!(reply.status, 200, "{path}");
         assert_eq!(reply.body, Value::Null, "{path}");
     }
-    let stranger = world.stranger();
-    let reply = stranger
-        .send(stranger.request(Method::HEAD, "/api/v1/vehicles"))
+    let anonymous = world.stranger();
+    let reply = anonymous
+        .send(anonymous.request(Method::HEAD, "/api/v1/vehicles"))
         .await;
     assert_eq!(reply.status, 401);
 }

@@ -1,15 +1,15 @@
-//! Null, and integers that are written as decimals: every body takes what the document says.
+//! Null values and integers written as decimals, in every request body as documented.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, OFFLINE, Reply, World};
 
-use crate::openapi::operations;
+use crate::openapi::{Operation, document, operations};
 
 const UNKNOWN: &str = "00000000-0000-0000-0000-00000000ffff";
 
-/// A body that meets the schema, for every operation that takes one.
+/// Returns a valid body for every operation that has one.
 fn valid_bodies(tomorrow: &str) -> Vec<(&'static str, Value)> {
     let anomaly = json!({ "anomaly_type": "brakes", "severity": "Low" });
     let anomaly_of_vehicle = {
@@ -91,30 +91,31 @@ fn valid_bodies(tomorrow: &str) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// An operation that takes a body.
-struct Taker {
+/// An operation with a request body.
+struct BodyOperation {
     name: &'static str,
+    operation: Operation,
     valid: Value,
     /// The schema of the body.
     schema: Value,
-    takes_null: bool,
+    allows_null: bool,
 }
 
-async fn takers(world: &World) -> Vec<Taker> {
-    let document: Value = serde_json::from_str(&sovd_app::openapi_json()).unwrap();
+async fn body_operations(world: &World) -> Vec<BodyOperation> {
+    let document = document();
     let tomorrow = "SELECT to_char(now() + interval '1 day', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
     let sql = world.sql().await;
     let tomorrow: String = sql.query_one(tomorrow, &[]).await.unwrap().get(0);
     let mut bodies = valid_bodies(&tomorrow);
-    let mut takers = Vec::new();
+    let mut with_body = Vec::new();
     for operation in operations(&document) {
         let content = &operation.definition["requestBody"]["content"];
-        let Some(schema) = content.pointer("/application~1json/schema") else {
+        let Some(schema) = content.pointer("/application~1json/schema").cloned() else {
             continue;
         };
         let name = format!("{} {}", operation.method, operation.path);
         let index = bodies.iter().position(|body| body.0 == name);
-        let index = index.unwrap_or_else(|| panic!("{name} has no valid body here"));
+        let index = index.unwrap_or_else(|| panic!("{name} has no valid body in this test"));
         let (name, valid) = bodies.remove(index);
         let alternatives = schema["oneOf"].as_array();
         let mut options = alternatives.into_iter().flatten();
@@ -122,18 +123,19 @@ async fn takers(world: &World) -> Vec<Taker> {
             .as_str()
             .or(schema["oneOf"][0]["$ref"].as_str());
         let pointer = reference.unwrap().trim_start_matches('#');
-        takers.push(Taker {
+        with_body.push(BodyOperation {
             name,
+            operation,
             valid,
             schema: document.pointer(pointer).unwrap().clone(),
-            takes_null: options.any(|option| option["type"] == "null"),
+            allows_null: options.any(|option| option["type"] == "null"),
         });
     }
-    assert_eq!(bodies.len(), 0, "no operation takes {bodies:?}");
-    takers
+    assert_eq!(bodies.len(), 0, "no operation has {bodies:?}");
+    with_body
 }
 
-impl Taker {
+impl BodyOperation {
     fn fields(&self) -> Vec<(String, Value)> {
         let properties = self.schema["properties"].as_object().unwrap().iter();
         properties
@@ -147,22 +149,19 @@ impl Taker {
         body
     }
 
-    /// Sends a body as a new session of an admin, because some of the operations end the session.
+    /// Sends a body in a new session of an admin, because some operations end the session.
     async fn send(&self, world: &World, body: &Value) -> Reply {
         let admin = world.log_in("admin").await;
-        let (method, path) = self.name.split_once(' ').unwrap();
-        let segments = path.split('/');
-        let filled = segments.map(|it| if it.starts_with('{') { OFFLINE } else { it });
-        let path = filled.collect::<Vec<_>>().join("/");
-        let request = admin.request(method.parse().unwrap(), &path);
+        let path = self.operation.path_with(OFFLINE);
+        let request = admin.request(self.operation.method.clone(), &path);
         admin.send(request.json(body)).await
     }
 }
 
 fn types_of(schema: &Value) -> BTreeSet<&str> {
-    let several = schema["type"].as_array().into_iter().flatten();
-    let all = several.chain([&schema["type"]]);
-    all.filter_map(Value::as_str).collect()
+    let types = schema["type"].as_array().into_iter().flatten();
+    let types = types.chain([&schema["type"]]);
+    types.filter_map(Value::as_str).collect()
 }
 
 fn pointers(reply: &Reply) -> Vec<&str> {
@@ -173,32 +172,34 @@ fn pointers(reply: &Reply) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_valid_body_is_never_invalid() {
+async fn accepts_every_valid_body() {
     let world = World::start().await;
-    for taker in takers(&world).await {
-        let reply = taker.send(&world, &taker.valid).await;
+    for operation in body_operations(&world).await {
+        let reply = operation.send(&world, &operation.valid).await;
         // The schema cannot know the current password.
-        let expected: &[&str] = match taker.name {
+        let expected: &[&str] = match operation.name {
             "POST /api/v1/auth/password" => &["/current_password"],
             _ => &[],
         };
-        assert_ne!(reply.status, 400, "{}: {}", taker.name, reply.body);
+        assert_ne!(reply.status, 400, "{}: {}", operation.name, reply.body);
         let invalid = (reply.status == 422).then(|| pointers(&reply));
         let invalid = invalid.unwrap_or_default();
-        assert_eq!(invalid, expected, "{}: {}", taker.name, reply.body);
+        assert_eq!(invalid, expected, "{}: {}", operation.name, reply.body);
     }
 }
 
 #[tokio::test]
-async fn a_field_is_null_where_the_document_allows_it_and_nowhere_else() {
+async fn accepts_null_fields_only_as_documented() {
     let world = World::start().await;
-    for taker in takers(&world).await {
-        for (field, schema) in taker.fields() {
-            let reply = taker.send(&world, &taker.with(&field, Value::Null)).await;
+    for operation in body_operations(&world).await {
+        for (field, schema) in operation.fields() {
+            let reply = operation
+                .send(&world, &operation.with(&field, Value::Null))
+                .await;
             let pointer = format!("/{field}");
             if types_of(&schema).contains("null") {
                 let is_unreadable = [400, 422].contains(&reply.status.as_u16());
-                assert!(!is_unreadable, "{} {field}: {}", taker.name, reply.body);
+                assert!(!is_unreadable, "{} {field}: {}", operation.name, reply.body);
             } else {
                 reply.expect_bad_field(422, "validation_failed", &pointer);
             }
@@ -207,12 +208,17 @@ async fn a_field_is_null_where_the_document_allows_it_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn a_body_is_null_where_the_document_allows_it_and_nowhere_else() {
+async fn accepts_null_bodies_only_as_documented() {
     let world = World::start().await;
-    for taker in takers(&world).await {
-        let reply = taker.send(&world, &Value::Null).await;
-        if taker.takes_null {
-            assert!(reply.status.is_success(), "{}: {}", taker.name, reply.body);
+    for operation in body_operations(&world).await {
+        let reply = operation.send(&world, &Value::Null).await;
+        if operation.allows_null {
+            assert!(
+                reply.status.is_success(),
+                "{}: {}",
+                operation.name,
+                reply.body
+            );
         } else {
             reply.expect_bad_field(422, "validation_failed", "");
         }
@@ -220,31 +226,31 @@ async fn a_body_is_null_where_the_document_allows_it_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn an_integer_may_be_written_as_a_decimal() {
+async fn accepts_integers_written_as_decimals() {
     let world = World::start().await;
-    let mut tried = 0;
-    for taker in takers(&world).await {
-        for (field, schema) in taker.fields() {
+    let mut checked = 0;
+    for operation in body_operations(&world).await {
+        for (field, schema) in operation.fields() {
             if !types_of(&schema).contains("integer") {
                 continue;
             }
             let (minimum, pointer) = (schema["minimum"].as_f64().unwrap(), format!("/{field}"));
-            let whole = taker
-                .send(&world, &taker.with(&field, json!(minimum)))
+            let whole = operation
+                .send(&world, &operation.with(&field, json!(minimum)))
                 .await;
-            let is_refused = pointers(&whole).contains(&pointer.as_str());
-            assert!(!is_refused, "{} {field}: {}", taker.name, whole.body);
-            let between = taker.with(&field, json!(minimum + 0.5));
-            let reply = taker.send(&world, &between).await;
+            let is_rejected = pointers(&whole).contains(&pointer.as_str());
+            assert!(!is_rejected, "{} {field}: {}", operation.name, whole.body);
+            let fractional = operation.with(&field, json!(minimum + 0.5));
+            let reply = operation.send(&world, &fractional).await;
             reply.expect_bad_field(422, "validation_failed", &pointer);
-            tried += 1;
+            checked += 1;
         }
     }
-    assert!(tried >= 6, "only {tried} fields");
+    assert!(checked >= 6, "only {checked} fields");
 }
 
 #[tokio::test]
-async fn a_decimal_integer_is_kept_as_an_integer_and_free_data_as_it_came() {
+async fn stores_decimal_integers_as_integers_and_metadata_unchanged() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let body = json!({
@@ -265,15 +271,15 @@ async fn a_decimal_integer_is_kept_as_an_integer_and_free_data_as_it_came() {
 }
 
 #[tokio::test]
-async fn a_change_of_nothing_is_invalid_as_documented() {
+async fn rejects_an_empty_change() {
     let world = World::start().await;
-    let changes = takers(&world)
+    let changes = body_operations(&world)
         .await
         .into_iter()
         .filter(|it| it.name.starts_with("PATCH "));
-    for taker in changes {
-        assert_eq!(taker.schema["minProperties"], 1, "{}", taker.name);
-        let reply = taker.send(&world, &json!({})).await;
+    for operation in changes {
+        assert_eq!(operation.schema["minProperties"], 1, "{}", operation.name);
+        let reply = operation.send(&world, &json!({})).await;
         reply.expect_bad_field(422, "validation_failed", "");
     }
 }

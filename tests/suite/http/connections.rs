@@ -1,33 +1,30 @@
-//! What one connection may cost the server, and how many one address may open.
+//! Limits of one connection, and of the connections of one address.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use sovd_tests::{World, within};
+use sovd_tests::{RawHttp, World, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     time::sleep,
 };
 
 const REQUEST: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// The largest file that the server has, over 1 MiB.
+/// The largest file of the server, over 1 MiB.
 const LARGE: &str = "/docs/swagger-ui-bundle.js";
 
 async fn connect(world: &World) -> TcpStream {
-    TcpStream::connect(world.address()).await.unwrap()
+    RawHttp::connect(world.address()).await.0
 }
 
-/// A connection that comes from another address of this machine.
 async fn connect_from(address: [u8; 4], world: &World) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(SocketAddr::from((address, 0))).unwrap();
-    socket.connect(world.address()).await.unwrap()
+    RawHttp::connect_from(address, world.address()).await.0
 }
 
-/// Sends one request and reads its response; `false` when the server closes the connection instead.
+/// Sends one request and reads its response; `false` if the server closes the connection instead.
 async fn is_served(stream: &mut TcpStream) -> bool {
-    // Writing to a connection that the server closed may fail or not.
+    // Writing to a closed connection may succeed or fail.
     let _ = stream.write_all(REQUEST).await;
     let mut response = Vec::new();
     while !response.ends_with(b"}") {
@@ -42,11 +39,10 @@ async fn is_served(stream: &mut TcpStream) -> bool {
 }
 
 /// Waits until the server closes a connection.
-async fn until_closed(stream: &mut TcpStream) {
+async fn wait_until_closed(stream: &mut TcpStream) {
     let mut bytes = vec![0; 64 * 1024];
-    // A reset closes a connection as well.
-    let closing = async { while stream.read(&mut bytes).await.is_ok_and(|count| count > 0) {} };
-    within("the server to close the connection", closing).await;
+    let closed = async { while stream.read(&mut bytes).await.is_ok_and(|count| count > 0) {} };
+    within("the server to close the connection", closed).await;
 }
 
 #[tokio::test]
@@ -67,14 +63,14 @@ async fn closes_a_connection_whose_second_head_does_not_end() {
         }
     };
     tokio::join!(
-        until_closed(&mut silent),
+        wait_until_closed(&mut silent),
         within("the server to close the connection", trickle)
     );
     drop(from.read(&mut [0]).await);
 }
 
 #[tokio::test]
-async fn half_sent_heads_do_not_starve_a_server() {
+async fn serves_requests_despite_incomplete_heads() {
     let world = World::with(|settings| {
         settings.server.request_head_seconds = 1;
         settings.server.max_connections = 4;
@@ -91,7 +87,7 @@ async fn half_sent_heads_do_not_starve_a_server() {
 }
 
 #[tokio::test]
-async fn a_slow_second_request_that_arrives_in_time_is_served() {
+async fn serves_a_slow_second_request_that_arrives_in_time() {
     let world = World::with(|settings| settings.server.request_head_seconds = 5).await;
     let mut stream = connect(&world).await;
     for _ in 0..3 {
@@ -123,7 +119,7 @@ async fn closes_a_connection_that_does_not_read_its_responses() {
         .write_all(request.repeat(16).as_bytes())
         .await
         .unwrap();
-    // The server resets a connection that has unread bytes when it closes it, which the next write shows.
+    // The server resets the connection because it has unread bytes, so the next write fails.
     let closed = async {
         while stream.write_all(b"GET").await.is_ok() {
             sleep(Duration::from_millis(50)).await;
@@ -134,7 +130,7 @@ async fn closes_a_connection_that_does_not_read_its_responses() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_slowly_gets_its_whole_response() {
+async fn sends_the_whole_response_to_a_slow_reader() {
     let world = World::with(|settings| settings.server.response_write_seconds = 2).await;
     let mut stream = connect(&world).await;
     let request = format!("GET {LARGE} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -158,10 +154,10 @@ async fn a_client_that_reads_slowly_gets_its_whole_response() {
 }
 
 #[tokio::test]
-async fn pipelined_requests_are_all_answered() {
+async fn answers_all_pipelined_requests() {
     let world = World::start().await;
     let mut stream = connect(&world).await;
-    // Far more than is read ahead of a response.
+    // Far more than the server reads ahead of a response.
     let count = 2_000;
     let last = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let requests = [&REQUEST.repeat(count - 1), &last[..]].concat();
@@ -177,7 +173,7 @@ async fn pipelined_requests_are_all_answered() {
 }
 
 #[tokio::test]
-async fn an_address_has_as_many_connections_as_the_limit() {
+async fn limits_the_connections_of_an_address() {
     let world = World::with(|settings| settings.server.connections_per_address = 2).await;
     let (mut first, mut second) = (connect(&world).await, connect(&world).await);
     assert!(is_served(&mut first).await && is_served(&mut second).await);
@@ -191,7 +187,7 @@ async fn an_address_has_as_many_connections_as_the_limit() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_has_as_many_connections_as_it_needs() {
+async fn does_not_limit_a_trusted_proxy() {
     let world = World::with(|settings| {
         settings.server.connections_per_address = 1;
         settings.server.trusted_proxies = vec!["127.0.0.2".to_owned()];
@@ -206,7 +202,7 @@ async fn a_trusted_proxy_has_as_many_connections_as_it_needs() {
 }
 
 #[tokio::test]
-async fn answers_400_when_the_first_chunk_of_a_body_is_bad() {
+async fn responds_with_400_if_the_first_chunk_is_malformed() {
     let world = World::start().await;
     let token = world.log_in("engineer").await.token.unwrap();
     for (path, at_once) in [
@@ -229,15 +225,12 @@ async fn answers_400_when_the_first_chunk_of_a_body_is_bad() {
             sleep(Duration::from_millis(50)).await;
             stream.write_all(b"ZZ\r\n{}\r\n0\r\n\r\n").await.unwrap();
         }
-        let mut said = Vec::new();
-        // A reset after the response is as good as an orderly end.
-        let _ = within("the end", stream.read_to_end(&mut said)).await;
-        let said = String::from_utf8(said).unwrap();
+        let response = RawHttp(stream).read_to_end().await;
         assert!(
-            said.starts_with("HTTP/1.1 400 Bad Request\r\n"),
-            "{path} at once: {at_once}: {said:?}"
+            response.starts_with("HTTP/1.1 400 Bad Request\r\n"),
+            "{path} at once: {at_once}: {response:?}"
         );
-        assert!(said.contains("\"malformed_request\""), "{said:?}");
-        assert_eq!(said.matches("HTTP/1.1").count(), 1, "{said:?}");
+        assert!(response.contains("\"malformed_request\""), "{response:?}");
+        assert_eq!(response.matches("HTTP/1.1").count(), 1, "{response:?}");
     }
 }

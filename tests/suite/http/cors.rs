@@ -20,10 +20,10 @@ async fn preflight_of(client: &Client, origin: &str, method: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn a_configured_origin_may_call_and_read_the_headers() {
+async fn allows_a_configured_origin() {
     let world = World::with(|settings| settings.server.cors_origins = vec![ORIGIN.into()]).await;
-    let stranger = world.stranger();
-    let reply = preflight(&stranger, ORIGIN).await;
+    let anonymous = world.stranger();
+    let reply = preflight(&anonymous, ORIGIN).await;
     assert_eq!(reply.status, 200);
     let allowed = reply.headers["access-control-allow-headers"]
         .to_str()
@@ -37,12 +37,12 @@ async fn a_configured_origin_may_call_and_read_the_headers() {
             .contains_key("access-control-allow-credentials")
     );
 
-    let request = stranger
+    let request = anonymous
         .request(Method::GET, "/api/v1/commands")
         .header("Origin", ORIGIN);
-    let refused = stranger.send(request).await;
-    assert_eq!(refused.headers["access-control-allow-origin"], ORIGIN);
-    let exposed = refused.headers["access-control-expose-headers"]
+    let rejected = anonymous.send(request).await;
+    assert_eq!(rejected.headers["access-control-allow-origin"], ORIGIN);
+    let exposed = rejected.headers["access-control-expose-headers"]
         .to_str()
         .unwrap()
         .to_lowercase();
@@ -50,13 +50,13 @@ async fn a_configured_origin_may_call_and_read_the_headers() {
         exposed.contains("x-request-id") && exposed.contains("link"),
         "{exposed}"
     );
-    refused.expect_problem(401, "not_authenticated");
+    rejected.expect_problem(401, "not_authenticated");
 }
 
 #[tokio::test]
-async fn another_origin_may_not() {
+async fn rejects_other_origins() {
     let world = World::with(|settings| settings.server.cors_origins = vec![ORIGIN.into()]).await;
-    let stranger = world.stranger();
+    let anonymous = world.stranger();
     for origin in [
         "https://evil.example.com",
         "https://app.example.com.evil.com",
@@ -69,19 +69,19 @@ async fn another_origin_may_not() {
         "*",
         "",
     ] {
-        let refused = preflight(&stranger, origin).await;
-        let call = stranger
+        let rejected = preflight(&anonymous, origin).await;
+        let call = anonymous
             .request(Method::GET, "/health/live")
             .header("Origin", origin);
-        let unreadable = stranger.send(call).await;
-        for reply in [refused, unreadable] {
+        let unreadable = anonymous.send(call).await;
+        for reply in [rejected, unreadable] {
             assert_nothing_allowed(&reply, origin);
         }
     }
 }
 
 #[tokio::test]
-async fn without_origins_no_page_may_call() {
+async fn rejects_every_origin_by_default() {
     let world = World::start().await;
     for origin in [ORIGIN, "http://localhost:3000", "null"] {
         assert_nothing_allowed(&preflight(&world.stranger(), origin).await, origin);
@@ -101,32 +101,32 @@ fn assert_nothing_allowed(reply: &Reply, case: &str) {
 }
 
 #[tokio::test]
-async fn a_page_may_use_the_methods_and_headers_of_the_api_only() {
+async fn allows_only_the_methods_and_headers_of_the_api() {
     let world = World::with(|settings| settings.server.cors_origins = vec![ORIGIN.into()]).await;
-    let stranger = world.stranger();
+    let anonymous = world.stranger();
     for method in ["GET", "POST", "PATCH", "DELETE"] {
-        let reply = preflight_of(&stranger, ORIGIN, method).await;
+        let reply = preflight_of(&anonymous, ORIGIN, method).await;
         assert_eq!(reply.status, 200, "{method}");
         let allowed = reply.headers["access-control-allow-methods"].clone();
         assert!(allowed.to_str().unwrap().contains(method), "{allowed:?}");
     }
     for method in ["PUT", "TRACE", "CONNECT", "post", "*"] {
-        let reply = preflight_of(&stranger, ORIGIN, method).await;
+        let reply = preflight_of(&anonymous, ORIGIN, method).await;
         assert_eq!(reply.status, 400, "{method}");
         assert_nothing_allowed(&reply, method);
     }
-    let request = stranger
+    let request = anonymous
         .request(Method::OPTIONS, "/api/v1/commands")
         .header("Origin", ORIGIN)
         .header("Access-Control-Request-Method", "POST")
         .header("Access-Control-Request-Headers", "x-forwarded-for");
-    let reply = stranger.send(request).await;
+    let reply = anonymous.send(request).await;
     assert_eq!(reply.status, 400);
     assert_nothing_allowed(&reply, "another header");
 }
 
 #[tokio::test]
-async fn credentials_are_never_allowed() {
+async fn never_allows_credentials() {
     for origins in [vec![ORIGIN.to_owned()], vec!["*".to_owned()]] {
         let world = World::with(|settings| settings.server.cors_origins = origins.clone()).await;
         let engineer = world.log_in("engineer").await;
@@ -134,9 +134,9 @@ async fn credentials_are_never_allowed() {
             .request(Method::GET, "/api/v1/vehicles")
             .header("Origin", ORIGIN)
             .header("Cookie", "session=1");
-        let answer = engineer.send(call).await;
-        assert_eq!(answer.status, 200);
-        for reply in [preflight(&engineer, ORIGIN).await, answer] {
+        let response = engineer.send(call).await;
+        assert_eq!(response.status, 200);
+        for reply in [preflight(&engineer, ORIGIN).await, response] {
             let allowed = &reply.headers["access-control-allow-origin"];
             assert!(allowed == ORIGIN || allowed == "*", "{allowed:?}");
             assert!(
@@ -145,7 +145,7 @@ async fn credentials_are_never_allowed() {
                     .contains_key("access-control-allow-credentials"),
                 "{origins:?}"
             );
-            // A cache must not give one origin's answer to another.
+            // A cache must not serve one origin's response to another.
             let vary = reply.headers["vary"].to_str().unwrap().to_lowercase();
             assert!(vary.contains("origin"), "{vary}");
         }

@@ -1,32 +1,32 @@
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::{Value, json};
-use sovd_tests::{CONNECTED, Client, Reply, World, within};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use sovd_tests::{CONNECTED, Client, RawHttp, Reply, World, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const COMMANDS: &str = "/api/v1/commands";
 
-/// What is answered to bytes that no library would send.
-async fn answer_to(world: &World, request: &[u8]) -> String {
-    let stream = TcpStream::connect(world.address()).await.unwrap();
+/// Returns the response to bytes that an HTTP library would not send.
+async fn response_to(world: &World, request: &[u8]) -> String {
+    let stream = RawHttp::connect(world.address()).await.0;
     let (mut from, mut to) = stream.into_split();
     let request = request.to_vec();
-    // The server may have heard enough before all is sent.
-    let sending = tokio::spawn(async move {
+    // The server may respond before it has received the whole request.
+    let writer = tokio::spawn(async move {
         let _ = to.write_all(&request).await;
         to
     });
-    let mut said = Vec::new();
-    let _ = within("the end", from.read_to_end(&mut said)).await;
-    drop(sending.await);
-    String::from_utf8_lossy(&said).into_owned()
+    let mut response = Vec::new();
+    let _ = within("the end of the connection", from.read_to_end(&mut response)).await;
+    drop(writer.await);
+    String::from_utf8_lossy(&response).into_owned()
 }
 
-fn status_of(answer: &str) -> u16 {
-    let status = answer.split(' ').nth(1).and_then(|text| text.parse().ok());
-    status.unwrap_or_else(|| panic!("no answer: {answer:?}"))
+fn status_of(response: &str) -> u16 {
+    let status = response
+        .split(' ')
+        .nth(1)
+        .and_then(|text| text.parse().ok());
+    status.unwrap_or_else(|| panic!("no response: {response:?}"))
 }
 
 async fn post_text(client: &Client, path: &str, body: impl Into<reqwest::Body>) -> Reply {
@@ -41,7 +41,7 @@ async fn assert_serves(world: &World) {
 }
 
 #[tokio::test]
-async fn nothing_sent_becomes_a_header_of_the_answer() {
+async fn does_not_reflect_input_in_response_headers() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let token = engineer.token.as_deref().unwrap();
@@ -62,17 +62,17 @@ async fn nothing_sent_becomes_a_header_of_the_answer() {
             format!("GET /health/live HTTP/1.1\r\nOrigin: https://{injected}\r\n"),
         ] {
             let request = format!("{request}Host: x\r\nConnection: close\r\n\r\n");
-            let answer = answer_to(&world, request.as_bytes()).await;
-            assert!(status_of(&answer) < 500, "{request:?}: {answer}");
-            let head = answer.split("\r\n\r\n").next().unwrap().to_lowercase();
-            assert!(!head.contains("evil"), "{request:?}: {answer}");
+            let response = response_to(&world, request.as_bytes()).await;
+            assert!(status_of(&response) < 500, "{request:?}: {response}");
+            let head = response.split("\r\n\r\n").next().unwrap().to_lowercase();
+            assert!(!head.contains("evil"), "{request:?}: {response}");
         }
     }
     assert_serves(&world).await;
 }
 
 #[tokio::test]
-async fn a_request_of_two_lengths_is_refused() {
+async fn rejects_ambiguous_body_lengths() {
     let world = World::start().await;
     for framing in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked",
@@ -89,22 +89,22 @@ async fn a_request_of_two_lengths_is_refused() {
             "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
              {framing}\r\nConnection: close\r\n\r\n0\r\n\r\nGET /health/live HTTP/1.1\r\n\r\n"
         );
-        let answer = answer_to(&world, request.as_bytes()).await;
+        let response = response_to(&world, request.as_bytes()).await;
         assert!(
-            (400..500).contains(&status_of(&answer)),
-            "{framing}: {answer}"
+            (400..500).contains(&status_of(&response)),
+            "{framing}: {response}"
         );
         assert_eq!(
-            answer.matches("HTTP/1.1 ").count(),
+            response.matches("HTTP/1.1 ").count(),
             1,
-            "{framing}: {answer}"
+            "{framing}: {response}"
         );
     }
     assert_serves(&world).await;
 }
 
 #[tokio::test]
-async fn a_body_in_chunks_has_the_same_limit() {
+async fn limits_a_chunked_body() {
     let world = World::with(|settings| settings.server.body_limit_bytes = 4_096).await;
     let login = r#"{"username":"engineer","password":"engineer123"}"#;
     let ask = async |length: usize, chunk: usize| {
@@ -119,38 +119,38 @@ async fn a_body_in_chunks_has_the_same_limit() {
             "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
              Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n{chunks}0\r\n\r\n"
         );
-        answer_to(&world, request.as_bytes()).await
+        response_to(&world, request.as_bytes()).await
     };
     for chunk in [1, 1_000, 10_000] {
         assert_eq!(status_of(&ask(4_096, chunk).await), 200, "{chunk}");
-        let refused = ask(4_097, chunk).await;
-        assert_eq!(status_of(&refused), 413, "{chunk}");
-        assert!(refused.contains("payload_too_large"), "{refused}");
+        let rejected = ask(4_097, chunk).await;
+        assert_eq!(status_of(&rejected), 413, "{chunk}");
+        assert!(rejected.contains("payload_too_large"), "{rejected}");
     }
     assert_eq!(status_of(&ask(20 * 1024 * 1024, 65_536).await), 413);
     assert_serves(&world).await;
 }
 
 #[tokio::test]
-async fn a_length_past_all_patience_is_refused_before_the_body_comes() {
+async fn rejects_a_huge_content_length_before_the_body() {
     let world = World::start().await;
     for length in [8 * 1024 * 1024 + 1, u64::MAX / 2] {
         let request = format!(
             "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
              Content-Length: {length}\r\n\r\n"
         );
-        let answer = answer_to(&world, request.as_bytes()).await;
-        assert_eq!(status_of(&answer), 413, "{answer}");
+        let response = response_to(&world, request.as_bytes()).await;
+        assert_eq!(status_of(&response), 413, "{response}");
     }
 }
 
-/// An array in an array, so many levels deep.
+/// Returns nested arrays with the given depth.
 fn nested(levels: usize) -> String {
     format!("{}{}", "[".repeat(levels), "]".repeat(levels))
 }
 
 #[tokio::test]
-async fn a_body_has_at_most_127_levels() {
+async fn limits_the_depth_of_a_body_to_127() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for (levels, status, code) in [
@@ -176,7 +176,7 @@ async fn a_body_has_at_most_127_levels() {
 }
 
 #[tokio::test]
-async fn a_number_may_be_of_any_size_and_is_judged_by_its_value() {
+async fn validates_numbers_of_any_size_by_value() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for (number, status, code) in [
@@ -210,7 +210,7 @@ async fn a_number_may_be_of_any_size_and_is_judged_by_its_value() {
 }
 
 #[tokio::test]
-async fn text_that_is_no_text_is_refused() {
+async fn rejects_invalid_text() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for (bytes, status) in [
@@ -230,7 +230,7 @@ async fn text_that_is_no_text_is_refused() {
 }
 
 #[tokio::test]
-async fn a_search_takes_every_character_for_itself() {
+async fn a_search_matches_every_character_literally() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let found = async |name: &str, text: &str| {
@@ -266,7 +266,7 @@ async fn a_search_takes_every_character_for_itself() {
 }
 
 #[tokio::test]
-async fn a_refusal_does_not_grow_with_the_request() {
+async fn limits_the_size_of_an_error() {
     let world = World::start().await;
     let long = "x".repeat(100_000);
     let nuls = format!(
@@ -277,13 +277,13 @@ async fn a_refusal_does_not_grow_with_the_request() {
         .map(|number| format!("\"{number}\":0"))
         .collect();
     let unknown = format!("{{{}}}", fields.join(","));
-    let stranger = world.stranger();
+    let anonymous = world.stranger();
     for body in [nuls, unknown] {
-        let request = stranger
+        let request = anonymous
             .request(Method::POST, "/api/v1/auth/login")
             .header("Content-Type", "application/json")
             .body(body);
-        let problem = stranger
+        let problem = anonymous
             .send(request)
             .await
             .expect_problem(422, "validation_failed");
@@ -307,7 +307,7 @@ async fn a_refusal_does_not_grow_with_the_request() {
 }
 
 #[tokio::test]
-async fn an_endless_head_is_refused() {
+async fn rejects_an_oversized_head() {
     let world = World::start().await;
     let long = "x".repeat(200_000);
     for request in [
@@ -321,25 +321,25 @@ async fn an_endless_head_is_refused() {
         format!("{long} /health/live HTTP/1.1\r\nHost: x\r\n\r\n"),
         long.clone(),
     ] {
-        let answer = answer_to(&world, request.as_bytes()).await;
+        let response = response_to(&world, request.as_bytes()).await;
         let start: String = request.chars().take(40).collect();
         assert!(
-            answer.is_empty() || (400..500).contains(&status_of(&answer)),
-            "{start}: {answer}"
+            response.is_empty() || (400..500).contains(&status_of(&response)),
+            "{start}: {response}"
         );
     }
     assert_serves(&world).await;
 }
 
 #[tokio::test]
-async fn a_field_that_comes_twice_is_refused() {
+async fn rejects_duplicate_fields() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
-    let twice = [
+    let duplicates = [
         r#""command_name":"ClearDTC","command_name":"ReadDTC","command_params":{"ecuAddress":"0x10"}"#,
         r#""command_name":"ReadDTC","command_params":{"ecuAddress":"0x10","ecuAddress":"0x11"}"#,
     ];
-    for fields in twice {
+    for fields in duplicates {
         let body = format!(r#"{{"vehicle_id":"{CONNECTED}",{fields}}}"#);
         let problem = post_text(&engineer, COMMANDS, body)
             .await

@@ -1,4 +1,4 @@
-//! How much one caller may have in flight at a time, and what is left to the others.
+//! Limits of one caller's requests in flight, and their effect on other callers.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -15,16 +15,16 @@ use sovd_tests::{CONNECTED, Client, Reply, World, within};
 use tokio::{task::JoinHandle, time::sleep};
 use tokio_postgres::Client as Sql;
 
-/// What is wanted of a caller with too much in flight.
+/// Asserts that a request was rejected because of the given limit.
 #[track_caller]
-fn assert_refused(refused: Reply, what: &str) {
-    assert_eq!(refused.headers["retry-after"], "1");
-    let problem = refused.expect_problem(429, "rate_limited");
+fn assert_rejected(reply: Reply, limit: &str) {
+    assert_eq!(reply.headers["retry-after"], "1");
+    let problem = reply.expect_problem(429, "rate_limited");
     let detail = problem["detail"].as_str().unwrap();
-    assert!(detail.contains(what), "{detail}");
+    assert!(detail.contains(limit), "{detail}");
 }
 
-/// Makes every statement about the table wait until the transaction ends.
+/// Blocks every statement on the table until the transaction ends.
 async fn block(world: &World, table: &str) -> Sql {
     let sql = world.sql().await;
     let lock = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
@@ -40,15 +40,15 @@ fn spawn_get(client: &Client, path: &str) -> JoinHandle<Reply> {
 const VEHICLE: &str = "/api/v1/vehicles/00000000-0000-0000-0000-000000000101";
 const ME: &str = "/api/v1/auth/me";
 
-/// The same user on connections of its own, which are closed with the client.
+/// Returns a client of the same user with separate connections, which close with it.
 fn separate(world: &World, client: &Client) -> Client {
     let mut separate = world.stranger();
     separate.token.clone_from(&client.token);
     separate
 }
 
-/// Asks until the answer is 200.
-async fn until_served(client: &Client, path: &str) {
+/// Waits until a request succeeds.
+async fn wait_until_served(client: &Client, path: &str) {
     within("a permit", async {
         while client.get(path).await.status != 200 {
             sleep(Duration::from_millis(5)).await;
@@ -58,13 +58,13 @@ async fn until_served(client: &Client, path: &str) {
 }
 
 #[tokio::test]
-async fn a_caller_with_the_limit_in_flight_waits_and_is_refused() {
+async fn rejects_a_request_that_waits_too_long_at_the_limit() {
     let world = World::with(|settings| settings.limits.requests_in_flight = 3).await;
     let (engineer, other) = (world.log_in("engineer").await, world.log_in("other").await);
     let blocker = block(&world, "vehicles").await;
     let in_flight: Vec<_> = (0..3).map(|_| spawn_get(&engineer, VEHICLE)).collect();
     world.until_waiting(3).await;
-    assert_refused(engineer.get(ME).await, "3 requests of one caller");
+    assert_rejected(engineer.get(ME).await, "3 requests of one caller");
     other.get(ME).await.expect(200);
     blocker.batch_execute("COMMIT").await.unwrap();
     for reply in in_flight {
@@ -74,7 +74,7 @@ async fn a_caller_with_the_limit_in_flight_waits_and_is_refused() {
 }
 
 #[tokio::test]
-async fn a_request_in_line_is_served_when_another_ends() {
+async fn serves_a_waiting_request_when_another_ends() {
     let world = World::with(|settings| settings.limits.requests_in_flight = 1).await;
     let engineer = world.log_in("engineer").await;
     let blocker = block(&world, "vehicles").await;
@@ -87,21 +87,21 @@ async fn a_request_in_line_is_served_when_another_ends() {
 }
 
 #[tokio::test]
-async fn a_caller_that_disconnects_gives_its_permit_back() {
+async fn releases_the_permit_of_a_disconnected_caller() {
     let world = World::with(|settings| settings.limits.requests_in_flight = 1).await;
     let engineer = world.log_in("engineer").await;
     let blocker = block(&world, "vehicles").await;
     for _ in 0..3 {
-        let gone = spawn_get(&separate(&world, &engineer), VEHICLE);
+        let request = spawn_get(&separate(&world, &engineer), VEHICLE);
         world.until_waiting(1).await;
-        gone.abort();
-        until_served(&engineer, ME).await;
+        request.abort();
+        wait_until_served(&engineer, ME).await;
     }
     blocker.batch_execute("COMMIT").await.unwrap();
 }
 
 #[tokio::test]
-async fn open_streams_hold_no_permit() {
+async fn open_streams_do_not_count_as_requests() {
     let world = World::with(|settings| {
         settings.limits.requests_in_flight = 1;
         settings.connector.mock.hang = true;
@@ -118,36 +118,36 @@ async fn open_streams_hold_no_permit() {
 }
 
 #[tokio::test]
-async fn logins_from_one_address_are_bounded() {
+async fn limits_logins_from_one_address() {
     let world = World::with(|settings| settings.limits.requests_in_flight = 1).await;
     let blocker = block(&world, "users").await;
     let log_in = async |client: Client, username: &str| {
         let body = json!({ "username": username, "password": "engineer123" });
         client.post("/api/v1/auth/login", &body).await
     };
-    let elsewhere = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-    let elsewhere = Client::from_address(world.address(), Some(elsewhere));
+    let other_address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+    let other_address = Client::from_address(world.address(), Some(other_address));
     let first = log_in(world.stranger(), "engineer");
     let later = async {
         world.until_waiting(1).await;
         let second = async {
-            let refused = log_in(world.stranger(), "engineer").await;
+            let rejected = log_in(world.stranger(), "engineer").await;
             blocker.batch_execute("COMMIT").await.unwrap();
-            refused
+            rejected
         };
-        tokio::join!(second, log_in(elsewhere, "other"))
+        tokio::join!(second, log_in(other_address, "other"))
     };
     let (first, (second, other)) = tokio::join!(first, later);
     first.expect(200);
     other.expect(200);
-    assert_refused(second, "1 requests of one caller");
+    assert_rejected(second, "1 requests of one caller");
 }
 
 const COMMANDS: &str = "/api/v1/commands?limit=1";
 
-/// With the old program, 20 lists took all 10 connections of the pool.
+/// Without the limit, 20 lists would occupy all 10 connections of the pool.
 #[tokio::test]
-async fn lists_that_hang_leave_connections_to_point_reads_and_submissions() {
+async fn blocked_lists_leave_connections_for_other_requests() {
     let world = World::with(|settings| settings.limits.lists_in_flight = 20).await;
     let (engineer, other) = (world.log_in("engineer").await, world.log_in("other").await);
     let blocker = block(&world, "manufacturing_insights").await;
@@ -172,21 +172,21 @@ async fn lists_that_hang_leave_connections_to_point_reads_and_submissions() {
 }
 
 #[tokio::test]
-async fn a_caller_has_as_many_lists_in_flight_as_allowed() {
+async fn limits_the_lists_of_one_user() {
     let world = World::with(|settings| settings.limits.lists_in_flight = 2).await;
     let (engineer, other) = (world.log_in("engineer").await, world.log_in("other").await);
     let blocker = block(&world, "commands").await;
     let lists: Vec<_> = (0..20).map(|_| spawn_get(&engineer, COMMANDS)).collect();
     world.until_waiting(2).await;
-    let (first_refused, _, lists) = select_all(lists).await;
-    assert_refused(first_refused.unwrap(), "2 lists of one user");
+    let (first_rejected, _, lists) = select_all(lists).await;
+    assert_rejected(first_rejected.unwrap(), "2 lists of one user");
     other.get("/api/v1/vehicles").await.expect(200);
     blocker.batch_execute("COMMIT").await.unwrap();
     for reply in join_all(lists).await {
         let reply = reply.unwrap();
         match reply.status.as_u16() {
             200 => {}
-            _ => assert_refused(reply, "2 lists of one user"),
+            _ => assert_rejected(reply, "2 lists of one user"),
         }
     }
     engineer.get(COMMANDS).await.expect(200);
@@ -195,12 +195,12 @@ async fn a_caller_has_as_many_lists_in_flight_as_allowed() {
 const EXPORT: &str = "/api/v1/audit-logs/export?format=ndjson";
 
 #[tokio::test]
-async fn an_export_beyond_the_limit_is_refused_until_another_ends() {
-    for (per_user, of_all, what) in [(1, 9, "1 exports of one user"), (9, 1, "1 exports of all")] {
+async fn rejects_an_export_at_the_limit_until_another_ends() {
+    for (per_user, of_all, limit) in [(1, 9, "1 exports of one user"), (9, 1, "1 exports of all")] {
         let world = World::with(|settings| {
             settings.limits.exports_per_user = per_user;
             settings.limits.exports_in_flight = of_all;
-            // Sealing would wait for the table as well.
+            // Sealing would be blocked, too.
             settings.audit.seal_ms = 0;
         })
         .await;
@@ -208,11 +208,11 @@ async fn an_export_beyond_the_limit_is_refused_until_another_ends() {
         let blocker = block(&world, "audit_logs").await;
         let first = spawn_get(&admin, EXPORT);
         world.until_waiting(1).await;
-        assert_refused(admin.get(EXPORT).await, what);
+        assert_rejected(admin.get(EXPORT).await, limit);
         admin.get(ME).await.expect(200);
         blocker.batch_execute("COMMIT").await.unwrap();
         first.await.unwrap().expect(200);
-        until_served(&admin, EXPORT).await;
+        wait_until_served(&admin, EXPORT).await;
     }
 }
 
@@ -232,9 +232,9 @@ async fn point_reads(client: &Client, count: usize) -> (Duration, Duration) {
     (percentile(&mut samples, 50), percentile(&mut samples, 95))
 }
 
-/// 100 clients of one user that ask for the end of a long list again and again.
+/// 100 clients of one user continuously request the end of a long list.
 #[tokio::test]
-async fn point_reads_are_served_beside_100_deep_lists_of_one_user() {
+async fn serves_point_reads_during_100_deep_lists_of_one_user() {
     let world = World::with(|settings| {
         settings.database.pool_size = 10;
         settings.database.pool_overflow = 5;
@@ -264,7 +264,7 @@ async fn point_reads_are_served_beside_100_deep_lists_of_one_user() {
         });
         join_all(attackers).await
     });
-    within("the attack to begin", async {
+    within("the attack to start", async {
         while served.load(Ordering::Relaxed) < 4 {
             sleep(Duration::from_millis(5)).await;
         }
@@ -274,13 +274,13 @@ async fn point_reads_are_served_beside_100_deep_lists_of_one_user() {
     let attacked = point_reads(&other, 200).await;
     let lists = served.load(Ordering::Relaxed) - before;
     assert!(!attack.is_finished(), "the attack ended early");
-    assert!(lists > 0, "the attacker is not shut out");
+    assert!(lists > 0, "the attacker is served, too");
     attack.abort();
     println!(
-        "p50 and p95 of a point read: {quiet:?} quiet, {attacked:?} beside the attack ({lists} lists)"
+        "p50 and p95 of a point read: {quiet:?} quiet, {attacked:?} during the attack ({lists} lists)"
     );
     assert!(
         attacked.0 < Duration::from_millis(500),
-        "{attacked:?} beside the attack, {quiet:?} without"
+        "{attacked:?} during the attack, {quiet:?} without"
     );
 }

@@ -1,36 +1,23 @@
-//! WebSocket frames that announce more than a client may send.
+//! WebSocket frames that exceed the limit.
 
-use sovd_tests::{World, within};
+use sovd_tests::{RawHttp, World, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-/// The largest payload that a client's frame may have, in bytes.
+/// The largest payload of a client's frame in bytes.
 const LIMIT: u64 = 4096;
 
-/// A socket after its handshake.
-async fn open(world: &World, token: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(world.address()).await.unwrap();
-    let handshake = format!(
-        "GET /ws/events HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\
-         Authorization: Bearer {token}\r\n\r\n"
-    );
-    stream.write_all(handshake.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        within("the handshake", stream.read_exact(&mut byte))
-            .await
-            .unwrap();
-        head.extend(byte);
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101"));
-    stream
+/// Opens a WebSocket as a customer.
+async fn open(world: &World) -> TcpStream {
+    let token = world.log_in("customer").await.token.unwrap();
+    RawHttp::open_websocket(world.address(), "/ws/events", &token)
+        .await
+        .0
 }
 
-/// The header of a masked binary frame; the mask is 0, so the payload stands as it is.
+/// Returns the header of a binary frame with a mask of zeros, which does not change the payload.
 fn header(length: u64) -> Vec<u8> {
     let mut header = vec![0x82, 0xFF];
     header.extend(length.to_be_bytes());
@@ -38,37 +25,35 @@ fn header(length: u64) -> Vec<u8> {
     header
 }
 
-/// The close code that the server sends next.
+/// Reads a close frame and returns its code.
 async fn close_code(stream: &mut TcpStream) -> u16 {
     let mut frame = [0; 4];
     within("a close frame", stream.read_exact(&mut frame))
         .await
         .unwrap();
-    assert_eq!(frame[0], 0x88, "no close frame");
+    assert_eq!(frame[0], 0x88, "not a close frame");
     u16::from_be_bytes([frame[2], frame[3]])
 }
 
 #[tokio::test]
-async fn a_frame_above_the_limit_is_refused_by_the_length_it_announces() {
+async fn rejects_a_frame_by_its_announced_length() {
     let world = World::start().await;
-    let token = world.log_in("customer").await.token.unwrap();
     for length in [LIMIT + 1, 1 << 40, u64::MAX >> 1] {
-        let mut stream = open(&world, &token).await;
-        // Nothing of the payload is sent.
+        let mut stream = open(&world).await;
+        // The payload is not sent.
         stream.write_all(&header(length)).await.unwrap();
         assert_eq!(close_code(&mut stream).await, 1009, "{length}");
     }
 }
 
 #[tokio::test]
-async fn a_frame_at_the_limit_is_taken() {
+async fn accepts_a_frame_at_the_limit() {
     let world = World::start().await;
-    let token = world.log_in("customer").await.token.unwrap();
-    let mut stream = open(&world, &token).await;
+    let mut stream = open(&world).await;
     let mut frame = header(LIMIT);
     frame.resize(frame.len() + usize::try_from(LIMIT).unwrap(), 0);
     stream.write_all(&frame).await.unwrap();
-    // A ping behind it is answered, so the frame has been taken.
+    // The ping after it is answered, so the frame was accepted.
     stream.write_all(&[0x89, 0x80, 0, 0, 0, 0]).await.unwrap();
     let mut pong = [0; 2];
     within("a pong", stream.read_exact(&mut pong))
@@ -78,20 +63,19 @@ async fn a_frame_at_the_limit_is_taken() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_on_sending_a_refused_frame_is_disconnected() {
+async fn disconnects_a_client_that_continues_a_rejected_frame() {
     let world = World::start().await;
-    let token = world.log_in("customer").await.token.unwrap();
-    let mut stream = open(&world, &token).await;
+    let mut stream = open(&world).await;
     stream.write_all(&header(1 << 40)).await.unwrap();
     let (mut from, mut to) = stream.split();
     let zeros = vec![0; 1024 * 1024];
-    let sending = async { while to.write_all(&zeros).await.is_ok() {} };
-    let reading = async {
+    let writer = async { while to.write_all(&zeros).await.is_ok() {} };
+    let reader = async {
         let mut frames = Vec::new();
         let _ = from.read_to_end(&mut frames).await;
     };
-    within("the connection to end", async {
-        tokio::join!(sending, reading)
+    within("the end of the connection", async {
+        tokio::join!(writer, reader)
     })
     .await;
 }

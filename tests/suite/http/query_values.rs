@@ -1,14 +1,8 @@
-//! Values in query strings that a client may send by mistake.
+//! Empty, repeated and unknown query parameters.
 
-use serde_json::Value;
 use sovd_tests::{CONNECTED, Client, Socket, World};
 
-use crate::openapi::{Operation, operations};
-
-fn documented() -> Vec<Operation> {
-    let document: Value = serde_json::from_str(&sovd_app::openapi_json()).unwrap();
-    operations(&document)
-}
+use crate::openapi::{Operation, document, operations};
 
 fn query_parameters(operation: &Operation) -> Vec<String> {
     let parameters = operation.definition["parameters"].as_array();
@@ -19,20 +13,14 @@ fn query_parameters(operation: &Operation) -> Vec<String> {
         .collect()
 }
 
-fn path_of(operation: &Operation) -> String {
-    let segments = operation.path.split('/');
-    let filled = segments.map(|it| if it.starts_with('{') { CONNECTED } else { it });
-    filled.collect::<Vec<_>>().join("/")
-}
-
 #[tokio::test]
-async fn an_empty_value_is_invalid_for_every_query_parameter() {
+async fn rejects_an_empty_value_of_every_query_parameter() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
-    let mut tried = 0;
-    for operation in documented() {
-        let path = path_of(&operation);
-        if path.starts_with("/ws/") {
+    let mut requests = 0;
+    for operation in operations(&document()) {
+        let path = operation.path_with(CONNECTED);
+        if operation.is_websocket() {
             continue;
         }
         for name in query_parameters(&operation) {
@@ -41,15 +29,15 @@ async fn an_empty_value_is_invalid_for_every_query_parameter() {
                 let reply = admin.send(request).await;
                 let pointer = format!("/{name}");
                 reply.expect_bad_field(422, "validation_failed", &pointer);
-                tried += 1;
+                requests += 1;
             }
         }
     }
-    assert!(tried > 100, "only {tried} requests");
+    assert!(requests > 100, "only {requests} requests");
 }
 
 #[tokio::test]
-async fn an_empty_filter_says_what_is_accepted() {
+async fn states_what_an_empty_filter_accepts() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     for (path, accepted) in [
@@ -79,7 +67,7 @@ async fn an_empty_filter_says_what_is_accepted() {
 }
 
 #[tokio::test]
-async fn an_unknown_parameter_stays_malformed_without_a_value() {
+async fn rejects_an_unknown_parameter_without_a_value() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     for query in ["?usr_id=", "?=x", "?="] {
@@ -96,7 +84,7 @@ async fn closing_reason(client: &Client, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_socket_refuses_an_empty_and_a_repeated_value() {
+async fn a_websocket_rejects_empty_and_repeated_values() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let fleet = "/ws/events?vehicle_id=";
@@ -123,7 +111,7 @@ async fn a_socket_refuses_an_empty_and_a_repeated_value() {
 }
 
 #[tokio::test]
-async fn an_empty_token_in_a_query_counts_as_none() {
+async fn ignores_an_empty_token_in_the_query() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let reason = closing_reason(&world.stranger(), "/ws/events?token=").await;

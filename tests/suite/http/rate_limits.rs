@@ -9,7 +9,7 @@ const ME: &str = "/api/v1/auth/me";
 const COMMANDS: &str = "/api/v1/commands";
 const PER_MINUTE: u32 = 6;
 
-/// Two processes on one Redis, where users are limited.
+/// Starts two rate-limited servers that share a Redis.
 async fn two_nodes(redis: &Redis) -> (World, World) {
     let world = World::with(|settings| {
         settings.redis.url = Some(SecretUrl::new(redis.url()));
@@ -18,16 +18,16 @@ async fn two_nodes(redis: &Redis) -> (World, World) {
         settings.limits.commands_per_minute = PER_MINUTE / 2;
     })
     .await;
-    let beside = world.beside(|_| {}).await;
+    let other = world.beside(|_| {}).await;
     let admin = world.log_in("admin").await;
-    for node in [&world, &beside] {
-        counts_in_redis(&admin.at(node.address()), redis).await;
+    for node in [&world, &other] {
+        wait_for_shared_counts(&admin.at(node.address()), redis).await;
     }
-    (world, beside)
+    (world, other)
 }
 
-/// Waits until this process counts the requests of the user in Redis.
-async fn counts_in_redis(client: &Client, redis: &Redis) {
+/// Waits until a server counts the requests of the user in Redis.
+async fn wait_for_shared_counts(client: &Client, redis: &Redis) {
     let me = client.get(ME).await.expect(200);
     let key = format!("limits:limit:requests:{}", me["user_id"].as_str().unwrap());
     let mut redis = RawRedis::connect(&redis.url()).await;
@@ -52,7 +52,7 @@ fn assert_limited(reply: &Reply, per_minute: u32) {
 }
 
 #[tokio::test]
-async fn requests_count_together_in_all_processes() {
+async fn counts_requests_across_servers() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let (one, other) = two_nodes(&redis).await;
     let engineer = one.log_in("engineer").await;
@@ -67,7 +67,7 @@ async fn requests_count_together_in_all_processes() {
 }
 
 #[tokio::test]
-async fn commands_count_together_in_all_processes() {
+async fn counts_commands_across_servers() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let (one, other) = two_nodes(&redis).await;
     let engineer = one.log_in("engineer").await;
@@ -86,7 +86,7 @@ async fn commands_count_together_in_all_processes() {
 }
 
 #[tokio::test]
-async fn without_redis_each_process_limits_alone_and_answers_in_time() {
+async fn each_server_limits_alone_without_redis() {
     for is_frozen in [false, true] {
         let redis = Redis::start(&SearchPath::system()).unwrap();
         let (one, other) = two_nodes(&redis).await;

@@ -1,25 +1,17 @@
-//! Headers that two readers of one request could understand differently.
+//! Headers that a proxy and the server could interpret differently.
 
 use reqwest::{
     Method,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use sovd_tests::{CONNECTED, Client, World};
 
-use crate::openapi::{Operation, operations};
-
-fn documented() -> Vec<Operation> {
-    let document: Value = serde_json::from_str(&sovd_app::openapi_json()).unwrap();
-    operations(&document)
-}
+use crate::openapi::{Operation, document, operations};
 
 fn request(client: &Client, operation: &Operation) -> reqwest::RequestBuilder {
-    let segments = operation.path.split('/');
-    let filled = segments.map(|it| if it.starts_with('{') { CONNECTED } else { it });
-    let path = filled.collect::<Vec<_>>().join("/");
-    let request = client.request(operation.method.clone(), &path);
-    if path.starts_with("/ws/") {
+    let request = client.request(operation.method.clone(), &operation.path_with(CONNECTED));
+    if operation.is_websocket() {
         return request
             .header("Connection", "Upgrade")
             .header("Upgrade", "websocket")
@@ -30,13 +22,13 @@ fn request(client: &Client, operation: &Operation) -> reqwest::RequestBuilder {
 }
 
 #[tokio::test]
-async fn two_authorization_headers_are_malformed_everywhere() {
+async fn every_operation_rejects_two_authorization_headers() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let engineer = world.log_in("engineer").await;
     let other = format!("Bearer {}", engineer.token.clone().unwrap());
     let same = format!("Bearer {}", admin.token.clone().unwrap());
-    let secured = documented()
+    let secured = operations(&document())
         .into_iter()
         .filter(|operation| operation.definition.get("security").is_some());
     for operation in secured {
@@ -51,21 +43,21 @@ async fn two_authorization_headers_are_malformed_everywhere() {
 }
 
 #[tokio::test]
-async fn a_token_twice_in_the_query_of_a_handshake_is_malformed() {
+async fn rejects_a_repeated_token_in_the_query_of_a_handshake() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let token = engineer.token.clone().unwrap();
-    let stranger = world.stranger();
+    let anonymous = world.stranger();
     let path = format!("/ws/events?token={token}&token={token}");
-    let reply = stranger.get(&path).await;
+    let reply = anonymous.get(&path).await;
     reply.expect_problem(400, "malformed_request");
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_an_unsupported_media_type_everywhere() {
+async fn every_operation_rejects_a_compressed_body() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
-    let with_body = documented()
+    let with_body = operations(&document())
         .into_iter()
         .filter(|operation| operation.definition.get("requestBody").is_some());
     for operation in with_body {
@@ -90,7 +82,7 @@ async fn a_compressed_body_is_an_unsupported_media_type_everywhere() {
 }
 
 #[tokio::test]
-async fn an_identity_coding_is_read() {
+async fn accepts_the_identity_coding() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     for codings in [
@@ -109,7 +101,7 @@ async fn an_identity_coding_is_read() {
 }
 
 #[tokio::test]
-async fn an_unsupported_media_type_names_the_one_that_is_read() {
+async fn names_the_supported_media_type() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let request = admin.request(Method::POST, "/api/v1/insights/derive");

@@ -2,7 +2,7 @@ use reqwest::{Method, header::HeaderMap};
 use sovd_tests::World;
 
 #[track_caller]
-fn assert_careful(headers: &HeaderMap, path: &str) {
+fn assert_secure(headers: &HeaderMap, path: &str) {
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
@@ -13,13 +13,13 @@ fn assert_careful(headers: &HeaderMap, path: &str) {
     }
     let permissions = headers["permissions-policy"].to_str().unwrap();
     assert!(permissions.contains("camera=()"), "{path}: {permissions}");
-    for tells_too_much in ["server", "x-powered-by"] {
-        assert!(!headers.contains_key(tells_too_much), "{path}");
+    for name in ["server", "x-powered-by"] {
+        assert!(!headers.contains_key(name), "{path}: {name}");
     }
 }
 
 #[tokio::test]
-async fn every_answer_of_the_api_tells_browsers_to_be_careful() {
+async fn every_response_has_security_headers() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for (method, path, status) in [
@@ -37,7 +37,7 @@ async fn every_answer_of_the_api_tells_browsers_to_be_careful() {
         let request = engineer.request(method, path);
         let reply = engineer.send(request).await;
         assert_eq!(reply.status, status, "{path}");
-        assert_careful(&reply.headers, path);
+        assert_secure(&reply.headers, path);
         assert_eq!(
             reply.headers["content-security-policy"], "default-src 'none'; frame-ancestors 'none'",
             "{path}"
@@ -48,28 +48,28 @@ async fn every_answer_of_the_api_tells_browsers_to_be_careful() {
             "{path}"
         );
     }
-    let stranger = world.stranger().get("/api/v1/auth/me").await;
-    assert_careful(&stranger.headers, "a stranger");
-    stranger.expect_problem(401, "not_authenticated");
+    let anonymous = world.stranger().get("/api/v1/auth/me").await;
+    assert_secure(&anonymous.headers, "unauthenticated");
+    anonymous.expect_problem(401, "not_authenticated");
 
     let id = engineer.read_dtc().await;
     let stream = engineer.listen(&id, None).await.unwrap();
-    assert_careful(stream.headers(), "a stream over HTTP");
+    assert_secure(stream.headers(), "an event stream");
     assert_eq!(stream.headers()["cache-control"], "no-store");
-    assert_careful(&engineer.open(&id).await.headers, "a socket");
+    assert_secure(&engineer.open(&id).await.headers, "a WebSocket");
 }
 
 #[tokio::test]
-async fn swagger_ui_may_load_what_it_has_and_nothing_else() {
+async fn swagger_ui_loads_only_its_own_files() {
     let world = World::start().await;
-    let stranger = world.stranger();
-    let page = stranger
+    let anonymous = world.stranger();
+    let page = anonymous
         .request(Method::GET, "/docs/")
         .send()
         .await
         .unwrap();
     assert_eq!(page.status(), 200);
-    assert_careful(page.headers(), "/docs/");
+    assert_secure(page.headers(), "/docs/");
     let policy = page.headers()["content-security-policy"].clone();
     let policy = policy.to_str().unwrap();
     for part in [
@@ -81,25 +81,25 @@ async fn swagger_ui_may_load_what_it_has_and_nothing_else() {
     ] {
         assert!(policy.contains(part), "{part} in {policy}");
     }
-    // The policy forbids scripts inside the page, so the page must have none.
+    // The policy forbids inline scripts, so the page must not contain any.
     let page = page.text().await.unwrap();
     let scripts: Vec<&str> = page.split("<script").skip(1).collect();
     assert!(scripts.len() >= 3, "{page}");
     for script in scripts {
         let (head, body) = script.split_once('>').unwrap();
-        let file = head.split("src=\"./").nth(1).expect("a file of its own");
+        let file = head.split("src=\"./").nth(1).expect("a file of Swagger UI");
         assert!(body.trim_start().starts_with("</script"), "{body}");
         let path = format!("/docs/{}", file.split('"').next().unwrap());
-        let reply = stranger.get(&path).await;
+        let reply = anonymous.get(&path).await;
         assert_eq!(reply.status, 200, "{path}");
-        assert_careful(&reply.headers, &path);
+        assert_secure(&reply.headers, &path);
         assert_eq!(reply.headers["content-security-policy"], policy, "{path}");
     }
     assert!(!page.contains("http://") && !page.contains("https://"));
 }
 
 #[tokio::test]
-async fn https_is_insisted_on_when_the_settings_say_so() {
+async fn sends_hsts_if_configured() {
     let world = World::with(|settings| settings.server.hsts_seconds = 63_072_000).await;
     for path in ["/health/live", "/nothing", "/docs/"] {
         let reply = world.stranger().get(path).await;

@@ -1,49 +1,40 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sovd_tests::{World, within};
+use sovd_tests::{RawHttp, World, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::{interval, timeout},
 };
 
-async fn connect(world: &World) -> TcpStream {
-    TcpStream::connect(world.address()).await.unwrap()
+async fn connect(world: &World) -> RawHttp {
+    RawHttp::connect(world.address()).await
 }
 
-/// What the server says until it ends the connection.
-async fn last_words(mut stream: TcpStream) -> String {
-    let mut said = Vec::new();
-    // A reset ends a connection as well as a goodbye.
-    let _ = within("the end", stream.read_to_end(&mut said)).await;
-    String::from_utf8(said).unwrap()
-}
-
-/// Sends `head`, then a byte now and then for as long as the server listens.
-async fn trickle(mut stream: TcpStream, head: &str, byte: u8) -> String {
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let (mut from, mut to) = stream.into_split();
-    let dripping = tokio::spawn(async move {
-        let mut drops = interval(Duration::from_millis(100));
+/// Sends `head`, then one byte at a time until the server closes the connection. Returns its response.
+async fn trickle(mut connection: RawHttp, head: &str, byte: u8) -> String {
+    connection.send(head).await;
+    let (mut from, mut to) = connection.0.into_split();
+    let writer = tokio::spawn(async move {
+        let mut ticks = interval(Duration::from_millis(100));
         loop {
-            drops.tick().await;
+            ticks.tick().await;
             if to.write_all(&[byte]).await.is_err() {
                 break;
             }
         }
     });
-    let mut said = Vec::new();
-    let _ = within("the end", from.read_to_end(&mut said)).await;
-    dripping.abort();
-    String::from_utf8(said).unwrap()
+    let mut response = Vec::new();
+    let _ = within("the end of the connection", from.read_to_end(&mut response)).await;
+    writer.abort();
+    String::from_utf8(response).unwrap()
 }
 
 async fn assert_serves(world: &World) {
     world.stranger().get("/health/live").await.expect(200);
 }
 
-async fn impatient() -> World {
+async fn with_short_timeouts() -> World {
     World::with(|settings| {
         settings.server.request_head_seconds = 1;
         settings.server.request_body_seconds = 1;
@@ -52,12 +43,12 @@ async fn impatient() -> World {
 }
 
 #[tokio::test]
-async fn a_request_whose_head_does_not_end_is_cut_off() {
-    let world = impatient().await;
+async fn closes_a_connection_whose_head_does_not_end() {
+    let world = with_short_timeouts().await;
     let head = "GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: ";
     let (trickled, silent, served) = tokio::join!(
         async { trickle(connect(&world).await, head, b'a').await },
-        async { last_words(connect(&world).await).await },
+        async { connect(&world).await.read_to_end().await },
         async {
             for _ in 0..10 {
                 assert_serves(&world).await;
@@ -65,16 +56,19 @@ async fn a_request_whose_head_does_not_end_is_cut_off() {
         }
     );
     let () = served;
-    for said in [trickled, silent] {
-        assert!(said.is_empty() || said.contains(" 408 "), "{said}");
-        assert!(!said.contains("200 OK"), "{said}");
+    for response in [trickled, silent] {
+        assert!(
+            response.is_empty() || response.contains(" 408 "),
+            "{response}"
+        );
+        assert!(!response.contains("200 OK"), "{response}");
     }
     assert_serves(&world).await;
 }
 
 #[tokio::test]
-async fn a_body_that_trickles_is_told_so_and_cut_off() {
-    let world = impatient().await;
+async fn responds_with_408_to_a_trickling_body() {
+    let world = with_short_timeouts().await;
     for (path, framing, first) in [
         ("/api/v1/auth/login", "Content-Length: 1000", "{"),
         (
@@ -87,17 +81,17 @@ async fn a_body_that_trickles_is_told_so_and_cut_off() {
             "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{framing}\r\n\r\n\
              {first}"
         );
-        let (said, ()) = tokio::join!(
+        let (response, ()) = tokio::join!(
             async { trickle(connect(&world).await, &head, b' ').await },
             assert_serves(&world)
         );
-        let (answer, body) = said.split_once("\r\n\r\n").unwrap_or_default();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap_or_default();
         assert!(
-            answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
-            "{said}"
+            head.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
+            "{response}"
         );
-        let answer = answer.to_lowercase();
-        assert!(answer.contains("\r\nconnection: close"), "{answer}");
+        let head = head.to_lowercase();
+        assert!(head.contains("\r\nconnection: close"), "{head}");
         let problem: Value = serde_json::from_str(body).unwrap();
         assert_eq!(problem["code"], "request_timeout");
         assert_eq!(problem["detail"], "the body did not arrive within 1 s");
@@ -106,7 +100,7 @@ async fn a_body_that_trickles_is_told_so_and_cut_off() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_wants_holds_no_connection() {
+async fn an_unread_body_does_not_hold_the_connection() {
     let world = World::start().await;
     for (method, path, status) in [
         ("POST", "/api/v1/commands", 401),
@@ -119,44 +113,44 @@ async fn a_body_that_nobody_wants_holds_no_connection() {
                 "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
                  {framing}\r\n\r\n1000\r\n"
             );
-            let said = trickle(connect(&world).await, &head, b' ').await;
+            let response = trickle(connect(&world).await, &head, b' ').await;
             let expected = format!("HTTP/1.1 {status} ");
-            assert!(said.starts_with(&expected), "{method} {path}: {said}");
+            assert!(
+                response.starts_with(&expected),
+                "{method} {path}: {response}"
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn a_connection_without_a_further_request_is_closed() {
+async fn closes_an_idle_connection() {
     let world = World::with(|settings| settings.server.idle_seconds = 1).await;
-    let mut stream = connect(&world).await;
+    let mut connection = connect(&world).await;
     for _ in 0..2 {
-        let request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
-        stream.write_all(request).await.unwrap();
+        connection
+            .send("GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await;
     }
-    let said = last_words(stream).await;
-    assert_eq!(said.matches("HTTP/1.1 200 OK").count(), 2, "{said}");
+    let responses = connection.read_to_end().await;
+    let count = responses.matches("HTTP/1.1 200 OK").count();
+    assert_eq!(count, 2, "{responses}");
 }
 
 #[tokio::test]
-async fn a_worker_takes_no_more_connections_than_it_may() {
+async fn limits_the_connections_of_a_worker() {
     let world = World::with(|settings| settings.server.max_connections = 1).await;
-    let request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
-    let mut held = connect(&world).await;
-    held.write_all(request).await.unwrap();
-    let mut byte = [0];
-    within("an answer", held.read_exact(&mut byte))
-        .await
-        .unwrap();
+    let request = "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut first = connect(&world).await;
+    first.send(request).await;
+    within("a response", first.0.read_u8()).await.unwrap();
 
-    // The system lets it connect; that nobody answers shows only by waiting.
-    let mut next = connect(&world).await;
-    next.write_all(request).await.unwrap();
-    let patience = Duration::from_millis(500);
-    assert!(timeout(patience, next.read_exact(&mut byte)).await.is_err());
+    // The operating system accepts the connection, so only waiting shows that the server does not.
+    let mut second = connect(&world).await;
+    second.send(request).await;
+    let delay = Duration::from_millis(500);
+    assert!(timeout(delay, second.0.read_u8()).await.is_err());
 
-    drop(held);
-    within("an answer", next.read_exact(&mut byte))
-        .await
-        .unwrap();
+    drop(first);
+    within("a response", second.0.read_u8()).await.unwrap();
 }

@@ -2,16 +2,16 @@ use reqwest::Method;
 use serde_json::json;
 use sovd_tests::World;
 
-/// The address under which the server records a login that comes with these headers.
-async fn recorded(world: &World, headers: &[(&str, &str)]) -> Option<String> {
-    let stranger = world.stranger();
-    let mut request = stranger
+/// Logs in with the given headers and returns the address in the audit entry.
+async fn audited_address(world: &World, headers: &[(&str, &str)]) -> Option<String> {
+    let anonymous = world.stranger();
+    let mut request = anonymous
         .request(Method::POST, "/api/v1/auth/login")
         .json(&json!({ "username": "engineer", "password": "engineer123" }));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let reply = stranger.send(request).await;
+    let reply = anonymous.send(request).await;
     let request_id = reply.headers["x-request-id"].to_str().unwrap().to_owned();
     reply.expect(200);
     let sql = world.sql().await;
@@ -35,21 +35,21 @@ async fn trusting(proxies: &[&str]) -> World {
 const FORWARDED: &str = "X-Forwarded-For";
 
 #[tokio::test]
-async fn nobody_is_believed_unless_the_settings_say_so() {
+async fn ignores_forwarding_headers_by_default() {
     for world in [World::start().await, trusting(&["10.0.0.0/8", "::1"]).await] {
         for headers in [
             &[(FORWARDED, "198.51.100.1")][..],
             &[("X-Real-IP", "198.51.100.1")],
             &[("Forwarded", "for=198.51.100.1")],
         ] {
-            let address = recorded(&world, headers).await;
+            let address = audited_address(&world, headers).await;
             assert_eq!(address.as_deref(), Some("127.0.0.1"), "{headers:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_tells_whom_it_talks_to() {
+async fn accepts_the_header_of_a_trusted_proxy() {
     let world = trusting(&["127.0.0.1", "10.0.0.0/8"]).await;
     for (headers, expected) in [
         (&[(FORWARDED, "198.51.100.1")][..], "198.51.100.1"),
@@ -71,7 +71,7 @@ async fn a_trusted_proxy_tells_whom_it_talks_to() {
         (&[("Forwarded", "for=198.51.100.1")], "127.0.0.1"),
         (&[], "127.0.0.1"),
     ] {
-        let address = recorded(&world, headers).await;
+        let address = audited_address(&world, headers).await;
         assert_eq!(address.as_deref(), Some(expected), "{headers:?}");
     }
 }

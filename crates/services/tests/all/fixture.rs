@@ -3,6 +3,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sovd_connector::{Connector, Registry};
+pub(crate) use sovd_devstack::within;
 use sovd_devstack::{Stack, TestDatabase};
 use sovd_domain::{
     Catalog, Clock, Command, CommandId, CommandSpec, JsonSchema, Random, Response, ResponseId,
@@ -34,8 +35,6 @@ use crate::{
     commands::watching::poll, parts::Parts, recording_bus::Recording, scripted_connector::Scripted,
 };
 
-/// How long a test waits for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// The connected vehicle of the seeds, whose id ends in 0101.
 pub(crate) const VEHICLE: VehicleId = VehicleId(Uuid::from_u128(0x101));
 /// The one that is not, until a test connects it.
@@ -61,12 +60,6 @@ pub(crate) const SETTINGS: DispatchSettings = DispatchSettings {
         longest: Duration::from_mins(1),
     },
 };
-
-/// Waits for `event`, and fails the test when it does not come.
-pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
-    let outcome = timeout(PATIENCE, event).await;
-    outcome.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
-}
 
 /// A database with vehicles, a clock that stands still, and dispatchers to work.
 pub(crate) struct Rig {

@@ -1,28 +1,13 @@
-use std::time::Duration;
-
-use tokio::time::timeout;
+use sovd_devstack::{wait_for_blocked, within};
 
 use crate::fixture::Fleet;
 
-/// Long enough for the slowest machine, so that a test that waits in vain fails instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What `event` gives, which must not be long in coming.
+/// Returns the output of `event`, which must occur before a deadline.
 pub(crate) async fn in_time<T>(event: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, event).await.unwrap()
+    within("the event", event).await
 }
 
-/// Gives `()` once `count` transactions of this database wait for the lock of another.
+/// Waits until at least `count` transactions of the database wait for a lock.
 pub(crate) async fn until_waiting(fleet: &Fleet, count: i64) {
-    let sql = "SELECT count(*) FROM pg_stat_activity
-               WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    in_time(async {
-        loop {
-            let row = fleet.client.query_one(sql, &[]).await.unwrap();
-            if row.get::<_, i64>(0) == count {
-                return;
-            }
-        }
-    })
-    .await;
+    wait_for_blocked(&fleet.client, count).await;
 }
