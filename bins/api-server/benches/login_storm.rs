@@ -1,7 +1,6 @@
-//! How long `GET /vehicles` takes while nobody logs in, and while 50 do at once. The passwords are
-//! hashed at the cost that is the default. Prints a table, and writes it as JSON under
-//! `target/bench`. Meant for a release build:
-//! `cargo bench -p sovd-api-server --bench login_storm`.
+//! Measures the latency of `GET /vehicles` without logins and during 50 concurrent ones, with the default
+//! cost of password hashes. Prints a table and writes it as JSON to `target/bench`. Requires a release
+//! build: `cargo bench -p sovd-api-server --bench login_storm`.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -45,7 +44,7 @@ async fn measure() {
     for _ in 0..QUIET_REQUESTS {
         quiet.push(server.time_vehicles(&token).await);
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut storm = Vec::new();
     let logins = join_all((0..LOGINS).map(|_| server.log_in()));
     tokio::pin!(logins);
@@ -55,7 +54,7 @@ async fn measure() {
             time = server.time_vehicles(&token) => storm.push(time),
         }
     }
-    let duration = begun.elapsed();
+    let duration = started.elapsed();
     report(quiet, storm, duration, server.process.status_kib("VmRSS:"));
 }
 
@@ -67,22 +66,22 @@ fn report(
 ) {
     let requests = storm.len();
     let (quiet, quiet_slow) = (share(&mut quiet, 50), share(&mut quiet, 99));
-    let (loud, loud_slow) = (share(&mut storm, 50), share(&mut storm, 99));
-    let ratio = loud / quiet;
+    let (busy, busy_slow) = (share(&mut storm, 50), share(&mut storm, 99));
+    let ratio = busy / quiet;
     println!("{:<36} {quiet:>8.2} ms", "quiet, median");
-    println!("{:<36} {quiet_slow:>8.2} ms", "quiet, 99 of 100 within");
-    println!("{:<36} {loud:>8.2} ms", "during 50 logins, median");
-    println!(
-        "{:<36} {loud_slow:>8.2} ms",
-        "during 50 logins, 99 of 100 within"
-    );
+    println!("{:<36} {quiet_slow:>8.2} ms", "quiet, p99");
+    println!("{:<36} {busy:>8.2} ms", "during 50 logins, median");
+    println!("{:<36} {busy_slow:>8.2} ms", "during 50 logins, p99");
     println!("{:<36} {ratio:>8.2}", "ratio of the medians");
     println!("{:<36} {requests:>8}", "requests during the logins");
     let seconds = storm_time.as_secs_f64();
-    println!("{:<36} {seconds:>8.2} s", "all 50 logins took");
-    println!("{:<36} {resident_kib:>8} KiB", "resident memory after that");
+    println!("{:<36} {seconds:>8.2} s", "duration of all 50 logins");
+    println!(
+        "{:<36} {resident_kib:>8} KiB",
+        "resident memory after the logins"
+    );
     let report = json!({
-        "quiet_ms": quiet, "quiet_p99_ms": quiet_slow, "storm_ms": loud, "storm_p99_ms": loud_slow,
+        "quiet_ms": quiet, "quiet_p99_ms": quiet_slow, "storm_ms": busy, "storm_p99_ms": busy_slow,
         "ratio": ratio, "requests": requests, "logins_s": seconds, "resident_kib": resident_kib,
     });
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench");
@@ -90,7 +89,7 @@ fn report(
     fs::write(directory.join("login_storm.json"), format!("{report}\n")).unwrap();
 }
 
-/// Within how many milliseconds that many percent were answered.
+/// Returns a percentile of the times in milliseconds.
 fn share(times: &mut [Duration], percent: usize) -> f64 {
     times.sort();
     let index = (times.len() * percent / 100).min(times.len() - 1);
@@ -110,7 +109,7 @@ impl Server {
         }
     }
 
-    /// Gives the access token.
+    /// Logs in and returns the access token.
     async fn log_in(&self) -> String {
         let url = format!("http://{}/api/v1/auth/login", self.process.address());
         let body = json!({ "username": "engineer", "password": "engineer123" });
@@ -122,9 +121,9 @@ impl Server {
 
     async fn time_vehicles(&self, token: &str) -> Duration {
         let url = format!("http://{}/api/v1/vehicles", self.process.address());
-        let begun = Instant::now();
+        let started = Instant::now();
         let response = self.http.get(url).bearer_auth(token).send().await.unwrap();
         response.error_for_status().unwrap().bytes().await.unwrap();
-        begun.elapsed()
+        started.elapsed()
     }
 }

@@ -1,6 +1,6 @@
-//! How long the server takes from its start to its first ready answer on a migrated database, and
-//! how much memory it holds when nobody asks it anything. Prints a table, and writes it as JSON
-//! under `target/bench`. Meant for a release build: `cargo bench -p sovd-api-server`.
+//! Measures the time from the start of the server until it is ready, with a migrated database, and its idle
+//! memory. Prints a table and writes it as JSON to `target/bench`. Requires a release build:
+//! `cargo bench -p sovd-api-server --bench startup`.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -78,11 +78,11 @@ fn millis(time: Duration) -> String {
 }
 
 fn measure(database_url: &str, redis_url: &str) -> Sample {
-    let begun = Instant::now();
+    let started = Instant::now();
     let process = Process::start(database_url, redis_url, &[]);
-    let answer = get_ready(process.address());
-    let ready = begun.elapsed();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let response = get_ready(process.address());
+    let ready = started.elapsed();
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     Sample {
         ready,
         resident_kib: process.status_kib("VmRSS:"),
@@ -94,7 +94,7 @@ fn get_ready(address: &str) -> String {
     socket
         .write_all(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    socket.read_to_string(&mut response).unwrap();
+    response
 }

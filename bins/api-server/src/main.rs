@@ -44,7 +44,7 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let shutdown = Shutdown::on_signals()?;
     let application = tokio::select! {
         built = Application::build(loaded.settings) => built?,
-        () = shutdown.asked() => return Ok(()),
+        () = shutdown.requested() => return Ok(()),
     };
     Ok(application.run(shutdown).await?)
 }

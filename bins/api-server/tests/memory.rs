@@ -1,15 +1,15 @@
-//! How much memory hostile clients can take from a server.
+//! Memory that hostile clients can allocate in a server.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
 
-#[expect(dead_code, reason = "other tests use the rest of it")]
+#[expect(dead_code, reason = "shared with other tests")]
 mod client;
-#[expect(dead_code, reason = "other tests use the rest of it")]
+#[expect(dead_code, reason = "shared with other tests")]
 mod fleet;
-#[expect(dead_code, reason = "other tests use the rest of it")]
+#[expect(dead_code, reason = "shared with other tests")]
 mod server;
 
 use std::time::Duration;
@@ -17,25 +17,19 @@ use std::time::Duration;
 use client::Client;
 use fleet::Fleet;
 use futures_util::future::join_all;
-use server::{PATIENCE, Running};
+use server::Running;
+use sovd_devstack::within;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{TcpSocket, TcpStream},
     time::{Instant, sleep, timeout},
 };
+use tokio_tungstenite::{client_async, tungstenite::client::IntoClientRequest};
 
 const MIB: u64 = 1024;
 
 impl Running {
-    /// The resident memory of the process in KiB.
-    fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS"));
-        let number = line.unwrap().split_whitespace().nth(1).unwrap();
-        number.parse().unwrap()
-    }
-
-    /// The largest resident memory until `end`, in KiB.
+    /// Returns the largest resident memory until `end`, in KiB.
     async fn largest_until(&self, end: impl Future<Output = ()>) -> u64 {
         let mut largest = self.resident();
         let mut end = std::pin::pin!(end);
@@ -46,24 +40,19 @@ impl Running {
     }
 }
 
-/// A socket after its handshake.
+/// Opens a WebSocket and returns its connection.
 async fn open_events(address: &str, token: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let handshake = format!(
-        "GET /ws/events HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\
-         Authorization: Bearer {token}\r\n\r\n"
-    );
-    stream.write_all(handshake.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
-    }
+    let url = format!("ws://{address}/ws/events");
+    let mut request = url.into_client_request().unwrap();
+    let value = format!("Bearer {token}").parse().unwrap();
+    request.headers_mut().insert("Authorization", value);
+    client_async(request, &mut stream).await.unwrap();
     stream
 }
 
 #[tokio::test]
-async fn a_frame_that_announces_2_to_the_40_bytes_takes_no_memory() {
+async fn a_frame_header_announcing_2_to_the_40_bytes_allocates_no_memory() {
     let fleet = Fleet::new().await;
     let server = Running::start(&mut fleet.server()).await;
     let engineer = Client::log_in(&server.address).await;
@@ -76,7 +65,7 @@ async fn a_frame_that_announces_2_to_the_40_bytes_takes_no_memory() {
         header.extend([0; 4]);
         stream.write_all(&header).await.unwrap();
         let zeros = vec![0; 1024 * 1024];
-        // 256 MiB, or less when the server ends the connection.
+        // 256 MiB, or less if the server closes the connection.
         for _ in 0..256 {
             if stream.write_all(&zeros).await.is_err() {
                 break;
@@ -84,7 +73,7 @@ async fn a_frame_that_announces_2_to_the_40_bytes_takes_no_memory() {
         }
     });
     let attacks = async {
-        timeout(PATIENCE, join_all(attacks)).await.unwrap();
+        within("the attacks", join_all(attacks)).await;
     };
     let grown = server.largest_until(attacks).await.saturating_sub(before);
     println!("grown by {grown} KiB");
@@ -92,7 +81,7 @@ async fn a_frame_that_announces_2_to_the_40_bytes_takes_no_memory() {
 }
 
 #[tokio::test]
-async fn responses_that_are_not_read_take_little_memory() {
+async fn unread_responses_allocate_little_memory() {
     const SOCKETS: u64 = 300;
     let fleet = Fleet::new().await;
     let mut command = fleet.server();
@@ -108,21 +97,21 @@ async fn responses_that_are_not_read_take_little_memory() {
     }
     let attacks = (0..SOCKETS).map(|_| async {
         let socket = TcpSocket::new_v4().unwrap();
-        // So that the system takes little of the responses.
+        // So that the operating system buffers little of the responses.
         socket.set_recv_buffer_size(8 * 1024).unwrap();
         let address = server.address.parse().unwrap();
         let mut stream = socket.connect(address).await.unwrap();
-        // The server reads no further than it answers, so this may wait until it gives up.
+        // The server reads one request at a time, so this may block until the server closes the connection.
         while stream.write_all(requests.as_bytes()).await.is_ok() {
             sleep(Duration::from_millis(50)).await;
         }
     });
     let attacks = async {
-        timeout(2 * PATIENCE, join_all(attacks)).await.unwrap();
+        within("the attacks", join_all(attacks)).await;
     };
     let started = Instant::now();
     let grown = server.largest_until(attacks).await.saturating_sub(before);
     println!("grown by {grown} KiB; closed after {:?}", started.elapsed());
-    // 100 KiB for each socket: buffers of 16 to 64 KiB for reading and writing.
+    // 100 KiB for each connection: buffers of 16 to 64 KiB for reading and writing.
     assert!(grown < SOCKETS * 100, "grown by {grown} KiB");
 }

@@ -7,10 +7,10 @@ use std::process::Stdio;
 
 use reqwest::{Client, Response, header::HeaderMap};
 use serde_json::{Value, json};
-use server::{PATIENCE, Running, server};
+use server::{Running, server};
 use sovd_app::{Settings, migrate::Migrator};
-use sovd_devstack::{Stack, TestDatabase};
-use tokio::{process::Command, time::timeout};
+use sovd_devstack::{Stack, TestDatabase, within};
+use tokio::process::Command;
 
 /// 32 random bytes in hexadecimal.
 const SECRET: &str = "9d0c6a4be1f27738c5ad42f19be07d36a1f5c8420e937bd6417f2c0a85e3b964";
@@ -28,7 +28,7 @@ async fn seeded() -> TestDatabase {
     stack.test_database("production", prepare).await.unwrap()
 }
 
-/// The server as an operator starts it in production.
+/// Returns the command that starts a server in production.
 fn production(database_url: &str) -> Command {
     let mut command = server();
     command
@@ -132,7 +132,7 @@ async fn serves_with_hardened_headers_limits_and_a_clean_log() {
         accepted += 1;
         assert!(accepted < 1000, "commands are not limited");
     };
-    // Two more become free in each second.
+    // The limit admits two more per second.
     assert!(accepted >= 120, "{accepted}");
     assert_eq!(refused.status(), 429);
     assert!(refused.headers().contains_key("retry-after"));
@@ -165,7 +165,7 @@ async fn shows_its_configuration_without_a_secret() {
         .env("JWT_PREVIOUS_SECRET", SECRET.replace('9', "8"))
         .stdin(Stdio::null())
         .output();
-    let output = timeout(PATIENCE, output).await.unwrap().unwrap();
+    let output = within("the server to end", output).await.unwrap();
     let shown = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{shown}");
@@ -187,7 +187,7 @@ async fn shows_its_configuration_without_a_secret() {
 }
 
 #[tokio::test]
-async fn refuses_what_only_development_may_have() {
+async fn rejects_settings_for_development() {
     let url = "postgres://sovd@127.0.0.1:1/sovd";
     for (name, value, key) in [
         (
@@ -211,7 +211,7 @@ async fn refuses_what_only_development_may_have() {
         ("SOVD__AUTH__BCRYPT_COST", "9", "auth.bcrypt_cost"),
     ] {
         let output = production(url).env(name, value).output();
-        let output = timeout(PATIENCE, output).await.unwrap().unwrap();
+        let output = within("the server to end", output).await.unwrap();
         assert_eq!(output.status.code(), Some(1), "{name}");
         let complaint = String::from_utf8(output.stderr).unwrap();
         assert!(complaint.contains(key), "{name}: {complaint}");

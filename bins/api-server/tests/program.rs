@@ -1,4 +1,4 @@
-//! The server as its operator meets it: exit codes, signals, words.
+//! Exit codes, signals and messages of the server.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod server;
@@ -10,15 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use server::{PATIENCE, Running, SECRET, server};
+use server::{Running, SECRET, server};
 use sovd_app::{Settings, migrate::Migrator};
-use sovd_devstack::{Stack, TestDatabase};
+use sovd_devstack::{Stack, TestDatabase, within};
 use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     process::Command,
-    time::timeout,
 };
 
 async fn migrated() -> TestDatabase {
@@ -32,13 +31,13 @@ async fn migrated() -> TestDatabase {
     stack.test_database("migrated", migrate).await.unwrap()
 }
 
-/// A failed start: its one complaint.
-async fn complaint(command: &mut Command) -> String {
-    let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+/// Asserts that a start fails and returns its error message.
+async fn start_error(command: &mut Command) -> String {
+    let output = within("the server to end", command.output()).await.unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    let complaint = String::from_utf8(output.stderr).unwrap();
-    assert!(complaint.starts_with("api-server: "), "{complaint}");
-    complaint
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("api-server: "), "{error}");
+    error
 }
 
 fn text(output: &Output) -> String {
@@ -50,27 +49,27 @@ fn text(output: &Output) -> String {
 }
 
 async fn get(running: &Running, path: &str) -> reqwest::Result<reqwest::Response> {
-    let answer = reqwest::get(format!("http://{}{path}", running.address));
-    timeout(PATIENCE, answer).await.unwrap()
+    let response = reqwest::get(format!("http://{}{path}", running.address));
+    within("a response", response).await
 }
 
 #[tokio::test]
-async fn both_signals_stop_it_in_time() {
+async fn stops_on_sigterm_and_sigint() {
     let database = migrated().await;
     for signal in ["TERM", "INT"] {
         let running = Running::start(server().env("DATABASE_URL", database.url())).await;
         assert_eq!(get(&running, "/health/ready").await.unwrap().status(), 200);
-        let asked = Instant::now();
+        let started = Instant::now();
         running.signal(signal).await;
         let (code, log) = running.ended().await;
         assert_eq!(code, Some(0), "{log}");
-        assert!(asked.elapsed() < Duration::from_secs(10));
+        assert!(started.elapsed() < Duration::from_secs(10));
         assert!(log.contains("\"message\":\"stopped\""), "{log}");
     }
 }
 
 #[tokio::test]
-async fn a_token_in_a_url_is_never_logged() {
+async fn never_logs_a_token_in_a_url() {
     let database = migrated().await;
     let mut command = server();
     let command = command
@@ -86,16 +85,16 @@ async fn a_token_in_a_url_is_never_logged() {
         .unwrap();
     running.signal("TERM").await;
     let (_, log) = running.ended().await;
-    let ours: Vec<&str> = log
+    let records: Vec<&str> = log
         .lines()
         .filter(|line| line.contains("\"target\":\"sovd_"))
         .collect();
-    assert!(ours.iter().any(|line| line.contains(id)), "{log}");
-    assert!(!ours.iter().any(|line| line.contains("hunter2")));
+    assert!(records.iter().any(|line| line.contains(id)), "{log}");
+    assert!(!records.iter().any(|line| line.contains("hunter2")));
     assert!(!log.contains(SECRET));
 }
 
-/// What a server logs while it gets `count` malformed requests, one a connection.
+/// Returns the log of a server that receives `count` malformed requests on separate connections.
 async fn log_of_malformed_requests(level: &str, count: usize) -> String {
     let database = migrated().await;
     let mut command = server();
@@ -105,8 +104,8 @@ async fn log_of_malformed_requests(level: &str, count: usize) -> String {
         let mut stream = TcpStream::connect(&running.address).await.unwrap();
         stream.write_all(b"GET / HTTP/9.9\r\n\r\n").await.unwrap();
         let mut response = Vec::new();
-        let reading = stream.read_to_end(&mut response);
-        timeout(PATIENCE, reading).await.unwrap().unwrap();
+        let end = stream.read_to_end(&mut response);
+        within("the end of the response", end).await.unwrap();
         assert!(response.starts_with(b"HTTP/1.1 400 "), "{response:?}");
     }
     running.signal("TERM").await;
@@ -116,19 +115,19 @@ async fn log_of_malformed_requests(level: &str, count: usize) -> String {
 }
 
 #[tokio::test]
-async fn malformed_requests_do_not_fill_the_log() {
+async fn throttles_log_records_about_malformed_requests() {
     let log = log_of_malformed_requests("info", 50).await;
     assert!(!log.contains("\"level\":\"ERROR\""), "{log}");
     assert!(!log.contains("connection broken"), "{log}");
 
     let log = log_of_malformed_requests("info,sovd_api=debug", 50).await;
     let records = log.matches("connection broken").count();
-    // At most one a second.
+    // At most one per second.
     assert!((1..50).contains(&records), "{records} records in {log}");
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_named() {
+async fn reports_a_port_in_use() {
     let database = migrated().await;
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -136,45 +135,42 @@ async fn a_port_in_use_is_named() {
     let command = command
         .env("DATABASE_URL", database.url())
         .env("SOVD__SERVER__PORT", &port);
-    let complaint = complaint(command).await;
-    assert!(complaint.contains("server.port"), "{complaint}");
-    assert!(complaint.contains(&port), "{complaint}");
+    let error = start_error(command).await;
+    assert!(error.contains("server.port"), "{error}");
+    assert!(error.contains(&port), "{error}");
 }
 
 #[tokio::test]
-async fn pending_migrations_are_named_with_the_command_that_helps() {
+async fn reports_pending_migrations_and_the_command_to_apply_them() {
     let database = Stack::shared().unwrap().empty_database().await.unwrap();
-    let complaint = complaint(server().env("DATABASE_URL", database.url())).await;
+    let error = start_error(server().env("DATABASE_URL", database.url())).await;
     assert!(
-        complaint.contains("00000000000001_command_execution"),
-        "{complaint}"
+        error.contains("00000000000001_command_execution"),
+        "{error}"
     );
-    assert!(complaint.contains("migrate up"), "{complaint}");
+    assert!(error.contains("migrate up"), "{error}");
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_waited_for_and_then_named() {
+async fn waits_for_an_unavailable_database_and_reports_it() {
     let url = "postgres://sovd:hunter2@127.0.0.1:1/sovd";
     let mut command = server();
     let command = command
         .env("DATABASE_URL", url)
         .env("SOVD__DATABASE__WAIT_SECONDS", "1");
-    let asked = Instant::now();
-    let complaint = complaint(command).await;
+    let started = Instant::now();
+    let error = start_error(command).await;
     assert!(
-        asked.elapsed() >= Duration::from_millis(500),
-        "it did not wait"
+        started.elapsed() >= Duration::from_millis(500),
+        "the server did not wait"
     );
-    assert!(
-        complaint.contains("did not answer within 1 s"),
-        "{complaint}"
-    );
-    assert!(complaint.contains("127.0.0.1:1"), "{complaint}");
-    assert!(!complaint.contains("hunter2"), "{complaint}");
+    assert!(error.contains("did not answer within 1 s"), "{error}");
+    assert!(error.contains("127.0.0.1:1"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
 }
 
 #[tokio::test]
-async fn a_signal_ends_the_wait_for_the_database() {
+async fn a_signal_interrupts_the_wait_for_the_database() {
     let mut child = server()
         .env("DATABASE_URL", "postgres://sovd@127.0.0.1:1/sovd")
         .env("SOVD__DATABASE__WAIT_SECONDS", "3600")
@@ -183,12 +179,9 @@ async fn a_signal_ends_the_wait_for_the_database() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let told = timeout(PATIENCE, lines.next_line())
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
-    assert!(told.contains("waiting for the database"), "{told}");
+    let line = within("a log record", lines.next_line()).await;
+    let line = line.unwrap().unwrap();
+    assert!(line.contains("waiting for the database"), "{line}");
     let id = child.id().unwrap().to_string();
     assert!(
         Command::new("kill")
@@ -198,12 +191,12 @@ async fn a_signal_ends_the_wait_for_the_database() {
             .unwrap()
             .success()
     );
-    let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    let status = within("the server to end", child.wait()).await.unwrap();
     assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test]
-async fn bad_settings_are_named_with_their_source() {
+async fn reports_invalid_settings_with_their_source() {
     let url = "postgres://sovd@127.0.0.1:1/sovd";
     for (name, value, parts) in [
         (
@@ -225,19 +218,16 @@ async fn bad_settings_are_named_with_their_source() {
         ("LOG_LEVEL", "loud", ["log.level", "LOG_LEVEL", "debug"]),
         ("JWT_SECRET_FILE", "/nowhere", ["JWT_SECRET", "", ""]),
     ] {
-        let complaint = complaint(server().env("DATABASE_URL", url).env(name, value)).await;
+        let error = start_error(server().env("DATABASE_URL", url).env(name, value)).await;
         for part in parts {
-            assert!(
-                complaint.contains(part),
-                "{name}: {part:?} is missing: {complaint}"
-            );
+            assert!(error.contains(part), "{name}: {part:?} is missing: {error}");
         }
-        assert!(!complaint.contains(SECRET));
+        assert!(!error.contains(SECRET));
     }
 }
 
 #[tokio::test]
-async fn an_unreadable_file_is_named() {
+async fn reports_an_invalid_file() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(
         directory.path().join("default.toml"),
@@ -248,19 +238,19 @@ async fn an_unreadable_file_is_named() {
     let command = command
         .env("DATABASE_URL", "postgres://sovd@127.0.0.1:1/sovd")
         .env("SOVD_CONFIG_DIR", directory.path());
-    let complaint = complaint(command).await;
-    assert!(complaint.contains("default.toml"), "{complaint}");
+    let error = start_error(command).await;
+    assert!(error.contains("default.toml"), "{error}");
     std::fs::write(
         directory.path().join("default.toml"),
         "[server]\nprot = 1\n",
     )
     .unwrap();
-    let complaint = self::complaint(command).await;
-    assert!(complaint.contains("server.prot"), "{complaint}");
+    let error = start_error(command).await;
+    assert!(error.contains("server.prot"), "{error}");
 }
 
 #[tokio::test]
-async fn production_refuses_a_sample_or_short_secret() {
+async fn production_rejects_sample_and_short_secrets() {
     for secret in [
         "sample-token-key-change-me-before-production",
         "0123456789abcdef0123456789abcde",
@@ -270,53 +260,53 @@ async fn production_refuses_a_sample_or_short_secret() {
             .env("DATABASE_URL", "postgres://sovd@127.0.0.1:1/sovd")
             .env("SOVD_ENVIRONMENT", "production")
             .env("JWT_SECRET", secret);
-        let complaint = complaint(command).await;
-        assert!(complaint.contains("auth.jwt_secret"), "{complaint}");
-        assert!(!complaint.contains(secret), "{complaint}");
+        let error = start_error(command).await;
+        assert!(error.contains("auth.jwt_secret"), "{error}");
+        assert!(!error.contains(secret), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_token_key_of_another_kind_is_named_before_anything_is_waited_for() {
+async fn reports_an_unsuitable_token_key_before_connecting() {
     let pem = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----";
     let mut command = server();
     let command = command
         .env("DATABASE_URL", "postgres://sovd@127.0.0.1:1/sovd")
         .env("JWT_ALGORITHM", "RS256");
-    let missing = complaint(command).await;
+    let missing = start_error(command).await;
     assert!(
         missing.contains("auth.jwt_private_key is not set: set JWT_PRIVATE_KEY"),
         "{missing}"
     );
     for argument in [None, Some("--check-config")] {
-        let complaint = complaint(command.env("JWT_PRIVATE_KEY", pem).args(argument)).await;
+        let error = start_error(command.env("JWT_PRIVATE_KEY", pem).args(argument)).await;
         assert!(
-            complaint.contains("auth.jwt_private_key: expected an RSA private key of 2048"),
-            "{complaint}"
+            error.contains("auth.jwt_private_key: expected an RSA private key of 2048"),
+            "{error}"
         );
-        assert!(!complaint.contains("hunter2"), "{complaint}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
 }
 
 #[tokio::test]
-async fn what_no_agent_can_be_allowed_is_named_before_anything_is_waited_for() {
+async fn reports_an_invalid_agent_policy_before_connecting() {
     for argument in [None, Some("--check-config")] {
         let mut command = server();
         let command = command
             .env("DATABASE_URL", "postgres://sovd@127.0.0.1:1/sovd")
             .env("SOVD__AGENTS__ALLOW", "monitor:vehicles.read")
             .args(argument);
-        let complaint = complaint(command).await;
+        let error = start_error(command).await;
         assert!(
-            complaint.contains("agents.allow: \"monitor:vehicles.read\" names a permission that")
-                && complaint.contains("commands.submit"),
-            "{complaint}"
+            error.contains("agents.allow: \"monitor:vehicles.read\" names a permission that")
+                && error.contains("commands.submit"),
+            "{error}"
         );
     }
 }
 
 #[tokio::test]
-async fn wrong_rules_for_anomalies_are_named_before_anything_is_waited_for() {
+async fn reports_invalid_anomaly_rules_before_connecting() {
     let file = NamedTempFile::new().unwrap();
     fs::write(
         file.path(),
@@ -329,21 +319,22 @@ async fn wrong_rules_for_anomalies_are_named_before_anything_is_waited_for() {
         let command = command
             .env("DATABASE_URL", "postgres://sovd@127.0.0.1:1/sovd")
             .args(argument);
-        let wrong = complaint(command.env("SOVD__MAINTENANCE__ANOMALY_RULES", path)).await;
+        let invalid = start_error(command.env("SOVD__MAINTENANCE__ANOMALY_RULES", path)).await;
         for expected in [
             &format!("maintenance.anomaly_rules: {path}: rule \"catalyst\", patterns: pattern 1"),
             "rule \"catalyst\", severity: expected one of Low, Medium, High, Critical",
         ] {
-            assert!(wrong.contains(expected), "{wrong}");
+            assert!(invalid.contains(expected), "{invalid}");
         }
-        let away = complaint(command.env("SOVD__MAINTENANCE__ANOMALY_RULES", "/nowhere")).await;
+        let missing =
+            start_error(command.env("SOVD__MAINTENANCE__ANOMALY_RULES", "/nowhere")).await;
         let expected = "maintenance.anomaly_rules: /nowhere cannot be read";
-        assert!(away.contains(expected), "{away}");
+        assert!(missing.contains(expected), "{missing}");
     }
 }
 
 #[tokio::test]
-async fn check_config_shows_values_and_sources_but_no_secret() {
+async fn check_config_prints_values_and_sources_without_secrets() {
     let output = server()
         .arg("--check-config")
         .env(

@@ -44,11 +44,11 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let shutdown = Shutdown::on_signals()?;
     let mut program = tokio::select! {
         started = Program::start(shutdown.clone()) => started?,
-        () = shutdown.asked() => return Err("interrupted during startup".into()),
+        () = shutdown.requested() => return Err("interrupted during startup".into()),
     };
     let vehicle_id = tokio::select! {
         result = scenario::run(program.address()) => result,
-        () = shutdown.asked() => Err("interrupted during the scenario".into()),
+        () = shutdown.requested() => Err("interrupted during the scenario".into()),
     };
     if let (Ok(vehicle_id), false) = (&vehicle_id, arguments.once) {
         output::print_instructions(&program, vehicle_id);

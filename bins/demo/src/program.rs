@@ -67,7 +67,7 @@ impl Program {
     /// Waits for a shutdown signal or the end of the server.
     pub(crate) async fn wait_for_end(&mut self) {
         tokio::select! {
-            () = self.shutdown.asked() => {}
+            () = self.shutdown.requested() => {}
             () = async { while !self.serving.is_finished() { sleep(POLL_INTERVAL).await } } => {}
         }
     }

@@ -10,31 +10,31 @@ use sovd_storage::StorageError;
 use sovd_telemetry::TelemetryError;
 use thiserror::Error;
 
-/// Why the program does not start or has to stop.
+/// Why the program does not start or stops.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// A setting is missing or wrong.
+    /// A setting is missing or invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The log level cannot be understood.
+    /// The log level is invalid.
     #[error("log.level: {0}")]
     Telemetry(#[from] TelemetryError),
-    /// The database did not answer in time.
+    /// The database did not respond in time.
     #[error("the database at {url} did not answer within {seconds} s: {source}")]
     DatabaseAway {
-        /// Where it should be, without the password.
+        /// The URL without the password.
         url: String,
-        /// How long the program waited.
+        /// The time limit in seconds.
         seconds: u64,
-        /// What the last attempt said.
+        /// The error of the last attempt.
         source: StorageError,
     },
-    /// The database does what it is not asked.
+    /// A database operation failed.
     #[error("the database at {url}: {source}")]
     Database {
-        /// Where it is, without the password.
+        /// The URL without the password.
         url: String,
-        /// What it says.
+        /// The cause.
         source: StorageError,
     },
     /// The database is older than the program.
@@ -46,23 +46,23 @@ pub enum StartError {
         /// The migrations that are not applied.
         pending: Vec<String>,
     },
-    /// A key for tokens is none that the algorithm takes.
+    /// A token key is not valid for the algorithm.
     #[error("{key}: {source}")]
     SigningKey {
         /// Path of the setting.
         key: &'static str,
-        /// What the algorithm takes.
+        /// The cause, which states what the algorithm accepts.
         source: SigningKeyError,
     },
-    /// What agents may change is not said in words for it.
+    /// The policy of agents is invalid.
     #[error("agents.allow: {0}")]
     AgentPolicy(#[from] InvalidAgentPolicy),
     /// The address of Redis or a certificate for it cannot be used.
     #[error("{key}: {source}")]
     Redis {
-        /// Path of the setting, and its value where that is a file.
+        /// Path of the setting, and its value if that is a file.
         key: String,
-        /// What is wrong.
+        /// The cause.
         source: BusError,
     },
     /// A file of certificates for Redis cannot be read.
@@ -72,32 +72,32 @@ pub enum StartError {
         key: &'static str,
         /// The file.
         file: String,
-        /// What the system says.
+        /// The cause.
         source: io::Error,
     },
     /// The default connector is unknown.
     #[error("connector.default: {0}")]
     Connector(#[from] UnknownConnector),
-    /// The file of the rules cannot be read.
+    /// The file of the anomaly rules cannot be read.
     #[error("maintenance.anomaly_rules: {file} cannot be read: {source}")]
     AnomalyRulesAway {
         /// The file.
         file: String,
-        /// What the system says.
+        /// The cause.
         source: io::Error,
     },
-    /// The rules are not as they should be.
+    /// The anomaly rules are invalid.
     #[error("maintenance.anomaly_rules: {file}: {source}")]
     AnomalyRules {
         /// The file.
         file: String,
-        /// What is wrong, and what is accepted.
+        /// The cause, which states what is accepted.
         source: InvalidRules,
     },
-    /// The address cannot be had.
+    /// The server cannot listen on its address.
     #[error("server.host, server.port: {0}")]
     Address(#[from] ServerError),
-    /// The system takes away what the server needs.
+    /// The server failed.
     #[error("the server stopped: {0}")]
     Serve(#[source] io::Error),
 }

@@ -15,16 +15,16 @@ pub use shutdown::Shutdown;
 pub use sovd_settings as settings;
 pub use sovd_settings::Settings;
 
-/// The whole HTTP API as OpenAPI 3.1, as JSON.
+/// Returns the OpenAPI 3.1 document of the HTTP API as JSON.
 pub fn openapi_json() -> String {
     sovd_api::document().to_pretty_json().unwrap_or_default()
 }
 
-/// Sends the logs of this process to standard output, as the settings say.
+/// Sends the logs of this process to standard output as configured.
 ///
 /// # Errors
 ///
-/// When the level cannot be understood.
+/// [`StartError::Telemetry`] if the level is invalid.
 pub fn init_telemetry(log: &settings::Log) -> Result<(), StartError> {
     let format = match log.format {
         settings::LogFormat::Json => sovd_telemetry::Format::Json,

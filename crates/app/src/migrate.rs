@@ -1,4 +1,6 @@
-//! What the database tool does.
+//! The operations of the database tool.
+//!
+//! They return [`StartError::Database`] if the database is unavailable or rejects a statement.
 
 pub mod audit;
 
@@ -18,7 +20,7 @@ pub use sovd_storage::{
     verify::{Count, Difference, SchemaCheck},
 };
 
-/// The database as its administrator sees it.
+/// Administers the database.
 pub struct Migrator {
     url: String,
     shown_url: String,
@@ -36,13 +38,13 @@ struct DatabaseSections {
     audit: Audit,
 }
 
-/// Seeds have passwords that everybody knows.
+/// The seeds were not inserted.
 #[derive(Debug, Error)]
 pub enum SeedError {
-    /// The environment is production.
+    /// The environment is production, and the seeds have known passwords.
     #[error("the environment is production, and the seeds have known passwords; --force insists")]
     Production,
-    /// The database did not take them.
+    /// The database is unavailable or rejects the seeds.
     #[error(transparent)]
     Database(#[from] StartError),
 }
@@ -84,55 +86,55 @@ impl Migrator {
         }
     }
 
-    /// Waits until the database answers.
+    /// Waits until the database responds.
     ///
     /// # Errors
     ///
-    /// [`StartError::DatabaseAway`] when it does not in time.
-    pub async fn wait(&self, patience: Duration) -> Result<(), StartError> {
-        migrations::wait_for(&self.url, patience)
+    /// [`StartError::DatabaseAway`] if it does not respond within `timeout`.
+    pub async fn wait(&self, timeout: Duration) -> Result<(), StartError> {
+        migrations::wait_for(&self.url, timeout)
             .await
             .map_err(|source| StartError::DatabaseAway {
                 url: self.shown_url.clone(),
-                seconds: patience.as_secs(),
+                seconds: timeout.as_secs(),
                 source,
             })
     }
 
-    /// Applies what is pending and names it.
+    /// Applies the pending migrations and returns their names.
     ///
     /// # Errors
     ///
-    /// When the database refuses.
+    /// See the [module](self).
     pub async fn up(&self) -> Result<Vec<String>, StartError> {
-        self.told(migrations::up(&self.url).await)
+        self.with_url(migrations::up(&self.url).await)
     }
 
-    /// Reverts the latest and names them.
+    /// Reverts the latest migrations and returns their names.
     ///
     /// # Errors
     ///
-    /// When the database refuses.
+    /// See the [module](self).
     pub async fn down(&self, steps: Steps) -> Result<Vec<String>, StartError> {
-        self.told(migrations::down(&self.url, steps).await)
+        self.with_url(migrations::down(&self.url, steps).await)
     }
 
-    /// Reverts the latest one and applies it again.
+    /// Reverts the latest migration and applies it again.
     ///
     /// # Errors
     ///
-    /// When the database refuses.
+    /// See the [module](self).
     pub async fn redo(&self) -> Result<Option<String>, StartError> {
-        self.told(migrations::redo(&self.url).await)
+        self.with_url(migrations::redo(&self.url).await)
     }
 
-    /// Every migration and whether it is applied.
+    /// Returns every migration and whether it is applied.
     ///
     /// # Errors
     ///
-    /// When the database is away.
+    /// See the [module](self).
     pub async fn status(&self) -> Result<Vec<MigrationState>, StartError> {
-        self.told(migrations::status(&self.url).await)
+        self.with_url(migrations::status(&self.url).await)
     }
 
     /// Inserts the seeds.
@@ -140,26 +142,26 @@ impl Migrator {
     /// # Errors
     ///
     /// [`SeedError::Production`] in production, unless `force` is given;
-    /// [`StartError::PendingMigrations`] when there are no tables for them yet.
+    /// [`StartError::PendingMigrations`] if the database is not migrated.
     pub async fn seed(&self, force: bool) -> Result<(), SeedError> {
         if self.is_production && !force {
             return Err(SeedError::Production);
         }
         let states = self.status().await?;
         refuse_pending(states)?;
-        Ok(self.told(seeds::insert(&self.url).await)?)
+        Ok(self.with_url(seeds::insert(&self.url).await)?)
     }
 
     /// Compares the live schema with the migrations.
     ///
     /// # Errors
     ///
-    /// When the database is away or refuses.
+    /// See the [module](self).
     pub async fn verify(&self) -> Result<SchemaCheck, StartError> {
-        self.told(verify::run(&self.url).await)
+        self.with_url(verify::run(&self.url).await)
     }
 
-    fn told<T>(&self, result: Result<T, StorageError>) -> Result<T, StartError> {
+    fn with_url<T>(&self, result: Result<T, StorageError>) -> Result<T, StartError> {
         result.map_err(|source| StartError::Database {
             url: self.shown_url.clone(),
             source,

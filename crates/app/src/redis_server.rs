@@ -1,4 +1,4 @@
-//! The Redis server that the settings name, with its certificates.
+//! The Redis server of the settings and its certificates.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use sovd_settings::Redis;
 
 use crate::error::StartError;
 
-/// The server; none without an address. Reads the files that the settings name.
+/// Returns the server, or `None` if the URL is not set. Reads the certificate files.
 pub(crate) fn from(redis: &Redis) -> Result<Option<RedisServer>, StartError> {
     let Some(url) = &redis.url else {
         return Ok(None);
@@ -46,15 +46,15 @@ fn content(key: &'static str, file: Option<&Path>) -> Result<Option<Vec<u8>>, St
     Ok(Some(content))
 }
 
-/// The setting that the error is about, with its value where that is a file.
+/// Returns the setting that caused the error, with its value if that is a file.
 fn setting_of(error: &BusError, redis: &Redis) -> String {
-    let named = |key: &str, file: &Option<PathBuf>| match file {
+    let with_file = |key: &str, file: &Option<PathBuf>| match file {
         Some(file) => format!("{key}: {}", file.display()),
         None => key.to_owned(),
     };
     match error {
-        BusError::Authorities(_) => named("redis.ca_path", &redis.ca_path),
-        BusError::ClientCertificate(_) => named("redis.cert_path", &redis.cert_path),
+        BusError::Authorities(_) => with_file("redis.ca_path", &redis.ca_path),
+        BusError::ClientCertificate(_) => with_file("redis.cert_path", &redis.cert_path),
         BusError::Address(_) | BusError::Unavailable(_) => "redis.url".to_owned(),
     }
 }
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn names_an_address_that_is_not_valid() {
+    fn names_an_invalid_url() {
         let text = error(|redis| redis.url = Some(SecretUrl::new("rediss://user:hunter2@")));
         assert!(text.starts_with("redis.url: "), "{text}");
     }

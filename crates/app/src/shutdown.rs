@@ -3,7 +3,7 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// How a running application is told to stop. Clones share it.
+/// Stops a running application. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     soft: CancellationToken,
@@ -11,23 +11,24 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// A shutdown that only code can ask for.
+    /// Creates a shutdown that only code requests.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A shutdown that SIGTERM and SIGINT ask for too: the first softly, the second at once.
+    /// Creates a shutdown that SIGTERM and SIGINT request, too: the first gracefully, the second
+    /// immediately.
     ///
     /// # Errors
     ///
-    /// When the system does not let the signals be handled.
+    /// The I/O error if the signal handlers cannot be installed.
     pub fn on_signals() -> io::Result<Self> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let shutdown = Self::new();
-        let asked = shutdown.clone();
+        let requested = shutdown.clone();
         tokio::spawn(async move {
-            for token in [&asked.soft, &asked.hard] {
+            for token in [&requested.soft, &requested.hard] {
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
@@ -38,19 +39,19 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Asks to finish what is under way and stop.
+    /// Requests a graceful shutdown, which lets running work finish.
     pub fn stop(&self) {
         self.soft.cancel();
     }
 
-    /// Asks to stop now.
+    /// Requests an immediate shutdown.
     pub fn stop_now(&self) {
         self.soft.cancel();
         self.hard.cancel();
     }
 
-    /// Waits until somebody asks to stop.
-    pub async fn asked(&self) {
+    /// Waits until a shutdown is requested.
+    pub async fn requested(&self) {
         self.soft.cancelled().await;
     }
 

@@ -15,19 +15,20 @@ use tokio::{
     net::{TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
+use tokio_tungstenite::{client_async, tungstenite::client::IntoClientRequest};
 use tokio_util::sync::CancellationToken;
 
 use crate::{process::Process, users::log_in};
 
-/// The address that the attacks come from. The users have another one.
+/// The source address of the attacks, which differs from that of the users.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 const OFFLINE: &str = "00000000-0000-0000-0000-000000000102";
 
-/// How long an attacker waits for a server that does not answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an attacker waits for the server.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One ordinary account.
+/// An attacker with an ordinary account.
 #[derive(Clone)]
 pub(crate) struct Attacker {
     http: reqwest::Client,
@@ -35,10 +36,10 @@ pub(crate) struct Attacker {
     token: String,
 }
 
-/// How often each attack was tried, by name.
+/// The number of attempts of each attack by name.
 pub(crate) type Tallies = BTreeMap<&'static str, u64>;
 
-/// The attacks: a name, how many run at the same time, and one try.
+/// The attacks, each with a name and its concurrency.
 const FRAMES: (&str, usize) = ("frames", 4);
 const BACKLOG: (&str, usize) = ("backlog", 4);
 const HEADS: (&str, usize) = ("heads", 200);
@@ -49,7 +50,7 @@ impl Attacker {
     pub(crate) async fn log_in(server: &Process) -> Self {
         let http = reqwest::Client::builder()
             .local_address(std::net::IpAddr::from(SOURCE))
-            .timeout(PATIENCE)
+            .timeout(TIMEOUT)
             .build()
             .unwrap();
         let base = format!("http://{}/api/v1", server.address());
@@ -73,19 +74,19 @@ impl Attacker {
                 continue;
             }
             let tally = Arc::new(AtomicU64::new(0));
-            let tries = (0..count).map(|_| {
+            let tasks = (0..count).map(|_| {
                 let (attacker, tally) = (self.clone(), Arc::clone(&tally));
-                let attacking = async move {
+                let attack = async move {
                     loop {
                         attacker.attempt(name).await;
                         tally.fetch_add(1, Ordering::Relaxed);
                     }
                 };
-                tokio::spawn(stop.clone().run_until_cancelled_owned(attacking))
+                tokio::spawn(stop.clone().run_until_cancelled_owned(attack))
             });
-            let tries: Vec<_> = tries.collect();
+            let tasks: Vec<_> = tasks.collect();
             running.push(async move {
-                join_all(tries).await;
+                join_all(tasks).await;
                 (name, tally.load(Ordering::Relaxed))
             });
         }
@@ -102,8 +103,8 @@ impl Attacker {
                 _ => self.list_from_a_deep_offset().await,
             }
         };
-        // A broken connection is the end of a try like any other.
-        let _ = timeout(PATIENCE, attempt).await;
+        // An attempt may end with a broken connection.
+        let _ = timeout(TIMEOUT, attempt).await;
     }
 
     async fn connect(&self) -> std::io::Result<TcpStream> {
@@ -114,17 +115,12 @@ impl Attacker {
 
     async fn announce_a_huge_frame(&self) -> std::io::Result<()> {
         let mut stream = self.connect().await?;
-        let handshake = format!(
-            "GET /ws/events HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\
-             Authorization: Bearer {}\r\n\r\n",
-            self.token
-        );
-        stream.write_all(handshake.as_bytes()).await?;
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await?);
-        }
+        let url = format!("ws://{}/ws/events", self.address);
+        let mut request = url.into_client_request().unwrap();
+        let value = format!("Bearer {}", self.token).parse().unwrap();
+        request.headers_mut().insert("Authorization", value);
+        let opened = client_async(request, &mut stream).await;
+        opened.map_err(std::io::Error::other)?;
         let mut header = vec![0x82, 0xFF];
         header.extend((1_u64 << 40).to_be_bytes());
         header.extend([0; 4]);

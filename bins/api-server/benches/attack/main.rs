@@ -1,9 +1,9 @@
-//! What the users of a server notice while one ordinary account attacks it: 64 users work without a pause,
-//! first alone, then beside the attacks. The users' p95 may grow by a factor of 3, and the server may take
-//! 200 MiB. Prints a table, and writes it as JSON under `target/bench`. Meant for a release build:
+//! Measures the latency for 64 busy users, first without and then with attacks from one ordinary account.
+//! Their p95 may grow by a factor of 3, and the server may use 200 MiB. Prints a table and writes it as JSON
+//! to `target/bench`. Requires a release build:
 //! `ATTACK_SECONDS=600 cargo bench -p sovd-api-server --bench attack`.
 //!
-//! `ATTACK_ONLY` names the attacks to run, separated by commas; without it, all of them run.
+//! `ATTACK_ONLY` selects attacks, separated by commas; the default is all.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -26,13 +26,13 @@ use sovd_devstack::{Stack, TestDatabase};
 use tokio_util::sync::CancellationToken;
 use users::Users;
 
-/// Users that work without a pause, each with an account of its own.
+/// Busy users, each with their own account.
 const USERS: usize = 64;
 
-/// Seconds of the quiet phase at most, and of the attacked one unless `ATTACK_SECONDS` says otherwise.
+/// The maximum duration of the quiet phase, and the default duration of the attack, in seconds.
 const SECONDS: u64 = 60;
 
-/// Accounts, 1,000 connected vehicles, and 100,000 others that make a deep offset expensive.
+/// Adds accounts, 1,000 connected vehicles, and 100,000 others that make a deep offset expensive.
 const PREPARE: &str = "
     UPDATE users SET password_hash = '$2b$04$KO8HgMxXotcuHip4uQbJS.s.YO/xUbfj2C0xrV2NR3qRLHvx8rgtu'
     WHERE username = 'engineer';
@@ -66,12 +66,12 @@ async fn measure() {
     sql.batch_execute(PREPARE).await.unwrap();
     let server = start(&database, stack.redis_url());
     let users = Users::log_in(&server, &sql).await;
-    // Connections, plans and caches are warm before anything is measured.
+    // Warms up connections, plans and caches.
     users.work(Duration::from_secs(10)).await;
 
     let quiet = Phase {
         name: "quiet".to_owned(),
-        answers: users.work(quiet_span).await,
+        replies: users.work(quiet_span).await,
         span: quiet_span,
         resident_kib: server.status_kib("VmHWM:"),
     };
@@ -80,7 +80,7 @@ async fn measure() {
     let running = attacker.start(&only, &stop);
     let disturbed = Phase {
         name: "attacked".to_owned(),
-        answers: users.work(attacked_span).await,
+        replies: users.work(attacked_span).await,
         span: attacked_span,
         resident_kib: server.status_kib("VmHWM:"),
     };
@@ -89,8 +89,7 @@ async fn measure() {
     report(&[quiet, disturbed], &tallies);
 }
 
-/// A server with the limits that it has by default, which other benchmarks raise, and a mock that answers
-/// at once.
+/// Starts a server with the default limits, which other benchmarks raise, and a mock without delay.
 fn start(database: &TestDatabase, redis_url: &str) -> Process {
     Process::start(
         database.url(),

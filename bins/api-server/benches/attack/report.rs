@@ -2,14 +2,14 @@ use std::{fs, path::Path, time::Duration};
 
 use serde_json::json;
 
-use crate::{attacks::Tallies, users::Answer};
+use crate::{attacks::Tallies, users::Reply};
 
-/// What the users met in one phase.
+/// The measurements of one phase.
 pub(crate) struct Phase {
     pub(crate) name: String,
-    pub(crate) answers: Vec<Answer>,
+    pub(crate) replies: Vec<Reply>,
     pub(crate) span: Duration,
-    /// The largest resident memory of the server until the end of the phase, in KiB.
+    /// The peak resident memory of the server in KiB.
     pub(crate) resident_kib: u64,
 }
 
@@ -24,9 +24,9 @@ struct Figures {
 impl Phase {
     fn figures(&self) -> Figures {
         let mut times: Vec<f64> = self
-            .answers
+            .replies
             .iter()
-            .map(|answer| answer.time.as_secs_f64() * 1000.0)
+            .map(|reply| reply.time.as_secs_f64() * 1000.0)
             .collect();
         times.sort_by(f64::total_cmp);
         let share = |percent: usize| {
@@ -39,7 +39,7 @@ impl Phase {
             p50_ms: share(50),
             p95_ms: share(95),
             p99_ms: share(99),
-            failed: self.answers.iter().filter(|it| !it.is_good).count(),
+            failed: self.replies.iter().filter(|it| !it.is_good).count(),
         }
     }
 }
@@ -47,7 +47,7 @@ impl Phase {
 pub(crate) fn report(phases: &[Phase; 2], tallies: &Tallies) {
     println!(
         "{:<10} {:>10} {:>9} {:>9} {:>9} {:>7} {:>10}",
-        "phase", "answers/s", "p50 ms", "p95 ms", "p99 ms", "failed", "memory MiB"
+        "phase", "replies/s", "p50 ms", "p95 ms", "p99 ms", "failed", "memory MiB"
     );
     let figures = phases.each_ref().map(Phase::figures);
     for (phase, it) in phases.iter().zip(&figures) {
@@ -65,7 +65,7 @@ pub(crate) fn report(phases: &[Phase; 2], tallies: &Tallies) {
     let [quiet, attacked] = &figures;
     let ratio = attacked.p95_ms / quiet.p95_ms;
     println!("ratio of the p95 {ratio:.2}, target at most 3");
-    println!("tries of each attack {tallies:?}");
+    println!("attempts of each attack {tallies:?}");
     let report = json!({
         "seconds": phases.last().map(|phase| phase.span.as_secs()),
         "quiet_p95_ms": quiet.p95_ms,

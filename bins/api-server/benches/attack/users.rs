@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{USERS, process::Process};
 
-/// The work of all users: what each of them does in turn.
+/// The operations that each user performs in turn.
 const ROUND: [Work; 6] = [
     Work::ReadVehicle,
     Work::ListVehicles,
@@ -16,14 +16,14 @@ const ROUND: [Work; 6] = [
     Work::ListCommands,
 ];
 
-/// Users who work without a pause.
+/// Users that send requests continuously.
 pub(crate) struct Users(Vec<User>);
 
 struct User {
     http: reqwest::Client,
     base: String,
     token: String,
-    /// Connected vehicles that only this user sends commands to.
+    /// Connected vehicles that no other user commands.
     vehicles: Vec<String>,
 }
 
@@ -36,8 +36,8 @@ enum Work {
     ListCommands,
 }
 
-/// One answer: when it came, and whether it was what the user needed.
-pub(crate) struct Answer {
+/// The duration of a request and whether it succeeded.
+pub(crate) struct Reply {
     pub(crate) time: Duration,
     pub(crate) is_good: bool,
 }
@@ -67,38 +67,38 @@ impl Users {
         Self(users)
     }
 
-    /// Lets all of them work for a while, and returns the answers that they got.
-    pub(crate) async fn work(&self, span: Duration) -> Vec<Answer> {
+    /// Sends requests for `span` and returns the replies.
+    pub(crate) async fn work(&self, span: Duration) -> Vec<Reply> {
         let end = Instant::now() + span;
-        let answers = join_all(self.0.iter().map(|user| user.work_until(end))).await;
-        answers.into_iter().flatten().collect()
+        let replies = join_all(self.0.iter().map(|user| user.work_until(end))).await;
+        replies.into_iter().flatten().collect()
     }
 }
 
 impl User {
-    async fn work_until(&self, end: Instant) -> Vec<Answer> {
-        let mut answers = Vec::new();
+    async fn work_until(&self, end: Instant) -> Vec<Reply> {
+        let mut replies = Vec::new();
         let mut command_id = None;
         for (number, work) in ROUND.into_iter().cycle().enumerate() {
             if Instant::now() >= end {
                 break;
             }
             let vehicle = self.vehicles.get(number % self.vehicles.len()).unwrap();
-            let begun = Instant::now();
-            let answer = self.carry_out(work, vehicle, command_id.as_deref()).await;
-            answers.push(Answer {
-                time: begun.elapsed(),
-                is_good: answer.is_some(),
+            let started = Instant::now();
+            let body = self.perform(work, vehicle, command_id.as_deref()).await;
+            replies.push(Reply {
+                time: started.elapsed(),
+                is_good: body.is_some(),
             });
-            if let (Work::Submit, Some(command)) = (work, answer) {
+            if let (Work::Submit, Some(command)) = (work, body) {
                 let id = command.get("command_id").and_then(Value::as_str);
                 command_id = id.map(str::to_owned);
             }
         }
-        answers
+        replies
     }
 
-    async fn carry_out(&self, work: Work, vehicle: &str, command: Option<&str>) -> Option<Value> {
+    async fn perform(&self, work: Work, vehicle: &str, command: Option<&str>) -> Option<Value> {
         let (method, path, body) = match (work, command) {
             (Work::ReadCommand, Some(id)) => (Method::GET, format!("/commands/{id}"), None),
             (Work::ReadVehicle | Work::ReadCommand, _) => {
@@ -127,7 +127,7 @@ impl User {
     }
 }
 
-/// Logs in, and returns the access token.
+/// Logs in and returns the access token.
 pub(crate) async fn log_in(http: &reqwest::Client, base: &str, username: &str) -> String {
     let body = json!({ "username": username, "password": "engineer123" });
     let request = http.post(format!("{base}/auth/login")).json(&body);

@@ -1,7 +1,6 @@
-//! What the chain of the audit trail costs, and what its export takes: commands per second that are
-//! submitted and carried out, with the chain and without, in alternating rounds of one run; then the
-//! memory of the server while it exports 1,000,000 lines in both formats. Prints a table, and writes it
-//! as JSON under `target/bench`. Linux only. Meant for a release build:
+//! Measures the cost of the audit trail's hash chain and of exports: the rate of commands with and without
+//! the chain, in alternating rounds, and the memory of the server while it exports 1,000,000 entries in both
+//! formats. Prints a table and writes it as JSON to `target/bench`. Linux only. Requires a release build:
 //! `cargo bench -p sovd-api-server --bench audit`.
 #![expect(
     clippy::unwrap_used,
@@ -29,13 +28,13 @@ use tokio::time::sleep;
 const ROUNDS: usize = 9;
 const COMMANDS: usize = 3_000;
 const VEHICLES: usize = 200;
-/// Requests under way at a time.
-const SUBMITTING: usize = 32;
-const LINES: usize = 1_000_000;
-/// What a process does by itself.
+/// Concurrent submissions.
+const SUBMISSIONS: usize = 32;
+const ENTRIES: usize = 1_000_000;
+/// The default interval of sealing.
 const SEAL_MS: &str = "1000";
 
-/// bcrypt at cost 4 of the seeded passwords, and vehicles enough for the dispatcher.
+/// Hashes the seeded passwords with bcrypt at cost 4, and adds enough vehicles for the dispatcher.
 const PREPARE: &str = "
     UPDATE users SET password_hash = '$2b$04$KO8HgMxXotcuHip4uQbJS.s.YO/xUbfj2C0xrV2NR3qRLHvx8rgtu'
     WHERE username = 'engineer';
@@ -45,10 +44,10 @@ const PREPARE: &str = "
     SELECT 'AUDITTEST' || lpad(n::text, 8, '0'), 'Tesla', 'Model 3', 2023, 'connected'
     FROM generate_series(1, 200) n";
 
-/// Takes everything away that the chain adds to a line but its columns and their indexes.
+/// Removes what the chain adds to an entry, except its columns and their indexes.
 const WITHOUT_CHAIN: &str = "ALTER TABLE audit_logs DISABLE TRIGGER USER";
 
-/// As many lines as the export is to have, as they look after a command.
+/// Adds the entries to export, which resemble those of a command.
 const FILL: &str = "
     INSERT INTO audit_logs
         (user_id, vehicle_id, action, entity_type, entity_id, details, ip_address, user_agent,
@@ -72,7 +71,7 @@ fn main() {
 struct Round {
     without_chain: Duration,
     with_chain: Duration,
-    /// Lines that the sealer had not come to when the last command had ended.
+    /// Entries that were not sealed when the last command ended.
     unsealed: i64,
 }
 
@@ -81,22 +80,22 @@ struct Export {
     lines: usize,
     bytes: usize,
     time: Duration,
-    /// How much larger the server was at its largest than before, in bytes.
+    /// The growth of the server's memory at its peak, in bytes.
     growth: u64,
 }
 
 async fn measure_commands(stack: &Stack) -> Vec<Round> {
-    // One for the files of the database to be warm.
-    carry_out(stack, true).await;
+    // Warms up the files of the database.
+    run_commands(stack, true).await;
     let mut rounds = Vec::new();
     for number in 0..ROUNDS {
-        // Neither of the two is always the first.
+        // Alternates which one is first.
         let (without, with) = if number % 2 == 0 {
-            let without = carry_out(stack, false).await;
-            (without, carry_out(stack, true).await)
+            let without = run_commands(stack, false).await;
+            (without, run_commands(stack, true).await)
         } else {
-            let with = carry_out(stack, true).await;
-            (carry_out(stack, false).await, with)
+            let with = run_commands(stack, true).await;
+            (run_commands(stack, false).await, with)
         };
         rounds.push(Round {
             without_chain: without.0,
@@ -107,9 +106,9 @@ async fn measure_commands(stack: &Stack) -> Vec<Round> {
     rounds
 }
 
-/// Lets a server carry commands out, each of which writes its audit lines; gives the time from the
-/// first submission to the last end, and how many lines were not sealed then.
-async fn carry_out(stack: &Stack, with_chain: bool) -> (Duration, i64) {
+/// Executes commands and returns the time from the first submission to the end of the last one, and the
+/// number of unsealed entries at that time.
+async fn run_commands(stack: &Stack, with_chain: bool) -> (Duration, i64) {
     let database = database(stack).await;
     let sql = database.client().await.unwrap();
     if !with_chain {
@@ -123,15 +122,15 @@ async fn carry_out(stack: &Stack, with_chain: bool) -> (Duration, i64) {
     let server = Server::start(&database, stack.redis_url(), seal_ms);
     let token = server.log_in("engineer").await;
 
-    let begun = Instant::now();
+    let started = Instant::now();
     stream::iter(vehicles.iter().cycle().take(COMMANDS))
-        .for_each_concurrent(SUBMITTING, |vehicle_id| server.submit(&token, vehicle_id))
+        .for_each_concurrent(SUBMISSIONS, |vehicle_id| server.submit(&token, vehicle_id))
         .await;
     let ended = "SELECT count(*) FROM commands WHERE status = 'completed'";
     while count(&sql, ended).await < i64::try_from(COMMANDS).unwrap() {
         sleep(Duration::from_millis(10)).await;
     }
-    let time = begun.elapsed();
+    let time = started.elapsed();
     let unsealed = "SELECT count(*) FROM audit_logs WHERE position IS NULL";
     (time, count(&sql, unsealed).await)
 }
@@ -145,20 +144,20 @@ async fn measure_exports(stack: &Stack) -> Vec<Export> {
         .unwrap();
     let server = Server::start(&database, stack.redis_url(), "0");
     let token = server.log_in("admin").await;
-    // One of a few lines for what is made once.
+    // A small export, which allocates what is allocated once.
     server
         .export(&token, "format=csv&entity_type=session")
         .await;
     let mut exports = Vec::new();
     for format in ["csv", "ndjson"] {
-        server.forget_peak();
+        server.reset_peak();
         let before = server.resident();
-        let begun = Instant::now();
+        let started = Instant::now();
         let query = format!("format={format}&entity_type=command");
         let (lines, bytes) = server.export(&token, &query).await;
-        let time = begun.elapsed();
+        let time = started.elapsed();
         let header = usize::from(format == "csv");
-        assert_eq!(lines, LINES + header, "lines are missing");
+        assert_eq!(lines, ENTRIES + header, "entries are missing");
         exports.push(Export {
             format,
             lines,

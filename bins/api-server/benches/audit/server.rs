@@ -5,7 +5,7 @@ use sovd_devstack::TestDatabase;
 
 use crate::process::Process;
 
-/// The release build in a process of its own.
+/// A server in a separate process.
 pub(crate) struct Server {
     process: Process,
     address: String,
@@ -27,7 +27,7 @@ impl Server {
         }
     }
 
-    /// Gives an access token.
+    /// Logs in and returns the access token.
     pub(crate) async fn log_in(&self, username: &str) -> String {
         let body = json!({ "username": username, "password": format!("{username}123") });
         let url = format!("http://{}/api/v1/auth/login", self.address);
@@ -48,7 +48,7 @@ impl Server {
         response.error_for_status().unwrap().bytes().await.unwrap();
     }
 
-    /// Reads an export to its end; gives its lines and its bytes.
+    /// Reads an export and returns the number of its lines and bytes.
     pub(crate) async fn export(&self, token: &str, query: &str) -> (usize, usize) {
         let url = format!("http://{}/api/v1/audit-logs/export?{query}", self.address);
         let request = self.http.get(url).bearer_auth(token);
@@ -61,17 +61,17 @@ impl Server {
         (lines, bytes)
     }
 
-    /// In bytes, as Linux counts it.
+    /// Returns the resident memory in bytes.
     pub(crate) fn resident(&self) -> u64 {
         self.process.status_kib("VmRSS:") * 1024
     }
 
-    /// At its largest since [`Server::forget_peak`], in bytes.
+    /// Returns the peak resident memory since [`Server::reset_peak`] in bytes.
     pub(crate) fn peak(&self) -> u64 {
         self.process.status_kib("VmHWM:") * 1024
     }
 
-    pub(crate) fn forget_peak(&self) {
+    pub(crate) fn reset_peak(&self) {
         fs::write(self.process.proc_path("clear_refs"), "5").unwrap();
     }
 }

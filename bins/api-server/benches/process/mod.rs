@@ -5,14 +5,14 @@ use std::{
     thread,
 };
 
-/// The release build in a process of its own, which ends with this.
+/// A server in a separate process, which is killed when the value is dropped.
 pub(crate) struct Process {
     child: Child,
     address: String,
 }
 
 impl Process {
-    /// Starts it with these addresses and settings, and waits until it listens.
+    /// Starts a server and waits until it listens.
     pub(crate) fn start(database_url: &str, redis_url: &str, settings: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_api-server"))
             .env_clear()
@@ -20,9 +20,9 @@ impl Process {
             .env("REDIS_URL", redis_url)
             .env("SOVD__SERVER__PORT", "0")
             .env("SOVD__LOG__FORMAT", "json")
-            // All clients of a benchmark have one address.
+            // All clients of a benchmark have the same address.
             .env("SOVD__SERVER__CONNECTIONS_PER_ADDRESS", "0")
-            // One user sends everything here.
+            // One user sends all commands.
             .env("SOVD__DISPATCH__WAITING_PER_VEHICLE", "0")
             .env("SOVD__DISPATCH__WAITING_PER_USER", "0")
             .env("SOVD__LIMITS__REQUESTS_IN_FLIGHT", "10000")
@@ -34,7 +34,7 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let address = listening_at(&mut child);
+        let address = listening_address(&mut child);
         Self { child, address }
     }
 
@@ -42,14 +42,14 @@ impl Process {
         &self.address
     }
 
-    /// A number that Linux keeps of the process, such as `VmRSS`, in KiB.
+    /// Returns a number from the process's `status` file in `/proc`, such as `VmRSS`, in KiB.
     pub(crate) fn status_kib(&self, name: &str) -> u64 {
         let status = self.proc("status");
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    /// A file that Linux keeps of the process.
+    /// Returns the content of a file of the process in `/proc`.
     pub(crate) fn proc(&self, name: &str) -> String {
         fs::read_to_string(self.proc_path(name)).unwrap()
     }
@@ -61,14 +61,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Fails when it has ended by itself.
+        // Fails if the process has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Reads the log up to the address, and from then on only so that the server never waits.
-fn listening_at(child: &mut Child) -> String {
+/// Reads the log up to the address, and then discards it so that the server never blocks.
+fn listening_address(child: &mut Child) -> String {
     let mut log = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     while !line.contains("\"message\":\"listening\"") {

@@ -9,8 +9,8 @@ use crate::{
     socket::{Delivery, Seen, total},
 };
 
-/// What Redis delivers to bare subscribers of one channel, when `ahead` messages are published
-/// before an answer is awaited.
+/// Measures what Redis delivers to plain subscribers of one channel if `ahead` messages are published before
+/// waiting for a response.
 pub(crate) async fn bare_redis(url: &str, messages: usize, size: usize, ahead: usize) -> Delivery {
     let (address, _) = url
         .strip_prefix("redis://")
@@ -19,7 +19,7 @@ pub(crate) async fn bare_redis(url: &str, messages: usize, size: usize, ahead: u
     let channel = format!("bench-{}", std::process::id());
     let content = "x".repeat(size);
     let publish = command(&["PUBLISH", &channel, &content]);
-    // Each subscriber is told the same, but for the first word in place of the command.
+    // Subscribers receive the same message with a different first word.
     let delivered = command(&["message", &channel, &content]).len();
     let readers = stream::iter(0..FANOUT_SOCKETS)
         .map(|_| subscribe(address, &channel))
@@ -30,26 +30,26 @@ pub(crate) async fn bare_redis(url: &str, messages: usize, size: usize, ahead: u
 
     let mut publisher = TcpStream::connect(address).await.unwrap();
     publisher.set_nodelay(true).unwrap();
-    let answer = format!(":{FANOUT_SOCKETS}\r\n");
+    let response = format!(":{FANOUT_SOCKETS}\r\n");
     let mut left = messages;
     while left > 0 {
         let batch = left.min(ahead);
-        let mut answers = vec![0; answer.len() * batch];
-        let (mut reading, mut writing) = publisher.split();
+        let mut responses = vec![0; response.len() * batch];
+        let (mut reader, mut writer) = publisher.split();
         let requests = publish.repeat(batch);
         let (written, read) = tokio::join!(
-            writing.write_all(requests.as_bytes()),
-            reading.read_exact(&mut answers)
+            writer.write_all(requests.as_bytes()),
+            reader.read_exact(&mut responses)
         );
         written.unwrap();
         read.unwrap();
-        assert!(answers.starts_with(answer.as_bytes()));
+        assert!(responses.starts_with(response.as_bytes()));
         left -= batch;
     }
     total(readers).await
 }
 
-/// As Redis wants it.
+/// Encodes a command in the Redis protocol.
 pub(crate) fn command(words: &[&str]) -> String {
     words
         .iter()
@@ -62,10 +62,10 @@ pub(crate) async fn subscribe(address: &str, channel: &str) -> TcpStream {
     let mut subscriber = TcpStream::connect(address).await.unwrap();
     let request = command(&["SUBSCRIBE", channel]);
     subscriber.write_all(request.as_bytes()).await.unwrap();
-    // The answer repeats the command, and ends with the number of channels.
-    let mut answer = vec![0; request.replacen("*2", "*3", 1).len() + ":1\r\n".len()];
-    subscriber.read_exact(&mut answer).await.unwrap();
-    assert!(answer.ends_with(b":1\r\n"));
+    // The response repeats the command, and ends with the number of channels.
+    let mut response = vec![0; request.replacen("*2", "*3", 1).len() + ":1\r\n".len()];
+    subscriber.read_exact(&mut response).await.unwrap();
+    assert!(response.ends_with(b":1\r\n"));
     subscriber
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn count(mut subscriber: TcpStream, messages: usize, length: us
     while seen.messages < messages {
         received.clear();
         let read = subscriber.read_buf(&mut received).await.unwrap();
-        assert_ne!(read, 0, "redis let a subscriber go");
+        assert_ne!(read, 0, "redis disconnected a subscriber");
         over += read;
         if over >= length {
             seen.count(over / length, over / length * length);

@@ -1,7 +1,6 @@
-//! What followers cost one server: memory and processor time of 10,000 idle WebSockets, and how
-//! fast a command with many responses reaches 1,000 of them, beside what Redis alone delivers to as
-//! many bare subscribers in the same run. Prints a table, and writes it as JSON under
-//! `target/bench`. Linux only. Meant for a release build:
+//! Measures the cost of followers for one server: memory and CPU time of 10,000 idle WebSockets, and the
+//! delivery rate of a command's responses to 1,000 of them, compared with Redis and plain subscribers in the
+//! same run. Prints a table and writes it as JSON to `target/bench`. Linux only. Requires a release build:
 //! `cargo bench -p sovd-api-server --bench streams`.
 #![expect(
     clippy::unwrap_used,
@@ -36,11 +35,11 @@ use sovd_devstack::{Stack, TestDatabase};
 use tokio::time::sleep;
 
 const IDLE_SOCKETS: usize = 10_000;
-/// Files that a process needs beside its sockets.
+/// Files that a process needs in addition to its sockets.
 const SPARE_FILES: usize = 500;
 const WARM_UP_SOCKETS: usize = 200;
 const FOLLOWED_COMMANDS: usize = 4;
-/// The server pings each socket every 20 seconds: so long holds one ping of each.
+/// The interval at which the server pings each socket.
 const IDLE_TIME: Duration = Duration::from_secs(20);
 const QUIET_TIME: Duration = Duration::from_secs(5);
 
@@ -48,15 +47,15 @@ const FANOUT_SOCKETS: usize = 1_000;
 const CHUNKS: usize = 200;
 const ROUNDS: usize = 3;
 
-/// Connections being opened at a time.
+/// Concurrent connection attempts.
 const OPENING: usize = 64;
-const PATIENCE: Duration = Duration::from_mins(1);
-/// Linux shows processor time in hundredths of a second.
+const TIMEOUT: Duration = Duration::from_mins(1);
+/// Linux reports CPU time in hundredths of a second.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 const OFFLINE_VEHICLE: &str = "00000000-0000-0000-0000-000000000102";
 
-/// bcrypt at cost 4 of the seeded password.
+/// Hashes the seeded password with bcrypt at cost 4.
 const CHEAP_ENGINEER: &str = "
     UPDATE users SET password_hash = '$2b$04$KO8HgMxXotcuHip4uQbJS.s.YO/xUbfj2C0xrV2NR3qRLHvx8rgtu'
     WHERE username = 'engineer'";
@@ -90,7 +89,7 @@ async fn prepare(url: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-/// Lets this process and its children open as many files as the system allows them.
+/// Raises the limit on open files of this process and its children to the hard limit.
 fn raise_file_limit() {
     let pid = std::process::id().to_string();
     let hard = file_limit(4);
@@ -117,7 +116,7 @@ struct Idle {
     sockets: usize,
     opening: Duration,
     bytes_per_socket: u64,
-    /// In percent of one core, with nobody connected.
+    /// In percent of one core, without connections.
     quiet_cpu: f64,
     cpu: f64,
 }
@@ -136,9 +135,9 @@ async fn measure_idle(database: &TestDatabase, redis_url: &str) -> Idle {
     let empty = server.resident();
     let quiet_cpu = server.cpu(QUIET_TIME).await;
 
-    let begun = Instant::now();
+    let started = Instant::now();
     let opened = server.open(&commands, sockets).await;
-    let opening = begun.elapsed();
+    let opening = started.elapsed();
     let lost = Arc::new(AtomicUsize::new(0));
     for mut socket in opened {
         let lost = Arc::clone(&lost);
@@ -149,7 +148,7 @@ async fn measure_idle(database: &TestDatabase, redis_url: &str) -> Idle {
     }
     let cpu = server.cpu(IDLE_TIME).await;
     let full = server.resident();
-    assert_eq!(lost.load(Ordering::Relaxed), 0, "sockets that ended");
+    assert_eq!(lost.load(Ordering::Relaxed), 0, "sockets were closed");
     Idle {
         sockets,
         opening,
@@ -160,12 +159,12 @@ async fn measure_idle(database: &TestDatabase, redis_url: &str) -> Idle {
 }
 
 struct Round {
-    /// By the server to one follower: what it and the database produce at most.
+    /// From the server to one follower, which is limited by the server and the database.
     single: Delivery,
     many: Delivery,
-    /// By Redis, from a publisher that does not wait for answers.
+    /// From Redis, with a publisher that does not wait for responses.
     pipelined: Delivery,
-    /// By Redis, from a publisher that waits for each answer, as the server does.
+    /// From Redis, with a publisher that waits for each response, as the server does.
     stepwise: Delivery,
 }
 

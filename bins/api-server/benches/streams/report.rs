@@ -33,21 +33,21 @@ pub(crate) fn report(idle: &Idle, rounds: &[Round]) {
     row("memory for each", "< 20 KiB", &format!("{kib:.1} KiB"));
     row("CPU, all idle", "near 0 %", &format!("{:.2} %", idle.cpu));
     row(
-        "CPU, nobody connected",
+        "CPU, no connections",
         "",
         &format!("{:.2} %", idle.quiet_cpu),
     );
     row("events to 1 socket", "", &per_second(single));
     row("events to 1000 sockets", "", &per_second(many));
-    row("Redis alone, as fast as it can", "", &per_second(pipelined));
-    row("Redis alone, one by one", "", &per_second(stepwise));
+    row("Redis alone, pipelined", "", &per_second(pipelined));
+    row("Redis alone, stepwise", "", &per_second(stepwise));
     row(
-        "ratio to Redis, fast",
+        "ratio to Redis, pipelined",
         "",
         &format!("{:.0} %", 100.0 * of_pipelined),
     );
     row(
-        "ratio to Redis, one by one",
+        "ratio to Redis, stepwise",
         "",
         &format!("{:.0} %", 100.0 * of_stepwise),
     );

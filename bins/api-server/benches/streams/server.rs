@@ -11,7 +11,7 @@ use crate::{
     socket::{Delivery, Socket, total},
 };
 
-/// The release build in a process of its own.
+/// A server in a separate process.
 pub(crate) struct Server {
     process: Process,
     pub(crate) address: String,
@@ -43,7 +43,7 @@ impl Server {
         server
     }
 
-    /// Sends a command; gives its id.
+    /// Submits a command and returns its id.
     pub(crate) async fn submit(&self, vehicle_id: &str) -> String {
         let body = json!({
             "vehicle_id": vehicle_id, "command_name": "ReadDTC",
@@ -60,7 +60,7 @@ impl Server {
         response.error_for_status().unwrap().json().await.unwrap()
     }
 
-    /// Opens so many sockets, which follow the commands in turn.
+    /// Opens WebSockets that follow the commands in turn.
     pub(crate) async fn open(&self, commands: &[String], count: usize) -> Vec<Socket> {
         stream::iter(commands.iter().cycle().take(count))
             .map(|command_id| Socket::open(&self.address, &self.token, command_id))
@@ -69,7 +69,7 @@ impl Server {
             .await
     }
 
-    /// Lets a command run that so many follow from its beginning.
+    /// Executes a command with the given number of followers.
     pub(crate) async fn fan_out(&self, sql: &tokio_postgres::Client, followers: usize) -> Delivery {
         let vehicle_id: String = sql.query_one(ADD_VEHICLE, &[]).await.unwrap().get(0);
         let command_id = self.submit(&vehicle_id).await;
@@ -84,29 +84,29 @@ impl Server {
         delivery
     }
 
-    /// In bytes, as Linux counts it.
+    /// Returns the resident memory in bytes.
     pub(crate) fn resident(&self) -> u64 {
         self.process.status_kib("VmRSS:") * 1024
     }
 
-    /// The processor time it takes from now on, in percent of one core.
+    /// Measures the CPU usage for `time`, in percent of one core.
     pub(crate) async fn cpu(&self, time: Duration) -> f64 {
-        let (begun, before) = (Instant::now(), self.ticks());
+        let (started, before) = (Instant::now(), self.ticks());
         sleep(time).await;
         let seconds = (self.ticks() - before) / TICKS_PER_SECOND;
-        100.0 * seconds / begun.elapsed().as_secs_f64()
+        100.0 * seconds / started.elapsed().as_secs_f64()
     }
 
-    /// In user and in system mode, so far.
+    /// Returns the CPU time so far, in user and system mode.
     pub(crate) fn ticks(&self) -> f64 {
         let stat = self.process.proc("stat");
-        // The name of the program comes before, and may hold anything.
+        // The preceding name of the program may contain any character.
         let (_, fields) = stat.rsplit_once(')').unwrap();
         let times = fields.split_whitespace().skip(11).take(2);
         times.map(|ticks| ticks.parse::<f64>().unwrap()).sum()
     }
 }
 
-pub(crate) fn text(answer: &Value, field: &str) -> String {
-    answer.get(field).unwrap().as_str().unwrap().to_owned()
+pub(crate) fn text(body: &Value, field: &str) -> String {
+    body.get(field).unwrap().as_str().unwrap().to_owned()
 }

@@ -7,9 +7,9 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{PATIENCE, report::as_float};
+use crate::{TIMEOUT, report::as_float};
 
-/// What several readers received together.
+/// What several readers received in total.
 #[derive(Clone, Copy)]
 pub(crate) struct Delivery {
     pub(crate) messages: usize,
@@ -22,7 +22,8 @@ impl Delivery {
         as_float(self.messages) / self.time.as_secs_f64()
     }
 }
-/// A client's end of a WebSocket, as small as can be.
+
+/// A minimal WebSocket client.
 pub(crate) struct Socket {
     pub(crate) connection: TcpStream,
     pub(crate) received: Vec<u8>,
@@ -71,12 +72,12 @@ impl Socket {
         }
     }
 
-    /// Counts the events and answers pings, up to the end.
+    /// Counts the events and responds to pings until the stream ends.
     pub(crate) async fn follow(&mut self) -> Seen {
         const TEXT: u8 = 1;
         const CLOSE: u8 = 8;
         const PING: u8 = 9;
-        /// Final, with a mask of zeros, which leaves the content as it is.
+        /// A final frame with a mask of zeros, which does not change the payload.
         const PONG: [u8; 6] = [0x8A, 0x80, 0, 0, 0, 0];
         let mut seen = Seen::default();
         loop {
@@ -97,7 +98,7 @@ impl Socket {
     }
 }
 
-/// The kind of the first frame, the length of its header and of its content, when it is complete.
+/// Returns the kind of the first frame and the lengths of its header and payload, if it is complete.
 pub(crate) fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let (kind, short) = (bytes.first()? & 0x0F, bytes.get(1)? & 0x7F);
     let (header, length) = match short {
@@ -114,13 +115,13 @@ pub(crate) fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     (bytes.len() >= header + length).then_some((kind, header, length))
 }
 
-/// What all readers received, each as much as any other, from the first event of any to the last
-/// event of any.
+/// Returns what all readers received, from the first to the last event of any reader. Each must have received
+/// the same number of events.
 pub(crate) async fn total(readers: Vec<JoinHandle<Seen>>) -> Delivery {
     let mut all = Seen::default();
     let mut each = None;
     for reader in readers {
-        let seen = timeout(PATIENCE, reader).await.unwrap().unwrap();
+        let seen = timeout(TIMEOUT, reader).await.unwrap().unwrap();
         assert_eq!(*each.get_or_insert(seen.messages), seen.messages);
         all.messages += seen.messages;
         all.bytes += seen.bytes;

@@ -1,4 +1,4 @@
-//! What a crash left behind: what the database says, and what the vehicles got.
+//! The state after a crash, in the database and in the journal of the vehicles.
 
 use std::{collections::HashMap, fs, path::Path};
 
@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use crate::fleet::Fleet;
 
-/// A command is cut off when its holder died while it may have been with the vehicle.
+/// A command is interrupted if its lease holder died while the vehicle may have executed it.
 const COMMANDS: &str = "
     SELECT command_id::text, command_name, status, failure_kind, finding,
            ARRAY(SELECT sequence_number FROM responses
@@ -23,7 +23,7 @@ const COMMANDS: &str = "
            EXISTS (SELECT FROM takeovers
                    WHERE takeovers.command_id = commands.command_id
                      AND takeovers.status = 'in_progress'
-                     AND send_count > 0 AND NOT is_answered) AS was_cut_off
+                     AND send_count > 0 AND NOT is_answered) AS was_interrupted
     FROM commands";
 
 /// A command that has ended.
@@ -33,20 +33,20 @@ pub(crate) struct Ended {
     status: String,
     failure_kind: Option<String>,
     finding: Option<String>,
-    /// The numbers of its responses.
+    /// The sequence numbers of its responses.
     numbers: Vec<i32>,
-    /// Those of its final responses.
+    /// The sequence numbers of its final responses.
     finals: Vec<i32>,
-    /// Its end, as often as it was audited.
+    /// The actions of its final audit entries.
     ends: Vec<String>,
-    /// How often it was in progress when its holder died.
+    /// How often its lease holder died while it was in progress.
     takeovers: i64,
-    was_cut_off: bool,
-    /// For each time that the vehicle got it, whether it acted.
+    was_interrupted: bool,
+    /// Whether the vehicle acted, for each time that the command was sent.
     sent: Vec<bool>,
 }
 
-/// Each command that there is.
+/// Returns every command.
 pub(crate) async fn commands(fleet: &Fleet) -> Vec<Ended> {
     let mut journal = read(&fleet.journal());
     let rows = fleet.sql.query(COMMANDS, &[]).await.unwrap();
@@ -58,14 +58,14 @@ pub(crate) async fn commands(fleet: &Fleet) -> Vec<Ended> {
     commands.collect()
 }
 
-/// What was sent, by the id and the name of the command. The readings around a clearing have its
-/// id and a name of their own.
+/// Returns what was sent, by the id and the name of the command. The reads around a clear have its id and a
+/// different name.
 fn read(journal: &Path) -> HashMap<(String, String), Vec<bool>> {
     let mut sent: HashMap<_, Vec<bool>> = HashMap::new();
     for line in fs::read_to_string(journal).unwrap().lines() {
         let entry: Value = match serde_json::from_str(line) {
             Ok(entry) => entry,
-            // Its writer was killed before it had sent anything.
+            // The writer was killed before it sent the command.
             Err(error) if error.is_eof() => continue,
             Err(error) => panic!("{error}: {line}"),
         };
@@ -88,12 +88,12 @@ impl Ended {
             finals: row.get("finals"),
             ends: row.get("ends"),
             takeovers: row.get("takeovers"),
-            was_cut_off: row.get("was_cut_off"),
+            was_interrupted: row.get("was_interrupted"),
             sent,
         }
     }
 
-    pub(crate) fn was_left_behind(&self) -> bool {
+    pub(crate) fn was_taken_over(&self) -> bool {
         self.takeovers > 0
     }
 
@@ -105,7 +105,7 @@ impl Ended {
         self.failure_kind.as_deref() == Some("outcome_unknown")
     }
 
-    /// What is promised of every command, whoever dies when.
+    /// Asserts the guarantees for every command.
     pub(crate) fn check(&self) {
         let in_order: Vec<i32> = (1..).take(self.numbers.len()).collect();
         assert_eq!(self.numbers, in_order, "a gap or a double: {self:?}");
@@ -125,7 +125,7 @@ impl Ended {
         }
     }
 
-    /// It does no harm to read again, so that nothing but the answer is good enough.
+    /// A read is repeated until it completes.
     fn check_reading(&self) {
         assert_eq!(self.status, "completed", "{self:?}");
         assert!((1..=3).contains(&self.sent.len()), "{self:?}");
@@ -133,15 +133,15 @@ impl Ended {
         assert!(self.sent.len() <= 1 + reasons, "{self:?}");
     }
 
-    /// Nothing is cleared twice, and nobody is told that it failed when it may have run.
+    /// A clear is not repeated, and is not reported as failed if it may have run.
     fn check_clearing(&self) {
         assert!(self.sent.len() <= 1, "{self:?}");
-        assert_eq!(self.is_unknown(), self.was_cut_off, "{self:?}");
+        assert_eq!(self.is_unknown(), self.was_interrupted, "{self:?}");
         if self.is_unknown() {
-            // The faults were read before, and nobody else clears them: it can be told.
+            // The faults were read before, and no other command clears them, so the finding is exact.
             let acted = self.sent.contains(&true);
-            let truth = if acted { "cleared" } else { "not_cleared" };
-            assert_eq!(self.finding.as_deref(), Some(truth), "{self:?}");
+            let expected = if acted { "cleared" } else { "not_cleared" };
+            assert_eq!(self.finding.as_deref(), Some(expected), "{self:?}");
         } else {
             assert_eq!(self.status, "completed", "{self:?}");
             assert_eq!(self.sent, [true], "{self:?}");

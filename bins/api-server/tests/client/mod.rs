@@ -1,17 +1,16 @@
-//! Somebody who sends commands and watches them.
+//! A client that submits commands and follows them.
 
 use futures_util::StreamExt;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
+use sovd_devstack::{TIMEOUT, within};
+use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Message, client::IntoClientRequest},
 };
 
-use crate::server::PATIENCE;
-
-/// An engineer who talks to one of the servers.
+/// A client of one server, logged in as an engineer.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -19,11 +18,11 @@ pub(crate) struct Client {
     pub(crate) token: String,
 }
 
-/// One command for one vehicle.
+/// A command for one vehicle.
 pub(crate) struct Order {
     vehicle_id: String,
     command_name: &'static str,
-    /// Makes it the same command, however often it is submitted.
+    /// The idempotency key.
     key: String,
 }
 
@@ -42,10 +41,7 @@ impl Order {
 
 impl Client {
     pub(crate) async fn log_in(address: &str) -> Self {
-        let http = reqwest::Client::builder()
-            .timeout(PATIENCE)
-            .build()
-            .unwrap();
+        let http = reqwest::Client::builder().timeout(TIMEOUT).build().unwrap();
         let mut client = Self {
             http,
             address: address.to_owned(),
@@ -61,7 +57,7 @@ impl Client {
         client
     }
 
-    /// The same person at another server.
+    /// Returns a client with the same token for another server.
     pub(crate) fn at(&self, address: &str) -> Self {
         Self {
             address: address.to_owned(),
@@ -69,8 +65,8 @@ impl Client {
         }
     }
 
-    /// Submits a command, which waits for its vehicle; gives its id. The only error is a broken
-    /// connection: a server that answers has to take it.
+    /// Submits a command, which may wait for its vehicle, and returns its id. Fails only if the connection
+    /// breaks.
     pub(crate) async fn submit(&self, order: &Order) -> reqwest::Result<String> {
         let mut params = json!({ "ecuAddress": "0x10" });
         if order.command_name == "ReadDataByID" {
@@ -84,12 +80,12 @@ impl Client {
             .request("/commands")
             .header("Idempotency-Key", &order.key)
             .json(&body);
-        let (status, command) = answer(request).await?;
+        let (status, command) = send(request).await?;
         assert_eq!(status, 201, "{command}");
         Ok(command["command_id"].as_str().unwrap().to_owned())
     }
 
-    /// Calls a command off; gives it as it has ended.
+    /// Cancels a command and returns it.
     pub(crate) async fn cancel(&self, command_id: &str) -> Value {
         let path = format!("/commands/{command_id}/cancel");
         let (status, command) = self.post(&path, &json!({})).await.unwrap();
@@ -103,12 +99,12 @@ impl Client {
         let mut request = url.into_client_request().unwrap();
         let token = format!("Bearer {}", self.token).parse().unwrap();
         request.headers_mut().insert("Authorization", token);
-        let opened = timeout(PATIENCE, connect_async(request)).await.unwrap();
+        let opened = within("a handshake", connect_async(request)).await;
         Watch(opened.unwrap().0)
     }
 
     async fn post(&self, path: &str, body: &Value) -> reqwest::Result<(StatusCode, Value)> {
-        answer(self.request(path).json(body)).await
+        send(self.request(path).json(body)).await
     }
 
     fn request(&self, path: &str) -> RequestBuilder {
@@ -117,14 +113,14 @@ impl Client {
     }
 }
 
-async fn answer(request: RequestBuilder) -> reqwest::Result<(StatusCode, Value)> {
+async fn send(request: RequestBuilder) -> reqwest::Result<(StatusCode, Value)> {
     let response = request.send().await?;
     let status = response.status();
     Ok((status, response.json().await?))
 }
 
 impl Watch {
-    /// The next event; nothing when the server has closed the stream. Pings do not count.
+    /// Returns the next event; `None` after the server has closed the stream.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         let event = async {
             loop {
@@ -135,10 +131,10 @@ impl Watch {
                 }
             }
         };
-        timeout(PATIENCE, event).await.unwrap()
+        within("an event", event).await
     }
 
-    /// Every event that is still to come.
+    /// Returns the remaining events.
     pub(crate) async fn rest(mut self) -> Vec<Value> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {

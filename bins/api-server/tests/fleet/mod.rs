@@ -1,4 +1,4 @@
-//! Vehicles, and the database and the journal that the servers who drive them share.
+//! Vehicles, and the database and journal that their servers share.
 
 use std::{error::Error, path::PathBuf, time::Duration};
 
@@ -12,26 +12,25 @@ use tokio::{
 
 use crate::server::server;
 
-/// bcrypt at cost 4 of the seeded password: at cost 12 a log-in takes a second.
+/// Hashes the seeded password with bcrypt at cost 4, because a login at cost 12 takes a second.
 const CHEAP_ENGINEER: &str = "
     UPDATE users SET password_hash = '$2b$04$KO8HgMxXotcuHip4uQbJS.s.YO/xUbfj2C0xrV2NR3qRLHvx8rgtu'
     WHERE username = 'engineer'";
 
-/// Notes every claim of a task whose holder did not come back: a lease does not say whose it was,
-/// and nothing is left of it afterwards.
-const NOTE_TAKEOVERS: &str = "
+/// Records every claim of a command whose lease expired, because the queue does not keep this information.
+const RECORD_TAKEOVERS: &str = "
     CREATE TABLE takeovers (command_id UUID, status TEXT, send_count INTEGER, is_answered BOOLEAN);
-    CREATE FUNCTION note_takeover() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION record_takeover() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         INSERT INTO takeovers
         SELECT command_id, status, OLD.send_count, OLD.is_answered
         FROM commands WHERE command_id = OLD.command_id;
         RETURN NULL;
     END $$;
-    CREATE TRIGGER note_takeover AFTER UPDATE OF lease_id ON command_queue FOR EACH ROW
+    CREATE TRIGGER record_takeover AFTER UPDATE OF lease_id ON command_queue FOR EACH ROW
         WHEN (OLD.lease_id IS NOT NULL AND NEW.lease_id IS NOT NULL
               AND NEW.lease_id <> OLD.lease_id)
-        EXECUTE FUNCTION note_takeover()";
+        EXECUTE FUNCTION record_takeover()";
 
 const ADD_VEHICLES: &str = "
     INSERT INTO vehicles (vin, make, model, year, connection_status)
@@ -51,7 +50,7 @@ impl Fleet {
         let database = stack.test_database("seeded", prepare).await.unwrap();
         let sql = database.client().await.unwrap();
         sql.batch_execute(CHEAP_ENGINEER).await.unwrap();
-        sql.batch_execute(NOTE_TAKEOVERS).await.unwrap();
+        sql.batch_execute(RECORD_TAKEOVERS).await.unwrap();
         Self {
             sql,
             database,
@@ -59,7 +58,7 @@ impl Fleet {
         }
     }
 
-    /// A server for this fleet, to be changed before its start.
+    /// Returns the command that starts a server for this fleet.
     pub(crate) fn server(&self) -> Command {
         let mut server = server();
         server
@@ -70,28 +69,33 @@ impl Fleet {
         server
     }
 
-    /// Adds so many vehicles that are not connected; gives their ids.
+    /// Adds disconnected vehicles and returns their ids.
     pub(crate) async fn vehicles(&self, count: i64) -> Vec<String> {
         let rows = self.sql.query(ADD_VEHICLES, &[&count]).await.unwrap();
         rows.iter().map(|row| row.get(0)).collect()
     }
 
-    /// Lets every vehicle come back, and with it what waits for it.
+    /// Connects every vehicle.
     pub(crate) async fn connect(&self) {
         let connect = "UPDATE vehicles SET connection_status = 'connected'";
         self.sql.execute(connect, &[]).await.unwrap();
     }
 
-    /// The one number that `query` gives.
+    /// Returns the number that `query` selects.
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.sql.query_one(query, &[]).await.unwrap().get(0)
     }
 
-    /// Asks until it is so of the one number that `query` gives: nothing announces it.
-    pub(crate) async fn until(&self, query: &str, is_so: impl Fn(i64) -> bool, deadline: Instant) {
+    /// Waits until the number that `query` selects meets a condition.
+    pub(crate) async fn wait_until(
+        &self,
+        query: &str,
+        condition: impl Fn(i64) -> bool,
+        deadline: Instant,
+    ) {
         loop {
             let count = self.count(query).await;
-            if is_so(count) {
+            if condition(count) {
                 return;
             }
             assert!(Instant::now() < deadline, "still {count}: {query}");
@@ -99,7 +103,7 @@ impl Fleet {
         }
     }
 
-    /// The file with all that was sent to the vehicles.
+    /// Returns the path of the journal, which records everything that was sent to the vehicles.
     pub(crate) fn journal(&self) -> PathBuf {
         self.directory.path().join("journal.jsonl")
     }

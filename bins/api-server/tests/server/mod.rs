@@ -1,19 +1,16 @@
-//! The real server in a process of its own, as its operator starts and ends it.
+//! The server in a separate process.
 
-use std::{process::Stdio, time::Duration};
+use std::process::Stdio;
 
+use sovd_devstack::within;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, ChildStdout, Command},
     sync::oneshot,
     task::JoinHandle,
-    time::timeout,
 };
 
 pub(crate) const SECRET: &str = "f3b1c2d4e5a69788796a5b4c3d2e1f00-not-for-use";
-
-/// Longer than a stop may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn server() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_api-server"));
@@ -45,7 +42,7 @@ impl Running {
             .unwrap();
         let (found, address) = oneshot::channel();
         let log = tokio::spawn(read_log(child.stdout.take().unwrap(), found));
-        let address = timeout(PATIENCE, address).await.unwrap().unwrap();
+        let address = within("the server to listen", address).await.unwrap();
         Self {
             child,
             log,
@@ -53,13 +50,17 @@ impl Running {
         }
     }
 
-    /// Its process.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id().unwrap()
+    /// Returns the resident memory of the process in KiB.
+    pub(crate) fn resident(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id().unwrap());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS"));
+        let number = line.unwrap().split_whitespace().nth(1).unwrap();
+        number.parse().unwrap()
     }
 
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.id().to_string();
+        let id = self.child.id().unwrap().to_string();
         let sent = Command::new("kill")
             .args(["-s", name, &id])
             .status()
@@ -68,14 +69,16 @@ impl Running {
         assert!(sent.success());
     }
 
-    /// Waits for the end; gives the exit code and what was logged meanwhile.
+    /// Waits for the end of the process and returns its exit code and log.
     pub(crate) async fn ended(mut self) -> (Option<i32>, String) {
-        let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+        let status = within("the server to end", self.child.wait())
+            .await
+            .unwrap();
         (status.code(), self.log.await.unwrap())
     }
 }
 
-/// Keeps reading, so that the server never waits for a reader; tells the address on the way.
+/// Reads the log continuously, so that the server never blocks, and sends the address.
 async fn read_log(stdout: ChildStdout, found: oneshot::Sender<String>) -> String {
     let mut lines = BufReader::new(stdout).lines();
     let (mut log, mut found) = (String::new(), Some(found));

@@ -1,4 +1,4 @@
-//! Checking the audit trail, and keeping checkpoints of it.
+//! Verification and checkpoints of the audit trail.
 
 use std::{
     fs::{self, OpenOptions},
@@ -23,7 +23,7 @@ pub use sovd_services::audit::{
     verification::{Break, Doubt, Verification},
 };
 
-/// Why the audit trail cannot be checked, or no checkpoint made.
+/// Why the audit trail cannot be verified, or a checkpoint not created.
 #[derive(Debug, Error)]
 pub enum AuditError {
     /// The key is not set.
@@ -31,15 +31,15 @@ pub enum AuditError {
     KeyMissing {
         /// The setting.
         key: &'static str,
-        /// The variable that reaches it.
+        /// The environment variable of the setting.
         variable: &'static str,
     },
-    /// The key is none.
+    /// The key is invalid.
     #[error("{key} {source}")]
     Key {
         /// The setting.
         key: &'static str,
-        /// What is wrong with it.
+        /// The cause.
         source: CheckpointError,
     },
     /// The file of checkpoints cannot be read or written.
@@ -47,7 +47,7 @@ pub enum AuditError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: io::Error,
     },
     /// A line of the file was not signed with the key.
@@ -55,27 +55,27 @@ pub enum AuditError {
     Forged {
         /// The file.
         path: PathBuf,
-        /// Which line, from 1 on.
+        /// The line number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The cause.
         source: CheckpointError,
     },
-    /// The table with the end of the chain is empty.
+    /// The row with the head of the chain is missing.
     #[error("the end of the chain of audit lines is not recorded any more")]
     NoEnd,
-    /// The database did not answer.
+    /// A database operation failed.
     #[error(transparent)]
     Database(#[from] StartError),
 }
 
 impl Migrator {
-    /// Checks the chain of the audit trail, and that it goes through the checkpoints in a file. Lines
-    /// that are younger than `audit.retention_days` may not have been cut off.
+    /// Verifies the hash chain of the audit trail, and that it contains the checkpoints in a file. Entries
+    /// younger than `audit.retention_days` must not have been pruned.
     ///
     /// # Errors
     ///
-    /// When the database is away or not migrated, the file cannot be read, or one of its lines was
-    /// not signed with the key of `audit.checkpoint_public_key`.
+    /// [`AuditError::File`] or [`AuditError::Forged`] for the file, [`AuditError::KeyMissing`] or
+    /// [`AuditError::Key`] for `audit.checkpoint_public_key`, and [`AuditError::Database`].
     pub async fn verify_audit(
         &self,
         checkpoints: Option<&Path>,
@@ -90,15 +90,15 @@ impl Migrator {
             checkpoints: checkpoints.as_deref(),
         };
         let verified = verification::verify(&database, &terms).await;
-        Ok(self.told(verified)?)
+        Ok(self.with_url(verified)?)
     }
 
-    /// Appends a signed line to a file that says where the chain of the audit trail ends now.
+    /// Appends a signed checkpoint of the head of the hash chain to a file.
     ///
     /// # Errors
     ///
-    /// When `audit.checkpoint_private_key` is missing or no key, the database is away or not
-    /// migrated, or the file cannot be written.
+    /// [`AuditError::KeyMissing`] or [`AuditError::Key`] for `audit.checkpoint_private_key`,
+    /// [`AuditError::NoEnd`], [`AuditError::File`] and [`AuditError::Database`].
     pub async fn checkpoint_audit(&self, out: &Path) -> Result<Checkpoint, AuditError> {
         const KEY: &str = "audit.checkpoint_private_key";
         let pem = self
@@ -112,7 +112,7 @@ impl Migrator {
         let signer = CheckpointSigner::new(pem).map_err(unfit)?;
         let database = self.audit_database().await?;
         let taken = Checkpoint::take(&database, SystemClock.now()).await;
-        let checkpoint = self.told(taken)?.ok_or(AuditError::NoEnd)?;
+        let checkpoint = self.with_url(taken)?.ok_or(AuditError::NoEnd)?;
         let line = signer.sign(&checkpoint).map_err(unfit)?;
         append(out, &line).map_err(|source| AuditError::File {
             path: out.to_owned(),
@@ -154,14 +154,14 @@ impl Migrator {
             size: 1,
             overflow: 0,
             checkout_timeout: Duration::from_secs(10),
-            // A long trail takes its time, and no request waits for it.
+            // Verifying a long audit trail takes minutes, and no request waits for it.
             statement_timeout: Duration::from_mins(10),
         };
         Ok(Database::new(&self.url, one))
     }
 }
 
-/// The line is on the disk when this returns.
+/// Appends a line and waits until it is on the disk.
 fn append(path: &Path, line: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     writeln!(file, "{line}")?;
