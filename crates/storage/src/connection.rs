@@ -1,4 +1,4 @@
-//! A connection to PostgreSQL on which every statement has a deadline.
+//! Connections to PostgreSQL with a deadline for every statement.
 
 mod link;
 mod sqlstate;
@@ -31,12 +31,11 @@ use sqlstate::Observed;
 
 pub(crate) use target::Target;
 
-/// One connection to PostgreSQL, what every repository function takes.
+/// A connection to PostgreSQL, which repository functions take.
 ///
-/// A statement on a connection of the pool that has no result by its deadline fails as
-/// unavailable. The connection is then broken: further statements fail immediately, and the pool
-/// closes it instead of lending it again. So does a connection to a server that turns out to
-/// be read-only, such as a replica that was a primary before.
+/// A statement that has no result by its deadline fails as unavailable and breaks the connection: further
+/// statements fail immediately, and the pool discards the connection. The same applies if the server turns
+/// out to be read-only, such as a demoted primary.
 pub struct Connection {
     inner: AsyncPgConnection,
     link: Link,
@@ -52,25 +51,25 @@ impl Connection {
         })
     }
 
-    /// Limits every later statement to `deadline`, from its start to its last row.
+    /// Limits the time of every later statement, from its start to its last row.
     pub(crate) fn set_deadline(&mut self, deadline: Duration) {
         self.link.set_deadline(deadline);
     }
 
-    /// Asks the server for an answer within `limit`.
+    /// Checks that the server responds within `limit`.
     pub(crate) async fn ping(&mut self, limit: Duration) -> QueryResult<()> {
-        let answered = timeout(limit, sql_query("SELECT 1").execute(self)).await;
-        answered.unwrap_or_else(|_| Err(self.link.expire()))?;
+        let response = timeout(limit, sql_query("SELECT 1").execute(self)).await;
+        response.unwrap_or_else(|_| Err(self.link.expire()))?;
         Ok(())
     }
 
-    /// Whether the server may still work on a statement whose caller has gone.
+    /// Whether the server may still execute a statement whose caller has disconnected.
     pub(crate) fn is_unfinished(&self) -> bool {
         self.link.is_unfinished()
     }
 
-    /// Returns the next notification of the channels that the connection listens to, `None` when
-    /// the connection is closed. Cancel safe.
+    /// Returns the next notification on the channels of the connection; `None` after the connection was
+    /// closed. Cancel safe.
     pub(crate) async fn notification(&mut self) -> Option<Notification> {
         self.driver.notifications.recv().await
     }
@@ -149,7 +148,7 @@ impl PoolableConnection for Connection {
     }
 }
 
-/// The task that moves messages between a socket and its client. The socket closes with it.
+/// The task that transfers messages between a socket and its client. The socket closes with it.
 struct Driver {
     task: JoinHandle<()>,
     notifications: mpsc::UnboundedReceiver<Notification>,
@@ -163,7 +162,7 @@ impl Driver {
             loop {
                 match messages.next().await {
                     Some(Ok(AsyncMessage::Notification(notification))) => {
-                        // Only a listener reads them.
+                        // Fails unless the connection is a listener's.
                         let _ = sender.send(notification);
                     }
                     Some(Ok(_)) => {}
@@ -183,7 +182,7 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// Without this, the driver of a frozen server would wait for outstanding results forever.
+    /// Stops the task, which would otherwise wait forever for the results of a frozen server.
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -193,7 +192,7 @@ fn bad(reason: impl Into<String>) -> ConnectionError {
     ConnectionError::BadConnection(reason.into())
 }
 
-/// The driver's own text leaves out the cause, such as a refused connection.
+/// Formats an error with its causes, which the message of the driver omits.
 fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

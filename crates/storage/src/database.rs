@@ -35,31 +35,29 @@ pub struct Database {
     runtime: Handle,
 }
 
-/// How many connections the pool keeps, and how long a caller and a statement may take.
+/// The size and the timeouts of a pool.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolSettings {
-    /// Connections kept open.
+    /// Connections that are kept open.
     pub size: u32,
-    /// Further ones opened under load.
+    /// Additional connections under load.
     pub overflow: u32,
     /// How long a caller waits for a connection.
     pub checkout_timeout: Duration,
-    /// How long the server works on one statement. A second later the client gives up, too, and
-    /// closes the connection.
+    /// How long the server works on a statement. One second later the client closes the connection.
     pub statement_timeout: Duration,
 }
 
 impl Database {
-    /// Makes a pool for the database at `url` without waiting for a connection.
+    /// Creates a pool for the database at `url` without waiting for a connection.
     ///
-    /// Every connection is opened on the runtime that calls this. Its driver task must outlive
-    /// the HTTP worker whose request happened to need it.
+    /// Connections are opened on the current runtime, because the driver task of a connection must outlive
+    /// the HTTP worker that requested it.
     pub fn new(url: &str, settings: PoolSettings) -> Self {
         let runtime = Handle::current();
         let statement_timeout = settings.statement_timeout;
         let mut config = ManagerConfig::default();
-        // A restart of the database closes every idle connection. A look at the socket finds
-        // them without a question to the server, so that no caller is lent one.
+        // Detects connections that a restart of the database has closed, without a query.
         config.recycling_method =
             RecyclingMethod::CustomFunction(Box::new(|connection: &mut Connection| {
                 let usable = if connection.is_broken() {
@@ -85,11 +83,11 @@ impl Database {
         }
     }
 
-    /// Takes a connection from the pool; it goes back when dropped.
+    /// Checks out a connection, which returns to the pool when dropped.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Unavailable`] when none is free in time.
+    /// [`StorageError::Unavailable`] if none is free in time.
     pub async fn connection(
         &self,
     ) -> Result<impl DerefMut<Target = Connection> + Send + use<>, StorageError> {
@@ -119,22 +117,22 @@ impl Database {
         }
     }
 
-    /// Opens a transaction. Unless it is committed, it never happened.
+    /// Begins a transaction, which is rolled back unless it is committed.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Unavailable`] when no connection is free in time.
+    /// [`StorageError::Unavailable`] if no connection is free in time.
     pub async fn begin(&self) -> Result<Transaction, StorageError> {
         let mut connection = self.checkout().await?;
         AnsiTransactionManager::begin_transaction(&mut *connection).await?;
         Ok(Transaction(connection))
     }
 
-    /// Asks the database for a sign of life, for two seconds at most.
+    /// Checks that the database responds within two seconds.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Unavailable`] when there is none.
+    /// [`StorageError::Unavailable`] if it does not.
     pub async fn ping(&self) -> Result<(), StorageError> {
         let mut connection = timeout(PING, self.checkout()).await.map_err(|_| {
             StorageError::Unavailable("no connection was free in time".to_owned())
@@ -143,11 +141,11 @@ impl Database {
         Ok(())
     }
 
-    /// Opens a connection beside the pool that receives the notifications of all processes.
+    /// Opens a connection outside the pool that receives the notifications of every process.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Unavailable`] when the database cannot be reached.
+    /// [`StorageError::Unavailable`] if the database cannot be reached.
     pub async fn listen(&self) -> Result<Listener, StorageError> {
         let connection = open(&self.runtime, &self.url, self.statement_timeout)
             .await
@@ -155,13 +153,13 @@ impl Database {
         Listener::on(connection).await
     }
 
-    /// Connections now lent out; 0 when nobody is at work.
+    /// Returns the number of connections in use.
     pub fn connections_in_use(&self) -> u32 {
         let state = self.pool.state();
         state.connections.saturating_sub(state.idle_connections)
     }
 
-    /// How often a connection was asked for since the pool was made.
+    /// Returns the number of checkouts since the pool was created.
     pub fn checkouts(&self) -> u64 {
         self.pool.state().statistics.get_started
     }
@@ -178,15 +176,14 @@ impl Database {
     }
 }
 
-/// How much later than the server the client gives up on a statement, so that a server that
-/// works cancels it and the connection survives.
+/// How much later than the server the client gives up on a statement. A responsive server cancels it first,
+/// which keeps the connection usable.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long [`Database::ping`] waits for a connection, and then for its answer.
+/// How long [`Database::ping`] waits for a connection, and then for a response.
 const PING: Duration = Duration::from_secs(1);
 
-/// What the server gives up on. A host that dies in silence would otherwise keep its locks, and
-/// those who wait for them, for hours.
+/// Returns the settings that limit how long a client that died silently can hold locks.
 fn server_limits(statement_timeout: Duration) -> String {
     let statement_ms = statement_timeout.as_millis();
     format!(
@@ -200,14 +197,14 @@ fn server_limits(statement_timeout: Duration) -> String {
     )
 }
 
-/// Opens a connection whose driver lives on `runtime`.
+/// Opens a connection whose driver runs on `runtime`.
 fn open(
     runtime: &Handle,
     url: &str,
     statement_timeout: Duration,
 ) -> impl Future<Output = ConnectionResult<Connection>> + Send + use<> {
     let url = url.to_owned();
-    let opening = runtime.spawn(async move {
+    let task = runtime.spawn(async move {
         let mut connection = Target::parse(&url)?.connect().await?;
         connection.set_deadline(statement_timeout + GRACE);
         connection
@@ -217,7 +214,7 @@ fn open(
         Ok(connection)
     });
     async move {
-        let opened = opening.await.unwrap_or_else(|error| {
+        let opened = task.await.unwrap_or_else(|error| {
             Err(ConnectionError::BadConnection(format!(
                 "opening was canceled: {error}"
             )))
@@ -226,30 +223,29 @@ fn open(
     }
 }
 
-/// An open transaction, used like a connection.
+/// An open transaction, which dereferences to its connection.
 ///
-/// Dropped without a commit it closes its connection, and PostgreSQL rolls back; that is what a
-/// caller who went away in the middle deserves. A refusal that is expected should call
-/// [`Transaction::rollback`], which gives the connection back.
+/// If it is dropped without a commit, its connection is closed and PostgreSQL rolls back.
+/// [`rollback`](Self::rollback) returns the connection to the pool instead.
 pub struct Transaction(PooledConnection<'static, Connection>);
 
 impl Transaction {
-    /// Makes it so.
+    /// Commits the transaction.
     ///
     /// # Errors
     ///
-    /// When the database cannot commit; nothing has happened then, unless the connection broke
-    /// in between, in which case nobody can tell.
+    /// Any [`StorageError`]. The transaction was rolled back, unless the connection broke during the
+    /// commit: then its outcome is unknown.
     pub async fn commit(mut self) -> Result<(), StorageError> {
         AnsiTransactionManager::commit_transaction(&mut *self.0).await?;
         Ok(())
     }
 
-    /// Undoes everything.
+    /// Rolls the transaction back.
     ///
     /// # Errors
     ///
-    /// When the connection is broken; nothing has happened then either.
+    /// [`StorageError::Unavailable`] if the connection is broken, which rolls back, too.
     pub async fn rollback(mut self) -> Result<(), StorageError> {
         AnsiTransactionManager::rollback_transaction(&mut *self.0).await?;
         Ok(())

@@ -3,31 +3,34 @@ use std::fmt::Display;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use thiserror::Error;
 
-/// Why the database did not do what it was asked.
+/// A failed database operation.
+///
+/// Every function of this crate that uses a connection can return [`Unavailable`](Self::Unavailable) and
+/// [`Database`](Self::Database); their documentation names only the other variants.
 #[derive(Debug, Error)]
 pub enum StorageError {
-    /// The database is away, or the pool had no connection in time. Trying later may help.
+    /// The database is unavailable, or the pool had no connection in time. A later attempt may succeed.
     #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// A row that must be unique is there already.
+    /// A row violates a unique constraint.
     #[error("a row with the same {constraint} exists")]
     Duplicate {
         /// The violated constraint, such as `unq_vehicles_vin`.
         constraint: String,
     },
-    /// Another row takes some of the time, or of what else must not overlap.
+    /// A row violates an exclusion constraint.
     #[error("a row overlaps by {constraint}")]
     Overlap {
         /// The violated constraint, such as `exc_booking_slots_service_center_id_during`.
         constraint: String,
     },
-    /// What a row refers to is gone.
+    /// A row refers to one that does not exist.
     #[error("what {constraint} refers to does not exist")]
     Dangling {
         /// The violated constraint, such as `commands_user_id_fkey`.
         constraint: String,
     },
-    /// A stored value is none that the program knows.
+    /// A stored value is invalid.
     #[error("{table}.{column} of row {row} is unreadable: {reason}")]
     CorruptRow {
         /// The table.
@@ -36,10 +39,10 @@ pub enum StorageError {
         column: &'static str,
         /// The primary key of the row.
         row: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// Anything else that the database says.
+    /// Any other error of the database.
     #[error("the database refused")]
     Database(#[source] DieselError),
     /// A migration cannot be read, applied or reverted.
@@ -47,8 +50,40 @@ pub enum StorageError {
     Migration(String),
 }
 
+/// A violated constraint that the caller of a use case can act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// Another user has the name.
+    UsernameTaken,
+    /// Another user has the email address.
+    EmailTaken,
+    /// Another vehicle has the VIN.
+    VinTaken,
+    /// The user of a row does not exist.
+    UserMissing,
+}
+
 impl StorageError {
-    /// Makes the error for a value that cannot be read.
+    /// Returns the conflict that a constraint reports, if the caller of a use case can act on it.
+    pub fn conflict(&self) -> Option<Conflict> {
+        match self {
+            Self::Duplicate { constraint } => match constraint.as_str() {
+                "unq_users_username" => Some(Conflict::UsernameTaken),
+                "unq_users_email" => Some(Conflict::EmailTaken),
+                "unq_vehicles_vin" => Some(Conflict::VinTaken),
+                _ => None,
+            },
+            Self::Dangling { constraint }
+                if constraint.ends_with("_user_id_fkey")
+                    || constraint == "service_accounts_created_by_fkey" =>
+            {
+                Some(Conflict::UserMissing)
+            }
+            _ => None,
+        }
+    }
+
+    /// Creates the error for a value that cannot be read.
     pub(crate) fn corrupt(
         table: &'static str,
         column: &'static str,
@@ -67,24 +102,21 @@ impl StorageError {
 impl From<DieselError> for StorageError {
     fn from(error: DieselError) -> Self {
         match &error {
-            DieselError::DatabaseError(kind, info) => match kind {
-                DatabaseErrorKind::UniqueViolation => Self::Duplicate {
-                    constraint: info.constraint_name().unwrap_or("key").to_owned(),
-                },
-                DatabaseErrorKind::ExclusionViolation => Self::Overlap {
-                    constraint: info.constraint_name().unwrap_or("key").to_owned(),
-                },
-                DatabaseErrorKind::ForeignKeyViolation => Self::Dangling {
-                    constraint: info.constraint_name().unwrap_or("key").to_owned(),
-                },
-                DatabaseErrorKind::ClosedConnection
-                | DatabaseErrorKind::UnableToSendCommand
-                | DatabaseErrorKind::SerializationFailure
-                | DatabaseErrorKind::ReadOnlyTransaction => {
-                    Self::Unavailable(info.message().to_owned())
+            DieselError::DatabaseError(kind, info) => {
+                let constraint = info.constraint_name().unwrap_or("key").to_owned();
+                match kind {
+                    DatabaseErrorKind::UniqueViolation => Self::Duplicate { constraint },
+                    DatabaseErrorKind::ExclusionViolation => Self::Overlap { constraint },
+                    DatabaseErrorKind::ForeignKeyViolation => Self::Dangling { constraint },
+                    DatabaseErrorKind::ClosedConnection
+                    | DatabaseErrorKind::UnableToSendCommand
+                    | DatabaseErrorKind::SerializationFailure
+                    | DatabaseErrorKind::ReadOnlyTransaction => {
+                        Self::Unavailable(info.message().to_owned())
+                    }
+                    _ => Self::Database(error),
                 }
-                _ => Self::Database(error),
-            },
+            }
             DieselError::BrokenTransactionManager => Self::Unavailable(error.to_string()),
             DieselError::QueryBuilderError(source) if source.is::<Outage>() => {
                 Self::Unavailable(source.to_string())
@@ -94,10 +126,9 @@ impl From<DieselError> for StorageError {
     }
 }
 
-/// A statement failed for a reason that may pass.
+/// A transient failure of a statement.
 ///
-/// diesel has no kind of error for this, so it travels as the source of a
-/// [`DieselError::QueryBuilderError`].
+/// diesel has no such error kind, so it is the source of a [`DieselError::QueryBuilderError`].
 #[derive(Debug, Error)]
 #[error("{message}")]
 pub(crate) struct Outage {
@@ -111,10 +142,10 @@ impl Outage {
         }
     }
 
-    /// The outage that a SQLSTATE stands for, with the text of the server; `None` when the
-    /// statement would fail again.
+    /// Returns the outage for a SQLSTATE, with the message of the server; `None` if the statement would
+    /// fail again.
     pub(crate) fn from_sqlstate(code: &str, message: &str) -> Option<Self> {
-        may_pass(code).then(|| Self::new(format!("{message} (SQLSTATE {code})")))
+        is_transient(code).then(|| Self::new(format!("{message} (SQLSTATE {code})")))
     }
 }
 
@@ -124,8 +155,8 @@ impl From<Outage> for DieselError {
     }
 }
 
-/// Whether the same statement may succeed later, by appendix A of the manual of PostgreSQL.
-fn may_pass(code: &str) -> bool {
+/// Whether the same statement may succeed later (PostgreSQL manual, appendix A).
+fn is_transient(code: &str) -> bool {
     const CLASSES: [&str; 3] = [
         "08", // connection exception
         "53", // insufficient resources, such as a full disk

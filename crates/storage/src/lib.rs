@@ -20,4 +20,4 @@ mod schema;
 
 pub use connection::Connection;
 pub use database::{Database, PoolSettings, Transaction};
-pub use error::StorageError;
+pub use error::{Conflict, StorageError};

@@ -1,4 +1,4 @@
-/// A pattern for `LIKE` that matches `part` anywhere, with its wildcards taken literally.
+/// Returns a `LIKE` pattern for texts that contain `part`, with its wildcards escaped.
 pub(crate) fn containing(part: &str) -> String {
     let mut pattern = String::with_capacity(part.len() + 2);
     pattern.push('%');
@@ -17,7 +17,7 @@ mod tests {
     use super::containing;
 
     #[test]
-    fn wildcards_are_literal() {
+    fn escapes_wildcards() {
         assert_eq!(containing("VIN1"), "%VIN1%");
         assert_eq!(containing(r"50%_\"), r"%50\%\_\\%");
     }

@@ -20,8 +20,8 @@ use crate::error::Outage;
 /// SQLSTATE `read_only_sql_transaction`.
 const READ_ONLY: &str = "25006";
 
-/// What a connection knows beside its protocol: the deadline of a statement, whether the
-/// connection may be used again, and the SQLSTATE of the last error.
+/// The state of a connection outside of the protocol: the deadline of statements, whether the connection
+/// can be reused, and the SQLSTATE of the last error.
 pub(super) struct Link {
     deadline: Option<Duration>,
     health: Health,
@@ -30,13 +30,13 @@ pub(super) struct Link {
 #[derive(Clone)]
 struct Health {
     broken: Arc<AtomicBool>,
-    /// Whether a statement has begun whose result was not read to its end.
+    /// Whether the result of a statement has not been read completely.
     unfinished: Arc<AtomicBool>,
     last_error: LastError,
 }
 
 impl Link {
-    /// Links a connection whose errors are recorded in `last_error`.
+    /// Creates the state of a connection whose errors are recorded in `last_error`.
     pub(super) fn new(last_error: LastError) -> Self {
         Self {
             deadline: None,
@@ -56,23 +56,22 @@ impl Link {
         self.health.broken.load(Ordering::Relaxed)
     }
 
-    /// Whether the server may still work on a statement, because the future or the rows of it were
-    /// dropped before their end.
+    /// Whether the server may still execute a statement, because its future or its rows were dropped early.
     pub(super) fn is_unfinished(&self) -> bool {
         self.health.unfinished.load(Ordering::Relaxed)
     }
 
-    /// Breaks the connection because a statement has no result in time.
+    /// Marks the connection as broken because a statement has no result in time.
     pub(super) fn expire(&self) -> DieselError {
         self.health.expire()
     }
 
-    /// The time by which a statement that starts now must have ended.
+    /// Returns when a statement that starts now must have ended.
     pub(super) fn expiry(&self) -> Option<Instant> {
         self.deadline.map(|deadline| Instant::now() + deadline)
     }
 
-    /// Waits for a statement until its deadline.
+    /// Executes a statement within its deadline.
     pub(super) async fn bound<T>(
         &self,
         statement: impl Future<Output = QueryResult<T>> + Send,
@@ -93,7 +92,7 @@ impl Link {
         outcome.map_err(|error| self.health.classify(error))
     }
 
-    /// Ends `rows` with an error if they do not end themselves before `expiry`.
+    /// Ends `rows` with an error if they are not complete by `expiry`.
     pub(super) fn bound_rows<R: Send + 'static>(
         &self,
         mut rows: BoxStream<'static, QueryResult<R>>,
@@ -137,14 +136,14 @@ impl Health {
         Outage::new("no result before the deadline of the statement").into()
     }
 
-    /// Adds what diesel drops: the SQLSTATE of an error for which it has no kind of its own.
+    /// Converts transient errors, by the SQLSTATE that diesel drops, to [`Outage`]s.
     fn classify(&self, error: DieselError) -> DieselError {
         let DieselError::DatabaseError(kind, info) = &error else {
             return error;
         };
         let code = self.last_error.code();
         if code.as_deref() == Some(READ_ONLY) {
-            // The server is a replica now, and stays one for as long as this connection lives.
+            // The server has become a replica, and cannot be promoted without closing connections to it.
             self.broken.store(true, Ordering::Relaxed);
         }
         match (kind, code) {

@@ -1,10 +1,9 @@
-//! Reads the SQLSTATE of errors from the messages of the server.
+//! Parses the SQLSTATE of errors from the messages of the server.
 //!
-//! diesel has no kind for most SQLSTATEs and keeps only the text of their errors, whose language
-//! is the server's. The code passes by on the socket, in a format that has not changed since
-//! PostgreSQL 7.4: a message is one byte of type, four bytes of length that include themselves,
-//! and a body; the body of an `ErrorResponse` is a list of fields, each one byte of type and a
-//! zero-terminated text.
+//! diesel drops most SQLSTATEs and keeps only the message, which is localized. This module parses the
+//! messages on the socket, whose format has not changed since PostgreSQL 7.4: one byte of type, four bytes
+//! of length including themselves, and a body. The body of an `ErrorResponse` is a list of fields, each one
+//! byte of type and a zero-terminated text.
 
 use std::{
     io,
@@ -22,7 +21,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsStream};
 const HEADER: usize = 5;
 const ERROR_RESPONSE: u8 = b'E';
 const CODE_FIELD: u8 = b'C';
-/// The code follows the severity, in the server's language and in English.
+/// The part of the body that contains the code, which follows the localized and the English severity.
 const CODE_IS_WITHIN: usize = 256;
 
 /// The SQLSTATE of the first error since the last [`clear`](LastError::clear). Clones share it.
@@ -34,7 +33,7 @@ impl LastError {
         self.0.store(0, Ordering::Release);
     }
 
-    /// The five characters, if there was an error.
+    /// Returns the five characters, if there was an error.
     pub(super) fn code(&self) -> Option<String> {
         let [_, _, _, code @ ..] = self.0.load(Ordering::Acquire).to_be_bytes();
         code.is_ascii()
@@ -46,25 +45,25 @@ impl LastError {
         let packed = code
             .iter()
             .fold(0, |packed, byte| (packed << u8::BITS) | u64::from(*byte));
-        // A later error, such as the end of the connection, is not the cause.
+        // Keeps the first error: a later one, such as the end of the connection, is not the cause.
         let _ = self
             .0
             .compare_exchange(0, packed, Ordering::AcqRel, Ordering::Acquire);
     }
 }
 
-/// Follows the frames of the server's messages.
+/// Parses the frames of the server's messages.
 #[derive(Debug, Default)]
 struct Frames {
     header: Vec<u8>,
     remaining: usize,
-    /// The beginning of the body of an `ErrorResponse`.
+    /// The start of the body of an `ErrorResponse`.
     error: Option<Vec<u8>>,
     last_error: LastError,
 }
 
 impl Frames {
-    fn follow(&mut self, mut bytes: &[u8]) {
+    fn parse(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let wanted = if self.remaining > 0 {
                 self.remaining
@@ -74,7 +73,7 @@ impl Frames {
             let (part, rest) = bytes.split_at(wanted.min(bytes.len()));
             bytes = rest;
             if self.remaining > 0 {
-                self.follow_body(part);
+                self.parse_body(part);
             } else {
                 self.header.extend_from_slice(part);
                 self.begin_body();
@@ -95,7 +94,7 @@ impl Frames {
         self.header.clear();
     }
 
-    fn follow_body(&mut self, part: &[u8]) {
+    fn parse_body(&mut self, part: &[u8]) {
         self.remaining -= part.len();
         let Some(error) = &mut self.error else {
             return;
@@ -117,7 +116,7 @@ fn code_of(error: &[u8]) -> Option<[u8; 5]> {
         .find_map(|field| field.strip_prefix(&[CODE_FIELD])?.try_into().ok())
 }
 
-/// A stream from the server, plain or encrypted, whose errors are recorded.
+/// A plain or encrypted stream whose errors are recorded.
 pub(super) struct Observed {
     inner: Pin<Box<dyn TlsStream + Send>>,
     frames: Frames,
@@ -141,7 +140,7 @@ impl AsyncRead for Observed {
         let before = buffer.filled().len();
         ready!(self.inner.as_mut().poll_read(context, buffer))?;
         if let Some(read) = buffer.filled().get(before..) {
-            self.frames.follow(read);
+            self.frames.parse(read);
         }
         Poll::Ready(Ok(()))
     }
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_code_wherever_the_reads_are_cut() {
+    fn finds_the_code_in_reads_of_any_size() {
         let bytes = [
             message(b'Z', b"I"),
             message(b'n', b""),
@@ -198,7 +197,7 @@ mod tests {
         for chunk in 1..=bytes.len() {
             let mut frames = Frames::default();
             for part in bytes.chunks(chunk) {
-                frames.follow(part);
+                frames.parse(part);
             }
             assert_eq!(
                 frames.last_error.code().as_deref(),
@@ -212,22 +211,22 @@ mod tests {
     fn keeps_the_first_code_until_it_is_cleared() {
         let mut frames = Frames::default();
         assert_eq!(frames.last_error.code(), None);
-        frames.follow(&[error("42P01"), error("57P01")].concat());
+        frames.parse(&[error("42P01"), error("57P01")].concat());
         assert_eq!(frames.last_error.code().as_deref(), Some("42P01"));
         frames.last_error.clear();
         assert_eq!(frames.last_error.code(), None);
-        frames.follow(&error("40P01"));
+        frames.parse(&error("40P01"));
         assert_eq!(frames.last_error.code().as_deref(), Some("40P01"));
     }
 
     #[test]
-    fn survives_a_long_error_and_a_malformed_one() {
+    fn ignores_long_and_malformed_errors() {
         let mut frames = Frames::default();
         let long = format!("SERROR\0M{}\0C57014\0\0", "x".repeat(10_000));
-        frames.follow(&message(b'E', long.as_bytes()));
-        frames.follow(&message(b'E', b"Ctoolong\0C1\0"));
+        frames.parse(&message(b'E', long.as_bytes()));
+        frames.parse(&message(b'E', b"Ctoolong\0C1\0"));
         assert_eq!(frames.last_error.code(), None);
-        frames.follow(&error("57014"));
+        frames.parse(&error("57014"));
         assert_eq!(frames.last_error.code().as_deref(), Some("57014"));
     }
 }

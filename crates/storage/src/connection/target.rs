@@ -1,4 +1,4 @@
-//! Where the database is, and how a connection to it is opened.
+//! The address of the database, and opening connections to it.
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -19,7 +19,7 @@ use super::{
     tls::{Negotiated, Socket, TlsOptions},
 };
 
-/// How long one host may take to accept a connection, unless the URL has a `connect_timeout`.
+/// The time limit for connecting to one host, unless the URL has a `connect_timeout`.
 const HOST_TIMEOUT: Duration = Duration::from_secs(5);
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
@@ -27,9 +27,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
 const DEFAULT_PORT: u16 = 5432;
 
-/// The servers that a database URL names, in the order in which they are tried.
-///
-/// Every connection of the program is opened here.
+/// The servers in a database URL, in the order of connection attempts. Opens every connection of the
+/// program.
 #[derive(Clone)]
 pub(crate) struct Target {
     config: Config,
@@ -42,7 +41,7 @@ pub(crate) struct Target {
 #[derive(Debug, Clone)]
 struct Server {
     address: Address,
-    /// What its certificate must name.
+    /// The host name that its certificate must contain.
     hostname: String,
 }
 
@@ -53,10 +52,10 @@ enum Address {
 }
 
 impl Target {
-    /// Reads a URL, with several hosts and with the parameters of libpq.
+    /// Parses a URL with one or more hosts and the parameters of libpq.
     ///
-    /// A program that writes has no use for a replica: where several hosts are named,
-    /// `target_session_attrs` is `read-write` unless the URL says otherwise.
+    /// If the URL has several hosts, `target_session_attrs` defaults to `read-write`, because the program
+    /// cannot use a replica.
     pub(crate) fn parse(url: &str) -> ConnectionResult<Self> {
         let (tls, rest) = TlsOptions::take_from(url)?;
         let mut config: Config = rest.parse().map_err(|error| bad(in_full(&error)))?;
@@ -64,7 +63,7 @@ impl Target {
         if servers.len() > 1 && !rest.contains("target_session_attrs=") {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        // The stream that the driver gets is encrypted already.
+        // The driver receives a stream that is already encrypted.
         config.ssl_mode(SslMode::Require);
         config.ssl_negotiation(SslNegotiation::Direct);
         Ok(Self {
@@ -75,13 +74,13 @@ impl Target {
         })
     }
 
-    /// Limits the time that each host gets to accept a connection to `limit`.
+    /// Limits the time for connecting to each host.
     pub(crate) fn within(mut self, limit: Duration) -> Self {
         self.host_timeout = self.host_timeout.min(limit);
         self
     }
 
-    /// Opens a connection to the first server that accepts one and has the wanted role.
+    /// Opens a connection to the first available server with the required role.
     pub(crate) async fn connect(&self) -> ConnectionResult<Connection> {
         let mut reasons = Vec::new();
         for server in &self.servers {
@@ -97,12 +96,12 @@ impl Target {
         let late = || format!("no answer within {} s", self.host_timeout.as_secs_f32());
         let (host, port) = match &server.address {
             Address::Unix(path) => {
-                let opening = async {
+                let connection = async {
                     let socket = UnixStream::connect(path).await.map_err(full)?;
-                    // As with libpq, sslmode is not about sockets of the same machine.
+                    // As with libpq, sslmode does not apply to Unix sockets.
                     self.start(Negotiated::plain(Box::new(socket))).await
                 };
-                let opened = timeout(self.host_timeout, opening).await;
+                let opened = timeout(self.host_timeout, connection).await;
                 return opened.map_err(|_| late())?;
             }
             Address::Tcp { host, port } => (host.as_str(), *port),
@@ -111,8 +110,8 @@ impl Target {
         let addresses = addresses.await.map_err(|_| late())?.map_err(full)?;
         let mut reason = "the host has no address".to_owned();
         for address in addresses {
-            let opening = self.connect_tcp(address, &server.hostname);
-            match timeout(self.host_timeout, opening).await {
+            let connection = self.connect_tcp(address, &server.hostname);
+            match timeout(self.host_timeout, connection).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(refused)) => reason = refused,
                 Err(_) => reason = late(),
@@ -128,7 +127,7 @@ impl Target {
         self.start(self.tls.negotiate(socket, host).await?).await
     }
 
-    /// Without these a host that dies in silence would keep its peers waiting for hours.
+    /// Sets keepalives and timeouts, which detect a host that died silently.
     fn configure(&self, socket: &TcpStream) -> std::io::Result<()> {
         socket.set_nodelay(true)?;
         let socket = SockRef::from(socket);
@@ -159,8 +158,8 @@ impl Target {
 
     async fn start(&self, stream: Negotiated) -> Result<Connection, String> {
         let (stream, last_error) = stream.observed();
-        let started = self.config.connect_raw(stream, super::tls::Done).await;
-        let (client, connection) = started.map_err(full)?;
+        let session = self.config.connect_raw(stream, super::tls::Done).await;
+        let (client, connection) = session.map_err(full)?;
         let driver = Driver::start(connection);
         self.check_role(&client).await?;
         Connection::new(client, driver, Link::new(last_error))
@@ -169,18 +168,18 @@ impl Target {
     }
 
     async fn check_role(&self, client: &Client) -> Result<(), String> {
-        let wanted = match self.config.get_target_session_attrs() {
+        let required = match self.config.get_target_session_attrs() {
             TargetSessionAttrs::ReadWrite => "off",
             TargetSessionAttrs::ReadOnly => "on",
             _ => return Ok(()),
         };
         let shown = client.simple_query("SHOW transaction_read_only").await;
-        let is_wanted = shown.map_err(full)?.iter().any(
-            |message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some(wanted)),
+        let has_role = shown.map_err(full)?.iter().any(
+            |message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some(required)),
         );
-        if is_wanted {
+        if has_role {
             Ok(())
-        } else if wanted == "off" {
+        } else if required == "off" {
             Err("the server is read-only".to_owned())
         } else {
             Err("the server is not read-only".to_owned())
@@ -252,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_every_host_of_a_url() {
+    fn parses_every_host_of_a_url() {
         assert_eq!(shown("postgres://u:p@one/db"), ["one:5432"]);
         assert_eq!(
             shown("postgres://u:p@one:1,two,[::1]:3/db"),
@@ -269,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn wants_a_writable_server_among_several() {
+    fn requires_a_writable_server_among_several() {
         let role = |url| {
             let target = Target::parse(url).unwrap();
             target.config.get_target_session_attrs()
@@ -283,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_url_without_a_host() {
+    fn rejects_a_url_without_a_host() {
         assert!(Target::parse("postgres:///db").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL, with the parameters of libpq.
+//! TLS connections to PostgreSQL with the parameters of libpq.
 
 mod verifier;
 
@@ -28,10 +28,10 @@ use super::{
     sqlstate::{LastError, Observed},
 };
 
-/// `SSLRequest`: its length, and the code that no protocol version has.
+/// `SSLRequest`: its length and its code, which is not a protocol version.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
-/// A socket to the server before anything is negotiated.
+/// A socket before the negotiation of TLS.
 pub(super) type Socket = Box<dyn Io>;
 
 pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -51,8 +51,7 @@ enum Mode {
 
 /// `sslmode`, `sslrootcert`, `sslcert` and `sslkey` of a URL.
 ///
-/// The files are read whenever a connection is opened, so that renewed certificates need no
-/// restart.
+/// The files are read whenever a connection is opened, so that renewing certificates requires no restart.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct TlsOptions {
     mode: Mode,
@@ -73,7 +72,7 @@ struct Identity {
 }
 
 impl TlsOptions {
-    /// Takes the options out of a URL, whose rest the driver understands.
+    /// Splits a URL into TLS options and the rest, which the driver parses.
     pub(super) fn take_from(url: &str) -> ConnectionResult<(Self, String)> {
         let Some((base, query)) = url.split_once('?') else {
             return Ok((Self::default(), url.to_owned()));
@@ -82,7 +81,7 @@ impl TlsOptions {
         let mut rest = Vec::new();
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let place = match name {
+            let option = match name {
                 "sslmode" => &mut mode,
                 "sslrootcert" => &mut roots,
                 "sslcert" => &mut certificate,
@@ -93,7 +92,7 @@ impl TlsOptions {
                 }
             };
             let value = percent_decode_str(value).decode_utf8();
-            *place = Some(value.map_err(|_| bad(format!("{name} is not UTF-8")))?);
+            *option = Some(value.map_err(|_| bad(format!("{name} is not UTF-8")))?);
         }
         let options = Self {
             mode: mode.as_deref().map_or(Ok(Mode::default()), Mode::parse)?,
@@ -121,13 +120,13 @@ impl TlsOptions {
             ));
         }
         if self.roots == Some(Roots::System) && self.mode != Mode::VerifyFull {
-            // Anybody can have a certificate of a public CA for some name.
+            // Without a check of the name, any certificate of a public CA would be valid.
             return Err(bad("sslrootcert=system needs sslmode=verify-full"));
         }
         Ok(())
     }
 
-    /// Encrypts a socket as far as the mode demands and the server can.
+    /// Encrypts a socket as required by the mode and supported by the server.
     pub(super) async fn negotiate(
         &self,
         mut socket: Socket,
@@ -139,7 +138,7 @@ impl TlsOptions {
         let options = self.clone();
         let config = tokio::task::spawn_blocking(move || options.client_config());
         let config = config.await.map_err(|error| error.to_string())??;
-        match ask_for_tls(&mut socket).await.map_err(|e| e.to_string())? {
+        match request_tls(&mut socket).await.map_err(|e| e.to_string())? {
             b'S' => {}
             b'N' if self.mode == Mode::Prefer => return Ok(Negotiated::plain(socket)),
             b'N' => return Err("the server does not support TLS".to_owned()),
@@ -172,7 +171,7 @@ impl TlsOptions {
         }
     }
 
-    /// As with libpq, `require` verifies the CA if one is given, and nothing otherwise.
+    /// Returns the verifier. As with libpq, `require` verifies the CA only if `sslrootcert` is given.
     fn verifier(
         &self,
         provider: Arc<CryptoProvider>,
@@ -216,10 +215,10 @@ impl Mode {
     }
 }
 
-async fn ask_for_tls(socket: &mut Socket) -> io::Result<u8> {
+async fn request_tls(socket: &mut Socket) -> io::Result<u8> {
     socket.write_all(&SSL_REQUEST).await?;
     socket.flush().await?;
-    // One byte only: what follows belongs to the handshake.
+    // Reads a single byte, because the following ones belong to the handshake.
     socket.read_u8().await
 }
 
@@ -233,7 +232,7 @@ fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, String> 
     Ok(certificates)
 }
 
-/// A stream on which the server expects the startup message.
+/// A stream after the negotiation of TLS.
 pub(super) struct Negotiated((Observed, LastError));
 
 impl Negotiated {
@@ -246,7 +245,7 @@ impl Negotiated {
     }
 }
 
-/// Gives the driver a stream that needs no more negotiation.
+/// A connector for streams on which TLS has been negotiated.
 pub(super) struct Done;
 
 impl TlsConnect<Observed> for Done {
@@ -304,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_its_parameters_and_leaves_the_others() {
+    fn splits_tls_options_from_other_parameters() {
         let query = "connect_timeout=1&sslmode=verify-full&sslrootcert=/a%20b/ca+x.pem\
                      &sslcert=c.pem&sslkey=k.pem&application_name=x";
         let (options, rest) = take(query).unwrap();
@@ -327,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_options_that_verify_nothing() {
+    fn rejects_insecure_and_incomplete_options() {
         for query in [
             "sslmode=verify-full",
             "sslmode=verify-ca",

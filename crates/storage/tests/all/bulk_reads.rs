@@ -21,8 +21,8 @@ fn pool(fleet: &Fleet, size: u32) -> Database {
     Database::new(fleet.url(), settings)
 }
 
-/// Waits until a connection or permit is back.
-async fn until(condition: impl Fn() -> bool) {
+/// Waits until a condition is true.
+async fn wait_until(condition: impl Fn() -> bool) {
     in_time(async {
         while !condition() {
             sleep(Duration::from_millis(2)).await;
@@ -40,10 +40,10 @@ async fn bulk_reads_take_a_third_of_the_pool() {
         for _ in 0..share {
             taken.push(pool.bulk_connection(()).await.unwrap());
         }
-        let refused = pool.bulk_connection(()).await.map(|_| ()).unwrap_err();
+        let rejected = pool.bulk_connection(()).await.map(|_| ()).unwrap_err();
         assert!(
-            matches!(&refused, StorageError::Unavailable(reason) if reason.contains("bulk reads")),
-            "{size}: {refused}"
+            matches!(&rejected, StorageError::Unavailable(reason) if reason.contains("bulk reads")),
+            "{size}: {rejected}"
         );
         if size > 1 {
             pool.ping().await.unwrap();
@@ -51,7 +51,7 @@ async fn bulk_reads_take_a_third_of_the_pool() {
         taken.pop();
         taken.push(in_time(pool.bulk_connection(())).await.unwrap());
         drop(taken);
-        until(|| pool.connections_in_use() == 0).await;
+        wait_until(|| pool.connections_in_use() == 0).await;
     }
 }
 
@@ -67,19 +67,19 @@ async fn keeps_the_permit_of_an_abandoned_read_until_the_server_has_finished() {
     let mut connection = pool.bulk_connection(permit).await.unwrap();
     {
         let filter = vehicles::VehicleFilter::default();
-        let reading = vehicles::list(&mut connection, &filter, page(50, 0));
+        let list = vehicles::list(&mut connection, &filter, page(50, 0));
         tokio::select! {
-            _ = reading => panic!("the table is locked"),
+            _ = list => panic!("the table is locked"),
             () = until_waiting(&fleet, 1) => {}
         }
     }
     drop(connection);
-    // As long as the statement runs, its connection is not lent to others.
+    // The connection stays in use while the statement runs.
     for _ in 0..5 {
         pool.ping().await.unwrap();
     }
     assert_eq!(held.strong_count(), 1);
     assert_eq!(pool.connections_in_use(), 1);
     blocker.batch_execute("COMMIT").await.unwrap();
-    until(|| held.strong_count() == 0 && pool.connections_in_use() == 0).await;
+    wait_until(|| held.strong_count() == 0 && pool.connections_in_use() == 0).await;
 }

@@ -8,7 +8,7 @@ use crate::{
     identity::sessions::session,
 };
 
-/// The code and the constraint with which PostgreSQL refuses `sql`.
+/// Returns the SQLSTATE and the constraint with which PostgreSQL rejects `sql`.
 pub(crate) async fn refusal(fleet: &Fleet, sql: &str) -> (SqlState, String) {
     let error = fleet.client.batch_execute(sql).await.unwrap_err();
     let error = error.as_db_error().unwrap();
@@ -29,7 +29,7 @@ pub(crate) async fn check(fleet: &Fleet, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_username_and_an_email_are_given_once() {
+async fn usernames_and_emails_are_unique() {
     let fleet = Fleet::new().await;
     let same_name = "INSERT INTO users (username, email, password_hash, role)
                      VALUES ('engineer', 'other@example.com', '', 'admin')";
@@ -40,7 +40,7 @@ async fn a_username_and_an_email_are_given_once() {
 }
 
 #[tokio::test]
-async fn a_vin_is_given_once() {
+async fn vins_are_unique() {
     let fleet = Fleet::new().await;
     fleet.vehicle("VIN1").await;
     let same = "INSERT INTO vehicles (vin, make, model, year, connection_status)
@@ -49,7 +49,7 @@ async fn a_vin_is_given_once() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_belongs_to_one_session() {
+async fn refresh_tokens_are_unique() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
     let [first, second] = [1, 2].map(|number| session(number, fleet.engineer));
@@ -65,7 +65,7 @@ async fn a_refresh_token_belongs_to_one_session() {
 }
 
 #[tokio::test]
-async fn a_chunk_is_stored_once() {
+async fn chunk_numbers_are_unique_per_command() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let command = fleet.submit(1, vehicle).await;
@@ -87,7 +87,7 @@ async fn a_chunk_is_stored_once() {
 }
 
 #[tokio::test]
-async fn an_unknown_word_is_refused_and_every_known_one_is_taken() {
+async fn enumerations_accept_exactly_the_known_values() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     fleet.submit(1, vehicle).await;
@@ -117,7 +117,7 @@ async fn an_unknown_word_is_refused_and_every_known_one_is_taken() {
 }
 
 #[tokio::test]
-async fn a_failure_kind_is_there_exactly_when_the_command_failed() {
+async fn only_failed_commands_have_a_failure_kind() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     fleet.submit(1, vehicle).await;
@@ -138,7 +138,7 @@ async fn a_failure_kind_is_there_exactly_when_the_command_failed() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_less_than_never() {
+async fn the_send_count_is_not_negative() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     fleet.submit(1, vehicle).await;
@@ -147,7 +147,7 @@ async fn nothing_is_sent_less_than_never() {
 }
 
 #[tokio::test]
-async fn a_command_to_an_unknown_vehicle_is_refused() {
+async fn rejects_a_command_for_an_unknown_vehicle() {
     let fleet = Fleet::new().await;
     let stranger = sovd_domain::VehicleId(Uuid::from_u128(7));
     let command = crate::fixture::command(1, fleet.engineer, stranger, at(0));

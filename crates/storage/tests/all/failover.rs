@@ -1,4 +1,4 @@
-//! A database with a replica, and a program that knows both.
+//! Failover between a primary and its replica.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ async fn number(pool: &Database, sql: &str) -> i32 {
     row.number
 }
 
-/// A primary with a table, and its replica, which has it, too.
+/// Starts a primary with a table, and its replica.
 async fn primary_and_replica() -> (Postgres, Postgres) {
     let primary = Postgres::start(&SearchPath::system()).unwrap();
     let pool = Database::new(&primary.url(), SETTINGS);
@@ -54,8 +54,8 @@ async fn primary_and_replica() -> (Postgres, Postgres) {
     (primary, replica)
 }
 
-/// Waits until the replica has so many rows.
-async fn until_replicated(replica: &Postgres, count: i32) {
+/// Waits until the replica has `count` rows.
+async fn wait_until_replicated(replica: &Postgres, count: i32) {
     let pool = Database::new(&replica.url(), SETTINGS);
     in_time(async {
         while number(&pool, "SELECT count(*) FROM t").await < count {
@@ -66,9 +66,9 @@ async fn until_replicated(replica: &Postgres, count: i32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_promoted_replica_is_found_without_a_restart() {
+async fn connects_to_a_promoted_replica() {
     let (primary, replica) = primary_and_replica().await;
-    // The replica comes first, and is passed over for as long as it is one.
+    // The replica is first in the URL, and is skipped until it is promoted.
     let url = format!(
         "postgres://sovd@127.0.0.1:{},127.0.0.1:{}/postgres",
         replica.port(),
@@ -77,19 +77,19 @@ async fn a_promoted_replica_is_found_without_a_restart() {
     let pool = Database::new(&url, SETTINGS);
     let mut listener = pool.listen().await.unwrap();
     insert(&pool).await.unwrap();
-    until_replicated(&replica, 1).await;
+    wait_until_replicated(&replica, 1).await;
 
     primary.stop().unwrap();
     assert!(in_time(listener.next()).await.is_err());
-    let refused = insert(&pool).await;
+    let rejected = insert(&pool).await;
     assert!(
-        matches!(refused, Err(StorageError::Unavailable(_))),
-        "{refused:?}"
+        matches!(rejected, Err(StorageError::Unavailable(_))),
+        "{rejected:?}"
     );
-    let away = migrations::wait_for(&url, Duration::ZERO)
+    let error = migrations::wait_for(&url, Duration::ZERO)
         .await
         .unwrap_err();
-    assert!(away.to_string().contains("read-only"), "{away}");
+    assert!(error.to_string().contains("read-only"), "{error}");
 
     let (client, connection) = tokio_postgres::connect(&replica.url(), NoTls)
         .await
@@ -107,7 +107,7 @@ async fn a_promoted_replica_is_found_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_host_that_hangs_does_not_hide_the_next_one() {
+async fn connects_to_the_next_host_if_one_hangs() {
     let (primary, replica) = primary_and_replica().await;
     let frozen = replica.freeze().unwrap();
     let url = format!(
@@ -120,15 +120,15 @@ async fn a_host_that_hangs_does_not_hide_the_next_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_turns_out_to_be_read_only_is_replaced() {
+async fn replaces_a_read_only_connection() {
     let (_primary, replica) = primary_and_replica().await;
     let pool = Database::new(&replica.url(), SETTINGS);
     let before = number(&pool, "SELECT pg_backend_pid()").await;
     assert_eq!(number(&pool, "SELECT pg_backend_pid()").await, before);
-    let refused = insert(&pool).await;
+    let rejected = insert(&pool).await;
     assert!(
-        matches!(refused, Err(StorageError::Unavailable(_))),
-        "{refused:?}"
+        matches!(rejected, Err(StorageError::Unavailable(_))),
+        "{rejected:?}"
     );
     assert_ne!(number(&pool, "SELECT pg_backend_pid()").await, before);
 }

@@ -15,10 +15,10 @@ use sovd_storage::{
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-/// The moment at which [`Fleet::submit`]ted commands expire.
+/// When the commands of [`Fleet::submit`] expire, as an argument of [`at`].
 pub(crate) const EXPIRY: i64 = 3600;
 
-/// A migrated database with one engineer in it, and two ways in.
+/// A migrated database with one engineer, a pool and a plain client.
 pub(crate) struct Fleet {
     pub(crate) pool: Database,
     pub(crate) client: Client,
@@ -84,7 +84,7 @@ impl Fleet {
         add_user(&self.client, name).await
     }
 
-    /// A connected vehicle.
+    /// Adds a connected vehicle.
     pub(crate) async fn vehicle(&self, vin: &str) -> VehicleId {
         let sql = "INSERT INTO vehicles (vin, make, model, year, connection_status)
                    VALUES ($1, 'BMW', 'X5', 2022, 'connected') RETURNING vehicle_id";
@@ -98,7 +98,7 @@ impl Fleet {
         assert_eq!(changed.unwrap(), 1);
     }
 
-    /// Stores the engineer's command and puts it in the queue, due at once until [`EXPIRY`].
+    /// Stores a command of the engineer and queues it, due immediately until [`EXPIRY`].
     pub(crate) async fn submit(&self, number: u128, vehicle: VehicleId) -> CommandId {
         let command = command(number, self.engineer, vehicle, at(0));
         self.store(&command).await;
@@ -114,7 +114,7 @@ impl Fleet {
         command.command_id
     }
 
-    /// The command's row in the queue, as JSON.
+    /// Returns the command's row in the queue as JSON.
     pub(crate) async fn queued(&self, command_id: CommandId) -> Value {
         let sql = "SELECT to_jsonb(command_queue) FROM command_queue WHERE command_id = $1";
         let row = self.client.query_one(sql, &[&command_id.0]).await;
@@ -140,7 +140,7 @@ impl Fleet {
     }
 }
 
-/// A database with every migration.
+/// Returns a database with every migration.
 pub(crate) async fn migrated() -> TestDatabase {
     let stack = Stack::shared().unwrap();
     stack
@@ -151,12 +151,12 @@ pub(crate) async fn migrated() -> TestDatabase {
         .unwrap()
 }
 
-/// A fixed moment, some seconds later.
+/// Returns a fixed time plus `seconds`.
 pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::seconds(seconds)
 }
 
-/// A pending command that expires an hour after `submitted_at`.
+/// Returns a pending command that expires one hour after `submitted_at`.
 pub(crate) fn command(
     number: u128,
     user_id: UserId,

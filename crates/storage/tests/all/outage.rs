@@ -18,21 +18,21 @@ fn assert_unavailable<T>(outcome: Result<T, StorageError>) {
     }
 }
 
-/// A server and a pool with four connections, all of which have been used.
-async fn in_use() -> (Postgres, Database) {
+/// Starts a server and a pool with four open connections.
+async fn open_pool() -> (Postgres, Database) {
     let server = Postgres::start(&SearchPath::system()).unwrap();
     migrations::up(&server.url()).await.unwrap();
     let database = Database::new(&server.url(), SETTINGS);
-    for lent in join_all((0..4).map(|_| database.connection())).await {
-        let found = users::credentials_of(&mut lent.unwrap(), "nobody").await;
+    for connection in join_all((0..4).map(|_| database.connection())).await {
+        let found = users::credentials_of(&mut connection.unwrap(), "unknown").await;
         assert!(found.unwrap().is_none());
     }
     (server, database)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_pool_says_that_the_database_is_away_and_works_when_it_is_back() {
-    let (server, database) = in_use().await;
+async fn reports_an_outage_and_recovers() {
+    let (server, database) = open_pool().await;
     server.stop().unwrap();
     assert_unavailable(database.ping().await);
     assert_unavailable(database.begin().await);
@@ -43,8 +43,8 @@ async fn the_pool_says_that_the_database_is_away_and_works_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_between_two_requests_is_not_noticed() {
-    let (server, database) = in_use().await;
+async fn a_restart_between_requests_causes_no_error() {
+    let (server, database) = open_pool().await;
     server.stop().unwrap();
     server.start_again().unwrap();
     for pinged in join_all((0..4).map(|_| database.ping())).await {
@@ -53,16 +53,16 @@ async fn a_restart_between_two_requests_is_not_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_is_at_work_during_an_outage_is_told_so() {
-    let (server, database) = in_use().await;
+async fn running_operations_fail_as_unavailable() {
+    let (server, database) = open_pool().await;
     let mut connection = database.connection().await.unwrap();
     let mut transaction = database.begin().await.unwrap();
-    let committing = database.begin().await.unwrap();
+    let uncommitted = database.begin().await.unwrap();
     server.stop().unwrap();
-    assert_unavailable(users::credentials_of(&mut connection, "nobody").await);
-    assert_unavailable(users::credentials_of(&mut transaction, "nobody").await);
+    assert_unavailable(users::credentials_of(&mut connection, "unknown").await);
+    assert_unavailable(users::credentials_of(&mut transaction, "unknown").await);
     assert_unavailable(transaction.rollback().await);
-    assert_unavailable(committing.commit().await);
+    assert_unavailable(uncommitted.commit().await);
     drop(connection);
     server.start_again().unwrap();
     for pinged in join_all((0..4).map(|_| database.ping())).await {
@@ -71,8 +71,8 @@ async fn whoever_is_at_work_during_an_outage_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_may_start_before_its_database() {
-    let (server, used) = in_use().await;
+async fn connects_to_a_database_that_starts_later() {
+    let (server, used) = open_pool().await;
     drop(used);
     server.stop().unwrap();
     let database = Database::new(&server.url(), SETTINGS);
@@ -84,15 +84,15 @@ async fn a_program_may_start_before_its_database() {
     database.ping().await.unwrap();
 }
 
-/// The server ends one connection, as an administrator or a failover would.
+/// The server terminates connections, as an administrator or a failover does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ended_connections_are_replaced() {
-    let (server, database) = in_use().await;
-    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls)
+async fn replaces_terminated_connections() {
+    let (server, database) = open_pool().await;
+    let (client, driver) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls)
         .await
         .unwrap();
-    tokio::spawn(connection);
-    let mut lent = database.connection().await.unwrap();
+    tokio::spawn(driver);
+    let mut connection = database.connection().await.unwrap();
     client
         .execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
@@ -101,8 +101,8 @@ async fn ended_connections_are_replaced() {
         )
         .await
         .unwrap();
-    assert_unavailable(users::credentials_of(&mut lent, "nobody").await);
-    drop(lent);
+    assert_unavailable(users::credentials_of(&mut connection, "unknown").await);
+    drop(connection);
     for pinged in join_all((0..4).map(|_| database.ping())).await {
         pinged.unwrap();
     }

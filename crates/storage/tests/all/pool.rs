@@ -4,8 +4,8 @@ use sovd_storage::{PoolSettings, StorageError};
 
 use crate::fixture::{Fleet, at, command};
 
-/// A fleet whose pool lends two connections: whoever leaks them lets the next one wait in vain.
-async fn small() -> Fleet {
+/// Returns a fleet whose pool has two connections, so that leaking them causes a timeout.
+async fn with_two_connections() -> Fleet {
     Fleet::with_pool(PoolSettings {
         size: 1,
         overflow: 1,
@@ -16,7 +16,7 @@ async fn small() -> Fleet {
 }
 
 #[tokio::test]
-async fn a_caller_waits_no_longer_than_the_checkout_timeout() {
+async fn limits_the_wait_to_the_checkout_timeout() {
     let fleet = Fleet::new().await;
     let pool = sovd_storage::Database::new(
         fleet.url(),
@@ -43,7 +43,7 @@ async fn a_caller_waits_no_longer_than_the_checkout_timeout() {
 }
 
 #[tokio::test]
-async fn a_committed_transaction_stays() {
+async fn keeps_the_changes_of_a_committed_transaction() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let mut transaction = fleet.pool.begin().await.unwrap();
@@ -57,8 +57,8 @@ async fn a_committed_transaction_stays() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_is_dropped_or_rolled_back_leaves_nothing() {
-    let fleet = small().await;
+async fn discards_the_changes_of_a_dropped_or_rolled_back_transaction() {
+    let fleet = with_two_connections().await;
     let vehicle = fleet.vehicle("VIN1").await;
     for number in 1..=10 {
         let mut transaction = fleet.pool.begin().await.unwrap();
@@ -81,8 +81,8 @@ async fn a_transaction_that_is_dropped_or_rolled_back_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_refused_statement_does_not_spoil_the_pool() {
-    let fleet = small().await;
+async fn a_failed_statement_does_not_affect_the_pool() {
+    let fleet = with_two_connections().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let command = command(1, fleet.engineer, vehicle, at(0));
     fleet.store(&command).await;
@@ -99,7 +99,7 @@ async fn a_refused_statement_does_not_spoil_the_pool() {
 
 #[tokio::test]
 async fn clones_share_the_connections() {
-    let fleet = small().await;
+    let fleet = with_two_connections().await;
     let clone = fleet.pool.clone();
     let _both = (fleet.connection().await, fleet.connection().await);
     assert_eq!(clone.connections_in_use(), 2);

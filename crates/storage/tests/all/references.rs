@@ -9,7 +9,7 @@ use crate::{
     identity::sessions::session,
 };
 
-/// One of everything that hangs on a user and a vehicle.
+/// Adds one row of every table that refers to a user or a vehicle.
 async fn with_history() -> (Fleet, VehicleId, CommandId) {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
@@ -55,7 +55,7 @@ async fn counts(fleet: &Fleet) -> [i64; 8] {
     counts
 }
 
-/// What the one line of the trail still points at: user, vehicle, command and entity.
+/// Returns the references of the only audit entry: user, vehicle, command and entity.
 async fn trail(fleet: &Fleet) -> [Option<Uuid>; 4] {
     let sql = "SELECT user_id, vehicle_id, command_id, entity_id FROM audit_logs";
     let row = fleet.client.query_one(sql, &[]).await.unwrap();
@@ -63,7 +63,7 @@ async fn trail(fleet: &Fleet) -> [Option<Uuid>; 4] {
 }
 
 #[tokio::test]
-async fn a_deleted_user_takes_what_it_owns_and_leaves_the_audit_trail() {
+async fn deleting_a_user_deletes_its_rows_except_audit_entries() {
     let (fleet, vehicle, command) = with_history().await;
     assert_eq!(counts(&fleet).await, [1, 1, 1, 1, 1, 1, 1, 1]);
     fleet
@@ -79,7 +79,7 @@ async fn a_deleted_user_takes_what_it_owns_and_leaves_the_audit_trail() {
 }
 
 #[tokio::test]
-async fn a_deleted_vehicle_takes_its_commands_and_leaves_the_audit_trail() {
+async fn deleting_a_vehicle_deletes_its_commands_except_audit_entries() {
     let (fleet, _, command) = with_history().await;
     fleet
         .client
@@ -95,7 +95,7 @@ async fn a_deleted_vehicle_takes_its_commands_and_leaves_the_audit_trail() {
 }
 
 #[tokio::test]
-async fn a_deleted_command_takes_its_answer_its_place_in_the_queue_and_its_key() {
+async fn deleting_a_command_deletes_its_responses_queue_entry_and_key() {
     let (fleet, vehicle, command) = with_history().await;
     fleet
         .client

@@ -10,9 +10,9 @@ struct Setting {
     setting: String,
 }
 
-/// A host that dies without a goodbye must not keep its locks for hours.
+/// A client that dies silently must not keep its locks for hours.
 #[tokio::test]
-async fn the_server_gives_up_on_a_peer_that_is_silent() {
+async fn sets_timeouts_on_the_server() {
     let (fleet, ..) = claimed().await;
     let mut connection = fleet.connection().await;
     for (name, value) in [
@@ -30,24 +30,23 @@ async fn the_server_gives_up_on_a_peer_that_is_silent() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_stands_still_gives_its_locks_back() {
+async fn an_idle_transaction_releases_its_locks() {
     let (fleet, _, first) = claimed().await;
-    let mut still = fleet.pool.begin().await.unwrap();
-    still
-        .batch_execute("SET idle_in_transaction_session_timeout = '50ms'")
+    let mut idle = fleet.pool.begin().await.unwrap();
+    idle.batch_execute("SET idle_in_transaction_session_timeout = '50ms'")
         .await
         .unwrap();
-    assert!(queue::hold(&mut still, &first).await.unwrap());
+    assert!(queue::hold(&mut idle, &first).await.unwrap());
     let mut other = fleet.pool.begin().await.unwrap();
     assert!(queue::hold(&mut other, &first).await.unwrap());
     assert!(matches!(
-        still.commit().await,
+        idle.commit().await,
         Err(StorageError::Unavailable(_))
     ));
 }
 
 #[tokio::test]
-async fn a_lock_that_takes_too_long_may_pass() {
+async fn a_lock_timeout_is_reported_as_unavailable() {
     let (fleet, _, first) = claimed().await;
     let mut holder = fleet.pool.begin().await.unwrap();
     assert!(queue::hold(&mut holder, &first).await.unwrap());

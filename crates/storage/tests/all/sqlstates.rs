@@ -1,4 +1,4 @@
-//! Errors are recognized by their SQLSTATE, whatever the server's language is.
+//! Errors are classified by their SQLSTATE, independently of the language of the server.
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
@@ -55,8 +55,8 @@ fn assert_unavailable(outcome: Result<(), StorageError>, code: &str) {
     }
 }
 
-/// A server whose messages are German. The package of PostgreSQL brings the translations and the
-/// source of the locale, which this compiles into a directory of its own; macOS has it compiled.
+/// Starts a server with German messages. Compiles the locale into a temporary directory; on macOS it is
+/// available.
 fn german() -> (Postgres, TempDir) {
     let locales = tempfile::tempdir().unwrap();
     fs::set_permissions(locales.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -82,7 +82,7 @@ fn german() -> (Postgres, TempDir) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn outages_are_recognized_on_a_german_server() {
+async fn classifies_outages_of_a_german_server() {
     let (server, _locales) = german();
     let pool = Database::new(&server.url(), SETTINGS);
     let mut connection = pool.connection().await.unwrap();
@@ -115,35 +115,35 @@ async fn outages_are_recognized_on_a_german_server() {
     assert_unavailable(first.and(second), "40P01");
     drop((holder, other));
 
-    let ending = pid(&mut connection).await;
+    let connection_pid = pid(&mut connection).await;
     let mut administrator = pool.connection().await.unwrap();
     let end = format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE pid = {ending} AND wait_event = 'PgSleep'"
+         WHERE pid = {connection_pid} AND wait_event = 'PgSleep'"
     );
-    let ending = async {
+    let termination = async {
         while sql_query(&end).execute(&mut *administrator).await.unwrap() == 0 {
             tokio::task::yield_now().await;
         }
     };
-    let sleeping = run(&mut connection, "SELECT pg_sleep(60)");
-    let (slept, ()) = in_time(async { tokio::join!(sleeping, ending) }).await;
-    assert_unavailable(slept, "57P01");
+    let sleep = run(&mut connection, "SELECT pg_sleep(60)");
+    let (outcome, ()) = in_time(async { tokio::join!(sleep, termination) }).await;
+    assert_unavailable(outcome, "57P01");
 
-    let refused = run(&mut administrator, "SELECT FROM nowhere").await;
+    let rejected = run(&mut administrator, "SELECT FROM nowhere").await;
     assert!(
-        matches!(refused, Err(StorageError::Database(_))),
-        "{refused:?}"
+        matches!(rejected, Err(StorageError::Database(_))),
+        "{rejected:?}"
     );
     assert!(pool.listen().await.is_ok());
 }
 
 #[tokio::test]
-async fn the_code_of_an_error_counts_and_not_its_words() {
+async fn classifies_by_code_and_not_by_message() {
     let fleet = Fleet::new().await;
-    let raise = async |code: &str, words: &str| {
+    let raise = async |code: &str, message: &str| {
         let mut connection = fleet.connection().await;
-        let sql = format!("DO $$ BEGIN RAISE '{words}' USING ERRCODE = '{code}'; END $$");
+        let sql = format!("DO $$ BEGIN RAISE '{message}' USING ERRCODE = '{code}'; END $$");
         run(&mut connection, &sql).await
     };
     for code in [
@@ -162,7 +162,7 @@ async fn the_code_of_an_error_counts_and_not_its_words() {
 }
 
 #[tokio::test]
-async fn a_slow_statement_is_canceled_and_its_connection_survives() {
+async fn cancels_a_slow_statement_and_keeps_the_connection() {
     let fleet = Fleet::new().await;
     let pool = Database::new(
         fleet.url(),
@@ -182,7 +182,7 @@ async fn a_slow_statement_is_canceled_and_its_connection_survives() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_whose_statement_expires_is_replaced() {
+async fn replaces_a_connection_whose_statement_expires() {
     let server = Postgres::start(&SearchPath::system()).unwrap();
     let pool = Database::new(
         &server.url(),

@@ -5,20 +5,20 @@ use tokio::time::{Instant, timeout};
 
 use crate::fixture::migrated;
 
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The last attempt may end after the patience, and a busy machine is slow.
+/// The last attempt may end after the timeout, with a margin for a busy machine.
 const LATEST: Duration = Duration::from_secs(6);
 
 async fn outcome(url: &str) -> (Result<(), StorageError>, Duration) {
-    let begun = Instant::now();
-    let waiting = migrations::wait_for(url, PATIENCE);
-    let outcome = timeout(Duration::from_secs(20), waiting).await.unwrap();
-    (outcome, begun.elapsed())
+    let started = Instant::now();
+    let wait = migrations::wait_for(url, TIMEOUT);
+    let outcome = timeout(Duration::from_secs(20), wait).await.unwrap();
+    (outcome, started.elapsed())
 }
 
 #[tokio::test]
-async fn a_database_that_answers_is_not_waited_for() {
+async fn returns_at_once_if_the_database_responds() {
     let database = migrated().await;
     outcome(database.url()).await.0.unwrap();
     migrations::wait_for(database.url(), Duration::ZERO)
@@ -27,7 +27,7 @@ async fn a_database_that_answers_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn waiting_ends_when_nothing_listens() {
+async fn gives_up_if_nothing_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://sovd@{}/x", listener.local_addr().unwrap());
     drop(listener);
@@ -36,12 +36,12 @@ async fn waiting_ends_when_nothing_listens() {
         matches!(outcome, Err(StorageError::Unavailable(_))),
         "{outcome:?}"
     );
-    assert!(waited >= PATIENCE / 2, "gave up after {waited:?}");
+    assert!(waited >= TIMEOUT / 2, "gave up after {waited:?}");
     assert!(waited <= LATEST, "waited {waited:?}");
 }
 
 #[tokio::test]
-async fn waiting_ends_when_the_listener_never_answers() {
+async fn gives_up_if_the_server_never_responds() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://sovd@{}/x", listener.local_addr().unwrap());
     let (outcome, waited) = outcome(&url).await;
@@ -53,7 +53,7 @@ async fn waiting_ends_when_the_listener_never_answers() {
 }
 
 #[tokio::test]
-async fn the_other_calls_report_a_database_that_is_away() {
+async fn other_operations_report_an_unavailable_database() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://sovd@{}/x", listener.local_addr().unwrap());
     drop(listener);

@@ -7,7 +7,7 @@ use sovd_devstack::{Postgres, PostgresOptions, SearchPath};
 use sovd_storage::{Database, PoolSettings, StorageError, migrations};
 use tempfile::TempDir;
 
-/// devstack itself comes as `sovd`; the others must use TLS.
+/// devstack itself connects as `sovd`; other users must use TLS.
 const HBA: &str = "
 hostnossl all sovd 127.0.0.1/32 trust
 hostssl all sovd 127.0.0.1/32 trust
@@ -55,7 +55,7 @@ impl Authority {
     }
 }
 
-/// A server whose certificate names `localhost`, and files for its clients.
+/// A server whose certificate is for `localhost`, and files for its clients.
 struct Secured {
     server: Postgres,
     authority: Authority,
@@ -139,7 +139,7 @@ const FULL: &str = "sslmode=verify-full&sslrootcert={files}/ca.pem";
 const CA: &str = "sslmode=verify-ca&sslrootcert={files}/ca.pem";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_server_must_prove_what_the_mode_demands() {
+async fn verifies_the_server_as_the_mode_requires() {
     let secured = Secured::start(4000).await;
     secured.file("other.pem", &Authority::new().pem);
 
@@ -176,7 +176,7 @@ async fn the_server_must_prove_what_the_mode_demands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_expired_certificate_is_rejected_where_one_is_verified() {
+async fn rejects_an_expired_certificate_if_it_is_verified() {
     let secured = Secured::start(2021).await;
     for query in [FULL, CA] {
         secured
@@ -189,7 +189,7 @@ async fn an_expired_certificate_is_rejected_where_one_is_verified() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_proves_itself_with_its_certificate() {
+async fn authenticates_with_a_client_certificate() {
     let secured = Secured::start(4000).await;
     let own = secured.authority.sign("certified", 4000);
     let foreign = Authority::new().sign("certified", 4000);
@@ -216,7 +216,7 @@ async fn a_client_proves_itself_with_its_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_password_is_bound_to_the_channel() {
+async fn binds_the_password_to_the_channel() {
     let secured = Secured::start(4000).await;
     let query = format!("{FULL}&channel_binding=require");
     secured
@@ -233,7 +233,7 @@ async fn a_password_is_bound_to_the_channel() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_connection_of_a_pool_is_encrypted() {
+async fn encrypts_every_connection_of_a_pool() {
     let secured = Secured::start(4000).await;
     let url = secured.url("encrypted", "localhost", FULL);
     let settings = PoolSettings {
@@ -254,7 +254,7 @@ async fn every_connection_of_a_pool_is_encrypted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_without_tls_is_accepted_by_default_only() {
+async fn accepts_a_server_without_tls_only_by_default() {
     let server = Postgres::start(&SearchPath::system()).unwrap();
     let connect = async |query: &str| {
         let url = format!("{}?{query}", server.url());

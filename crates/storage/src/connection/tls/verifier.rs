@@ -1,4 +1,4 @@
-//! What a certificate must prove before a password is sent.
+//! Verifiers of the server certificate.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use rustls::{
 
 type Verifier = Arc<dyn ServerCertVerifier>;
 
-/// Verifies the CA, the validity and the name.
+/// Verifies the CA, the validity period and the host name.
 pub(super) fn verify_full(
     roots: RootCertStore,
     provider: Arc<CryptoProvider>,
@@ -22,18 +22,18 @@ pub(super) fn verify_full(
     Ok(webpki(roots, provider)?)
 }
 
-/// Verifies the CA and the validity, whatever the name is.
+/// Verifies the CA and the validity period.
 pub(super) fn verify_ca(
     roots: RootCertStore,
     provider: Arc<CryptoProvider>,
 ) -> Result<Verifier, String> {
     let chain = Some(webpki(roots, Arc::clone(&provider))?);
-    Ok(Arc::new(NameBlind { provider, chain }))
+    Ok(Arc::new(NoHostnameVerification { provider, chain }))
 }
 
-/// Encrypts, without proof of who the server is.
+/// Verifies nothing.
 pub(super) fn accept_any(provider: Arc<CryptoProvider>) -> Verifier {
-    Arc::new(NameBlind {
+    Arc::new(NoHostnameVerification {
         provider,
         chain: None,
     })
@@ -49,12 +49,12 @@ fn webpki(
 }
 
 #[derive(Debug)]
-struct NameBlind {
+struct NoHostnameVerification {
     provider: Arc<CryptoProvider>,
     chain: Option<Arc<WebPkiServerVerifier>>,
 }
 
-impl ServerCertVerifier for NameBlind {
+impl ServerCertVerifier for NoHostnameVerification {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -66,7 +66,7 @@ impl ServerCertVerifier for NameBlind {
         let Some(chain) = &self.chain else {
             return Ok(ServerCertVerified::assertion());
         };
-        // The name is checked last, after the chain and the validity.
+        // The host name is checked last, after the chain and the validity period.
         match chain.verify_server_cert(certificate, intermediates, name, ocsp, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
