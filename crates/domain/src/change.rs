@@ -1,27 +1,27 @@
-//! What a change says of something that may be missing.
+//! Changes of optional values.
 
 use serde::{Deserialize, Deserializer};
 
-/// What is to become of a value that may be missing. In JSON a field that is left out keeps the value
-/// (with `#[serde(default)]`), `null` takes it away, and anything else takes its place.
+/// A change of an optional value. In JSON an omitted field keeps the value (with `#[serde(default)]`),
+/// `null` clears it, and any other value replaces it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Change<T> {
-    /// It stays.
+    /// Keeps the value.
     #[default]
     Keep,
-    /// It goes.
+    /// Removes the value.
     Clear,
-    /// Another takes its place.
+    /// Sets a new value.
     To(T),
 }
 
 impl<T> Change<T> {
-    /// Whether it stays.
+    /// Whether the value is kept.
     pub const fn is_keep(&self) -> bool {
         matches!(self, Self::Keep)
     }
 
-    /// The value after the change of `old`.
+    /// Returns `old` after the change.
     pub fn applied_to(self, old: Option<T>) -> Option<T> {
         match self {
             Self::Keep => old,
@@ -30,7 +30,7 @@ impl<T> Change<T> {
         }
     }
 
-    /// The same change of something that is made from it.
+    /// Converts the new value.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Change<U> {
         match self {
             Self::Keep => Change::Keep,
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_stays_and_null_goes() {
+    fn omitted_fields_are_kept_and_null_clears() {
         for (json, after) in [
             (r"{}", Some("old")),
             (r#"{"notes":null}"#, None),

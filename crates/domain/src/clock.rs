@@ -1,21 +1,24 @@
-//! Time as a parameter.
+//! The clock, which is a parameter so that tests can control it.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: Send + Sync {
-    /// The present moment, in whole microseconds: what PostgreSQL keeps, so that a time is the
-    /// same before and after it was stored.
+    /// Returns the current time in whole microseconds, the resolution of the database, so that storing a
+    /// time does not change it.
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// The machine's clock.
+/// The clock of the operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that asks")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the only place that reads the system clock"
+        )]
         let now = Utc::now();
         now.duration_trunc(TimeDelta::microseconds(1))
             .unwrap_or(now)

@@ -1,4 +1,4 @@
-//! A type for every id, so that a vehicle is never looked up by a command's.
+//! A type for the id of each entity.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -29,46 +29,46 @@ macro_rules! id {
 }
 
 id!(
-    /// A user.
+    /// The id of a user.
     UserId
 );
 id!(
-    /// A vehicle.
+    /// The id of a vehicle.
     VehicleId
 );
 id!(
-    /// A command sent to a vehicle.
+    /// The id of a command.
     CommandId
 );
 id!(
-    /// One chunk of a vehicle's answer.
+    /// The id of a chunk of a response.
     ResponseId
 );
 id!(
-    /// Something that is not as it should be with a vehicle.
+    /// The id of an anomaly.
     AnomalyId
 );
 id!(
-    /// What somebody takes for the cause of an anomaly.
+    /// The id of a diagnosis.
     DiagnosisId
 );
 id!(
-    /// An appointment of a vehicle in a workshop.
+    /// The id of a workshop booking.
     BookingId
 );
 id!(
-    /// What failures tell those who make the vehicles.
+    /// The id of an insight.
     InsightId
 );
 id!(
-    /// Something that an agent did or tried.
+    /// The id of an agent's action.
     AgentActionId
 );
 id!(
-    /// An agent's ban from a kind of action.
+    /// The id of an agent's suspension.
     SuspensionId
 );
 id!(
-    /// A login, from its first token to its last.
+    /// The id of a session.
     SessionId
 );

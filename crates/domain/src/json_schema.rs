@@ -1,4 +1,4 @@
-//! JSON Schema checks whose errors name every bad field and never repeat a value.
+//! JSON Schema validation with errors that name every invalid field and never contain a value.
 
 mod integers;
 
@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-/// A JSON Schema (draft 2020-12), ready to check values.
+/// A compiled JSON Schema (draft 2020-12).
 #[derive(Debug)]
 pub struct JsonSchema {
     document: Value,
     validator: Validator,
 }
 
-/// What is wrong with one field of an input.
+/// An invalid field of an input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
-    /// Where the field is (RFC 6901), such as `/command_params/ecuAddress`.
+    /// The JSON pointer to the field (RFC 6901), such as `/command_params/ecuAddress`.
     pub pointer: String,
-    /// What is accepted there.
+    /// The accepted values.
     pub detail: String,
 }
 
 impl FieldError {
-    /// The errors of one input that are reported at most. An input of 256 KiB can have tens of thousands.
+    /// The maximum number of errors that are reported for an input, which could have tens of thousands.
     pub const MOST: usize = 32;
 
-    /// An error at `pointer`.
+    /// Creates an error at `pointer`.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             pointer: pointer.into(),
@@ -36,22 +36,22 @@ impl FieldError {
     }
 }
 
-/// The pointer to the field `name` of what is at `parent` (RFC 6901).
+/// Returns the JSON pointer to the field `name` of the value at `parent` (RFC 6901).
 pub fn pointer_to(parent: &str, name: &str) -> String {
     format!("{parent}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-/// The schema itself is wrong.
+/// An invalid schema.
 #[derive(Debug, Error)]
 #[error("not a JSON Schema: {0}")]
 pub struct InvalidSchema(String);
 
 impl JsonSchema {
-    /// Reads a schema document.
+    /// Compiles a schema.
     ///
     /// # Errors
     ///
-    /// When the document is no valid schema.
+    /// [`InvalidSchema`] if the document is not a valid schema.
     pub fn new(document: Value) -> Result<Self, InvalidSchema> {
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
@@ -64,19 +64,19 @@ impl JsonSchema {
         })
     }
 
-    /// The schema as it was given.
+    /// Returns the document of the schema.
     pub fn document(&self) -> &Value {
         &self.document
     }
 
-    /// Rewrites numbers such as `290.0` and `1e2` as integers where the schema asks for an integer.
-    /// They are integers to JSON Schema (Validation, section 6.1.1) but not to a deserializer. Numbers
-    /// elsewhere stay as they were sent.
+    /// Rewrites numbers such as `290.0` and `1e2` as integers where the schema requires an integer. They
+    /// are integers for JSON Schema (Validation, section 6.1.1) but not for a deserializer. Other numbers
+    /// are unchanged.
     pub fn write_integers(&self, value: &mut Value) {
         integers::write(&self.document, value);
     }
 
-    /// Returns what is wrong with `value`, up to [`FieldError::MOST`] errors; pointers start with `prefix`.
+    /// Validates `value` and returns up to [`FieldError::MOST`] errors, whose pointers start with `prefix`.
     pub fn check(&self, value: &Value, prefix: &str) -> Vec<FieldError> {
         self.validator
             .iter_errors(value)
@@ -104,8 +104,8 @@ impl JsonSchema {
         }
     }
 
-    /// The validator's own words with the value masked, and what the schema says of the field. A
-    /// pattern is no sentence, so there the schema speaks alone.
+    /// Returns the validator's message with the value masked, and the description in the schema. For a
+    /// pattern the description replaces the message.
     fn describe(&self, error: &ValidationError<'_>) -> String {
         let problem = error.masked().to_string();
         let description = self
@@ -132,7 +132,7 @@ impl JsonSchema {
         }
     }
 
-    /// The part of the schema whose keyword found the error.
+    /// Returns the part of the schema that contains the violated keyword.
     fn parent_of(&self, error: &ValidationError<'_>) -> Option<&Value> {
         let (parent, _keyword) = error.schema_path().as_str().rsplit_once('/')?;
         self.document.pointer(parent)
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn names_every_bad_field() {
+    fn names_every_invalid_field() {
         let errors = schema().check(&json!({"name": "HUNTER2", "a/b": 1}), "/body");
         let pointers: Vec<&str> = errors.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(errors.len(), 3, "{errors:?}");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_accepted_and_never_repeats_the_value() {
+    fn describes_accepted_values_without_repeating_the_input() {
         let errors = schema().check(&json!({"name": "HUNTER2", "size": 1}), "");
         assert!(
             errors[0].detail.contains("lower-case letters"),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_fits_has_no_error() {
+    fn accepts_a_valid_value() {
         assert_eq!(schema().check(&json!({"name": "a", "size": 3}), ""), vec![]);
     }
 }

@@ -1,15 +1,15 @@
-//! A window on a list.
+//! Pagination of lists.
 
 use thiserror::Error;
 
-/// Which part of a list to read.
+/// A page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
     limit: i64,
     offset: i64,
 }
 
-/// A limit or an offset out of range; never clamped, so that a client knows.
+/// A limit or an offset that is out of range. Values are not clamped, so that the client notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InvalidPage {
     /// The limit is not 1 to 100.
@@ -21,16 +21,16 @@ pub enum InvalidPage {
 }
 
 impl Page {
-    /// The limit when none is given.
+    /// The default limit.
     pub const DEFAULT_LIMIT: i64 = 50;
     /// The largest limit.
     pub const MAX_LIMIT: i64 = 100;
 
-    /// `limit` rows from row `offset` on.
+    /// Creates a page of `limit` rows, starting at row `offset`.
     ///
     /// # Errors
     ///
-    /// The one that is out of range.
+    /// [`InvalidPage`] if a value is out of range.
     pub fn new(limit: Option<i64>, offset: Option<i64>) -> Result<Self, InvalidPage> {
         let limit = limit.unwrap_or(Self::DEFAULT_LIMIT);
         let offset = offset.unwrap_or(0);
@@ -43,12 +43,12 @@ impl Page {
         Ok(Self { limit, offset })
     }
 
-    /// How many rows at most.
+    /// Returns the maximum number of rows.
     pub fn limit(self) -> i64 {
         self.limit
     }
 
-    /// How many rows to pass over.
+    /// Returns the number of rows to skip.
     pub fn offset(self) -> i64 {
         self.offset
     }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_the_edges_and_nothing_past_them() {
+    fn accepts_only_values_in_range() {
         assert_eq!(Page::new(None, None).unwrap().limit(), 50);
         assert!(Page::new(Some(1), Some(0)).is_ok());
         assert!(Page::new(Some(100), Some(i64::MAX)).is_ok());

@@ -1,4 +1,4 @@
-//! Chance as a parameter.
+//! Random numbers, whose source is a parameter so that tests can control it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,17 +6,17 @@ use uuid::{Builder, Uuid};
 
 /// A source of random bytes.
 pub trait Random: Send + Sync {
-    /// Fills `bytes` with random ones.
+    /// Fills `bytes` with random data.
     fn fill(&self, bytes: &mut [u8]);
 
-    /// A random UUID (RFC 9562, version 4).
+    /// Returns a random UUID (RFC 9562, version 4).
     fn uuid(&self) -> Uuid {
         let mut bytes = [0; 16];
         self.fill(&mut bytes);
         Builder::from_random_bytes(bytes).into_uuid()
     }
 
-    /// A number from `low` to `high`, both included; `low` when they are the wrong way round.
+    /// Returns a number from `low` to `high` inclusive, or `low` if `high` is less.
     fn between(&self, low: u64, high: u64) -> u64 {
         let mut bytes = [0; 8];
         self.fill(&mut bytes);
@@ -29,7 +29,7 @@ pub trait Random: Send + Sync {
     }
 }
 
-/// The operating system's generator, fit for secrets.
+/// The cryptographically secure generator of the operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemRandom;
 
@@ -37,23 +37,23 @@ impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) {
         #[expect(
             clippy::expect_used,
-            reason = "a system without randomness can issue no token: going on would be unsafe"
+            reason = "without randomness the program cannot issue tokens safely"
         )]
         getrandom::fill(bytes).expect("the operating system has a random generator");
     }
 }
 
-/// A generator that repeats itself from its seed, for tests. Not fit for secrets.
+/// A reproducible generator for tests. Not cryptographically secure.
 #[derive(Debug)]
 pub struct SeededRandom(AtomicU64);
 
 impl SeededRandom {
-    /// A generator whose sequence `seed` decides.
+    /// Creates a generator whose sequence depends only on `seed`.
     pub const fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
 
-    /// The next number of `SplitMix64` (Steele, Lea and Flood, 2014).
+    /// Returns the next number of `SplitMix64` (Steele, Lea and Flood, 2014).
     fn next(&self) -> u64 {
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
         let state = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_repeats() {
+    fn the_seed_determines_the_sequence() {
         let (one, two) = (SeededRandom::new(7), SeededRandom::new(7));
         assert_eq!(one.uuid(), two.uuid());
         assert_ne!(one.uuid(), one.uuid());

@@ -1,18 +1,21 @@
 use thiserror::Error;
 
-/// A word that is not one of an enumeration's.
+/// A text that is not a value of an enumeration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{word:?} is not a {what}: expected one of {accepted}")]
 pub struct UnknownText {
-    /// What the word should have been, such as `role`.
+    /// The name of the enumeration, such as `role`.
     pub what: &'static str,
-    /// The word that was found.
+    /// The text.
     pub word: String,
-    /// The accepted words, separated by commas.
+    /// The accepted values, separated by commas.
     pub accepted: &'static str,
 }
 
-/// Declares an enumeration that is one fixed word in JSON, in the database and on screen.
+/// Declares an enumeration whose values have one text in JSON, in the database and in messages.
+///
+/// `strum` could derive most of this, but not an error that lists the accepted values, and every enumeration
+/// would repeat five derives and two attributes.
 macro_rules! text_enum {
     (
         $(#[$meta:meta])*
@@ -30,10 +33,10 @@ macro_rules! text_enum {
         }
 
         impl $name {
-            /// Every value, in order of declaration.
+            /// Every value in order of declaration.
             pub const ALL: &'static [Self] = &[$( Self::$variant ),+];
 
-            /// The word that stands for the value everywhere.
+            /// Returns the text of the value.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $( Self::$variant => $text ),+

@@ -1,7 +1,7 @@
 use serde_json::{Number, Value};
 
-/// Rewrites integral floats as integers where `schema` has the type `integer`, alone or among
-/// others. Follows `properties` and `items`.
+/// Rewrites integral floats as integers where `schema` allows the type `integer`. Follows `properties` and
+/// `items`.
 pub(super) fn write(schema: &Value, value: &mut Value) {
     match value {
         Value::Number(number) if is_integer(&schema["type"]) => {
@@ -28,7 +28,7 @@ fn is_integer(kind: &Value) -> bool {
     kind == "integer" || kinds.any(|kind| kind == "integer")
 }
 
-/// The integer that a float equals, if an `i64` holds it.
+/// Returns the integer that equals a float, if it fits into an `i64`.
 fn integer_of(number: &Number) -> Option<i64> {
     let float = number.as_f64().filter(|float| float.fract() == 0.0)?;
     number
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rewrites_numbers_only_where_an_integer_is_asked_for() {
+    fn rewrites_numbers_only_where_an_integer_is_required() {
         let schema = json!({"properties": {
             "count": {"type": "integer"},
             "year": {"type": ["integer", "null"]},
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_an_integer_cannot_hold() {
+    fn keeps_numbers_that_do_not_fit() {
         for number in [1.5, 1e19, -1e19] {
             let mut value = json!(number);
             write(&json!({"type": "integer"}), &mut value);
