@@ -9,18 +9,18 @@ dev *args: (demo args)
 demo *args:
     cargo demo {{ args }}
 
-# Runs all tests, or those that the arguments choose.
+# Runs all tests, or those that the arguments select.
 test *args:
     cargo test {{ args }}
 
-# Holds the program against its OpenAPI document with generated requests; takes minutes.
+# Tests the server against its OpenAPI document with generated requests; takes minutes.
 schemathesis *args:
     tests/schemathesis/run {{ args }}
 
-# Checks format, lints and documentation; changes nothing.
+# Checks format, lints and documentation without changing files.
 lint: format-check clippy doc
 
-# Fails when a file is not formatted.
+# Fails if a file is not formatted.
 format-check:
     cargo fmt --all --check
 
@@ -44,14 +44,14 @@ migrate *args:
 serve *args:
     cargo serve {{ args }}
 
-# Runs a private PostgreSQL and Redis and prints their addresses, or does what the arguments say.
+# Runs a private PostgreSQL and Redis and prints their addresses, or executes another devstack command.
 devstack *args="up":
     cargo devstack {{ args }}
 
-# Measures the start of the server, what followers and the audit trail cost; writes target/bench.
+# Runs the benchmarks, which write their results to target/bench.
 bench:
     cargo bench --package sovd-api-server
 
-# Checks advisories, licences, sources and who may name which crate; needs cargo-deny.
+# Checks advisories, licenses, sources and allowed dependencies; requires cargo-deny.
 deny *args:
     cargo deny check {{ args }}

@@ -1,4 +1,4 @@
-"""Logs in as the user of this run and keeps the run from destroying its own accounts."""
+"""Logs in as the user of this run and protects the seeded accounts."""
 
 import os
 import uuid
@@ -10,13 +10,13 @@ BASE_URL = os.environ["SOVD_BASE_URL"]
 USERNAME = os.environ.get("SOVD_USERNAME")
 PASSWORD = os.environ.get("SOVD_PASSWORD")
 
-# The users of the seeds. An admin that deletes or disables them would end the run.
+# The seeded users. Deleting or disabling them would end the run.
 SEEDED_USERS = {f"00000000-0000-0000-0000-{number:012}" for number in range(1, 6)}
 
 
 class Login:
-    """A token of the user. Schemathesis asks for another one after each 401: logging out and ending
-    sessions is part of what it tries."""
+    """Provides access tokens. Schemathesis requests a new one after each 401, because it also tests
+    operations that end sessions."""
 
     def get(self, case, context):
         response = requests.post(
