@@ -43,5 +43,7 @@ pub use maintenance::bookings::{Booking, BookingStatus};
 pub use maintenance::insights::Insight;
 pub use maintenance::rules::{Dtc, DtcPattern, Rule, RuleBook};
 pub use paging::Page;
-pub use random::{Random, SeededRandom, SystemRandom};
+#[cfg(any(test, feature = "testing"))]
+pub use random::SeededRandom;
+pub use random::{Random, SystemRandom};
 pub use text_enum::UnknownText;

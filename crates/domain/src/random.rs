@@ -1,7 +1,7 @@
 //! Random numbers, whose source is a parameter so that tests can control it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+#[cfg(any(test, feature = "testing"))]
+pub use seeded::SeededRandom;
 use uuid::{Builder, Uuid};
 
 /// A source of random bytes.
@@ -43,31 +43,38 @@ impl Random for SystemRandom {
     }
 }
 
-/// A reproducible generator for tests. Not cryptographically secure.
-#[derive(Debug)]
-pub struct SeededRandom(AtomicU64);
+#[cfg(any(test, feature = "testing"))]
+mod seeded {
+    use std::sync::atomic::{AtomicU64, Ordering};
 
-impl SeededRandom {
-    /// Creates a generator whose sequence depends only on `seed`.
-    pub const fn new(seed: u64) -> Self {
-        Self(AtomicU64::new(seed))
+    use super::Random;
+
+    /// A reproducible generator for tests. Not cryptographically secure.
+    #[derive(Debug)]
+    pub struct SeededRandom(AtomicU64);
+
+    impl SeededRandom {
+        /// Creates a generator whose sequence depends only on `seed`.
+        pub const fn new(seed: u64) -> Self {
+            Self(AtomicU64::new(seed))
+        }
+
+        /// Returns the next number of `SplitMix64` (Steele, Lea and Flood, 2014).
+        fn next(&self) -> u64 {
+            const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+            let state = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^ (mixed >> 31)
+        }
     }
 
-    /// Returns the next number of `SplitMix64` (Steele, Lea and Flood, 2014).
-    fn next(&self) -> u64 {
-        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-        let state = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-}
-
-impl Random for SeededRandom {
-    fn fill(&self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            for (byte, random) in chunk.iter_mut().zip(self.next().to_le_bytes()) {
-                *byte = random;
+    impl Random for SeededRandom {
+        fn fill(&self, bytes: &mut [u8]) {
+            for chunk in bytes.chunks_mut(8) {
+                for (byte, random) in chunk.iter_mut().zip(self.next().to_le_bytes()) {
+                    *byte = random;
+                }
             }
         }
     }

@@ -29,4 +29,4 @@ pub use identity::caller::{Caller, Credential};
 pub use identity::credential_cache::{CredentialCache, CredentialWatch};
 pub use network::network_of;
 pub use sovd_storage::text;
-pub use timer::{SystemTimer, TestTimer, Timer};
+pub use timer::{SystemTimer, Timer};

@@ -11,7 +11,7 @@ use sovd_domain::{
 };
 use sovd_events::{CommandSignal, EventBus};
 use sovd_services::{
-    Caller, Credential, TestTimer, WorkNotifier,
+    Caller, Credential, WorkNotifier,
     commands::{
         Commands, Submission,
         dispatch::{Backoff, DispatchSettings},
@@ -33,6 +33,7 @@ use uuid::Uuid;
 
 use crate::{
     commands::watching::poll, parts::Parts, recording_bus::Recording, scripted_connector::Scripted,
+    test_timer::TestTimer,
 };
 
 /// The connected vehicle of the seeds, whose id ends in 0101.

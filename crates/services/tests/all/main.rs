@@ -1,5 +1,4 @@
-//! What becomes of commands when connectors, vehicles and processes misbehave, on a real PostgreSQL
-//! and with a clock that only the test moves.
+//! The services on a real PostgreSQL, with a clock that only the test advances.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -19,3 +18,4 @@ mod maintenance;
 mod parts;
 mod recording_bus;
 mod scripted_connector;
+mod test_timer;

@@ -4,7 +4,7 @@ use sovd_connector::Registry;
 use sovd_domain::{Catalog, Random, RuleBook, SystemRandom};
 use sovd_events::{EventBus, LocalFailureCounters};
 use sovd_services::{
-    Access, CredentialCache, EventPublisher, TestTimer, Timer, WorkNotifier,
+    Access, CredentialCache, EventPublisher, Timer, WorkNotifier,
     agents::{AgentGuard, AgentPolicy, Agents},
     audit::{Audit, refusals::Refusals},
     bulk_reads::{BulkReadSettings, BulkReads},
@@ -25,6 +25,8 @@ use sovd_services::{
     },
 };
 use sovd_storage::Database;
+
+use crate::test_timer::TestTimer;
 
 /// The rules that the product ships.
 const RULES: &str = include_str!("../../../../config/anomaly_rules.toml");
