@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use sovd_domain::FieldError;
-use sovd_storage::StorageError;
+use sovd_storage::{Conflict, StorageError};
 use thiserror::Error;
 
 use crate::agents::Block;
@@ -127,15 +127,12 @@ impl ServiceError {
 
 impl From<StorageError> for ServiceError {
     fn from(error: StorageError) -> Self {
+        // The caller was deleted, and this process has not noticed yet.
+        if error.conflict() == Some(Conflict::UserMissing) {
+            return AuthFailure::SessionRevoked.into();
+        }
         match error {
             StorageError::Unavailable(_) => Self::Unavailable(error),
-            // The caller was deleted, and the credential cache of this process is stale.
-            StorageError::Dangling { constraint }
-                if constraint.ends_with("_user_id_fkey")
-                    || constraint == "service_accounts_created_by_fkey" =>
-            {
-                AuthFailure::SessionRevoked.into()
-            }
             StorageError::Duplicate { .. }
             | StorageError::Overlap { .. }
             | StorageError::Dangling { .. }

@@ -31,7 +31,7 @@ impl Failure {
         Self {
             kind,
             // PostgreSQL cannot store U+0000, which a vehicle may send.
-            message: message.into().replace('\0', ""),
+            message: sovd_storage::text::storable(&message.into()),
         }
     }
 }

@@ -9,7 +9,7 @@ use sovd_domain::{
     AccessChange, AuditEntry, FieldError, Page, Permission, Random, Role, User, UserId,
 };
 use sovd_storage::{
-    StorageError, Transaction, audit,
+    Conflict, StorageError, Transaction, audit,
     fleet::vehicles,
     identity::{
         sessions,
@@ -352,9 +352,9 @@ fn differences(old: &User, new: &User, has_other_password: bool) -> Map<String, 
 
 /// A name or an address that somebody else has.
 fn taken(error: StorageError) -> ServiceError {
-    let pointer = match &error {
-        StorageError::Duplicate { constraint } if constraint == "unq_users_username" => "/username",
-        StorageError::Duplicate { constraint } if constraint == "unq_users_email" => "/email",
+    let pointer = match error.conflict() {
+        Some(Conflict::UsernameTaken) => "/username",
+        Some(Conflict::EmailTaken) => "/email",
         _ => return error.into(),
     };
     ServiceError::Conflict {

@@ -249,7 +249,7 @@ async fn give_up(
     tracing::error!(%command_id, reason, "no anomalies are looked for in an answer");
     let entry = AuditEntry {
         result: AuditResult::Failed,
-        details: json!({ "reason": reason.replace('\0', "") }),
+        details: json!({ "reason": sovd_storage::text::storable(reason) }),
         ..about(answer)
     };
     audit::insert(connection, &entry, worker.clock.now()).await

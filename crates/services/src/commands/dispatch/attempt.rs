@@ -175,7 +175,9 @@ impl Attempt<'_> {
                     .await;
                 let result = match read {
                     Ok(chunks) => json!({ "chunks": chunks }),
-                    Err(failure) => json!({ "error": failure.to_string().replace('\0', "") }),
+                    Err(failure) => {
+                        json!({ "error": sovd_storage::text::storable(&failure.to_string()) })
+                    }
                 };
                 note(&evidence, AFTER, &result)
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sovd_domain::{Evidence, Finding, commands::findings::fault_codes};
+use sovd_storage::text;
 
 use super::{
     send_failure::{MAX_SENDS, Resolution},
@@ -57,13 +58,13 @@ async fn compare(
     task.record_finding(finding, grounds).await
 }
 
-/// Removes U+0000, which PostgreSQL cannot store.
+/// Removes what cannot be stored.
 fn storable(codes: BTreeSet<String>) -> Vec<String> {
     let codes = codes.into_iter();
-    codes.map(|code| code.replace('\0', "")).collect()
+    codes.map(|code| text::storable(&code)).collect()
 }
 
 async fn cannot_tell(task: &ClaimedTask, reason: &str) -> Result<Disposition, Abandoned> {
-    let grounds = json!({ "reason": reason.replace('\0', "") });
+    let grounds = json!({ "reason": text::storable(reason) });
     task.record_finding(Finding::CannotTell, grounds).await
 }

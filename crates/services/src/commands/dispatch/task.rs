@@ -298,7 +298,7 @@ impl ClaimedTask {
             .backoff
             .delay(entry.attempt, random);
         let due_at = (self.now() + delay).min(entry.expires_at);
-        let reason = failure.to_string().replace('\0', "");
+        let reason = sovd_storage::text::storable(&failure.to_string());
         tracing::info!(%command_id, %due_at, reason, "attempt failed; retrying");
         self.write(Write::Postpone {
             due_at,

@@ -2,7 +2,7 @@ use serde_json::{Map, Value, json};
 use sovd_domain::{
     AuditEntry, ConnectionStatus, Permission, UserId, Vehicle, VehicleId, VehicleType, Vin,
 };
-use sovd_storage::{StorageError, Transaction, audit, fleet::vehicles};
+use sovd_storage::{Conflict, StorageError, Transaction, audit, fleet::vehicles};
 
 use super::{Vehicles, about, check_size, keep_customer};
 use crate::{error::ServiceError, identity::caller::Caller};
@@ -94,13 +94,11 @@ async fn insert(
 
 /// A VIN that another vehicle has.
 fn taken(error: StorageError) -> ServiceError {
-    match error {
-        StorageError::Duplicate { constraint } if constraint == "unq_vehicles_vin" => {
-            ServiceError::Conflict {
-                reason: "another vehicle has it",
-                pointer: Some("/vin"),
-            }
-        }
+    match error.conflict() {
+        Some(Conflict::VinTaken) => ServiceError::Conflict {
+            reason: "another vehicle has it",
+            pointer: Some("/vin"),
+        },
         _ => error.into(),
     }
 }
