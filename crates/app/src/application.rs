@@ -23,13 +23,13 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// What is kept of the shutdown time to hand abandoned commands back.
+/// The part of the shutdown time that is reserved for releasing unfinished commands.
 const RESERVE: Duration = Duration::from_secs(2);
 
-/// What is kept of it to be gone in time.
+/// The part of the shutdown time that is reserved for the end of the process.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// The whole program, bound to its address and not yet serving.
+/// The server program, bound to its address.
 pub struct Application {
     server: Server,
     parts: Parts,
@@ -41,17 +41,12 @@ pub struct Application {
 }
 
 impl Application {
-    /// Whether the program could be made from these settings and the files that they name, as far as
-    /// that shows without the outside world.
+    /// Checks the settings and the files that they name, without connecting to other servers.
     ///
     /// # Errors
     ///
-    /// [`StartError::SigningKey`] when a key for tokens is none that the algorithm takes;
-    /// [`StartError::AgentPolicy`] when what agents may change is not a permission for that;
-    /// [`StartError::Redis`] and [`StartError::RedisFile`] when Redis cannot be connected to with the
-    /// address and the files for TLS;
-    /// [`StartError::AnomalyRulesAway`] and [`StartError::AnomalyRules`] when there are no rules to
-    /// find anomalies by.
+    /// [`StartError::SigningKey`], [`StartError::AgentPolicy`], [`StartError::Redis`],
+    /// [`StartError::RedisFile`], [`StartError::AnomalyRulesAway`] or [`StartError::AnomalyRules`].
     pub fn check(settings: &Settings) -> Result<(), StartError> {
         build::signing_keys(&settings.auth)?;
         build::agent_policy(&settings.agents)?;
@@ -59,7 +54,7 @@ impl Application {
         anomaly_rules::read(settings.maintenance.anomaly_rules.as_deref()).map(drop)
     }
 
-    /// Makes the program from its settings.
+    /// Creates the program from its settings.
     ///
     /// # Errors
     ///
@@ -71,7 +66,11 @@ impl Application {
         build::ready_database(&settings.database).await?;
         let file = settings.maintenance.anomaly_rules.as_deref();
         let file = file.map(|path| path.display().to_string());
-        tracing::info!(file, rules = rules.iter().count(), "rules for anomalies");
+        tracing::info!(
+            file,
+            rules = rules.iter().count(),
+            "loaded the anomaly rules"
+        );
         let parts = build::parts(&settings, rules, policy)?;
         let dispatcher = build::dispatcher(&settings, &parts)?;
         let state = build::api_state(&settings, keys, &parts);
@@ -93,16 +92,16 @@ impl Application {
         })
     }
 
-    /// The addresses that it listens on.
+    /// Returns the addresses on which the server listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         self.server.addresses()
     }
 
-    /// Serves until `shutdown` asks to stop.
+    /// Serves until `shutdown` is requested.
     ///
     /// # Errors
     ///
-    /// [`StartError::Serve`] when the system takes the sockets away.
+    /// [`StartError::Serve`] if the server or the dispatcher fails.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), StartError> {
         let Self {
             server,
@@ -113,27 +112,27 @@ impl Application {
             retention,
             grace,
         } = self;
-        let give_up = CancellationToken::new();
-        let _beside = beside(&parts, retention, shutdown.soft()).drop_guard();
+        let abort = CancellationToken::new();
+        let _background = start_background_tasks(&parts, retention, shutdown.soft()).drop_guard();
         let sealing = start_sealing(&parts, &audit);
         let handle = server.handle();
-        let mut dispatching =
-            dispatcher.map(|it| tokio::spawn(it.run(shutdown.soft().clone(), give_up.clone())));
-        let mut serving = tokio::spawn(server.run());
+        let mut dispatcher =
+            dispatcher.map(|it| tokio::spawn(it.run(shutdown.soft().clone(), abort.clone())));
+        let mut server = tokio::spawn(server.run());
 
         tokio::select! {
             biased;
             () = shutdown.soft().cancelled() => {}
-            // A server that takes commands and sends none is worse than none.
-            death = died(&mut dispatching) => {
-                tracing::error!(error = %death, "the dispatcher died");
+            // A server must not accept commands that it cannot send.
+            failure = failure_of(&mut dispatcher) => {
+                tracing::error!(error = %failure, "the dispatcher failed");
                 shutdown.stop_now();
-                return Err(StartError::Serve(std::io::Error::other(death)));
+                return Err(StartError::Serve(std::io::Error::other(failure)));
             }
-            served = &mut serving => {
+            result = &mut server => {
                 shutdown.stop_now();
-                give_up.cancel();
-                return served
+                abort.cancel();
+                return result
                     .map_err(std::io::Error::other)
                     .flatten()
                     .map_err(StartError::Serve);
@@ -144,39 +143,43 @@ impl Application {
         handle.pause().await;
         let finish = async {
             let sockets = close_sockets(&state, deadline);
-            let commands = finish_commands(dispatching, &give_up, deadline);
+            let commands = finish_commands(dispatcher, &abort, deadline);
             tokio::join!(sockets, commands, handle.stop(true));
             tokio::join!(parts.event_publisher.flush(), parts.refusals.flush());
-            // The last one, so that nothing written until now waits for another start.
+            // Last, so that all entries written until now are sealed.
             if let Some(sealing) = sealing {
                 sealing.finish().await;
             }
         };
-        // Past the deadline nobody is waited for: the end of the process closes what is left.
+        // After the deadline, the end of the process closes the remaining connections.
         tokio::select! {
             () = finish => {}
-            () = sleep_until(deadline) => serving.abort(),
-            () = shutdown.hard().cancelled() => serving.abort(),
+            () = sleep_until(deadline) => server.abort(),
+            () = shutdown.hard().cancelled() => server.abort(),
         }
-        give_up.cancel();
+        abort.cancel();
         tracing::info!("stopped");
         Ok(())
     }
 }
 
-/// Ends when the dispatcher does, which it should not by itself.
-async fn died(dispatching: &mut Option<JoinHandle<()>>) -> String {
-    match dispatching {
+/// Waits until the dispatcher ends, which is a failure.
+async fn failure_of(dispatcher: &mut Option<JoinHandle<()>>) -> String {
+    match dispatcher {
         None => std::future::pending().await,
-        Some(dispatching) => match dispatching.await {
-            Ok(()) => "it ended without being asked to".to_owned(),
+        Some(dispatcher) => match dispatcher.await {
+            Ok(()) => "the dispatcher ended unexpectedly".to_owned(),
             Err(error) => error.to_string(),
         },
     }
 }
 
-/// Starts what goes on beside the requests, until `stop` or the token that it gives is cancelled.
-fn beside(parts: &Parts, retention: Retention, stop: &CancellationToken) -> CancellationToken {
+/// Starts the background tasks, which run until `stop` or the returned token is cancelled.
+fn start_background_tasks(
+    parts: &Parts,
+    retention: Retention,
+    stop: &CancellationToken,
+) -> CancellationToken {
     let stop = stop.child_token();
     let (database, bus) = (|| parts.database.clone(), || Arc::clone(&parts.bus));
     let clock = || Arc::clone(&parts.clock);
@@ -203,13 +206,13 @@ fn beside(parts: &Parts, retention: Retention, stop: &CancellationToken) -> Canc
     stop
 }
 
-/// The sealer of the audit trail, which goes on while the others stop. Dropping it stops it too.
+/// The task that seals the audit trail. It outlasts the other tasks, and stops when it is dropped.
 struct Sealing {
     stop: DropGuard,
     task: JoinHandle<()>,
 }
 
-/// Nothing when this process does not seal.
+/// Starts sealing unless it is disabled.
 fn start_sealing(parts: &Parts, audit: &Audit) -> Option<Sealing> {
     let interval = audit.seal_interval()?;
     let stop = CancellationToken::new();
@@ -226,11 +229,11 @@ fn start_sealing(parts: &Parts, audit: &Audit) -> Option<Sealing> {
 }
 
 impl Sealing {
-    /// Lets it seal what was written so far.
+    /// Seals the entries written so far and stops.
     async fn finish(self) {
         drop(self.stop);
         if let Err(error) = self.task.await {
-            tracing::warn!(%error, "the sealer of the audit trail died");
+            tracing::warn!(%error, "sealing the audit trail failed");
         }
     }
 }
@@ -241,18 +244,18 @@ async fn close_sockets(state: &ApiState, deadline: Instant) {
     let _ = timeout_at(deadline, state.open_sockets.wait()).await;
 }
 
-/// Lets commands that are under way end, and hands back those that take too long.
+/// Waits for running commands, and releases those that take too long.
 async fn finish_commands(
-    dispatching: Option<JoinHandle<()>>,
-    give_up: &CancellationToken,
+    dispatcher: Option<JoinHandle<()>>,
+    abort: &CancellationToken,
     deadline: Instant,
 ) {
-    let Some(mut dispatching) = dispatching else {
+    let Some(mut dispatcher) = dispatcher else {
         return;
     };
-    let patience = deadline.checked_sub(RESERVE).unwrap_or(deadline);
-    if timeout_at(patience, &mut dispatching).await.is_err() {
-        give_up.cancel();
-        let _ = timeout_at(deadline, dispatching).await;
+    let finish_by = deadline.checked_sub(RESERVE).unwrap_or(deadline);
+    if timeout_at(finish_by, &mut dispatcher).await.is_err() {
+        abort.cancel();
+        let _ = timeout_at(deadline, dispatcher).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Makes the parts from the settings.
+//! Creates the parts of the program from the settings.
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,11 +43,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{error::StartError, redis_server};
 
-/// How often a dispatcher asks whether something in the queue is due although nothing was announced.
-/// Half of the time in which the work of a process that was killed is to be taken over.
+/// The interval at which a dispatcher checks the queue without a notification. Half of the time within which
+/// the work of a killed process must be taken over.
 const IDLE_SWEEP: Duration = Duration::from_secs(5);
 
-/// Waits for the database and makes sure that it is as new as the program.
+/// Waits for the database and checks that all migrations are applied.
 pub(crate) async fn ready_database(settings: &settings::Database) -> Result<(), StartError> {
     let url = settings.url.expose();
     migrations::wait_for(url, settings.start_timeout())
@@ -98,17 +98,17 @@ pub(crate) struct Parts {
     limits: Arc<Limits>,
 }
 
-/// Makes the shared parts.
+/// Creates the shared parts.
 pub(crate) fn parts(
     settings: &Settings,
     rules: RuleBook,
     policy: AgentPolicy,
 ) -> Result<Parts, StartError> {
-    let Messenger {
+    let Shared {
         bus,
         failure_counters,
         limits,
-    } = messenger(settings)?;
+    } = shared(settings)?;
     let clock: Arc<dyn Timer> = Arc::new(SystemTimer);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let database = Database::new(
@@ -162,20 +162,20 @@ pub(crate) fn parts(
     })
 }
 
-/// What agents may change, which only those judge who know the permissions.
+/// Creates the policy of agents, whose permissions only the services can parse.
 pub(crate) fn agent_policy(agents: &settings::Agents) -> Result<AgentPolicy, StartError> {
     let policy = AgentPolicy::new(&agents.allow, agents.blocked_attempts, agents.window());
     Ok(policy?)
 }
 
-/// What processes share.
-struct Messenger {
+/// What processes share over Redis, or a single process has for itself.
+struct Shared {
     bus: Arc<dyn EventBus>,
     failure_counters: Arc<dyn FailureCounters>,
     limits: Limits,
 }
 
-fn messenger(settings: &Settings) -> Result<Messenger, StartError> {
+fn shared(settings: &Settings) -> Result<Shared, StartError> {
     let limits = LimitSettings {
         commands_per_minute: settings.limits.commands_per_minute,
         requests_per_minute: settings.limits.requests_per_minute,
@@ -184,14 +184,14 @@ fn messenger(settings: &Settings) -> Result<Messenger, StartError> {
     if let Some(server) = redis_server::from(&settings.redis)? {
         let bus = RedisBus::new(server, &settings.redis.key_prefix, buffer);
         let rates = (!limits.are_off()).then(|| Arc::new(bus.rates()) as Arc<dyn SharedRates>);
-        return Ok(Messenger {
+        return Ok(Shared {
             failure_counters: Arc::new(bus.failure_counters()),
             limits: Limits::new(limits, rates),
             bus: Arc::new(bus),
         });
     }
-    tracing::info!("no redis.url: events stay in this process, which is right for a single one");
-    Ok(Messenger {
+    tracing::info!("redis.url is not set; running as a single process");
+    Ok(Shared {
         bus: Arc::new(LocalBus::new(buffer)),
         failure_counters: Arc::new(LocalFailureCounters::default()),
         limits: Limits::new(limits, None),
@@ -329,7 +329,7 @@ fn auth_settings(auth: &settings::Auth, keys: SigningKeys) -> AuthSettings {
     }
 }
 
-/// The keys of the tokens, which only their library can judge.
+/// Creates the token keys, which only the services can parse.
 pub(crate) fn signing_keys(auth: &settings::Auth) -> Result<SigningKeys, StartError> {
     let algorithm = match auth.jwt_algorithm {
         settings::JwtAlgorithm::Hs256 => SignatureAlgorithm::Hs256,
