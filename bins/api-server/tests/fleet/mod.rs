@@ -1,6 +1,6 @@
 //! Vehicles, and the database and journal that their servers share.
 
-use std::{error::Error, path::PathBuf, time::Duration};
+use std::{error::Error, fs, path::PathBuf, time::Duration};
 
 use sovd_app::{Settings, migrate::Migrator};
 use sovd_devstack::{Stack, TestDatabase};
@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::server::server;
+use crate::server::{Running, server};
 
 /// Hashes the seeded password with bcrypt at cost 4, because a login at cost 12 takes a second.
 const CHEAP_ENGINEER: &str = "
@@ -37,6 +37,16 @@ const ADD_VEHICLES: &str = "
     SELECT 'CRASHTEST' || lpad(number::text, 8, '0'), 'Tesla', 'Model 3', 2023, 'disconnected'
     FROM generate_series(1, $1::bigint) AS number
     RETURNING vehicle_id::text";
+
+impl Running {
+    /// Returns the resident memory of the process in KiB.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS"));
+        let number = line.unwrap().split_whitespace().nth(1).unwrap();
+        number.parse().unwrap()
+    }
+}
 
 pub(crate) struct Fleet {
     pub(crate) sql: tokio_postgres::Client,

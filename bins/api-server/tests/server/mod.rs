@@ -50,17 +50,13 @@ impl Running {
         }
     }
 
-    /// Returns the resident memory of the process in KiB.
-    pub(crate) fn resident(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id().unwrap());
-        let status = std::fs::read_to_string(path).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS"));
-        let number = line.unwrap().split_whitespace().nth(1).unwrap();
-        number.parse().unwrap()
+    /// Returns the id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.child.id().unwrap().to_string();
+        let id = self.id().to_string();
         let sent = Command::new("kill")
             .args(["-s", name, &id])
             .status()
