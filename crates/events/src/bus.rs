@@ -56,13 +56,13 @@ pub trait EventBus: Send + Sync {
     fn subscribe(&self, command_id: CommandId) -> Subscription;
 
     /// Returns the commands that have subscriptions in this process.
-    fn watched(&self) -> Vec<CommandId>;
+    fn subscribed_commands(&self) -> Vec<CommandId>;
 
     /// Tells the subscribers of a command in this process to read the database.
-    fn reread(&self, command_id: CommandId);
+    fn request_reread(&self, command_id: CommandId);
 
     /// Whether messages of other processes are received. While they are not, the database must be polled.
-    fn hears(&self) -> watch::Receiver<bool>;
+    fn connected(&self) -> watch::Receiver<bool>;
 
     /// Checks that the bus responds.
     ///

@@ -16,18 +16,19 @@ pub use local::LocalFailureCounters;
 pub trait FailureCounters: Send + Sync {
     /// Returns until when each of `names` is blocked, in their order; `None` for one that is not blocked at
     /// `now`.
-    async fn held(&self, names: &[&str], now: DateTime<Utc>) -> Vec<Option<DateTime<Utc>>>;
+    async fn blocked_until(&self, names: &[&str], now: DateTime<Utc>)
+    -> Vec<Option<DateTime<Utc>>>;
 
     /// Counts one failure of each name and blocks it according to its policy. Both happen atomically across
     /// processes.
-    async fn fail(&self, failures: &[(&str, BackoffPolicy)], now: DateTime<Utc>);
+    async fn record_failures(&self, failures: &[(&str, BackoffPolicy)], now: DateTime<Utc>);
 
     /// Blocks `name` at least until `until` and returns whether it was free at `now`. Only one of several
     /// concurrent callers receives `true`.
-    async fn hold(&self, name: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> bool;
+    async fn block(&self, name: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> bool;
 
     /// Unblocks `name` and resets its count.
-    async fn forget(&self, name: &str);
+    async fn reset(&self, name: &str);
 }
 
 /// How failures block a name.

@@ -169,15 +169,15 @@ impl EventBus for RedisBus {
         })
     }
 
-    fn watched(&self) -> Vec<CommandId> {
+    fn subscribed_commands(&self) -> Vec<CommandId> {
         self.subscriptions.commands()
     }
 
-    fn reread(&self, command_id: CommandId) {
+    fn request_reread(&self, command_id: CommandId) {
         self.subscriptions.request_reread(command_id);
     }
 
-    fn hears(&self) -> watch::Receiver<bool> {
+    fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
     }
 

@@ -36,7 +36,11 @@ impl LocalFailureCounters {
 
 #[async_trait]
 impl FailureCounters for LocalFailureCounters {
-    async fn held(&self, names: &[&str], now: DateTime<Utc>) -> Vec<Option<DateTime<Utc>>> {
+    async fn blocked_until(
+        &self,
+        names: &[&str],
+        now: DateTime<Utc>,
+    ) -> Vec<Option<DateTime<Utc>>> {
         let entries = self.lock();
         let blocked_until = |name: &&str| Some(entries.names.get(*name)?.blocked_until);
         names
@@ -45,7 +49,7 @@ impl FailureCounters for LocalFailureCounters {
             .collect()
     }
 
-    async fn fail(&self, failures: &[(&str, BackoffPolicy)], now: DateTime<Utc>) {
+    async fn record_failures(&self, failures: &[(&str, BackoffPolicy)], now: DateTime<Utc>) {
         let mut entries = self.lock();
         for (name, policy) in failures {
             let entry = entries.entry(name, now);
@@ -56,7 +60,7 @@ impl FailureCounters for LocalFailureCounters {
         }
     }
 
-    async fn hold(&self, name: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    async fn block(&self, name: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         let mut entries = self.lock();
         let entry = entries.entry(name, now);
         let was_free = entry.blocked_until <= now;
@@ -65,7 +69,7 @@ impl FailureCounters for LocalFailureCounters {
         was_free
     }
 
-    async fn forget(&self, name: &str) {
+    async fn reset(&self, name: &str) {
         self.lock().names.remove(name);
     }
 }
@@ -107,7 +111,7 @@ mod tests {
         for number in 0..5000 {
             let now = start + TimeDelta::seconds(number);
             let until = now + TimeDelta::seconds(1);
-            counters.hold(&number.to_string(), until, now).await;
+            counters.block(&number.to_string(), until, now).await;
             assert!(counters.lock().names.len() <= FIRST_CLEANUP);
         }
     }

@@ -97,13 +97,17 @@ impl RedisFailureCounters {
 
 #[async_trait]
 impl FailureCounters for RedisFailureCounters {
-    async fn held(&self, names: &[&str], now: DateTime<Utc>) -> Vec<Option<DateTime<Utc>>> {
+    async fn blocked_until(
+        &self,
+        names: &[&str],
+        now: DateTime<Utc>,
+    ) -> Vec<Option<DateTime<Utc>>> {
         let mut pipeline = pipe();
         for name in names {
             pipeline.cmd("HGET").arg(self.key(name)).arg("until");
         }
         // Local blocks count too: Redis may have been unavailable, or lost its memory.
-        let local = self.fallback.held(names, now).await;
+        let local = self.fallback.blocked_until(names, now).await;
         let Some(shared) = self.query::<Vec<Option<i64>>>(&pipeline).await else {
             return local;
         };
@@ -116,7 +120,7 @@ impl FailureCounters for RedisFailureCounters {
             .collect()
     }
 
-    async fn fail(&self, failures: &[(&str, BackoffPolicy)], now: DateTime<Utc>) {
+    async fn record_failures(&self, failures: &[(&str, BackoffPolicy)], now: DateTime<Utc>) {
         let mut pipeline = pipe();
         pipeline.cmd("EVAL").arg(FAIL).arg(failures.len());
         for (name, _) in failures {
@@ -130,13 +134,13 @@ impl FailureCounters for RedisFailureCounters {
             }
         }
         if self.query::<()>(&pipeline).await.is_none() {
-            self.fallback.fail(failures, now).await;
+            self.fallback.record_failures(failures, now).await;
         }
     }
 
-    async fn hold(&self, name: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    async fn block(&self, name: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         // Locally too, so that the block outlasts an outage of Redis.
-        let was_free_locally = self.fallback.hold(name, until, now).await;
+        let was_free_locally = self.fallback.block(name, until, now).await;
         let mut pipeline = pipe();
         pipeline.cmd("EVAL").arg(BLOCK).arg(1).arg(self.key(name));
         pipeline.arg(now.timestamp_millis());
@@ -147,8 +151,8 @@ impl FailureCounters for RedisFailureCounters {
         }
     }
 
-    async fn forget(&self, name: &str) {
-        self.fallback.forget(name).await;
+    async fn reset(&self, name: &str) {
+        self.fallback.reset(name).await;
         let mut pipeline = pipe();
         pipeline.cmd("DEL").arg(self.key(name));
         self.query::<()>(&pipeline).await;

@@ -162,19 +162,19 @@ async fn responds_to_a_ping(bus: &dyn EventBus) {
 }
 
 async fn returns_the_subscribed_commands(bus: &dyn EventBus) {
-    assert_eq!(bus.watched(), []);
+    assert_eq!(bus.subscribed_commands(), []);
     let one = watch(bus, command(1)).await;
     let again = watch(bus, command(1)).await;
-    assert_eq!(bus.watched(), [command(1)]);
+    assert_eq!(bus.subscribed_commands(), [command(1)]);
     drop(one);
     let other = watch(bus, command(2)).await;
-    let mut watched = bus.watched();
+    let mut watched = bus.subscribed_commands();
     watched.sort();
     assert_eq!(watched, [command(1), command(2)]);
     drop((again, other));
     // The Redis bus removes it asynchronously.
     let removed = async {
-        while !bus.watched().is_empty() {
+        while !bus.subscribed_commands().is_empty() {
             tokio::task::yield_now().await;
         }
     };
@@ -189,17 +189,17 @@ async fn requests_a_reread_from_the_subscribers_of_a_command(bus: &dyn EventBus)
     for subscription in [&mut first, &mut second, &mut other] {
         while subscription.next().now_or_never().is_some() {}
     }
-    bus.reread(command(1));
+    bus.request_reread(command(1));
     assert_eq!(next(&mut first).await, CommandSignal::Reread);
     assert_eq!(next(&mut second).await, CommandSignal::Reread);
-    bus.reread(command(3));
+    bus.request_reread(command(3));
     assert!(other.next().now_or_never().is_none());
 }
 
 async fn reports_whether_it_is_connected(bus: &dyn EventBus) {
-    let mut hears = bus.hears();
-    let connected = timeout(DEADLINE, hears.wait_for(|hears| *hears)).await;
-    assert!(*connected.unwrap().unwrap());
+    let mut connected = bus.connected();
+    let change = connected.wait_for(|connected| *connected);
+    assert!(*timeout(DEADLINE, change).await.unwrap().unwrap());
 }
 
 fn fleet_event(number: u128) -> FleetEvent {

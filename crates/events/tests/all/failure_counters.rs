@@ -78,10 +78,14 @@ fn seconds(count: i64) -> TimeDelta {
 }
 
 /// Returns for how many seconds from `now` the name is blocked.
-async fn held(counters: &dyn FailureCounters, name: &str, now: DateTime<Utc>) -> Option<i64> {
-    let held = counters.held(&[name], now).await;
-    assert_eq!(held.len(), 1);
-    held[0].map(|until| (until - now).num_seconds())
+async fn blocked_for(
+    counters: &dyn FailureCounters,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Option<i64> {
+    let blocked = counters.blocked_until(&[name], now).await;
+    assert_eq!(blocked.len(), 1);
+    blocked[0].map(|until| (until - now).num_seconds())
 }
 
 /// Records `count` failures at `now` and returns the block in seconds after each.
@@ -92,21 +96,21 @@ async fn delays(
 ) -> Vec<Option<i64>> {
     let mut delays = Vec::new();
     for _ in 0..count {
-        counters.fail(&[("a", POLICY)], now).await;
-        delays.push(held(counters, "a", now).await);
+        counters.record_failures(&[("a", POLICY)], now).await;
+        delays.push(blocked_for(counters, "a", now).await);
     }
     delays
 }
 
 async fn blocks_after_the_free_failures_and_doubles_the_delay(counters: &dyn FailureCounters) {
-    assert_eq!(held(counters, "a", start()).await, None);
+    assert_eq!(blocked_for(counters, "a", start()).await, None);
     let delays = delays(counters, start(), 6).await;
     assert_eq!(delays, [None, None, None, Some(1), Some(2), Some(4)]);
-    assert_eq!(held(counters, "b", start()).await, None);
+    assert_eq!(blocked_for(counters, "b", start()).await, None);
     let end = start() + seconds(4);
     let before = end - TimeDelta::milliseconds(1);
-    assert_eq!(counters.held(&["a"], before).await, [Some(end)]);
-    assert_eq!(counters.held(&["a"], end).await, [None]);
+    assert_eq!(counters.blocked_until(&["a"], before).await, [Some(end)]);
+    assert_eq!(counters.blocked_until(&["a"], end).await, [None]);
 }
 
 async fn limits_the_delay_to_the_longest(counters: &dyn FailureCounters) {
@@ -130,43 +134,43 @@ async fn applies_a_policy_to_each_of_several_names(counters: &dyn FailureCounter
         ..POLICY
     };
     counters
-        .fail(&[("a", POLICY), ("b", strict)], start())
+        .record_failures(&[("a", POLICY), ("b", strict)], start())
         .await;
-    counters.fail(&[("b", strict)], start()).await;
+    counters.record_failures(&[("b", strict)], start()).await;
     let until = start() + seconds(10);
-    let held = counters.held(&["a", "b", "c"], start()).await;
-    assert_eq!(held, [None, Some(until), None]);
+    let blocked = counters.blocked_until(&["a", "b", "c"], start()).await;
+    assert_eq!(blocked, [None, Some(until), None]);
 }
 
 async fn resets_a_name_on_request(counters: &dyn FailureCounters) {
     let first = delays(counters, start(), 5).await;
-    counters.forget("a").await;
-    assert_eq!(held(counters, "a", start()).await, None);
+    counters.reset("a").await;
+    assert_eq!(blocked_for(counters, "a", start()).await, None);
     assert_eq!(delays(counters, start(), 5).await, first);
 }
 
 async fn tells_one_of_several_callers_that_the_name_was_free(counters: &dyn FailureCounters) {
     let until = start() + seconds(10);
-    let results = join_all((0..20).map(|_| counters.hold("a", until, start()))).await;
+    let results = join_all((0..20).map(|_| counters.block("a", until, start()))).await;
     assert_eq!(results.iter().filter(|was_free| **was_free).count(), 1);
     let again = until + seconds(1);
-    assert!(!counters.hold("a", again, until - seconds(1)).await);
-    assert!(counters.hold("a", again + seconds(1), again).await);
+    assert!(!counters.block("a", again, until - seconds(1)).await);
+    assert!(counters.block("a", again + seconds(1), again).await);
 }
 
 async fn extends_a_block_and_never_shortens_it(counters: &dyn FailureCounters) {
-    counters.hold("a", start() + seconds(5), start()).await;
-    counters.hold("a", start() + seconds(9), start()).await;
-    counters.hold("a", start() + seconds(3), start()).await;
-    assert_eq!(held(counters, "a", start()).await, Some(9));
-    assert_eq!(held(counters, "a", start() + seconds(9)).await, None);
+    counters.block("a", start() + seconds(5), start()).await;
+    counters.block("a", start() + seconds(9), start()).await;
+    counters.block("a", start() + seconds(3), start()).await;
+    assert_eq!(blocked_for(counters, "a", start()).await, Some(9));
+    assert_eq!(blocked_for(counters, "a", start() + seconds(9)).await, None);
 }
 
 async fn counts_every_concurrent_failure(counters: &dyn FailureCounters) {
     let lenient = BackoffPolicy { free: 50, ..POLICY };
     let failures = [("a", lenient)];
-    join_all((0..50).map(|_| counters.fail(&failures, start()))).await;
-    assert_eq!(held(counters, "a", start()).await, None);
-    counters.fail(&failures, start()).await;
-    assert_eq!(held(counters, "a", start()).await, Some(1));
+    join_all((0..50).map(|_| counters.record_failures(&failures, start()))).await;
+    assert_eq!(blocked_for(counters, "a", start()).await, None);
+    counters.record_failures(&failures, start()).await;
+    assert_eq!(blocked_for(counters, "a", start()).await, Some(1));
 }

@@ -93,15 +93,15 @@ impl EventBus for Recording {
         self.bus.access_changes()
     }
 
-    fn watched(&self) -> Vec<CommandId> {
-        self.bus.watched()
+    fn subscribed_commands(&self) -> Vec<CommandId> {
+        self.bus.subscribed_commands()
     }
 
-    fn reread(&self, command_id: CommandId) {
-        self.bus.reread(command_id);
+    fn request_reread(&self, command_id: CommandId) {
+        self.bus.request_reread(command_id);
     }
 
-    fn hears(&self) -> watch::Receiver<bool> {
+    fn connected(&self) -> watch::Receiver<bool> {
         self.hears.subscribe()
     }
 

@@ -16,7 +16,7 @@ pub(super) const STRICT: BackoffPolicy = BackoffPolicy {
 };
 
 pub(super) async fn is_blocked(counters: &RedisFailureCounters, name: &str) -> bool {
-    counters.held(&[name], start()).await != [None]
+    counters.blocked_until(&[name], start()).await != [None]
 }
 
 #[tokio::test]
@@ -24,10 +24,12 @@ async fn counts_failures_of_processes_with_one_prefix_together() {
     let server = Server::start();
     let (one, other) = (server.bus_of("x"), server.bus_of("x"));
     let unrelated = server.bus_of("y");
-    one.failure_counters().fail(&[("a", STRICT)], start()).await;
+    one.failure_counters()
+        .record_failures(&[("a", STRICT)], start())
+        .await;
     assert!(is_blocked(&other.failure_counters(), "a").await);
     assert!(!is_blocked(&unrelated.failure_counters(), "a").await);
-    one.failure_counters().forget("a").await;
+    one.failure_counters().reset("a").await;
     assert!(!is_blocked(&other.failure_counters(), "a").await);
 }
 
@@ -36,9 +38,11 @@ async fn expires_every_key() {
     let server = Server::start();
     let bus = server.bus_of("x");
     let counters = bus.failure_counters();
-    counters.fail(&[("failed", STRICT)], start()).await;
+    counters
+        .record_failures(&[("failed", STRICT)], start())
+        .await;
     let until = start() + TimeDelta::days(30);
-    counters.hold("held", until, start()).await;
+    counters.block("held", until, start()).await;
     for (key, longest) in [("x:failed", 120_000), ("x:held", 30 * 86_400_000)] {
         let left: i64 = server.ask(&["PTTL", key]).await;
         let expected = longest - 20_000..=longest;
@@ -52,10 +56,10 @@ async fn counts_locally_while_redis_is_unavailable() {
     let (one, other) = (server.bus(), server.bus());
     let (one, other) = (one.failure_counters(), other.failure_counters());
     let until = start() + TimeDelta::days(30);
-    one.hold("earlier", until, start()).await;
+    one.block("earlier", until, start()).await;
     server.redis.stop().unwrap();
     let meanwhile = async {
-        one.fail(&[("a", STRICT)], start()).await;
+        one.record_failures(&[("a", STRICT)], start()).await;
         assert!(is_blocked(&one, "a").await);
         assert!(
             is_blocked(&one, "earlier").await,
@@ -68,7 +72,7 @@ async fn counts_locally_while_redis_is_unavailable() {
     server.redis.start_again().unwrap();
     let together = async {
         while !is_blocked(&other, "b").await {
-            one.fail(&[("b", STRICT)], start()).await;
+            one.record_failures(&[("b", STRICT)], start()).await;
             tokio::task::yield_now().await;
         }
     };
@@ -85,7 +89,7 @@ async fn does_not_block_callers_on_a_frozen_redis() {
     let failures = async {
         // Only one of them waits for the timeout.
         for _ in 0..1000 {
-            counters.fail(&[("a", STRICT)], start()).await;
+            counters.record_failures(&[("a", STRICT)], start()).await;
         }
     };
     timeout(DEADLINE, failures).await.unwrap();

@@ -23,7 +23,7 @@ async fn assert_unavailable(bus: &RedisBus) {
 
 /// Waits until the bus is connected, or is not.
 async fn wait_for_connection(bus: &RedisBus, expected: bool) {
-    let mut connected = bus.hears();
+    let mut connected = bus.connected();
     let change = connected.wait_for(|connected| *connected == expected);
     timeout(DEADLINE, change).await.unwrap().unwrap();
 }
@@ -82,7 +82,7 @@ async fn connects_to_a_redis_that_starts_later() {
     server.redis.stop().unwrap();
     let bus = server.bus();
     let mut subscription = bus.subscribe(command(1));
-    assert!(!*bus.hears().borrow());
+    assert!(!*bus.connected().borrow());
     assert_unavailable(&bus).await;
     server.redis.start_again().unwrap();
     wait_for_connection(&bus, true).await;
@@ -154,9 +154,9 @@ async fn forgets_subscriptions_made_and_dropped_during_an_outage() {
     for number in 1..=100 {
         drop(bus.subscribe(command(number)));
     }
-    assert_eq!(bus.watched(), []);
+    assert_eq!(bus.subscribed_commands(), []);
     let remaining = bus.subscribe(command(7));
-    assert_eq!(bus.watched(), [command(7)]);
+    assert_eq!(bus.subscribed_commands(), [command(7)]);
     server.redis.start_again().unwrap();
     server.wait_for_subscribers(command(7), 1).await;
     server.wait_for_subscribers(command(8), 0).await;

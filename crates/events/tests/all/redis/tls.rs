@@ -162,7 +162,7 @@ async fn assert_connected(bus: &RedisBus) {
     assert_eq!(next(&mut subscription).await, CommandSignal::Reread);
     bus.publish(&event(command(1), 1)).await.unwrap();
     assert_eq!(*next_event(&mut subscription).await, event(command(1), 1));
-    assert!(*bus.hears().borrow());
+    assert!(*bus.connected().borrow());
 }
 
 /// Asserts that the bus cannot connect for `reason` and counts failures locally.
@@ -176,10 +176,10 @@ async fn assert_rejected(bus: &RedisBus, reason: &str) -> String {
         }
     };
     let error = timeout(DEADLINE, reported).await.unwrap();
-    assert!(!*bus.hears().borrow());
+    assert!(!*bus.connected().borrow());
     let counters = bus.failure_counters();
     let counted = async {
-        counters.fail(&[("name", STRICT)], start()).await;
+        counters.record_failures(&[("name", STRICT)], start()).await;
         is_blocked(&counters, "name").await
     };
     let is_counted = timeout(DEADLINE, counted).await.unwrap();
@@ -196,7 +196,7 @@ async fn accepts_a_valid_certificate() {
     assert_connected(&bus).await;
     let counters = bus.failure_counters();
     let (now, until) = (start(), start() + Duration::from_mins(1));
-    assert!(counters.hold("name", until, now).await);
+    assert!(counters.block("name", until, now).await);
     let keys: Vec<String> = server.server.ask(&["KEYS", "*"]).await;
     assert_eq!(keys, ["sovd:name"]);
 }

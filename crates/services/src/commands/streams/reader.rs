@@ -67,7 +67,7 @@ impl Reader {
     pub(super) fn start(database: Database, bus: Arc<dyn EventBus>) -> Self {
         let (sender, requests) = mpsc::unbounded_channel();
         let looker = Looker {
-            hears: bus.hears(),
+            hears: bus.connected(),
             database,
             bus,
             requests,
@@ -149,7 +149,7 @@ impl Looker {
     /// Answers what is pending; looks at everything that is watched too, if that is due.
     async fn look(&mut self, pending: &mut Vec<Request>, is_due: bool) -> Result<(), StorageError> {
         let watched = if is_due {
-            self.bus.watched()
+            self.bus.subscribed_commands()
         } else {
             Vec::new()
         };
@@ -195,7 +195,7 @@ impl Looker {
             let stage = stages.get(command_id);
             // What is not there any more has changed too.
             if stage.is_none() || stage != self.seen.get(command_id) {
-                self.bus.reread(*command_id);
+                self.bus.request_reread(*command_id);
             }
         }
         self.seen = stages;

@@ -106,7 +106,10 @@ impl Throttle {
             return Ok(Admitted { is_known: false });
         }
         let names = [&guess.known, &guess.pair, &guess.account, &guess.address];
-        let held = self.attempts.held(&names.map(String::as_str), now).await;
+        let held = self
+            .attempts
+            .blocked_until(&names.map(String::as_str), now)
+            .await;
         let until = |name: &str| {
             let mut held = names.iter().zip(&held);
             held.find_map(|(it, until)| (*it == name).then_some(*until)?)
@@ -123,7 +126,7 @@ impl Throttle {
         Err(TooSoon {
             by: counter.by,
             retry_after: whole_seconds(until - now),
-            is_first: self.attempts.hold(&noted, until, now).await,
+            is_first: self.attempts.block(&noted, until, now).await,
         })
     }
 
@@ -140,7 +143,7 @@ impl Throttle {
             .map(|counter| (counter.name, counter.pace))
             .collect();
         if !failures.is_empty() {
-            self.attempts.fail(&failures, now).await;
+            self.attempts.record_failures(&failures, now).await;
         }
     }
 
@@ -150,14 +153,16 @@ impl Throttle {
     pub(super) async fn count_success(&self, guess: &Guess, now: DateTime<Utc>) {
         self.know(guess, now).await;
         if self.account.is_some() {
-            self.attempts.forget(&guess.pair).await;
+            self.attempts.reset(&guess.pair).await;
         }
     }
 
     /// Makes the address known to the account.
     pub(super) async fn know(&self, guess: &Guess, now: DateTime<Utc>) {
         if self.account.is_some() {
-            self.attempts.hold(&guess.known, now + KNOWN_FOR, now).await;
+            self.attempts
+                .block(&guess.known, now + KNOWN_FOR, now)
+                .await;
         }
     }
 
