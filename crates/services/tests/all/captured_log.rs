@@ -6,12 +6,12 @@ use std::{
 use tracing::subscriber::DefaultGuard;
 
 /// What is logged on this thread while it lives. The test's runtime must have no other.
-pub(crate) struct Log {
+pub(crate) struct CapturedLog {
     written: Written,
     _guard: DefaultGuard,
 }
 
-impl Log {
+impl CapturedLog {
     pub(crate) fn start() -> Self {
         let written = Written::default();
         let writer = written.clone();

@@ -32,8 +32,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    commands::watching::poll, parts::Parts, recording_bus::Recording, scripted_connector::Scripted,
-    test_timer::TestTimer,
+    commands::watching::poll, parts::Parts, recording_bus::RecordingBus,
+    scripted_connector::ScriptedConnector, test_timer::TestTimer,
 };
 
 /// The connected vehicle of the seeds, whose id ends in 0101.
@@ -63,18 +63,18 @@ pub(crate) const SETTINGS: DispatchSettings = DispatchSettings {
 };
 
 /// A database with vehicles, a clock that stands still, and dispatchers to work.
-pub(crate) struct Rig {
+pub(crate) struct TestBed {
     pub(crate) parts: Parts,
     pub(crate) timer: TestTimer,
-    pub(crate) connector: Arc<Scripted>,
+    pub(crate) connector: Arc<ScriptedConnector>,
     pub(crate) commands: Commands,
-    pub(crate) bus: Arc<Recording>,
+    pub(crate) bus: Arc<RecordingBus>,
     database: TestDatabase,
 }
 
-impl Rig {
+impl TestBed {
     /// With the standard catalogue, and a command of each risk that it lacks.
-    pub(crate) async fn new(connector: Arc<Scripted>) -> Self {
+    pub(crate) async fn new(connector: Arc<ScriptedConnector>) -> Self {
         let prepare = async |url: &str| -> Result<(), Box<dyn Error + Send + Sync>> {
             migrations::up(url).await?;
             seeds::insert(url).await?;
@@ -96,8 +96,8 @@ impl Rig {
             statement_timeout: Duration::from_secs(30),
         };
         let timer = TestTimer::at(SystemClock.now());
-        let recording = Recording::new();
-        let bus: Arc<dyn EventBus> = Arc::<Recording>::clone(&recording);
+        let recording = RecordingBus::new();
+        let bus: Arc<dyn EventBus> = Arc::<RecordingBus>::clone(&recording);
         let catalog = Catalog::standard()
             .with_settling(Duration::ZERO)
             .with(spec("WriteDataByID", Risk::Write))
@@ -134,11 +134,11 @@ impl Rig {
 
     /// Submits a command to the connected vehicle.
     pub(crate) async fn submit(&self, command_name: &str) -> CommandId {
-        self.send(submission(command_name)).await
+        self.submit_with(submission(command_name)).await
     }
 
     /// Submits a command.
-    pub(crate) async fn send(&self, submission: Submission) -> CommandId {
+    pub(crate) async fn submit_with(&self, submission: Submission) -> CommandId {
         let submitted = self.commands.submit(&engineer(), submission).await;
         submitted.unwrap().command.command_id
     }
@@ -174,9 +174,9 @@ impl Rig {
     }
 
     /// The same for one that dies after the vehicle answered in full. These parts are stored.
-    pub(crate) async fn crash_when_answered(&self, command_id: CommandId, parts: &[Value]) {
+    pub(crate) async fn crash_after_response(&self, command_id: CommandId, parts: &[Value]) {
         self.crash_while_sending(command_id).await;
-        self.store(command_id, parts).await;
+        self.store_responses(command_id, parts).await;
         let mut connection = self.parts.database.connection().await.unwrap();
         queue::mark_answered(&mut connection, command_id)
             .await
@@ -184,7 +184,7 @@ impl Rig {
     }
 
     /// Stores the first parts of an answer.
-    pub(crate) async fn store(&self, command_id: CommandId, parts: &[Value]) {
+    pub(crate) async fn store_responses(&self, command_id: CommandId, parts: &[Value]) {
         let mut connection = self.parts.database.connection().await.unwrap();
         for (number, payload) in (1..).zip(parts) {
             let response = Response {
@@ -219,26 +219,30 @@ impl Rig {
     }
 
     /// Starts a dispatcher in the process that takes the commands in.
-    pub(crate) fn dispatch(&self) -> Running {
-        self.dispatch_with(SETTINGS)
+    pub(crate) fn start_dispatcher(&self) -> RunningDispatcher {
+        self.start_dispatcher_with(SETTINGS)
     }
 
-    pub(crate) fn dispatch_with(&self, settings: DispatchSettings) -> Running {
-        self.dispatch_through(self.parts.work_notifier.clone(), settings)
+    pub(crate) fn start_dispatcher_with(&self, settings: DispatchSettings) -> RunningDispatcher {
+        self.start_dispatcher_through(self.parts.work_notifier.clone(), settings)
     }
 
     /// Starts a dispatcher that hears of new work only through the database.
-    pub(crate) fn dispatch_elsewhere(&self) -> Running {
-        self.dispatch_through(WorkNotifier::default(), SETTINGS)
+    pub(crate) fn start_remote_dispatcher(&self) -> RunningDispatcher {
+        self.start_dispatcher_through(WorkNotifier::default(), SETTINGS)
     }
 
-    fn dispatch_through(&self, work_notifier: WorkNotifier, settings: DispatchSettings) -> Running {
-        let connector: Arc<dyn Connector> = Arc::<Scripted>::clone(&self.connector);
-        let registry = Registry::new(vec![connector], Scripted::NAME).unwrap();
+    fn start_dispatcher_through(
+        &self,
+        work_notifier: WorkNotifier,
+        settings: DispatchSettings,
+    ) -> RunningDispatcher {
+        let connector: Arc<dyn Connector> = Arc::<ScriptedConnector>::clone(&self.connector);
+        let registry = Registry::new(vec![connector], ScriptedConnector::NAME).unwrap();
         let dispatcher = self.parts.dispatcher(registry, work_notifier, settings);
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
         let task = tokio::spawn(dispatcher.run(stop.clone(), give_up.clone()));
-        Running {
+        RunningDispatcher {
             stop,
             give_up,
             task,
@@ -246,7 +250,7 @@ impl Rig {
     }
 
     /// Waits until a command was tried in vain; gives the moment at which it is due again.
-    pub(crate) async fn is_put_off(&self, command_id: CommandId) -> DateTime<Utc> {
+    pub(crate) async fn wait_for_retry(&self, command_id: CommandId) -> DateTime<Utc> {
         let sql = "SELECT due_at FROM command_queue
                    WHERE command_id = $1 AND lease_id IS NULL AND due_at > $2";
         let client = self.sql().await;
@@ -258,19 +262,19 @@ impl Rig {
     }
 
     /// Waits until a command was tried in vain, and lets the pause after it pass.
-    pub(crate) async fn pass_pause(&self, command_id: CommandId) {
-        let due_at = self.is_put_off(command_id).await;
-        self.pass_until(due_at).await;
+    pub(crate) async fn advance_past_backoff(&self, command_id: CommandId) {
+        let due_at = self.wait_for_retry(command_id).await;
+        self.advance_to(due_at).await;
     }
 
     /// Lets the time pass that a vehicle has to answer.
-    pub(crate) async fn pass_timeout(&self) {
+    pub(crate) async fn advance_past_timeout(&self) {
         let timeout = TimeDelta::from_std(CommandSpec::DEFAULT_TIMEOUT).unwrap();
-        self.pass_until(self.now() + timeout).await;
+        self.advance_to(self.now() + timeout).await;
     }
 
     /// Lets the time pass in which a command may be sent, once nobody holds it.
-    pub(crate) async fn pass_expiry(&self, command_id: CommandId) {
+    pub(crate) async fn advance_past_expiry(&self, command_id: CommandId) {
         let sql = "SELECT expires_at FROM command_queue
                    WHERE command_id = $1 AND lease_id IS NULL";
         let client = self.sql().await;
@@ -285,7 +289,7 @@ impl Rig {
     }
 
     /// Waits until somebody waits for the moment, and goes there.
-    pub(crate) async fn pass_until(&self, moment: DateTime<Utc>) {
+    pub(crate) async fn advance_to(&self, moment: DateTime<Utc>) {
         within(
             "somebody to wait for the moment",
             self.timer.awaited(moment),
@@ -295,13 +299,13 @@ impl Rig {
     }
 
     /// Waits until the command has ended.
-    pub(crate) async fn ended(&self, command_id: CommandId) -> Command {
-        self.becomes(command_id, |command| command.status.is_terminal())
+    pub(crate) async fn wait_for_end(&self, command_id: CommandId) -> Command {
+        self.wait_until(command_id, |command| command.status.is_terminal())
             .await
     }
 
     /// Waits until the command is as `is_reached` wants it.
-    pub(crate) async fn becomes(
+    pub(crate) async fn wait_until(
         &self,
         command_id: CommandId,
         is_reached: impl Fn(&Command) -> bool,
@@ -309,7 +313,7 @@ impl Rig {
         let mut events = self.parts.bus.subscribe(command_id);
         within("a command to get there", async {
             loop {
-                let command = self.look_at(command_id).await;
+                let command = self.command(command_id).await;
                 if is_reached(&command) {
                     return command;
                 }
@@ -324,7 +328,7 @@ impl Rig {
         .await
     }
 
-    pub(crate) async fn look_at(&self, command_id: CommandId) -> Command {
+    pub(crate) async fn command(&self, command_id: CommandId) -> Command {
         let mut connection = self.parts.database.connection().await.unwrap();
         commands::find(&mut connection, command_id, None)
             .await
@@ -340,7 +344,7 @@ impl Rig {
     }
 
     /// What the audit trail says of a command, in order.
-    pub(crate) async fn audited(&self, command_id: CommandId) -> Vec<(String, Value)> {
+    pub(crate) async fn audit_entries(&self, command_id: CommandId) -> Vec<(String, Value)> {
         let sql = "SELECT action, details FROM audit_logs WHERE command_id = $1
                    ORDER BY timestamp, ctid";
         let client = self.sql().await;
@@ -416,26 +420,26 @@ fn spec(name: &'static str, risk: Risk) -> CommandSpec {
 }
 
 /// A dispatcher at work.
-pub(crate) struct Running {
+pub(crate) struct RunningDispatcher {
     stop: CancellationToken,
     give_up: CancellationToken,
     task: JoinHandle<()>,
 }
 
-impl Running {
+impl RunningDispatcher {
     /// Lets it take nothing new.
-    pub(crate) fn begin_stop(&self) {
+    pub(crate) fn drain(&self) {
         self.stop.cancel();
     }
 
     /// Lets it finish what is under way.
     pub(crate) async fn stop(self) {
-        self.begin_stop();
+        self.drain();
         within("a dispatcher to stop", self.task).await.unwrap();
     }
 
     /// Lets it hand back what is under way.
-    pub(crate) async fn give_up(self) {
+    pub(crate) async fn abort(self) {
         self.stop.cancel();
         self.give_up.cancel();
         within("a dispatcher to give up", self.task).await.unwrap();

@@ -6,24 +6,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit::sealing::{keep_house_with, sealed},
-    fixture::{Rig, within},
-    scripted_connector::Scripted,
+    fixture::{TestBed, within},
+    scripted_connector::ScriptedConnector,
 };
 
 /// How often it is done.
 const INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
-async fn sessions(rig: &Rig) -> Vec<String> {
+async fn sessions(bed: &TestBed) -> Vec<String> {
     let sql = "SELECT refresh_token FROM sessions ORDER BY refresh_token";
-    let rows = rig.sql().await.query(sql, &[]).await.unwrap();
+    let rows = bed.sql().await.query(sql, &[]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
 
 #[tokio::test]
 async fn sessions_are_swept_once_they_have_expired() {
-    let rig = Rig::new(Scripted::new()).await;
-    let soon = rig.now() + TimeDelta::minutes(5);
-    let sql = rig.sql().await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let soon = bed.now() + TimeDelta::minutes(5);
+    let sql = bed.sql().await;
     let expiring = "UPDATE sessions SET expires_at = $1 WHERE refresh_token = 'engineer'";
     sql.execute(expiring, &[&soon]).await.unwrap();
     let spent =
@@ -32,19 +32,19 @@ async fn sessions_are_swept_once_they_have_expired() {
     sql.execute(spent, &[]).await.unwrap();
 
     let stop = CancellationToken::new();
-    let running = rig
+    let running = bed
         .parts
         .housekeeping(Retention::default())
         .run(stop.clone());
     let running = tokio::spawn(running);
-    let next = rig.now() + INTERVAL;
-    within("the first round", rig.timer.awaited(next)).await;
+    let next = bed.now() + INTERVAL;
+    within("the first round", bed.timer.awaited(next)).await;
     let others = ["admin", "customer", "manufacturer", "service"];
-    assert_eq!(sessions(&rig).await.len(), others.len() + 1);
-    rig.timer.advance(INTERVAL);
-    let next = rig.now() + INTERVAL;
-    within("the second round", rig.timer.awaited(next)).await;
-    assert_eq!(sessions(&rig).await, others);
+    assert_eq!(sessions(&bed).await.len(), others.len() + 1);
+    bed.timer.advance(INTERVAL);
+    let next = bed.now() + INTERVAL;
+    within("the second round", bed.timer.awaited(next)).await;
+    assert_eq!(sessions(&bed).await, others);
     let left = "SELECT token_hash FROM spent_refresh_tokens ORDER BY token_hash";
     let rows = sql.query(left, &[]).await.unwrap();
     let left: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
@@ -54,11 +54,11 @@ async fn sessions_are_swept_once_they_have_expired() {
 }
 
 /// Writes a line of a year ago into the agents' log.
-async fn act_long_ago(rig: &Rig) {
+async fn act_long_ago(bed: &TestBed) {
     let write = "INSERT INTO ueba_logs (agent_name, action_type, status, timestamp)
                  VALUES ('monitor', 'vehicles.read', 'ALLOWED', $1)";
-    let then = rig.now() - TimeDelta::days(365);
-    rig.sql().await.execute(write, &[&then]).await.unwrap();
+    let then = bed.now() - TimeDelta::days(365);
+    bed.sql().await.execute(write, &[&then]).await.unwrap();
 }
 
 const A_DAY: Retention = Retention {
@@ -68,12 +68,12 @@ const A_DAY: Retention = Retention {
 
 #[tokio::test]
 async fn one_thing_that_cannot_be_thrown_away_keeps_none_of_the_others() {
-    let rig = sealed(3).await;
-    rig.timer.advance(TimeDelta::days(2));
+    let bed = sealed(3).await;
+    bed.timer.advance(TimeDelta::days(2));
     let rename = "ALTER TABLE ueba_logs RENAME TO lost";
-    let sql = rig.sql().await;
+    let sql = bed.sql().await;
     sql.batch_execute(rename).await.unwrap();
-    keep_house_with(&rig, A_DAY).await;
+    keep_house_with(&bed, A_DAY).await;
     let pruned = "SELECT count(*) FROM audit_logs WHERE action = 'audit.prune'";
     let row = sql.query_one(pruned, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 1);
@@ -81,15 +81,15 @@ async fn one_thing_that_cannot_be_thrown_away_keeps_none_of_the_others() {
 
 #[tokio::test]
 async fn whoever_stops_does_not_wait_for_all_that_is_old() {
-    let rig = Rig::new(Scripted::new()).await;
-    act_long_ago(&rig).await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    act_long_ago(&bed).await;
     let stop = CancellationToken::new();
     stop.cancel();
-    rig.parts.housekeeping(A_DAY).run(stop).await;
+    bed.parts.housekeeping(A_DAY).run(stop).await;
     let left = "SELECT count(*) FROM ueba_logs";
-    let row = rig.sql().await.query_one(left, &[]).await.unwrap();
+    let row = bed.sql().await.query_one(left, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 1);
-    keep_house_with(&rig, A_DAY).await;
-    let row = rig.sql().await.query_one(left, &[]).await.unwrap();
+    keep_house_with(&bed, A_DAY).await;
+    let row = bed.sql().await.query_one(left, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 0);
 }

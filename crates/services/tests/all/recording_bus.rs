@@ -9,14 +9,14 @@ use sovd_events::{BroadcastReceiver, BusError, EventBus, FleetEventHint, LocalBu
 use tokio::sync::watch;
 
 /// A bus that remembers what it carried, so that a test need not subscribe in time.
-pub(crate) struct Recording {
+pub(crate) struct RecordingBus {
     bus: LocalBus,
     events: Mutex<Vec<StreamEvent>>,
     loses: AtomicBool,
     hears: watch::Sender<bool>,
 }
 
-impl Recording {
+impl RecordingBus {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             bus: LocalBus::new(64),
@@ -27,13 +27,13 @@ impl Recording {
     }
 
     /// From now on what is published reaches nobody; `is_known` if the bus notices.
-    pub(crate) fn lose(&self, is_known: bool) {
+    pub(crate) fn drop_messages(&self, is_known: bool) {
         self.loses.store(true, Ordering::Relaxed);
         self.hears.send_replace(!is_known);
     }
 
     /// From now on everything arrives again.
-    pub(crate) fn find(&self) {
+    pub(crate) fn deliver_messages(&self) {
         self.loses.store(false, Ordering::Relaxed);
         self.hears.send_replace(true);
     }
@@ -49,7 +49,7 @@ impl Recording {
 }
 
 #[async_trait]
-impl EventBus for Recording {
+impl EventBus for RecordingBus {
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
         self.events.lock().unwrap().push(event.clone());
         if self.loses.load(Ordering::Relaxed) {

@@ -20,13 +20,13 @@ use crate::fixture::within;
 #[derive(Debug, Clone)]
 pub(crate) enum Script {
     /// These payloads come, and the last is final.
-    Answer(Vec<Value>),
+    Respond(Vec<Value>),
     /// These come, none of them final, and then the stream ends.
-    CutShort(Vec<Value>),
+    Truncate(Vec<Value>),
     /// The connector fails at once.
     Fail(ConnectorError),
     /// These come, and then the connector fails.
-    Break(Vec<Value>, ConnectorError),
+    RespondThenFail(Vec<Value>, ConnectorError),
     /// These come, and then nothing.
     Hang(Vec<Value>),
     /// What the test feeds comes when it does.
@@ -38,17 +38,17 @@ type Fed = Arc<Mutex<UnboundedReceiver<ResponseChunk>>>;
 impl Script {
     /// A reading of the faults with these codes.
     pub(crate) fn faults(codes: &str) -> Self {
-        Self::Answer(vec![faults(codes)])
+        Self::Respond(vec![faults(codes)])
     }
 
     /// The vehicle says no.
-    pub(crate) fn refuse() -> Self {
+    pub(crate) fn rejection() -> Self {
         let reason = "conditions not correct".to_owned();
         Self::Fail(ConnectorError::Rejected { reason })
     }
 
     /// There is no way to the vehicle.
-    pub(crate) fn no_link() -> Self {
+    pub(crate) fn unreachable() -> Self {
         let reason = "no link".to_owned();
         Self::Fail(ConnectorError::Unreachable { reason })
     }
@@ -61,13 +61,13 @@ impl Script {
 
     fn play(self) -> Result<ResponseStream, ConnectorError> {
         Ok(match self {
-            Self::Answer(mut payloads) => {
+            Self::Respond(mut payloads) => {
                 let last = payloads.pop().map(|payload| chunk(payload, true));
                 parts(payloads).chain(stream::iter(last.map(Ok))).boxed()
             }
-            Self::CutShort(payloads) => parts(payloads).boxed(),
+            Self::Truncate(payloads) => parts(payloads).boxed(),
             Self::Fail(error) => return Err(error),
-            Self::Break(payloads, error) => {
+            Self::RespondThenFail(payloads, error) => {
                 parts(payloads).chain(stream::iter([Err(error)])).boxed()
             }
             Self::Hang(payloads) => parts(payloads).chain(stream::pending()).boxed(),
@@ -114,13 +114,13 @@ impl Feed {
 }
 
 /// A connector that does as it is told, and remembers what it was asked.
-pub(crate) struct Scripted {
+pub(crate) struct ScriptedConnector {
     scripts: Mutex<HashMap<String, Vec<Script>>>,
     asked: watch::Sender<Vec<CommandRequest>>,
     streams: Arc<watch::Sender<Streams>>,
 }
 
-impl Scripted {
+impl ScriptedConnector {
     pub(crate) const NAME: &str = "scripted";
 
     /// A connector that answers every command at once.
@@ -145,28 +145,28 @@ impl Scripted {
     }
 
     /// How often a command of that name was sent.
-    pub(crate) fn executions(&self, name: &str, command_id: CommandId) -> usize {
-        self.asked()
+    pub(crate) fn request_count(&self, name: &str, command_id: CommandId) -> usize {
+        self.requests()
             .iter()
             .filter(|request| request.command_id == command_id && request.command_name == name)
             .count()
     }
 
     /// The names of all that was sent, in order.
-    pub(crate) fn names(&self) -> Vec<String> {
-        self.asked()
+    pub(crate) fn command_names(&self) -> Vec<String> {
+        self.requests()
             .into_iter()
             .map(|request| request.command_name)
             .collect()
     }
 
     /// All that was sent, in order.
-    pub(crate) fn asked(&self) -> Vec<CommandRequest> {
+    pub(crate) fn requests(&self) -> Vec<CommandRequest> {
         self.asked.borrow().clone()
     }
 
     /// Waits until the command called `name` was sent for the `count`-th time.
-    pub(crate) async fn was_sent(&self, name: &str, count: usize) {
+    pub(crate) async fn wait_for_request(&self, name: &str, count: usize) {
         let mut asked = self.asked.subscribe();
         within("the connector to be asked", async {
             let is_sent = |asked: &Vec<CommandRequest>| {
@@ -182,7 +182,7 @@ impl Scripted {
     }
 
     /// Waits until every stream that this gave has ended or was dropped.
-    pub(crate) async fn was_left_alone(&self) {
+    pub(crate) async fn wait_until_closed(&self) {
         let mut streams = self.streams.subscribe();
         within("the streams to be dropped", async {
             let is_left = |streams: &Streams| streams.open.is_empty();
@@ -192,13 +192,13 @@ impl Scripted {
     }
 
     /// How many streams to one vehicle were ever open at the same time.
-    pub(crate) fn most_open(&self, vehicle_id: VehicleId) -> usize {
+    pub(crate) fn max_open_streams(&self, vehicle_id: VehicleId) -> usize {
         let streams = self.streams.borrow();
         streams.most_open.get(&vehicle_id).copied().unwrap_or(0)
     }
 
     /// The same over all vehicles.
-    pub(crate) fn most_open_in_all(&self) -> usize {
+    pub(crate) fn max_open_streams_total(&self) -> usize {
         self.streams.borrow().most_open_in_all
     }
 
@@ -207,13 +207,13 @@ impl Scripted {
         match scripts.get_mut(name) {
             Some(left) if left.len() > 1 => left.pop().unwrap(),
             Some(left) => left[0].clone(),
-            None => Script::Answer(vec![json!({ "dtcs": [] })]),
+            None => Script::Respond(vec![json!({ "dtcs": [] })]),
         }
     }
 }
 
 #[async_trait]
-impl Connector for Scripted {
+impl Connector for ScriptedConnector {
     fn name(&self) -> &'static str {
         Self::NAME
     }

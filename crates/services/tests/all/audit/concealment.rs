@@ -27,9 +27,9 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    fixture::{Rig, VEHICLE, engineer},
+    fixture::{TestBed, VEHICLE, engineer},
     parts::Parts,
-    scripted_connector::Scripted,
+    scripted_connector::ScriptedConnector,
 };
 
 /// The vehicle of the customer of the seeds.
@@ -223,13 +223,13 @@ fn service() -> Caller {
 
 #[tokio::test]
 async fn a_foreign_object_takes_as_many_statements_as_none() {
-    let rig = Rig::new(Scripted::new()).await;
-    let command = rig.submit("ReadDTC").await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let command = bed.submit("ReadDTC").await;
     let foreign = FOREIGN.replace("$V", &format!("'{}'", VEHICLE.0));
-    let sql = rig.sql().await;
+    let sql = bed.sql().await;
     sql.batch_execute(&foreign).await.unwrap();
 
-    let counter = Counter::before(rig.url()).await;
+    let counter = Counter::before(bed.url()).await;
     let pool = PoolSettings {
         size: 1,
         overflow: 0,
@@ -238,7 +238,7 @@ async fn a_foreign_object_takes_as_many_statements_as_none() {
     };
     // The queue keeps its direct connection, so that only the requests are counted.
     let database = Database::new(&counter.url, pool);
-    let services = Services::new(rig.parts.with_database(database));
+    let services = Services::new(bed.parts.with_database(database));
     for (name, action) in ATTEMPTS {
         let foreign = match name {
             name if name.ends_with("command") => command.0,
@@ -261,7 +261,7 @@ async fn a_foreign_object_takes_as_many_statements_as_none() {
         assert!(counts[1] > 0, "{name}");
         assert_eq!(counts[1], counts[2], "{name}");
 
-        rig.parts.refusals.flush().await;
+        bed.parts.refusals.flush().await;
         let audited = "SELECT count(*) FROM audit_logs
                        WHERE result = 'refused' AND action = $1 AND entity_id = $2";
         let row = sql.query_one(audited, &[&action, &foreign]).await.unwrap();

@@ -10,17 +10,17 @@ use crate::{
     audit::sealing::{
         BY_FORCE, checkpoint, keep_house, seal, sealed, verify, verify_by, verify_with, write,
     },
-    fixture::{Rig, engineer},
+    fixture::{TestBed, engineer},
 };
 
 #[tokio::test]
 async fn a_checkpoint_finds_a_chain_that_was_made_anew() {
-    let rig = sealed(3).await;
-    let early = checkpoint(&rig).await;
-    write(&rig, 2).await;
-    seal(&rig).await;
-    let late = checkpoint(&rig).await;
-    let found = verify_with(&rig, &[early, late]).await;
+    let bed = sealed(3).await;
+    let early = checkpoint(&bed).await;
+    write(&bed, 2).await;
+    seal(&bed).await;
+    let late = checkpoint(&bed).await;
+    let found = verify_with(&bed, &[early, late]).await;
     assert_eq!((found.broken, found.checkpoints), (None, 2));
 
     let anew = format!(
@@ -28,39 +28,39 @@ async fn a_checkpoint_finds_a_chain_that_was_made_anew() {
          UPDATE audit_logs SET position = NULL, hash = NULL, action = 'x';
          UPDATE audit_chain_head SET position = 0, hash = decode(repeat('00', 32), 'hex')"
     );
-    rig.sql().await.batch_execute(&anew).await.unwrap();
-    assert_eq!(seal(&rig).await, 4);
-    assert_eq!(verify(&rig).await.broken, None);
-    let broken = verify_with(&rig, &[late, early]).await.broken.unwrap();
+    bed.sql().await.batch_execute(&anew).await.unwrap();
+    assert_eq!(seal(&bed).await, 4);
+    assert_eq!(verify(&bed).await.broken, None);
+    let broken = verify_with(&bed, &[late, early]).await.broken.unwrap();
     assert_eq!(broken.position, 3);
-    let broken = verify_with(&rig, &[late]).await.broken.unwrap();
+    let broken = verify_with(&bed, &[late]).await.broken.unwrap();
     assert_eq!(broken.position, 5);
     assert!(broken.reason.contains("the chain ends at 4"), "{broken:?}");
 }
 
 #[tokio::test]
 async fn pruning_leaves_a_chain_that_is_whole() {
-    let rig = sealed(4).await;
-    let early = checkpoint(&rig).await;
-    write(&rig, 1).await;
-    seal(&rig).await;
-    let cut = checkpoint(&rig).await;
-    write(&rig, 1).await;
+    let bed = sealed(4).await;
+    let early = checkpoint(&bed).await;
+    write(&bed, 1).await;
+    seal(&bed).await;
+    let cut = checkpoint(&bed).await;
+    write(&bed, 1).await;
     // The fifth line is six seconds old, the sixth one five, and not sealed.
-    rig.timer.advance(TimeDelta::seconds(5));
-    keep_house(&rig, None).await;
-    assert_eq!(verify(&rig).await.lines, 5);
-    keep_house(&rig, Some(Duration::from_secs(5))).await;
-    let found = verify(&rig).await;
+    bed.timer.advance(TimeDelta::seconds(5));
+    keep_house(&bed, None).await;
+    assert_eq!(verify(&bed).await.lines, 5);
+    keep_house(&bed, Some(Duration::from_secs(5))).await;
+    let found = verify(&bed).await;
     assert_eq!((found.lines, found.beginning), (0, cut.link));
-    assert_eq!(seal(&rig).await, 2);
+    assert_eq!(seal(&bed).await, 2);
     let retention = Some(Duration::from_secs(5));
-    let found = verify_by(&rig, retention, Some(&[early, cut])).await;
+    let found = verify_by(&bed, retention, Some(&[early, cut])).await;
     assert_eq!(found.broken, None);
     assert_eq!((found.lines, found.beginning.position), (2, 5));
     assert_eq!((found.checkpoints, found.pruned_checkpoints), (1, 1));
     let told = "SELECT details::text FROM audit_logs WHERE action = 'audit.prune'";
-    let row = rig.sql().await.query_one(told, &[]).await.unwrap();
+    let row = bed.sql().await.query_one(told, &[]).await.unwrap();
     let details: String = row.get(0);
     assert!(details.contains("\"lines\": 5"), "{details}");
     assert!(details.contains(&cut.link.hash.to_string()), "{details}");
@@ -72,21 +72,21 @@ async fn pruning_leaves_a_chain_that_is_whole() {
         },
         ..cut
     };
-    let found = verify_by(&rig, retention, Some(&[forged])).await;
+    let found = verify_by(&bed, retention, Some(&[forged])).await;
     let broken = found.broken.unwrap();
     assert_eq!(broken.position, 5);
     assert!(broken.reason.contains("another hash"), "{broken:?}");
 }
 
 /// Cuts the chain off by hand as the database lets everybody do; `told` is what the forger says of it.
-async fn cut_by_hand(rig: &Rig, position: i64, told: &str) {
+async fn cut_by_hand(bed: &TestBed, position: i64, told: &str) {
     let sql = format!(
         "INSERT INTO audit_prunings (position, hash)
          SELECT position, hash FROM audit_logs WHERE position = {position};
          {told};
          DELETE FROM audit_logs WHERE position <= {position}"
     );
-    rig.sql().await.batch_execute(&sql).await.unwrap();
+    bed.sql().await.batch_execute(&sql).await.unwrap();
 }
 
 /// The line that pruning writes, in which `change` changes the place and the hash.
@@ -140,17 +140,17 @@ async fn a_cut_that_no_pruning_tells_of_is_found() {
             .replace("entity_type,", "entity_type, timestamp,")
             .replace("'audit',", "'audit', now() - interval '1 us',"),
     ] {
-        let rig = sealed(4).await;
-        cut_by_hand(&rig, 2, &told).await;
+        let bed = sealed(4).await;
+        cut_by_hand(&bed, 2, &told).await;
         for _ in 0..2 {
-            let broken = verify(&rig)
+            let broken = verify(&bed)
                 .await
                 .broken
                 .unwrap_or_else(|| panic!("{told}"));
             assert_eq!(broken.position, 2, "{told}");
             assert!(broken.reason.contains("audit.prune"), "{broken:?}");
             // The forger's line does not get better by being sealed.
-            seal(&rig).await;
+            seal(&bed).await;
         }
     }
 }
@@ -159,7 +159,7 @@ async fn a_cut_that_no_pruning_tells_of_is_found() {
 async fn a_pruning_that_names_no_entry_is_found() {
     for (position, digits) in [(3, "07"), (1, "00"), (i64::MAX, "07")] {
         for is_recorded in [false, true] {
-            let rig = sealed(2).await;
+            let bed = sealed(2).await;
             let pruning = format!(
                 "INSERT INTO audit_prunings (position, hash)
                  VALUES ({position}, decode(repeat('{digits}', 32), 'hex'))"
@@ -171,8 +171,8 @@ async fn a_pruning_that_names_no_entry_is_found() {
                  WHERE {is_recorded}"
             );
             let sql = format!("{pruning}; {entry}");
-            rig.sql().await.batch_execute(&sql).await.unwrap();
-            let broken = verify(&rig).await.broken;
+            bed.sql().await.batch_execute(&sql).await.unwrap();
+            let broken = verify(&bed).await.broken;
             assert!(broken.is_some(), "{sql} is not found");
         }
     }
@@ -181,28 +181,28 @@ async fn a_pruning_that_names_no_entry_is_found() {
 /// The line must stand behind the cut, or it goes with those that are cut off.
 #[tokio::test]
 async fn what_told_of_a_cut_may_not_be_cut_off_with_it() {
-    let rig = sealed(3).await;
-    rig.timer.advance(TimeDelta::seconds(9));
-    keep_house(&rig, Some(Duration::from_secs(5))).await;
-    assert_eq!(verify(&rig).await.broken, None);
-    assert_eq!(seal(&rig).await, 1);
-    assert_eq!(verify(&rig).await.broken, None);
+    let bed = sealed(3).await;
+    bed.timer.advance(TimeDelta::seconds(9));
+    keep_house(&bed, Some(Duration::from_secs(5))).await;
+    assert_eq!(verify(&bed).await.broken, None);
+    assert_eq!(seal(&bed).await, 1);
+    assert_eq!(verify(&bed).await.broken, None);
     let sql = format!("{BY_FORCE}DELETE FROM audit_logs");
-    rig.sql().await.batch_execute(&sql).await.unwrap();
-    assert_eq!(verify(&rig).await.broken.unwrap().position, 3);
+    bed.sql().await.batch_execute(&sql).await.unwrap();
+    assert_eq!(verify(&bed).await.broken.unwrap().position, 3);
 }
 
 #[tokio::test]
 async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_found() {
-    let rig = sealed(2).await;
-    let early = checkpoint(&rig).await;
-    assert_eq!(early.line_at, Some(rig.now()));
-    write(&rig, 2).await;
-    seal(&rig).await;
-    let cut = checkpoint(&rig).await;
-    cut_by_hand(&rig, 4, &told_well(4)).await;
+    let bed = sealed(2).await;
+    let early = checkpoint(&bed).await;
+    assert_eq!(early.line_at, Some(bed.now()));
+    write(&bed, 2).await;
+    seal(&bed).await;
+    let cut = checkpoint(&bed).await;
+    cut_by_hand(&bed, 4, &told_well(4)).await;
     // Nothing but a checkpoint tells this from a pruning.
-    assert_eq!(verify(&rig).await.broken, None);
+    assert_eq!(verify(&bed).await.broken, None);
     // The second line is two seconds old by now, and the fourth is of this moment.
     let one_too_young = Some(Duration::from_secs(1));
     for (retention, checkpoint, position) in [
@@ -211,7 +211,7 @@ async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_found() {
         (one_too_young, early, None),
         (one_too_young, cut, Some(4)),
     ] {
-        let found = verify_by(&rig, retention, Some(&[checkpoint])).await;
+        let found = verify_by(&bed, retention, Some(&[checkpoint])).await;
         let broken = found.broken.map(|broken| broken.position);
         assert_eq!(broken, position, "{retention:?} {checkpoint:?}");
     }
@@ -219,62 +219,62 @@ async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_found() {
         line_at: None,
         ..early
     };
-    let found = verify_by(&rig, None, Some(&[of_no_line])).await;
+    let found = verify_by(&bed, None, Some(&[of_no_line])).await;
     assert_eq!(found.broken.unwrap().position, 2);
 }
 
 #[tokio::test]
 async fn checkpoints_that_cannot_be_compared_prove_nothing() {
-    let rig = sealed(4).await;
-    let early = checkpoint(&rig).await;
-    write(&rig, 1).await;
-    seal(&rig).await;
-    rig.timer.advance(TimeDelta::seconds(9));
+    let bed = sealed(4).await;
+    let early = checkpoint(&bed).await;
+    write(&bed, 1).await;
+    seal(&bed).await;
+    bed.timer.advance(TimeDelta::seconds(9));
     let retention = Some(Duration::from_secs(5));
-    keep_house(&rig, retention).await;
+    keep_house(&bed, retention).await;
     for checkpoints in [&[early][..], &[]] {
-        let found = verify_by(&rig, retention, Some(checkpoints)).await;
+        let found = verify_by(&bed, retention, Some(checkpoints)).await;
         assert_eq!(found.broken, None);
         assert_eq!(found.doubts, [Doubt::NothingCompared]);
         assert!(!found.is_sound());
     }
-    assert!(verify_by(&rig, retention, None).await.is_sound());
+    assert!(verify_by(&bed, retention, None).await.is_sound());
 }
 
 /// A role with INSERT chooses the time of a line, and can make it the last one before a checkpoint.
 #[tokio::test]
 async fn a_backdated_line_does_not_make_a_checkpoint_look_old() {
-    let rig = sealed(3).await;
+    let bed = sealed(3).await;
     let backdated = "INSERT INTO audit_logs (action, entity_type, timestamp)
                      VALUES ('test', 'test', now() - interval '2 years')";
-    rig.sql().await.batch_execute(backdated).await.unwrap();
-    assert_eq!(seal(&rig).await, 1);
-    let taken = checkpoint(&rig).await;
+    bed.sql().await.batch_execute(backdated).await.unwrap();
+    assert_eq!(seal(&bed).await, 1);
+    let taken = checkpoint(&bed).await;
     assert_eq!(taken.link.position, 4);
-    assert_eq!(taken.line_at, Some(rig.now()));
-    cut_by_hand(&rig, 4, &told_well(4)).await;
-    write(&rig, 1).await;
-    seal(&rig).await;
-    let later = checkpoint(&rig).await;
+    assert_eq!(taken.line_at, Some(bed.now()));
+    cut_by_hand(&bed, 4, &told_well(4)).await;
+    write(&bed, 1).await;
+    seal(&bed).await;
+    let later = checkpoint(&bed).await;
     let year = Some(Duration::from_hours(24 * 365));
-    let broken = verify_by(&rig, year, Some(&[taken, later])).await.broken;
+    let broken = verify_by(&bed, year, Some(&[taken, later])).await.broken;
     assert_eq!(broken.unwrap().position, 4);
 }
 
 #[tokio::test]
 async fn pruning_twice_leaves_a_chain_that_is_whole() {
-    let rig = sealed(4).await;
+    let bed = sealed(4).await;
     let retention = Some(Duration::from_secs(5));
     for _ in 0..2 {
-        rig.timer.advance(TimeDelta::seconds(9));
-        keep_house(&rig, retention).await;
-        assert_eq!(verify(&rig).await.broken, None);
-        seal(&rig).await;
-        write(&rig, 3).await;
-        seal(&rig).await;
+        bed.timer.advance(TimeDelta::seconds(9));
+        keep_house(&bed, retention).await;
+        assert_eq!(verify(&bed).await.broken, None);
+        seal(&bed).await;
+        write(&bed, 3).await;
+        seal(&bed).await;
     }
     let cuts = "SELECT count(*) FROM audit_prunings";
-    let row = rig.sql().await.query_one(cuts, &[]).await.unwrap();
+    let row = bed.sql().await.query_one(cuts, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 2);
-    assert_eq!(verify(&rig).await.broken, None);
+    assert_eq!(verify(&bed).await.broken, None);
 }

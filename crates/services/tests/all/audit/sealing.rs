@@ -18,105 +18,105 @@ use sovd_storage::audit;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    captured_log::Log,
+    captured_log::CapturedLog,
     commands::watching::poll,
-    fixture::{Rig, VEHICLE, admin, engineer, within},
-    scripted_connector::Scripted,
+    fixture::{TestBed, VEHICLE, admin, engineer, within},
+    scripted_connector::ScriptedConnector,
 };
 
 /// What somebody with all rights says first to do what the database lets nobody do.
 pub(crate) const BY_FORCE: &str = "SET session_replication_role = replica; ";
 
 /// Writes so many lines about the engineer and a vehicle, a second apart.
-pub(crate) async fn write(rig: &Rig, count: usize) {
+pub(crate) async fn write(bed: &TestBed, count: usize) {
     let entry = AuditEntry {
         user_id: Some(engineer().user.user_id),
         vehicle_id: Some(VEHICLE),
         ..AuditEntry::new("command.submit", "command")
     };
-    let mut connection = rig.parts.database.connection().await.unwrap();
+    let mut connection = bed.parts.database.connection().await.unwrap();
     for _ in 0..count {
-        rig.timer.advance(TimeDelta::seconds(1));
-        audit::insert(&mut connection, &entry, rig.now())
+        bed.timer.advance(TimeDelta::seconds(1));
+        audit::insert(&mut connection, &entry, bed.now())
             .await
             .unwrap();
     }
 }
 
-pub(crate) async fn seal(rig: &Rig) -> usize {
-    sealing::seal_all(&rig.parts.database).await.unwrap()
+pub(crate) async fn seal(bed: &TestBed) -> usize {
+    sealing::seal_all(&bed.parts.database).await.unwrap()
 }
 
-pub(crate) async fn verify(rig: &Rig) -> Verification {
-    verify_by(rig, None, None).await
+pub(crate) async fn verify(bed: &TestBed) -> Verification {
+    verify_by(bed, None, None).await
 }
 
-pub(crate) async fn verify_with(rig: &Rig, checkpoints: &[Checkpoint]) -> Verification {
-    verify_by(rig, None, Some(checkpoints)).await
+pub(crate) async fn verify_with(bed: &TestBed, checkpoints: &[Checkpoint]) -> Verification {
+    verify_by(bed, None, Some(checkpoints)).await
 }
 
 pub(crate) async fn verify_by(
-    rig: &Rig,
+    bed: &TestBed,
     retention: Option<Duration>,
     checkpoints: Option<&[Checkpoint]>,
 ) -> Verification {
     let terms = Terms {
-        now: rig.now(),
+        now: bed.now(),
         retention,
         checkpoints,
     };
-    verification::verify(&rig.parts.database, &terms)
+    verification::verify(&bed.parts.database, &terms)
         .await
         .unwrap()
 }
 
 /// With so many lines, all sealed.
-pub(crate) async fn sealed(count: usize) -> Rig {
-    let rig = Rig::new(Scripted::new()).await;
-    write(&rig, count).await;
-    assert_eq!(seal(&rig).await, count);
-    rig
+pub(crate) async fn sealed(count: usize) -> TestBed {
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    write(&bed, count).await;
+    assert_eq!(seal(&bed).await, count);
+    bed
 }
 
 /// The place of the first broken line and what is wrong there, once somebody did `sql`.
-async fn broken_by(rig: &Rig, sql: &str) -> (i64, bool, String) {
+async fn broken_by(bed: &TestBed, sql: &str) -> (i64, bool, String) {
     let sql = format!("{BY_FORCE}{sql}");
-    rig.sql().await.batch_execute(&sql).await.unwrap();
-    let broken = verify(rig).await.broken;
+    bed.sql().await.batch_execute(&sql).await.unwrap();
+    let broken = verify(bed).await.broken;
     let broken = broken.unwrap_or_else(|| panic!("{sql} is not found"));
     (broken.position, broken.log_id.is_some(), broken.reason)
 }
 
-pub(crate) async fn checkpoint(rig: &Rig) -> Checkpoint {
-    let database = &rig.parts.database;
-    let taken = Checkpoint::take(database, rig.now()).await.unwrap();
+pub(crate) async fn checkpoint(bed: &TestBed) -> Checkpoint {
+    let database = &bed.parts.database;
+    let taken = Checkpoint::take(database, bed.now()).await.unwrap();
     taken.unwrap()
 }
 
 /// Lets the housekeeping of a process work once, with this retention of the trail.
-pub(crate) async fn keep_house(rig: &Rig, retention: Option<Duration>) {
+pub(crate) async fn keep_house(bed: &TestBed, retention: Option<Duration>) {
     let retention = Retention {
         audit: retention,
         ..Retention::default()
     };
-    keep_house_with(rig, retention).await;
+    keep_house_with(bed, retention).await;
 }
 
 /// The same with any retention.
-pub(crate) async fn keep_house_with(rig: &Rig, retention: Retention) {
+pub(crate) async fn keep_house_with(bed: &TestBed, retention: Retention) {
     let stop = CancellationToken::new();
-    let housekeeping = rig.parts.housekeeping(retention);
+    let housekeeping = bed.parts.housekeeping(retention);
     let running = tokio::spawn(housekeeping.run(stop.clone()));
-    let next = rig.now() + TimeDelta::minutes(10);
-    within("the housekeeping", rig.timer.awaited(next)).await;
+    let next = bed.now() + TimeDelta::minutes(10);
+    within("the housekeeping", bed.timer.awaited(next)).await;
     stop.cancel();
     running.await.unwrap();
 }
 
 #[tokio::test]
 async fn an_empty_trail_is_whole() {
-    let rig = Rig::new(Scripted::new()).await;
-    let found = verify(&rig).await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let found = verify(&bed).await;
     assert_eq!(found.broken, None);
     assert_eq!(
         (found.lines, found.beginning, found.end),
@@ -127,13 +127,13 @@ async fn an_empty_trail_is_whole() {
 #[tokio::test]
 async fn what_is_sealed_is_verified_and_what_is_not_is_counted() {
     // More than one batch, and more than one page.
-    let rig = sealed(0).await;
+    let bed = sealed(0).await;
     let many = "INSERT INTO audit_logs (action, entity_type)
                 SELECT 'test', 'test' FROM generate_series(1, 2500)";
-    rig.sql().await.batch_execute(many).await.unwrap();
-    assert_eq!(seal(&rig).await, 2500);
-    write(&rig, 3).await;
-    let found = verify(&rig).await;
+    bed.sql().await.batch_execute(many).await.unwrap();
+    assert_eq!(seal(&bed).await, 2500);
+    write(&bed, 3).await;
+    let found = verify(&bed).await;
     assert_eq!(found.broken, None);
     assert_eq!((found.lines, found.unsealed), (2500, 3));
     assert_eq!(found.end.position, 2500);
@@ -141,20 +141,20 @@ async fn what_is_sealed_is_verified_and_what_is_not_is_counted() {
 
 #[tokio::test]
 async fn sealers_of_two_processes_make_one_chain() {
-    let rig = Rig::new(Scripted::new()).await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
     let stop = CancellationToken::new();
     let interval = Duration::from_secs(1);
     for _ in 0..2 {
-        let (database, clock) = (rig.parts.database.clone(), Arc::clone(&rig.parts.clock));
+        let (database, clock) = (bed.parts.database.clone(), Arc::clone(&bed.parts.clock));
         tokio::spawn(sealing::run(database, clock, interval, stop.clone()));
     }
     let _stopping = stop.drop_guard();
     for round in 1..=10 {
         // This moves the clock by a second, and so wakes both.
-        write(&rig, 1).await;
+        write(&bed, 1).await;
         poll("the lines to be sealed", async || {
-            rig.timer.advance(TimeDelta::seconds(1));
-            let found = verify(&rig).await;
+            bed.timer.advance(TimeDelta::seconds(1));
+            let found = verify(&bed).await;
             assert_eq!(found.broken, None);
             (found.lines == round).then_some(())
         })
@@ -164,28 +164,28 @@ async fn sealers_of_two_processes_make_one_chain() {
 
 #[tokio::test]
 async fn nobody_who_writes_waits_for_a_sealer() {
-    let rig = sealed(1).await;
-    let sealer = rig.sql().await;
+    let bed = sealed(1).await;
+    let sealer = bed.sql().await;
     sealer
         .batch_execute(
             "BEGIN; SELECT FROM audit_chain_head FOR UPDATE; SELECT FROM audit_logs FOR UPDATE",
         )
         .await
         .unwrap();
-    rig.submit("ReadDTC").await;
-    assert_eq!(seal(&rig).await, 0);
+    bed.submit("ReadDTC").await;
+    assert_eq!(seal(&bed).await, 0);
     sealer.batch_execute("ROLLBACK").await.unwrap();
-    assert_eq!(seal(&rig).await, 1);
+    assert_eq!(seal(&bed).await, 1);
 }
 
 #[tokio::test]
 async fn a_deleted_user_leaves_the_chain_whole() {
-    let rig = sealed(3).await;
-    write(&rig, 1).await;
+    let bed = sealed(3).await;
+    write(&bed, 1).await;
     let sql = "DELETE FROM users; DELETE FROM vehicles";
-    rig.sql().await.batch_execute(sql).await.unwrap();
-    seal(&rig).await;
-    let found = verify(&rig).await;
+    bed.sql().await.batch_execute(sql).await.unwrap();
+    seal(&bed).await;
+    let found = verify(&bed).await;
     assert_eq!((found.broken, found.lines), (None, 4));
 }
 
@@ -193,8 +193,8 @@ async fn a_deleted_user_leaves_the_chain_whole() {
 async fn a_line_changed_by_hand_is_found_whatever_was_changed() {
     let columns = "SELECT column_name::text FROM information_schema.columns
                    WHERE table_name = 'audit_logs' ORDER BY ordinal_position";
-    let rig = sealed(5).await;
-    for row in rig.sql().await.query(columns, &[]).await.unwrap() {
+    let bed = sealed(5).await;
+    for row in bed.sql().await.query(columns, &[]).await.unwrap() {
         let column: String = row.get(0);
         let (change, position) = match column.as_str() {
             "log_id" | "entity_id" | "actor_id" | "subject_vehicle_id" | "subject_command_id"
@@ -211,28 +211,28 @@ async fn a_line_changed_by_hand_is_found_whatever_was_changed() {
             "position" => ("position = 9".to_owned(), 3),
             _ => (format!("{column} = 'x'"), 3),
         };
-        let client = rig.sql().await;
+        let client = bed.sql().await;
         let sql = format!(
             "{BY_FORCE}CREATE TEMPORARY TABLE kept AS SELECT * FROM audit_logs WHERE position = 3;
              UPDATE audit_logs SET {change} WHERE position = 3"
         );
         client.batch_execute(&sql).await.unwrap();
-        let broken = verify(&rig).await.broken;
+        let broken = verify(&bed).await.broken;
         let broken = broken.unwrap_or_else(|| panic!("{column} is not found"));
         assert_eq!(broken.position, position, "{column}: {broken:?}");
         let undo = "DELETE FROM audit_logs WHERE position IN (3, 9);
                     INSERT INTO audit_logs SELECT * FROM kept";
         client.batch_execute(undo).await.unwrap();
-        assert_eq!(verify(&rig).await.broken, None, "{column}");
+        assert_eq!(verify(&bed).await.broken, None, "{column}");
     }
 }
 
 #[tokio::test]
 async fn a_changed_reference_is_named() {
-    let rig = sealed(2).await;
+    let bed = sealed(2).await;
     let sql = "UPDATE audit_logs SET user_id = '00000000-0000-0000-0000-000000000001'
                WHERE position = 2";
-    let (position, _, reason) = broken_by(&rig, sql).await;
+    let (position, _, reason) = broken_by(&bed, sql).await;
     assert_eq!(position, 2);
     assert!(reason.contains("user_id"), "{reason}");
 }
@@ -246,36 +246,36 @@ async fn deleted_lines_are_found_wherever_they_were() {
         ("= 5", 5, "the line is missing"),
         ("> 0", 1, "the lines from here to 5 are missing"),
     ] {
-        let rig = sealed(5).await;
+        let bed = sealed(5).await;
         let sql = format!("DELETE FROM audit_logs WHERE position {deleted}");
         let expected = (position, false, reason.to_owned());
-        assert_eq!(broken_by(&rig, &sql).await, expected, "{deleted}");
+        assert_eq!(broken_by(&bed, &sql).await, expected, "{deleted}");
         // A chain that goes on does not heal.
-        write(&rig, 1).await;
-        seal(&rig).await;
-        let broken = verify(&rig).await.broken.unwrap();
+        write(&bed, 1).await;
+        seal(&bed).await;
+        let broken = verify(&bed).await.broken.unwrap();
         assert_eq!(broken.position, position, "{deleted}");
     }
 }
 
 #[tokio::test]
 async fn swapped_lines_are_found() {
-    let rig = sealed(3).await;
+    let bed = sealed(3).await;
     let sql = "UPDATE audit_logs SET position = -1 WHERE position = 2;
                UPDATE audit_logs SET position = 2 WHERE position = 3;
                UPDATE audit_logs SET position = 3 WHERE position = -1";
-    assert_eq!(broken_by(&rig, sql).await.0, 2);
+    assert_eq!(broken_by(&bed, sql).await.0, 2);
 }
 
 #[tokio::test]
 async fn a_line_put_in_between_is_found() {
     for position in [-1, 0, 4] {
-        let rig = sealed(3).await;
+        let bed = sealed(3).await;
         let sql = format!(
             "INSERT INTO audit_logs (action, entity_type, position, hash)
              VALUES ('a', 'b', {position}, decode(repeat('07', 32), 'hex'))"
         );
-        let (found, is_there, _) = broken_by(&rig, &sql).await;
+        let (found, is_there, _) = broken_by(&bed, &sql).await;
         assert_eq!((found, is_there), (position, true));
     }
 }
@@ -289,9 +289,9 @@ async fn another_end_is_found() {
         "UPDATE audit_chain_head SET position = 4",
         "UPDATE audit_chain_head SET hash = decode(repeat('00', 32), 'hex')",
     ] {
-        let rig = sealed(3).await;
-        rig.sql().await.batch_execute(sql).await.unwrap();
-        let broken = verify(&rig).await.broken.unwrap();
+        let bed = sealed(3).await;
+        bed.sql().await.batch_execute(sql).await.unwrap();
+        let broken = verify(&bed).await.broken.unwrap();
         assert!([3, 4].contains(&broken.position), "{sql}: {broken:?}");
     }
 }
@@ -328,10 +328,10 @@ async fn a_forged_position_is_found() {
         (head(3, "07") + &entry(2), 2),
         (head(i64::MAX, "07") + &entry(i64::MAX), 2),
     ] {
-        let rig = sealed(1).await;
-        write(&rig, 2).await;
-        rig.sql().await.batch_execute(&sql).await.unwrap();
-        let broken = verify(&rig).await.broken;
+        let bed = sealed(1).await;
+        write(&bed, 2).await;
+        bed.sql().await.batch_execute(&sql).await.unwrap();
+        let broken = verify(&bed).await.broken;
         let broken = broken.unwrap_or_else(|| panic!("{sql} is not found"));
         assert_eq!(broken.position, position, "{sql}: {broken:?}");
     }
@@ -339,42 +339,42 @@ async fn a_forged_position_is_found() {
 
 #[tokio::test]
 async fn a_line_that_waits_too_long_is_doubtful() {
-    let rig = sealed(1).await;
-    write(&rig, 1).await;
-    let written_at = rig.now();
-    rig.timer.advance(TimeDelta::minutes(5));
-    assert!(verify(&rig).await.is_sound());
-    rig.timer.advance(TimeDelta::microseconds(1));
-    let found = verify(&rig).await;
+    let bed = sealed(1).await;
+    write(&bed, 1).await;
+    let written_at = bed.now();
+    bed.timer.advance(TimeDelta::minutes(5));
+    assert!(verify(&bed).await.is_sound());
+    bed.timer.advance(TimeDelta::microseconds(1));
+    let found = verify(&bed).await;
     assert_eq!(found.broken, None);
     assert_eq!(found.doubts, [Doubt::Unsealed { written_at }]);
     assert!(!found.is_sound());
-    seal(&rig).await;
-    assert!(verify(&rig).await.is_sound());
+    seal(&bed).await;
+    assert!(verify(&bed).await.is_sound());
 }
 
 /// Once a minute, not with each round.
 #[tokio::test]
 async fn a_sealer_that_cannot_seal_says_so_now_and_then() {
-    let log = Log::start();
-    let rig = sealed(0).await;
-    let somebody = rig.sql().await;
+    let log = CapturedLog::start();
+    let bed = sealed(0).await;
+    let somebody = bed.sql().await;
     let hold = "BEGIN; SELECT FROM audit_chain_head FOR UPDATE";
     somebody.batch_execute(hold).await.unwrap();
-    write(&rig, 1).await;
+    write(&bed, 1).await;
     let interval = Duration::from_secs(1);
     let stop = CancellationToken::new();
     tokio::spawn(sealing::run(
-        rig.parts.database.clone(),
-        Arc::clone(&rig.parts.clock),
+        bed.parts.database.clone(),
+        Arc::clone(&bed.parts.clock),
         interval,
         stop.clone(),
     ));
     let _stopping = stop.drop_guard();
     for (passed, warnings) in [(0, 0), (60, 0), (1, 0), (59, 1), (1, 1), (58, 1), (1, 2)] {
-        rig.timer.advance(TimeDelta::seconds(passed));
-        let next = rig.now() + TimeDelta::seconds(1);
-        within("a round", rig.timer.awaited(next)).await;
+        bed.timer.advance(TimeDelta::seconds(passed));
+        let next = bed.now() + TimeDelta::seconds(1);
+        within("a round", bed.timer.awaited(next)).await;
         let said = log.count("audit lines wait to be sealed");
         assert_eq!(said, warnings, "after {passed} s");
     }
@@ -384,40 +384,40 @@ async fn a_sealer_that_cannot_seal_says_so_now_and_then() {
 /// place would be left out.
 #[tokio::test]
 async fn two_lines_at_one_place_are_found_also_between_two_pages() {
-    let rig = sealed(0).await;
+    let bed = sealed(0).await;
     let many = "INSERT INTO audit_logs (action, entity_type)
                 SELECT 'test', 'test' FROM generate_series(1, 1001)";
-    rig.sql().await.batch_execute(many).await.unwrap();
-    assert_eq!(seal(&rig).await, 1001);
+    bed.sql().await.batch_execute(many).await.unwrap();
+    assert_eq!(seal(&bed).await, 1001);
     let sql = "DROP INDEX unq_audit_logs_position;
                INSERT INTO audit_logs (log_id, action, entity_type, position, hash)
                SELECT 'ffffffff-ffff-ffff-ffff-ffffffffffff', 'forged', 'test', position, hash
                FROM audit_logs WHERE position = 1000";
-    let (position, is_there, reason) = broken_by(&rig, sql).await;
+    let (position, is_there, reason) = broken_by(&bed, sql).await;
     assert_eq!((position, is_there), (1000, true));
     assert!(reason.contains("another line"), "{reason}");
 }
 
 #[tokio::test]
 async fn a_line_is_kept_up_to_its_retention_and_with_it_all_behind() {
-    let rig = sealed(1).await;
-    rig.timer.advance(TimeDelta::seconds(5));
-    let old = rig.now() - TimeDelta::days(1);
-    let mut connection = rig.parts.database.connection().await.unwrap();
+    let bed = sealed(1).await;
+    bed.timer.advance(TimeDelta::seconds(5));
+    let old = bed.now() - TimeDelta::days(1);
+    let mut connection = bed.parts.database.connection().await.unwrap();
     let late = AuditEntry::new("late", "test");
     audit::insert(&mut connection, &late, old).await.unwrap();
-    seal(&rig).await;
-    keep_house(&rig, Some(Duration::from_secs(5))).await;
-    assert_eq!(verify(&rig).await.beginning, Link::GENESIS);
-    rig.timer.advance(TimeDelta::microseconds(1));
-    keep_house(&rig, Some(Duration::from_secs(5))).await;
-    assert_eq!(verify(&rig).await.beginning.position, 2);
+    seal(&bed).await;
+    keep_house(&bed, Some(Duration::from_secs(5))).await;
+    assert_eq!(verify(&bed).await.beginning, Link::GENESIS);
+    bed.timer.advance(TimeDelta::microseconds(1));
+    keep_house(&bed, Some(Duration::from_secs(5))).await;
+    assert_eq!(verify(&bed).await.beginning.position, 2);
 }
 
 #[tokio::test]
 async fn only_an_admin_sees_the_trail() {
-    let rig = sealed(1).await;
-    let audit = rig.parts.audit();
+    let bed = sealed(1).await;
+    let audit = bed.parts.audit();
     let all = AuditFilter::default();
     let page = sovd_domain::Page::new(None, None).unwrap();
     let refused = audit.list(&engineer(), &all, page).await.unwrap_err();
@@ -432,14 +432,14 @@ async fn only_an_admin_sees_the_trail() {
 
 #[tokio::test]
 async fn an_export_ends_with_the_line_that_tells_of_it() {
-    let rig = sealed(3).await;
-    rig.timer.advance(TimeDelta::seconds(1));
-    let audit = rig.parts.audit();
+    let bed = sealed(3).await;
+    bed.timer.advance(TimeDelta::seconds(1));
+    let audit = bed.parts.audit();
     let mut export = audit
         .export(&admin(), AuditFilter::default(), ExportFormat::Ndjson)
         .await
         .unwrap();
-    write(&rig, 1).await;
+    write(&bed, 1).await;
     let lines = export.next_page().await.unwrap();
     assert_eq!(lines.len(), 4);
     assert_eq!(lines[0].action, "audit.export");

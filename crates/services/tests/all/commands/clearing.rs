@@ -9,8 +9,8 @@ use sovd_domain::{CommandId, CommandStatus, FailureKind, StreamEvent};
 use sovd_services::{ServiceError, commands::Submission};
 
 use crate::{
-    fixture::{Rig, engineer, submission},
-    scripted_connector::{Script, Scripted, faults},
+    fixture::{TestBed, engineer, submission},
+    scripted_connector::{Script, ScriptedConnector, faults},
 };
 
 const READ: &str = "ReadDTC";
@@ -22,7 +22,7 @@ fn evidence(mark: &str, chunks: &[Value]) -> Value {
 }
 
 fn nul() -> Script {
-    Script::Answer(vec![json!({ "text": "\u{0}" })])
+    Script::Respond(vec![json!({ "text": "\u{0}" })])
 }
 
 fn fail(error: ConnectorError) -> Script {
@@ -38,11 +38,14 @@ fn failed_readings() -> Vec<(Script, &'static str)> {
     let broken = ConnectorError::Broken { sent: true };
     let timeout = ConnectorError::Timeout { sent: true };
     vec![
-        (Script::refuse(), "conditions not correct"),
+        (Script::rejection(), "conditions not correct"),
         (fail(timeout), "no answer in time"),
         (fail(broken.clone()), "the connection broke"),
-        (Script::Break(part(), broken), "the connection broke"),
-        (Script::CutShort(part()), "ended before its final chunk"),
+        (
+            Script::RespondThenFail(part(), broken),
+            "the connection broke",
+        ),
+        (Script::Truncate(part()), "ended before its final chunk"),
         (Script::Hang(Vec::new()), "no answer in time"),
         (Script::Hang(part()), "no answer in time"),
         (fail(unsupported), "cannot send ReadDTC"),
@@ -53,7 +56,7 @@ fn failed_readings() -> Vec<(Script, &'static str)> {
 /// Every way in which it does not reach the vehicle.
 fn unsent_readings() -> Vec<(Script, &'static str)> {
     vec![
-        (Script::no_link(), "no link"),
+        (Script::unreachable(), "no link"),
         (
             fail(ConnectorError::Timeout { sent: false }),
             "no answer in time",
@@ -65,7 +68,7 @@ fn unsent_readings() -> Vec<(Script, &'static str)> {
     ]
 }
 
-impl Rig {
+impl TestBed {
     /// The parts of the answer with their numbers, and whether each is final.
     async fn parts(&self, command_id: CommandId) -> Vec<(i32, Value, bool)> {
         let responses = self.responses(command_id).await;
@@ -85,23 +88,23 @@ async fn the_faults_are_read_before_and_after() {
     let own = [json!({ "progress": 50 }), json!({ "cleared": true })];
     let after = [faults("U0100")];
     let readings = [
-        Script::Answer(before.to_vec()),
-        Script::Answer(after.to_vec()),
+        Script::Respond(before.to_vec()),
+        Script::Respond(after.to_vec()),
     ];
-    let connector = Scripted::new().on(READ, readings);
-    let rig = Rig::new(connector.on(CLEAR, [Script::Answer(own.to_vec())])).await;
+    let connector = ScriptedConnector::new().on(READ, readings);
+    let bed = TestBed::new(connector.on(CLEAR, [Script::Respond(own.to_vec())])).await;
     let one_fault = Submission {
         command_params: json!({ "ecuAddress": "0x7E8A", "dtcCode": "P0420" }),
         ..submission(CLEAR)
     };
-    let command_id = rig.send(one_fault).await;
-    let running = rig.dispatch();
-    let command = rig.ended(command_id).await;
+    let command_id = bed.submit_with(one_fault).await;
+    let running = bed.start_dispatcher();
+    let command = bed.wait_for_end(command_id).await;
     running.stop().await;
     assert_eq!(command.status, CommandStatus::Completed);
-    rig.shows_one_end(command_id, None).await;
+    bed.assert_audited_once(command_id, None).await;
 
-    let asked = rig.connector.asked();
+    let asked = bed.connector.requests();
     let sent: Vec<_> = asked
         .iter()
         .map(|request| (request.command_name.as_str(), &request.params))
@@ -120,94 +123,97 @@ async fn the_faults_are_read_before_and_after() {
         (3, second, false),
         (4, evidence("after", &after), true),
     ];
-    assert_eq!(rig.parts(command_id).await, parts);
+    assert_eq!(bed.parts(command_id).await, parts);
 
     let mut events = vec![StreamEvent::Status {
         command_id,
         status: CommandStatus::InProgress,
         completed_at: None,
     }];
-    let responses = rig.responses(command_id).await;
+    let responses = bed.responses(command_id).await;
     events.extend(responses.into_iter().map(StreamEvent::from));
     events.extend(StreamEvent::of_state(&command));
-    assert_eq!(rig.published(command_id).await, events);
+    assert_eq!(bed.published(command_id).await, events);
 }
 
 #[tokio::test]
 async fn nothing_is_cleared_when_the_faults_cannot_be_read() {
     for (script, reason) in failed_readings() {
-        let rig = Rig::new(Scripted::new().on(READ, [script.clone()])).await;
-        let command_id = rig.submit(CLEAR).await;
-        let running = rig.dispatch();
-        rig.connector.was_sent(READ, 1).await;
+        let bed = TestBed::new(ScriptedConnector::new().on(READ, [script.clone()])).await;
+        let command_id = bed.submit(CLEAR).await;
+        let running = bed.start_dispatcher();
+        bed.connector.wait_for_request(READ, 1).await;
         if matches!(script, Script::Hang(_)) {
-            rig.pass_timeout().await;
+            bed.advance_past_timeout().await;
         }
-        let command = rig.ended(command_id).await;
+        let command = bed.wait_for_end(command_id).await;
         running.stop().await;
         let kind = Some(FailureKind::Rejected);
         assert_eq!(command.failure_kind, kind, "{script:?}");
         let message = command.error_message.unwrap();
         assert!(message.contains(reason), "{message}");
-        assert_eq!(rig.connector.names(), [READ], "{script:?}");
-        assert!(rig.responses(command_id).await.is_empty());
-        assert_eq!(rig.entry(command_id).await, None);
-        rig.shows_one_end(command_id, kind).await;
+        assert_eq!(bed.connector.command_names(), [READ], "{script:?}");
+        assert!(bed.responses(command_id).await.is_empty());
+        assert_eq!(bed.queue_entry(command_id).await, None);
+        bed.assert_audited_once(command_id, kind).await;
     }
 }
 
 #[tokio::test]
 async fn faults_that_could_not_be_asked_for_are_asked_for_until_it_expires() {
     for (script, reason) in unsent_readings() {
-        let rig = Rig::new(Scripted::new().on(READ, [script])).await;
-        let command_id = rig.submit(CLEAR).await;
-        let running = rig.dispatch();
+        let bed = TestBed::new(ScriptedConnector::new().on(READ, [script])).await;
+        let command_id = bed.submit(CLEAR).await;
+        let running = bed.start_dispatcher();
         for tries in 1..=3 {
-            rig.connector.was_sent(READ, tries).await;
-            rig.pass_pause(command_id).await;
+            bed.connector.wait_for_request(READ, tries).await;
+            bed.advance_past_backoff(command_id).await;
         }
-        rig.connector.was_sent(READ, 4).await;
-        rig.pass_expiry(command_id).await;
-        let command = rig.ended(command_id).await;
+        bed.connector.wait_for_request(READ, 4).await;
+        bed.advance_past_expiry(command_id).await;
+        let command = bed.wait_for_end(command_id).await;
         running.stop().await;
         let kind = Some(FailureKind::Expired);
         assert_eq!(command.failure_kind, kind);
         let message = command.error_message.unwrap();
         assert!(message.contains(reason), "{message}");
-        assert_eq!(rig.connector.names(), [READ; 4]);
-        rig.shows_one_end(command_id, kind).await;
+        assert_eq!(bed.connector.command_names(), [READ; 4]);
+        bed.assert_audited_once(command_id, kind).await;
     }
 }
 
 #[tokio::test]
 async fn it_is_cleared_once_the_faults_could_be_read() {
-    let readings = [Script::no_link(), Script::faults("P0420")];
-    let rig = Rig::new(Scripted::new().on(READ, readings)).await;
-    let command_id = rig.submit(CLEAR).await;
-    let running = rig.dispatch();
-    rig.pass_pause(command_id).await;
-    let command = rig.ended(command_id).await;
+    let readings = [Script::unreachable(), Script::faults("P0420")];
+    let bed = TestBed::new(ScriptedConnector::new().on(READ, readings)).await;
+    let command_id = bed.submit(CLEAR).await;
+    let running = bed.start_dispatcher();
+    bed.advance_past_backoff(command_id).await;
+    let command = bed.wait_for_end(command_id).await;
     running.stop().await;
     assert_eq!(command.status, CommandStatus::Completed);
-    assert_eq!(rig.connector.names(), [READ, READ, CLEAR, READ]);
+    assert_eq!(bed.connector.command_names(), [READ, READ, CLEAR, READ]);
 }
 
 #[tokio::test]
 async fn a_clearing_that_was_not_sent_reads_again_before_the_next_try() {
-    let connector = Scripted::new().on(CLEAR, [Script::no_link(), Script::faults("")]);
+    let connector = ScriptedConnector::new().on(CLEAR, [Script::unreachable(), Script::faults("")]);
     let readings = [
         Script::faults("P0420"),
         Script::faults("P0420 U0100"),
         Script::faults(""),
     ];
-    let rig = Rig::new(connector.on(READ, readings)).await;
-    let command_id = rig.submit(CLEAR).await;
-    let running = rig.dispatch();
-    rig.pass_pause(command_id).await;
-    assert_eq!(rig.ended(command_id).await.failure_kind, None);
+    let bed = TestBed::new(connector.on(READ, readings)).await;
+    let command_id = bed.submit(CLEAR).await;
+    let running = bed.start_dispatcher();
+    bed.advance_past_backoff(command_id).await;
+    assert_eq!(bed.wait_for_end(command_id).await.failure_kind, None);
     running.stop().await;
-    assert_eq!(rig.connector.names(), [READ, CLEAR, READ, CLEAR, READ]);
-    let parts = rig.parts(command_id).await;
+    assert_eq!(
+        bed.connector.command_names(),
+        [READ, CLEAR, READ, CLEAR, READ]
+    );
+    let parts = bed.parts(command_id).await;
     assert_eq!(parts.len(), 4);
     assert_eq!(parts[0].1, evidence("before", &[faults("P0420")]));
     assert_eq!(parts[1].1, evidence("before", &[faults("P0420 U0100")]));
@@ -219,17 +225,17 @@ async fn whoever_skips_the_evidence_says_so_in_the_audit_trail() {
         (true, [CLEAR, READ].as_slice()),
         (false, [READ, CLEAR, READ].as_slice()),
     ] {
-        let rig = Rig::new(Scripted::new()).await;
+        let bed = TestBed::new(ScriptedConnector::new()).await;
         let clearing = Submission {
             skip_evidence,
             ..submission(CLEAR)
         };
-        let command_id = rig.send(clearing).await;
-        let running = rig.dispatch();
-        assert_eq!(rig.ended(command_id).await.failure_kind, None);
+        let command_id = bed.submit_with(clearing).await;
+        let running = bed.start_dispatcher();
+        assert_eq!(bed.wait_for_end(command_id).await.failure_kind, None);
         running.stop().await;
-        assert_eq!(rig.connector.names(), sent);
-        let (action, details) = rig.audited(command_id).await.remove(0);
+        assert_eq!(bed.connector.command_names(), sent);
+        let (action, details) = bed.audit_entries(command_id).await.remove(0);
         assert_eq!(action, "command.submit");
         assert_eq!(details["skip_evidence"], json!(skip_evidence));
     }
@@ -237,13 +243,13 @@ async fn whoever_skips_the_evidence_says_so_in_the_audit_trail() {
 
 #[tokio::test]
 async fn a_command_without_evidence_cannot_skip_it() {
-    let rig = Rig::new(Scripted::new()).await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
     for name in [READ, "WriteDataByID"] {
         let reading = Submission {
             skip_evidence: true,
             ..submission(name)
         };
-        let refused = rig.commands.submit(&engineer(), reading).await;
+        let refused = bed.commands.submit(&engineer(), reading).await;
         let Err(ServiceError::Invalid(errors)) = refused else {
             panic!("{name}: {refused:?}");
         };
@@ -256,18 +262,22 @@ async fn a_command_without_evidence_cannot_skip_it() {
 async fn it_is_completed_even_if_the_report_cannot_be_read() {
     for (script, reason) in failed_readings().into_iter().chain(unsent_readings()) {
         let readings = [Script::faults("P0420"), script.clone()];
-        let rig = Rig::new(Scripted::new().on(READ, readings)).await;
-        let command_id = rig.submit(CLEAR).await;
-        let running = rig.dispatch();
-        rig.connector.was_sent(READ, 2).await;
+        let bed = TestBed::new(ScriptedConnector::new().on(READ, readings)).await;
+        let command_id = bed.submit(CLEAR).await;
+        let running = bed.start_dispatcher();
+        bed.connector.wait_for_request(READ, 2).await;
         if matches!(script, Script::Hang(_)) {
-            rig.pass_timeout().await;
+            bed.advance_past_timeout().await;
         }
-        let command = rig.ended(command_id).await;
+        let command = bed.wait_for_end(command_id).await;
         running.stop().await;
         assert_eq!(command.status, CommandStatus::Completed, "{script:?}");
-        assert_eq!(rig.connector.names(), [READ, CLEAR, READ], "{script:?}");
-        let parts = rig.parts(command_id).await;
+        assert_eq!(
+            bed.connector.command_names(),
+            [READ, CLEAR, READ],
+            "{script:?}"
+        );
+        let parts = bed.parts(command_id).await;
         let finals: Vec<_> = parts.iter().map(|(_, _, is_final)| *is_final).collect();
         assert_eq!(finals, [false, false, true], "{script:?}");
         let report = &parts[2].1;
@@ -275,7 +285,7 @@ async fn it_is_completed_even_if_the_report_cannot_be_read() {
         assert_eq!(report.get("chunks"), None);
         let error = report["error"].as_str().unwrap();
         assert!(error.contains(reason), "{error}");
-        rig.shows_one_end(command_id, None).await;
+        bed.assert_audited_once(command_id, None).await;
     }
 }
 
@@ -288,72 +298,72 @@ async fn evidence_that_comes_too_late_for_the_command_expires_it() {
     ] {
         let (feed, slow) = Script::fed();
         let readings = [slow, Script::faults("")];
-        let rig = Rig::new(Scripted::new().on(READ, readings)).await;
+        let bed = TestBed::new(ScriptedConnector::new().on(READ, readings)).await;
         let hurried = Submission {
             expires_in: Some(Duration::from_secs(10)),
             ..submission(CLEAR)
         };
-        let command_id = rig.send(hurried).await;
-        let running = rig.dispatch();
-        rig.connector.was_sent(READ, 1).await;
-        rig.timer.advance(TimeDelta::seconds(10) - early);
+        let command_id = bed.submit_with(hurried).await;
+        let running = bed.start_dispatcher();
+        bed.connector.wait_for_request(READ, 1).await;
+        bed.timer.advance(TimeDelta::seconds(10) - early);
         feed.last(faults("P0420"));
-        let command = rig.ended(command_id).await;
+        let command = bed.wait_for_end(command_id).await;
         running.stop().await;
         assert_eq!(command.failure_kind, kind, "{early}");
-        assert_eq!(rig.connector.executions(CLEAR, command_id), sends);
-        rig.shows_one_end(command_id, kind).await;
+        assert_eq!(bed.connector.request_count(CLEAR, command_id), sends);
+        bed.assert_audited_once(command_id, kind).await;
     }
 }
 
 #[tokio::test]
 async fn a_crash_before_it_is_sent_reads_the_evidence_again() {
-    let rig = Rig::new(Scripted::new().on(READ, [Script::faults("P0420")])).await;
-    let command_id = rig.submit(CLEAR).await;
-    rig.crash_before_sending(command_id).await;
+    let bed = TestBed::new(ScriptedConnector::new().on(READ, [Script::faults("P0420")])).await;
+    let command_id = bed.submit(CLEAR).await;
+    bed.crash_before_sending(command_id).await;
     let earlier = evidence("before", &[faults("U0100")]);
-    rig.store(command_id, &[earlier]).await;
-    let running = rig.dispatch();
-    let command = rig.ended(command_id).await;
+    bed.store_responses(command_id, &[earlier]).await;
+    let running = bed.start_dispatcher();
+    let command = bed.wait_for_end(command_id).await;
     running.stop().await;
     assert_eq!(command.status, CommandStatus::Completed);
-    assert_eq!(rig.connector.names(), [READ, CLEAR, READ]);
-    let parts = rig.parts(command_id).await;
+    assert_eq!(bed.connector.command_names(), [READ, CLEAR, READ]);
+    let parts = bed.parts(command_id).await;
     let (number, again, _) = &parts[1];
     let read = evidence("before", &[faults("P0420")]);
     assert_eq!((*number, again), (2, &read));
-    rig.shows_one_end(command_id, None).await;
+    bed.assert_audited_once(command_id, None).await;
 }
 
 #[tokio::test]
 async fn after_a_crash_in_the_middle_it_is_not_sent_again() {
-    let rig = Rig::new(Scripted::new()).await;
-    let command_id = rig.submit(CLEAR).await;
-    rig.crash_while_sending(command_id).await;
-    let running = rig.dispatch();
-    let command = rig.ended(command_id).await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let command_id = bed.submit(CLEAR).await;
+    bed.crash_while_sending(command_id).await;
+    let running = bed.start_dispatcher();
+    let command = bed.wait_for_end(command_id).await;
     running.stop().await;
     let kind = Some(FailureKind::OutcomeUnknown);
     assert_eq!(command.failure_kind, kind);
-    assert_eq!(rig.connector.executions(CLEAR, command_id), 0);
-    rig.shows_one_end(command_id, kind).await;
+    assert_eq!(bed.connector.request_count(CLEAR, command_id), 0);
+    bed.assert_audited_once(command_id, kind).await;
 }
 
 #[tokio::test]
 async fn after_a_crash_before_the_report_only_the_report_is_made_up_for() {
-    let rig = Rig::new(Scripted::new().on(READ, [Script::faults("U0100")])).await;
-    let command_id = rig.submit(CLEAR).await;
+    let bed = TestBed::new(ScriptedConnector::new().on(READ, [Script::faults("U0100")])).await;
+    let command_id = bed.submit(CLEAR).await;
     let stored = [
         evidence("before", &[faults("P0420 U0100")]),
         json!({ "cleared": true }),
     ];
-    rig.crash_when_answered(command_id, &stored).await;
-    let running = rig.dispatch();
-    let command = rig.ended(command_id).await;
+    bed.crash_after_response(command_id, &stored).await;
+    let running = bed.start_dispatcher();
+    let command = bed.wait_for_end(command_id).await;
     running.stop().await;
     assert_eq!(command.status, CommandStatus::Completed);
-    assert_eq!(rig.connector.names(), [READ]);
+    assert_eq!(bed.connector.command_names(), [READ]);
     let report = (3, evidence("after", &[faults("U0100")]), true);
-    assert_eq!(rig.parts(command_id).await.last(), Some(&report));
-    rig.shows_one_end(command_id, None).await;
+    assert_eq!(bed.parts(command_id).await.last(), Some(&report));
+    bed.assert_audited_once(command_id, None).await;
 }

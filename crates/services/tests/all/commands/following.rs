@@ -11,16 +11,16 @@ use sovd_services::commands::{
 };
 
 use crate::{
-    captured_log::Log,
-    fixture::{OFFLINE, Rig, engineer, submission, within},
-    scripted_connector::{Script, Scripted},
+    captured_log::CapturedLog,
+    fixture::{OFFLINE, TestBed, engineer, submission, within},
+    scripted_connector::{Script, ScriptedConnector},
 };
 
 const READ: &str = "ReadDTC";
 
-async fn follow(rig: &Rig, streams: &Streams, command_id: CommandId, after: i32) -> Follower {
+async fn follow(bed: &TestBed, streams: &Streams, command_id: CommandId, after: i32) -> Follower {
     let caller = engineer();
-    let follower = streams.follow(&rig.commands, &caller, command_id, after);
+    let follower = streams.follow(&bed.commands, &caller, command_id, after);
     follower.await.unwrap()
 }
 
@@ -39,17 +39,17 @@ fn numbers(events: &[StreamEvent]) -> Vec<i32> {
 async fn a_silent_bus_costs_no_event() {
     for is_known in [true, false] {
         let (feed, slow) = Script::fed();
-        let rig = Rig::new(Scripted::new().on(READ, [slow])).await;
-        let streams = rig.parts.streams();
-        let command_id = rig.submit(READ).await;
-        let running = rig.dispatch();
-        let follower = follow(&rig, &streams, command_id, 0).await;
+        let bed = TestBed::new(ScriptedConnector::new().on(READ, [slow])).await;
+        let streams = bed.parts.streams();
+        let command_id = bed.submit(READ).await;
+        let running = bed.start_dispatcher();
+        let follower = follow(&bed, &streams, command_id, 0).await;
         let mut events = Box::pin(follower.into_stream());
         feed.more(json!({ "part": 1 }));
         for _ in 0..2 {
             within("the first events", events.next()).await.unwrap();
         }
-        rig.bus.lose(is_known);
+        bed.bus.drop_messages(is_known);
         feed.more(json!({ "part": 2 }));
         feed.last(json!({ "part": 3 }));
         let rest: Vec<StreamEvent> = within("the rest", events.collect()).await;
@@ -61,16 +61,16 @@ async fn a_silent_bus_costs_no_event() {
 
 #[tokio::test]
 async fn a_hundred_followers_of_a_silent_bus_are_one_reader() {
-    let log = Log::start();
+    let log = CapturedLog::start();
     let (feed, slow) = Script::fed();
-    let rig = Rig::new(Scripted::new().on(READ, [slow])).await;
-    rig.bus.lose(true);
-    let streams = rig.parts.streams();
-    let command_id = rig.submit(READ).await;
-    let running = rig.dispatch();
-    rig.connector.was_sent(READ, 1).await;
+    let bed = TestBed::new(ScriptedConnector::new().on(READ, [slow])).await;
+    bed.bus.drop_messages(true);
+    let streams = bed.parts.streams();
+    let command_id = bed.submit(READ).await;
+    let running = bed.start_dispatcher();
+    bed.connector.wait_for_request(READ, 1).await;
     let started = Instant::now();
-    let followers = (0..100).map(|_| follow(&rig, &streams, command_id, 0));
+    let followers = (0..100).map(|_| follow(&bed, &streams, command_id, 0));
     let streams: Vec<_> = join_all(followers)
         .await
         .into_iter()
@@ -94,16 +94,16 @@ async fn a_hundred_followers_of_a_silent_bus_are_one_reader() {
 
 #[tokio::test]
 async fn a_long_answer_is_read_page_by_page_from_any_place() {
-    let rig = Rig::new(Scripted::new()).await;
-    let streams = rig.parts.streams();
-    let command_id = rig.submit(READ).await;
-    rig.crash_while_sending(command_id).await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let streams = bed.parts.streams();
+    let command_id = bed.submit(READ).await;
+    bed.crash_while_sending(command_id).await;
     let parts: Vec<_> = (1..=200).map(|part| json!({ "part": part })).collect();
-    rig.store(command_id, &parts).await;
-    let running = rig.dispatch();
-    rig.ended(command_id).await;
+    bed.store_responses(command_id, &parts).await;
+    let running = bed.start_dispatcher();
+    bed.wait_for_end(command_id).await;
     for after in [0, 1, 63, 64, 65, 199, 200, 201, 202] {
-        let follower = follow(&rig, &streams, command_id, after).await;
+        let follower = follow(&bed, &streams, command_id, after).await;
         let events: Vec<_> = within("the stream", follower.into_stream().collect()).await;
         assert_eq!(numbers(&events), (after + 1..=201).collect::<Vec<_>>());
         let terminal = events.iter().filter(|event| event.is_terminal()).count();
@@ -115,23 +115,23 @@ async fn a_long_answer_is_read_page_by_page_from_any_place() {
 #[tokio::test]
 async fn an_unreadable_command_ends_its_own_stream_only() {
     let (feed, slow) = Script::fed();
-    let rig = Rig::new(Scripted::new().on(READ, [slow])).await;
-    let streams = rig.parts.streams();
+    let bed = TestBed::new(ScriptedConnector::new().on(READ, [slow])).await;
+    let streams = bed.parts.streams();
     let other = Submission {
         vehicle_id: OFFLINE,
         command_params: json!({ "ecuAddress": "0x10", "dataId": "0xF190" }),
         ..submission("ReadDataByID")
     };
-    let broken = rig.send(other).await;
-    let whole = rig.submit(READ).await;
-    let running = rig.dispatch();
+    let broken = bed.submit_with(other).await;
+    let whole = bed.submit(READ).await;
+    let running = bed.start_dispatcher();
     let followers = (
-        follow(&rig, &streams, broken, 0).await,
-        follow(&rig, &streams, whole, 0).await,
+        follow(&bed, &streams, broken, 0).await,
+        follow(&bed, &streams, whole, 0).await,
     );
     let sql = "ALTER TABLE commands DROP CONSTRAINT chk_commands_status;
                UPDATE commands SET status = 'asleep' WHERE command_name = 'ReadDataByID'";
-    rig.sql().await.batch_execute(sql).await.unwrap();
+    bed.sql().await.batch_execute(sql).await.unwrap();
     feed.last(json!({ "dtcs": [] }));
     let (broken, whole) = tokio::join!(
         within(

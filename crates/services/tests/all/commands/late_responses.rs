@@ -11,22 +11,22 @@ use sovd_services::ServiceError;
 use tokio::task::yield_now;
 
 use crate::{
-    captured_log::Log,
-    fixture::{Rig, engineer},
-    scripted_connector::{Script, Scripted},
+    captured_log::CapturedLog,
+    fixture::{TestBed, engineer},
+    scripted_connector::{Script, ScriptedConnector},
 };
 
 const READ: &str = "ReadDTC";
 const WRITE: &str = "WriteDataByID";
 
-impl Rig {
+impl TestBed {
     /// Cuts the dispatcher off from what other processes say. It listens again a second later.
     async fn deafen(&self) {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE datname = current_database() AND query = 'LISTEN sovd_queue'";
         let deaf = self.sql().await.query(sql, &[]).await.unwrap();
         assert_eq!(deaf.len(), 1);
-        self.is_heard_by(0).await;
+        self.wait_for_listeners(0).await;
     }
 
     /// The end of a command that is called off while its dispatcher may be deaf, and answered right
@@ -35,32 +35,33 @@ impl Rig {
         let (feed, script) = Script::fed();
         Arc::clone(&self.connector).on(WRITE, [script]);
         let command_id = self.submit(WRITE).await;
-        self.connector.was_sent(WRITE, sent).await;
+        self.connector.wait_for_request(WRITE, sent).await;
         feed.more(json!({ "value": "1" }));
-        self.has_responses(command_id, 1).await;
-        self.is_heard_by(1).await;
+        self.wait_for_responses(command_id, 1).await;
+        self.wait_for_listeners(1).await;
         self.deafen().await;
         let ended = self.commands.cancel(&engineer(), command_id).await;
         let ended = ended.unwrap();
         feed.last(json!({ "value": "2" }));
-        self.connector.was_left_alone().await;
+        self.connector.wait_until_closed().await;
         assert_eq!(ended.failure_kind, Some(FailureKind::OutcomeUnknown));
-        assert_eq!(self.look_at(command_id).await, ended);
+        assert_eq!(self.command(command_id).await, ended);
         assert_eq!(self.responses(command_id).await.len(), 1);
         let published = self.published(command_id).await;
         assert!(published.last().unwrap().is_terminal(), "{published:?}");
-        self.shows_one_end(command_id, ended.failure_kind).await;
+        self.assert_audited_once(command_id, ended.failure_kind)
+            .await;
     }
 }
 
 #[tokio::test]
 async fn an_answer_that_is_faster_than_the_news_is_logged_and_stored_nowhere() {
-    let log = Log::start();
-    let rig = Rig::new(Scripted::new()).await;
-    let running = rig.dispatch();
+    let log = CapturedLog::start();
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let running = bed.start_dispatcher();
     // A machine that is too slow to do it while the dispatcher is deaf gets another chance.
     for sent in 1..=5 {
-        rig.answers_too_late(sent).await;
+        bed.answers_too_late(sent).await;
         if log.contains("late response not stored") {
             break;
         }
@@ -71,21 +72,21 @@ async fn an_answer_that_is_faster_than_the_news_is_logged_and_stored_nowhere() {
 
 #[tokio::test]
 async fn an_answer_that_is_slower_than_the_news_is_not_even_heard() {
-    let log = Log::start();
+    let log = CapturedLog::start();
     let (feed, script) = Script::fed();
-    let rig = Rig::new(Scripted::new().on(WRITE, [script])).await;
-    let command_id = rig.submit(WRITE).await;
-    let running = rig.dispatch();
-    rig.is_heard_by(1).await;
-    rig.connector.was_sent(WRITE, 1).await;
-    let ended = rig.commands.cancel(&engineer(), command_id).await.unwrap();
-    rig.connector.was_left_alone().await;
+    let bed = TestBed::new(ScriptedConnector::new().on(WRITE, [script])).await;
+    let command_id = bed.submit(WRITE).await;
+    let running = bed.start_dispatcher();
+    bed.wait_for_listeners(1).await;
+    bed.connector.wait_for_request(WRITE, 1).await;
+    let ended = bed.commands.cancel(&engineer(), command_id).await.unwrap();
+    bed.connector.wait_until_closed().await;
     feed.last(json!({ "value": "1" }));
     running.stop().await;
     assert!(log.contains("further responses are not stored"));
     assert!(!log.contains("late response not stored"));
-    assert!(rig.responses(command_id).await.is_empty());
-    assert_eq!(rig.look_at(command_id).await, ended);
+    assert!(bed.responses(command_id).await.is_empty());
+    assert_eq!(bed.command(command_id).await, ended);
 }
 
 /// The cancellation comes a little later whenever it won, and a little earlier whenever it lost, so
@@ -93,21 +94,21 @@ async fn an_answer_that_is_slower_than_the_news_is_not_even_heard() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_an_answer_and_a_cancellation_wins() {
     const RACES: usize = 200;
-    let rig = Rig::new(Scripted::new()).await;
-    let running = rig.dispatch();
-    rig.is_heard_by(1).await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let running = bed.start_dispatcher();
+    bed.wait_for_listeners(1).await;
     let mut delay = Duration::from_micros(100);
     let mut won = 0;
     let mut ends = Vec::new();
     for race in 0..RACES {
         let name = if race % 2 == 0 { READ } else { WRITE };
-        let command_id = rig.submit(name).await;
+        let command_id = bed.submit(name).await;
         let start = Instant::now();
         while start.elapsed() < delay {
             yield_now().await;
         }
-        let cancelled = rig.commands.cancel(&engineer(), command_id).await;
-        let ended = rig.ended(command_id).await;
+        let cancelled = bed.commands.cancel(&engineer(), command_id).await;
+        let ended = bed.wait_for_end(command_id).await;
         match cancelled {
             Ok(told) => {
                 won += 1;
@@ -127,13 +128,14 @@ async fn one_of_an_answer_and_a_cancellation_wins() {
     assert!(won > 0 && won < RACES, "{won} of {RACES}");
     for ended in ends {
         let command_id = ended.command_id;
-        assert_eq!(rig.look_at(command_id).await, ended);
-        rig.shows_one_end(command_id, ended.failure_kind).await;
-        let actions = rig.actions(command_id).await;
+        assert_eq!(bed.command(command_id).await, ended);
+        bed.assert_audited_once(command_id, ended.failure_kind)
+            .await;
+        let actions = bed.audit_actions(command_id).await;
         let cancels = actions.iter().filter(|action| *action == "command.cancel");
         let is_cancelled = ended.status == CommandStatus::Failed;
         assert_eq!(cancels.count(), usize::from(is_cancelled), "{actions:?}");
-        let published = rig.published(command_id).await;
+        let published = bed.published(command_id).await;
         let terminal = published.iter().filter(|event| event.is_terminal());
         assert_eq!(terminal.count(), 1, "{published:?}");
     }

@@ -7,8 +7,8 @@ use sovd_domain::{CommandStatus, FailureKind};
 use sovd_services::commands::Submission;
 
 use crate::{
-    fixture::{Rig, submission},
-    scripted_connector::{Script, Scripted},
+    fixture::{TestBed, submission},
+    scripted_connector::{Script, ScriptedConnector},
 };
 
 /// A command of each risk. What the evidence of a clearing adds is in `clearing`.
@@ -42,20 +42,20 @@ impl Case<'_> {
             sends,
             end,
         } = self;
-        let rig = Rig::new(Scripted::new().on(name, [script.clone()])).await;
-        let command_id = rig.send(plain(name)).await;
-        let running = rig.dispatch();
+        let bed = TestBed::new(ScriptedConnector::new().on(name, [script.clone()])).await;
+        let command_id = bed.submit_with(plain(name)).await;
+        let running = bed.start_dispatcher();
         let hangs = matches!(script, Script::Hang(_));
         for sent in 1..=sends {
-            rig.connector.was_sent(name, sent).await;
+            bed.connector.wait_for_request(name, sent).await;
             if hangs {
-                rig.pass_timeout().await;
+                bed.advance_past_timeout().await;
             }
             if sent < sends {
-                rig.pass_pause(command_id).await;
+                bed.advance_past_backoff(command_id).await;
             }
         }
-        let command = rig.ended(command_id).await;
+        let command = bed.wait_for_end(command_id).await;
         assert_eq!(command.failure_kind, end, "{name} {script:?}");
         assert_eq!(command.error_message.is_some(), end.is_some());
         assert_eq!(
@@ -63,8 +63,12 @@ impl Case<'_> {
             end.map_or(CommandStatus::Completed, |_| CommandStatus::Failed)
         );
         running.stop().await;
-        assert_eq!(rig.connector.executions(name, command_id), sends, "{name}");
-        rig.shows_one_end(command_id, end).await;
+        assert_eq!(
+            bed.connector.request_count(name, command_id),
+            sends,
+            "{name}"
+        );
+        bed.assert_audited_once(command_id, end).await;
     }
 }
 
@@ -75,7 +79,7 @@ fn chunk() -> Vec<Value> {
 #[tokio::test]
 async fn the_final_chunk_came() {
     for name in RISKS {
-        let script = Script::Answer(chunk());
+        let script = Script::Respond(chunk());
         let (sends, end) = (1, None);
         Case {
             name,
@@ -128,7 +132,7 @@ async fn it_was_sent_and_not_answered_in_time() {
         Script::Hang(Vec::new()),
         Script::Hang(chunk()),
         Script::Fail(ConnectorError::Timeout { sent: true }),
-        Script::Break(chunk(), ConnectorError::Timeout { sent: true }),
+        Script::RespondThenFail(chunk(), ConnectorError::Timeout { sent: true }),
     ] {
         for name in RISKS {
             let (sends, end) = match name {
@@ -152,9 +156,9 @@ async fn it_was_sent_and_not_answered_in_time() {
 async fn it_was_sent_and_the_connection_broke() {
     for script in [
         Script::Fail(ConnectorError::Broken { sent: true }),
-        Script::Break(chunk(), ConnectorError::Broken { sent: true }),
-        Script::CutShort(chunk()),
-        Script::CutShort(Vec::new()),
+        Script::RespondThenFail(chunk(), ConnectorError::Broken { sent: true }),
+        Script::Truncate(chunk()),
+        Script::Truncate(Vec::new()),
     ] {
         for name in RISKS {
             let sends = if name == READ { 3 } else { 1 };
@@ -174,7 +178,7 @@ async fn it_was_sent_and_the_connection_broke() {
 #[tokio::test]
 async fn the_answer_could_not_be_stored() {
     for name in RISKS {
-        let script = Script::Answer(vec![json!({ "text": "\u{0}" })]);
+        let script = Script::Respond(vec![json!({ "text": "\u{0}" })]);
         let end = match name {
             READ => Some(FailureKind::Internal),
             _ => Some(FailureKind::OutcomeUnknown),
@@ -201,16 +205,16 @@ async fn nothing_was_sent_until_it_expired() {
     ] {
         for name in RISKS {
             let script = Script::Fail(error.clone());
-            let rig = Rig::new(Scripted::new().on(name, [script])).await;
-            let command_id = rig.send(plain(name)).await;
-            let running = rig.dispatch();
+            let bed = TestBed::new(ScriptedConnector::new().on(name, [script])).await;
+            let command_id = bed.submit_with(plain(name)).await;
+            let running = bed.start_dispatcher();
             for tries in 1..=4 {
-                rig.connector.was_sent(name, tries).await;
-                rig.pass_pause(command_id).await;
+                bed.connector.wait_for_request(name, tries).await;
+                bed.advance_past_backoff(command_id).await;
             }
-            rig.connector.was_sent(name, 5).await;
-            rig.pass_expiry(command_id).await;
-            let command = rig.ended(command_id).await;
+            bed.connector.wait_for_request(name, 5).await;
+            bed.advance_past_expiry(command_id).await;
+            let command = bed.wait_for_end(command_id).await;
             assert_eq!(
                 command.failure_kind,
                 Some(FailureKind::Expired),
@@ -219,7 +223,7 @@ async fn nothing_was_sent_until_it_expired() {
             let message = command.error_message.unwrap();
             assert!(message.contains(&error.to_string()), "{message}");
             running.stop().await;
-            rig.shows_one_end(command_id, Some(FailureKind::Expired))
+            bed.assert_audited_once(command_id, Some(FailureKind::Expired))
                 .await;
         }
     }
@@ -228,34 +232,38 @@ async fn nothing_was_sent_until_it_expired() {
 #[tokio::test]
 async fn it_waited_past_its_expiry() {
     for name in RISKS {
-        let rig = Rig::new(Scripted::new()).await;
+        let bed = TestBed::new(ScriptedConnector::new()).await;
         let absent = Submission {
             vehicle_id: crate::fixture::OFFLINE,
             queue_if_offline: true,
             ..plain(name)
         };
-        let command_id = rig.send(absent).await;
-        let running = rig.dispatch();
-        rig.pass_expiry(command_id).await;
-        let command = rig.ended(command_id).await;
+        let command_id = bed.submit_with(absent).await;
+        let running = bed.start_dispatcher();
+        bed.advance_past_expiry(command_id).await;
+        let command = bed.wait_for_end(command_id).await;
         assert_eq!(command.failure_kind, Some(FailureKind::Expired), "{name}");
         assert_eq!(command.started_at, None);
         running.stop().await;
-        assert!(rig.connector.asked().is_empty());
+        assert!(bed.connector.requests().is_empty());
     }
 }
 
 #[tokio::test]
 async fn the_process_died_before_it_sent_it() {
     for name in RISKS {
-        let rig = Rig::new(Scripted::new()).await;
-        let command_id = rig.send(plain(name)).await;
+        let bed = TestBed::new(ScriptedConnector::new()).await;
+        let command_id = bed.submit_with(plain(name)).await;
         for _ in 0..5 {
-            rig.crash_before_sending(command_id).await;
+            bed.crash_before_sending(command_id).await;
         }
-        let running = rig.dispatch();
-        assert_eq!(rig.ended(command_id).await.failure_kind, None, "{name}");
-        assert_eq!(rig.connector.executions(name, command_id), 1);
+        let running = bed.start_dispatcher();
+        assert_eq!(
+            bed.wait_for_end(command_id).await.failure_kind,
+            None,
+            "{name}"
+        );
+        assert_eq!(bed.connector.request_count(name, command_id), 1);
         running.stop().await;
     }
 }
@@ -263,63 +271,67 @@ async fn the_process_died_before_it_sent_it() {
 #[tokio::test]
 async fn the_process_died_after_it_sent_it() {
     for name in RISKS {
-        let rig = Rig::new(Scripted::new()).await;
-        let command_id = rig.send(plain(name)).await;
-        rig.crash_while_sending(command_id).await;
-        let running = rig.dispatch();
+        let bed = TestBed::new(ScriptedConnector::new()).await;
+        let command_id = bed.submit_with(plain(name)).await;
+        bed.crash_while_sending(command_id).await;
+        let running = bed.start_dispatcher();
         let (sends, end) = match name {
             READ => (1, None),
             _ => (0, Some(FailureKind::OutcomeUnknown)),
         };
-        assert_eq!(rig.ended(command_id).await.failure_kind, end, "{name}");
-        assert_eq!(rig.connector.executions(name, command_id), sends);
+        assert_eq!(
+            bed.wait_for_end(command_id).await.failure_kind,
+            end,
+            "{name}"
+        );
+        assert_eq!(bed.connector.request_count(name, command_id), sends);
         running.stop().await;
-        rig.shows_one_end(command_id, end).await;
+        bed.assert_audited_once(command_id, end).await;
     }
 }
 
 #[tokio::test]
 async fn three_processes_died_after_they_sent_it() {
-    let rig = Rig::new(Scripted::new()).await;
-    let command_id = rig.send(plain(READ)).await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let command_id = bed.submit_with(plain(READ)).await;
     for _ in 0..3 {
-        rig.crash_while_sending(command_id).await;
+        bed.crash_while_sending(command_id).await;
     }
-    let running = rig.dispatch();
-    let command = rig.ended(command_id).await;
+    let running = bed.start_dispatcher();
+    let command = bed.wait_for_end(command_id).await;
     assert_eq!(command.failure_kind, Some(FailureKind::OutcomeUnknown));
-    assert_eq!(rig.connector.executions(READ, command_id), 0);
+    assert_eq!(bed.connector.request_count(READ, command_id), 0);
     running.stop().await;
 }
 
 #[tokio::test]
 async fn it_expired_before_it_could_be_sent_again() {
     let script = Script::Fail(ConnectorError::Broken { sent: true });
-    let rig = Rig::new(Scripted::new().on(READ, [script])).await;
-    let command_id = rig.send(plain(READ)).await;
-    let running = rig.dispatch();
-    rig.connector.was_sent(READ, 1).await;
-    rig.is_put_off(command_id).await;
-    rig.pass_expiry(command_id).await;
-    let command = rig.ended(command_id).await;
+    let bed = TestBed::new(ScriptedConnector::new().on(READ, [script])).await;
+    let command_id = bed.submit_with(plain(READ)).await;
+    let running = bed.start_dispatcher();
+    bed.connector.wait_for_request(READ, 1).await;
+    bed.wait_for_retry(command_id).await;
+    bed.advance_past_expiry(command_id).await;
+    let command = bed.wait_for_end(command_id).await;
     assert_eq!(
         command.failure_kind,
         Some(FailureKind::Timeout),
         "it was sent"
     );
-    assert_eq!(rig.connector.executions(READ, command_id), 1);
+    assert_eq!(bed.connector.request_count(READ, command_id), 1);
     running.stop().await;
 }
 
 #[tokio::test]
 async fn the_fault_is_ours() {
     for name in RISKS {
-        let rig = Rig::new(Scripted::new()).await;
+        let bed = TestBed::new(ScriptedConnector::new()).await;
         let nowhere = "UPDATE vehicles SET metadata = '{\"connector\": \"carrier-pigeon\"}'";
-        rig.sql().await.execute(nowhere, &[]).await.unwrap();
-        let fresh = rig.send(plain(name)).await;
-        let running = rig.dispatch();
-        let command = rig.ended(fresh).await;
+        bed.sql().await.execute(nowhere, &[]).await.unwrap();
+        let fresh = bed.submit_with(plain(name)).await;
+        let running = bed.start_dispatcher();
+        let command = bed.wait_for_end(fresh).await;
         assert_eq!(command.failure_kind, Some(FailureKind::Internal), "{name}");
         assert!(command.error_message.unwrap().contains("carrier-pigeon"));
         running.stop().await;
@@ -329,17 +341,17 @@ async fn the_fault_is_ours() {
 #[tokio::test]
 async fn the_fault_is_ours_and_it_was_sent() {
     for name in RISKS {
-        let rig = Rig::new(Scripted::new()).await;
-        let command_id = rig.send(plain(name)).await;
-        rig.crash_while_sending(command_id).await;
+        let bed = TestBed::new(ScriptedConnector::new()).await;
+        let command_id = bed.submit_with(plain(name)).await;
+        bed.crash_while_sending(command_id).await;
         let nowhere = "UPDATE vehicles SET metadata = '{\"connector\": \"carrier-pigeon\"}'";
-        rig.sql().await.execute(nowhere, &[]).await.unwrap();
-        let running = rig.dispatch();
-        let command = rig.ended(command_id).await;
+        bed.sql().await.execute(nowhere, &[]).await.unwrap();
+        let running = bed.start_dispatcher();
+        let command = bed.wait_for_end(command_id).await;
         let unknown = Some(FailureKind::OutcomeUnknown);
         assert_eq!(command.failure_kind, unknown, "{name}");
         running.stop().await;
-        rig.shows_one_end(command_id, unknown).await;
+        bed.assert_audited_once(command_id, unknown).await;
     }
 }
 
@@ -349,19 +361,22 @@ async fn a_reading_that_is_answered_at_last_is_completed() {
         Script::Fail(ConnectorError::Unreachable {
             reason: "no link".to_owned(),
         }),
-        Script::CutShort(chunk()),
+        Script::Truncate(chunk()),
         Script::Fail(ConnectorError::Timeout { sent: true }),
-        Script::Answer(chunk()),
+        Script::Respond(chunk()),
     ];
-    let rig = Rig::new(Scripted::new().on(READ, scripts)).await;
-    let command_id = rig.send(plain(READ)).await;
-    let running = rig.dispatch();
+    let bed = TestBed::new(ScriptedConnector::new().on(READ, scripts)).await;
+    let command_id = bed.submit_with(plain(READ)).await;
+    let running = bed.start_dispatcher();
     for tries in 1..=3 {
-        rig.connector.was_sent(READ, tries).await;
-        rig.pass_pause(command_id).await;
+        bed.connector.wait_for_request(READ, tries).await;
+        bed.advance_past_backoff(command_id).await;
     }
-    assert_eq!(rig.ended(command_id).await.status, CommandStatus::Completed);
-    let numbers: Vec<_> = rig
+    assert_eq!(
+        bed.wait_for_end(command_id).await.status,
+        CommandStatus::Completed
+    );
+    let numbers: Vec<_> = bed
         .responses(command_id)
         .await
         .iter()

@@ -9,8 +9,8 @@ use sovd_domain::{Catalog, Command, CommandId, CommandStatus, FailureKind, Findi
 use sovd_services::commands::Submission;
 
 use crate::{
-    fixture::{OFFLINE, Rig, engineer, submission},
-    scripted_connector::{Script, Scripted, faults},
+    fixture::{OFFLINE, TestBed, engineer, submission},
+    scripted_connector::{Script, ScriptedConnector, faults},
 };
 
 const READ: &str = "ReadDTC";
@@ -18,12 +18,12 @@ const CLEAR: &str = "ClearDTC";
 const OTHER: &str = "ReadDataByID";
 
 /// A clearing whose answer gets lost; the readings are its evidence and then its probe's.
-async fn losing_the_answer(readings: impl Into<Vec<Script>>) -> Rig {
-    let lost = [Script::CutShort(Vec::new())];
-    Rig::new(Scripted::new().on(CLEAR, lost).on(READ, readings)).await
+async fn losing_the_answer(readings: impl Into<Vec<Script>>) -> TestBed {
+    let lost = [Script::Truncate(Vec::new())];
+    TestBed::new(ScriptedConnector::new().on(CLEAR, lost).on(READ, readings)).await
 }
 
-impl Rig {
+impl TestBed {
     /// A clearing that was sent by a process that died, and called off since: its probe waits.
     async fn leave_probe(&self) -> CommandId {
         let command_id = self.submit(CLEAR).await;
@@ -37,10 +37,10 @@ impl Rig {
     /// Waits for the finding, and makes sure that it changed nothing else of the command. Gives
     /// what the audit trail has on it.
     async fn finds(&self, command_id: CommandId, finding: Finding) -> Value {
-        let unknown = self.ended(command_id).await;
+        let unknown = self.wait_for_end(command_id).await;
         let responses = self.responses(command_id).await;
         let found = self
-            .becomes(command_id, |command| command.finding.is_some())
+            .wait_until(command_id, |command| command.finding.is_some())
             .await;
         let expected = Command {
             finding: Some(finding),
@@ -50,8 +50,8 @@ impl Rig {
         assert_eq!(found.status, CommandStatus::Failed);
         assert_eq!(found.failure_kind, Some(FailureKind::OutcomeUnknown));
         assert_eq!(self.responses(command_id).await, responses);
-        assert_eq!(self.entry(command_id).await, None);
-        let mut probes = self.audited(command_id).await;
+        assert_eq!(self.queue_entry(command_id).await, None);
+        let mut probes = self.audit_entries(command_id).await;
         probes.retain(|(action, _)| action == "command.probe");
         assert_eq!(probes.len(), 1);
         let (_, details) = probes.remove(0);
@@ -70,24 +70,24 @@ async fn two_readings_show_what_became_of_a_clearing() {
         (Some("P0420"), "P0420 U0100", "U0100", Finding::Cleared),
         (Some("P0420"), "P0420 U0100", "P0420", Finding::NotCleared),
     ] {
-        let rig = losing_the_answer([Script::faults(before), Script::faults(after)]).await;
+        let bed = losing_the_answer([Script::faults(before), Script::faults(after)]).await;
         let mut clearing = submission(CLEAR);
         if let Some(code) = code {
             clearing.command_params["dtcCode"] = json!(code);
         }
-        let command_id = rig.send(clearing).await;
-        let running = rig.dispatch();
-        let grounds = rig.finds(command_id, finding).await;
+        let command_id = bed.submit_with(clearing).await;
+        let running = bed.start_dispatcher();
+        let grounds = bed.finds(command_id, finding).await;
         running.stop().await;
         let left: Vec<_> = after.split_whitespace().collect();
         assert_eq!(grounds, json!({ "faults": left }));
-        assert_eq!(rig.connector.names(), [READ, CLEAR, READ]);
-        assert_eq!(rig.responses(command_id).await.len(), 1, "the evidence");
+        assert_eq!(bed.connector.command_names(), [READ, CLEAR, READ]);
+        assert_eq!(bed.responses(command_id).await.len(), 1, "the evidence");
         assert_eq!(
-            rig.actions(command_id).await,
+            bed.audit_actions(command_id).await,
             ["command.submit", "command.fail", "command.probe"]
         );
-        let published = rig.published(command_id).await;
+        let published = bed.published(command_id).await;
         assert!(published.last().unwrap().is_terminal());
     }
 }
@@ -96,23 +96,27 @@ async fn two_readings_show_what_became_of_a_clearing() {
 async fn every_lost_answer_is_looked_into() {
     let broken = ConnectorError::Broken { sent: true };
     for script in [
-        Script::Break(vec![json!({ "progress": 50 })], broken),
+        Script::RespondThenFail(vec![json!({ "progress": 50 })], broken),
         Script::Fail(ConnectorError::Timeout { sent: true }),
-        Script::Answer(vec![json!({ "text": "\u{0}" })]),
+        Script::Respond(vec![json!({ "text": "\u{0}" })]),
         Script::Hang(Vec::new()),
     ] {
         let readings = [Script::faults("P0420"), Script::faults("")];
-        let connector = Scripted::new().on(READ, readings);
-        let rig = Rig::new(connector.on(CLEAR, [script.clone()])).await;
-        let command_id = rig.submit(CLEAR).await;
-        let running = rig.dispatch();
-        rig.connector.was_sent(CLEAR, 1).await;
+        let connector = ScriptedConnector::new().on(READ, readings);
+        let bed = TestBed::new(connector.on(CLEAR, [script.clone()])).await;
+        let command_id = bed.submit(CLEAR).await;
+        let running = bed.start_dispatcher();
+        bed.connector.wait_for_request(CLEAR, 1).await;
         if matches!(script, Script::Hang(_)) {
-            rig.pass_timeout().await;
+            bed.advance_past_timeout().await;
         }
-        rig.finds(command_id, Finding::Cleared).await;
+        bed.finds(command_id, Finding::Cleared).await;
         running.stop().await;
-        assert_eq!(rig.connector.names(), [READ, CLEAR, READ], "{script:?}");
+        assert_eq!(
+            bed.connector.command_names(),
+            [READ, CLEAR, READ],
+            "{script:?}"
+        );
     }
 }
 
@@ -124,7 +128,7 @@ async fn without_evidence_only_a_named_fault_that_is_left_tells() {
         (Some("P0420"), "U0100", Finding::CannotTell),
         (Some("P0420"), "P0420-11", Finding::NotCleared),
     ] {
-        let rig = losing_the_answer([Script::faults(after)]).await;
+        let bed = losing_the_answer([Script::faults(after)]).await;
         let mut clearing = Submission {
             skip_evidence: true,
             ..submission(CLEAR)
@@ -132,11 +136,11 @@ async fn without_evidence_only_a_named_fault_that_is_left_tells() {
         if let Some(code) = code {
             clearing.command_params["dtcCode"] = json!(code);
         }
-        let command_id = rig.send(clearing).await;
-        let running = rig.dispatch();
-        rig.finds(command_id, finding).await;
+        let command_id = bed.submit_with(clearing).await;
+        let running = bed.start_dispatcher();
+        bed.finds(command_id, finding).await;
         running.stop().await;
-        assert_eq!(rig.connector.names(), [CLEAR, READ]);
+        assert_eq!(bed.connector.command_names(), [CLEAR, READ]);
     }
 }
 
@@ -144,10 +148,10 @@ async fn without_evidence_only_a_named_fault_that_is_left_tells() {
 async fn a_reading_that_yields_nothing_cannot_tell() {
     let command_name = READ.to_owned();
     let unsupported = Script::Fail(ConnectorError::Unsupported { command_name });
-    let no_list = Script::Answer(vec![json!({ "value": "0x00" })]);
+    let no_list = Script::Respond(vec![json!({ "value": "0x00" })]);
     for (script, grounds) in [
         (
-            Script::refuse(),
+            Script::rejection(),
             json!({ "reason": "the vehicle refused: conditions not correct" }),
         ),
         (
@@ -156,33 +160,33 @@ async fn a_reading_that_yields_nothing_cannot_tell() {
         ),
         (no_list, json!({ "faults": null })),
     ] {
-        let rig = losing_the_answer([Script::faults("P0420"), script]).await;
-        let command_id = rig.submit(CLEAR).await;
-        let running = rig.dispatch();
-        assert_eq!(rig.finds(command_id, Finding::CannotTell).await, grounds);
+        let bed = losing_the_answer([Script::faults("P0420"), script]).await;
+        let command_id = bed.submit(CLEAR).await;
+        let running = bed.start_dispatcher();
+        assert_eq!(bed.finds(command_id, Finding::CannotTell).await, grounds);
         running.stop().await;
-        assert_eq!(rig.connector.names(), [READ, CLEAR, READ]);
+        assert_eq!(bed.connector.command_names(), [READ, CLEAR, READ]);
     }
 }
 
 #[tokio::test]
 async fn three_readings_without_an_answer_cannot_tell() {
-    for script in [Script::Hang(Vec::new()), Script::CutShort(Vec::new())] {
-        let rig = losing_the_answer([Script::faults("P0420"), script.clone()]).await;
-        let command_id = rig.submit(CLEAR).await;
-        let running = rig.dispatch();
+    for script in [Script::Hang(Vec::new()), Script::Truncate(Vec::new())] {
+        let bed = losing_the_answer([Script::faults("P0420"), script.clone()]).await;
+        let command_id = bed.submit(CLEAR).await;
+        let running = bed.start_dispatcher();
         for sent in 1..=3 {
-            rig.connector.was_sent(READ, 1 + sent).await;
+            bed.connector.wait_for_request(READ, 1 + sent).await;
             if matches!(script, Script::Hang(_)) {
-                rig.pass_timeout().await;
+                bed.advance_past_timeout().await;
             }
             if sent < 3 {
-                rig.pass_pause(command_id).await;
+                bed.advance_past_backoff(command_id).await;
             }
         }
-        rig.finds(command_id, Finding::CannotTell).await;
+        bed.finds(command_id, Finding::CannotTell).await;
         running.stop().await;
-        assert_eq!(rig.connector.executions(READ, command_id), 4);
+        assert_eq!(bed.connector.request_count(READ, command_id), 4);
     }
 }
 
@@ -190,44 +194,44 @@ async fn three_readings_without_an_answer_cannot_tell() {
 async fn an_answer_to_the_second_or_third_reading_is_good_enough() {
     let readings = [
         Script::faults("P0420"),
-        Script::CutShort(Vec::new()),
-        Script::no_link(),
+        Script::Truncate(Vec::new()),
+        Script::unreachable(),
         Script::Fail(ConnectorError::Broken { sent: true }),
         Script::faults("P0420"),
     ];
-    let rig = losing_the_answer(readings).await;
-    let command_id = rig.submit(CLEAR).await;
-    let running = rig.dispatch();
+    let bed = losing_the_answer(readings).await;
+    let command_id = bed.submit(CLEAR).await;
+    let running = bed.start_dispatcher();
     for sent in 2..=4 {
-        rig.connector.was_sent(READ, sent).await;
-        rig.pass_pause(command_id).await;
+        bed.connector.wait_for_request(READ, sent).await;
+        bed.advance_past_backoff(command_id).await;
     }
-    rig.finds(command_id, Finding::NotCleared).await;
+    bed.finds(command_id, Finding::NotCleared).await;
     running.stop().await;
 }
 
 #[tokio::test]
 async fn a_vehicle_that_stays_away_for_ten_minutes_cannot_tell() {
-    let rig = losing_the_answer([Script::faults("P0420"), Script::no_link()]).await;
-    let command_id = rig.submit(CLEAR).await;
-    let running = rig.dispatch();
-    let ended_at = rig.ended(command_id).await.completed_at.unwrap();
+    let bed = losing_the_answer([Script::faults("P0420"), Script::unreachable()]).await;
+    let command_id = bed.submit(CLEAR).await;
+    let running = bed.start_dispatcher();
+    let ended_at = bed.wait_for_end(command_id).await.completed_at.unwrap();
     for sent in 2..=4 {
-        rig.connector.was_sent(READ, sent).await;
-        rig.pass_pause(command_id).await;
+        bed.connector.wait_for_request(READ, sent).await;
+        bed.advance_past_backoff(command_id).await;
     }
-    rig.connector.was_sent(READ, 5).await;
-    rig.is_put_off(command_id).await;
+    bed.connector.wait_for_request(READ, 5).await;
+    bed.wait_for_retry(command_id).await;
     let window_end = ended_at + TimeDelta::minutes(10);
-    let entry = rig.entry(command_id).await.unwrap();
+    let entry = bed.queue_entry(command_id).await.unwrap();
     let expires_at = entry["expires_at"].as_str().unwrap();
     assert_eq!(expires_at.parse(), Ok(window_end));
-    rig.pass_expiry(command_id).await;
-    let grounds = rig.finds(command_id, Finding::CannotTell).await;
+    bed.advance_past_expiry(command_id).await;
+    let grounds = bed.finds(command_id, Finding::CannotTell).await;
     running.stop().await;
     let reason = grounds["reason"].as_str().unwrap();
     assert!(reason.contains("no link"), "{reason}");
-    assert_eq!(rig.connector.executions(READ, command_id), 5);
+    assert_eq!(bed.connector.request_count(READ, command_id), 5);
 }
 
 #[tokio::test]
@@ -236,15 +240,15 @@ async fn after_the_window_nobody_looks_any_more() {
         (TimeDelta::zero(), 0, Finding::CannotTell),
         (TimeDelta::microseconds(1), 1, Finding::Cleared),
     ] {
-        let rig = Rig::new(Scripted::new()).await;
-        let command_id = rig.leave_probe().await;
+        let bed = TestBed::new(ScriptedConnector::new()).await;
+        let command_id = bed.leave_probe().await;
         let secured = json!({ "evidence": "before", "chunks": [faults("P0420")] });
-        rig.store(command_id, &[secured]).await;
-        rig.timer.advance(TimeDelta::minutes(10) - early);
-        let running = rig.dispatch();
-        rig.finds(command_id, finding).await;
+        bed.store_responses(command_id, &[secured]).await;
+        bed.timer.advance(TimeDelta::minutes(10) - early);
+        let running = bed.start_dispatcher();
+        bed.finds(command_id, finding).await;
         running.stop().await;
-        assert_eq!(rig.connector.asked().len(), readings);
+        assert_eq!(bed.connector.requests().len(), readings);
     }
 }
 
@@ -255,47 +259,51 @@ async fn a_probe_goes_on_after_a_crash() {
         (2, 1, Finding::NotCleared),
         (3, 0, Finding::CannotTell),
     ] {
-        let rig = Rig::new(Scripted::new().on(READ, [Script::faults("P0420")])).await;
-        let clearing = rig.leave_probe().await;
+        let bed = TestBed::new(ScriptedConnector::new().on(READ, [Script::faults("P0420")])).await;
+        let clearing = bed.leave_probe().await;
         let secured = json!({ "evidence": "before", "chunks": [faults("P0420")] });
-        rig.store(clearing, &[secured]).await;
+        bed.store_responses(clearing, &[secured]).await;
         for _ in 0..crashes {
-            rig.crash_while_sending(clearing).await;
+            bed.crash_while_sending(clearing).await;
         }
-        let running = rig.dispatch();
-        rig.finds(clearing, finding).await;
+        let running = bed.start_dispatcher();
+        bed.finds(clearing, finding).await;
         running.stop().await;
-        assert_eq!(rig.connector.asked().len(), readings, "{crashes} crashes");
+        assert_eq!(
+            bed.connector.requests().len(),
+            readings,
+            "{crashes} crashes"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_probe_that_was_under_way_when_the_window_closed_cannot_tell() {
-    let rig = Rig::new(Scripted::new()).await;
-    let command_id = rig.leave_probe().await;
-    rig.crash_while_sending(command_id).await;
-    rig.timer.advance(TimeDelta::minutes(10));
-    let running = rig.dispatch();
-    rig.finds(command_id, Finding::CannotTell).await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let command_id = bed.leave_probe().await;
+    bed.crash_while_sending(command_id).await;
+    bed.timer.advance(TimeDelta::minutes(10));
+    let running = bed.start_dispatcher();
+    bed.finds(command_id, Finding::CannotTell).await;
     running.stop().await;
-    assert!(rig.connector.asked().is_empty());
+    assert!(bed.connector.requests().is_empty());
 }
 
 #[tokio::test]
 async fn a_later_command_does_not_disturb_the_probe() {
     let (feed, slow) = Script::fed();
-    let rig = losing_the_answer([Script::faults("P0420"), slow]).await;
-    rig.connect(OFFLINE).await;
-    let clearing = rig.submit(CLEAR).await;
-    let running = rig.dispatch();
-    rig.connector.was_sent(READ, 2).await;
-    let later = rig.submit(OTHER).await;
+    let bed = losing_the_answer([Script::faults("P0420"), slow]).await;
+    bed.connect(OFFLINE).await;
+    let clearing = bed.submit(CLEAR).await;
+    let running = bed.start_dispatcher();
+    bed.connector.wait_for_request(READ, 2).await;
+    let later = bed.submit(OTHER).await;
     // The look that finds a command to another vehicle passes this one over.
-    rig.is_passed_over(later).await;
-    assert_eq!(rig.connector.executions(OTHER, later), 0);
+    bed.assert_not_claimed(later).await;
+    assert_eq!(bed.connector.request_count(OTHER, later), 0);
     feed.last(faults("P0420"));
-    rig.finds(clearing, Finding::NotCleared).await;
-    let later = rig.ended(later).await;
+    bed.finds(clearing, Finding::NotCleared).await;
+    let later = bed.wait_for_end(later).await;
     assert_eq!(later.status, CommandStatus::Completed);
     running.stop().await;
 }
@@ -303,18 +311,18 @@ async fn a_later_command_does_not_disturb_the_probe() {
 #[tokio::test]
 async fn what_erases_nothing_is_not_looked_into() {
     for name in ["WriteDataByID", "StartRoutine"] {
-        let connector = Scripted::new().on(name, [Script::CutShort(Vec::new())]);
-        let rig = Rig::new(connector).await;
-        let command_id = rig.submit(name).await;
-        let running = rig.dispatch();
-        let command = rig.ended(command_id).await;
+        let connector = ScriptedConnector::new().on(name, [Script::Truncate(Vec::new())]);
+        let bed = TestBed::new(connector).await;
+        let command_id = bed.submit(name).await;
+        let running = bed.start_dispatcher();
+        let command = bed.wait_for_end(command_id).await;
         assert_eq!(command.failure_kind, Some(FailureKind::OutcomeUnknown));
-        assert_eq!(rig.entry(command_id).await, None);
+        assert_eq!(bed.queue_entry(command_id).await, None);
         running.stop().await;
-        assert_eq!(rig.look_at(command_id).await.finding, None);
-        assert_eq!(rig.connector.names(), [name]);
+        assert_eq!(bed.command(command_id).await.finding, None);
+        assert_eq!(bed.connector.command_names(), [name]);
         assert_eq!(
-            rig.actions(command_id).await,
+            bed.audit_actions(command_id).await,
             ["command.submit", "command.fail"]
         );
     }
@@ -322,26 +330,26 @@ async fn what_erases_nothing_is_not_looked_into() {
 
 #[tokio::test]
 async fn a_vehicle_gets_time_to_settle() {
-    let mut rig = losing_the_answer([Script::faults("P0420"), Script::faults("")]).await;
-    rig.parts.catalog = Arc::new(Catalog::standard());
-    let command_id = rig.submit(CLEAR).await;
-    let running = rig.dispatch();
-    let ended_at = rig.ended(command_id).await.completed_at.unwrap();
-    let settled = rig.is_put_off(command_id).await;
+    let mut bed = losing_the_answer([Script::faults("P0420"), Script::faults("")]).await;
+    bed.parts.catalog = Arc::new(Catalog::standard());
+    let command_id = bed.submit(CLEAR).await;
+    let running = bed.start_dispatcher();
+    let ended_at = bed.wait_for_end(command_id).await.completed_at.unwrap();
+    let settled = bed.wait_for_retry(command_id).await;
     assert_eq!(settled, ended_at + TimeDelta::seconds(2));
-    assert_eq!(rig.connector.names(), [READ, CLEAR]);
+    assert_eq!(bed.connector.command_names(), [READ, CLEAR]);
     // The first sweep at or after that moment looks.
-    rig.timer.advance(TimeDelta::seconds(2));
-    rig.finds(command_id, Finding::Cleared).await;
+    bed.timer.advance(TimeDelta::seconds(2));
+    bed.finds(command_id, Finding::Cleared).await;
     running.stop().await;
 }
 
 #[tokio::test]
 async fn a_code_that_cannot_be_stored_does_not_keep_a_probe_from_its_end() {
-    let rig = losing_the_answer([Script::faults("P0420"), Script::faults("P\u{0}1")]).await;
-    let command_id = rig.submit(CLEAR).await;
-    let running = rig.dispatch();
-    let grounds = rig.finds(command_id, Finding::Cleared).await;
+    let bed = losing_the_answer([Script::faults("P0420"), Script::faults("P\u{0}1")]).await;
+    let command_id = bed.submit(CLEAR).await;
+    let running = bed.start_dispatcher();
+    let grounds = bed.finds(command_id, Finding::Cleared).await;
     assert_eq!(grounds, json!({ "faults": ["P1"] }));
     running.stop().await;
 }

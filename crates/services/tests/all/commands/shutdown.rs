@@ -4,8 +4,8 @@ use sovd_domain::{CommandStatus, FailureKind};
 use sovd_services::commands::Submission;
 
 use crate::{
-    fixture::{OFFLINE, Rig, submission},
-    scripted_connector::{Script, Scripted, faults},
+    fixture::{OFFLINE, TestBed, submission},
+    scripted_connector::{Script, ScriptedConnector, faults},
 };
 
 const READ: &str = "ReadDTC";
@@ -15,24 +15,27 @@ const WRITE: &str = "WriteDataByID";
 #[tokio::test]
 async fn what_is_under_way_is_finished_and_nothing_else_begun() {
     let (feed, slow) = Script::fed();
-    let rig = Rig::new(Scripted::new().on(READ, [slow])).await;
-    rig.connect(OFFLINE).await;
-    let under_way = rig.submit(READ).await;
-    let running = rig.dispatch();
-    rig.connector.was_sent(READ, 1).await;
-    running.begin_stop();
+    let bed = TestBed::new(ScriptedConnector::new().on(READ, [slow])).await;
+    bed.connect(OFFLINE).await;
+    let under_way = bed.submit(READ).await;
+    let running = bed.start_dispatcher();
+    bed.connector.wait_for_request(READ, 1).await;
+    running.drain();
     let late = Submission {
         vehicle_id: OFFLINE,
         ..submission("ReadDataByID")
     };
-    let late = rig.send(late).await;
+    let late = bed.submit_with(late).await;
     feed.last(faults("P0420"));
     running.stop().await;
-    let ended = rig.look_at(under_way).await;
+    let ended = bed.command(under_way).await;
     assert_eq!(ended.status, CommandStatus::Completed);
-    assert_eq!(rig.look_at(late).await.status, CommandStatus::Pending);
-    let another = rig.dispatch();
-    assert_eq!(rig.ended(late).await.status, CommandStatus::Completed);
+    assert_eq!(bed.command(late).await.status, CommandStatus::Pending);
+    let another = bed.start_dispatcher();
+    assert_eq!(
+        bed.wait_for_end(late).await.status,
+        CommandStatus::Completed
+    );
     another.stop().await;
 }
 
@@ -50,25 +53,25 @@ struct GivenUp {
 
 impl GivenUp {
     async fn show(self) {
-        let connector = Scripted::new().on(self.name, [self.own]);
-        let rig = Rig::new(connector.on(READ, self.readings)).await;
-        let command_id = rig.submit(self.name).await;
-        let running = rig.dispatch();
+        let connector = ScriptedConnector::new().on(self.name, [self.own]);
+        let bed = TestBed::new(connector.on(READ, self.readings)).await;
+        let command_id = bed.submit(self.name).await;
+        let running = bed.start_dispatcher();
         let (name, count) = self.hanging;
-        rig.connector.was_sent(name, count).await;
-        running.give_up().await;
-        rig.connector.was_left_alone().await;
-        let another = rig.dispatch();
-        let ended = rig.ended(command_id).await;
+        bed.connector.wait_for_request(name, count).await;
+        running.abort().await;
+        bed.connector.wait_until_closed().await;
+        let another = bed.start_dispatcher();
+        let ended = bed.wait_for_end(command_id).await;
         if self.name == CLEAR && self.end.is_some() {
             // The probe belongs to what is sent.
-            rig.becomes(command_id, |command| command.finding.is_some())
+            bed.wait_until(command_id, |command| command.finding.is_some())
                 .await;
         }
         another.stop().await;
         assert_eq!(ended.failure_kind, self.end);
-        assert_eq!(rig.connector.names(), self.sent);
-        rig.shows_one_end(command_id, self.end).await;
+        assert_eq!(bed.connector.command_names(), self.sent);
+        bed.assert_audited_once(command_id, self.end).await;
     }
 }
 

@@ -8,14 +8,14 @@ use sovd_services::commands::Submission;
 
 use crate::{
     commands::watching::poll,
-    fixture::{LEASE, OFFLINE, Rig, VEHICLE, engineer, submission, within},
-    scripted_connector::{Script, Scripted},
+    fixture::{LEASE, OFFLINE, TestBed, VEHICLE, engineer, submission, within},
+    scripted_connector::{Script, ScriptedConnector},
 };
 
 const READ: &str = "ReadDTC";
 const WRITE: &str = "WriteDataByID";
 
-impl Rig {
+impl TestBed {
     /// Waits until somebody in the database waits for a lock.
     async fn is_stuck(&self) {
         self.are_stuck(1).await;
@@ -43,18 +43,18 @@ fn to_other(name: &str) -> Submission {
 
 #[tokio::test]
 async fn a_locked_vehicle_keeps_no_submission_from_another() {
-    let rig = Rig::new(Scripted::new()).await;
-    let mut client = rig.sql().await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let mut client = bed.sql().await;
     let lock = client.transaction().await.unwrap();
     let sql = "SELECT FROM vehicles WHERE vehicle_id = $1 FOR UPDATE";
     lock.execute(sql, &[&VEHICLE.0]).await.unwrap();
     let caller = engineer();
-    let stuck = (0..20).map(|_| rig.commands.submit(&caller, submission(READ)));
+    let stuck = (0..20).map(|_| bed.commands.submit(&caller, submission(READ)));
     let mut stuck = Box::pin(futures_util::future::join_all(stuck));
     let others = async {
-        rig.is_stuck().await;
+        bed.is_stuck().await;
         for _ in 0..20 {
-            rig.send(to_other(READ)).await;
+            bed.submit_with(to_other(READ)).await;
         }
     };
     tokio::select! {
@@ -69,40 +69,43 @@ async fn a_locked_vehicle_keeps_no_submission_from_another() {
 
 #[tokio::test]
 async fn an_expired_command_that_is_locked_keeps_nothing_from_being_sent() {
-    let rig = Rig::new(Scripted::new()).await;
-    let expired = rig.send(to_other(READ)).await;
-    let mut client = rig.sql().await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let expired = bed.submit_with(to_other(READ)).await;
+    let mut client = bed.sql().await;
     let lock = client.transaction().await.unwrap();
     let sql = "SELECT FROM commands WHERE command_id = $1 FOR UPDATE";
     lock.execute(sql, &[&expired.0]).await.unwrap();
-    rig.timer.advance(TimeDelta::hours(1));
-    let running = rig.dispatch();
-    rig.is_stuck().await;
+    bed.timer.advance(TimeDelta::hours(1));
+    let running = bed.start_dispatcher();
+    bed.is_stuck().await;
     for _ in 0..5 {
-        let fresh = rig.submit(READ).await;
-        assert_eq!(rig.ended(fresh).await.status, CommandStatus::Completed);
+        let fresh = bed.submit(READ).await;
+        assert_eq!(
+            bed.wait_for_end(fresh).await.status,
+            CommandStatus::Completed
+        );
     }
     lock.rollback().await.unwrap();
-    let ended = rig.ended(expired).await;
+    let ended = bed.wait_for_end(expired).await;
     assert_eq!(ended.failure_kind, Some(FailureKind::Expired));
     running.stop().await;
 }
 
 #[tokio::test]
 async fn what_expires_while_the_database_is_waited_for_is_not_sent() {
-    let rig = Rig::new(Scripted::new()).await;
-    let command_id = rig.submit(WRITE).await;
-    let mut client = rig.sql().await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let command_id = bed.submit(WRITE).await;
+    let mut client = bed.sql().await;
     let lock = client.transaction().await.unwrap();
     let sql = "SELECT FROM commands WHERE command_id = $1 FOR UPDATE";
     lock.execute(sql, &[&command_id.0]).await.unwrap();
-    let running = rig.dispatch();
-    rig.is_stuck().await;
-    rig.timer.advance(TimeDelta::minutes(5));
+    let running = bed.start_dispatcher();
+    bed.is_stuck().await;
+    bed.timer.advance(TimeDelta::minutes(5));
     lock.rollback().await.unwrap();
-    let ended = rig.ended(command_id).await;
+    let ended = bed.wait_for_end(command_id).await;
     assert_eq!(ended.failure_kind, Some(FailureKind::Expired));
-    assert!(rig.connector.asked().is_empty());
+    assert!(bed.connector.requests().is_empty());
     running.stop().await;
 }
 
@@ -110,10 +113,10 @@ async fn what_expires_while_the_database_is_waited_for_is_not_sent() {
 async fn an_answer_without_end_ends() {
     let chunks = (0..10_001).map(|number| json!({ "number": number }));
     let endless = Script::Hang(chunks.collect());
-    let rig = Rig::new(Scripted::new().on("ReadDTC", [endless])).await;
-    let clearing = rig.submit("ClearDTC").await;
-    let running = rig.dispatch();
-    let ended = rig.ended(clearing).await;
+    let bed = TestBed::new(ScriptedConnector::new().on("ReadDTC", [endless])).await;
+    let clearing = bed.submit("ClearDTC").await;
+    let running = bed.start_dispatcher();
+    let ended = bed.wait_for_end(clearing).await;
     assert_eq!(ended.failure_kind, Some(FailureKind::Rejected));
     let message = ended.error_message.unwrap();
     assert!(message.contains("before its final chunk"), "{message}");
@@ -123,66 +126,69 @@ async fn an_answer_without_end_ends() {
 #[tokio::test]
 async fn an_answer_that_comes_all_the_time_does_not_outlast_its_timeout() {
     let (feed, slow) = Script::fed();
-    let rig = Rig::new(Scripted::new().on(WRITE, [slow])).await;
-    let command_id = rig.submit(WRITE).await;
-    let running = rig.dispatch();
+    let bed = TestBed::new(ScriptedConnector::new().on(WRITE, [slow])).await;
+    let command_id = bed.submit(WRITE).await;
+    let running = bed.start_dispatcher();
     feed.more(json!({ "progress": 1 }));
-    rig.has_responses(command_id, 1).await;
-    rig.pass_timeout().await;
+    bed.wait_for_responses(command_id, 1).await;
+    bed.advance_past_timeout().await;
     feed.more(json!({ "progress": 2 }));
-    let ended = rig.ended(command_id).await;
+    let ended = bed.wait_for_end(command_id).await;
     assert_eq!(ended.failure_kind, Some(FailureKind::OutcomeUnknown));
     running.stop().await;
 }
 
 #[tokio::test]
 async fn what_was_answered_was_sent_whatever_the_connector_says() {
-    let contradiction = Script::Break(
+    let contradiction = Script::RespondThenFail(
         vec![json!({ "progress": 1 })],
         ConnectorError::Broken { sent: false },
     );
-    let rig = Rig::new(Scripted::new().on(WRITE, [contradiction])).await;
-    let command_id = rig.submit(WRITE).await;
-    let running = rig.dispatch();
-    let ended = rig.ended(command_id).await;
+    let bed = TestBed::new(ScriptedConnector::new().on(WRITE, [contradiction])).await;
+    let command_id = bed.submit(WRITE).await;
+    let running = bed.start_dispatcher();
+    let ended = bed.wait_for_end(command_id).await;
     assert_eq!(ended.failure_kind, Some(FailureKind::OutcomeUnknown));
     running.stop().await;
-    assert_eq!(rig.connector.executions(WRITE, command_id), 1);
+    assert_eq!(bed.connector.request_count(WRITE, command_id), 1);
 }
 
 #[tokio::test]
 async fn a_vehicle_is_not_free_while_somebody_still_talks_to_it() {
-    let rig = Rig::new(Scripted::new()).await;
-    let called_off = rig.submit(WRITE).await;
-    let lease_end = rig.now() + TimeDelta::from_std(LEASE).unwrap();
-    rig.claim(called_off, lease_end).await;
-    let cancelled = rig.commands.cancel(&engineer(), called_off).await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let called_off = bed.submit(WRITE).await;
+    let lease_end = bed.now() + TimeDelta::from_std(LEASE).unwrap();
+    bed.claim(called_off, lease_end).await;
+    let cancelled = bed.commands.cancel(&engineer(), called_off).await;
     assert_eq!(
         cancelled.unwrap().failure_kind,
         Some(FailureKind::Cancelled)
     );
-    let next = rig.submit(READ).await;
-    let running = rig.dispatch();
-    rig.is_passed_over(next).await;
-    rig.timer.advance(lease_end - rig.now());
-    assert_eq!(rig.ended(next).await.status, CommandStatus::Completed);
+    let next = bed.submit(READ).await;
+    let running = bed.start_dispatcher();
+    bed.assert_not_claimed(next).await;
+    bed.timer.advance(lease_end - bed.now());
+    assert_eq!(
+        bed.wait_for_end(next).await.status,
+        CommandStatus::Completed
+    );
     running.stop().await;
-    assert_eq!(rig.connector.executions(WRITE, called_off), 0);
-    assert_eq!(rig.entry(called_off).await, None);
+    assert_eq!(bed.connector.request_count(WRITE, called_off), 0);
+    assert_eq!(bed.queue_entry(called_off).await, None);
 }
 
 #[tokio::test]
 async fn an_answered_clearing_is_completed_though_nobody_can_report() {
-    let rig = Rig::new(Scripted::new()).await;
-    let command_id = rig.submit("ClearDTC").await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let command_id = bed.submit("ClearDTC").await;
     let parts = [json!({ "evidence": "before" }), json!({ "cleared": true })];
-    rig.crash_when_answered(command_id, &parts).await;
+    bed.crash_after_response(command_id, &parts).await;
     let nowhere = "UPDATE vehicles SET metadata = '{\"connector\": \"carrier-pigeon\"}'";
-    rig.sql().await.execute(nowhere, &[]).await.unwrap();
-    let running = rig.dispatch();
-    let ended = rig.ended(command_id).await;
+    bed.sql().await.execute(nowhere, &[]).await.unwrap();
+    let running = bed.start_dispatcher();
+    let ended = bed.wait_for_end(command_id).await;
     assert_eq!(ended.status, CommandStatus::Completed);
-    let report = rig.responses(command_id).await.pop().unwrap();
+    let report = bed.responses(command_id).await.pop().unwrap();
     assert!(report.is_final);
     let error = report.response_payload["error"]
         .as_str()

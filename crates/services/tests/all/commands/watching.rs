@@ -1,4 +1,4 @@
-//! What a test sees of a rig at work.
+//! What a test sees of a bed at work.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sovd_domain::{CommandId, CommandStatus, FailureKind, StreamEvent};
 use sovd_services::commands::Submission;
 use tokio::time::sleep;
 
-use crate::fixture::{OFFLINE, Rig, submission, within};
+use crate::fixture::{OFFLINE, TestBed, submission, within};
 
 /// Asks again and again where nothing announces the answer.
 pub(crate) async fn poll<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
@@ -23,7 +23,7 @@ pub(crate) async fn poll<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>)
     .await
 }
 
-impl Rig {
+impl TestBed {
     /// Everything that was published of a command before this.
     pub(crate) async fn published(&self, command_id: CommandId) -> Vec<StreamEvent> {
         self.parts.event_publisher.flush().await;
@@ -31,7 +31,7 @@ impl Rig {
     }
 
     /// Its row in the queue.
-    pub(crate) async fn entry(&self, command_id: CommandId) -> Option<Value> {
+    pub(crate) async fn queue_entry(&self, command_id: CommandId) -> Option<Value> {
         let sql = "SELECT to_jsonb(command_queue) FROM command_queue WHERE command_id = $1";
         let row = self.sql().await.query_opt(sql, &[&command_id.0]).await;
         row.unwrap().map(|row| row.get(0))
@@ -45,7 +45,7 @@ impl Rig {
     }
 
     /// Waits until so many parts of the answer are stored.
-    pub(crate) async fn has_responses(&self, command_id: CommandId, count: usize) {
+    pub(crate) async fn wait_for_responses(&self, command_id: CommandId, count: usize) {
         poll("parts of an answer", async || {
             (self.responses(command_id).await.len() == count).then_some(())
         })
@@ -54,7 +54,7 @@ impl Rig {
 
     /// Waits until so many dispatchers hear what other processes say: what is said before, they
     /// miss.
-    pub(crate) async fn is_heard_by(&self, count: i64) {
+    pub(crate) async fn wait_for_listeners(&self, count: i64) {
         let sql = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND query = 'LISTEN sovd_queue'
                        AND state = 'idle'";
@@ -68,27 +68,34 @@ impl Rig {
 
     /// Makes sure that a dispatcher has looked for work at this very moment, and left the command as
     /// it is: one look finds all that is due, and it has found a new command to the other vehicle.
-    pub(crate) async fn is_passed_over(&self, command_id: CommandId) {
-        let before = self.entry(command_id).await;
+    pub(crate) async fn assert_not_claimed(&self, command_id: CommandId) {
+        let before = self.queue_entry(command_id).await;
         self.connect(OFFLINE).await;
         let witness = Submission {
             vehicle_id: OFFLINE,
             ..submission("ReadDataByID")
         };
-        let witness = self.send(witness).await;
-        assert_eq!(self.ended(witness).await.status, CommandStatus::Completed);
-        assert_eq!(self.entry(command_id).await, before);
+        let witness = self.submit_with(witness).await;
+        assert_eq!(
+            self.wait_for_end(witness).await.status,
+            CommandStatus::Completed
+        );
+        assert_eq!(self.queue_entry(command_id).await, before);
     }
 
     /// The actions that the audit trail has of a command, in order.
-    pub(crate) async fn actions(&self, command_id: CommandId) -> Vec<String> {
-        let audited = self.audited(command_id).await;
+    pub(crate) async fn audit_actions(&self, command_id: CommandId) -> Vec<String> {
+        let audited = self.audit_entries(command_id).await;
         audited.into_iter().map(|(action, _)| action).collect()
     }
 
     /// The audit trail knows the same end as the command, once.
-    pub(crate) async fn shows_one_end(&self, command_id: CommandId, end: Option<FailureKind>) {
-        let audited = self.audited(command_id).await;
+    pub(crate) async fn assert_audited_once(
+        &self,
+        command_id: CommandId,
+        end: Option<FailureKind>,
+    ) {
+        let audited = self.audit_entries(command_id).await;
         let ends: Vec<_> = audited
             .iter()
             .filter(|(action, _)| action == "command.complete" || action == "command.fail")

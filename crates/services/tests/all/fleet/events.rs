@@ -7,17 +7,17 @@ use sovd_domain::{CommandStatus, FleetEvent};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    fixture::{OFFLINE, Rig, VEHICLE, admin, engineer, within},
-    scripted_connector::Scripted,
+    fixture::{OFFLINE, TestBed, VEHICLE, admin, engineer, within},
+    scripted_connector::ScriptedConnector,
 };
 
 #[tokio::test]
 async fn every_state_of_a_command_is_told() {
-    let rig = Rig::new(Scripted::new()).await;
-    let fleet = rig.parts.fleet();
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let fleet = bed.parts.fleet();
     let mut watch = fleet.watch(&admin(), Some(VEHICLE)).await.unwrap();
-    let command_id = rig.submit("ReadDTC").await;
-    let running = rig.dispatch();
+    let command_id = bed.submit("ReadDTC").await;
+    let running = bed.start_dispatcher();
     for expected in [
         CommandStatus::Pending,
         CommandStatus::InProgress,
@@ -39,13 +39,13 @@ async fn every_state_of_a_command_is_told() {
 
 #[tokio::test]
 async fn a_vehicle_s_link_is_told_whoever_changed_it() {
-    let rig = Rig::new(Scripted::new()).await;
+    let bed = TestBed::new(ScriptedConnector::new()).await;
     let stop = CancellationToken::new();
-    let fleet = rig.parts.fleet();
+    let fleet = bed.parts.fleet();
     let mut watch = fleet.watch(&engineer(), None).await.unwrap();
     let listening = tokio::spawn(sovd_services::fleet::events::listen(
-        rig.parts.database.clone(),
-        Arc::clone(&rig.parts.bus),
+        bed.parts.database.clone(),
+        Arc::clone(&bed.parts.bus),
         stop.clone(),
     ));
     // It listens from here on.
@@ -53,7 +53,7 @@ async fn a_vehicle_s_link_is_told_whoever_changed_it() {
         *within("a first word", watch.next()).await.unwrap(),
         FleetEvent::Resync
     );
-    rig.connect(OFFLINE).await;
+    bed.connect(OFFLINE).await;
     let news = within("news", watch.next()).await.unwrap();
     assert_eq!(news.vehicle_id(), Some(OFFLINE));
     stop.cancel();
@@ -62,13 +62,13 @@ async fn a_vehicle_s_link_is_told_whoever_changed_it() {
 
 #[tokio::test]
 async fn a_watch_ends_with_its_token() {
-    let rig = Rig::new(Scripted::new()).await;
-    let fleet = rig.parts.fleet();
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let fleet = bed.parts.fleet();
     let mut caller = engineer();
-    caller.expires_at = rig.now() + TimeDelta::minutes(15);
+    caller.expires_at = bed.now() + TimeDelta::minutes(15);
     let mut watch = fleet.watch(&caller, None).await.unwrap();
     let passing = async {
-        rig.pass_until(caller.expires_at).await;
+        bed.advance_to(caller.expires_at).await;
     };
     let (news, ()) = tokio::join!(within("the end", watch.next()), passing);
     assert_eq!(news, None);
@@ -76,16 +76,16 @@ async fn a_watch_ends_with_its_token() {
 
 #[tokio::test]
 async fn news_that_were_lost_on_the_way_are_to_be_fetched() {
-    let rig = Rig::new(Scripted::new()).await;
-    let fleet = rig.parts.fleet();
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let fleet = bed.parts.fleet();
     let mut watch = fleet.watch(&admin(), None).await.unwrap();
-    rig.bus.lose(false);
-    rig.submit("ReadDTC").await;
-    rig.parts.event_publisher.flush().await;
-    rig.bus.find();
+    bed.bus.drop_messages(false);
+    bed.submit("ReadDTC").await;
+    bed.parts.event_publisher.flush().await;
+    bed.bus.deliver_messages();
     let news = within("news", watch.next()).await.unwrap();
     assert_eq!(*news, FleetEvent::Resync);
-    let command_id = rig.submit("ReadDTC").await;
+    let command_id = bed.submit("ReadDTC").await;
     let news = within("news", watch.next()).await.unwrap();
     assert!(matches!(
         news.as_ref(),

@@ -9,7 +9,7 @@ use sovd_services::{
     identity::auth::{Auth, AuthSettings, SignatureAlgorithm, SigningKeys, ThrottleSettings},
 };
 
-use crate::{fixture::Rig, scripted_connector::Scripted};
+use crate::{fixture::TestBed, scripted_connector::ScriptedConnector};
 
 /// bcrypt at cost 4 of `engineer123`.
 const CHEAP: &str = "UPDATE users SET password_hash =
@@ -29,14 +29,14 @@ enum Outcome {
 use Outcome::{In, Wait, Wrong};
 
 struct Door {
-    rig: Rig,
+    bed: TestBed,
     auth: Arc<Auth>,
 }
 
 impl Door {
     async fn new(account_attempts: u32, address_attempts: u32) -> Self {
-        let rig = Rig::new(Scripted::new()).await;
-        rig.sql().await.batch_execute(CHEAP).await.unwrap();
+        let bed = TestBed::new(ScriptedConnector::new()).await;
+        bed.sql().await.batch_execute(CHEAP).await.unwrap();
         let secret = "0123456789abcdef0123456789abcdef";
         let settings = AuthSettings {
             keys: SigningKeys::new(SignatureAlgorithm::Hs256, &secret.into(), None).unwrap(),
@@ -50,8 +50,8 @@ impl Door {
                 address_attempts,
             },
         };
-        let auth = Arc::new(rig.parts.auth(settings));
-        Self { rig, auth }
+        let auth = Arc::new(bed.parts.auth(settings));
+        Self { bed, auth }
     }
 
     async fn log_in(&self, username: &str, password: &str, address: &str) -> Outcome {
@@ -86,14 +86,14 @@ impl Door {
 
     fn pass(&self, seconds: u64) {
         let seconds = i64::try_from(seconds).unwrap();
-        self.rig.timer.advance(TimeDelta::seconds(seconds));
+        self.bed.timer.advance(TimeDelta::seconds(seconds));
     }
 
     /// What the audit trail says of refused logins, in order.
     async fn throttled(&self) -> Vec<Value> {
         let sql = "SELECT details, result, user_id IS NULL FROM audit_logs
                    WHERE action = 'auth.login_throttled' ORDER BY timestamp, ctid";
-        let rows = self.rig.sql().await.query(sql, &[]).await.unwrap();
+        let rows = self.bed.sql().await.query(sql, &[]).await.unwrap();
         assert!(rows.iter().all(|row| row.get::<_, String>(1) == "refused"));
         assert!(rows.iter().all(|row| row.get::<_, bool>(2)));
         rows.iter().map(|row| row.get(0)).collect()
@@ -113,11 +113,11 @@ async fn known_and_unknown_accounts_are_held_up_alike() {
                 panic!("{username} may go on after {waits:?}");
             };
             waits.push(seconds);
-            door.rig.timer.advance(TimeDelta::milliseconds(
+            door.bed.timer.advance(TimeDelta::milliseconds(
                 i64::try_from(seconds).unwrap() * 1000 - 1,
             ));
             assert_eq!(door.guess(username, HOME).await, Wait(1), "rounded up");
-            door.rig.timer.advance(TimeDelta::milliseconds(1));
+            door.bed.timer.advance(TimeDelta::milliseconds(1));
             assert_eq!(door.guess(username, HOME).await, Wrong);
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60], "{username}");

@@ -9,8 +9,8 @@ use sovd_services::{
 };
 
 use crate::{
-    fixture::{Rig, VEHICLE, engineer},
-    scripted_connector::Scripted,
+    fixture::{TestBed, VEHICLE, engineer},
+    scripted_connector::ScriptedConnector,
 };
 
 fn found(detected_at: Option<DateTime<Utc>>) -> NewAnomaly {
@@ -34,9 +34,9 @@ fn worn_pads() -> NewDiagnosis {
 
 #[tokio::test]
 async fn an_anomaly_is_found_now_at_the_latest() {
-    let rig = Rig::new(Scripted::new()).await;
-    let anomalies = rig.parts.anomalies();
-    let now = rig.now();
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let anomalies = bed.parts.anomalies();
+    let now = bed.now();
     for detected_at in [None, Some(now)] {
         let anomaly = anomalies.report(&engineer(), found(detected_at)).await;
         assert_eq!(anomaly.unwrap().detected_at, now);
@@ -51,8 +51,8 @@ async fn an_anomaly_is_found_now_at_the_latest() {
 
 #[tokio::test]
 async fn a_moment_is_told_as_it_is_kept() {
-    let rig = Rig::new(Scripted::new()).await;
-    let anomalies = rig.parts.anomalies();
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let anomalies = bed.parts.anomalies();
     for (said, expected) in [
         (
             "2026-03-01T12:00:00.123456789Z",
@@ -72,10 +72,10 @@ async fn a_moment_is_told_as_it_is_kept() {
 
 #[tokio::test]
 async fn what_comes_while_the_vehicle_is_deleted_finds_none_and_is_in_nobody_s_way() {
-    let rig = Rig::new(Scripted::new()).await;
-    let anomalies = rig.parts.anomalies();
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let anomalies = bed.parts.anomalies();
     let open = anomalies.report(&engineer(), found(None)).await.unwrap();
-    let mut client = rig.sql().await;
+    let mut client = bed.sql().await;
     let deletion = client.transaction().await.unwrap();
     let lock = "SELECT FROM vehicles WHERE vehicle_id = $1 FOR UPDATE";
     deletion.execute(lock, &[&VEHICLE.0]).await.unwrap();
@@ -86,7 +86,7 @@ async fn what_comes_while_the_vehicle_is_deleted_finds_none_and_is_in_nobody_s_w
     };
     let reporting = async { anomalies.report(&caller, found(None)).await.map(|_| ()) };
     let deleting = async {
-        rig.are_stuck(2).await;
+        bed.are_stuck(2).await;
         let delete = "DELETE FROM vehicles WHERE vehicle_id = $1";
         deletion.execute(delete, &[&VEHICLE.0]).await.unwrap();
         deletion.commit().await.unwrap();
@@ -100,10 +100,10 @@ async fn what_comes_while_the_vehicle_is_deleted_finds_none_and_is_in_nobody_s_w
 
 #[tokio::test]
 async fn who_has_logged_out_since_writes_nothing() {
-    let rig = Rig::new(Scripted::new()).await;
-    let anomalies = rig.parts.anomalies();
+    let bed = TestBed::new(ScriptedConnector::new()).await;
+    let anomalies = bed.parts.anomalies();
     let open = anomalies.report(&engineer(), found(None)).await.unwrap();
-    let sql = rig.sql().await;
+    let sql = bed.sql().await;
     sql.batch_execute("DELETE FROM sessions").await.unwrap();
     let reported = anomalies.report(&engineer(), found(None)).await;
     let diagnosed = anomalies.diagnose(&engineer(), open.id, worn_pads()).await;

@@ -10,9 +10,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    captured_log::Log,
-    fixture::{Rig, Running, VEHICLE, within},
-    scripted_connector::{Script, Scripted, faults},
+    captured_log::CapturedLog,
+    fixture::{RunningDispatcher, TestBed, VEHICLE, within},
+    scripted_connector::{Script, ScriptedConnector, faults},
 };
 
 const READ: &str = "ReadDTC";
@@ -20,7 +20,7 @@ const READ: &str = "ReadDTC";
 /// How often the detection looks by itself.
 const SWEEP: TimeDelta = TimeDelta::seconds(5);
 
-impl Rig {
+impl TestBed {
     /// The open anomalies of the connected vehicle that have a code, by code.
     async fn anomalies(&self) -> Vec<Value> {
         let sql = "SELECT to_jsonb(episode) || to_jsonb(event)
@@ -42,7 +42,7 @@ impl Rig {
     /// complete.
     async fn read_faults(&self) -> CommandId {
         let command_id = self.submit(READ).await;
-        let ended = self.ended(command_id).await;
+        let ended = self.wait_for_end(command_id).await;
         assert_eq!(ended.status, CommandStatus::Completed);
         self.until_unread(0).await;
         command_id
@@ -91,15 +91,15 @@ impl Rig {
 
     /// A dispatcher and the detection at work.
     fn work(&self) -> Working {
-        self.with_detection(self.dispatch())
+        self.with_detection(self.start_dispatcher())
     }
 
     /// The same in another process.
     fn work_elsewhere(&self) -> Working {
-        self.with_detection(self.dispatch_elsewhere())
+        self.with_detection(self.start_remote_dispatcher())
     }
 
-    fn with_detection(&self, running: Running) -> Working {
+    fn with_detection(&self, running: RunningDispatcher) -> Working {
         let stop = CancellationToken::new();
         let detection = self.parts.detection().run(stop.clone());
         Working {
@@ -111,7 +111,7 @@ impl Rig {
 }
 
 struct Working {
-    running: Running,
+    running: RunningDispatcher,
     detection: JoinHandle<()>,
     stop: CancellationToken,
 }
@@ -124,12 +124,12 @@ impl Working {
     }
 }
 
-async fn rig(scripts: impl Into<Vec<Script>>) -> Rig {
-    Rig::new(Scripted::new().on(READ, scripts)).await
+async fn bed(scripts: impl Into<Vec<Script>>) -> TestBed {
+    TestBed::new(ScriptedConnector::new().on(READ, scripts)).await
 }
 
 /// A trigger that keeps the first `count` anomalies from being written.
-async fn break_detection(rig: &Rig, message: &str, count: i32) {
+async fn break_detection(bed: &TestBed, message: &str, count: i32) {
     let sql = format!(
         "CREATE SEQUENCE tries;
          CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -140,7 +140,7 @@ async fn break_detection(rig: &Rig, message: &str, count: i32) {
          CREATE TRIGGER refuse BEFORE INSERT ON anomaly_events
              FOR EACH ROW EXECUTE FUNCTION refuse();"
     );
-    rig.sql().await.batch_execute(&sql).await.unwrap();
+    bed.sql().await.batch_execute(&sql).await.unwrap();
 }
 
 #[tokio::test]
@@ -152,11 +152,11 @@ async fn codes_that_a_rule_matches_become_anomalies() {
         ] }),
         json!({ "ecu_address": "0x10", "dtcs": [{ "code": "C0035" }, { "code": "P0420-11" }] }),
     ];
-    let rig = rig([Script::Answer(parts)]).await;
-    let running = rig.work();
-    let command_id = rig.read_faults().await;
-    let anomalies = rig.anomalies().await;
-    let responses = rig.responses(command_id).await;
+    let bed = bed([Script::Respond(parts)]).await;
+    let running = bed.work();
+    let command_id = bed.read_faults().await;
+    let anomalies = bed.anomalies().await;
+    let responses = bed.responses(command_id).await;
     assert_eq!(anomalies.len(), 2);
     for (anomaly, expected, response) in [
         (
@@ -188,7 +188,7 @@ async fn codes_that_a_rule_matches_become_anomalies() {
         assert_eq!(anomaly["outcome"], Value::Null);
     }
 
-    let lines = rig.audited(command_id).await;
+    let lines = bed.audit_entries(command_id).await;
     let told: Vec<&Value> = lines
         .iter()
         .filter(|(action, _)| action == "anomaly.detect")
@@ -207,7 +207,7 @@ async fn codes_that_a_rule_matches_become_anomalies() {
                WHERE action = 'anomaly.detect' AND user_id IS NULL AND entity_type = 'anomaly'
                  AND audit_logs.vehicle_id = $1 AND audit_logs.command_id = $2
                  AND detected_at = received_at";
-    let client = rig.sql().await;
+    let client = bed.sql().await;
     let row = client.query_one(sql, &[&VEHICLE.0, &command_id.0]).await;
     assert_eq!(row.unwrap().get::<_, i64>(0), 2);
     running.stop().await;
@@ -215,36 +215,36 @@ async fn codes_that_a_rule_matches_become_anomalies() {
 
 #[tokio::test]
 async fn reading_again_finds_nothing_new_until_a_workshop_has_looked() {
-    let rig = rig([Script::faults("P0420 U0100")]).await;
-    let running = rig.work();
+    let bed = bed([Script::faults("P0420 U0100")]).await;
+    let running = bed.work();
     for _ in 0..10 {
-        rig.read_faults().await;
+        bed.read_faults().await;
     }
-    assert_eq!(rig.codes().await, ["P0420", "U0100"]);
+    assert_eq!(bed.codes().await, ["P0420", "U0100"]);
     let sql = "UPDATE anomaly_episodes SET outcome = 'confirmed', closed_at = $1
                WHERE dtc_code = 'P0420'";
-    let closed = rig.sql().await.execute(sql, &[&rig.now()]).await;
+    let closed = bed.sql().await.execute(sql, &[&bed.now()]).await;
     assert_eq!(closed.unwrap(), 1);
-    rig.timer.advance(TimeDelta::seconds(1));
-    rig.read_faults().await;
-    assert_eq!(rig.codes().await, ["P0420", "P0420", "U0100"]);
+    bed.timer.advance(TimeDelta::seconds(1));
+    bed.read_faults().await;
+    assert_eq!(bed.codes().await, ["P0420", "P0420", "U0100"]);
     running.stop().await;
 }
 
 #[tokio::test]
 async fn two_nodes_that_read_at_once_find_each_code_once() {
-    let rig = rig([Script::faults("P0420 P0301 U0100")]).await;
+    let bed = bed([Script::faults("P0420 P0301 U0100")]).await;
     let mut commands = Vec::new();
     for _ in 0..10 {
-        commands.push(rig.submit(READ).await);
+        commands.push(bed.submit(READ).await);
     }
-    let nodes = [rig.work(), rig.work_elsewhere()];
+    let nodes = [bed.work(), bed.work_elsewhere()];
     for command_id in commands {
-        let ended = rig.ended(command_id).await;
+        let ended = bed.wait_for_end(command_id).await;
         assert_eq!(ended.status, CommandStatus::Completed);
     }
-    rig.until_unread(0).await;
-    assert_eq!(rig.codes().await, ["P0301", "P0420", "U0100"]);
+    bed.until_unread(0).await;
+    assert_eq!(bed.codes().await, ["P0301", "P0420", "U0100"]);
     for node in nodes {
         node.stop().await;
     }
@@ -270,24 +270,24 @@ async fn nonsense_makes_no_anomaly_and_the_command_completes() {
     let count = nonsense.len();
     let scripts: Vec<Script> = nonsense
         .into_iter()
-        .map(|payload| Script::Answer(vec![payload]))
+        .map(|payload| Script::Respond(vec![payload]))
         .collect();
-    let rig = rig(scripts).await;
-    let running = rig.work();
+    let bed = bed(scripts).await;
+    let running = bed.work();
     for _ in 0..count {
-        rig.read_faults().await;
+        bed.read_faults().await;
     }
-    assert_eq!(rig.codes().await, Vec::<String>::new());
+    assert_eq!(bed.codes().await, Vec::<String>::new());
     running.stop().await;
 }
 
 #[tokio::test]
 async fn what_is_no_code_hides_no_other() {
     let payload = json!({ "dtcs": [null, { "code": 5 }, { "code": "P0420" }, { "code": "P04" }] });
-    let rig = rig([Script::Answer(vec![payload])]).await;
-    let running = rig.work();
-    rig.read_faults().await;
-    assert_eq!(rig.codes().await, ["P0420"]);
+    let bed = bed([Script::Respond(vec![payload])]).await;
+    let running = bed.work();
+    bed.read_faults().await;
+    assert_eq!(bed.codes().await, ["P0420"]);
     running.stop().await;
 }
 
@@ -302,12 +302,12 @@ async fn an_answer_with_more_codes_than_a_vehicle_has_makes_no_anomaly() {
         .chunks(10)
         .map(|codes| faults(&codes.join(" ")))
         .collect();
-    let rig = rig([Script::faults(&too_many), Script::Answer(parts)]).await;
-    let running = rig.work();
-    rig.read_faults().await;
-    assert_eq!(rig.codes().await, Vec::<String>::new());
-    rig.read_faults().await;
-    assert_eq!(rig.codes().await, ["P0420", "U0100"]);
+    let bed = bed([Script::faults(&too_many), Script::Respond(parts)]).await;
+    let running = bed.work();
+    bed.read_faults().await;
+    assert_eq!(bed.codes().await, Vec::<String>::new());
+    bed.read_faults().await;
+    assert_eq!(bed.codes().await, ["P0420", "U0100"]);
     running.stop().await;
 }
 
@@ -315,65 +315,65 @@ async fn an_answer_with_more_codes_than_a_vehicle_has_makes_no_anomaly() {
 async fn a_reading_that_failed_finds_nothing() {
     let reason = "conditions not correct".to_owned();
     let rejected = ConnectorError::Rejected { reason };
-    let rig = rig([Script::Break(vec![faults("P0420")], rejected)]).await;
-    let running = rig.work();
-    let command_id = rig.submit(READ).await;
-    let ended = rig.ended(command_id).await;
+    let bed = bed([Script::RespondThenFail(vec![faults("P0420")], rejected)]).await;
+    let running = bed.work();
+    let command_id = bed.submit(READ).await;
+    let ended = bed.wait_for_end(command_id).await;
     assert_eq!(ended.status, CommandStatus::Failed);
-    assert_eq!(rig.responses(command_id).await.len(), 1);
-    assert_eq!(rig.codes().await, Vec::<String>::new());
+    assert_eq!(bed.responses(command_id).await.len(), 1);
+    assert_eq!(bed.codes().await, Vec::<String>::new());
     running.stop().await;
 }
 
 #[tokio::test]
 async fn what_a_clearing_reads_makes_no_anomaly() {
-    let rig = rig([Script::faults("P0420"), Script::faults("U0100")]).await;
-    let running = rig.work();
-    let command_id = rig.submit("ClearDTC").await;
-    let ended = rig.ended(command_id).await;
+    let bed = bed([Script::faults("P0420"), Script::faults("U0100")]).await;
+    let running = bed.work();
+    let command_id = bed.submit("ClearDTC").await;
+    let ended = bed.wait_for_end(command_id).await;
     assert_eq!(ended.status, CommandStatus::Completed);
-    assert_eq!(rig.connector.names(), [READ, "ClearDTC", READ]);
-    assert_eq!(rig.codes().await, Vec::<String>::new());
+    assert_eq!(bed.connector.command_names(), [READ, "ClearDTC", READ]);
+    assert_eq!(bed.codes().await, Vec::<String>::new());
     running.stop().await;
 }
 
 #[tokio::test]
 async fn a_look_that_fails_costs_nobody_the_answer_and_is_taken_again() {
-    let log = Log::start();
-    let rig = rig([Script::faults("P0420 U0100")]).await;
-    break_detection(&rig, "broken", 2).await;
-    let running = rig.work();
-    let command_id = rig.submit(READ).await;
-    let ended = rig.ended(command_id).await;
+    let log = CapturedLog::start();
+    let bed = bed([Script::faults("P0420 U0100")]).await;
+    break_detection(&bed, "broken", 2).await;
+    let running = bed.work();
+    let command_id = bed.submit(READ).await;
+    let ended = bed.wait_for_end(command_id).await;
     assert_eq!(ended.status, CommandStatus::Completed);
-    assert_eq!(rig.responses(command_id).await.len(), 1);
+    assert_eq!(bed.responses(command_id).await.len(), 1);
     for attempts in 1..=2 {
-        rig.until_attempts(attempts).await;
-        assert_eq!(rig.codes().await, Vec::<String>::new());
-        rig.sweep().await;
+        bed.until_attempts(attempts).await;
+        assert_eq!(bed.codes().await, Vec::<String>::new());
+        bed.sweep().await;
     }
-    rig.until_unread(0).await;
-    assert_eq!(rig.codes().await, ["P0420", "U0100"]);
+    bed.until_unread(0).await;
+    assert_eq!(bed.codes().await, ["P0420", "U0100"]);
     assert_eq!(log.count("a look for anomalies has failed"), 2);
     running.stop().await;
 }
 
 #[tokio::test]
 async fn an_answer_at_which_every_look_fails_is_given_up_and_the_trail_says_so() {
-    let rig = rig([Script::faults("P0420")]).await;
-    break_detection(&rig, "broken", i32::MAX).await;
-    let running = rig.work();
-    let command_id = rig.submit(READ).await;
-    rig.ended(command_id).await;
-    rig.until_attempts(1).await;
+    let bed = bed([Script::faults("P0420")]).await;
+    break_detection(&bed, "broken", i32::MAX).await;
+    let running = bed.work();
+    let command_id = bed.submit(READ).await;
+    bed.wait_for_end(command_id).await;
+    bed.until_attempts(1).await;
     let last = "UPDATE detection_jobs SET attempts = 19, due_at = submitted_at FROM commands";
-    rig.sql().await.execute(last, &[]).await.unwrap();
-    rig.sweep().await;
-    rig.until_unread(0).await;
-    assert_eq!(rig.codes().await, Vec::<String>::new());
+    bed.sql().await.execute(last, &[]).await.unwrap();
+    bed.sweep().await;
+    bed.until_unread(0).await;
+    assert_eq!(bed.codes().await, Vec::<String>::new());
     let sql = "SELECT result || ' ' || details::text FROM audit_logs
                WHERE action = 'anomaly.detect' AND command_id = $1 AND vehicle_id = $2";
-    let client = rig.sql().await;
+    let client = bed.sql().await;
     let line = client.query_one(sql, &[&command_id.0, &VEHICLE.0]).await;
     let line: String = line.unwrap().get(0);
     assert!(line.starts_with("failed {\"reason\":"), "{line}");
@@ -383,65 +383,66 @@ async fn an_answer_at_which_every_look_fails_is_given_up_and_the_trail_says_so()
 /// Also the queue of the vehicle goes on.
 #[tokio::test]
 async fn a_look_that_waits_for_a_lock_keeps_no_command_from_completing() {
-    let rig = rig([Script::faults("P0420")]).await;
-    let mut client = rig.sql().await;
+    let bed = bed([Script::faults("P0420")]).await;
+    let mut client = bed.sql().await;
     let transaction = client.transaction().await.unwrap();
     let lock = "LOCK TABLE anomaly_episodes IN ACCESS EXCLUSIVE MODE";
     transaction.batch_execute(lock).await.unwrap();
-    let running = rig.work();
+    let running = bed.work();
     for _ in 0..3 {
-        let command_id = rig.submit(READ).await;
-        let ended = rig.ended(command_id).await;
+        let command_id = bed.submit(READ).await;
+        let ended = bed.wait_for_end(command_id).await;
         assert_eq!(ended.status, CommandStatus::Completed);
     }
     transaction.rollback().await.unwrap();
-    rig.until_codes(&["P0420"]).await;
+    bed.until_codes(&["P0420"]).await;
     running.stop().await;
 }
 
 #[tokio::test]
 async fn what_a_process_left_unread_the_next_one_looks_through() {
-    let rig = rig([Script::faults("P0420")]).await;
-    let dispatching = rig.dispatch();
-    let command_id = rig.submit(READ).await;
-    rig.ended(command_id).await;
+    let bed = bed([Script::faults("P0420")]).await;
+    let dispatching = bed.start_dispatcher();
+    let command_id = bed.submit(READ).await;
+    bed.wait_for_end(command_id).await;
     dispatching.stop().await;
-    assert_eq!(rig.codes().await, Vec::<String>::new());
-    let running = rig.work();
-    rig.until_unread(0).await;
-    assert_eq!(rig.codes().await, ["P0420"]);
+    assert_eq!(bed.codes().await, Vec::<String>::new());
+    let running = bed.work();
+    bed.until_unread(0).await;
+    assert_eq!(bed.codes().await, ["P0420"]);
     running.stop().await;
 }
 
 /// The first try broke off, so what it said is not the answer.
 #[tokio::test]
 async fn what_a_try_said_that_broke_off_makes_no_anomaly() {
-    let broken = Script::Break(vec![faults("P0420")], ConnectorError::Broken { sent: true });
-    let rig = rig([broken, Script::faults("U0100")]).await;
-    let running = rig.work();
-    let command_id = rig.submit(READ).await;
-    rig.pass_pause(command_id).await;
-    let ended = rig.ended(command_id).await;
+    let broken =
+        Script::RespondThenFail(vec![faults("P0420")], ConnectorError::Broken { sent: true });
+    let bed = bed([broken, Script::faults("U0100")]).await;
+    let running = bed.work();
+    let command_id = bed.submit(READ).await;
+    bed.advance_past_backoff(command_id).await;
+    let ended = bed.wait_for_end(command_id).await;
     assert_eq!(ended.status, CommandStatus::Completed);
-    rig.until_unread(0).await;
-    assert_eq!(rig.responses(command_id).await.len(), 2);
-    assert_eq!(rig.codes().await, ["U0100"]);
+    bed.until_unread(0).await;
+    assert_eq!(bed.responses(command_id).await.len(), 2);
+    assert_eq!(bed.codes().await, ["U0100"]);
     running.stop().await;
 }
 
 #[tokio::test]
 async fn what_was_read_before_a_workshop_looked_opens_nothing_again() {
-    let rig = rig([Script::faults("P0420 U0100")]).await;
-    let running = rig.work();
-    rig.read_faults().await;
+    let bed = bed([Script::faults("P0420 U0100")]).await;
+    let running = bed.work();
+    bed.read_faults().await;
     let later = "UPDATE anomaly_episodes SET outcome = 'confirmed',
                  closed_at = (SELECT max(received_at) FROM responses) + interval '1 hour'
                  WHERE dtc_code = 'P0420'";
-    rig.sql().await.batch_execute(later).await.unwrap();
-    rig.read_faults().await;
-    assert_eq!(rig.codes().await, ["P0420", "U0100"]);
-    rig.timer.advance(TimeDelta::hours(2));
-    rig.read_faults().await;
-    assert_eq!(rig.codes().await, ["P0420", "P0420", "U0100"]);
+    bed.sql().await.batch_execute(later).await.unwrap();
+    bed.read_faults().await;
+    assert_eq!(bed.codes().await, ["P0420", "U0100"]);
+    bed.timer.advance(TimeDelta::hours(2));
+    bed.read_faults().await;
+    assert_eq!(bed.codes().await, ["P0420", "P0420", "U0100"]);
     running.stop().await;
 }

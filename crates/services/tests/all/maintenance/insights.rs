@@ -11,12 +11,12 @@ use sovd_services::{
 };
 
 use crate::{
-    fixture::{Rig, admin, engineer},
-    scripted_connector::Scripted,
+    fixture::{TestBed, admin, engineer},
+    scripted_connector::ScriptedConnector,
 };
 
 /// So many episodes of the connected vehicle's catalyst that have ended like this.
-async fn failures(rig: &Rig, count: i32, outcome: &str) {
+async fn failures(bed: &TestBed, count: i32, outcome: &str) {
     let sql = "WITH event AS (
                    INSERT INTO anomaly_events (vehicle_id, anomaly_type, severity)
                    SELECT '00000000-0000-0000-0000-000000000101', 'emissions', 'Medium'
@@ -26,37 +26,37 @@ async fn failures(rig: &Rig, count: i32, outcome: &str) {
                     closed_at)
                SELECT id, vehicle_id, 'catalyst-efficiency', 'catalyst', 'P0420', $2, now()
                FROM event";
-    let client = rig.sql().await;
+    let client = bed.sql().await;
     client.execute(sql, &[&count, &outcome]).await.unwrap();
 }
 
-async fn rig() -> Rig {
-    Rig::new(Scripted::new()).await
+async fn bed() -> TestBed {
+    TestBed::new(ScriptedConnector::new()).await
 }
 
-fn service(rig: &Rig, threshold: u32) -> Insights {
-    rig.parts.insights(threshold)
+fn service(bed: &TestBed, threshold: u32) -> Insights {
+    bed.parts.insights(threshold)
 }
 
-async fn derive(rig: &Rig, threshold: Option<u32>) -> Vec<Insight> {
-    service(rig, 0).derive(&admin(), threshold).await.unwrap()
+async fn derive(bed: &TestBed, threshold: Option<u32>) -> Vec<Insight> {
+    service(bed, 0).derive(&admin(), threshold).await.unwrap()
 }
 
-async fn audited(rig: &Rig) -> Vec<(String, Value)> {
+async fn audited(bed: &TestBed) -> Vec<(String, Value)> {
     let sql = "SELECT action, details FROM audit_logs WHERE entity_type = 'insight'";
-    let rows = rig.sql().await.query(sql, &[]).await.unwrap();
+    let rows = bed.sql().await.query(sql, &[]).await.unwrap();
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
 #[tokio::test]
 async fn more_failures_than_the_threshold_make_an_insight() {
-    let rig = rig().await;
-    failures(&rig, 3, "confirmed").await;
-    failures(&rig, 1, "no_fault_found").await;
-    assert_eq!(derive(&rig, Some(3)).await, []);
-    let by_default = service(&rig, 3).derive(&admin(), None).await;
+    let bed = bed().await;
+    failures(&bed, 3, "confirmed").await;
+    failures(&bed, 1, "no_fault_found").await;
+    assert_eq!(derive(&bed, Some(3)).await, []);
+    let by_default = service(&bed, 3).derive(&admin(), None).await;
     assert_eq!(by_default.unwrap(), []);
-    let derived = derive(&rig, Some(2)).await;
+    let derived = derive(&bed, Some(2)).await;
     assert_eq!(derived.len(), 1);
     assert_eq!(derived[0].component_name, "catalyst");
     let pattern = "P0420: 3 confirmed failures on 1 vehicle";
@@ -64,10 +64,10 @@ async fn more_failures_than_the_threshold_make_an_insight() {
     let batch = Some("Tesla Model 3 2023");
     assert_eq!(derived[0].affected_batch.as_deref(), batch);
     assert_eq!(derived[0].confidence_score, Some(0.75));
-    assert_eq!(derived[0].created_at, rig.now());
-    let found = service(&rig, 0).get(&admin(), derived[0].id).await.unwrap();
+    assert_eq!(derived[0].created_at, bed.now());
+    let found = service(&bed, 0).get(&admin(), derived[0].id).await.unwrap();
     assert_eq!(found.failure_pattern, pattern);
-    let lines = audited(&rig).await;
+    let lines = audited(&bed).await;
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0].0, "insight.derive");
     let expected = json!({
@@ -85,56 +85,56 @@ async fn more_failures_than_the_threshold_make_an_insight() {
 
 #[tokio::test]
 async fn a_finding_is_written_once_and_again_when_it_has_grown() {
-    let rig = rig().await;
-    failures(&rig, 1, "confirmed").await;
-    assert_eq!(derive(&rig, None).await.len(), 1);
-    assert_eq!(derive(&rig, None).await, []);
-    failures(&rig, 1, "other").await;
-    assert_eq!(derive(&rig, None).await, []);
-    failures(&rig, 1, "confirmed").await;
-    assert_eq!(derive(&rig, None).await.len(), 1);
-    assert_eq!(audited(&rig).await.len(), 2);
+    let bed = bed().await;
+    failures(&bed, 1, "confirmed").await;
+    assert_eq!(derive(&bed, None).await.len(), 1);
+    assert_eq!(derive(&bed, None).await, []);
+    failures(&bed, 1, "other").await;
+    assert_eq!(derive(&bed, None).await, []);
+    failures(&bed, 1, "confirmed").await;
+    assert_eq!(derive(&bed, None).await.len(), 1);
+    assert_eq!(audited(&bed).await.len(), 2);
 }
 
 #[tokio::test]
 async fn many_that_derive_at_once_write_each_finding_once() {
-    let rig = rig().await;
-    failures(&rig, 2, "confirmed").await;
-    let derived = join_all((0..8).map(|_| derive(&rig, None))).await;
+    let bed = bed().await;
+    failures(&bed, 2, "confirmed").await;
+    let derived = join_all((0..8).map(|_| derive(&bed, None))).await;
     assert_eq!(derived.concat().len(), 1);
-    assert_eq!(audited(&rig).await.len(), 1);
-    assert_eq!(rig.parts.database.connections_in_use(), 0);
+    assert_eq!(audited(&bed).await.len(), 1);
+    assert_eq!(bed.parts.database.connections_in_use(), 0);
 }
 
 #[tokio::test]
 async fn what_somebody_is_deleting_is_derived_by_the_next_call() {
-    let rig = rig().await;
-    failures(&rig, 3, "confirmed").await;
-    let mut client = rig.sql().await;
+    let bed = bed().await;
+    failures(&bed, 3, "confirmed").await;
+    let mut client = bed.sql().await;
     let deletion = client.transaction().await.unwrap();
     let delete = "DELETE FROM anomaly_events WHERE id IN (
                       SELECT anomaly_event_id FROM anomaly_episodes
                       WHERE component_name = 'catalyst' LIMIT 1)";
     deletion.execute(delete, &[]).await.unwrap();
-    assert_eq!(derive(&rig, None).await, []);
+    assert_eq!(derive(&bed, None).await, []);
     deletion.commit().await.unwrap();
-    let derived = derive(&rig, None).await;
+    let derived = derive(&bed, None).await;
     assert_eq!(derived.len(), 1);
     let pattern = "P0420: 2 confirmed failures on 1 vehicle";
     assert_eq!(derived[0].failure_pattern, pattern);
-    assert_eq!(derive(&rig, None).await, []);
+    assert_eq!(derive(&bed, None).await, []);
 }
 
 #[tokio::test]
 async fn failures_after_a_deletion_make_an_insight() {
-    let rig = rig().await;
-    failures(&rig, 3, "confirmed").await;
-    assert_eq!(derive(&rig, None).await.len(), 1);
+    let bed = bed().await;
+    failures(&bed, 3, "confirmed").await;
+    assert_eq!(derive(&bed, None).await.len(), 1);
     let sql = "DELETE FROM anomaly_episodes WHERE component_name = 'catalyst'";
-    rig.sql().await.batch_execute(sql).await.unwrap();
-    assert_eq!(derive(&rig, None).await, []);
-    failures(&rig, 1, "confirmed").await;
-    let derived = derive(&rig, None).await;
+    bed.sql().await.batch_execute(sql).await.unwrap();
+    assert_eq!(derive(&bed, None).await, []);
+    failures(&bed, 1, "confirmed").await;
+    let derived = derive(&bed, None).await;
     assert_eq!(derived.len(), 1);
     let pattern = "P0420: 1 confirmed failure on 1 vehicle";
     assert_eq!(derived[0].failure_pattern, pattern);
@@ -142,14 +142,14 @@ async fn failures_after_a_deletion_make_an_insight() {
 
 #[tokio::test]
 async fn failures_of_a_vehicle_whose_model_is_corrected_make_no_insight_again() {
-    let rig = rig().await;
-    failures(&rig, 2, "confirmed").await;
-    assert_eq!(derive(&rig, None).await.len(), 1);
+    let bed = bed().await;
+    failures(&bed, 2, "confirmed").await;
+    assert_eq!(derive(&bed, None).await.len(), 1);
     let sql = "UPDATE vehicles SET model = 'Model Y', year = 2024 WHERE model = 'Model 3'";
-    rig.sql().await.batch_execute(sql).await.unwrap();
-    assert_eq!(derive(&rig, None).await, []);
-    failures(&rig, 1, "confirmed").await;
-    let derived = derive(&rig, None).await;
+    bed.sql().await.batch_execute(sql).await.unwrap();
+    assert_eq!(derive(&bed, None).await, []);
+    failures(&bed, 1, "confirmed").await;
+    let derived = derive(&bed, None).await;
     assert_eq!(derived.len(), 1);
     let pattern = "P0420: 3 confirmed failures on 1 vehicle";
     assert_eq!(derived[0].failure_pattern, pattern);
@@ -159,30 +159,30 @@ async fn failures_of_a_vehicle_whose_model_is_corrected_make_no_insight_again() 
 
 #[tokio::test]
 async fn a_hundred_insights_are_written_at_once() {
-    let rig = rig().await;
-    failures(&rig, 102, "confirmed").await;
+    let bed = bed().await;
+    failures(&bed, 102, "confirmed").await;
     let sql = "UPDATE anomaly_episodes SET component_name = 'part ' || number
                FROM (SELECT anomaly_event_id, row_number() OVER () AS number
                      FROM anomaly_episodes WHERE component_name = 'catalyst') AS parts
                WHERE parts.anomaly_event_id = anomaly_episodes.anomaly_event_id AND number > 1";
-    rig.sql().await.batch_execute(sql).await.unwrap();
-    failures(&rig, 1, "confirmed").await;
-    let derived = derive(&rig, None).await;
+    bed.sql().await.batch_execute(sql).await.unwrap();
+    failures(&bed, 1, "confirmed").await;
+    let derived = derive(&bed, None).await;
     assert_eq!(derived.len(), 100);
     let pattern = "P0420: 2 confirmed failures on 1 vehicle";
     assert_eq!(derived[0].failure_pattern, pattern);
-    assert_eq!(audited(&rig).await.len(), 100);
-    assert_eq!(derive(&rig, None).await.len(), 2);
-    assert_eq!(derive(&rig, None).await, []);
+    assert_eq!(audited(&bed).await.len(), 100);
+    assert_eq!(derive(&bed, None).await.len(), 2);
+    assert_eq!(derive(&bed, None).await, []);
 }
 
 #[tokio::test]
 async fn a_session_that_has_ended_writes_nothing() {
-    let rig = rig().await;
-    failures(&rig, 1, "confirmed").await;
+    let bed = bed().await;
+    failures(&bed, 1, "confirmed").await;
     let sql = "DELETE FROM sessions";
-    rig.sql().await.execute(sql, &[]).await.unwrap();
-    let insights = service(&rig, 0);
+    bed.sql().await.execute(sql, &[]).await.unwrap();
+    let insights = service(&bed, 0);
     let refused = insights.derive(&admin(), None).await.unwrap_err();
     assert!(
         matches!(refused, ServiceError::NotAuthenticated(_)),
@@ -200,21 +200,21 @@ async fn a_session_that_has_ended_writes_nothing() {
         matches!(refused, ServiceError::NotAuthenticated(_)),
         "{refused}"
     );
-    assert_eq!(audited(&rig).await, []);
+    assert_eq!(audited(&bed).await, []);
     let sql = "SELECT count(*) FROM manufacturing_insights WHERE component_name <> ALL ($1)";
     let seeds = vec!["battery module", "coolant pump"];
-    let row = rig.sql().await.query_one(sql, &[&seeds]).await.unwrap();
+    let row = bed.sql().await.query_one(sql, &[&seeds]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 0);
 }
 
 #[tokio::test]
 async fn only_those_who_make_vehicles_write_insights() {
-    let rig = rig().await;
-    failures(&rig, 1, "confirmed").await;
-    let refused = service(&rig, 0).derive(&engineer(), None).await;
+    let bed = bed().await;
+    failures(&bed, 1, "confirmed").await;
+    let refused = service(&bed, 0).derive(&engineer(), None).await;
     assert!(matches!(refused.unwrap_err(), ServiceError::Forbidden));
     let customer = with_role(Role::Customer);
-    let refused = service(&rig, 0).detectors(&customer).await;
+    let refused = service(&bed, 0).detectors(&customer).await;
     assert!(matches!(refused.unwrap_err(), ServiceError::Forbidden));
 }
 
@@ -226,9 +226,9 @@ fn with_role(role: Role) -> Caller {
 
 #[tokio::test]
 async fn detectors_are_the_rules_in_force_and_then_those_of_the_past() {
-    let rig = rig().await;
-    failures(&rig, 3, "confirmed").await;
-    failures(&rig, 1, "no_fault_found").await;
+    let bed = bed().await;
+    failures(&bed, 3, "confirmed").await;
+    failures(&bed, 1, "no_fault_found").await;
     let rules: RuleBook = r#"
         [[rule]]
         name = "new"
@@ -239,7 +239,7 @@ async fn detectors_are_the_rules_in_force_and_then_those_of_the_past() {
     "#
     .parse()
     .unwrap();
-    let mut parts = rig.parts.clone();
+    let mut parts = bed.parts.clone();
     parts.rules = Arc::new(rules);
     let detectors = parts.insights(0).detectors(&engineer()).await;
     let [new, past] = &detectors.unwrap()[..] else {
