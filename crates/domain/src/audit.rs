@@ -1,4 +1,4 @@
-//! The audit trail.
+//! Entries of the audit trail, and the hash chain that protects them.
 
 mod chain;
 
@@ -15,87 +15,87 @@ use crate::{
 
 pub use chain::{ChainHash, InvalidChainHash, Link};
 
-/// One line of the audit trail, before it is written.
+/// An entry of the audit trail that is about to be stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
-    /// What was done, such as `command.submit`.
+    /// The action, such as `command.submit`.
     pub action: &'static str,
-    /// What came of it.
+    /// The result of the action.
     pub result: AuditResult,
-    /// The kind of thing it was done to, such as `command`.
+    /// The type of the entity acted on, such as `command`.
     pub entity_type: &'static str,
-    /// The thing it was done to.
+    /// The entity acted on.
     pub entity_id: Option<Uuid>,
-    /// Who did it; nobody when the program did or the caller is unknown.
+    /// The actor; `None` for the program itself and for unauthenticated callers.
     pub user_id: Option<UserId>,
     /// The vehicle concerned.
     pub vehicle_id: Option<VehicleId>,
     /// The command concerned.
     pub command_id: Option<CommandId>,
-    /// Whatever else tells the story; never a secret.
+    /// Further details, as a JSON object without secrets.
     pub details: Value,
-    /// Where the request came from.
+    /// The origin of the request.
     pub origin: Origin,
 }
 
-/// One line of the audit trail, as it was written.
+/// A stored entry of the audit trail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditRecord {
-    /// Identifies the line.
+    /// Identifies the entry.
     pub log_id: Uuid,
-    /// What was done.
+    /// The action.
     pub action: String,
-    /// What came of it.
+    /// The result of the action.
     pub result: AuditResult,
-    /// The kind of thing it was done to.
+    /// The type of the entity acted on.
     pub entity_type: String,
-    /// The thing it was done to.
+    /// The entity acted on.
     pub entity_id: Option<Uuid>,
-    /// Who did it, also when the user was deleted since.
+    /// The actor, even if the user has since been deleted.
     pub user_id: Option<UserId>,
-    /// The vehicle concerned, also when it was deleted since.
+    /// The vehicle concerned, even if it has since been deleted.
     pub vehicle_id: Option<VehicleId>,
-    /// The command concerned, also when it was deleted since.
+    /// The command concerned, even if it has since been deleted.
     pub command_id: Option<CommandId>,
-    /// Whatever else tells the story.
+    /// Further details.
     pub details: Value,
-    /// Where the request came from, as text.
+    /// The address of the client, as text.
     pub ip_address: Option<String>,
-    /// What the client called itself.
+    /// The `User-Agent` header of the request.
     pub user_agent: Option<String>,
-    /// Ties the line to the logs.
+    /// Correlates the entry with the logs.
     pub request_id: Option<String>,
-    /// When it was done.
+    /// The time of the action.
     pub timestamp: DateTime<Utc>,
-    /// Its place in the chain; nothing until the line is sealed, about a second after it was written.
+    /// Its link in the hash chain; `None` until it is sealed, about a second after it was stored.
     pub link: Option<Link>,
 }
 
 text_enum! {
-    /// What came of something that was tried.
+    /// The result of an attempted action.
     AuditResult, "result" {
-        /// It happened.
+        /// The action took place.
         Done = "done",
-        /// Whoever tried may not, or is not who they say.
+        /// The caller was not authenticated or not authorized.
         Refused = "refused",
-        /// They may, and it did not work.
+        /// The caller was authorized, but the action did not succeed.
         Failed = "failed",
     }
 }
 
-/// Where a request came from.
+/// The origin of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The client's address.
     pub ip_address: Option<IpAddr>,
-    /// What the client calls itself.
+    /// The `User-Agent` header of the request.
     pub user_agent: Option<String>,
-    /// Ties the line to the logs.
+    /// Correlates the entry with the logs.
     pub request_id: Option<String>,
 }
 
 impl AuditEntry {
-    /// An entry with nothing but what was done to what kind of thing.
+    /// Returns an entry for an action that took place, without an actor or details.
     pub fn new(action: &'static str, entity_type: &'static str) -> Self {
         Self {
             action,

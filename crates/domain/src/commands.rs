@@ -1,4 +1,4 @@
-//! Commands, their states and how they end.
+//! Commands, their states and their outcomes.
 
 pub mod catalog;
 pub mod findings;
@@ -15,39 +15,39 @@ use crate::{
     text_enum::text_enum,
 };
 
-/// One SOVD command (ISO 17978) to one vehicle.
+/// An SOVD command (ISO 17978) for one vehicle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Command {
     /// Identifies the command.
     pub command_id: CommandId,
-    /// Who sent it.
+    /// The user who submitted it.
     pub user_id: UserId,
-    /// Where it goes.
+    /// The target vehicle.
     pub vehicle_id: VehicleId,
-    /// Its name in the catalogue.
+    /// Its name in the catalog.
     pub command_name: String,
-    /// A JSON object that met the catalogue's schema when it was submitted.
+    /// A JSON object that matched the catalog's schema when the command was submitted.
     pub command_params: Value,
-    /// How far it has come.
+    /// Its state.
     pub status: CommandStatus,
     /// Set exactly when the status is [`CommandStatus::Failed`].
     pub failure_kind: Option<FailureKind>,
-    /// Why it failed, for people.
+    /// The human-readable reason for the failure.
     pub error_message: Option<String>,
-    /// When it was accepted.
+    /// The time of its acceptance.
     pub submitted_at: DateTime<Utc>,
-    /// When it was first handed to a connector.
+    /// The time at which it was first handed to a connector.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// The time at which it completed or failed.
     pub completed_at: Option<DateTime<Utc>>,
-    /// The moment after which it is not sent any more.
+    /// The time after which it is no longer sent.
     pub expires_at: DateTime<Utc>,
-    /// What looking again showed, after an [`FailureKind::OutcomeUnknown`] that can be looked into.
+    /// The finding of the probe that followed a [`FailureKind::OutcomeUnknown`], if there was one.
     pub finding: Option<Finding>,
 }
 
 impl Command {
-    /// The command as it was when it was accepted.
+    /// Returns the command in the state in which it was accepted.
     #[must_use]
     pub fn as_submitted(self) -> Self {
         Self {
@@ -63,21 +63,21 @@ impl Command {
 }
 
 text_enum! {
-    /// How far a command has come. It only ever moves down this list.
+    /// The state of a command. A command only moves down this list.
     CommandStatus, "command status" {
-        /// Accepted, and certainly not sent.
+        /// Accepted, and not sent.
         Pending = "pending",
         /// Handed to a connector.
         InProgress = "in_progress",
-        /// The vehicle's answer is complete.
+        /// The vehicle's response is complete.
         Completed = "completed",
-        /// It ended otherwise; [`FailureKind`] says how.
+        /// Ended without a complete response, for the reason in [`FailureKind`].
         Failed = "failed",
     }
 }
 
 impl CommandStatus {
-    /// Whether nothing more will happen.
+    /// Returns whether the state is final.
     pub fn is_terminal(self) -> bool {
         match self {
             Self::Pending | Self::InProgress => false,
@@ -87,21 +87,21 @@ impl CommandStatus {
 }
 
 text_enum! {
-    /// Why a command failed, and what that says about the vehicle.
+    /// The reason for which a command failed.
     FailureKind, "failure kind" {
-        /// The vehicle said no.
+        /// The vehicle rejected it.
         Rejected = "rejected",
-        /// It was certainly not sent, because the way to the vehicle does not carry it.
+        /// It was not sent because the vehicle could not be reached.
         Unreachable = "unreachable",
-        /// It was sent and not answered in time; repeating it is harmless.
+        /// It was sent and not answered in time. It is idempotent, so repeating it is safe.
         Timeout = "timeout",
-        /// It waited too long and was never sent.
+        /// It expired before it was sent.
         Expired = "expired",
-        /// It was called off before it was sent, or it changes nothing.
+        /// It was cancelled, and either it was never sent or it only reads.
         Cancelled = "cancelled",
-        /// It may have acted: it was sent, and the answer was lost.
+        /// It was sent and the response was lost, so the vehicle may have executed it.
         OutcomeUnknown = "outcome_unknown",
-        /// The fault is ours.
+        /// The server failed.
         Internal = "internal",
     }
 }

@@ -1,4 +1,13 @@
 //! The audit trail.
+//!
+//! # Errors
+//!
+//! The functions of this module and its submodules return [`StorageError::Unavailable`] if the
+//! database is unavailable, and [`StorageError::CorruptRow`] if a row cannot be read.
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "the module documentation describes the errors"
+)]
 
 pub mod chain;
 pub mod pruning;
@@ -14,51 +23,40 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError, schema::audit_logs};
 
-pub use list::{AuditFilter, Place, list, page};
+pub use list::{AuditFilter, Cursor, list, page};
 
-/// Writes a line. Call it in the transaction of the change, so that neither is without the other.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Inserts an entry. Call this in the transaction of the audited change, so that neither is committed
+/// without the other.
 pub async fn insert(
     connection: &mut Connection,
     entry: &AuditEntry,
     now: DateTime<Utc>,
 ) -> Result<(), StorageError> {
     diesel::insert_into(audit_logs::table)
-        .values(NewLine::of(entry, now))
+        .values(NewEntry::of(entry, now))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// Writes many lines at once.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Inserts several entries in one statement.
 pub async fn insert_all(
     connection: &mut Connection,
     entries: &[AuditEntry],
     now: DateTime<Utc>,
 ) -> Result<(), StorageError> {
-    let lines: Vec<NewLine<'_>> = entries
-        .iter()
-        .map(|entry| NewLine::of(entry, now))
-        .collect();
+    let rows = entries.iter().map(|entry| NewEntry::of(entry, now));
     diesel::insert_into(audit_logs::table)
-        .values(lines)
+        .values(rows.collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// An entry that is written some time after the attempt that it is about.
+/// An entry that is stored some time after the attempt that it describes.
 #[derive(Debug, Clone)]
-pub struct LateEntry {
-    /// The id of the line. An entry that is written again, because the outcome of the first time is unknown,
-    /// is there once.
+pub struct DeferredEntry {
+    /// Identifies the entry, so that inserting it again after an unknown outcome has no effect.
     pub log_id: Uuid,
     /// The time of the attempt.
     pub at: DateTime<Utc>,
@@ -66,27 +64,24 @@ pub struct LateEntry {
     pub entry: AuditEntry,
 }
 
-/// Writes entries with a time each, except those that are written already.
+/// Inserts the entries that are not stored yet.
 ///
 /// # Errors
 ///
-/// [`StorageError::Dangling`] when the user, vehicle or command of an entry does not exist. Then none of
-/// them is written.
-pub async fn insert_timed(
+/// Returns [`StorageError::Dangling`], and inserts none of the entries, if the user, vehicle or command
+/// of an entry does not exist.
+pub async fn insert_deferred(
     connection: &mut Connection,
-    entries: &[LateEntry],
+    entries: &[DeferredEntry],
 ) -> Result<(), StorageError> {
-    let lines: Vec<_> = entries
-        .iter()
-        .map(|late| {
-            (
-                NewLine::of(&late.entry, late.at),
-                audit_logs::log_id.eq(late.log_id),
-            )
-        })
-        .collect();
+    let rows = entries.iter().map(|deferred| {
+        (
+            NewEntry::of(&deferred.entry, deferred.at),
+            audit_logs::log_id.eq(deferred.log_id),
+        )
+    });
     diesel::insert_into(audit_logs::table)
-        .values(lines)
+        .values(rows.collect::<Vec<_>>())
         .on_conflict(audit_logs::log_id)
         .do_nothing()
         .execute(connection)
@@ -94,27 +89,24 @@ pub async fn insert_timed(
     Ok(())
 }
 
-/// Writes an entry whose user, vehicle or command may have been deleted. It looks like an entry that was
-/// written before the deletion: the references are NULL, and their copies contain the ids.
-///
-/// # Errors
-///
-/// When the database is unavailable.
+/// Inserts an entry, if it is not stored yet, whose user, vehicle or command may have been deleted. The
+/// row equals that of an entry stored before the deletion: the references are NULL, and their copies
+/// contain the ids.
 pub async fn insert_detached(
     connection: &mut Connection,
-    late: &LateEntry,
+    deferred: &DeferredEntry,
 ) -> Result<(), StorageError> {
-    let entry = &late.entry;
-    let detached = NewLine {
+    let entry = &deferred.entry;
+    let detached = NewEntry {
         user_id: None,
         vehicle_id: None,
         command_id: None,
-        ..NewLine::of(entry, late.at)
+        ..NewEntry::of(entry, deferred.at)
     };
     diesel::insert_into(audit_logs::table)
         .values((
             detached,
-            audit_logs::log_id.eq(late.log_id),
+            audit_logs::log_id.eq(deferred.log_id),
             audit_logs::actor_id.eq(entry.user_id.map(|id| id.0)),
             audit_logs::subject_vehicle_id.eq(entry.vehicle_id.map(|id| id.0)),
             audit_logs::subject_command_id.eq(entry.command_id.map(|id| id.0)),
@@ -128,7 +120,7 @@ pub async fn insert_detached(
 
 #[derive(Insertable)]
 #[diesel(table_name = audit_logs, treat_none_as_default_value = false)]
-struct NewLine<'a> {
+struct NewEntry<'a> {
     user_id: Option<Uuid>,
     vehicle_id: Option<Uuid>,
     command_id: Option<Uuid>,
@@ -143,7 +135,7 @@ struct NewLine<'a> {
     timestamp: DateTime<Utc>,
 }
 
-impl<'a> NewLine<'a> {
+impl<'a> NewEntry<'a> {
     fn of(entry: &'a AuditEntry, now: DateTime<Utc>) -> Self {
         let origin = &entry.origin;
         Self {

@@ -1,4 +1,13 @@
-//! Commands and their states. Every change of state is a compare and set.
+//! Commands and their states. Every state change is a compare-and-set.
+//!
+//! # Errors
+//!
+//! The functions of this module and its submodules return [`StorageError::Unavailable`] if the
+//! database is unavailable, and [`StorageError::CorruptRow`] if a row cannot be read.
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "the module documentation describes the errors"
+)]
 
 pub mod idempotency;
 pub mod queue;
@@ -15,30 +24,30 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError, fleet::scope::within, schema::commands};
 
-/// Which commands to list; what is not set does not narrow the list.
+/// The commands to list. Fields that are not set match all commands.
 #[derive(Debug, Clone, Default)]
 pub struct CommandFilter {
-    /// Those sent by this user.
+    /// Submitted by this user.
     pub user_id: Option<UserId>,
-    /// Those sent to this vehicle.
+    /// Addressed to this vehicle.
     pub vehicle_id: Option<VehicleId>,
-    /// Those in this state.
+    /// In this state.
     pub status: Option<CommandStatus>,
-    /// Those with this name.
+    /// With this name.
     pub command_name: Option<String>,
-    /// Those submitted at or after this moment.
+    /// Submitted at or after this time.
     pub start: Option<DateTime<Utc>>,
-    /// Those submitted at or before this moment.
+    /// Submitted at or before this time.
     pub end: Option<DateTime<Utc>>,
-    /// Those sent to one of these vehicles.
+    /// Addressed to one of these vehicles.
     pub among: VehicleScope,
 }
 
-/// Writes a command that was just accepted.
+/// Inserts an accepted command.
 ///
 /// # Errors
 ///
-/// When the database is away, or the user or the vehicle is gone.
+/// Returns [`StorageError::Dangling`] if the user or the vehicle does not exist.
 pub async fn insert(connection: &mut Connection, command: &Command) -> Result<(), StorageError> {
     diesel::insert_into(commands::table)
         .values((
@@ -56,11 +65,7 @@ pub async fn insert(connection: &mut Connection, command: &Command) -> Result<()
     Ok(())
 }
 
-/// The command with the id; only if it is `owner`'s, when that is given.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Returns the command with the id, provided that `owner`, if given, submitted it.
 pub async fn find(
     connection: &mut Connection,
     command_id: CommandId,
@@ -77,11 +82,7 @@ pub async fn find(
     read(row)
 }
 
-/// Those of the commands that are there, in no particular order.
-///
-/// # Errors
-///
-/// When the database is away or a row is unreadable.
+/// Returns the existing commands among `command_ids`, in no particular order.
 pub async fn find_all(
     connection: &mut Connection,
     command_ids: &[CommandId],
@@ -95,11 +96,7 @@ pub async fn find_all(
     rows.into_iter().map(Command::try_from).collect()
 }
 
-/// One page of the commands that match, newest first, and how many match in all.
-///
-/// # Errors
-///
-/// When the database is away or a row is unreadable.
+/// Returns a page of the matching commands, newest first, and the total number of matches.
 pub async fn list(
     connection: &mut Connection,
     filter: &CommandFilter,
@@ -117,11 +114,7 @@ pub async fn list(
     Ok((found?, total))
 }
 
-/// Moves a command from `pending` to `in_progress`. Nothing when it was elsewhere.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Moves a command from `pending` to `in_progress`. Returns `None` if it is in another state.
 pub async fn start(
     connection: &mut Connection,
     command_id: CommandId,
@@ -141,11 +134,7 @@ pub async fn start(
     read(row)
 }
 
-/// Moves a command from `in_progress` to `completed`. Nothing when it was elsewhere.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Moves a command from `in_progress` to `completed`. Returns `None` if it is in another state.
 pub async fn complete(
     connection: &mut Connection,
     command_id: CommandId,
@@ -165,11 +154,8 @@ pub async fn complete(
     read(row)
 }
 
-/// Moves a command that has not ended to `failed`. Nothing when it has.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Moves a command from `pending` or `in_progress` to `failed`. Returns `None` if it is in another
+/// state.
 pub async fn fail(
     connection: &mut Connection,
     command_id: CommandId,
@@ -193,12 +179,8 @@ pub async fn fail(
     read(row)
 }
 
-/// Adds what looking again showed to a command whose outcome is unknown. Nothing when it has one, or
-/// ended otherwise.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Records the finding of a probe. Returns `None` if the outcome of the command is not unknown or it
+/// has a finding already.
 pub async fn add_finding(
     connection: &mut Connection,
     command_id: CommandId,
@@ -216,7 +198,6 @@ pub async fn add_finding(
     read(row)
 }
 
-/// A row that may be missing, as the rest of the program knows it.
 fn read(row: QueryResult<CommandRow>) -> Result<Option<Command>, StorageError> {
     row.optional()?.map(Command::try_from).transpose()
 }

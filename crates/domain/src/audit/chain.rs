@@ -2,34 +2,35 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-/// A line's place in the chain.
+/// The link of an entry in the hash chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
-    /// 1 for the first line that was ever sealed; 0 is the place before it.
+    /// Counts sealed entries from 1.
     pub position: i64,
-    /// Stands for the line and all before it.
+    /// Covers the entry and all entries before it.
     pub hash: ChainHash,
 }
 
 impl Link {
-    /// What the first line follows.
+    /// The predecessor of the first entry.
     pub const GENESIS: Self = Self {
         position: 0,
         hash: ChainHash([0; ChainHash::LENGTH]),
     };
 }
 
-/// SHA-256 of the hash before and a line's content; 64 lower-case hexadecimal digits as text.
+/// SHA-256 of the previous hash and the content of an entry. Its text form is 64 lowercase
+/// hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ChainHash(pub [u8; Self::LENGTH]);
 
-/// A text or a row of bytes that is no hash.
+/// The error for a text or byte string that is not a [`ChainHash`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("not 32 bytes, or 64 lower-case hexadecimal digits")]
+#[error("not 32 bytes or 64 lowercase hexadecimal digits")]
 pub struct InvalidChainHash;
 
 impl ChainHash {
-    /// In bytes.
+    /// The length in bytes.
     pub const LENGTH: usize = 32;
 }
 
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_is_read_as_it_is_shown() {
+    fn parses_its_own_text() {
         let mut hash = Link::GENESIS.hash;
         hash.0[0] = 0x0f;
         hash.0[31] = 0xa1;
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn sixty_four_small_digits_and_nothing_else_are_a_hash() {
+    fn parses_only_64_lowercase_digits() {
         assert!("a".repeat(64).parse::<ChainHash>().is_ok());
         for text in [
             "",

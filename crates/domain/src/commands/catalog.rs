@@ -1,4 +1,4 @@
-//! The commands that can be sent.
+//! The catalog of commands.
 
 mod standard;
 
@@ -12,48 +12,47 @@ use crate::{
     text_enum::text_enum,
 };
 
-/// Everything there is to know of one command before it is sent.
+/// The specification of a command.
 #[derive(Debug)]
 pub struct CommandSpec {
     /// Its name on the wire, such as `ReadDTC`.
     pub name: &'static str,
-    /// Its name for people.
+    /// Its display name.
     pub title: &'static str,
-    /// What it does, in a sentence.
+    /// A one-sentence description.
     pub description: &'static str,
-    /// What it can do to the vehicle.
+    /// Its possible effect on the vehicle.
     pub risk: Risk,
-    /// Whether sending it twice does no more than sending it once.
+    /// Whether sending it twice has the same effect as sending it once.
     pub idempotent: bool,
-    /// What its parameters look like.
+    /// The JSON Schema of its parameters.
     pub params_schema: JsonSchema,
-    /// Who may send it.
+    /// The roles that may submit it.
     pub allowed_roles: &'static [Role],
-    /// How long the vehicle has to answer, from the moment of sending.
+    /// The time within which the vehicle must respond, measured from sending.
     pub timeout: Duration,
-    /// The reading that shows what the command erases, if it erases something.
+    /// The read command that records the faults that this command erases, if it erases any.
     pub evidence: Option<Evidence>,
-    /// Whether its answer is the faults that the vehicle has, in which anomalies show.
+    /// Whether its response lists faults, which anomaly detection evaluates.
     pub reports_faults: bool,
 }
 
-/// A reading of the catalogue that shows what a command is about to erase, and afterwards what is
-/// left.
+/// How to read the faults that a command erases, before and after it runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence {
-    /// The reading's name.
+    /// The name of the read command.
     pub command_name: &'static str,
-    /// The parameters that it takes over from the command.
+    /// The parameters that it shares with the erasing command.
     pub shared_params: &'static [&'static str],
-    /// The parameter of the command that names the only fault to erase.
+    /// The parameter of the erasing command that selects a single fault.
     pub fault_param: &'static str,
-    /// How long a vehicle may still be at it when its answer was lost. To look any sooner could find
-    /// what is about to be erased.
+    /// How long the vehicle may still be erasing after its response was lost. An earlier probe might
+    /// read faults that are about to be erased.
     pub settles_in: Duration,
 }
 
 impl Evidence {
-    /// The parameters of the reading for a command with `params`.
+    /// Returns the parameters of the read command for an erasing command with `params`.
     pub fn params(&self, params: &Value) -> Value {
         let shared = self.shared_params.iter();
         let shared =
@@ -61,46 +60,46 @@ impl Evidence {
         Value::Object(shared.collect())
     }
 
-    /// The only fault that a command with `params` erases; nothing when it erases all.
+    /// Returns the fault that a command with `params` erases, or `None` if it erases all.
     pub fn fault<'a>(&self, params: &'a Value) -> Option<&'a str> {
         params.get(self.fault_param).and_then(Value::as_str)
     }
 }
 
 impl CommandSpec {
-    /// How long a vehicle has to answer what needs no more time than usual.
+    /// The timeout of a command that needs no longer one.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// Whether somebody of `role` may send it.
+    /// Returns whether a user with `role` may submit it.
     pub fn is_allowed_to(&self, role: Role) -> bool {
         self.allowed_roles.contains(&role)
     }
 
-    /// Everything that is wrong with `params`; pointers start with `prefix`.
+    /// Returns all errors in `params`, with pointers that start with `prefix`.
     pub fn check_params(&self, params: &Value, prefix: &str) -> Vec<FieldError> {
         self.params_schema.check(params, prefix)
     }
 }
 
 text_enum! {
-    /// What a command can do to a vehicle.
+    /// The possible effect of a command on a vehicle.
     Risk, "risk" {
-        /// It looks and changes nothing.
+        /// It reads and changes nothing.
         Read = "read",
         /// It erases stored faults.
         Clear = "clear",
         /// It writes data.
         Write = "write",
-        /// It moves something.
+        /// It operates an actuator.
         Actuate = "actuate",
     }
 }
 
 impl Risk {
-    /// How long a command waits to be sent when its sender does not say.
+    /// Returns the time to expiry of a command whose submission specifies none.
     ///
-    /// A reading is as good an hour later. What changes a car is meant for the car as it stands
-    /// now.
+    /// A read is as useful an hour later, whereas a change is meant for the present state of the
+    /// vehicle.
     pub const fn default_expiry(self) -> Duration {
         match self {
             Self::Read => Duration::from_hours(1),
@@ -109,12 +108,12 @@ impl Risk {
     }
 }
 
-/// The commands that can be sent, by name.
+/// The commands that can be submitted, by name.
 #[derive(Debug)]
 pub struct Catalog(BTreeMap<&'static str, CommandSpec>);
 
 impl Catalog {
-    /// The commands every vehicle understands.
+    /// Returns the commands that every vehicle supports.
     pub fn standard() -> Self {
         Self::of(vec![
             standard::read_dtc(),
@@ -123,19 +122,19 @@ impl Catalog {
         ])
     }
 
-    /// A catalogue of `specs`.
+    /// Returns a catalog of `specs`.
     pub fn of(specs: Vec<CommandSpec>) -> Self {
         Self(specs.into_iter().map(|spec| (spec.name, spec)).collect())
     }
 
-    /// The same commands and one more.
+    /// Adds `spec`.
     #[must_use]
     pub fn with(mut self, spec: CommandSpec) -> Self {
         self.0.insert(spec.name, spec);
         self
     }
 
-    /// The same commands, each with `timeout` to be answered.
+    /// Sets the timeout of every command.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         for spec in self.0.values_mut() {
@@ -144,25 +143,22 @@ impl Catalog {
         self
     }
 
-    /// The same commands, each with `span` for a vehicle to settle before somebody looks at it.
+    /// Sets the settling time of every command that erases faults.
     #[must_use]
     pub fn with_settling(mut self, span: Duration) -> Self {
-        for evidence in self
-            .0
-            .values_mut()
-            .filter_map(|spec| spec.evidence.as_mut())
-        {
+        let specs = self.0.values_mut();
+        for evidence in specs.filter_map(|spec| spec.evidence.as_mut()) {
             evidence.settles_in = span;
         }
         self
     }
 
-    /// The command called `name`, which is case-sensitive.
+    /// Returns the command with the case-sensitive `name`.
     pub fn get(&self, name: &str) -> Option<&CommandSpec> {
         self.0.get(name)
     }
 
-    /// Every command, by name.
+    /// Returns all commands, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &CommandSpec> {
         self.0.values()
     }

@@ -1,4 +1,4 @@
-//! Looking again, when nobody knows whether a clearing ran.
+//! The findings of probes, which read the faults again after the outcome of a clear was lost.
 
 use std::collections::BTreeSet;
 
@@ -7,21 +7,21 @@ use serde_json::Value;
 use crate::text_enum::text_enum;
 
 text_enum! {
-    /// What reading the faults again says about a clearing whose answer was lost.
+    /// The finding of a probe about a clear whose response was lost.
     Finding, "finding" {
-        /// Faults that it was to erase were stored before, and none of them is now.
+        /// Faults to be erased were stored before the clear, and none of them is stored now.
         Cleared = "cleared",
-        /// All that it was to erase is still stored.
+        /// All faults to be erased are still stored.
         NotCleared = "not_cleared",
-        /// Neither, or nobody could look.
+        /// Neither could be determined.
         CannotTell = "cannot_tell",
     }
 }
 
 impl Finding {
-    /// Compares the faults of two readings, `None` for one that did not take place. `fault` is the
-    /// only one to erase; nothing when it was all of them. A fault without a failure type byte
-    /// (SAE J2012, the `-1A` of `B1234-1A`) stands for all of its kinds.
+    /// Compares the faults that were read before and after a clear; `None` means that the read did
+    /// not take place. The clear was to erase `fault`, or all faults if it is `None`. A fault without
+    /// a failure type byte (SAE J2012, the `-1A` of `B1234-1A`) matches all failure types.
     pub fn of(
         fault: Option<&str>,
         before: Option<&BTreeSet<String>>,
@@ -31,35 +31,36 @@ impl Finding {
             return Self::CannotTell;
         };
         let targets = |codes: &BTreeSet<String>| -> BTreeSet<String> {
-            let is_target = |code: &&String| fault.is_none_or(|fault| is_kind_of(code, fault));
+            let is_target = |code: &&String| fault.is_none_or(|fault| matches_fault(code, fault));
             codes.iter().filter(is_target).cloned().collect()
         };
-        let left = targets(after);
-        // Without a look before, the one fault that was named is known all the same.
+        let remaining = targets(after);
+        // A single fault is known from the command even if there was no read before the clear.
         let stored = match (before, fault) {
             (Some(before), _) => targets(before),
-            (None, Some(_)) if !left.is_empty() => return Self::NotCleared,
+            (None, Some(_)) if !remaining.is_empty() => return Self::NotCleared,
             (None, _) => return Self::CannotTell,
         };
         if stored.is_empty() {
             Self::CannotTell
-        } else if stored.is_subset(&left) {
+        } else if stored.is_subset(&remaining) {
             Self::NotCleared
-        } else if stored.is_disjoint(&left) {
+        } else if stored.is_disjoint(&remaining) {
             Self::Cleared
         } else {
-            // What is left may have come back since.
+            // The remaining faults may have been detected again since the clear.
             Self::CannotTell
         }
     }
 }
 
-fn is_kind_of(code: &str, fault: &str) -> bool {
+fn matches_fault(code: &str, fault: &str) -> bool {
     code.strip_prefix(fault)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// The trouble codes in the chunks of one reading; nothing when none of them has a list of faults.
+/// Returns the trouble codes in the chunks of a response, or `None` if no chunk has a fault list or a
+/// fault has no code.
 pub fn fault_codes(chunks: &[Value]) -> Option<BTreeSet<String>> {
     let lists: Vec<&Vec<Value>> = chunks
         .iter()
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults() {
+    fn compares_all_faults() {
         assert_eq!(of(None, Some("P0420 U0100"), ""), Finding::Cleared);
         assert_eq!(of(None, Some("P0420"), "U0100"), Finding::Cleared);
         assert_eq!(of(None, Some("P0420"), "P0420 U0100"), Finding::NotCleared);
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn one_fault() {
+    fn compares_a_single_fault() {
         let of = |before, after| of(Some("P0420"), before, after);
         assert_eq!(of(Some("P0420 U0100"), "U0100"), Finding::Cleared);
         assert_eq!(of(Some("P0420"), "P0420 U0100"), Finding::NotCleared);
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_stands_for_its_kinds() {
+    fn a_fault_without_failure_type_matches_all_types() {
         let of = |fault, before, after| of(Some(fault), Some(before), after);
         assert_eq!(of("P0420", "P0420-11", "P0420-11"), Finding::NotCleared);
         assert_eq!(of("P0420", "P0420-11 P0420-12", ""), Finding::Cleared);
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_could_look() {
+    fn cannot_tell_without_a_read_after_the_clear() {
         assert_eq!(
             Finding::of(Some("P0420"), Some(&codes("P0420")), None),
             Finding::CannotTell
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_come_from_every_chunk() {
+    fn reads_codes_from_every_chunk() {
         let chunks = [
             json!({ "dtcs": [{ "code": "P0420" }] }),
             json!({ "ecu_address": "0x10" }),
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_codes_says_nothing() {
+    fn rejects_responses_without_a_list_of_codes() {
         assert_eq!(fault_codes(&[]), None);
         assert_eq!(fault_codes(&[json!({ "value": "0x00" })]), None);
         assert_eq!(

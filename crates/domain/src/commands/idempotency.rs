@@ -1,20 +1,20 @@
-//! Keys that let a client repeat a request whose answer was lost.
+//! Keys with which a client repeats a request whose response was lost.
 
 use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-/// What a client sends as `Idempotency-Key`: 1 to 255 visible ASCII characters.
+/// The value of an `Idempotency-Key` header: 1 to 255 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
-/// A text that is no key.
+/// The error for a text that is not an [`IdempotencyKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("an idempotency key is 1 to 255 visible ASCII characters, without blanks")]
 pub struct InvalidIdempotencyKey;
 
 impl IdempotencyKey {
-    /// The key as it was sent.
+    /// Returns the key as it was sent.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_1_to_255_visible_characters() {
+    fn accepts_1_to_255_visible_characters() {
         let (longest, too_long) = ("k".repeat(255), "k".repeat(256));
         for good in [
             "k",

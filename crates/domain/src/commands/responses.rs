@@ -1,23 +1,23 @@
-//! What a vehicle answers.
+//! Responses of vehicles.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::ids::{CommandId, ResponseId};
 
-/// One chunk of a vehicle's answer, as stored.
+/// A stored chunk of a vehicle's response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Response {
     /// Identifies the chunk.
     pub response_id: ResponseId,
     /// The command it answers.
     pub command_id: CommandId,
-    /// What the vehicle sent.
+    /// The payload sent by the vehicle.
     pub response_payload: Value,
-    /// Its place in the answer: 1, 2, 3 and so on without a gap.
+    /// Its number within the response, counted from 1 without gaps.
     pub sequence_number: i32,
-    /// Whether the answer ends here.
+    /// Whether it is the last chunk.
     pub is_final: bool,
-    /// When it arrived.
+    /// The time of its arrival.
     pub received_at: DateTime<Utc>,
 }

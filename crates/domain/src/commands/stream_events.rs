@@ -1,4 +1,4 @@
-//! What a client that watches a command sees.
+//! The events of a command's stream.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,32 +9,33 @@ use crate::{
     ids::{CommandId, ResponseId},
 };
 
-/// One event of a command's stream. Its JSON is the contract of the WebSocket and of the bus.
+/// An event of a command's stream. Its JSON form is the contract of the WebSocket, of Server-Sent
+/// Events and of the event bus.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum StreamEvent {
-    /// A chunk of the answer.
+    /// A chunk of the response.
     Response {
         /// The command it answers.
         command_id: CommandId,
         /// Identifies the chunk.
         response_id: ResponseId,
-        /// What the vehicle sent.
+        /// The payload sent by the vehicle.
         response: Value,
-        /// Its place in the answer, from 1.
+        /// Its number within the response, counted from 1.
         sequence_number: i32,
-        /// Whether the answer ends here.
+        /// Whether it is the last chunk.
         is_final: bool,
-        /// When it arrived.
+        /// The time of its arrival.
         received_at: DateTime<Utc>,
     },
-    /// The command is under way or completed.
+    /// The command is in progress or completed.
     Status {
         /// The command.
         command_id: CommandId,
         /// `in_progress` or `completed`.
         status: CommandStatus,
-        /// Set when completed.
+        /// The time of completion.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         completed_at: Option<DateTime<Utc>>,
     },
@@ -44,17 +45,17 @@ pub enum StreamEvent {
         command_id: CommandId,
         /// Always `failed`.
         status: CommandStatus,
-        /// What the failure says about the vehicle.
+        /// The reason for the failure.
         failure_kind: FailureKind,
-        /// Why, for people.
+        /// The human-readable reason.
         error_message: String,
-        /// When it ended.
+        /// The time of the failure.
         completed_at: DateTime<Utc>,
     },
 }
 
 impl StreamEvent {
-    /// The event that tells the state of `command`, or nothing while it is pending.
+    /// Returns the event for the state of `command`, or `None` while it is pending.
     pub fn of_state(command: &Command) -> Option<Self> {
         let command_id = command.command_id;
         match command.status {
@@ -74,7 +75,7 @@ impl StreamEvent {
         }
     }
 
-    /// The command the event belongs to.
+    /// Returns the command that the event belongs to.
     pub fn command_id(&self) -> CommandId {
         match self {
             Self::Response { command_id, .. }
@@ -83,7 +84,7 @@ impl StreamEvent {
         }
     }
 
-    /// Whether it is the last event of its stream.
+    /// Returns whether it is the last event of its stream.
     pub fn is_terminal(&self) -> bool {
         match self {
             Self::Response { .. } => false,
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn has_the_json_of_the_contract() {
+    fn serializes_as_documented() {
         let id = CommandId(Uuid::from_u128(1));
         let cases = [
             (

@@ -71,7 +71,7 @@ impl Checkpoint {
         };
         Ok(Some(Self {
             link,
-            line_at: chain::newest_time_to(&mut connection, link.position).await?,
+            line_at: chain::latest_timestamp_up_to(&mut connection, link.position).await?,
             taken_at: now,
         }))
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 use sovd_domain::{AuditEntry, AuditRecord, Permission};
 use sovd_storage::{
     Database,
-    audit::{self, AuditFilter, Place},
+    audit::{self, AuditFilter, Cursor},
 };
 
 use super::Audit;
@@ -42,7 +42,7 @@ pub struct Export {
     filter: AuditFilter,
     began_at: DateTime<Utc>,
     credential: CredentialWatch,
-    last: Option<Place>,
+    last: Option<Cursor>,
     is_over: bool,
     _permit: ExportPermit,
 }
@@ -118,7 +118,7 @@ impl Export {
         }
         let mut connection = self.database.bulk_connection(()).await?;
         let lines = audit::page(&mut connection, &self.filter, self.last, PAGE).await?;
-        self.last = lines.last().map(Place::from);
+        self.last = lines.last().map(Cursor::from);
         self.is_over = self.last.is_none();
         Ok(lines)
     }

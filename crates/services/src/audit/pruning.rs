@@ -10,15 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::timer::Timer;
 
-/// How many lines are cut off in one transaction.
+/// The number of entries deleted in one transaction.
 const BATCH: i64 = 10_000;
 
-/// Cuts off the beginning of the chain as far as all of it is older than `retention`, or until `stop`.
-/// Lines that are not sealed stay, and so does everything behind one that is young.
+/// Deletes the beginning of the chain up to the first entry that is not older than `retention`, or until
+/// `stop`. Unsealed entries are kept.
 ///
-/// # Errors
-///
-/// When the database is away or refuses. What was cut off before stays so.
+/// If an error occurs, the batches pruned so far stay committed.
 pub(crate) async fn prune(
     database: &Database,
     clock: &dyn Timer,
@@ -33,7 +31,7 @@ pub(crate) async fn prune(
     Ok(())
 }
 
-/// The cut, the deletion and the line that tells of them, or none of the three.
+/// Prunes one batch and audits it in the same transaction. Returns the number of deleted entries.
 async fn prune_batch(
     database: &Database,
     clock: &dyn Timer,

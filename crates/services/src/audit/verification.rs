@@ -7,7 +7,7 @@ use sovd_domain::audit::Link;
 use sovd_storage::{
     Connection, Database, StorageError,
     audit::{
-        chain::{self, SealedLine},
+        chain::{self, SealedEntry},
         pruning,
     },
 };
@@ -98,7 +98,7 @@ pub enum Doubt {
 /// When the database is away, or the links of the cuts or of the head are unreadable.
 pub async fn verify(database: &Database, terms: &Terms<'_>) -> Result<Verification, StorageError> {
     let mut transaction = database.begin().await?;
-    chain::hold_still(&mut transaction).await?;
+    chain::use_snapshot(&mut transaction).await?;
     let pruning = pruning::newest(&mut transaction).await?;
     let beginning = pruning.unwrap_or(Link::GENESIS);
     let mut walk = Walk {
@@ -246,7 +246,7 @@ impl Walk {
     }
 
     /// Takes in the next line of the chain.
-    fn step(&mut self, line: &SealedLine) -> Outcome {
+    fn step(&mut self, line: &SealedEntry) -> Outcome {
         let next = link::after(self.report.end, &line.content);
         let broken = |reason: String| Break {
             position: line.position,
@@ -267,7 +267,7 @@ impl Walk {
                 "its hash does not follow from its content and the hash before".to_owned(),
             ));
         }
-        if let Some(reference) = &line.strayed {
+        if let Some(reference) = &line.mismatched_reference {
             return Err(broken(format!("its {reference} is not what was written")));
         }
         if let Some(checkpoints) = self.expected.0.remove(&next.position) {

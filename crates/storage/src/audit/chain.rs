@@ -1,5 +1,4 @@
-//! The chain that the lines of the audit trail form once they are sealed. What is hashed, and what
-//! the hashes mean, is the caller's business.
+//! The hash chain of sealed audit entries. The caller computes the hashes.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -16,50 +15,46 @@ use crate::{
     schema::{audit_chain_head, audit_logs},
 };
 
-/// Everything in a line but the references, which may go, as one text that is the same wherever and
-/// whenever it is made. The word in front names this form: another one needs another word.
+/// The canonical text of an entry: all columns except the references, which deletions set to NULL. The
+/// first element is the version of this format.
 const CONTENT: &str = "jsonb_build_array(
     'sovd-audit-1', log_id, actor_id, subject_vehicle_id, subject_command_id, action, entity_type,
     entity_id, details::text, ip_address, user_agent,
     (extract(epoch FROM audit_logs.timestamp) * 1000000)::bigint, result, request_id)::text";
 
-/// A line without a place in the chain.
+/// An entry that is not sealed.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
-pub struct UnsealedLine {
-    /// Identifies the line.
+pub struct UnsealedEntry {
+    /// Identifies the entry.
     #[diesel(sql_type = SqlUuid)]
     pub log_id: Uuid,
-    /// What its hash is to stand for.
+    /// The content to be hashed.
     #[diesel(sql_type = Text)]
     pub content: String,
 }
 
-/// A line that says that it has a place in the chain.
+/// An entry that is marked as sealed. Nothing about it is verified.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
-pub struct SealedLine {
-    /// Identifies the line.
+pub struct SealedEntry {
+    /// Identifies the entry.
     #[diesel(sql_type = SqlUuid)]
     pub log_id: Uuid,
-    /// Its place.
+    /// Its position in the chain.
     #[diesel(sql_type = BigInt)]
     pub position: i64,
-    /// Whatever stands for its hash.
+    /// The stored hash.
     #[diesel(sql_type = Nullable<Binary>)]
     pub hash: Option<Vec<u8>>,
-    /// What the hash should stand for.
+    /// The content that the hash should cover.
     #[diesel(sql_type = Text)]
     pub content: String,
-    /// A reference that is neither gone nor what it was: `user_id`, `vehicle_id` or `command_id`.
+    /// The reference that is neither NULL nor equal to its copy: `user_id`, `vehicle_id` or `command_id`.
     #[diesel(sql_type = Nullable<Text>)]
-    pub strayed: Option<String>,
+    pub mismatched_reference: Option<String>,
 }
 
-/// The end of the chain, which nobody else can move until the transaction ends. Nothing when
-/// somebody is about to move it.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Locks the head of the chain until the transaction ends and returns it, or `None` if another
+/// transaction has locked it.
 pub async fn claim_head(connection: &mut Connection) -> Result<Option<Link>, StorageError> {
     let row = audit_chain_head::table
         .select((audit_chain_head::position, audit_chain_head::hash))
@@ -70,11 +65,7 @@ pub async fn claim_head(connection: &mut Connection) -> Result<Option<Link>, Sto
     head_of(row)
 }
 
-/// The same, and waits for whoever is about to move it. Nothing when there is no such row.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Waits for the lock of the head of the chain and returns the head, or `None` if there is no such row.
 pub async fn lock_head(connection: &mut Connection) -> Result<Option<Link>, StorageError> {
     let row = audit_chain_head::table
         .select((audit_chain_head::position, audit_chain_head::hash))
@@ -84,11 +75,7 @@ pub async fn lock_head(connection: &mut Connection) -> Result<Option<Link>, Stor
     head_of(row)
 }
 
-/// The end of the chain. Nothing when there is no such row.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Returns the head of the chain, or `None` if there is no such row.
 pub async fn head(connection: &mut Connection) -> Result<Option<Link>, StorageError> {
     let row = audit_chain_head::table
         .select((audit_chain_head::position, audit_chain_head::hash))
@@ -97,31 +84,27 @@ pub async fn head(connection: &mut Connection) -> Result<Option<Link>, StorageEr
     head_of(row)
 }
 
-/// At most `limit` committed lines that are not sealed, oldest first, which nobody else can change
-/// until the transaction ends. Those that somebody is changing are left out, so that whoever deletes
-/// a user and whoever seals never wait for each other.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Locks up to `limit` committed, unsealed entries until the transaction ends and returns them, oldest
+/// first. Entries locked by other transactions are skipped, so that sealing and the deletion of a user
+/// never wait for each other.
 pub async fn lock_unsealed(
     connection: &mut Connection,
     limit: i64,
-) -> Result<Vec<UnsealedLine>, StorageError> {
+) -> Result<Vec<UnsealedEntry>, StorageError> {
     let sql = format!(
         "SELECT log_id, {CONTENT} AS content FROM audit_logs WHERE position IS NULL
          ORDER BY audit_logs.timestamp, log_id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED"
     );
-    let lines = sql_query(sql).bind::<BigInt, _>(limit).load(connection);
-    Ok(lines.await?)
+    let entries = sql_query(sql).bind::<BigInt, _>(limit).load(connection);
+    Ok(entries.await?)
 }
 
-/// Moves the end of the chain to the last of the lines, and gives all of them, which are locked,
-/// their places. Call it in a transaction: the database wants to see both together.
+/// Advances the head of the chain to the last of the entries, which must be locked, and stores their
+/// links. Call this in a transaction because the constraints are checked on commit.
 ///
 /// # Errors
 ///
-/// When the database is away or refuses: a place is taken, or does not follow the end of the chain.
+/// Returns an error if a position is taken or does not follow the head of the chain.
 pub async fn seal(
     connection: &mut Connection,
     sealed: &[(Uuid, Link)],
@@ -152,17 +135,13 @@ pub async fn seal(
     Ok(())
 }
 
-/// At most `limit` lines of the chain in order, those after the line at this place with this id, or
-/// the first ones. Two lines that say that they have the same place come by their ids.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Returns up to `limit` entries of the chain after the entry with this position and id, or from the
+/// start. Entries are sorted by position, those that claim the same position by id.
 pub async fn sealed_after(
     connection: &mut Connection,
     last: Option<(i64, Uuid)>,
     limit: i64,
-) -> Result<Vec<SealedLine>, StorageError> {
+) -> Result<Vec<SealedEntry>, StorageError> {
     let which = match last {
         Some(_) => "(position, log_id) > ($2, $3)",
         None => "position IS NOT NULL AND num_nulls($2, $3) = 2",
@@ -175,23 +154,19 @@ pub async fn sealed_after(
                      THEN 'vehicle_id'
                      WHEN command_id IS NOT NULL AND command_id IS DISTINCT FROM subject_command_id
                      THEN 'command_id'
-                END AS strayed
+                END AS mismatched_reference
          FROM audit_logs WHERE {which} ORDER BY position, log_id LIMIT $1"
     );
-    let lines = sql_query(sql)
+    let entries = sql_query(sql)
         .bind::<BigInt, _>(limit)
         .bind::<Nullable<BigInt>, _>(last.map(|(position, _)| position))
         .bind::<Nullable<SqlUuid>, _>(last.map(|(_, log_id)| log_id))
         .load(connection);
-    Ok(lines.await?)
+    Ok(entries.await?)
 }
 
-/// Returns the latest time of the lines up to `position`, or `None` if there are none.
-///
-/// # Errors
-///
-/// When the database is unavailable.
-pub async fn newest_time_to(
+/// Returns the latest timestamp of the entries up to `position`, or `None` if there are none.
+pub async fn latest_timestamp_up_to(
     connection: &mut Connection,
     position: i64,
 ) -> Result<Option<DateTime<Utc>>, StorageError> {
@@ -204,21 +179,13 @@ pub async fn newest_time_to(
     Ok(time.optional()?)
 }
 
-/// How many committed lines are not sealed.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Returns the number of committed, unsealed entries.
 pub async fn count_unsealed(connection: &mut Connection) -> Result<i64, StorageError> {
     let unsealed = audit_logs::table.filter(audit_logs::position.is_null());
     Ok(unsealed.count().get_result(connection).await?)
 }
 
-/// When the oldest committed line was written that is not sealed; nothing when all are.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Returns the timestamp of the oldest committed, unsealed entry, if there is one.
 pub async fn oldest_unsealed(
     connection: &mut Connection,
 ) -> Result<Option<DateTime<Utc>>, StorageError> {
@@ -231,18 +198,17 @@ pub async fn oldest_unsealed(
     Ok(time.optional()?)
 }
 
-/// Lets all that follows in the transaction see the database as it is at one moment, and change
-/// nothing. Call it first.
+/// Makes the transaction read-only and all its statements see the same snapshot.
 ///
 /// # Errors
 ///
-/// When the database is away, or something was asked in the transaction before.
-pub async fn hold_still(connection: &mut Connection) -> Result<(), StorageError> {
+/// Returns an error unless this is the first statement of the transaction.
+pub async fn use_snapshot(connection: &mut Connection) -> Result<(), StorageError> {
     let sql = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
     Ok(connection.batch_execute(sql).await?)
 }
 
-/// A row with a position and a hash, if there is one.
+/// Converts a row with a position and a hash.
 pub(super) fn link_of(
     table: &'static str,
     row: QueryResult<(i64, Vec<u8>)>,

@@ -14,88 +14,80 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError, schema::audit_logs};
 
-/// Which lines to list; what is not set does not narrow the list.
+/// The entries to list. Fields that are not set match all entries.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AuditFilter {
-    /// What this user did, also when it was deleted since.
+    /// By this user, even if since deleted.
     pub user_id: Option<UserId>,
-    /// What was done to this vehicle, also when it was deleted since.
+    /// About this vehicle, even if since deleted.
     pub vehicle_id: Option<VehicleId>,
-    /// What was done to this command, also when it was deleted since.
+    /// About this command, even if since deleted.
     pub command_id: Option<CommandId>,
-    /// Where this was done.
+    /// With this action.
     pub action: Option<String>,
-    /// Where it was done to this kind of thing.
+    /// With this entity type.
     pub entity_type: Option<String>,
-    /// At or after this moment.
+    /// At or after this time.
     pub start: Option<DateTime<Utc>>,
-    /// At or before this moment.
+    /// At or before this time.
     pub end: Option<DateTime<Utc>>,
 }
 
-/// The place of a line in the list, for whoever goes on after it.
+/// The position of an entry in the list, for keyset pagination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Cursor {
     timestamp: DateTime<Utc>,
     log_id: Uuid,
 }
 
-impl From<&AuditRecord> for Place {
-    fn from(line: &AuditRecord) -> Self {
+impl From<&AuditRecord> for Cursor {
+    fn from(record: &AuditRecord) -> Self {
         Self {
-            timestamp: line.timestamp,
-            log_id: line.log_id,
+            timestamp: record.timestamp,
+            log_id: record.log_id,
         }
     }
 }
 
-/// One page of the lines that match, newest first, and how many match in all.
-///
-/// # Errors
-///
-/// When the database is away or a row is unreadable.
+/// Returns a page of the matching entries, newest first, and the total number of matches.
 pub async fn list(
     connection: &mut Connection,
     filter: &AuditFilter,
     page: Page,
 ) -> Result<(Vec<AuditRecord>, i64), StorageError> {
     let total = matching(filter).count().get_result(connection).await?;
-    let lines = newest_first(filter)
+    let query = newest_first(filter)
         .limit(page.limit())
         .offset(page.offset());
-    Ok((read(lines, connection).await?, total))
+    Ok((read(query, connection).await?, total))
 }
 
-/// At most `limit` of the lines that match, newest first, those behind `after`. Lines that are
-/// written meanwhile shift nothing.
-///
-/// # Errors
-///
-/// When the database is away or a row is unreadable.
+/// Returns up to `limit` matching entries after the cursor, newest first. Unlike those of [`list`], the
+/// pages do not shift when entries are inserted.
 pub async fn page(
     connection: &mut Connection,
     filter: &AuditFilter,
-    after: Option<Place>,
+    after: Option<Cursor>,
     limit: i64,
 ) -> Result<Vec<AuditRecord>, StorageError> {
-    let mut lines = newest_first(filter).limit(limit);
+    let mut query = newest_first(filter).limit(limit);
     if let Some(after) = after {
-        // One comparison of rows, so that the index scan starts exactly behind `after`. With separate
-        // conditions it would start at the first of all lines with the same time.
-        lines = lines.filter(
+        // A row comparison makes the index scan start exactly after the cursor. With separate conditions
+        // it would start at the first of all entries with the same timestamp.
+        query = query.filter(
             (audit_logs::timestamp, audit_logs::log_id)
                 .into_sql::<Record<(Timestamptz, SqlUuid)>>()
                 .lt((after.timestamp, after.log_id)),
         );
     }
-    read(lines, connection).await
+    read(query, connection).await
 }
 
 fn newest_first(filter: &AuditFilter) -> audit_logs::BoxedQuery<'_, Pg> {
     matching(filter).order((audit_logs::timestamp.desc(), audit_logs::log_id.desc()))
 }
 
-/// A reference that is gone is looked for in its copy. There is an index for each of the two.
+/// If a reference is NULL, its copy is compared instead. Each of the two has an index.
 fn matching(filter: &AuditFilter) -> audit_logs::BoxedQuery<'_, Pg> {
     let mut query = audit_logs::table.into_boxed();
     if let Some(UserId(id)) = filter.user_id {
@@ -129,10 +121,10 @@ fn matching(filter: &AuditFilter) -> audit_logs::BoxedQuery<'_, Pg> {
 }
 
 async fn read(
-    lines: audit_logs::BoxedQuery<'_, Pg>,
+    query: audit_logs::BoxedQuery<'_, Pg>,
     connection: &mut Connection,
 ) -> Result<Vec<AuditRecord>, StorageError> {
-    let rows: Vec<AuditRow> = lines.select(AuditRow::as_select()).load(connection).await?;
+    let rows: Vec<AuditRow> = query.select(AuditRow::as_select()).load(connection).await?;
     rows.into_iter().map(AuditRecord::try_from).collect()
 }
 

@@ -16,10 +16,6 @@ use crate::{
 };
 
 /// Returns up to `limit` links from the beginning of the chain, with the times of their entries.
-///
-/// # Errors
-///
-/// Returns [`StorageError`] (see its docs).
 pub async fn oldest_links(
     connection: &mut Connection,
     limit: i64,
@@ -66,10 +62,6 @@ pub async fn prune(
 }
 
 /// Returns the link of the latest pruning, or `None` if the chain was never pruned.
-///
-/// # Errors
-///
-/// Returns [`StorageError`] (see its docs).
 pub async fn newest(connection: &mut Connection) -> Result<Option<Link>, StorageError> {
     let row = audit_prunings::table
         .order(audit_prunings::position.desc())
@@ -79,13 +71,13 @@ pub async fn newest(connection: &mut Connection) -> Result<Option<Link>, Storage
     link_of("audit_prunings", row)
 }
 
-/// Returns whether an entry behind the pruning, sealed or not, records it: `audit.prune`, done, by no user,
+/// Returns whether an entry after the pruning, sealed or not, records it: `audit.prune`, done, by no user,
 /// at the time of the pruning, with its position, its hash and the number of positions since the previous
 /// pruning.
 ///
 /// # Errors
 ///
-/// Fails also if `pruning` is not the link of a pruning.
+/// Returns an error if the chain was not pruned up to there.
 pub async fn is_recorded(connection: &mut Connection, pruning: Link) -> Result<bool, StorageError> {
     let previous: Option<i64> = audit_prunings::table
         .filter(audit_prunings::position.lt(pruning.position))
@@ -97,7 +89,7 @@ pub async fn is_recorded(connection: &mut Connection, pruning: Link) -> Result<b
         "hash": pruning.hash.to_string(),
         "lines": pruning.position - previous.unwrap_or(Link::GENESIS.position),
     });
-    let is_behind = audit_logs::position
+    let is_after = audit_logs::position
         .is_null()
         .or(audit_logs::position.gt(pruning.position));
     let pruned_at: DateTime<Utc> = audit_prunings::table
@@ -112,15 +104,11 @@ pub async fn is_recorded(connection: &mut Connection, pruning: Link) -> Result<b
         .filter(audit_logs::actor_id.is_null())
         .filter(audit_logs::timestamp.eq(pruned_at))
         .filter(audit_logs::details.contains(details))
-        .filter(is_behind.assume_not_null());
+        .filter(is_after.assume_not_null());
     Ok(select(exists(entries)).get_result(connection).await?)
 }
 
 /// Returns the link at `position` if the chain was once pruned to it.
-///
-/// # Errors
-///
-/// Returns [`StorageError`] (see its docs).
 pub async fn find(
     connection: &mut Connection,
     position: i64,

@@ -1,4 +1,4 @@
-//! Which command a client's key stands for.
+//! The idempotency keys of recent submissions.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -12,34 +12,30 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError, schema::idempotency_keys};
 
-/// A request that came with a key.
+/// A request with an idempotency key.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyedRequest<'a> {
-    /// Whose key it is.
+    /// The user who sent it.
     pub user_id: UserId,
     /// The key.
     pub key: &'a IdempotencyKey,
-    /// Tells the request from every other one.
+    /// Identifies the content of the request.
     pub fingerprint: &'a [u8],
 }
 
-/// What a key stood for already.
+/// The request that a key was used for before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// The command.
     pub command_id: CommandId,
-    /// The request's fingerprint.
+    /// The fingerprint of the request.
     pub fingerprint: Vec<u8>,
 }
 
-/// Lets a key stand for `command_id`, unless it stands for another since `forget_before`; gives that
-/// one then. Two transactions with the same key wait for each other.
+/// Associates a key with `command_id`, or returns the command with which it has been associated since
+/// `forget_before`. Concurrent transactions with the same key wait for each other.
 ///
-/// The command may be written later in the transaction.
-///
-/// # Errors
-///
-/// When the database is away.
+/// The command may be inserted later in the same transaction.
 pub async fn remember(
     connection: &mut Connection,
     request: KeyedRequest<'_>,
@@ -74,7 +70,7 @@ pub async fn remember(
             .first(connection)
             .await
             .optional()?;
-        // Its command was deleted just now, so it stands for nothing again.
+        // The command, and with it the key, has been deleted in the meantime.
         let Some((command_id, fingerprint)) = known else {
             continue;
         };
@@ -85,11 +81,7 @@ pub async fn remember(
     }
 }
 
-/// Forgets the keys from before `moment`; says how many.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Deletes the keys from before `moment` and returns their number.
 pub async fn forget(
     connection: &mut Connection,
     moment: DateTime<Utc>,

@@ -1,16 +1,16 @@
-//! What is to be done at vehicles.
+//! The queue of commands and probes, one FIFO queue per vehicle.
 //!
-//! A vehicle is served only its lowest position. Positions are drawn while the vehicle's row is
-//! locked (see [`crate::fleet::vehicles::lock`]), so their order is the order of the commits, and a
-//! command can never slip in before one that is already under way.
+//! Only the entry with the lowest position of a vehicle can be claimed. Positions are assigned while
+//! the vehicle's row is locked (see [`crate::fleet::vehicles::lock`]), so they follow the order of the
+//! commits, and no command can overtake one that is in progress.
 //!
-//! The lock of a row decides over its command: a transaction that ends, sends or cancels a command locks
-//! the row first, then changes the command.
+//! The lock of a row in `command_queue` serializes all changes of a command: sending, completing and
+//! cancelling it first lock the row, then change the command.
 //!
-//! The first entry of each vehicle's queue is also in `queue_heads`, which triggers on `command_queue` and
-//! `vehicles` maintain, so that a claim need not search for it. Locks are taken in the order `vehicles`,
-//! `command_queue`, `queue_heads`; a transaction that removes entries of several vehicles does so in the
-//! order of their ids.
+//! Triggers on `command_queue` and `vehicles` maintain `queue_heads`, which contains the first entry
+//! of each vehicle's queue, so that a claim need not search for it. Locks are taken in the order
+//! `vehicles`, `command_queue`, `queue_heads`. A transaction that removes entries of several vehicles
+//! does so in the order of the vehicle ids.
 
 mod claim;
 mod expiry;
@@ -30,65 +30,61 @@ pub use expiry::{Expired, expired};
 pub use next_moment::next_moment;
 pub use waiting::{count_of_user, count_of_vehicle};
 
-/// A command on its way into the queue.
+/// An entry to be added to the queue.
 #[derive(Debug, Clone, Copy)]
 pub struct NewEntry {
     /// The command.
     pub command_id: CommandId,
     /// Its vehicle.
     pub vehicle_id: VehicleId,
-    /// Not to be sent before this moment.
+    /// The time before which it is not sent.
     pub due_at: DateTime<Utc>,
-    /// Nor after this one.
+    /// The time after which it is not sent.
     pub expires_at: DateTime<Utc>,
-    /// Whether it is sent without looking at the faults first.
+    /// Whether it is sent without reading the faults first.
     pub skip_evidence: bool,
 }
 
-/// What is to be done.
+/// The task of a queue entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// Send the command.
     Command,
-    /// Nobody knows how the command ended: look at the vehicle.
+    /// Read the faults again because the outcome of the command is unknown.
     Probe,
 }
 
-/// How far a task has come.
+/// The progress of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    /// What is to be done.
+    /// The task.
     pub task: Task,
-    /// How often it was tried in vain.
+    /// The number of failed attempts.
     pub attempt: i32,
-    /// How often it may have reached the vehicle; 0 means certainly never.
+    /// How often it may have reached the vehicle; 0 means that it certainly has not.
     pub send_count: i32,
-    /// Whether the vehicle has answered in full, and only what is left is still to be read.
+    /// Whether the vehicle has responded completely, and only the faults that remain are to be read.
     pub is_answered: bool,
-    /// Whether the command is sent without looking at the faults first.
+    /// Whether the command is sent without reading the faults first.
     pub skip_evidence: bool,
-    /// The moment after which nothing is sent any more.
+    /// The time after which it is not sent.
     pub expires_at: DateTime<Utc>,
-    /// Whoever works on it; nothing when nobody does.
+    /// The current lease, if any.
     pub lease: Option<Lease>,
     /// Whether the command was cancelled while its lease holder may still communicate with the vehicle.
     pub is_cancelled: bool,
 }
 
-/// The right to work on a task.
+/// The exclusive right to process a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// Proves that it is still held; every change asks for it.
+    /// Identifies the lease; every change by the holder is conditional on it.
     pub id: Uuid,
-    /// The moment after which another process may take the task.
+    /// The time after which another process may claim the task.
     pub until: DateTime<Utc>,
 }
 
-/// Puts a command at the end of its vehicle's queue.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Appends a command to its vehicle's queue.
 pub async fn push(connection: &mut Connection, entry: &NewEntry) -> Result<(), StorageError> {
     diesel::insert_into(command_queue::table)
         .values((
@@ -103,11 +99,7 @@ pub async fn push(connection: &mut Connection, entry: &NewEntry) -> Result<(), S
     Ok(())
 }
 
-/// The entry of a command, locked until the transaction ends.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Locks the entry of a command until the transaction ends, and returns it.
 pub async fn lock(
     connection: &mut Connection,
     command_id: CommandId,
@@ -123,10 +115,6 @@ pub async fn lock(
 }
 
 /// Records that a task is about to be sent for the `send_count`-th time.
-///
-/// # Errors
-///
-/// When the database is away.
 pub async fn mark_sent(
     connection: &mut Connection,
     command_id: CommandId,
@@ -139,11 +127,7 @@ pub async fn mark_sent(
     Ok(())
 }
 
-/// Notes that the vehicle has answered in full.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Records that the vehicle has responded completely.
 pub async fn mark_answered(
     connection: &mut Connection,
     command_id: CommandId,
@@ -157,10 +141,6 @@ pub async fn mark_answered(
 
 /// Postpones a task whose attempt failed with `error` until `due_at`. `send_count` is how often it may
 /// have reached the vehicle.
-///
-/// # Errors
-///
-/// When the database is away.
 pub async fn postpone(
     connection: &mut Connection,
     command_id: CommandId,
@@ -182,12 +162,8 @@ pub async fn postpone(
     Ok(())
 }
 
-/// Makes a probe of a command that ended in the dark. It keeps its place, so that no later command
-/// changes what the probe is to find, and nobody holds it.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Replaces a command whose outcome is unknown by an unclaimed probe. The probe keeps the position, so
+/// that no later command changes the faults before it reads them.
 pub async fn turn_into_probe(
     connection: &mut Connection,
     command_id: CommandId,
@@ -214,10 +190,6 @@ pub async fn turn_into_probe(
 
 /// Ends the claim of a cancelled command. The vehicle stays reserved until the lease holder calls
 /// [`release_vehicle`] or the lease expires.
-///
-/// # Errors
-///
-/// When the database is away.
 pub async fn cancel(
     connection: &mut Connection,
     command_id: CommandId,
@@ -234,11 +206,7 @@ pub async fn cancel(
     Ok(())
 }
 
-/// Takes a task that is done out of the queue.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Removes a finished task from the queue.
 pub async fn remove(
     connection: &mut Connection,
     command_id: CommandId,

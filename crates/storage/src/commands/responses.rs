@@ -1,4 +1,4 @@
-//! The chunks of vehicles' answers.
+//! The chunks of vehicles' responses.
 
 use std::collections::HashMap;
 
@@ -20,13 +20,12 @@ use crate::{
     schema::{commands, responses},
 };
 
-/// Writes a chunk. Writing the very same one again does nothing: whoever lost the answer to a commit
-/// may try again.
+/// Inserts a chunk. Inserting the same chunk again has no effect, so a caller that did not learn the
+/// outcome of a commit can retry.
 ///
 /// # Errors
 ///
-/// [`StorageError::Duplicate`] when the command has another chunk of that number, and when the
-/// database is away.
+/// Returns [`StorageError::Duplicate`] if the command has another chunk with the same number.
 pub async fn insert(connection: &mut Connection, response: &Response) -> Result<(), StorageError> {
     diesel::insert_into(responses::table)
         .values((
@@ -44,11 +43,7 @@ pub async fn insert(connection: &mut Connection, response: &Response) -> Result<
     Ok(())
 }
 
-/// The number of the last chunk of a command, 0 when there is none.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Returns the number of the last chunk of a command, or 0 if it has none.
 pub async fn last_number(
     connection: &mut Connection,
     command_id: CommandId,
@@ -61,11 +56,7 @@ pub async fn last_number(
     Ok(last.unwrap_or(0))
 }
 
-/// The chunks of a command with a number above `after`, in order.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Returns the chunks of a command with a number above `after`, in order.
 pub async fn list(
     connection: &mut Connection,
     command_id: CommandId,
@@ -81,29 +72,25 @@ pub async fn list(
     Ok(rows.into_iter().map(Response::from).collect())
 }
 
-/// A place in an answer: the command, and the number of the last chunk before the place.
-pub type Place = (CommandId, i32);
+/// A position in a response: the command, and the number of the chunk before the position.
+pub type Position = (CommandId, i32);
 
-/// The chunks that come next after several places, up to `limit` at each, in order. A place after
-/// which nothing comes is left out.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Returns up to `limit` chunks after each position, in order. Positions without further chunks are
+/// omitted.
 pub async fn list_next(
     connection: &mut Connection,
-    places: &[Place],
+    positions: &[Position],
     limit: i64,
-) -> Result<HashMap<Place, Vec<Response>>, StorageError> {
+) -> Result<HashMap<Position, Vec<Response>>, StorageError> {
     let (ids, after): (Vec<Uuid>, Vec<i32>) =
-        places.iter().map(|(id, after)| (id.0, *after)).unzip();
+        positions.iter().map(|(id, after)| (id.0, *after)).unzip();
     let rows: Vec<NextRow> = sql_query(
-        "SELECT place.after, next.*
-         FROM unnest($1, $2) AS place (command_id, after)
+        "SELECT position.after, next.*
+         FROM unnest($1, $2) AS position (command_id, after)
          CROSS JOIN LATERAL (
              SELECT * FROM responses
-             WHERE responses.command_id = place.command_id
-               AND responses.sequence_number > place.after
+             WHERE responses.command_id = position.command_id
+               AND responses.sequence_number > position.after
              ORDER BY responses.sequence_number
              LIMIT $3) AS next
          ORDER BY next.sequence_number",
@@ -113,22 +100,18 @@ pub async fn list_next(
     .bind::<BigInt, _>(limit)
     .load(connection)
     .await?;
-    let mut next: HashMap<Place, Vec<Response>> = HashMap::new();
+    let mut next: HashMap<Position, Vec<Response>> = HashMap::new();
     for row in rows {
         let response = Response::from(row.response);
-        let place = (response.command_id, row.after);
-        next.entry(place).or_default().push(response);
+        let position = (response.command_id, row.after);
+        next.entry(position).or_default().push(response);
     }
     Ok(next)
 }
 
-/// How far each of the commands has come: its status, and the number of its last chunk, 0 when there
-/// is none. Those that are gone or unreadable are left out.
-///
-/// # Errors
-///
-/// When the database is away.
-pub async fn stages(
+/// Returns the status and the number of the last chunk, or 0, of each command. Commands that do not
+/// exist or cannot be read are omitted.
+pub async fn progress(
     connection: &mut Connection,
     command_ids: &[CommandId],
 ) -> Result<HashMap<CommandId, (CommandStatus, i32)>, StorageError> {
@@ -142,7 +125,7 @@ pub async fn stages(
         .select((commands::command_id, commands::status, last))
         .load(connection)
         .await?;
-    // A status that cannot be read tells itself when the command is.
+    // An unreadable status is reported when the command itself is read.
     let readable = rows.into_iter().filter_map(|(id, status, last)| {
         let status = status.parse().ok()?;
         Some((CommandId(id), (status, last.unwrap_or(0))))

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sovd_domain::AuditRecord;
 use sovd_storage::{
     Connection,
-    audit::{self, AuditFilter, Place},
+    audit::{self, AuditFilter, Cursor},
     commands::{self, CommandFilter},
 };
 
@@ -93,7 +93,7 @@ async fn a_page_of_tied_audit_entries_reads_only_its_own_rows() {
     };
     let first = audit::page(&mut connection, &filter, None, TIES / 2).await;
     let middle: AuditRecord = first.unwrap().pop().unwrap();
-    let after = Some(Place::from(&middle));
+    let after = Some(Cursor::from(&middle));
     let rest = audit::page(&mut connection, &filter, after, 500).await;
     let rest = rest.unwrap();
     assert_eq!(rest.len(), 500);

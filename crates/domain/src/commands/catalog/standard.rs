@@ -1,4 +1,4 @@
-//! The first commands of the catalogue, after ISO 14229-1 (UDS) as SOVD exposes it.
+//! The standard commands: services of ISO 14229-1 (UDS) as exposed by SOVD.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::{CommandSpec, Evidence, Risk};
 use crate::{identity::users::Role, json_schema::JsonSchema};
 
-/// A workshop may look at a vehicle and change nothing in it from afar.
-const WHO_MAY_LOOK: &[Role] = &[Role::Admin, Role::Engineer, Role::Service];
-const WHO_MAY_CHANGE: &[Role] = &[Role::Admin, Role::Engineer];
+/// A workshop may read from a vehicle remotely, but not change it.
+const READ_ROLES: &[Role] = &[Role::Admin, Role::Engineer, Role::Service];
+const CHANGE_ROLES: &[Role] = &[Role::Admin, Role::Engineer];
 
 pub(super) fn read_dtc() -> CommandSpec {
     CommandSpec {
@@ -29,7 +29,7 @@ pub(super) fn read_dtc() -> CommandSpec {
                 },
             }),
         ),
-        allowed_roles: WHO_MAY_LOOK,
+        allowed_roles: READ_ROLES,
         timeout: CommandSpec::DEFAULT_TIMEOUT,
         evidence: None,
         reports_faults: true,
@@ -54,7 +54,7 @@ pub(super) fn clear_dtc() -> CommandSpec {
                 },
             }),
         ),
-        allowed_roles: WHO_MAY_CHANGE,
+        allowed_roles: CHANGE_ROLES,
         timeout: CommandSpec::DEFAULT_TIMEOUT,
         evidence: Some(Evidence {
             command_name: "ReadDTC",
@@ -84,7 +84,7 @@ pub(super) fn read_data_by_id() -> CommandSpec {
                 },
             }),
         ),
-        allowed_roles: WHO_MAY_LOOK,
+        allowed_roles: READ_ROLES,
         timeout: CommandSpec::DEFAULT_TIMEOUT,
         evidence: None,
         reports_faults: false,
@@ -102,7 +102,7 @@ fn ecu_address() -> Value {
 fn params(required: &[&str], properties: &Value) -> JsonSchema {
     #[expect(
         clippy::expect_used,
-        reason = "the schemas are constants, and a test reads each"
+        reason = "the schemas are constants, and the tests compile each of them"
     )]
     JsonSchema::new(json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -111,7 +111,7 @@ fn params(required: &[&str], properties: &Value) -> JsonSchema {
         "additionalProperties": false,
         "properties": properties,
     }))
-    .expect("a schema of the standard catalogue is valid")
+    .expect("the schemas of the standard catalog are valid")
 }
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_property_is_taken() {
+    fn rejects_unknown_properties_and_values() {
         assert!(!accepts(
             "ReadDTC",
             &json!({"ecuAddress": "0x10", "force": true})

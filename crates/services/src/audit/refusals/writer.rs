@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sovd_domain::{AuditEntry, AuditResult, Random, SystemRandom};
 use sovd_storage::{
     Database, StorageError,
-    audit::{self, LateEntry},
+    audit::{self, DeferredEntry},
 };
 use tokio::{
     sync::{mpsc::Receiver, oneshot},
@@ -87,7 +87,7 @@ impl Writer {
     }
 
     /// Returns the entries of all refusals of objects that exist, as far as the rate limits admit them.
-    async fn resolve(&self, refusals: &[Refusal]) -> Vec<LateEntry> {
+    async fn resolve(&self, refusals: &[Refusal]) -> Vec<DeferredEntry> {
         let mut entries = Vec::with_capacity(refusals.len());
         for Refusal { at, subject } in refusals {
             match subject {
@@ -131,11 +131,11 @@ impl Writer {
         }
     }
 
-    async fn insert(&self, entries: &[LateEntry]) -> Result<(), StorageError> {
+    async fn insert(&self, entries: &[DeferredEntry]) -> Result<(), StorageError> {
         loop {
             let attempt = async {
                 let mut connection = self.database.connection().await?;
-                audit::insert_timed(&mut connection, entries).await
+                audit::insert_deferred(&mut connection, entries).await
             };
             if let Some(outcome) = unless_unavailable(attempt.await).await {
                 return outcome;
@@ -143,7 +143,7 @@ impl Writer {
         }
     }
 
-    async fn insert_detached(&self, entry: &LateEntry) -> Result<(), StorageError> {
+    async fn insert_detached(&self, entry: &DeferredEntry) -> Result<(), StorageError> {
         loop {
             let attempt = async {
                 let mut connection = self.database.connection().await?;
@@ -155,7 +155,7 @@ impl Writer {
         }
     }
 
-    async fn write_one(&self, entry: &LateEntry) {
+    async fn write_one(&self, entry: &DeferredEntry) {
         let written = match self.insert(slice::from_ref(entry)).await {
             // The caller or the object was deleted since the attempt.
             Err(StorageError::Dangling { .. }) => self.insert_detached(entry).await,
@@ -173,8 +173,8 @@ impl Writer {
 }
 
 /// Gives an entry the id that it keeps however often it is written.
-fn late(entry: AuditEntry, at: DateTime<Utc>) -> LateEntry {
-    LateEntry {
+fn late(entry: AuditEntry, at: DateTime<Utc>) -> DeferredEntry {
+    DeferredEntry {
         log_id: SystemRandom.uuid(),
         at,
         entry,

@@ -6,7 +6,7 @@ use sovd_storage::{
     Connection, Database, StorageError,
     commands::{
         self,
-        responses::{self, Place},
+        responses::{self, Position},
     },
 };
 use tokio::{
@@ -57,7 +57,7 @@ struct Request {
 }
 
 impl Request {
-    fn place(&self) -> Place {
+    fn place(&self) -> Position {
         (self.command_id, self.after)
     }
 }
@@ -160,7 +160,7 @@ impl Looker {
         tracing::trace!(followers, commands, "looking at the database for followers");
         let mut connection = self.database.connection().await?;
         if !watched.is_empty() {
-            let stages = responses::stages(&mut connection, &watched).await?;
+            let stages = responses::progress(&mut connection, &watched).await?;
             self.compare(&watched, stages);
         }
         pending.sort_unstable_by_key(Request::place);
@@ -221,7 +221,7 @@ async fn pages(
     connection: &mut Connection,
     asked: &[Request],
 ) -> Result<Vec<Option<Page>>, StorageError> {
-    let mut places: Vec<Place> = asked.iter().map(Request::place).collect();
+    let mut places: Vec<Position> = asked.iter().map(Request::place).collect();
     places.dedup();
     let ids: Vec<CommandId> = places.iter().map(|(command_id, _)| *command_id).collect();
     // The commands first: when one has ended by now, all of its responses are there.
@@ -231,7 +231,7 @@ async fn pages(
         .map(|command| (command.command_id, Arc::new(command)))
         .collect();
     let next = responses::list_next(connection, &places, PAGE).await?;
-    let next: HashMap<Place, Arc<Vec<Response>>> = next
+    let next: HashMap<Position, Arc<Vec<Response>>> = next
         .into_iter()
         .map(|(place, responses)| (place, Arc::new(responses)))
         .collect();

@@ -11,30 +11,30 @@ use uuid::Uuid;
 use super::{Entry, Lease, Task};
 use crate::{Connection, StorageError, schema::command_queue};
 
-/// A task that this process may work on until its lease ends.
+/// A task that this process may work on until the lease expires.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim {
     /// The command.
     pub command_id: CommandId,
-    /// Proves that the claim is still held; every change asks for it.
+    /// Identifies the lease; every change by the holder is conditional on it.
     pub lease_id: Uuid,
-    /// How far the task had come when it was claimed.
+    /// The entry at the time of the claim.
     pub entry: Entry,
 }
 
-/// The statement of [`claim`], public so that a test can look at its plan. Its parameters are the
-/// current time, the end of the leases and the limit.
+/// The statement of [`claim`], public so that a test can examine its plan. Its parameters are the
+/// current time, the expiry of the leases and the limit.
 ///
-/// Its cost depends on what can be claimed, not on what waits: `queue_heads` has one row for each vehicle
-/// with a queue, and the index that it reads has only heads that can be claimed, now or later, in the
-/// order in which they become ready.
+/// Its cost depends on the number of claimable entries, not on the length of the queues: `queue_heads`
+/// has one row per vehicle with a queue, and its index contains only heads that can be claimed, now or
+/// later, in the order in which they become ready.
 ///
 /// Positions of a vehicle only grow, so an entry that is the head stays the head until it is deleted. A
-/// head that this statement's snapshot shows is therefore still the head once its row in `command_queue`
-/// is locked, and what `queue_heads` says of it is checked again on that row. Neither lock is waited for.
+/// head in this statement's snapshot is therefore still the head once its row in `command_queue` is
+/// locked, and its columns are checked again on that row. The statement waits for neither lock.
 ///
-/// The `LATERAL` subquery with a `LIMIT` and `= ANY (ARRAY (...))` make PostgreSQL find the rows of
-/// `command_queue` one by one by primary key, whatever it knows about the sizes of the tables.
+/// The `LATERAL` subquery with a `LIMIT` and `= ANY (ARRAY (...))` make PostgreSQL fetch the rows of
+/// `command_queue` one by one by primary key, regardless of the table statistics.
 #[doc(hidden)]
 pub const CLAIM: &str = "
     WITH free AS (
@@ -60,14 +60,10 @@ pub const CLAIM: &str = "
     RETURNING command_id, position, lease_id, lease_expires_at, task, attempt, send_count, is_answered,
               skip_evidence, expires_at";
 
-/// Claims up to `limit` tasks, at most one for each vehicle: those that are due and may be sent to a
-/// vehicle that is connected, and those that may have been sent, whose end has to be found out. Those
-/// that became ready first are preferred; they are returned in the order of submission. A task whose
-/// lease has ended is due again.
-///
-/// # Errors
-///
-/// When the database is away or a row is unreadable.
+/// Claims up to `limit` tasks, at most one per vehicle: tasks that are due for a connected vehicle, and
+/// tasks that may have been sent and whose outcome must be determined. A task whose lease has expired
+/// is due again. Tasks that became ready first are preferred; the claims are returned in the order of
+/// submission.
 pub async fn claim(
     connection: &mut Connection,
     now: DateTime<Utc>,
@@ -86,10 +82,6 @@ pub async fn claim(
 
 /// Extends the lease of a claim and returns whether the claim was still held. The claim of a cancelled
 /// command is not.
-///
-/// # Errors
-///
-/// When the database is away.
 pub async fn renew(
     connection: &mut Connection,
     claim: &Claim,
@@ -102,11 +94,7 @@ pub async fn renew(
     Ok(renewed == 1)
 }
 
-/// Makes sure that the claim is still held and stays so until the transaction ends.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Locks the claim until the transaction ends and returns whether it is still held.
 pub async fn hold(connection: &mut Connection, claim: &Claim) -> Result<bool, StorageError> {
     let row: Option<Uuid> = held(claim)
         .select(command_queue::command_id)
@@ -117,11 +105,7 @@ pub async fn hold(connection: &mut Connection, claim: &Claim) -> Result<bool, St
     Ok(row.is_some())
 }
 
-/// Gives a claim back, so that another process need not wait for its lease to end.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Releases a claim, so that another process need not wait for the lease to expire.
 pub async fn release(connection: &mut Connection, claim: &Claim) -> Result<(), StorageError> {
     diesel::update(held(claim))
         .set((
@@ -134,10 +118,6 @@ pub async fn release(connection: &mut Connection, claim: &Claim) -> Result<(), S
 }
 
 /// Releases the vehicle of a cancelled command, once this process has stopped communicating with it.
-///
-/// # Errors
-///
-/// When the database is away.
 pub async fn release_vehicle(
     connection: &mut Connection,
     claim: &Claim,
@@ -163,12 +143,8 @@ pub async fn release_vehicle(
 }
 
 /// Removes up to `limit` cancelled commands whose lease expired before the holder released the vehicle, and
-/// returns their number. Each is removed in a transaction of its own, so that none of them locks the heads of
+/// returns their number. Each is removed in a separate transaction, so that none locks the heads of
 /// several queues.
-///
-/// # Errors
-///
-/// When the database is away.
 pub async fn remove_abandoned(
     connection: &mut Connection,
     now: DateTime<Utc>,

@@ -7,26 +7,22 @@ use uuid::Uuid;
 use super::Task;
 use crate::{Connection, StorageError, schema::command_queue};
 
-/// A task that was never sent and must not be any more.
+/// A task that expired before it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired {
     /// The command.
     pub command_id: CommandId,
-    /// What was to be done.
+    /// The task.
     pub task: Task,
-    /// Why the last try was in vain; nothing when there was none.
+    /// The reason for the last failed attempt, if there was one.
     pub last_error: Option<String>,
 }
 
-/// Up to `limit` tasks that were never sent, have expired and are nobody's, locked until the
-/// transaction ends. Those that another transaction has locked are left to it.
+/// Locks and returns up to `limit` expired tasks that were never sent and have no valid lease, the ones
+/// that expired first. Tasks that another transaction has locked are skipped.
 ///
-/// They expired first among those that may be returned, and come in the order of their vehicles' ids, in
-/// which the caller must remove them: each removal locks the head of its vehicle's queue.
-///
-/// # Errors
-///
-/// When the database is away or a row is unreadable.
+/// The tasks are sorted by vehicle id. The caller must remove them in this order because each removal
+/// locks the head of its vehicle's queue.
 pub async fn expired(
     connection: &mut Connection,
     now: DateTime<Utc>,

@@ -4,18 +4,14 @@ use diesel_async::RunQueryDsl;
 
 use crate::{Connection, StorageError};
 
-/// Returns the earliest moment, not before `now`, at which a task may have to be claimed, ended or removed;
-/// `None` while the queue holds nothing that the passing of time changes.
+/// Returns the earliest time, not before `now`, at which a task may have to be claimed, failed or
+/// removed, or `None` if no entry of the queue depends on the time.
 ///
-/// A task that waits for its vehicle counts with the moment at which it expires: a notification
-/// announces the vehicle. A task with a valid lease counts with the end of the lease, unless its vehicle
-/// went away meanwhile.
+/// A task whose vehicle is not connected counts with its expiry, because a notification announces the
+/// connection. A task with a valid lease counts with the expiry of the lease, unless its vehicle has
+/// disconnected.
 ///
-/// Each of the three parts reads the first entries of an index, however much waits.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Each of the three parts reads only the first entries of an index.
 pub async fn next_moment(
     connection: &mut Connection,
     now: DateTime<Utc>,

@@ -9,13 +9,9 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError};
 
-/// Returns the number of entries in the queue of a vehicle, counted up to `most`. It can only fall
-/// until the transaction ends if the caller holds the lock of the vehicle
+/// Returns the number of entries in the queue of a vehicle, counted up to `most`. The number cannot
+/// grow until the transaction ends if the caller has locked the vehicle
 /// ([`crate::fleet::vehicles::lock`]).
-///
-/// # Errors
-///
-/// [`StorageError::Unavailable`] when the database does not answer.
 pub async fn count_of_vehicle(
     connection: &mut Connection,
     vehicle_id: VehicleId,
@@ -26,13 +22,9 @@ pub async fn count_of_vehicle(
     count(connection, sql, vehicle_id.0, most).await
 }
 
-/// Returns the number of entries in the queue that a user has submitted, counted up to `most`. It can
-/// only fall until the transaction ends if every submission of the user counts under the lock of the
-/// user ([`crate::identity::users::lock_submissions`]).
-///
-/// # Errors
-///
-/// [`StorageError::Unavailable`] when the database does not answer.
+/// Returns the number of queue entries that a user has submitted, counted up to `most`. The number
+/// cannot grow until the transaction ends if the caller has locked the submissions of the user
+/// ([`crate::identity::users::lock_submissions`]).
 pub async fn count_of_user(
     connection: &mut Connection,
     user_id: UserId,
@@ -43,10 +35,10 @@ pub async fn count_of_user(
     count(connection, sql, user_id.0, most).await
 }
 
-/// Runs `sql`, which counts the entries of one owner.
+/// Runs `sql`, which counts the entries of `owner`.
 ///
-/// It does not go through the query builder, which would prepare it: a plan for any vehicle may read the
-/// whole table when most entries are of one vehicle.
+/// The query builder would prepare the statement, and a generic plan may scan the whole table when most
+/// entries belong to one vehicle.
 async fn count(
     connection: &mut Connection,
     sql: &str,

@@ -128,7 +128,7 @@ async fn the_oldest_line_that_waits_is_known() {
         (2, Some(at(1))),
         (3, Some(at(2))),
     ] {
-        let found = chain::newest_time_to(&mut connection, position).await;
+        let found = chain::latest_timestamp_up_to(&mut connection, position).await;
         assert_eq!(found.unwrap(), time);
     }
 }

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use sovd_domain::{AuditEntry, AuditResult, audit::Origin};
-use sovd_storage::audit::{self, LateEntry};
+use sovd_storage::audit::{self, DeferredEntry};
 use uuid::Uuid;
 
 use crate::fixture::{Fleet, at};
@@ -71,8 +71,8 @@ async fn a_line_of_the_program_itself_has_no_origin() {
 async fn a_late_entry_that_is_written_twice_is_there_once() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
-    let entries: Vec<LateEntry> = (1..=2)
-        .map(|number| LateEntry {
+    let entries: Vec<DeferredEntry> = (1..=2)
+        .map(|number| DeferredEntry {
             log_id: Uuid::from_u128(number),
             at: at(1),
             entry: AuditEntry {
@@ -82,10 +82,10 @@ async fn a_late_entry_that_is_written_twice_is_there_once() {
         })
         .collect();
     let (first, _) = entries.split_first().unwrap();
-    audit::insert_timed(&mut connection, &entries[..1])
+    audit::insert_deferred(&mut connection, &entries[..1])
         .await
         .unwrap();
-    audit::insert_timed(&mut connection, &entries)
+    audit::insert_deferred(&mut connection, &entries)
         .await
         .unwrap();
     audit::insert_detached(&mut connection, first)

@@ -1,5 +1,5 @@
 use sovd_domain::{AuditEntry, AuditRecord, CommandId, UserId, VehicleId};
-use sovd_storage::audit::{self, AuditFilter, Place};
+use sovd_storage::audit::{self, AuditFilter, Cursor};
 
 use crate::fixture::{Fleet, at, page};
 
@@ -156,7 +156,7 @@ async fn pages_that_follow_each_other_have_every_line_once() {
     assert_eq!(total, 7);
     let mut found: Vec<AuditRecord> = Vec::new();
     loop {
-        let place = found.last().map(Place::from);
+        let place = found.last().map(Cursor::from);
         let lines = audit::page(&mut connection, &all, place, 2).await.unwrap();
         if lines.is_empty() {
             break;

@@ -102,7 +102,7 @@ async fn a_stage_is_the_status_and_the_last_number() {
             .unwrap();
     }
     commands::start(&mut connection, one, at(1)).await.unwrap();
-    let stages = responses::stages(&mut connection, &[one, other, gone])
+    let stages = responses::progress(&mut connection, &[one, other, gone])
         .await
         .unwrap();
     let expected = [
