@@ -30,7 +30,7 @@ async fn export(client: &Client, query: &str) -> (reqwest::header::HeaderMap, St
 }
 
 #[tokio::test]
-async fn the_trail_tells_who_did_what_newest_first() {
+async fn lists_entries_newest_first() {
     let world = World::with(|settings| settings.audit.seal_ms = 10).await;
     let engineer = world.log_in("engineer").await;
     let command_id = engineer.read_dtc().await;
@@ -92,7 +92,7 @@ async fn the_trail_tells_who_did_what_newest_first() {
 }
 
 #[tokio::test]
-async fn filters_narrow_the_trail_also_when_what_they_name_is_deleted() {
+async fn filters_match_entries_of_deleted_objects() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let command_id = engineer.read_dtc().await;
@@ -137,7 +137,7 @@ async fn filters_narrow_the_trail_also_when_what_they_name_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_bad_query_names_the_parameter() {
+async fn an_invalid_query_names_the_parameter() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     for path in ["", "/export"] {
@@ -195,7 +195,7 @@ async fn a_bad_query_names_the_parameter() {
 }
 
 #[tokio::test]
-async fn pages_have_edges_and_neighbours() {
+async fn pages_have_totals_and_links() {
     let world = World::start().await;
     world.sql().await.batch_execute(MANY).await.unwrap();
     let admin = world.log_in("admin").await;
@@ -214,7 +214,7 @@ async fn pages_have_edges_and_neighbours() {
 }
 
 #[tokio::test]
-async fn only_an_admin_may() {
+async fn requires_an_admin() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for path in [LOGS.to_owned(), format!("{LOGS}/export?format=csv")] {
@@ -223,7 +223,7 @@ async fn only_an_admin_may() {
 }
 
 #[tokio::test]
-async fn an_export_as_ndjson_has_every_line_of_the_database() {
+async fn an_ndjson_export_contains_every_entry() {
     let world = World::start().await;
     let sql = world.sql().await;
     sql.batch_execute(MANY).await.unwrap();
@@ -263,7 +263,7 @@ async fn an_export_as_ndjson_has_every_line_of_the_database() {
 }
 
 #[tokio::test]
-async fn an_export_as_csv_has_every_line_and_no_formula() {
+async fn a_csv_export_contains_every_entry_and_no_formula() {
     let world = World::start().await;
     let sql = world.sql().await;
     sql.batch_execute(MANY).await.unwrap();
@@ -299,7 +299,7 @@ async fn an_export_as_csv_has_every_line_and_no_formula() {
 }
 
 #[tokio::test]
-async fn an_export_stands_in_the_trail_and_ends_with_itself() {
+async fn an_export_is_audited_and_includes_its_own_entry() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let (_, text) = export(&admin, "?format=ndjson").await;
@@ -312,7 +312,7 @@ async fn an_export_stands_in_the_trail_and_ends_with_itself() {
 
 /// A line that cannot be read stands for a database that breaks in the middle.
 #[tokio::test]
-async fn an_export_that_breaks_in_the_middle_does_not_look_whole() {
+async fn a_failed_export_ends_with_a_transfer_error() {
     let world = World::start().await;
     let sql = world.sql().await;
     sql.batch_execute(MANY).await.unwrap();
@@ -342,7 +342,7 @@ async fn an_export_that_breaks_in_the_middle_does_not_look_whole() {
 
 /// The session ends here, or on another node, while the client reads slowly.
 #[tokio::test]
-async fn an_export_breaks_off_when_its_session_ends() {
+async fn an_export_is_aborted_when_its_session_ends() {
     // 40 MB, more than fits into the buffers of a connection.
     const LARGE: &str = "
         INSERT INTO audit_logs (action, entity_type, details)
@@ -385,7 +385,7 @@ async fn an_export_breaks_off_when_its_session_ends() {
 }
 
 #[tokio::test]
-async fn exports_count_among_the_streams_of_a_user() {
+async fn exports_count_towards_the_stream_limit() {
     let world = World::with(|settings| settings.streams.per_user = 1).await;
     let admin = world.log_in("admin").await;
     let command_id = admin.read_dtc_later(600).await;
@@ -398,7 +398,7 @@ async fn exports_count_among_the_streams_of_a_user() {
 }
 
 #[tokio::test]
-async fn a_process_that_does_not_seal_leaves_lines_unsealed() {
+async fn entries_stay_unsealed_when_sealing_is_disabled() {
     let world = World::with(|settings| settings.audit.seal_ms = 0).await;
     let sealing = World::with(|settings| settings.audit.seal_ms = 1).await;
     let (admin, other) = (world.log_in("admin").await, sealing.log_in("admin").await);

@@ -21,7 +21,7 @@ async fn someone_else_s_command(world: &World) -> (Client, String) {
 }
 
 #[tokio::test]
-async fn what_is_forbidden_stands_in_the_trail() {
+async fn audits_forbidden_requests() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let reply = engineer.get("/api/v1/users?search=secret").await;
@@ -39,7 +39,7 @@ async fn what_is_forbidden_stands_in_the_trail() {
 }
 
 #[tokio::test]
-async fn a_forged_token_stands_in_the_trail_and_an_expired_one_does_not() {
+async fn audits_forged_tokens_but_not_missing_ones() {
     let world = World::start().await;
     let mut forger = world.stranger();
     forger.token = Some("eyJhbGciOiJIUzI1NiJ9.e30.x".to_owned());
@@ -61,7 +61,7 @@ async fn a_forged_token_stands_in_the_trail_and_an_expired_one_does_not() {
 }
 
 #[tokio::test]
-async fn whoever_tries_another_s_command_is_told_that_there_is_none_and_written_down() {
+async fn conceals_and_audits_access_to_commands_of_other_users() {
     let world = World::start().await;
     let (other, id) = someone_else_s_command(&world).await;
     for path in ["", "/responses", "/events"] {
@@ -92,7 +92,7 @@ async fn whoever_tries_another_s_command_is_told_that_there_is_none_and_written_
 }
 
 #[tokio::test]
-async fn whoever_tries_to_end_another_s_session_is_written_down() {
+async fn audits_attempts_to_end_sessions_of_other_users() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let other = world.log_in("other").await;
@@ -109,7 +109,7 @@ async fn whoever_tries_to_end_another_s_session_is_written_down() {
 }
 
 #[tokio::test]
-async fn nobody_fills_the_trail_with_refusals() {
+async fn limits_the_rate_of_audited_refusals() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for _ in 0..80 {
@@ -123,7 +123,7 @@ async fn nobody_fills_the_trail_with_refusals() {
 }
 
 #[tokio::test]
-async fn a_key_that_tries_a_socket_or_a_vehicle_it_is_not_for_is_written_down() {
+async fn audits_service_accounts_outside_their_scope() {
     let allow = vec!["m:commands.submit".to_owned()];
     let world = World::with(|settings| settings.agents.allow = allow).await;
     let admin = world.log_in("admin").await;

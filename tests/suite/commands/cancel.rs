@@ -8,7 +8,7 @@ async fn cancel(client: &Client, id: &str) -> sovd_tests::Reply {
 }
 
 #[tokio::test]
-async fn what_was_not_sent_never_will_be() {
+async fn a_cancelled_command_is_never_sent() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc_later(3600).await;
@@ -35,7 +35,7 @@ async fn what_was_not_sent_never_will_be() {
 }
 
 #[tokio::test]
-async fn a_reading_that_hangs_makes_room_at_once() {
+async fn cancelling_a_hanging_read_frees_the_vehicle() {
     let world = World::with(|settings| {
         settings.connector.mock.hang = true;
         settings.connector.mock.only = vec!["ReadDataByID".to_owned()];
@@ -54,7 +54,7 @@ async fn a_reading_that_hangs_makes_room_at_once() {
 }
 
 #[tokio::test]
-async fn a_clearing_that_was_sent_may_have_run() {
+async fn cancelling_a_sent_clear_has_an_unknown_outcome() {
     let world = World::with(|settings| {
         settings.connector.mock.hang = true;
         settings.connector.mock.only = vec!["ClearDTC".to_owned()];
@@ -95,7 +95,7 @@ async fn a_clearing_that_was_sent_may_have_run() {
 }
 
 #[tokio::test]
-async fn an_engineer_calls_off_the_own_commands_and_an_admin_any() {
+async fn engineers_cancel_their_own_commands_and_admins_any() {
     let world = World::start().await;
     let (engineer, other) = (world.log_in("engineer").await, world.log_in("other").await);
     let id = engineer.read_dtc_later(3600).await;
@@ -149,7 +149,7 @@ async fn race(client: &Client, vehicle: &str, command_name: &str) -> (bool, Valu
 }
 
 #[tokio::test]
-async fn a_cancel_and_a_completion_at_once_have_one_outcome() {
+async fn concurrent_cancellation_and_completion_have_one_outcome() {
     const VEHICLES: usize = 10;
     const ROUNDS: usize = 20;
     let world = World::with(|settings| {

@@ -43,7 +43,7 @@ async fn finding(client: &Client, command: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_faults_are_kept_before_they_are_cleared_and_what_is_left_is_told() {
+async fn stores_the_faults_before_and_after_a_clear() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let one = clear(
@@ -68,7 +68,7 @@ async fn the_faults_are_kept_before_they_are_cleared_and_what_is_left_is_told() 
 }
 
 #[tokio::test]
-async fn without_evidence_nothing_is_cleared_unless_the_caller_insists() {
+async fn does_not_clear_without_evidence_unless_skipped() {
     let world = World::with(|settings| {
         settings.connector.mock.failure = MockFailure::Rejected;
         settings.connector.mock.only = vec!["ReadDTC".to_owned()];
@@ -105,7 +105,7 @@ async fn without_evidence_nothing_is_cleared_unless_the_caller_insists() {
 }
 
 #[tokio::test]
-async fn a_reading_has_no_evidence_to_skip() {
+async fn rejects_skip_evidence_for_a_read() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let body = json!({
@@ -125,7 +125,7 @@ async fn a_reading_has_no_evidence_to_skip() {
 }
 
 #[tokio::test]
-async fn after_an_unknown_outcome_somebody_looks() {
+async fn probes_after_an_unknown_outcome() {
     // The mock acts before it breaks the line, and does not before it times out.
     for (failure, found) in [
         (MockFailure::Broken, "cleared"),

@@ -126,7 +126,7 @@ async fn forged_events_reach_no_follower() {
 }
 
 #[tokio::test]
-async fn forged_news_show_nothing_but_the_truth() {
+async fn forged_fleet_events_deliver_only_database_state() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let (world, beside) = two_nodes(&redis).await;
     let engineer = world.log_in("engineer").await;
@@ -189,7 +189,7 @@ async fn forged_news_show_nothing_but_the_truth() {
 }
 
 #[tokio::test]
-async fn floods_of_forged_messages_end_no_session_and_hold_nobody_up() {
+async fn floods_of_forged_messages_end_no_session_and_delay_no_client() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let (world, beside) = two_nodes(&redis).await;
     let engineer = world.log_in("engineer").await;
@@ -241,7 +241,7 @@ async fn floods_of_forged_messages_end_no_session_and_hold_nobody_up() {
 }
 
 #[tokio::test]
-async fn every_state_is_seen_once_where_it_was_published() {
+async fn every_state_is_delivered_once_to_local_receivers() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let (world, _beside) = two_nodes(&redis).await;
     let engineer = world.log_in("engineer").await;

@@ -26,7 +26,7 @@ async fn count(client: &Client) -> i64 {
 }
 
 #[tokio::test]
-async fn a_repeated_request_gets_the_first_answer_again() {
+async fn a_repeated_request_returns_the_first_response() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let first = send(&engineer, "key", &body()).await;
@@ -49,7 +49,7 @@ async fn a_repeated_request_gets_the_first_answer_again() {
 }
 
 #[tokio::test]
-async fn twenty_identical_requests_at_once_make_one_command() {
+async fn concurrent_identical_requests_create_one_command() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let body = body();
@@ -69,7 +69,7 @@ async fn twenty_identical_requests_at_once_make_one_command() {
 }
 
 #[tokio::test]
-async fn another_body_is_a_mismatch() {
+async fn a_different_body_is_a_mismatch() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     send(&engineer, "key", &body()).await.expect(201);
@@ -93,7 +93,7 @@ async fn another_body_is_a_mismatch() {
 }
 
 #[tokio::test]
-async fn a_key_is_its_user_s_own() {
+async fn keys_are_separate_per_user() {
     let world = World::start().await;
     let (engineer, other) = (world.log_in("engineer").await, world.log_in("other").await);
     let one = send(&engineer, "key", &body()).await.expect(201);
@@ -103,7 +103,7 @@ async fn a_key_is_its_user_s_own() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_not_remembered() {
+async fn a_refused_request_does_not_use_the_key() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let clear = json!({
@@ -122,7 +122,7 @@ async fn a_refusal_is_not_remembered() {
 }
 
 #[tokio::test]
-async fn a_key_is_forgotten_after_a_day() {
+async fn a_key_expires_after_a_day() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let first = send(&engineer, "key", &body()).await.expect(201);

@@ -4,7 +4,7 @@ use serde_json::json;
 use sovd_tests::{CONNECTED, World, within};
 
 #[tokio::test]
-async fn two_hundred_commands_at_once_all_complete() {
+async fn two_hundred_concurrent_commands_complete() {
     let world = World::with(|settings| {
         settings.database.pool_size = 5;
         settings.database.pool_overflow = 10;

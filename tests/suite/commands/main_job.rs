@@ -7,7 +7,7 @@ use tokio::{
 };
 
 #[tokio::test]
-async fn an_engineer_reads_trouble_codes_and_watches_the_answer() {
+async fn an_engineer_reads_trouble_codes_and_follows_the_response() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
 
@@ -67,7 +67,7 @@ async fn an_engineer_reads_trouble_codes_and_watches_the_answer() {
 }
 
 #[tokio::test]
-async fn the_database_holds_the_command_its_responses_and_the_audit_trail() {
+async fn stores_the_command_its_responses_and_its_audit_entries() {
     let world = World::with(|settings| settings.connector.mock.chunks = 3).await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -135,7 +135,7 @@ async fn the_database_holds_the_command_its_responses_and_the_audit_trail() {
 }
 
 #[tokio::test]
-async fn redis_shows_the_same_events() {
+async fn publishes_the_same_events_to_redis() {
     let world = World::with(|settings| {
         settings.connector.mock.chunks = 2;
         // The prefix of an installation that sets none.

@@ -11,7 +11,7 @@ fn to_absent(command_name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_does_more_than_read_waits_only_when_it_is_told_to() {
+async fn only_reads_wait_without_queue_if_offline() {
     let world = World::with(|settings| settings.dispatch.sweep_ms = 60_000).await;
     let engineer = world.log_in("engineer").await;
     let mut clear = to_absent("ClearDTC");
@@ -48,7 +48,7 @@ async fn what_does_more_than_read_waits_only_when_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn how_long_it_waits_is_the_risk_s_unless_it_is_said() {
+async fn the_expiry_depends_on_the_risk_unless_given() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let wait = async |body: &Value| {

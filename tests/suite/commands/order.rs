@@ -30,7 +30,7 @@ async fn other_vehicle(world: &World) -> String {
 }
 
 #[tokio::test]
-async fn fifty_commands_to_one_vehicle_run_one_after_the_other_beside_another_s() {
+async fn commands_run_serially_per_vehicle_and_concurrently_across_vehicles() {
     let world = World::with(|settings| {
         settings.connector.mock.min_delay_ms = 5;
         settings.connector.mock.max_delay_ms = 20;
@@ -73,7 +73,7 @@ async fn fifty_commands_to_one_vehicle_run_one_after_the_other_beside_another_s(
 }
 
 #[tokio::test]
-async fn a_vehicle_that_hangs_holds_up_nobody_else() {
+async fn a_hanging_vehicle_does_not_block_others() {
     let world = World::with(|settings| {
         settings.connector.mock.hang = true;
         settings.connector.mock.only = vec!["ReadDataByID".to_owned()];

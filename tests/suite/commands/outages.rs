@@ -22,7 +22,7 @@ async fn until_ready_is(client: &Client, status: u16) -> Value {
 }
 
 #[tokio::test]
-async fn without_redis_commands_complete_and_streams_are_whole() {
+async fn commands_and_streams_work_without_redis() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let world = World::with(|settings| {
         settings.redis.url = Some(sovd_app::settings::SecretUrl::new(redis.url()));
@@ -58,7 +58,7 @@ async fn without_redis_commands_complete_and_streams_are_whole() {
 }
 
 #[tokio::test]
-async fn a_redis_without_tls_is_not_used_where_tls_is_required() {
+async fn does_not_fall_back_to_redis_without_tls() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let url = redis.url().replace("redis://", "rediss://");
     let world = World::with(|settings| {
@@ -73,7 +73,7 @@ async fn a_redis_without_tls_is_not_used_where_tls_is_required() {
 }
 
 #[tokio::test]
-async fn without_the_database_callers_are_asked_to_wait_and_then_served() {
+async fn returns_503_until_the_database_is_back() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let options = WorldOptions::on(&postgres).await;
     let world = options.start().await;
@@ -100,7 +100,7 @@ async fn without_the_database_callers_are_asked_to_wait_and_then_served() {
 }
 
 #[tokio::test]
-async fn a_database_that_goes_away_in_the_middle_costs_no_chunk() {
+async fn a_database_restart_during_a_response_loses_no_chunk() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let mut options = WorldOptions::on(&postgres).await;
     options.settings.connector.mock.chunks = 6;
@@ -121,7 +121,7 @@ async fn a_database_that_goes_away_in_the_middle_costs_no_chunk() {
 }
 
 #[tokio::test]
-async fn a_redis_that_was_never_there_holds_no_answer_up() {
+async fn an_absent_redis_does_not_delay_responses() {
     let world = World::with(|settings| {
         settings.redis.url = Some(sovd_app::settings::SecretUrl::new("redis://127.0.0.1:1"));
         // More chunks than seconds that a vehicle has.
@@ -177,7 +177,7 @@ async fn check_ends(client: &Client, ids: &[String]) {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_for_5_s_costs_no_command() {
+async fn a_database_outage_of_5_s_loses_no_command() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let mut options = WorldOptions::on(&postgres).await;
     options.settings.connector.mock.chunks = 4;
@@ -221,7 +221,7 @@ async fn a_database_that_is_away_for_5_s_costs_no_command() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_away_for_5_s_holds_no_command_up() {
+async fn a_redis_outage_of_5_s_delays_no_command() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let world = World::with(|settings| {
         settings.redis.url = Some(sovd_app::settings::SecretUrl::new(redis.url()));

@@ -28,7 +28,7 @@ async fn end_of(
 }
 
 #[tokio::test]
-async fn a_failure_says_what_is_known_of_the_vehicle() {
+async fn failures_have_a_kind_and_a_message() {
     for (command_name, failure, kind) in [
         ("ReadDTC", MockFailure::Rejected, "rejected"),
         ("ClearDTC", MockFailure::Rejected, "rejected"),
@@ -54,7 +54,7 @@ async fn a_failure_says_what_is_known_of_the_vehicle() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_tried_until_it_expires() {
+async fn an_unreachable_vehicle_is_retried_until_the_command_expires() {
     for command_name in ["ReadDTC", "ClearDTC"] {
         let world = World::with(|settings| {
             settings.connector.mock.failure = MockFailure::Unreachable;
@@ -77,7 +77,7 @@ async fn what_cannot_be_sent_is_tried_until_it_expires() {
 }
 
 #[tokio::test]
-async fn an_answer_without_its_end_is_not_completed() {
+async fn a_response_without_final_chunk_has_an_unknown_outcome() {
     let (stored, event, responses) = end_of("ReadDTC", |settings| {
         settings.connector.mock.chunks = 3;
         settings.connector.mock.lose_final = true;
@@ -98,7 +98,7 @@ async fn an_answer_without_its_end_is_not_completed() {
 }
 
 #[tokio::test]
-async fn a_command_that_waits_too_long_expires_unsent() {
+async fn a_command_expires_unsent() {
     let world = World::with(|settings| settings.dispatch.sweep_ms = 50).await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc_later(1).await;
@@ -114,7 +114,7 @@ async fn a_command_that_waits_too_long_expires_unsent() {
 }
 
 #[tokio::test]
-async fn a_vehicle_with_an_unknown_connector_fails_on_our_side() {
+async fn an_unknown_connector_is_an_internal_failure() {
     let world = World::start().await;
     let sql = world.sql().await;
     sql.execute(

@@ -30,7 +30,7 @@ fn assert_whole(events: &[Value], after: i64) {
 }
 
 #[tokio::test]
-async fn a_client_gets_everything_whether_it_comes_before_or_after() {
+async fn delivers_all_events_to_early_and_late_clients() {
     let world = five_chunks().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc_later(3600).await;
@@ -51,7 +51,7 @@ async fn a_client_gets_everything_whether_it_comes_before_or_after() {
 }
 
 #[tokio::test]
-async fn a_client_gets_everything_when_it_comes_in_between() {
+async fn delivers_all_events_to_a_client_that_connects_midway() {
     let world = World::with(|settings| {
         settings.connector.mock.chunks = 5;
         settings.connector.mock.min_delay_ms = 50;
@@ -67,7 +67,7 @@ async fn a_client_gets_everything_when_it_comes_in_between() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_gets_what_it_has_not() {
+async fn resumes_after_the_last_event_id() {
     let world = five_chunks().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -97,7 +97,7 @@ async fn a_client_that_comes_back_gets_what_it_has_not() {
 }
 
 #[tokio::test]
-async fn a_bad_place_in_the_address_is_invalid_beside_a_good_header() {
+async fn rejects_an_invalid_after_despite_a_valid_header() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -108,7 +108,7 @@ async fn a_bad_place_in_the_address_is_invalid_beside_a_good_header() {
 }
 
 #[tokio::test]
-async fn a_browser_can_follow_it() {
+async fn conforms_to_the_event_source_protocol() {
     let world = five_chunks().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -126,7 +126,7 @@ async fn a_browser_can_follow_it() {
 }
 
 #[tokio::test]
-async fn a_silent_stream_shows_that_it_is_alive() {
+async fn sends_keep_alive_comments() {
     let world = World::with(|settings| {
         settings.connector.mock.hang = true;
         settings.streams.keep_alive_seconds = 1;
@@ -146,7 +146,7 @@ async fn a_silent_stream_shows_that_it_is_alive() {
 }
 
 #[tokio::test]
-async fn a_stopping_server_ends_it_so_that_the_client_comes_back() {
+async fn ends_without_a_terminal_event_when_the_server_stops() {
     let world = World::with(|settings| settings.connector.mock.hang = true).await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -158,7 +158,7 @@ async fn a_stopping_server_ends_it_so_that_the_client_comes_back() {
 }
 
 #[tokio::test]
-async fn who_may_not_watch_gets_a_problem() {
+async fn unauthorized_and_invalid_requests_get_a_problem() {
     let world = five_chunks().await;
     let engineer = world.log_in("engineer").await;
     let other = world.log_in("other").await;
@@ -211,7 +211,7 @@ async fn who_may_not_watch_gets_a_problem() {
 }
 
 #[tokio::test]
-async fn asking_for_the_headers_alone_waits_for_nothing() {
+async fn a_head_request_returns_at_once() {
     let world = World::with(|settings| {
         settings.connector.mock.hang = true;
         settings.streams.per_user = 1;

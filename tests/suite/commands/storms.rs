@@ -59,7 +59,7 @@ fn check_whole(events: &[Value]) {
 }
 
 #[tokio::test]
-async fn a_hundred_streams_are_whole_though_redis_is_restarted() {
+async fn a_hundred_streams_survive_a_restart_of_redis() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let world = slow_world(&redis).await;
     let engineer = world.log_in("engineer").await;
@@ -80,7 +80,7 @@ async fn a_hundred_streams_are_whole_though_redis_is_restarted() {
 }
 
 #[tokio::test]
-async fn a_hundred_streams_are_whole_though_their_subscription_is_cut() {
+async fn a_hundred_streams_survive_lost_subscriptions() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let world = slow_world(&redis).await;
     let engineer = world.log_in("engineer").await;
@@ -106,7 +106,7 @@ async fn a_hundred_streams_are_whole_though_their_subscription_is_cut() {
 }
 
 #[tokio::test]
-async fn at_every_chunk_and_from_every_place_the_tail_is_the_same() {
+async fn streams_opened_at_any_time_and_position_deliver_the_same_tail() {
     const CHUNKS: i64 = 20;
     let world = World::with(|settings| {
         settings.connector.mock.chunks = 20;
@@ -151,7 +151,7 @@ async fn at_every_chunk_and_from_every_place_the_tail_is_the_same() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_nothing_delays_nobody_and_loses_nothing() {
+async fn a_stalled_client_delays_no_others_and_loses_nothing() {
     const RESPONSES: i64 = 200;
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;

@@ -34,7 +34,7 @@ async fn assert_socket_refused(client: &Client, id: &str) {
 }
 
 #[tokio::test]
-async fn one_socket_too_many_is_refused_until_another_closes() {
+async fn rejects_websockets_above_the_limit_until_one_closes() {
     let world = few_streams().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -64,7 +64,7 @@ async fn one_socket_too_many_is_refused_until_another_closes() {
 }
 
 #[tokio::test]
-async fn one_stream_over_http_too_many_is_refused_until_another_ends() {
+async fn rejects_sse_streams_above_the_limit_until_one_ends() {
     let world = few_streams().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -104,7 +104,7 @@ async fn one_stream_over_http_too_many_is_refused_until_another_ends() {
 }
 
 #[tokio::test]
-async fn both_kinds_count_together_and_each_user_alone() {
+async fn websockets_and_sse_streams_share_the_limit_of_a_user() {
     let world = few_streams().await;
     let engineer = world.log_in("engineer").await;
     let other = world.log_in("other").await;
@@ -126,7 +126,7 @@ async fn both_kinds_count_together_and_each_user_alone() {
 }
 
 #[tokio::test]
-async fn what_was_refused_takes_no_place() {
+async fn rejected_requests_do_not_count() {
     let world = few_streams().await;
     let engineer = world.log_in("engineer").await;
     let unknown = "00000000-0000-0000-0000-00000000ffff";

@@ -31,7 +31,7 @@ async fn watch_after(client: &Client, id: &str, after: i64) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn whenever_a_client_connects_it_gets_the_same_tail() {
+async fn clients_receive_the_same_tail_at_any_time() {
     let world = many_chunks().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -50,7 +50,7 @@ async fn whenever_a_client_connects_it_gets_the_same_tail() {
 }
 
 #[tokio::test]
-async fn a_client_may_come_before_the_command_starts() {
+async fn a_client_may_connect_before_the_command_starts() {
     let world = many_chunks().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc_later(3600).await;
@@ -66,7 +66,7 @@ async fn a_client_may_come_before_the_command_starts() {
 }
 
 #[tokio::test]
-async fn many_clients_of_one_command_all_get_everything() {
+async fn many_clients_of_one_command_receive_all_events() {
     let world = many_chunks().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -78,7 +78,7 @@ async fn many_clients_of_one_command_all_get_everything() {
 }
 
 #[tokio::test]
-async fn the_token_may_come_in_three_places() {
+async fn accepts_the_token_in_three_ways() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -102,7 +102,7 @@ async fn the_token_may_come_in_three_places() {
 }
 
 #[tokio::test]
-async fn who_may_not_watch_is_told_why() {
+async fn unauthorized_and_invalid_requests_are_closed_with_a_reason() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let other = world.log_in("other").await;
@@ -126,7 +126,7 @@ async fn who_may_not_watch_is_told_why() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_handshake_is_a_problem() {
+async fn a_request_without_handshake_gets_a_problem() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -137,7 +137,7 @@ async fn a_request_that_is_no_handshake_is_a_problem() {
 }
 
 #[tokio::test]
-async fn a_peer_is_pinged_and_its_pings_are_answered() {
+async fn pings_the_client_and_answers_its_pings() {
     let world = World::with(|settings| {
         settings.connector.mock.hang = true;
         settings.streams.ping_seconds = 1;
@@ -188,7 +188,7 @@ async fn one_process_runs_without_redis() {
 }
 
 #[tokio::test]
-async fn an_event_that_was_never_published_reaches_a_client_that_keeps_talking() {
+async fn an_unpublished_event_reaches_a_client_that_sends_pings() {
     let world = World::with(|settings| {
         settings.redis.url = None;
         settings.dispatch.enabled = false;

@@ -4,7 +4,7 @@ use sovd_tests::{CONNECTED, OFFLINE, World};
 const COMMANDS: &str = "/api/v1/commands";
 
 #[tokio::test]
-async fn the_catalogue_is_enough_to_draw_a_form() {
+async fn the_catalog_describes_every_command() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let catalog = engineer.get("/api/v1/commands/catalog").await.expect(200);
@@ -38,7 +38,7 @@ async fn the_catalogue_is_enough_to_draw_a_form() {
 }
 
 #[tokio::test]
-async fn each_command_of_the_catalogue_is_answered() {
+async fn every_command_of_the_catalog_completes() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for (name, params, field) in [
@@ -72,7 +72,7 @@ async fn each_command_of_the_catalogue_is_answered() {
 }
 
 #[tokio::test]
-async fn an_engineer_sees_the_own_commands_and_an_admin_all() {
+async fn engineers_see_their_own_commands_and_admins_all() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let other = world.log_in("other").await;
@@ -183,7 +183,7 @@ async fn filters_narrow_the_history() {
 }
 
 #[tokio::test]
-async fn an_offline_vehicle_takes_readings_for_later_and_nothing_else() {
+async fn a_disconnected_vehicle_queues_only_reads() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let body = |name: &str| {
@@ -228,7 +228,7 @@ async fn commands_to_one_vehicle_run_in_order() {
 }
 
 #[tokio::test]
-async fn a_user_may_send_only_so_many_commands() {
+async fn limits_the_submission_rate_of_a_user() {
     let world = World::with(|settings| settings.limits.commands_per_minute = 2).await;
     let engineer = world.log_in("engineer").await;
     engineer.read_dtc().await;

@@ -85,7 +85,7 @@ async fn the_queue_of_a_vehicle_takes_commands_up_to_its_limit() {
 }
 
 #[tokio::test]
-async fn of_submissions_at_once_as_many_are_accepted_as_fit_the_vehicle() {
+async fn concurrent_submissions_respect_the_limit_of_the_vehicle() {
     let world = World::with(|settings| settings.dispatch.waiting_per_vehicle = 3).await;
     let engineer = world.log_in("engineer").await;
     let replies = join_all((0..12).map(|_| submit(&engineer, OFFLINE))).await;
@@ -98,7 +98,7 @@ async fn of_submissions_at_once_as_many_are_accepted_as_fit_the_vehicle() {
 }
 
 #[tokio::test]
-async fn a_user_may_have_commands_waiting_up_to_the_limit() {
+async fn the_queue_takes_commands_of_a_user_up_to_the_limit() {
     let world = World::with(|settings| settings.dispatch.waiting_per_user = 3).await;
     let engineer = world.log_in("engineer").await;
     let vehicles = absent_vehicles(&world, 2).await;
@@ -122,7 +122,7 @@ async fn a_user_may_have_commands_waiting_up_to_the_limit() {
 }
 
 #[tokio::test]
-async fn of_submissions_to_many_vehicles_at_once_as_many_are_accepted_as_fit_the_user() {
+async fn concurrent_submissions_respect_the_limit_of_the_user() {
     let world = World::with(|settings| settings.dispatch.waiting_per_user = 3).await;
     let engineer = world.log_in("engineer").await;
     let vehicles = absent_vehicles(&world, 12).await;

@@ -20,7 +20,7 @@ async fn sessions(bed: &TestBed) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn sessions_are_swept_once_they_have_expired() {
+async fn deletes_expired_sessions() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let soon = bed.now() + TimeDelta::minutes(5);
     let sql = bed.sql().await;
@@ -67,7 +67,7 @@ const A_DAY: Retention = Retention {
 };
 
 #[tokio::test]
-async fn one_thing_that_cannot_be_thrown_away_keeps_none_of_the_others() {
+async fn a_failed_deletion_does_not_prevent_the_others() {
     let bed = sealed(3).await;
     bed.timer.advance(TimeDelta::days(2));
     let rename = "ALTER TABLE ueba_logs RENAME TO lost";
@@ -80,7 +80,7 @@ async fn one_thing_that_cannot_be_thrown_away_keeps_none_of_the_others() {
 }
 
 #[tokio::test]
-async fn whoever_stops_does_not_wait_for_all_that_is_old() {
+async fn stops_before_deleting_all_old_entries() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     act_long_ago(&bed).await;
     let stop = CancellationToken::new();

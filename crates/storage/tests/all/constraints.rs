@@ -149,8 +149,8 @@ async fn the_send_count_is_not_negative() {
 #[tokio::test]
 async fn rejects_a_command_for_an_unknown_vehicle() {
     let fleet = Fleet::new().await;
-    let stranger = sovd_domain::VehicleId(Uuid::from_u128(7));
-    let command = crate::fixture::command(1, fleet.engineer, stranger, at(0));
+    let unknown = sovd_domain::VehicleId(Uuid::from_u128(7));
+    let command = crate::fixture::command(1, fleet.engineer, unknown, at(0));
     let mut connection = fleet.connection().await;
     let error = sovd_storage::commands::insert(&mut connection, &command)
         .await

@@ -1,4 +1,4 @@
-//! The storage layer on a real PostgreSQL, each test in a database of its own.
+//! Tests of the storage layer on PostgreSQL, each with its own database.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

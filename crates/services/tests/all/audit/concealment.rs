@@ -222,7 +222,7 @@ fn service() -> Caller {
 }
 
 #[tokio::test]
-async fn a_foreign_object_takes_as_many_statements_as_none() {
+async fn concealed_and_missing_objects_run_the_same_statements() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let command = bed.submit("ReadDTC").await;
     let foreign = FOREIGN.replace("$V", &format!("'{}'", VEHICLE.0));

@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_checkpoint_finds_a_chain_that_was_made_anew() {
+async fn a_checkpoint_detects_a_rebuilt_chain() {
     let bed = sealed(3).await;
     let early = checkpoint(&bed).await;
     write(&bed, 2).await;
@@ -39,7 +39,7 @@ async fn a_checkpoint_finds_a_chain_that_was_made_anew() {
 }
 
 #[tokio::test]
-async fn pruning_leaves_a_chain_that_is_whole() {
+async fn the_chain_stays_intact_after_pruning() {
     let bed = sealed(4).await;
     let early = checkpoint(&bed).await;
     write(&bed, 1).await;
@@ -111,7 +111,7 @@ fn told_well(position: i64) -> String {
 }
 
 #[tokio::test]
-async fn a_cut_that_no_pruning_tells_of_is_found() {
+async fn detects_a_pruning_without_an_entry() {
     const HEX: &str = "encode(hash, 'hex')";
     for told in [
         String::new(),
@@ -180,7 +180,7 @@ async fn a_pruning_that_names_no_entry_is_found() {
 
 /// The line must stand behind the cut, or it goes with those that are cut off.
 #[tokio::test]
-async fn what_told_of_a_cut_may_not_be_cut_off_with_it() {
+async fn detects_a_pruning_that_deleted_its_own_entry() {
     let bed = sealed(3).await;
     bed.timer.advance(TimeDelta::seconds(9));
     keep_house(&bed, Some(Duration::from_secs(5))).await;
@@ -193,7 +193,7 @@ async fn what_told_of_a_cut_may_not_be_cut_off_with_it() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_found() {
+async fn a_checkpoint_detects_premature_pruning() {
     let bed = sealed(2).await;
     let early = checkpoint(&bed).await;
     assert_eq!(early.line_at, Some(bed.now()));
@@ -224,7 +224,7 @@ async fn a_checkpoint_of_a_line_that_was_cut_off_too_early_is_found() {
 }
 
 #[tokio::test]
-async fn checkpoints_that_cannot_be_compared_prove_nothing() {
+async fn reports_when_no_checkpoint_could_be_compared() {
     let bed = sealed(4).await;
     let early = checkpoint(&bed).await;
     write(&bed, 1).await;
@@ -243,7 +243,7 @@ async fn checkpoints_that_cannot_be_compared_prove_nothing() {
 
 /// A role with INSERT chooses the time of a line, and can make it the last one before a checkpoint.
 #[tokio::test]
-async fn a_backdated_line_does_not_make_a_checkpoint_look_old() {
+async fn a_backdated_entry_does_not_age_a_checkpoint() {
     let bed = sealed(3).await;
     let backdated = "INSERT INTO audit_logs (action, entity_type, timestamp)
                      VALUES ('test', 'test', now() - interval '2 years')";
@@ -262,7 +262,7 @@ async fn a_backdated_line_does_not_make_a_checkpoint_look_old() {
 }
 
 #[tokio::test]
-async fn pruning_twice_leaves_a_chain_that_is_whole() {
+async fn the_chain_stays_intact_after_pruning_twice() {
     let bed = sealed(4).await;
     let retention = Some(Duration::from_secs(5));
     for _ in 0..2 {

@@ -114,7 +114,7 @@ pub(crate) async fn keep_house_with(bed: &TestBed, retention: Retention) {
 }
 
 #[tokio::test]
-async fn an_empty_trail_is_whole() {
+async fn an_empty_chain_is_intact() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let found = verify(&bed).await;
     assert_eq!(found.broken, None);
@@ -125,7 +125,7 @@ async fn an_empty_trail_is_whole() {
 }
 
 #[tokio::test]
-async fn what_is_sealed_is_verified_and_what_is_not_is_counted() {
+async fn verifies_sealed_and_counts_unsealed_entries() {
     // More than one batch, and more than one page.
     let bed = sealed(0).await;
     let many = "INSERT INTO audit_logs (action, entity_type)
@@ -140,7 +140,7 @@ async fn what_is_sealed_is_verified_and_what_is_not_is_counted() {
 }
 
 #[tokio::test]
-async fn sealers_of_two_processes_make_one_chain() {
+async fn two_sealing_processes_produce_one_chain() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let stop = CancellationToken::new();
     let interval = Duration::from_secs(1);
@@ -163,7 +163,7 @@ async fn sealers_of_two_processes_make_one_chain() {
 }
 
 #[tokio::test]
-async fn nobody_who_writes_waits_for_a_sealer() {
+async fn inserts_do_not_wait_for_sealing() {
     let bed = sealed(1).await;
     let sealer = bed.sql().await;
     sealer
@@ -179,7 +179,7 @@ async fn nobody_who_writes_waits_for_a_sealer() {
 }
 
 #[tokio::test]
-async fn a_deleted_user_leaves_the_chain_whole() {
+async fn the_chain_stays_intact_when_users_are_deleted() {
     let bed = sealed(3).await;
     write(&bed, 1).await;
     let sql = "DELETE FROM users; DELETE FROM vehicles";
@@ -190,7 +190,7 @@ async fn a_deleted_user_leaves_the_chain_whole() {
 }
 
 #[tokio::test]
-async fn a_line_changed_by_hand_is_found_whatever_was_changed() {
+async fn detects_a_change_in_any_column() {
     let columns = "SELECT column_name::text FROM information_schema.columns
                    WHERE table_name = 'audit_logs' ORDER BY ordinal_position";
     let bed = sealed(5).await;
@@ -228,7 +228,7 @@ async fn a_line_changed_by_hand_is_found_whatever_was_changed() {
 }
 
 #[tokio::test]
-async fn a_changed_reference_is_named() {
+async fn names_a_changed_reference() {
     let bed = sealed(2).await;
     let sql = "UPDATE audit_logs SET user_id = '00000000-0000-0000-0000-000000000001'
                WHERE position = 2";
@@ -238,7 +238,7 @@ async fn a_changed_reference_is_named() {
 }
 
 #[tokio::test]
-async fn deleted_lines_are_found_wherever_they_were() {
+async fn detects_deleted_entries_at_any_position() {
     for (deleted, position, reason) in [
         ("= 1", 1, "the line is missing"),
         ("= 3", 3, "the line is missing"),
@@ -259,7 +259,7 @@ async fn deleted_lines_are_found_wherever_they_were() {
 }
 
 #[tokio::test]
-async fn swapped_lines_are_found() {
+async fn detects_swapped_entries() {
     let bed = sealed(3).await;
     let sql = "UPDATE audit_logs SET position = -1 WHERE position = 2;
                UPDATE audit_logs SET position = 2 WHERE position = 3;
@@ -268,7 +268,7 @@ async fn swapped_lines_are_found() {
 }
 
 #[tokio::test]
-async fn a_line_put_in_between_is_found() {
+async fn detects_inserted_entries() {
     for position in [-1, 0, 4] {
         let bed = sealed(3).await;
         let sql = format!(
@@ -281,7 +281,7 @@ async fn a_line_put_in_between_is_found() {
 }
 
 #[tokio::test]
-async fn another_end_is_found() {
+async fn detects_a_changed_head() {
     for sql in [
         "DELETE FROM audit_chain_head",
         "TRUNCATE audit_chain_head",
@@ -338,7 +338,7 @@ async fn a_forged_position_is_found() {
 }
 
 #[tokio::test]
-async fn a_line_that_waits_too_long_is_doubtful() {
+async fn reports_entries_unsealed_for_too_long() {
     let bed = sealed(1).await;
     write(&bed, 1).await;
     let written_at = bed.now();
@@ -355,7 +355,7 @@ async fn a_line_that_waits_too_long_is_doubtful() {
 
 /// Once a minute, not with each round.
 #[tokio::test]
-async fn a_sealer_that_cannot_seal_says_so_now_and_then() {
+async fn blocked_sealing_is_logged_once_a_minute() {
     let log = CapturedLog::start();
     let bed = sealed(0).await;
     let somebody = bed.sql().await;
@@ -383,7 +383,7 @@ async fn a_sealer_that_cannot_seal_says_so_now_and_then() {
 /// As somebody can who has dropped the index: at the edge of a page the second of two lines at one
 /// place would be left out.
 #[tokio::test]
-async fn two_lines_at_one_place_are_found_also_between_two_pages() {
+async fn detects_duplicate_positions_across_pages() {
     let bed = sealed(0).await;
     let many = "INSERT INTO audit_logs (action, entity_type)
                 SELECT 'test', 'test' FROM generate_series(1, 1001)";
@@ -399,7 +399,7 @@ async fn two_lines_at_one_place_are_found_also_between_two_pages() {
 }
 
 #[tokio::test]
-async fn a_line_is_kept_up_to_its_retention_and_with_it_all_behind() {
+async fn prunes_only_entries_before_the_first_retained_one() {
     let bed = sealed(1).await;
     bed.timer.advance(TimeDelta::seconds(5));
     let old = bed.now() - TimeDelta::days(1);
@@ -415,7 +415,7 @@ async fn a_line_is_kept_up_to_its_retention_and_with_it_all_behind() {
 }
 
 #[tokio::test]
-async fn only_an_admin_sees_the_trail() {
+async fn requires_the_permission_to_read_the_trail() {
     let bed = sealed(1).await;
     let audit = bed.parts.audit();
     let all = AuditFilter::default();
@@ -431,7 +431,7 @@ async fn only_an_admin_sees_the_trail() {
 }
 
 #[tokio::test]
-async fn an_export_ends_with_the_line_that_tells_of_it() {
+async fn an_export_includes_its_own_entry() {
     let bed = sealed(3).await;
     bed.timer.advance(TimeDelta::seconds(1));
     let audit = bed.parts.audit();

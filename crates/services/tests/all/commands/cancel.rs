@@ -109,7 +109,7 @@ async fn before_it_is_claimed() {
 }
 
 #[tokio::test]
-async fn between_two_tries() {
+async fn between_two_attempts() {
     for (name, script) in [
         (EVIDENCE, Script::unreachable()),
         (EVIDENCE, Script::Truncate(Vec::new())),
@@ -130,7 +130,7 @@ async fn between_two_tries() {
 }
 
 #[tokio::test]
-async fn while_the_evidence_is_read() {
+async fn while_reading_the_evidence() {
     for place in PLACES {
         let bed =
             TestBed::new(ScriptedConnector::new().on(EVIDENCE, [Script::Hang(Vec::new())])).await;
@@ -149,7 +149,7 @@ async fn while_the_evidence_is_read() {
 }
 
 #[tokio::test]
-async fn while_it_is_sent() {
+async fn while_sending() {
     for place in PLACES {
         for (name, kind) in [
             (READ, FailureKind::Cancelled),
@@ -175,7 +175,7 @@ async fn while_it_is_sent() {
 }
 
 #[tokio::test]
-async fn while_the_faults_are_cleared() {
+async fn while_clearing_faults() {
     for place in PLACES {
         let readings = [Script::faults("P0420"), Script::faults("")];
         let connector = ScriptedConnector::new().on(EVIDENCE, readings);
@@ -198,7 +198,7 @@ async fn while_the_faults_are_cleared() {
 }
 
 #[tokio::test]
-async fn while_its_holder_is_dead() {
+async fn after_a_crash_of_the_lease_holder() {
     for (name, kind) in [
         (READ, FailureKind::Cancelled),
         (CLEAR, FailureKind::OutcomeUnknown),
@@ -213,7 +213,7 @@ async fn while_its_holder_is_dead() {
 }
 
 #[tokio::test]
-async fn once_the_vehicle_has_answered_it_is_too_late() {
+async fn is_refused_after_the_response() {
     let (feed, slow) = Script::fed();
     let readings = [Script::faults("P0420"), slow];
     let bed = TestBed::new(ScriptedConnector::new().on(EVIDENCE, readings)).await;
@@ -230,7 +230,7 @@ async fn once_the_vehicle_has_answered_it_is_too_late() {
 }
 
 #[tokio::test]
-async fn what_has_ended_stays_as_it_is() {
+async fn is_refused_after_the_end() {
     let bed = TestBed::new(ScriptedConnector::new().on(WRITE, [Script::rejection()])).await;
     let running = bed.start_dispatcher();
     for name in [READ, WRITE] {
@@ -242,7 +242,7 @@ async fn what_has_ended_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_probe_is_not_called_off() {
+async fn does_not_cancel_a_probe() {
     let readings = [Script::faults(""), Script::Hang(Vec::new())];
     let connector = ScriptedConnector::new().on(EVIDENCE, readings);
     let bed = TestBed::new(connector.on(CLEAR, [Script::Truncate(Vec::new())])).await;
@@ -254,7 +254,7 @@ async fn a_probe_is_not_called_off() {
 }
 
 #[tokio::test]
-async fn twice_is_once_too_often() {
+async fn the_second_cancellation_is_refused() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let command_id = bed.submit(READ).await;
     let ended = bed.cancel(command_id).await;
@@ -265,7 +265,7 @@ async fn twice_is_once_too_often() {
 }
 
 #[tokio::test]
-async fn only_those_who_may_see_it_may_call_it_off() {
+async fn requires_access_to_the_command() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let unknown = CommandId(Uuid::from_u128(7));
     let missing = bed.commands.cancel(&admin(), unknown).await;

@@ -83,7 +83,7 @@ impl TestBed {
 }
 
 #[tokio::test]
-async fn the_faults_are_read_before_and_after() {
+async fn reads_the_faults_before_and_after() {
     let before = [json!({ "ecu_address": "0x10" }), faults("P0420 U0100")];
     let own = [json!({ "progress": 50 }), json!({ "cleared": true })];
     let after = [faults("U0100")];
@@ -137,7 +137,7 @@ async fn the_faults_are_read_before_and_after() {
 }
 
 #[tokio::test]
-async fn nothing_is_cleared_when_the_faults_cannot_be_read() {
+async fn does_not_clear_without_evidence() {
     for (script, reason) in failed_readings() {
         let bed = TestBed::new(ScriptedConnector::new().on(READ, [script.clone()])).await;
         let command_id = bed.submit(CLEAR).await;
@@ -160,7 +160,7 @@ async fn nothing_is_cleared_when_the_faults_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn faults_that_could_not_be_asked_for_are_asked_for_until_it_expires() {
+async fn retries_unsent_evidence_until_the_command_expires() {
     for (script, reason) in unsent_readings() {
         let bed = TestBed::new(ScriptedConnector::new().on(READ, [script])).await;
         let command_id = bed.submit(CLEAR).await;
@@ -183,7 +183,7 @@ async fn faults_that_could_not_be_asked_for_are_asked_for_until_it_expires() {
 }
 
 #[tokio::test]
-async fn it_is_cleared_once_the_faults_could_be_read() {
+async fn clears_once_the_evidence_is_read() {
     let readings = [Script::unreachable(), Script::faults("P0420")];
     let bed = TestBed::new(ScriptedConnector::new().on(READ, readings)).await;
     let command_id = bed.submit(CLEAR).await;
@@ -196,7 +196,7 @@ async fn it_is_cleared_once_the_faults_could_be_read() {
 }
 
 #[tokio::test]
-async fn a_clearing_that_was_not_sent_reads_again_before_the_next_try() {
+async fn an_unsent_clear_reads_the_evidence_again() {
     let connector = ScriptedConnector::new().on(CLEAR, [Script::unreachable(), Script::faults("")]);
     let readings = [
         Script::faults("P0420"),
@@ -220,7 +220,7 @@ async fn a_clearing_that_was_not_sent_reads_again_before_the_next_try() {
 }
 
 #[tokio::test]
-async fn whoever_skips_the_evidence_says_so_in_the_audit_trail() {
+async fn skipped_evidence_is_audited() {
     for (skip_evidence, sent) in [
         (true, [CLEAR, READ].as_slice()),
         (false, [READ, CLEAR, READ].as_slice()),
@@ -259,7 +259,7 @@ async fn a_command_without_evidence_cannot_skip_it() {
 }
 
 #[tokio::test]
-async fn it_is_completed_even_if_the_report_cannot_be_read() {
+async fn completes_although_the_report_cannot_be_read() {
     for (script, reason) in failed_readings().into_iter().chain(unsent_readings()) {
         let readings = [Script::faults("P0420"), script.clone()];
         let bed = TestBed::new(ScriptedConnector::new().on(READ, readings)).await;
@@ -290,7 +290,7 @@ async fn it_is_completed_even_if_the_report_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn evidence_that_comes_too_late_for_the_command_expires_it() {
+async fn a_clear_expires_while_its_evidence_is_read() {
     let microsecond = TimeDelta::microseconds(1);
     for (early, kind, sends) in [
         (TimeDelta::zero(), Some(FailureKind::Expired), 0),
@@ -317,7 +317,7 @@ async fn evidence_that_comes_too_late_for_the_command_expires_it() {
 }
 
 #[tokio::test]
-async fn a_crash_before_it_is_sent_reads_the_evidence_again() {
+async fn a_crash_before_sending_reads_the_evidence_again() {
     let bed = TestBed::new(ScriptedConnector::new().on(READ, [Script::faults("P0420")])).await;
     let command_id = bed.submit(CLEAR).await;
     bed.crash_before_sending(command_id).await;
@@ -336,7 +336,7 @@ async fn a_crash_before_it_is_sent_reads_the_evidence_again() {
 }
 
 #[tokio::test]
-async fn after_a_crash_in_the_middle_it_is_not_sent_again() {
+async fn a_crash_after_sending_does_not_send_again() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let command_id = bed.submit(CLEAR).await;
     bed.crash_while_sending(command_id).await;
@@ -350,7 +350,7 @@ async fn after_a_crash_in_the_middle_it_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn after_a_crash_before_the_report_only_the_report_is_made_up_for() {
+async fn a_crash_before_the_report_repeats_only_the_report() {
     let bed = TestBed::new(ScriptedConnector::new().on(READ, [Script::faults("U0100")])).await;
     let command_id = bed.submit(CLEAR).await;
     let stored = [

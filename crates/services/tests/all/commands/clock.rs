@@ -28,7 +28,7 @@ fn absent(name: &str, expires_in: Option<Duration>) -> Submission {
 }
 
 #[tokio::test]
-async fn a_command_expires_at_its_moment_and_not_before() {
+async fn a_command_expires_exactly_at_its_expiry() {
     let long = Duration::from_hours(2);
     let short = Duration::from_secs(7);
     for (name, expires_in, expected) in [
@@ -65,7 +65,7 @@ async fn a_command_expires_at_its_moment_and_not_before() {
 }
 
 #[tokio::test]
-async fn it_is_sent_until_its_moment_and_not_then() {
+async fn a_command_is_sent_until_just_before_its_expiry() {
     for (early, sends) in [(MICROSECOND, 1), (TimeDelta::zero(), 0)] {
         let bed = TestBed::new(ScriptedConnector::new()).await;
         let command_id = bed.submit_with(absent(WRITE, None)).await;
@@ -81,7 +81,7 @@ async fn it_is_sent_until_its_moment_and_not_then() {
 }
 
 #[tokio::test]
-async fn the_time_to_answer_counts_from_the_sending() {
+async fn the_timeout_starts_with_the_sending() {
     let (feed, script) = Script::fed();
     let bed = TestBed::new(ScriptedConnector::new().on(WRITE, [script])).await;
     let command_id = bed.submit(WRITE).await;
@@ -110,7 +110,7 @@ async fn the_time_to_answer_counts_from_the_sending() {
 }
 
 #[tokio::test]
-async fn evidence_takes_no_time_away_from_the_clearing() {
+async fn reading_evidence_does_not_shorten_the_timeout_of_the_clear() {
     let (feed, slow) = Script::fed();
     let connector = ScriptedConnector::new().on(READ, [slow, Script::faults("")]);
     let bed = TestBed::new(connector.on(CLEAR, [Script::Hang(Vec::new())])).await;
@@ -129,7 +129,7 @@ async fn evidence_takes_no_time_away_from_the_clearing() {
 }
 
 #[tokio::test]
-async fn pauses_double_up_to_a_minute_and_are_kept() {
+async fn backoff_doubles_up_to_a_minute() {
     let bed = TestBed::new(ScriptedConnector::new().on(READ, [Script::unreachable()])).await;
     let command_id = bed.submit(READ).await;
     let running = bed.start_dispatcher();
@@ -152,7 +152,7 @@ async fn pauses_double_up_to_a_minute_and_are_kept() {
 }
 
 #[tokio::test]
-async fn a_pause_is_over_when_the_command_expires() {
+async fn backoff_ends_at_the_expiry() {
     let bed = TestBed::new(ScriptedConnector::new().on(READ, [Script::unreachable()])).await;
     let hurried = Submission {
         expires_in: Some(Duration::from_millis(400)),

@@ -36,7 +36,7 @@ fn numbers(events: &[StreamEvent]) -> Vec<i32> {
 
 /// Whether the bus knows that it says nothing, or whoever should have published died.
 #[tokio::test]
-async fn a_silent_bus_costs_no_event() {
+async fn no_event_is_lost_without_the_bus() {
     for is_known in [true, false] {
         let (feed, slow) = Script::fed();
         let bed = TestBed::new(ScriptedConnector::new().on(READ, [slow])).await;
@@ -60,7 +60,7 @@ async fn a_silent_bus_costs_no_event() {
 }
 
 #[tokio::test]
-async fn a_hundred_followers_of_a_silent_bus_are_one_reader() {
+async fn a_hundred_followers_share_one_catch_up_worker() {
     let log = CapturedLog::start();
     let (feed, slow) = Script::fed();
     let bed = TestBed::new(ScriptedConnector::new().on(READ, [slow])).await;
@@ -93,7 +93,7 @@ async fn a_hundred_followers_of_a_silent_bus_are_one_reader() {
 }
 
 #[tokio::test]
-async fn a_long_answer_is_read_page_by_page_from_any_place() {
+async fn a_long_response_is_paged_from_any_position() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let streams = bed.parts.streams();
     let command_id = bed.submit(READ).await;
@@ -113,7 +113,7 @@ async fn a_long_answer_is_read_page_by_page_from_any_place() {
 }
 
 #[tokio::test]
-async fn an_unreadable_command_ends_its_own_stream_only() {
+async fn an_unreadable_command_ends_only_its_stream() {
     let (feed, slow) = Script::fed();
     let bed = TestBed::new(ScriptedConnector::new().on(READ, [slow])).await;
     let streams = bed.parts.streams();

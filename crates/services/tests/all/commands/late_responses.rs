@@ -55,7 +55,7 @@ impl TestBed {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_faster_than_the_news_is_logged_and_stored_nowhere() {
+async fn a_response_before_the_cancellation_notice_is_discarded_and_logged() {
     let log = CapturedLog::start();
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let running = bed.start_dispatcher();
@@ -71,7 +71,7 @@ async fn an_answer_that_is_faster_than_the_news_is_logged_and_stored_nowhere() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_slower_than_the_news_is_not_even_heard() {
+async fn a_cancellation_notice_closes_the_response_stream() {
     let log = CapturedLog::start();
     let (feed, script) = Script::fed();
     let bed = TestBed::new(ScriptedConnector::new().on(WRITE, [script])).await;
@@ -92,7 +92,7 @@ async fn an_answer_that_is_slower_than_the_news_is_not_even_heard() {
 /// The cancellation comes a little later whenever it won, and a little earlier whenever it lost, so
 /// that both meet again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_of_an_answer_and_a_cancellation_wins() {
+async fn one_of_concurrent_response_and_cancellation_wins() {
     const RACES: usize = 200;
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let running = bed.start_dispatcher();

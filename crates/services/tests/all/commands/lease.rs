@@ -50,7 +50,7 @@ impl TestBed {
 }
 
 #[tokio::test]
-async fn it_is_renewed_every_third_of_it() {
+async fn renewed_at_every_third_of_its_duration() {
     let bed = TestBed::new(ScriptedConnector::new().on(WRITE, [Script::Hang(Vec::new())])).await;
     let command_id = bed.submit(WRITE).await;
     let running = bed.dispatch_with_short_lease();
@@ -75,7 +75,7 @@ async fn it_is_renewed_every_third_of_it() {
 }
 
 #[tokio::test]
-async fn when_it_ends_and_not_before_somebody_else_goes_on() {
+async fn taken_over_exactly_when_it_expires() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let command_id = bed.submit(READ).await;
     let lease = TimeDelta::from_std(LEASE).unwrap();
@@ -93,7 +93,7 @@ async fn when_it_ends_and_not_before_somebody_else_goes_on() {
 }
 
 #[tokio::test]
-async fn a_holder_that_lost_it_stops() {
+async fn a_holder_stops_after_losing_it() {
     let bed = TestBed::new(ScriptedConnector::new().on(WRITE, [Script::Hang(Vec::new())])).await;
     let command_id = bed.submit(WRITE).await;
     let running = bed.dispatch_with_short_lease();
@@ -109,7 +109,7 @@ async fn a_holder_that_lost_it_stops() {
 }
 
 #[tokio::test]
-async fn a_holder_that_cannot_renew_it_stops_when_it_ends() {
+async fn a_holder_that_cannot_renew_stops_at_the_expiry() {
     let bed = TestBed::new(ScriptedConnector::new().on(WRITE, [Script::Hang(Vec::new())])).await;
     let command_id = bed.submit(WRITE).await;
     let running = bed.dispatch_with_short_lease();
@@ -135,7 +135,7 @@ async fn a_holder_that_cannot_renew_it_stops_when_it_ends() {
 }
 
 #[tokio::test]
-async fn a_holder_that_was_thought_dead_writes_nothing() {
+async fn a_holder_with_an_expired_lease_stores_nothing() {
     let log = CapturedLog::start();
     let (feed, slow) = Script::fed();
     let own = json!({ "by": "the second" });
@@ -169,7 +169,7 @@ async fn a_holder_that_was_thought_dead_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_sweep_finds_what_nobody_announced() {
+async fn a_sweep_finds_unannounced_commands() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let running = bed.start_remote_dispatcher();
     bed.wait_for_listeners(1).await;

@@ -32,7 +32,7 @@ impl ScriptedConnector {
 }
 
 #[tokio::test]
-async fn commands_to_one_vehicle_run_one_after_the_other_as_they_came() {
+async fn commands_for_one_vehicle_run_in_order_of_submission() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     bed.connect(OFFLINE).await;
     let running = bed.start_dispatcher();
@@ -55,7 +55,7 @@ async fn commands_to_one_vehicle_run_one_after_the_other_as_they_came() {
 }
 
 #[tokio::test]
-async fn a_vehicle_that_hangs_holds_up_nobody_else() {
+async fn a_hanging_vehicle_does_not_block_others() {
     let bed = TestBed::new(ScriptedConnector::new().on(WRITE, [Script::Hang(Vec::new())])).await;
     let hanging = bed.submit(WRITE).await;
     let next = bed.submit(READ).await;
@@ -75,7 +75,7 @@ async fn a_vehicle_that_hangs_holds_up_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_command_that_waits_for_its_next_try_is_not_overtaken() {
+async fn a_command_awaiting_its_retry_is_not_overtaken() {
     let scripts = [Script::unreachable(), Script::faults("")];
     let bed = TestBed::new(ScriptedConnector::new().on(READ, scripts)).await;
     let first = bed.submit(READ).await;
@@ -112,7 +112,7 @@ async fn two_dispatchers_send_each_command_once() {
 }
 
 #[tokio::test]
-async fn a_narrow_dispatcher_works_on_one_at_a_time() {
+async fn respects_the_concurrency_limit() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     bed.connect(OFFLINE).await;
     let mut ids = Vec::new();
@@ -141,7 +141,7 @@ async fn a_narrow_dispatcher_works_on_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_vehicle_that_comes_back_gets_what_waits_for_it_at_once() {
+async fn a_reconnected_vehicle_gets_its_commands_at_once() {
     for elsewhere in [false, true] {
         let bed = TestBed::new(ScriptedConnector::new()).await;
         let command_id = bed.submit_with(to(OFFLINE, READ)).await;
@@ -159,7 +159,7 @@ async fn a_vehicle_that_comes_back_gets_what_waits_for_it_at_once() {
 }
 
 #[tokio::test]
-async fn a_vehicle_that_comes_back_ends_the_pause_between_two_tries() {
+async fn reconnection_ends_the_backoff() {
     for elsewhere in [false, true] {
         let scripts = [Script::unreachable(), Script::faults("")];
         let bed = TestBed::new(ScriptedConnector::new().on(READ, scripts)).await;
@@ -181,7 +181,7 @@ async fn a_vehicle_that_comes_back_ends_the_pause_between_two_tries() {
 }
 
 #[tokio::test]
-async fn new_work_is_told_to_dispatchers_elsewhere() {
+async fn notifies_dispatchers_of_other_processes() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let stop = CancellationToken::new();
     let database = bed.parts.database.clone();

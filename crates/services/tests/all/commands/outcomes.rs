@@ -77,7 +77,7 @@ fn chunk() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_final_chunk_came() {
+async fn completes_with_the_final_chunk() {
     for name in RISKS {
         let script = Script::Respond(chunk());
         let (sends, end) = (1, None);
@@ -93,7 +93,7 @@ async fn the_final_chunk_came() {
 }
 
 #[tokio::test]
-async fn the_vehicle_said_no() {
+async fn rejected_by_the_vehicle() {
     for name in RISKS {
         let reason = "conditions not correct".to_owned();
         let script = Script::Fail(ConnectorError::Rejected { reason });
@@ -110,7 +110,7 @@ async fn the_vehicle_said_no() {
 }
 
 #[tokio::test]
-async fn the_connector_does_not_speak_it() {
+async fn not_supported_by_the_connector() {
     for name in RISKS {
         let command_name = name.to_owned();
         let script = Script::Fail(ConnectorError::Unsupported { command_name });
@@ -127,7 +127,7 @@ async fn the_connector_does_not_speak_it() {
 }
 
 #[tokio::test]
-async fn it_was_sent_and_not_answered_in_time() {
+async fn sent_and_not_answered_in_time() {
     for script in [
         Script::Hang(Vec::new()),
         Script::Hang(chunk()),
@@ -153,7 +153,7 @@ async fn it_was_sent_and_not_answered_in_time() {
 }
 
 #[tokio::test]
-async fn it_was_sent_and_the_connection_broke() {
+async fn sent_and_the_connection_broke() {
     for script in [
         Script::Fail(ConnectorError::Broken { sent: true }),
         Script::RespondThenFail(chunk(), ConnectorError::Broken { sent: true }),
@@ -176,7 +176,7 @@ async fn it_was_sent_and_the_connection_broke() {
 }
 
 #[tokio::test]
-async fn the_answer_could_not_be_stored() {
+async fn response_cannot_be_stored() {
     for name in RISKS {
         let script = Script::Respond(vec![json!({ "text": "\u{0}" })]);
         let end = match name {
@@ -196,7 +196,7 @@ async fn the_answer_could_not_be_stored() {
 }
 
 #[tokio::test]
-async fn nothing_was_sent_until_it_expired() {
+async fn not_sent_before_it_expired() {
     let reason = || "no link".to_owned();
     for error in [
         ConnectorError::Unreachable { reason: reason() },
@@ -230,7 +230,7 @@ async fn nothing_was_sent_until_it_expired() {
 }
 
 #[tokio::test]
-async fn it_waited_past_its_expiry() {
+async fn expired_while_the_vehicle_was_disconnected() {
     for name in RISKS {
         let bed = TestBed::new(ScriptedConnector::new()).await;
         let absent = Submission {
@@ -250,7 +250,7 @@ async fn it_waited_past_its_expiry() {
 }
 
 #[tokio::test]
-async fn the_process_died_before_it_sent_it() {
+async fn crash_before_sending() {
     for name in RISKS {
         let bed = TestBed::new(ScriptedConnector::new()).await;
         let command_id = bed.submit_with(plain(name)).await;
@@ -269,7 +269,7 @@ async fn the_process_died_before_it_sent_it() {
 }
 
 #[tokio::test]
-async fn the_process_died_after_it_sent_it() {
+async fn crash_after_sending() {
     for name in RISKS {
         let bed = TestBed::new(ScriptedConnector::new()).await;
         let command_id = bed.submit_with(plain(name)).await;
@@ -291,7 +291,7 @@ async fn the_process_died_after_it_sent_it() {
 }
 
 #[tokio::test]
-async fn three_processes_died_after_they_sent_it() {
+async fn three_crashes_after_sending() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let command_id = bed.submit_with(plain(READ)).await;
     for _ in 0..3 {
@@ -305,7 +305,7 @@ async fn three_processes_died_after_they_sent_it() {
 }
 
 #[tokio::test]
-async fn it_expired_before_it_could_be_sent_again() {
+async fn expired_between_two_attempts() {
     let script = Script::Fail(ConnectorError::Broken { sent: true });
     let bed = TestBed::new(ScriptedConnector::new().on(READ, [script])).await;
     let command_id = bed.submit_with(plain(READ)).await;
@@ -324,7 +324,7 @@ async fn it_expired_before_it_could_be_sent_again() {
 }
 
 #[tokio::test]
-async fn the_fault_is_ours() {
+async fn internal_failure_before_sending() {
     for name in RISKS {
         let bed = TestBed::new(ScriptedConnector::new()).await;
         let nowhere = "UPDATE vehicles SET metadata = '{\"connector\": \"carrier-pigeon\"}'";
@@ -339,7 +339,7 @@ async fn the_fault_is_ours() {
 }
 
 #[tokio::test]
-async fn the_fault_is_ours_and_it_was_sent() {
+async fn internal_failure_after_sending() {
     for name in RISKS {
         let bed = TestBed::new(ScriptedConnector::new()).await;
         let command_id = bed.submit_with(plain(name)).await;
@@ -356,7 +356,7 @@ async fn the_fault_is_ours_and_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_reading_that_is_answered_at_last_is_completed() {
+async fn a_read_completes_after_failed_attempts() {
     let scripts = [
         Script::Fail(ConnectorError::Unreachable {
             reason: "no link".to_owned(),

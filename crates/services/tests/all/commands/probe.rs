@@ -61,7 +61,7 @@ impl TestBed {
 }
 
 #[tokio::test]
-async fn two_readings_show_what_became_of_a_clearing() {
+async fn compares_the_faults_before_and_after_a_clear() {
     for (code, before, after, finding) in [
         (None, "P0420 U0100", "", Finding::Cleared),
         (None, "P0420", "U0100", Finding::Cleared),
@@ -93,7 +93,7 @@ async fn two_readings_show_what_became_of_a_clearing() {
 }
 
 #[tokio::test]
-async fn every_lost_answer_is_looked_into() {
+async fn every_lost_response_is_probed() {
     let broken = ConnectorError::Broken { sent: true };
     for script in [
         Script::RespondThenFail(vec![json!({ "progress": 50 })], broken),
@@ -121,7 +121,7 @@ async fn every_lost_answer_is_looked_into() {
 }
 
 #[tokio::test]
-async fn without_evidence_only_a_named_fault_that_is_left_tells() {
+async fn without_evidence_only_a_remaining_named_fault_is_conclusive() {
     for (code, after, finding) in [
         (None, "", Finding::CannotTell),
         (None, "U0100", Finding::CannotTell),
@@ -145,7 +145,7 @@ async fn without_evidence_only_a_named_fault_that_is_left_tells() {
 }
 
 #[tokio::test]
-async fn a_reading_that_yields_nothing_cannot_tell() {
+async fn a_failed_read_is_inconclusive() {
     let command_name = READ.to_owned();
     let unsupported = Script::Fail(ConnectorError::Unsupported { command_name });
     let no_list = Script::Respond(vec![json!({ "value": "0x00" })]);
@@ -170,7 +170,7 @@ async fn a_reading_that_yields_nothing_cannot_tell() {
 }
 
 #[tokio::test]
-async fn three_readings_without_an_answer_cannot_tell() {
+async fn three_unanswered_reads_are_inconclusive() {
     for script in [Script::Hang(Vec::new()), Script::Truncate(Vec::new())] {
         let bed = losing_the_answer([Script::faults("P0420"), script.clone()]).await;
         let command_id = bed.submit(CLEAR).await;
@@ -191,7 +191,7 @@ async fn three_readings_without_an_answer_cannot_tell() {
 }
 
 #[tokio::test]
-async fn an_answer_to_the_second_or_third_reading_is_good_enough() {
+async fn a_later_read_is_conclusive() {
     let readings = [
         Script::faults("P0420"),
         Script::Truncate(Vec::new()),
@@ -211,7 +211,7 @@ async fn an_answer_to_the_second_or_third_reading_is_good_enough() {
 }
 
 #[tokio::test]
-async fn a_vehicle_that_stays_away_for_ten_minutes_cannot_tell() {
+async fn a_vehicle_unreachable_for_ten_minutes_is_inconclusive() {
     let bed = losing_the_answer([Script::faults("P0420"), Script::unreachable()]).await;
     let command_id = bed.submit(CLEAR).await;
     let running = bed.start_dispatcher();
@@ -235,7 +235,7 @@ async fn a_vehicle_that_stays_away_for_ten_minutes_cannot_tell() {
 }
 
 #[tokio::test]
-async fn after_the_window_nobody_looks_any_more() {
+async fn does_not_probe_after_ten_minutes() {
     for (early, readings, finding) in [
         (TimeDelta::zero(), 0, Finding::CannotTell),
         (TimeDelta::microseconds(1), 1, Finding::Cleared),
@@ -253,7 +253,7 @@ async fn after_the_window_nobody_looks_any_more() {
 }
 
 #[tokio::test]
-async fn a_probe_goes_on_after_a_crash() {
+async fn continues_after_a_crash() {
     for (crashes, readings, finding) in [
         (1, 1, Finding::NotCleared),
         (2, 1, Finding::NotCleared),
@@ -278,7 +278,7 @@ async fn a_probe_goes_on_after_a_crash() {
 }
 
 #[tokio::test]
-async fn a_probe_that_was_under_way_when_the_window_closed_cannot_tell() {
+async fn a_probe_in_progress_at_the_end_of_the_window_is_inconclusive() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let command_id = bed.leave_probe().await;
     bed.crash_while_sending(command_id).await;
@@ -290,7 +290,7 @@ async fn a_probe_that_was_under_way_when_the_window_closed_cannot_tell() {
 }
 
 #[tokio::test]
-async fn a_later_command_does_not_disturb_the_probe() {
+async fn later_commands_wait_for_the_probe() {
     let (feed, slow) = Script::fed();
     let bed = losing_the_answer([Script::faults("P0420"), slow]).await;
     bed.connect(OFFLINE).await;
@@ -309,7 +309,7 @@ async fn a_later_command_does_not_disturb_the_probe() {
 }
 
 #[tokio::test]
-async fn what_erases_nothing_is_not_looked_into() {
+async fn only_clears_are_probed() {
     for name in ["WriteDataByID", "StartRoutine"] {
         let connector = ScriptedConnector::new().on(name, [Script::Truncate(Vec::new())]);
         let bed = TestBed::new(connector).await;
@@ -329,7 +329,7 @@ async fn what_erases_nothing_is_not_looked_into() {
 }
 
 #[tokio::test]
-async fn a_vehicle_gets_time_to_settle() {
+async fn waits_for_the_settling_time() {
     let mut bed = losing_the_answer([Script::faults("P0420"), Script::faults("")]).await;
     bed.parts.catalog = Arc::new(Catalog::standard());
     let command_id = bed.submit(CLEAR).await;
@@ -345,7 +345,7 @@ async fn a_vehicle_gets_time_to_settle() {
 }
 
 #[tokio::test]
-async fn a_code_that_cannot_be_stored_does_not_keep_a_probe_from_its_end() {
+async fn removes_nul_characters_from_fault_codes() {
     let bed = losing_the_answer([Script::faults("P0420"), Script::faults("P\u{0}1")]).await;
     let command_id = bed.submit(CLEAR).await;
     let running = bed.start_dispatcher();

@@ -13,7 +13,7 @@ const CLEAR: &str = "ClearDTC";
 const WRITE: &str = "WriteDataByID";
 
 #[tokio::test]
-async fn what_is_under_way_is_finished_and_nothing_else_begun() {
+async fn finishes_commands_in_progress_and_starts_no_others() {
     let (feed, slow) = Script::fed();
     let bed = TestBed::new(ScriptedConnector::new().on(READ, [slow])).await;
     bed.connect(OFFLINE).await;
@@ -84,7 +84,7 @@ fn answer() -> Script {
 }
 
 #[tokio::test]
-async fn a_reading_that_is_given_up_is_sent_again() {
+async fn an_aborted_read_is_sent_again() {
     let reading = GivenUp {
         name: READ,
         readings: vec![hang(), answer()],
@@ -97,7 +97,7 @@ async fn a_reading_that_is_given_up_is_sent_again() {
 }
 
 #[tokio::test]
-async fn evidence_that_is_given_up_is_read_again() {
+async fn aborted_evidence_is_read_again() {
     let clearing = GivenUp {
         name: CLEAR,
         readings: vec![hang(), answer()],
@@ -110,7 +110,7 @@ async fn evidence_that_is_given_up_is_read_again() {
 }
 
 #[tokio::test]
-async fn a_clearing_that_is_given_up_is_not_sent_again() {
+async fn an_aborted_clear_is_not_sent_again() {
     let clearing = GivenUp {
         name: CLEAR,
         readings: vec![answer()],
@@ -123,7 +123,7 @@ async fn a_clearing_that_is_given_up_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_report_that_is_given_up_is_read_again() {
+async fn an_aborted_report_is_read_again() {
     let clearing = GivenUp {
         name: CLEAR,
         readings: vec![answer(), hang(), answer()],
@@ -136,7 +136,7 @@ async fn a_report_that_is_given_up_is_read_again() {
 }
 
 #[tokio::test]
-async fn a_writing_that_is_given_up_is_not_sent_again() {
+async fn an_aborted_write_is_not_sent_again() {
     let writing = GivenUp {
         name: WRITE,
         readings: vec![answer()],

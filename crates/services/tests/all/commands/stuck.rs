@@ -42,7 +42,7 @@ fn to_other(name: &str) -> Submission {
 }
 
 #[tokio::test]
-async fn a_locked_vehicle_keeps_no_submission_from_another() {
+async fn a_locked_vehicle_does_not_block_submissions_for_others() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let mut client = bed.sql().await;
     let lock = client.transaction().await.unwrap();
@@ -68,7 +68,7 @@ async fn a_locked_vehicle_keeps_no_submission_from_another() {
 }
 
 #[tokio::test]
-async fn an_expired_command_that_is_locked_keeps_nothing_from_being_sent() {
+async fn a_locked_expired_command_does_not_block_sending() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let expired = bed.submit_with(to_other(READ)).await;
     let mut client = bed.sql().await;
@@ -92,7 +92,7 @@ async fn an_expired_command_that_is_locked_keeps_nothing_from_being_sent() {
 }
 
 #[tokio::test]
-async fn what_expires_while_the_database_is_waited_for_is_not_sent() {
+async fn a_command_that_expires_during_a_database_wait_is_not_sent() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let command_id = bed.submit(WRITE).await;
     let mut client = bed.sql().await;
@@ -110,7 +110,7 @@ async fn what_expires_while_the_database_is_waited_for_is_not_sent() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_ends() {
+async fn an_endless_response_is_cut_off() {
     let chunks = (0..10_001).map(|number| json!({ "number": number }));
     let endless = Script::Hang(chunks.collect());
     let bed = TestBed::new(ScriptedConnector::new().on("ReadDTC", [endless])).await;
@@ -124,7 +124,7 @@ async fn an_answer_without_end_ends() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_all_the_time_does_not_outlast_its_timeout() {
+async fn a_trickling_response_does_not_outlast_the_timeout() {
     let (feed, slow) = Script::fed();
     let bed = TestBed::new(ScriptedConnector::new().on(WRITE, [slow])).await;
     let command_id = bed.submit(WRITE).await;
@@ -139,7 +139,7 @@ async fn an_answer_that_comes_all_the_time_does_not_outlast_its_timeout() {
 }
 
 #[tokio::test]
-async fn what_was_answered_was_sent_whatever_the_connector_says() {
+async fn a_response_proves_that_the_command_was_sent() {
     let contradiction = Script::RespondThenFail(
         vec![json!({ "progress": 1 })],
         ConnectorError::Broken { sent: false },
@@ -154,7 +154,7 @@ async fn what_was_answered_was_sent_whatever_the_connector_says() {
 }
 
 #[tokio::test]
-async fn a_vehicle_is_not_free_while_somebody_still_talks_to_it() {
+async fn a_vehicle_stays_reserved_until_the_lease_expires() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let called_off = bed.submit(WRITE).await;
     let lease_end = bed.now() + TimeDelta::from_std(LEASE).unwrap();
@@ -178,7 +178,7 @@ async fn a_vehicle_is_not_free_while_somebody_still_talks_to_it() {
 }
 
 #[tokio::test]
-async fn an_answered_clearing_is_completed_though_nobody_can_report() {
+async fn an_answered_clear_completes_without_a_report() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let command_id = bed.submit("ClearDTC").await;
     let parts = [json!({ "evidence": "before" }), json!({ "cleared": true })];

@@ -1,4 +1,4 @@
-//! How lines get their places in the chain.
+//! Sealing of entries.
 
 use sovd_domain::{AuditEntry, audit::Link};
 use sovd_storage::{
@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_chain_begins_before_its_first_line() {
+async fn a_new_chain_starts_at_genesis() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
     let head = chain::head(&mut connection).await.unwrap();
@@ -22,11 +22,11 @@ async fn a_chain_begins_before_its_first_line() {
 }
 
 #[tokio::test]
-async fn the_oldest_lines_come_first_and_move_the_head() {
+async fn seals_the_oldest_entries_first() {
     let fleet = Fleet::new().await;
     write(&fleet, 3).await;
     let mut connection = fleet.connection().await;
-    let lines = chain::lock_unsealed(&mut connection, 9).await.unwrap();
+    let entries = chain::lock_unsealed(&mut connection, 9).await.unwrap();
     seal(&fleet, 2).await;
     assert_eq!(chain::head(&mut connection).await.unwrap(), Some(link(2)));
     assert_eq!(chain::count_unsealed(&mut connection).await.unwrap(), 1);
@@ -34,14 +34,14 @@ async fn the_oldest_lines_come_first_and_move_the_head() {
     let sealed = chain::sealed_after(&mut connection, None, 9).await.unwrap();
     let contents: Vec<_> = sealed
         .iter()
-        .map(|line| (line.log_id, &line.content))
+        .map(|entry| (entry.log_id, &entry.content))
         .collect();
-    let expected: Vec<_> = lines
+    let expected: Vec<_> = entries
         .iter()
-        .map(|line| (line.log_id, &line.content))
+        .map(|entry| (entry.log_id, &entry.content))
         .collect();
     assert_eq!(contents, expected);
-    let positions: Vec<i64> = sealed.iter().map(|line| line.position).collect();
+    let positions: Vec<i64> = sealed.iter().map(|entry| entry.position).collect();
     assert_eq!(positions, [1, 2, 3]);
     let first = Some((1, sealed[0].log_id));
     let rest = chain::sealed_after(&mut connection, first, 1).await;
@@ -49,7 +49,7 @@ async fn the_oldest_lines_come_first_and_move_the_head() {
 }
 
 #[tokio::test]
-async fn whoever_finds_the_head_taken_leaves_it() {
+async fn claiming_a_locked_head_returns_none() {
     let fleet = Fleet::new().await;
     let mut one = fleet.pool.begin().await.unwrap();
     let mut other = fleet.pool.begin().await.unwrap();
@@ -60,7 +60,7 @@ async fn whoever_finds_the_head_taken_leaves_it() {
 }
 
 #[tokio::test]
-async fn a_line_that_somebody_changes_waits_for_the_next_time() {
+async fn skips_entries_locked_by_other_transactions() {
     let fleet = Fleet::new().await;
     write(&fleet, 2).await;
     let deleting = fleet.another_client().await;
@@ -69,15 +69,15 @@ async fn a_line_that_somebody_changes_waits_for_the_next_time() {
         .await
         .unwrap();
     let mut connection = fleet.connection().await;
-    let lines = chain::lock_unsealed(&mut connection, 9).await.unwrap();
-    assert_eq!(lines, []);
+    let entries = chain::lock_unsealed(&mut connection, 9).await.unwrap();
+    assert_eq!(entries, []);
     deleting.batch_execute("COMMIT").await.unwrap();
-    let lines = chain::lock_unsealed(&mut connection, 9).await.unwrap();
-    assert_eq!(lines.len(), 2);
+    let entries = chain::lock_unsealed(&mut connection, 9).await.unwrap();
+    assert_eq!(entries.len(), 2);
 }
 
 #[tokio::test]
-async fn a_line_that_is_committed_late_comes_behind_newer_ones() {
+async fn entries_are_sealed_in_commit_order() {
     let fleet = Fleet::new().await;
     let late = AuditEntry::new("late", "test");
     let mut transaction = fleet.pool.begin().await.unwrap();
@@ -97,12 +97,15 @@ async fn a_line_that_is_committed_late_comes_behind_newer_ones() {
 }
 
 #[tokio::test]
-async fn a_place_is_given_once() {
+async fn a_position_is_unique() {
     let fleet = Fleet::new().await;
     write(&fleet, 2).await;
     let mut transaction = fleet.pool.begin().await.unwrap();
-    let lines = chain::lock_unsealed(&mut transaction, 9).await.unwrap();
-    let twice: Vec<_> = lines.iter().map(|line| (line.log_id, link(1))).collect();
+    let entries = chain::lock_unsealed(&mut transaction, 9).await.unwrap();
+    let twice: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.log_id, link(1)))
+        .collect();
     let error = chain::seal(&mut transaction, &twice).await.unwrap_err();
     let StorageError::Duplicate { constraint } = error else {
         panic!("{error:?}")
@@ -111,7 +114,7 @@ async fn a_place_is_given_once() {
 }
 
 #[tokio::test]
-async fn the_oldest_line_that_waits_is_known() {
+async fn finds_the_oldest_unsealed_and_the_latest_sealed_entry() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
     let oldest = chain::oldest_unsealed(&mut connection).await.unwrap();
@@ -134,7 +137,7 @@ async fn the_oldest_line_that_waits_is_known() {
 }
 
 #[tokio::test]
-async fn the_content_tells_every_two_lines_apart() {
+async fn different_entries_have_different_content() {
     let fleet = Fleet::new().await;
     let values = [
         "details = NULL",
@@ -164,8 +167,8 @@ async fn the_content_tells_every_two_lines_apart() {
         let sql = format!("BEGIN; UPDATE audit_logs SET {value}; COMMIT");
         fleet.client.batch_execute(&sql).await.unwrap();
         let mut connection = fleet.connection().await;
-        let lines = chain::lock_unsealed(&mut connection, 1).await.unwrap();
-        assert!(seen.insert(lines[0].content.clone()), "{value}");
+        let entries = chain::lock_unsealed(&mut connection, 1).await.unwrap();
+        assert!(seen.insert(entries[0].content.clone()), "{value}");
         let reset = "UPDATE audit_logs SET details = '{}', user_agent = 'none', ip_address = NULL,
                      timestamp = '2026-01-01T00:00:00Z'";
         fleet.client.batch_execute(reset).await.unwrap();

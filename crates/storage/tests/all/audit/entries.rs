@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::fixture::{Fleet, at};
 
 #[tokio::test]
-async fn a_line_says_where_the_request_came_from() {
+async fn stores_every_field_of_an_entry() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let command = fleet.submit(1, vehicle).await;
@@ -52,7 +52,7 @@ async fn a_line_says_where_the_request_came_from() {
 }
 
 #[tokio::test]
-async fn a_line_of_the_program_itself_has_no_origin() {
+async fn stores_an_entry_without_actor_or_origin() {
     let fleet = Fleet::new().await;
     let entry = AuditEntry::new("session.sweep", "session");
     audit::insert(&mut *fleet.connection().await, &entry, at(0))
@@ -68,7 +68,7 @@ async fn a_line_of_the_program_itself_has_no_origin() {
 }
 
 #[tokio::test]
-async fn a_late_entry_that_is_written_twice_is_there_once() {
+async fn inserting_a_deferred_entry_twice_has_no_effect() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
     let entries: Vec<DeferredEntry> = (1..=2)

@@ -3,7 +3,7 @@ use sovd_storage::audit::{self, AuditFilter, Cursor};
 
 use crate::fixture::{Fleet, at, page};
 
-/// A user, a vehicle and a command, and lines that name some of them, a second apart.
+/// Returns a user, a vehicle and a command, after adding entries about them, one second apart.
 async fn trail() -> (Fleet, UserId, VehicleId, CommandId) {
     let fleet = Fleet::new().await;
     let user = fleet.engineer;
@@ -37,17 +37,17 @@ async fn trail() -> (Fleet, UserId, VehicleId, CommandId) {
 
 async fn actions(fleet: &Fleet, filter: &AuditFilter) -> Vec<String> {
     let mut connection = fleet.connection().await;
-    let (lines, total) = audit::list(&mut connection, filter, page(100, 0))
+    let (entries, total) = audit::list(&mut connection, filter, page(100, 0))
         .await
         .unwrap();
-    assert_eq!(i64::try_from(lines.len()).unwrap(), total);
+    assert_eq!(i64::try_from(entries.len()).unwrap(), total);
     let paged = audit::page(&mut connection, filter, None, 100).await;
-    assert_eq!(paged.unwrap(), lines);
-    lines.into_iter().map(|line| line.action).collect()
+    assert_eq!(paged.unwrap(), entries);
+    entries.into_iter().map(|entry| entry.action).collect()
 }
 
 #[tokio::test]
-async fn filters_narrow_the_list_also_when_what_they_name_is_deleted() {
+async fn filters_match_entries_of_deleted_objects() {
     let (fleet, user, vehicle, command) = trail().await;
     let all = AuditFilter::default();
     let (login, submit, complete, prune) = (
@@ -139,11 +139,11 @@ async fn filters_narrow_the_list_also_when_what_they_name_is_deleted() {
 }
 
 #[tokio::test]
-async fn pages_that_follow_each_other_have_every_line_once() {
+async fn consecutive_pages_contain_every_entry_once() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
     let entry = AuditEntry::new("test", "test");
-    // Several at the same moment, so that the id has to decide.
+    // Several have the same timestamp, so that their ids determine the order.
     for number in 0..7 {
         audit::insert(&mut connection, &entry, at(number / 3))
             .await
@@ -156,13 +156,13 @@ async fn pages_that_follow_each_other_have_every_line_once() {
     assert_eq!(total, 7);
     let mut found: Vec<AuditRecord> = Vec::new();
     loop {
-        let place = found.last().map(Cursor::from);
-        let lines = audit::page(&mut connection, &all, place, 2).await.unwrap();
-        if lines.is_empty() {
+        let cursor = found.last().map(Cursor::from);
+        let entries = audit::page(&mut connection, &all, cursor, 2).await.unwrap();
+        if entries.is_empty() {
             break;
         }
-        assert!(lines.len() <= 2);
-        found.extend(lines);
+        assert!(entries.len() <= 2);
+        found.extend(entries);
         audit::insert(&mut connection, &entry, at(9)).await.unwrap();
     }
     assert_eq!(found, expected);

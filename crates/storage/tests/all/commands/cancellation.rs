@@ -5,7 +5,7 @@ use crate::{
     fixture::{Fleet, at},
 };
 
-/// A vehicle with two commands, the first claimed until `at(30)` and cancelled since.
+/// A vehicle with two commands, the first of which was claimed until `at(30)` and then cancelled.
 async fn cancelled() -> (Fleet, Claim) {
     let (fleet, _, first) = claimed().await;
     let mut transaction = fleet.pool.begin().await.unwrap();
@@ -57,7 +57,7 @@ async fn an_expired_lease_frees_the_vehicle() {
 
 #[tokio::test]
 async fn a_probe_waits_for_the_holder() {
-    for lets_go in [true, false] {
+    for is_released in [true, false] {
         let (fleet, _, first) = claimed().await;
         let mut connection = fleet.connection().await;
         queue::turn_into_probe(&mut connection, first.command_id, at(2), at(600))
@@ -72,14 +72,14 @@ async fn a_probe_waits_for_the_holder() {
             .unwrap();
         assert_eq!(ids(&claim(&fleet, 29, 10).await), []);
         let mut now = 30;
-        if lets_go {
+        if is_released {
             queue::release_vehicle(&mut connection, &first)
                 .await
                 .unwrap();
             now = 29;
         }
         let abandoned = queue::remove_abandoned(&mut connection, at(now), 10).await;
-        assert_eq!(abandoned.unwrap(), 0, "it is still to be done");
+        assert_eq!(abandoned.unwrap(), 0, "the probe is still due");
         let probe = claim_one(&fleet, now).await;
         assert_eq!(probe.command_id, first.command_id);
         assert_eq!(probe.entry.task, Task::Probe);
@@ -91,15 +91,15 @@ async fn a_probe_waits_for_the_holder() {
 async fn only_the_lease_holder_releases_the_vehicle() {
     let (fleet, first) = cancelled().await;
     let mut connection = fleet.connection().await;
-    let stranger = Claim {
+    let other = Claim {
         lease_id: uuid::Uuid::from_u128(7),
         ..first
     };
-    queue::release_vehicle(&mut connection, &stranger)
+    queue::release_vehicle(&mut connection, &other)
         .await
         .unwrap();
     assert_eq!(fleet.count("command_queue").await, 2);
-    // Nor is one that was not called off.
+    // A claim that was not cancelled is not released either.
     let (fleet, _, first) = claimed().await;
     let mut connection = fleet.connection().await;
     queue::release_vehicle(&mut connection, &first)

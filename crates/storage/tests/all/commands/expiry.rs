@@ -7,10 +7,10 @@ use crate::{
     waiting::in_time,
 };
 
-/// What has expired at `now`, in the order in which it is given. Nothing stays locked.
+/// Returns the tasks that have expired at `now`, in order, without keeping them locked.
 pub(crate) async fn expired(fleet: &Fleet, now: i64, limit: i64) -> Vec<Expired> {
     let mut connection = fleet.connection().await;
-    // Waiting for somebody else's lock would be waiting for ever here.
+    // The timeout fails the test if the call waits for a lock.
     in_time(queue::expired(&mut connection, at(now), limit))
         .await
         .unwrap()
@@ -26,7 +26,7 @@ fn commands(expired: &[Expired]) -> Vec<CommandId> {
     expired.iter().map(|expired| expired.command_id).collect()
 }
 
-/// Three commands of one vehicle, which expire in the order 3, 1, 2.
+/// Three commands for one vehicle that expire in the order 3, 1, 2.
 async fn three() -> (Fleet, [CommandId; 3]) {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
@@ -44,7 +44,7 @@ async fn three() -> (Fleet, [CommandId; 3]) {
 }
 
 #[tokio::test]
-async fn an_expired_command_is_not_claimed_and_stays_until_it_is_removed() {
+async fn an_expired_command_is_listed_until_it_is_removed() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let command = fleet.submit(1, vehicle).await;
@@ -68,7 +68,7 @@ async fn an_expired_command_is_not_claimed_and_stays_until_it_is_removed() {
 }
 
 #[tokio::test]
-async fn a_command_is_claimed_to_its_last_moment() {
+async fn a_command_is_claimable_until_it_expires() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let command = fleet.submit(1, vehicle).await;
@@ -76,7 +76,7 @@ async fn a_command_is_claimed_to_its_last_moment() {
 }
 
 #[tokio::test]
-async fn commands_expire_for_a_vehicle_that_is_away_and_behind_others() {
+async fn commands_expire_at_a_disconnected_vehicle_and_behind_others() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let commands = [
@@ -88,11 +88,11 @@ async fn commands_expire_for_a_vehicle_that_is_away_and_behind_others() {
 }
 
 #[tokio::test]
-async fn a_command_in_somebody_s_hands_does_not_expire() {
+async fn a_leased_command_does_not_expire() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let command = fleet.submit(1, vehicle).await;
-    // The lease ends 20 s after the command would have expired.
+    // The lease expires 20 s after the command.
     assert_eq!(ids(&claim(&fleet, EXPIRY - 10, 10).await), [command]);
     assert_eq!(expired_ids(&fleet, EXPIRY + 19).await, []);
     assert_eq!(expired_ids(&fleet, EXPIRY + 20).await, [command]);
@@ -104,15 +104,15 @@ async fn a_command_that_may_have_been_sent_does_not_expire() {
     let mut connection = fleet.connection().await;
     queue::mark_sent(&mut connection, first, 1).await.unwrap();
     assert_eq!(expired_ids(&fleet, EXPIRY).await, [second, third]);
-    // Whoever sent it found out that it did not arrive.
+    // The holder found out that it was not delivered.
     queue::mark_sent(&mut connection, first, 0).await.unwrap();
     assert_eq!(expired_ids(&fleet, EXPIRY).await, [first, second, third]);
 }
 
 #[tokio::test]
-async fn no_more_than_the_limit_is_given_and_what_expired_first_comes_first() {
+async fn returns_the_tasks_that_expired_first() {
     let (fleet, [first, second, third]) = three().await;
-    // Now PostgreSQL knows that the table is small, and reads it without the index on the expiry.
+    // With statistics, PostgreSQL reads the small table without the index on the expiry.
     let analyze = "ANALYZE command_queue";
     fleet.client.batch_execute(analyze).await.unwrap();
     let all = [third, first, second];
@@ -124,19 +124,19 @@ async fn no_more_than_the_limit_is_given_and_what_expired_first_comes_first() {
 }
 
 #[tokio::test]
-async fn what_another_transaction_has_locked_is_left_to_it() {
+async fn skips_tasks_locked_by_other_transactions() {
     let (fleet, [first, second, third]) = three().await;
     let mut sweeping = fleet.pool.begin().await.unwrap();
     let batch = queue::expired(&mut sweeping, at(30), 1).await.unwrap();
     assert_eq!(commands(&batch), [third]);
-    let mut calling_off = fleet.pool.begin().await.unwrap();
-    let entry = queue::lock(&mut calling_off, first).await.unwrap();
+    let mut cancelling = fleet.pool.begin().await.unwrap();
+    let entry = queue::lock(&mut cancelling, first).await.unwrap();
     assert!(entry.is_some());
 
     assert_eq!(expired_ids(&fleet, 30).await, [second]);
     queue::remove(&mut sweeping, third).await.unwrap();
     sweeping.commit().await.unwrap();
     assert_eq!(expired_ids(&fleet, 30).await, [second]);
-    calling_off.rollback().await.unwrap();
+    cancelling.rollback().await.unwrap();
     assert_eq!(expired_ids(&fleet, 30).await, [first, second]);
 }

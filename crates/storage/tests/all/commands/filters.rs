@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::fixture::{Fleet, at, command, page};
 
-/// Six commands of two users to two vehicles, submitted ten seconds apart.
+/// Six commands of two users for two vehicles, submitted ten seconds apart.
 struct History {
     fleet: Fleet,
     commands: Vec<Command>,
@@ -32,7 +32,7 @@ impl History {
         Self { fleet, commands }
     }
 
-    /// The numbers of the commands that match, as listed, and the total.
+    /// Returns the numbers of the matching commands, as listed, and the total.
     async fn numbers(&self, filter: &CommandFilter, limit: i64, offset: i64) -> (Vec<u128>, i64) {
         let mut connection = self.fleet.connection().await;
         let (found, total) = commands::list(&mut connection, filter, page(limit, offset))
@@ -50,7 +50,7 @@ impl History {
 }
 
 #[tokio::test]
-async fn everything_is_listed_newest_first() {
+async fn lists_newest_first() {
     let history = History::new().await;
     history
         .assert_lists(&CommandFilter::default(), [6, 5, 4, 3, 2, 1])
@@ -58,7 +58,7 @@ async fn everything_is_listed_newest_first() {
 }
 
 #[tokio::test]
-async fn commands_of_the_same_moment_have_one_order() {
+async fn the_order_of_simultaneous_commands_is_stable() {
     let history = History::new().await;
     history
         .fleet
@@ -72,7 +72,7 @@ async fn commands_of_the_same_moment_have_one_order() {
 }
 
 #[tokio::test]
-async fn each_filter_narrows_the_list() {
+async fn filters_by_user_vehicle_and_name() {
     let history = History::new().await;
     let any = CommandFilter::default();
     let filter = CommandFilter {
@@ -98,7 +98,7 @@ async fn each_filter_narrows_the_list() {
 }
 
 #[tokio::test]
-async fn a_status_narrows_the_list() {
+async fn filters_by_status() {
     let history = History::new().await;
     let mut connection = history.fleet.connection().await;
     let ids: Vec<_> = history.commands.iter().map(|c| c.command_id).collect();
@@ -126,7 +126,7 @@ async fn a_status_narrows_the_list() {
 }
 
 #[tokio::test]
-async fn both_ends_of_a_date_range_belong_to_it() {
+async fn date_ranges_are_inclusive() {
     let history = History::new().await;
     for (start, end, expected) in [
         (Some(20), None, &[6, 5, 4, 3][..]),
@@ -149,7 +149,7 @@ async fn both_ends_of_a_date_range_belong_to_it() {
 }
 
 #[tokio::test]
-async fn all_filters_apply_together() {
+async fn filters_combine() {
     let history = History::new().await;
     let filter = CommandFilter {
         user_id: Some(history.fleet.engineer),
@@ -169,7 +169,7 @@ async fn all_filters_apply_together() {
 }
 
 #[tokio::test]
-async fn a_page_is_a_window_and_the_total_is_not() {
+async fn the_total_ignores_the_page() {
     let history = History::new().await;
     let all = CommandFilter::default();
     assert_eq!(history.numbers(&all, 2, 0).await, (vec![6, 5], 6));

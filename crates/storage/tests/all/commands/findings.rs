@@ -7,7 +7,7 @@ use crate::{
     fixture::{Fleet, at},
 };
 
-/// A fleet with a command that failed like this.
+/// Returns a fleet with a command that failed with `kind`.
 async fn failed(kind: FailureKind) -> (Fleet, Command) {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
@@ -44,7 +44,7 @@ async fn a_finding_is_added_once() {
 }
 
 #[tokio::test]
-async fn of_two_findings_at_once_one_wins() {
+async fn one_of_two_concurrent_findings_is_added() {
     let (fleet, command) = failed(FailureKind::OutcomeUnknown).await;
     let id = command.command_id;
     let (one, other) = tokio::join!(
@@ -104,7 +104,7 @@ async fn a_finding_belongs_to_one_command() {
 }
 
 #[tokio::test]
-async fn the_database_takes_a_finding_for_an_unknown_outcome_only() {
+async fn the_database_rejects_findings_of_known_outcomes() {
     let (fleet, _) = failed(FailureKind::OutcomeUnknown).await;
     for finding in Finding::ALL {
         let sql = format!("UPDATE commands SET finding = '{finding}'");
@@ -123,7 +123,7 @@ async fn the_database_takes_a_finding_for_an_unknown_outcome_only() {
 }
 
 #[tokio::test]
-async fn an_unreadable_finding_is_named() {
+async fn an_unreadable_finding_is_reported_with_its_row() {
     let (fleet, command) = failed(FailureKind::OutcomeUnknown).await;
     fleet
         .client

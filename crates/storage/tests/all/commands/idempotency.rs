@@ -18,8 +18,8 @@ pub(crate) fn key(text: &str) -> IdempotencyKey {
     text.parse().unwrap()
 }
 
-/// Lets `key` stand for the command with the number, whose fingerprint is that number; keys from
-/// before `forget_before` are forgotten.
+/// Associates `key` with the command with the number, which is also its fingerprint, unless the key has
+/// been in use since `forget_before`.
 pub(crate) async fn remember_since(
     connection: &mut Connection,
     (user_id, key): (UserId, &str),
@@ -38,7 +38,7 @@ pub(crate) async fn remember_since(
         .unwrap()
 }
 
-/// What is known of the command with the number after [`remember_since`].
+/// What [`remember_since`] returns for a key of the command with the number.
 pub(crate) fn known(number: u8) -> Known {
     Known {
         command_id: id(u128::from(number)),
@@ -46,12 +46,12 @@ pub(crate) fn known(number: u8) -> Known {
     }
 }
 
-/// Like [`remember_since`], a second after the start, with nothing to forget.
+/// Like [`remember_since`], one second after the start and without expired keys.
 async fn remember(connection: &mut Connection, key: (UserId, &str), number: u8) -> Option<Known> {
     remember_since(connection, key, number, 1, 0).await
 }
 
-/// The engineer's commands 1, 2 and 3, without keys.
+/// Stores the engineer's commands 1, 2 and 3, without keys.
 pub(crate) async fn three_commands() -> Fleet {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
@@ -63,7 +63,7 @@ pub(crate) async fn three_commands() -> Fleet {
 }
 
 #[tokio::test]
-async fn a_key_stands_for_the_first_command_that_came_with_it() {
+async fn a_key_returns_the_first_command_that_used_it() {
     let fleet = three_commands().await;
     let mut connection = fleet.connection().await;
     let own = (fleet.engineer, "key");
@@ -75,13 +75,13 @@ async fn a_key_stands_for_the_first_command_that_came_with_it() {
 }
 
 #[tokio::test]
-async fn another_user_or_another_key_is_independent() {
+async fn keys_are_separate_per_user_and_case_sensitive() {
     let fleet = three_commands().await;
-    let stranger = fleet.user("stranger").await;
+    let other = fleet.user("other").await;
     let mut connection = fleet.connection().await;
     let keys = [
         (fleet.engineer, "key"),
-        (stranger, "key"),
+        (other, "key"),
         (fleet.engineer, "Key"),
     ];
     for (key, number) in keys.into_iter().zip(1..) {
@@ -93,7 +93,7 @@ async fn another_user_or_another_key_is_independent() {
 }
 
 #[tokio::test]
-async fn the_longest_key_fits() {
+async fn accepts_the_longest_key() {
     let fleet = three_commands().await;
     let mut connection = fleet.connection().await;
     let (one, other) = ("k".repeat(255), "k".repeat(254));
@@ -105,7 +105,7 @@ async fn the_longest_key_fits() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_too_old_stands_for_a_new_command() {
+async fn an_expired_key_is_reused() {
     let fleet = three_commands().await;
     let mut connection = fleet.connection().await;
     let own = (fleet.engineer, "key");
@@ -113,7 +113,7 @@ async fn a_key_that_is_too_old_stands_for_a_new_command() {
     let at_the_edge = remember_since(&mut connection, own, 2, 20, 10).await;
     assert_eq!(at_the_edge, Some(known(1)));
     assert_eq!(remember_since(&mut connection, own, 2, 20, 11).await, None);
-    // Its time is counted anew.
+    // Reuse restarts its lifetime.
     let at_the_edge = remember_since(&mut connection, own, 3, 30, 20).await;
     assert_eq!(at_the_edge, Some(known(2)));
     assert_eq!(remember_since(&mut connection, own, 3, 30, 21).await, None);
@@ -121,7 +121,7 @@ async fn a_key_that_is_too_old_stands_for_a_new_command() {
 }
 
 #[tokio::test]
-async fn old_keys_are_forgotten() {
+async fn deletes_old_keys() {
     let fleet = three_commands().await;
     let mut connection = fleet.connection().await;
     for (key, number) in [("a", 1), ("b", 2), ("c", 3)] {
@@ -132,16 +132,16 @@ async fn old_keys_are_forgotten() {
             None
         );
     }
-    for (moment, forgotten) in [(11, 0), (12, 1), (12, 0), (99, 2)] {
-        let count = idempotency::forget(&mut connection, at(moment)).await;
-        assert_eq!(count.unwrap(), forgotten, "{moment}");
+    for (before, deleted) in [(11, 0), (12, 1), (12, 0), (99, 2)] {
+        let count = idempotency::forget(&mut connection, at(before)).await;
+        assert_eq!(count.unwrap(), deleted, "{before}");
     }
     let own = (fleet.engineer, "a");
     assert_eq!(remember(&mut connection, own, 2).await, None);
 }
 
 #[tokio::test]
-async fn the_command_may_be_written_after_its_key() {
+async fn the_command_may_be_inserted_after_its_key() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let own = (fleet.engineer, "key");
@@ -155,7 +155,7 @@ async fn the_command_may_be_written_after_its_key() {
 }
 
 #[tokio::test]
-async fn a_key_without_its_command_is_refused_at_the_commit() {
+async fn the_commit_rejects_a_key_without_a_command() {
     let fleet = three_commands().await;
     let own = (fleet.engineer, "key");
     let mut transaction = fleet.pool.begin().await.unwrap();
@@ -166,31 +166,31 @@ async fn a_key_without_its_command_is_refused_at_the_commit() {
     };
     assert_eq!(constraint, "idempotency_keys_command_id_fkey");
     assert_eq!(fleet.pool.connections_in_use(), 0);
-    // The connection is good for the next one, and the key is free.
+    // The connection is usable, and the key is free.
     let mut connection = fleet.connection().await;
     assert_eq!(remember(&mut connection, own, 1).await, None);
 }
 
 #[tokio::test]
-async fn a_key_goes_with_its_command_or_its_user() {
+async fn keys_are_deleted_with_their_command_or_user() {
     let fleet = three_commands().await;
-    let stranger = fleet.user("stranger").await;
+    let other = fleet.user("other").await;
     let mut connection = fleet.connection().await;
     for (key, number) in [
         ((fleet.engineer, "a"), 1),
         ((fleet.engineer, "b"), 2),
-        ((stranger, "a"), 3),
+        ((other, "a"), 3),
     ] {
         assert_eq!(remember(&mut connection, key, number).await, None);
     }
-    for (table, column, gone, left) in [
+    for (table, column, id, remaining) in [
         ("commands", "command_id", id(1).0, 2),
-        ("users", "user_id", stranger.0, 1),
+        ("users", "user_id", other.0, 1),
         ("users", "user_id", fleet.engineer.0, 0),
     ] {
         let sql = format!("DELETE FROM {table} WHERE {column} = $1");
-        let deleted = fleet.client.execute(&sql, &[&gone]).await;
+        let deleted = fleet.client.execute(&sql, &[&id]).await;
         assert_eq!(deleted.unwrap(), 1);
-        assert_eq!(fleet.count("idempotency_keys").await, left, "{table}");
+        assert_eq!(fleet.count("idempotency_keys").await, remaining, "{table}");
     }
 }

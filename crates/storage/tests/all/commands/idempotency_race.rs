@@ -10,15 +10,15 @@ use crate::{
     waiting::{in_time, until_waiting},
 };
 
-/// A request with the key that writes the command with the number, unless the key is known. Gives
-/// what was known, after the commit.
+/// Submits the command with the number unless the key is in use, and returns the existing use after the
+/// commit.
 async fn submit(fleet: &Fleet, number: u8) -> Option<Known> {
     let mut transaction = fleet.pool.begin().await.unwrap();
     let known = remember(fleet, &mut transaction, number).await;
     match &known {
         None => write(fleet, &mut transaction, number).await,
         Some(known) => {
-            // Nobody hears of a command that might still be rolled back.
+            // The command of the first request is committed.
             let found = commands::find(&mut transaction, known.command_id, None).await;
             assert!(found.unwrap().is_some());
         }
@@ -28,8 +28,14 @@ async fn submit(fleet: &Fleet, number: u8) -> Option<Known> {
 }
 
 async fn remember(fleet: &Fleet, transaction: &mut Transaction, number: u8) -> Option<Known> {
-    let remembering = remember_since(transaction, (fleet.engineer, "key"), number, 10, 5);
-    in_time(remembering).await
+    in_time(remember_since(
+        transaction,
+        (fleet.engineer, "key"),
+        number,
+        10,
+        5,
+    ))
+    .await
 }
 
 async fn write(fleet: &Fleet, transaction: &mut Transaction, number: u8) {
@@ -40,7 +46,7 @@ async fn write(fleet: &Fleet, transaction: &mut Transaction, number: u8) {
     commands::insert(transaction, &command).await.unwrap();
 }
 
-/// The numbers of the requests that were the first, and what the others got to know.
+/// Returns the numbers of the requests that took the key, and what the others found.
 fn sorted(outcomes: Vec<Option<Known>>) -> (Vec<u8>, Vec<Known>) {
     let numbers = (0..).zip(&outcomes);
     let firsts = numbers.filter(|(_, known)| known.is_none());
@@ -50,7 +56,7 @@ fn sorted(outcomes: Vec<Option<Known>>) -> (Vec<u8>, Vec<Known>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_twenty_requests_at_once_one_is_the_first() {
+async fn one_of_twenty_concurrent_requests_takes_the_key() {
     let fleet = Fleet::new().await;
     fleet.vehicle("VIN1").await;
     let outcomes = join_all((0..20).map(|number| submit(&fleet, number))).await;
@@ -63,7 +69,7 @@ async fn of_twenty_requests_at_once_one_is_the_first() {
 }
 
 #[tokio::test]
-async fn the_others_wait_for_the_commit_of_the_first() {
+async fn concurrent_requests_wait_for_the_first_to_commit() {
     let fleet = Fleet::new().await;
     fleet.vehicle("VIN1").await;
     let mut first = fleet.pool.begin().await.unwrap();
@@ -78,7 +84,7 @@ async fn the_others_wait_for_the_commit_of_the_first() {
 }
 
 #[tokio::test]
-async fn when_the_first_is_rolled_back_another_one_gets_through() {
+async fn another_request_takes_the_key_if_the_first_rolls_back() {
     let fleet = Fleet::new().await;
     fleet.vehicle("VIN1").await;
     let mut first = fleet.pool.begin().await.unwrap();
@@ -98,21 +104,21 @@ async fn when_the_first_is_rolled_back_another_one_gets_through() {
 }
 
 #[tokio::test]
-async fn other_keys_do_not_wait() {
+async fn requests_with_other_keys_do_not_wait() {
     let fleet = three_commands().await;
-    let stranger = fleet.user("stranger").await;
+    let other = fleet.user("other").await;
     let mut first = fleet.pool.begin().await.unwrap();
     assert_eq!(remember(&fleet, &mut first, 1).await, None);
     let mut connection = fleet.connection().await;
-    for (key, number) in [((fleet.engineer, "other"), 2), ((stranger, "key"), 3)] {
-        let remembering = remember_since(&mut connection, key, number, 10, 5);
-        assert_eq!(in_time(remembering).await, None);
+    for (key, number) in [((fleet.engineer, "other"), 2), ((other, "key"), 3)] {
+        let known = in_time(remember_since(&mut connection, key, number, 10, 5)).await;
+        assert_eq!(known, None);
     }
     first.commit().await.unwrap();
 }
 
 #[tokio::test]
-async fn an_old_key_is_taken_over_once() {
+async fn an_expired_key_is_replaced_once() {
     let fleet = three_commands().await;
     let own = (fleet.engineer, "key");
     let mut connection = fleet.connection().await;
@@ -129,7 +135,7 @@ async fn an_old_key_is_taken_over_once() {
 }
 
 #[tokio::test]
-async fn a_key_whose_command_is_deleted_meanwhile_is_free() {
+async fn a_key_is_free_once_its_command_is_deleted() {
     let fleet = three_commands().await;
     let own = (fleet.engineer, "key");
     let mut connection = fleet.connection().await;

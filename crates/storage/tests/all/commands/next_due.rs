@@ -11,7 +11,6 @@ async fn next_moment(fleet: &Fleet) -> Option<DateTime<Utc>> {
 }
 
 async fn set(fleet: &Fleet, changes: &str) {
-    // Whole seconds since the fleet's first moment stand for times.
     let sql = format!("UPDATE command_queue SET {changes}");
     let times = [at(NOW - 1), at(NOW), at(NOW + 1), at(NOW + 2)];
     let sql = ["$before", "$now", "$soon", "$later"]
@@ -24,13 +23,13 @@ async fn set(fleet: &Fleet, changes: &str) {
 }
 
 #[tokio::test]
-async fn an_empty_queue_has_no_next_moment() {
+async fn an_empty_queue_is_never_due() {
     let fleet = Fleet::new().await;
     assert_eq!(next_moment(&fleet).await, None);
 }
 
 #[tokio::test]
-async fn a_command_that_can_be_sent_is_due_at_its_moment() {
+async fn a_sendable_command_is_due_at_its_due_time() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     fleet.submit(1, vehicle).await;
@@ -43,7 +42,7 @@ async fn a_command_that_can_be_sent_is_due_at_its_moment() {
 }
 
 #[tokio::test]
-async fn a_command_for_an_absent_vehicle_is_due_when_it_expires() {
+async fn a_command_for_a_disconnected_vehicle_is_due_when_it_expires() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     fleet.submit(1, vehicle).await;
@@ -55,7 +54,7 @@ async fn a_command_for_an_absent_vehicle_is_due_when_it_expires() {
         set(&fleet, &format!("expires_at = {expires}")).await;
         assert_eq!(next_moment(&fleet).await, Some(at(expected)), "{expires}");
     }
-    // What may have been sent has to be ended, whether or not the vehicle is there.
+    // The outcome of a sent command is determined even if the vehicle is not connected.
     set(
         &fleet,
         "send_count = 1, due_at = $before, expires_at = $later",
@@ -65,7 +64,7 @@ async fn a_command_for_an_absent_vehicle_is_due_when_it_expires() {
 }
 
 #[tokio::test]
-async fn a_held_task_is_due_when_its_lease_ends() {
+async fn a_leased_task_is_due_when_its_lease_expires() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     fleet.submit(1, vehicle).await;

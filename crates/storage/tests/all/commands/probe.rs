@@ -13,7 +13,7 @@ use crate::{
     fixture::{Fleet, at},
 };
 
-/// The moment at which the probe of [`dark`] expires.
+/// The time at which the probe of [`probed`] expires.
 const PROBE_EXPIRY: i64 = 600;
 
 async fn turn_into_probe(fleet: &Fleet, command_id: CommandId) {
@@ -23,8 +23,8 @@ async fn turn_into_probe(fleet: &Fleet, command_id: CommandId) {
         .unwrap();
 }
 
-/// A vehicle with two commands, the first of which was tried, sent and answered, and is claimed.
-async fn tried() -> (Fleet, VehicleId, Claim) {
+/// A vehicle with two commands, the first of which was sent and answered, and is claimed.
+async fn answered() -> (Fleet, VehicleId, Claim) {
     let (fleet, vehicle, first) = claimed().await;
     let mut connection = fleet.connection().await;
     queue::postpone(&mut connection, first.command_id, at(1), 2, "no answer")
@@ -37,16 +37,16 @@ async fn tried() -> (Fleet, VehicleId, Claim) {
     (fleet, vehicle, claim)
 }
 
-/// The same, after the first command has ended in the dark and become a probe, due at `at(40)`.
-async fn dark() -> (Fleet, VehicleId, Claim) {
-    let (fleet, vehicle, claim) = tried().await;
+/// Like [`answered`], but the outcome of the first command is unknown, and a probe is due at `at(40)`.
+async fn probed() -> (Fleet, VehicleId, Claim) {
+    let (fleet, vehicle, claim) = answered().await;
     turn_into_probe(&fleet, claim.command_id).await;
     (fleet, vehicle, claim)
 }
 
 #[tokio::test]
-async fn a_probe_starts_anew_in_the_place_of_its_command() {
-    let (fleet, vehicle, first) = tried().await;
+async fn a_probe_resets_the_entry_and_keeps_its_position() {
+    let (fleet, vehicle, first) = answered().await;
     let sql = "UPDATE command_queue SET skip_evidence = true WHERE command_id = $1";
     let changed = fleet.client.execute(sql, &[&first.command_id.0]).await;
     assert_eq!(changed.unwrap(), 1);
@@ -73,8 +73,8 @@ async fn a_probe_starts_anew_in_the_place_of_its_command() {
 }
 
 #[tokio::test]
-async fn a_probe_is_claimed_when_it_is_due_and_before_what_came_later() {
-    let (fleet, _, last) = dark().await;
+async fn a_probe_is_claimed_before_later_commands() {
+    let (fleet, _, last) = probed().await;
     assert_eq!(ids(&claim(&fleet, 39, 10).await), []);
     let probe = claim_one(&fleet, 40).await;
     assert_eq!(probe.command_id, last.command_id);
@@ -102,16 +102,16 @@ async fn a_probe_is_claimed_when_it_is_due_and_before_what_came_later() {
 }
 
 #[tokio::test]
-async fn whoever_sent_the_command_has_lost_it() {
-    let (fleet, _, last) = dark().await;
+async fn turning_into_a_probe_ends_the_claim() {
+    let (fleet, _, last) = probed().await;
     let mut connection = fleet.connection().await;
     assert!(!queue::hold(&mut connection, &last).await.unwrap());
     assert!(!queue::renew(&mut connection, &last, at(99)).await.unwrap());
 }
 
 #[tokio::test]
-async fn a_probe_waits_for_its_vehicle() {
-    let (fleet, vehicle, last) = dark().await;
+async fn a_probe_waits_for_the_connection_of_its_vehicle() {
+    let (fleet, vehicle, last) = probed().await;
     fleet.set_status(vehicle, "disconnected").await;
     assert_eq!(ids(&claim(&fleet, 40, 10).await), []);
     fleet.set_status(vehicle, "connected").await;
@@ -119,13 +119,13 @@ async fn a_probe_waits_for_its_vehicle() {
 }
 
 #[tokio::test]
-async fn a_probe_expires_as_one() {
-    let (fleet, _, last) = dark().await;
+async fn an_expired_probe_is_listed_as_a_probe() {
+    let (fleet, _, last) = probed().await;
     assert_eq!(expired(&fleet, PROBE_EXPIRY - 1, 10).await, []);
     let mut probe = [Expired {
         command_id: last.command_id,
         task: Task::Probe,
-        // Why the command could not be sent says nothing about the probe.
+        // The error of the command does not concern the probe.
         last_error: None,
     }];
     assert_eq!(expired(&fleet, PROBE_EXPIRY, 10).await, probe);
@@ -138,7 +138,7 @@ async fn a_probe_expires_as_one() {
 }
 
 #[tokio::test]
-async fn an_unreadable_task_is_named() {
+async fn an_unreadable_task_is_reported_and_skipped() {
     let (fleet, _, first) = claimed().await;
     fleet
         .client
@@ -158,7 +158,7 @@ async fn an_unreadable_task_is_named() {
         ),
         other => panic!("{other:?}"),
     }
-    // A newer program's tasks are left to it, and keep nothing else from being done.
+    // Tasks of a newer version are skipped and do not block others.
     assert_eq!(ids(&claim(&fleet, 30, 10).await), []);
     assert_eq!(expired(&fleet, 9999, 10).await.len(), 1);
 }

@@ -9,12 +9,13 @@ use crate::{
 /// Claims at `now` with leases of 30 s.
 pub(crate) async fn claim(fleet: &Fleet, now: i64, limit: i64) -> Vec<Claim> {
     let mut connection = fleet.connection().await;
-    let claiming = queue::claim(&mut connection, at(now), at(now + 30), limit);
-    // A claimer that waits for another's lock would wait for ever here.
-    in_time(claiming).await.unwrap()
+    // The timeout fails the test if the call waits for a lock.
+    in_time(queue::claim(&mut connection, at(now), at(now + 30), limit))
+        .await
+        .unwrap()
 }
 
-/// Claims at `now` the only task that can be.
+/// Claims the only claimable task at `now`.
 pub(crate) async fn claim_one(fleet: &Fleet, now: i64) -> Claim {
     match claim(fleet, now, 10).await[..] {
         [claim] => claim,
@@ -38,7 +39,7 @@ pub(crate) async fn claimed() -> (Fleet, VehicleId, Claim) {
 }
 
 #[tokio::test]
-async fn a_new_task_was_never_tried() {
+async fn a_new_task_has_no_attempts() {
     for skip_evidence in [false, true] {
         let fleet = Fleet::new().await;
         let vehicle = fleet.vehicle("VIN1").await;
@@ -75,7 +76,7 @@ async fn a_new_task_was_never_tried() {
 }
 
 #[tokio::test]
-async fn each_vehicle_is_served_its_oldest_command_only() {
+async fn only_the_oldest_command_of_each_vehicle_is_claimed() {
     let fleet = Fleet::new().await;
     let (one, other) = (fleet.vehicle("VIN1").await, fleet.vehicle("VIN2").await);
     let second = fleet.submit(9, other).await;
@@ -87,7 +88,7 @@ async fn each_vehicle_is_served_its_oldest_command_only() {
 }
 
 #[tokio::test]
-async fn a_claimed_vehicle_does_not_hold_up_another() {
+async fn a_claimed_vehicle_does_not_block_others() {
     let (fleet, _, _) = claimed().await;
     assert_eq!(ids(&claim(&fleet, 1, 10).await), []);
     let other = fleet.vehicle("VIN2").await;
@@ -96,7 +97,7 @@ async fn a_claimed_vehicle_does_not_hold_up_another() {
 }
 
 #[tokio::test]
-async fn a_removed_command_makes_room_for_the_next() {
+async fn removing_a_command_makes_the_next_claimable() {
     let (fleet, _, first) = claimed().await;
     let mut connection = fleet.connection().await;
     for _ in 0..2 {
@@ -110,18 +111,18 @@ async fn a_removed_command_makes_room_for_the_next() {
 }
 
 #[tokio::test]
-async fn a_lease_that_ended_is_claimed_again() {
+async fn a_task_is_claimable_again_once_its_lease_expires() {
     let (fleet, _, first) = claimed().await;
     assert_eq!(ids(&claim(&fleet, 29, 10).await), []);
     let second = claim_one(&fleet, 30).await;
     assert_eq!(second.command_id, first.command_id);
     assert_ne!(second.lease_id, first.lease_id);
-    // Nobody knows that the first holder tried, so it is not counted.
+    // An attempt of the first holder is not recorded, so it does not count.
     assert_eq!(second.entry.attempt, 0);
 }
 
 #[tokio::test]
-async fn a_lost_claim_is_good_for_nothing() {
+async fn a_lost_claim_has_no_effect() {
     let (fleet, _, old) = claimed().await;
     let new = claim_one(&fleet, 30).await;
     let mut connection = fleet.connection().await;
@@ -134,7 +135,7 @@ async fn a_lost_claim_is_good_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_renewed_lease_ends_later() {
+async fn renewal_extends_the_lease() {
     let (fleet, _, claimed) = claimed().await;
     let mut connection = fleet.connection().await;
     let renewed = queue::renew(&mut connection, &claimed, at(100)).await;
@@ -156,7 +157,7 @@ async fn a_released_command_is_claimable_at_once() {
 }
 
 #[tokio::test]
-async fn a_held_claim_is_nobody_else_s_until_the_transaction_ends() {
+async fn a_locked_claim_is_exclusive_until_the_transaction_ends() {
     let (fleet, _, first) = claimed().await;
     let mut transaction = fleet.pool.begin().await.unwrap();
     assert!(queue::hold(&mut transaction, &first).await.unwrap());
@@ -179,7 +180,7 @@ async fn nothing_is_claimed_before_it_is_due() {
 }
 
 #[tokio::test]
-async fn a_vehicle_that_is_away_is_not_sent_anything() {
+async fn nothing_is_claimed_for_a_disconnected_vehicle() {
     for status in ["disconnected", "error"] {
         let fleet = Fleet::new().await;
         let vehicle = fleet.vehicle("VIN1").await;
@@ -192,7 +193,7 @@ async fn a_vehicle_that_is_away_is_not_sent_anything() {
 }
 
 #[tokio::test]
-async fn a_claim_takes_no_more_than_its_limit() {
+async fn a_claim_respects_its_limit() {
     let fleet = Fleet::new().await;
     let mut expected = Vec::new();
     for number in 0..7 {
@@ -206,7 +207,7 @@ async fn a_claim_takes_no_more_than_its_limit() {
 }
 
 #[tokio::test]
-async fn claims_come_oldest_first_whatever_moved_in_the_table() {
+async fn claims_are_ordered_by_position() {
     let fleet = Fleet::new().await;
     let mut expected = Vec::new();
     for number in 0..40 {
@@ -226,7 +227,7 @@ async fn claims_come_oldest_first_whatever_moved_in_the_table() {
 }
 
 #[tokio::test]
-async fn a_command_stands_in_the_queue_once() {
+async fn a_command_is_queued_once() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let command = fleet.submit(1, vehicle).await;

@@ -15,7 +15,7 @@ use crate::{
     waiting::{in_time, until_waiting},
 };
 
-/// Pushes a command as a submission does: under the lock of the vehicle.
+/// Queues a command as a submission does, under the lock of the vehicle.
 async fn push(
     fleet: &Fleet,
     transaction: &mut Transaction,
@@ -38,7 +38,7 @@ async fn push(
     command.command_id
 }
 
-/// Checks every column of every head against the queue itself.
+/// Asserts that every column of every head matches the queue.
 async fn assert_heads_match(fleet: &Fleet) {
     let sql = "
         WITH first AS (
@@ -193,7 +193,7 @@ async fn the_migration_fills_queue_heads() {
     assert_eq!(row.unwrap().get::<_, i64>(0), 4);
 }
 
-/// Submissions, claims that end, cancellations and vehicles that come and go, all at once.
+/// Runs submissions, completions, cancellations and connection changes concurrently.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heads_match_the_queue_after_concurrent_changes() {
     const ROUNDS: u128 = 40;
@@ -215,7 +215,7 @@ async fn heads_match_the_queue_after_concurrent_changes() {
             }
         }
     };
-    let carry_out = async || {
+    let complete = async || {
         for round in 0..ROUNDS {
             for claim in claim(&fleet, 0, 2).await {
                 let mut transaction = fleet.pool.begin().await.unwrap();
@@ -248,7 +248,7 @@ async fn heads_match_the_queue_after_concurrent_changes() {
             transaction.commit().await.unwrap();
         }
     };
-    let come_and_go = async || {
+    let reconnect = async || {
         let client = fleet.another_client().await;
         for round in 0..ROUNDS {
             let status = ["disconnected", "connected"][usize::try_from(round % 2).unwrap()];
@@ -260,9 +260,9 @@ async fn heads_match_the_queue_after_concurrent_changes() {
     };
     tokio::join!(
         join_all((0..4).map(submit)),
-        join_all((0..3).map(|_| carry_out())),
+        join_all((0..3).map(|_| complete())),
         join_all((0..2).map(cancel)),
-        come_and_go(),
+        reconnect(),
     );
     assert_heads_match(&fleet).await;
     let all = "UPDATE vehicles SET connection_status = 'connected';

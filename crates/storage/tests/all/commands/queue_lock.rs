@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_locked_entry_says_how_far_it_has_come() {
+async fn a_locked_entry_shows_its_progress() {
     let (fleet, vehicle, first) = claimed().await;
     let mut connection = fleet.connection().await;
     let locked = queue::lock(&mut connection, first.command_id).await;
@@ -43,7 +43,7 @@ async fn a_locked_entry_says_how_far_it_has_come() {
 }
 
 #[tokio::test]
-async fn what_is_not_in_the_queue_cannot_be_locked() {
+async fn locking_a_command_outside_the_queue_returns_none() {
     let (fleet, _, first) = claimed().await;
     let mut connection = fleet.connection().await;
     queue::remove(&mut connection, first.command_id)
@@ -56,7 +56,7 @@ async fn what_is_not_in_the_queue_cannot_be_locked() {
 }
 
 #[tokio::test]
-async fn the_holder_of_a_claim_waits_for_whoever_calls_it_off() {
+async fn the_lease_holder_waits_for_a_cancellation() {
     for is_cancelled in [true, false] {
         let (fleet, _, first) = claimed().await;
         let mut cancelling = fleet.pool.begin().await.unwrap();
@@ -80,7 +80,7 @@ async fn the_holder_of_a_claim_waits_for_whoever_calls_it_off() {
 }
 
 #[tokio::test]
-async fn whoever_calls_a_command_off_waits_for_the_holder_of_its_claim() {
+async fn a_cancellation_waits_for_the_lease_holder() {
     let (fleet, _, first) = claimed().await;
     let mut writing = fleet.pool.begin().await.unwrap();
     assert!(queue::hold(&mut writing, &first).await.unwrap());
@@ -96,13 +96,13 @@ async fn whoever_calls_a_command_off_waits_for_the_holder_of_its_claim() {
             writing.commit().await.unwrap();
         }
     );
-    // Called off a moment earlier, it would have counted as never sent.
+    // Cancelled earlier, it would have counted as never sent.
     assert_eq!(entry.unwrap().unwrap().send_count, 1);
     cancelling.rollback().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_lease_is_not_renewed_while_the_command_is_called_off() {
+async fn a_lease_is_not_renewed_after_a_cancellation() {
     let (fleet, _, first) = claimed().await;
     let mut cancelling = fleet.pool.begin().await.unwrap();
     let entry = queue::lock(&mut cancelling, first.command_id).await;

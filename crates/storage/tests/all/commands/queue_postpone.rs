@@ -16,14 +16,14 @@ async fn postpone(fleet: &Fleet, command_id: CommandId, due: i64, send_count: i3
         .unwrap();
 }
 
-/// The command, if it is among what has expired at `now`.
+/// Returns the task of the command if it has expired at `now`.
 async fn expired_one(fleet: &Fleet, command_id: CommandId, now: i64) -> Option<Expired> {
     let mut all = expired(fleet, now, 10).await.into_iter();
     all.find(|found| found.command_id == command_id)
 }
 
 #[tokio::test]
-async fn what_is_put_off_keeps_its_place_and_is_claimed_when_it_is_due() {
+async fn a_postponed_task_keeps_its_position_until_it_is_due() {
     let (fleet, _, first) = claimed().await;
     postpone(&fleet, first.command_id, 50, 0, "no route").await;
     // The second command of the vehicle is due, and must not go first.
@@ -34,9 +34,9 @@ async fn what_is_put_off_keeps_its_place_and_is_claimed_when_it_is_due() {
 }
 
 #[tokio::test]
-async fn what_is_put_off_is_in_nobody_s_hands() {
+async fn postponing_releases_the_claim() {
     let (fleet, _, first) = claimed().await;
-    // Due at once, and so claimable long before the lease would have ended.
+    // Due before the lease would have expired.
     postpone(&fleet, first.command_id, 1, 0, "no route").await;
     let mut connection = fleet.connection().await;
     assert!(!queue::hold(&mut connection, &first).await.unwrap());
@@ -48,7 +48,7 @@ async fn what_is_put_off_is_in_nobody_s_hands() {
 }
 
 #[tokio::test]
-async fn another_vehicle_is_served_meanwhile() {
+async fn postponing_does_not_affect_other_vehicles() {
     let (fleet, _, first) = claimed().await;
     let other = fleet.vehicle("VIN2").await;
     let third = fleet.submit(3, other).await;
@@ -59,7 +59,7 @@ async fn another_vehicle_is_served_meanwhile() {
 }
 
 #[tokio::test]
-async fn every_try_in_vain_counts_and_the_last_reason_stays() {
+async fn counts_failed_attempts_and_keeps_the_last_error() {
     let (fleet, _, first) = claimed().await;
     for (attempt, error) in [(1, "no route"), (2, "no answer"), (3, "busy")] {
         postpone(&fleet, first.command_id, attempt, 0, error).await;
@@ -76,7 +76,7 @@ async fn every_try_in_vain_counts_and_the_last_reason_stays() {
 }
 
 #[tokio::test]
-async fn it_expires_though_it_is_due_later() {
+async fn a_postponed_task_expires_before_it_is_due() {
     let (fleet, _, first) = claimed().await;
     postpone(&fleet, first.command_id, EXPIRY + 500, 0, "no route").await;
     let command_id = first.command_id;
@@ -85,7 +85,7 @@ async fn it_expires_though_it_is_due_later() {
 }
 
 #[tokio::test]
-async fn what_may_have_been_sent_does_not_expire_and_is_tried_past_its_expiry() {
+async fn a_task_that_may_have_been_sent_is_retried_past_its_expiry() {
     let (fleet, vehicle, first) = claimed().await;
     fleet.set_status(vehicle, "disconnected").await;
     postpone(&fleet, first.command_id, EXPIRY + 500, 2, "no answer").await;
@@ -97,9 +97,9 @@ async fn what_may_have_been_sent_does_not_expire_and_is_tried_past_its_expiry() 
     assert_eq!((again.entry.attempt, again.entry.send_count), (1, 2));
 }
 
-/// It was noted as sent before it was handed over, and then it turned out that it had not left.
+/// The send is recorded in advance and corrected when the connector reports that it failed.
 #[tokio::test]
-async fn a_send_that_certainly_failed_is_taken_back() {
+async fn a_send_that_certainly_failed_is_not_counted() {
     let (fleet, vehicle, first) = claimed().await;
     let mut connection = fleet.connection().await;
     queue::mark_sent(&mut connection, first.command_id, 1)

@@ -10,7 +10,7 @@ use crate::{
     waiting::in_time,
 };
 
-/// Ten vehicles with five commands each.
+/// Returns a fleet of ten vehicles with five commands each.
 async fn busy() -> Fleet {
     let fleet = Fleet::new().await;
     let mut vehicles = Vec::new();
@@ -29,7 +29,7 @@ async fn vehicle_of(fleet: &Fleet, command: sovd_domain::CommandId) -> VehicleId
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_twenty_claimers_no_two_get_the_same_command_or_vehicle() {
+async fn concurrent_claims_never_share_a_command_or_vehicle() {
     let fleet = busy().await;
     let claims: Vec<_> = join_all((0..20).map(|_| claim(&fleet, 0, 3)))
         .await
@@ -44,7 +44,7 @@ async fn of_twenty_claimers_no_two_get_the_same_command_or_vehicle() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_claimers_work_off_the_queue_in_the_order_of_each_vehicle() {
+async fn concurrent_claims_keep_the_order_of_each_vehicle() {
     let fleet = busy().await;
     let work = async || {
         let mut done = Vec::new();
@@ -70,7 +70,7 @@ async fn twenty_claimers_work_off_the_queue_in_the_order_of_each_vehicle() {
     };
     let done = in_time(join_all((0..20).map(|_| work()))).await;
     for of_one in &done {
-        // A claimer sees a vehicle's commands in their order, though others come in between.
+        // Each worker sees the commands of a vehicle in order, with gaps.
         let mut latest: std::collections::HashMap<u128, u128> = std::collections::HashMap::new();
         for command in of_one {
             let number = command.0.as_u128();
@@ -84,18 +84,18 @@ async fn twenty_claimers_work_off_the_queue_in_the_order_of_each_vehicle() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_ended_lease_has_one_heir() {
+async fn an_expired_lease_is_claimed_once() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     fleet.submit(1, vehicle).await;
     claim(&fleet, 0, 1).await;
-    let heirs: Vec<_> = join_all((0..20).map(|_| claim(&fleet, 30, 1)))
+    let claims: Vec<_> = join_all((0..20).map(|_| claim(&fleet, 30, 1)))
         .await
         .concat();
-    assert_eq!(heirs.len(), 1);
+    assert_eq!(claims.len(), 1);
 }
 
-/// The vehicle's row is locked by whoever submits, so that a position is never overtaken.
+/// A submission locks the vehicle's row, so that no position is overtaken.
 #[tokio::test]
 async fn a_second_submission_waits_for_the_first() {
     let fleet = Fleet::new().await;
@@ -103,12 +103,12 @@ async fn a_second_submission_waits_for_the_first() {
     let mut first = fleet.pool.begin().await.unwrap();
     let locked = sovd_storage::fleet::vehicles::lock(&mut first, vehicle).await;
     assert!(locked.unwrap().is_some());
-    let impatient = "SELECT FROM vehicles FOR NO KEY UPDATE NOWAIT";
-    let error = fleet.client.execute(impatient, &[]).await.unwrap_err();
+    let no_wait = "SELECT FROM vehicles FOR NO KEY UPDATE NOWAIT";
+    let error = fleet.client.execute(no_wait, &[]).await.unwrap_err();
     assert_eq!(
         error.code(),
         Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE)
     );
     first.commit().await.unwrap();
-    fleet.client.execute(impatient, &[]).await.unwrap();
+    fleet.client.execute(no_wait, &[]).await.unwrap();
 }

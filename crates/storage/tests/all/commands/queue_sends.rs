@@ -5,9 +5,9 @@ use crate::{
     fixture::{EXPIRY, Fleet},
 };
 
-/// Somebody has to find out how it ended.
+/// The outcome must be determined.
 #[tokio::test]
-async fn what_may_have_been_sent_is_claimed_though_the_vehicle_is_away() {
+async fn a_sent_task_is_claimed_for_a_disconnected_vehicle() {
     for status in ["disconnected", "error"] {
         let (fleet, vehicle, first) = claimed().await;
         fleet.set_status(vehicle, status).await;
@@ -24,7 +24,7 @@ async fn what_may_have_been_sent_is_claimed_though_the_vehicle_is_away() {
 }
 
 #[tokio::test]
-async fn what_may_have_been_sent_is_claimed_though_it_has_expired() {
+async fn a_sent_task_is_claimed_after_its_expiry() {
     let (fleet, _, first) = claimed().await;
     assert_eq!(ids(&claim(&fleet, EXPIRY * 2, 10).await), []);
     let mut connection = fleet.connection().await;
@@ -37,7 +37,7 @@ async fn what_may_have_been_sent_is_claimed_though_it_has_expired() {
 }
 
 #[tokio::test]
-async fn what_may_have_been_sent_still_waits_for_its_holder_and_its_moment() {
+async fn a_sent_task_waits_for_its_lease_and_due_time() {
     let (fleet, vehicle, first) = claimed().await;
     fleet.set_status(vehicle, "disconnected").await;
     let mut connection = fleet.connection().await;
@@ -51,9 +51,9 @@ async fn what_may_have_been_sent_still_waits_for_its_holder_and_its_moment() {
     assert_eq!(ids(&claim(&fleet, 40, 10).await), [first.command_id]);
 }
 
-/// The end of what was sent first comes first.
+/// Outcomes are determined in the order of sending.
 #[tokio::test]
-async fn what_may_have_been_sent_does_not_overtake() {
+async fn a_sent_task_does_not_overtake() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let first = fleet.submit(1, vehicle).await;
@@ -67,7 +67,7 @@ async fn what_may_have_been_sent_does_not_overtake() {
 }
 
 #[tokio::test]
-async fn an_answer_in_full_is_remembered_for_the_next_holder() {
+async fn a_complete_response_is_recorded_for_the_next_holder() {
     let (fleet, _, first) = claimed().await;
     let mut connection = fleet.connection().await;
     queue::mark_sent(&mut connection, first.command_id, 1)
@@ -83,7 +83,7 @@ async fn an_answer_in_full_is_remembered_for_the_next_holder() {
 }
 
 #[tokio::test]
-async fn a_note_changes_nothing_but_its_own() {
+async fn marks_only_the_given_task() {
     let (fleet, vehicle, first) = claimed().await;
     let other = fleet.submit(3, vehicle).await;
     let (mut noted, untouched) = (

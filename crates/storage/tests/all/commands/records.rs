@@ -5,40 +5,45 @@ use uuid::Uuid;
 use crate::fixture::{Fleet, at, command};
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum Transition {
     Start,
     Complete,
     Fail,
 }
 
-async fn take(fleet: &Fleet, step: Step, id: CommandId, seconds: i64) -> Option<Command> {
+async fn apply(
+    fleet: &Fleet,
+    transition: Transition,
+    id: CommandId,
+    seconds: i64,
+) -> Option<Command> {
     let mut connection = fleet.connection().await;
     let now = at(seconds);
-    match step {
-        Step::Start => commands::start(&mut connection, id, now).await,
-        Step::Complete => commands::complete(&mut connection, id, now).await,
-        Step::Fail => {
+    match transition {
+        Transition::Start => commands::start(&mut connection, id, now).await,
+        Transition::Complete => commands::complete(&mut connection, id, now).await,
+        Transition::Fail => {
             commands::fail(&mut connection, id, FailureKind::Timeout, "no answer", now).await
         }
     }
     .unwrap()
 }
 
-/// A fleet with a command, and that command after the steps, one second apart.
-async fn after(steps: &[Step]) -> (Fleet, Command) {
+/// Returns a fleet with a command, and the command after the transitions, one second apart.
+async fn after(transitions: &[Transition]) -> (Fleet, Command) {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let id = fleet.submit(1, vehicle).await;
-    for (seconds, step) in (1..).zip(steps) {
-        let taken = take(&fleet, *step, id, seconds).await;
-        assert_eq!(taken.unwrap(), fleet.stored(id).await);
+    for (seconds, transition) in (1..).zip(transitions) {
+        let applied = apply(&fleet, *transition, id, seconds).await;
+        assert_eq!(applied.unwrap(), fleet.stored(id).await);
     }
     let command = fleet.stored(id).await;
     (fleet, command)
 }
 
 #[tokio::test]
-async fn a_stored_command_is_the_command() {
+async fn stores_every_field_of_a_command() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let command = command(1, fleet.engineer, vehicle, at(7));
@@ -47,14 +52,14 @@ async fn a_stored_command_is_the_command() {
 }
 
 #[tokio::test]
-async fn a_command_goes_from_pending_over_in_progress_to_completed() {
+async fn moves_from_pending_through_in_progress_to_completed() {
     let (_fleet, pending) = after(&[]).await;
     assert_eq!(pending.status, CommandStatus::Pending);
-    let (_fleet, started) = after(&[Step::Start]).await;
+    let (_fleet, started) = after(&[Transition::Start]).await;
     assert_eq!(started.status, CommandStatus::InProgress);
     assert_eq!(started.started_at, Some(at(1)));
     assert_eq!(started.completed_at, None);
-    let (_fleet, completed) = after(&[Step::Start, Step::Complete]).await;
+    let (_fleet, completed) = after(&[Transition::Start, Transition::Complete]).await;
     assert_eq!(completed.status, CommandStatus::Completed);
     assert_eq!(completed.started_at, Some(at(1)));
     assert_eq!(completed.completed_at, Some(at(2)));
@@ -62,12 +67,12 @@ async fn a_command_goes_from_pending_over_in_progress_to_completed() {
 }
 
 #[tokio::test]
-async fn a_command_fails_before_or_after_it_was_sent() {
-    for (steps, started_at) in [
-        (&[Step::Fail][..], None),
-        (&[Step::Start, Step::Fail], Some(at(1))),
+async fn fails_from_pending_or_in_progress() {
+    for (transitions, started_at) in [
+        (&[Transition::Fail][..], None),
+        (&[Transition::Start, Transition::Fail], Some(at(1))),
     ] {
-        let (_fleet, failed) = after(steps).await;
+        let (_fleet, failed) = after(transitions).await;
         assert_eq!(failed.status, CommandStatus::Failed);
         assert_eq!(failed.failure_kind, Some(FailureKind::Timeout));
         assert_eq!(failed.error_message.as_deref(), Some("no answer"));
@@ -77,40 +82,45 @@ async fn a_command_fails_before_or_after_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_step_out_of_order_changes_nothing() {
-    for (steps, wrong) in [
-        (&[][..], &[Step::Complete][..]),
-        (&[Step::Start], &[Step::Start]),
+async fn a_transition_from_another_state_has_no_effect() {
+    for (transitions, wrong) in [
+        (&[][..], &[Transition::Complete][..]),
+        (&[Transition::Start], &[Transition::Start]),
         (
-            &[Step::Start, Step::Complete],
-            &[Step::Start, Step::Complete, Step::Fail],
+            &[Transition::Start, Transition::Complete],
+            &[Transition::Start, Transition::Complete, Transition::Fail],
         ),
-        (&[Step::Fail], &[Step::Start, Step::Complete, Step::Fail]),
         (
-            &[Step::Start, Step::Fail],
-            &[Step::Start, Step::Complete, Step::Fail],
+            &[Transition::Fail],
+            &[Transition::Start, Transition::Complete, Transition::Fail],
+        ),
+        (
+            &[Transition::Start, Transition::Fail],
+            &[Transition::Start, Transition::Complete, Transition::Fail],
         ),
     ] {
-        let (fleet, before) = after(steps).await;
-        for step in wrong {
-            let taken = take(&fleet, *step, before.command_id, 99).await;
-            assert_eq!(taken, None, "{step:?} after {steps:?}");
+        let (fleet, before) = after(transitions).await;
+        for transition in wrong {
+            let applied = apply(&fleet, *transition, before.command_id, 99).await;
+            assert_eq!(applied, None, "{transition:?} after {transitions:?}");
             let command = fleet.stored(before.command_id).await;
-            assert_eq!(command, before, "{step:?} after {steps:?}");
+            assert_eq!(command, before, "{transition:?} after {transitions:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_step_moves_no_other_command() {
+async fn a_transition_affects_no_other_command() {
     let (fleet, first) = after(&[]).await;
     let second = command(2, fleet.engineer, first.vehicle_id, at(0));
     fleet.store(&second).await;
-    for step in [Step::Start, Step::Complete] {
-        take(&fleet, step, first.command_id, 1).await.unwrap();
+    for transition in [Transition::Start, Transition::Complete] {
+        apply(&fleet, transition, first.command_id, 1)
+            .await
+            .unwrap();
     }
     assert_eq!(fleet.stored(second.command_id).await, second);
-    take(&fleet, Step::Fail, second.command_id, 1)
+    apply(&fleet, Transition::Fail, second.command_id, 1)
         .await
         .unwrap();
     let first = fleet.stored(first.command_id).await;
@@ -118,21 +128,21 @@ async fn a_step_moves_no_other_command() {
 }
 
 #[tokio::test]
-async fn of_completing_and_failing_at_once_one_wins() {
-    let (fleet, started) = after(&[Step::Start]).await;
+async fn one_of_concurrent_completion_and_failure_wins() {
+    let (fleet, started) = after(&[Transition::Start]).await;
     let id = started.command_id;
     let (completed, failed) = tokio::join!(
-        take(&fleet, Step::Complete, id, 5),
-        take(&fleet, Step::Fail, id, 6)
+        apply(&fleet, Transition::Complete, id, 5),
+        apply(&fleet, Transition::Fail, id, 6)
     );
     assert!(completed.is_some() != failed.is_some());
     assert_eq!(fleet.stored(id).await, completed.or(failed).unwrap());
 }
 
 #[tokio::test]
-async fn a_stranger_s_command_is_not_found() {
+async fn does_not_find_commands_of_another_owner() {
     let (fleet, command) = after(&[]).await;
-    let stranger = fleet.user("stranger").await;
+    let other = fleet.user("other").await;
     let mut connection = fleet.connection().await;
     let find = async |connection: &mut sovd_storage::Connection, id, owner: Option<UserId>| {
         commands::find(connection, id, owner).await.unwrap()
@@ -140,7 +150,7 @@ async fn a_stranger_s_command_is_not_found() {
     let id = command.command_id;
     let own = find(&mut connection, id, Some(fleet.engineer)).await;
     assert_eq!(own, Some(command));
-    assert_eq!(find(&mut connection, id, Some(stranger)).await, None);
+    assert_eq!(find(&mut connection, id, Some(other)).await, None);
     let unknown = CommandId(Uuid::from_u128(99));
     assert_eq!(find(&mut connection, unknown, None).await, None);
 }

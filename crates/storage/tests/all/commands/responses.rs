@@ -18,7 +18,7 @@ pub(crate) fn chunk(command_id: CommandId, number: i32) -> Response {
 }
 
 #[tokio::test]
-async fn an_answer_is_read_in_order_from_any_place() {
+async fn lists_chunks_in_order_from_any_position() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let command = fleet.submit(1, vehicle).await;
@@ -41,7 +41,7 @@ async fn an_answer_is_read_in_order_from_any_place() {
 }
 
 #[tokio::test]
-async fn the_last_number_is_zero_without_an_answer() {
+async fn the_last_number_is_zero_without_chunks() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let command = fleet.submit(1, vehicle).await;
@@ -58,10 +58,10 @@ async fn the_last_number_is_zero_without_an_answer() {
 }
 
 #[tokio::test]
-async fn several_places_are_read_at_once_a_page_of_each() {
+async fn lists_a_page_after_each_of_several_positions() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
-    let [one, other, silent] = [
+    let [one, other, unanswered] = [
         fleet.submit(1, vehicle).await,
         fleet.submit(2, vehicle).await,
         fleet.submit(3, vehicle).await,
@@ -74,8 +74,8 @@ async fn several_places_are_read_at_once_a_page_of_each() {
                 .unwrap();
         }
     }
-    let places = [(one, 0), (one, 4), (one, 5), (other, 3), (silent, 0)];
-    let next = responses::list_next(&mut connection, &places, 2)
+    let positions = [(one, 0), (one, 4), (one, 5), (other, 3), (unanswered, 0)];
+    let next = responses::list_next(&mut connection, &positions, 2)
         .await
         .unwrap();
     assert_eq!(next.len(), 3);
@@ -87,14 +87,14 @@ async fn several_places_are_read_at_once_a_page_of_each() {
 }
 
 #[tokio::test]
-async fn a_stage_is_the_status_and_the_last_number() {
+async fn progress_is_the_status_and_the_last_number() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let (one, other) = (
         fleet.submit(1, vehicle).await,
         fleet.submit(2, vehicle).await,
     );
-    let gone = CommandId(Uuid::from_u128(9));
+    let missing = CommandId(Uuid::from_u128(9));
     let mut connection = fleet.connection().await;
     for number in 1..=2 {
         responses::insert(&mut connection, &chunk(one, number))
@@ -102,15 +102,15 @@ async fn a_stage_is_the_status_and_the_last_number() {
             .unwrap();
     }
     commands::start(&mut connection, one, at(1)).await.unwrap();
-    let stages = responses::progress(&mut connection, &[one, other, gone])
+    let progress = responses::progress(&mut connection, &[one, other, missing])
         .await
         .unwrap();
     let expected = [
         (one, (CommandStatus::InProgress, 2)),
         (other, (CommandStatus::Pending, 0)),
     ];
-    assert_eq!(stages, expected.into());
-    let mut found = commands::find_all(&mut connection, &[other, gone, one])
+    assert_eq!(progress, expected.into());
+    let mut found = commands::find_all(&mut connection, &[other, missing, one])
         .await
         .unwrap();
     found.sort_by_key(|command| command.command_id);
