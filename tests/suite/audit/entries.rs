@@ -6,7 +6,7 @@ use sovd_tests::{CONNECTED, Client, World, within};
 
 const LOGS: &str = "/api/v1/audit-logs";
 
-/// More than an export reads at a time, about a vehicle, some at the same moment.
+/// More entries about a vehicle than an export reads at once, some with the same timestamp.
 const MANY: &str = "
     INSERT INTO audit_logs (action, entity_type, vehicle_id, details, user_agent, timestamp)
     SELECT 'test', 'many', '00000000-0000-0000-0000-000000000101', jsonb_build_object('n', n),
@@ -15,13 +15,13 @@ const MANY: &str = "
 
 async fn actions(client: &Client, query: &str) -> Vec<String> {
     let list = client.get(&format!("{LOGS}{query}")).await.expect(200);
-    let lines = list["audit_logs"].as_array().unwrap();
-    assert_eq!(list["total"], lines.len(), "{query}");
-    let action = |line: &Value| line["action"].as_str().unwrap().to_owned();
-    lines.iter().map(action).collect()
+    let entries = list["audit_logs"].as_array().unwrap();
+    assert_eq!(list["total"], entries.len(), "{query}");
+    let action = |entry: &Value| entry["action"].as_str().unwrap().to_owned();
+    entries.iter().map(action).collect()
 }
 
-/// The whole file.
+/// Downloads an export.
 async fn export(client: &Client, query: &str) -> (reqwest::header::HeaderMap, String) {
     let request = client.request(Method::GET, &format!("{LOGS}/export{query}"));
     let response = request.send().await.unwrap();
@@ -47,7 +47,7 @@ async fn lists_entries_newest_first() {
         "auth.login",
     ];
     assert_eq!(actions(&admin, "").await, expected);
-    let line = within("the line to be sealed", async {
+    let entry = within("the entry to be sealed", async {
         loop {
             let query = format!("{LOGS}?action=command.submit");
             let list = admin.get(&query).await.expect(200);
@@ -57,7 +57,7 @@ async fn lists_entries_newest_first() {
         }
     })
     .await;
-    let fields: BTreeSet<&str> = line
+    let fields: BTreeSet<&str> = entry
         .as_object()
         .unwrap()
         .keys()
@@ -81,14 +81,14 @@ async fn lists_entries_newest_first() {
         "vehicle_id",
     ];
     assert_eq!(fields, BTreeSet::from(expected));
-    assert_eq!(line["command_id"], command_id);
-    assert_eq!(line["entity_id"], command_id);
-    assert_eq!(line["vehicle_id"], CONNECTED);
-    assert_eq!(line["result"], "done");
-    assert_eq!(line["ip_address"], "127.0.0.1");
-    assert_eq!(line["position"], 2);
-    assert_eq!(line["hash"].as_str().unwrap().len(), 64);
-    assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(entry["command_id"], command_id);
+    assert_eq!(entry["entity_id"], command_id);
+    assert_eq!(entry["vehicle_id"], CONNECTED);
+    assert_eq!(entry["result"], "done");
+    assert_eq!(entry["ip_address"], "127.0.0.1");
+    assert_eq!(entry["position"], 2);
+    assert_eq!(entry["hash"].as_str().unwrap().len(), 64);
+    assert!(entry["timestamp"].as_str().unwrap().ends_with('Z'));
 }
 
 #[tokio::test]
@@ -273,10 +273,9 @@ async fn a_csv_export_contains_every_entry_and_no_formula() {
     assert!(kind.starts_with("text/csv"), "{kind}");
     let disposition = headers["content-disposition"].to_str().unwrap();
     assert!(disposition.ends_with("Z.csv\""), "{disposition}");
-    let mut lines = text.split_terminator("\r\n");
+    let mut rows = text.split_terminator("\r\n");
     assert!(
-        lines
-            .next()
+        rows.next()
             .unwrap()
             .starts_with("log_id,timestamp,user_id,action,result,")
     );
@@ -289,13 +288,13 @@ async fn a_csv_export_contains_every_entry_and_no_formula() {
     let stored = sql.query(stored, &[]).await.unwrap();
     assert_eq!(stored.len(), 1234);
     for row in stored {
-        let line = lines.next().unwrap();
-        // Some lines may be sealed by now.
+        let line = rows.next().unwrap();
+        // Some entries may be sealed by now.
         let prefix: &str = row.get(0);
         let prefix = prefix.strip_suffix(',').unwrap();
         assert!(line.starts_with(prefix), "{line} {prefix}");
     }
-    assert_eq!(lines.next(), None);
+    assert_eq!(rows.next(), None);
 }
 
 #[tokio::test]
@@ -310,7 +309,7 @@ async fn an_export_is_audited_and_includes_its_own_entry() {
     assert_eq!(actions(&admin, "").await, ["audit.export", "auth.login"]);
 }
 
-/// A line that cannot be read stands for a database that breaks in the middle.
+/// An unreadable entry stands in for a database failure.
 #[tokio::test]
 async fn a_failed_export_ends_with_a_transfer_error() {
     let world = World::start().await;
@@ -332,7 +331,7 @@ async fn a_failed_export_ends_with_a_transfer_error() {
         let error = loop {
             match response.chunk().await {
                 Ok(Some(chunk)) => received += chunk.len(),
-                Ok(None) => panic!("{format} looks whole"),
+                Ok(None) => panic!("{format} ends without an error"),
                 Err(error) => break error,
             }
         };
@@ -340,10 +339,10 @@ async fn a_failed_export_ends_with_a_transfer_error() {
     }
 }
 
-/// The session ends here, or on another node, while the client reads slowly.
+/// The session ends on this node or on another one while the client reads slowly.
 #[tokio::test]
 async fn an_export_is_aborted_when_its_session_ends() {
-    // 40 MB, more than fits into the buffers of a connection.
+    // 40 MB, more than the buffers of a connection hold.
     const LARGE: &str = "
         INSERT INTO audit_logs (action, entity_type, details)
         SELECT 'test', 'large', jsonb_build_object('text', repeat('x', 10000))
@@ -365,10 +364,10 @@ async fn an_export_is_aborted_when_its_session_ends() {
         let logout = admin.at(node.address());
         let request = logout.request(Method::POST, "/api/v1/auth/logout");
         logout.send(request).await.expect(200);
-        // The place of the export is free again once the server has given it up.
+        // The slot of the export is free once the server has aborted it.
         let again = world.log_in("admin").await;
         let probe = format!("{LOGS}/export?format=csv&entity_type=none");
-        within("the export to be given up", async {
+        within("the export to be aborted", async {
             while again.get(&probe).await.status == StatusCode::TOO_MANY_REQUESTS {
                 tokio::task::yield_now().await;
             }
@@ -380,7 +379,7 @@ async fn an_export_is_aborted_when_its_session_ends() {
                 end => break end,
             }
         };
-        assert!(end.is_err(), "the export looks whole");
+        assert!(end.is_err(), "the export ends without an error");
     }
 }
 

@@ -3,7 +3,7 @@ use sovd_tests::{Client, NO_MARKER, World, within};
 
 const OTHER: &str = "00000000-0000-0000-0000-000000000002";
 
-/// What the trail says of refusals, oldest first.
+/// Returns the audited refusals, oldest first.
 async fn refusals(world: &World) -> Vec<Value> {
     world.refusals_written().await;
     let sql = format!(
@@ -14,7 +14,7 @@ async fn refusals(world: &World) -> Vec<Value> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-async fn someone_else_s_command(world: &World) -> (Client, String) {
+async fn command_of_another_user(world: &World) -> (Client, String) {
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc_later(3600).await;
     (world.log_in("other").await, id)
@@ -27,15 +27,15 @@ async fn audits_forbidden_requests() {
     let reply = engineer.get("/api/v1/users?search=secret").await;
     let request_id = reply.headers["x-request-id"].to_str().unwrap().to_owned();
     reply.expect_problem(403, "forbidden");
-    let lines = refusals(&world).await;
-    assert_eq!(lines.len(), 1);
-    let line = &lines[0];
-    assert_eq!(line["action"], "access.refuse");
-    assert_eq!(line["user_id"], OTHER);
-    assert_eq!(line["ip_address"], "127.0.0.1");
-    assert_eq!(line["request_id"], request_id);
+    let entries = refusals(&world).await;
+    assert_eq!(entries.len(), 1);
+    let entry = &entries[0];
+    assert_eq!(entry["action"], "access.refuse");
+    assert_eq!(entry["user_id"], OTHER);
+    assert_eq!(entry["ip_address"], "127.0.0.1");
+    assert_eq!(entry["request_id"], request_id);
     let details = json!({ "method": "GET", "path": "/api/v1/users", "code": "forbidden" });
-    assert_eq!(line["details"], details);
+    assert_eq!(entry["details"], details);
 }
 
 #[tokio::test]
@@ -53,17 +53,20 @@ async fn audits_forged_tokens_but_not_missing_ones() {
         .get("/api/v1/vehicles")
         .await
         .expect_problem(401, "not_authenticated");
-    let lines = refusals(&world).await;
-    let paths: Vec<&Value> = lines.iter().map(|line| &line["details"]["path"]).collect();
+    let entries = refusals(&world).await;
+    let paths: Vec<&Value> = entries
+        .iter()
+        .map(|entry| &entry["details"]["path"])
+        .collect();
     assert_eq!(paths, ["/api/v1/vehicles", "/ws/events"]);
-    assert!(lines.iter().all(|line| line["user_id"].is_null()));
-    assert!(!lines[0].to_string().contains("eyJ"));
+    assert!(entries.iter().all(|entry| entry["user_id"].is_null()));
+    assert!(!entries[0].to_string().contains("eyJ"));
 }
 
 #[tokio::test]
 async fn conceals_and_audits_access_to_commands_of_other_users() {
     let world = World::start().await;
-    let (other, id) = someone_else_s_command(&world).await;
+    let (other, id) = command_of_another_user(&world).await;
     for path in ["", "/responses", "/events"] {
         let path = format!("/api/v1/commands/{id}{path}");
         other.get(&path).await.expect_problem(404, "not_found");
@@ -74,20 +77,17 @@ async fn conceals_and_audits_access_to_commands_of_other_users() {
         .post(&cancel, &json!({}))
         .await
         .expect_problem(404, "not_found");
-    let nothing = "/api/v1/commands/00000000-0000-0000-0000-00000000ffff";
-    other.get(nothing).await.expect_problem(404, "not_found");
+    let missing = "/api/v1/commands/00000000-0000-0000-0000-00000000ffff";
+    other.get(missing).await.expect_problem(404, "not_found");
 
-    let lines = refusals(&world).await;
-    let actions: Vec<&Value> = lines.iter().map(|line| &line["action"]).collect();
-    let reading = "command.read";
-    assert_eq!(
-        actions,
-        [reading, reading, reading, reading, "command.cancel"]
-    );
+    let entries = refusals(&world).await;
+    let actions: Vec<&Value> = entries.iter().map(|entry| &entry["action"]).collect();
+    let read = "command.read";
+    assert_eq!(actions, [read, read, read, read, "command.cancel"]);
     assert!(
-        lines
+        entries
             .iter()
-            .all(|line| line["command_id"] == id && line["entity_id"] == id)
+            .all(|entry| entry["command_id"] == id && entry["entity_id"] == id)
     );
 }
 
@@ -100,10 +100,10 @@ async fn audits_attempts_to_end_sessions_of_other_users() {
     let id = &sessions[0]["session_id"];
     let path = format!("/api/v1/auth/sessions/{}", id.as_str().unwrap());
     other.delete(&path).await.expect_problem(404, "not_found");
-    let lines = refusals(&world).await;
-    assert_eq!(lines.len(), 1);
+    let entries = refusals(&world).await;
+    assert_eq!(entries.len(), 1);
     assert_eq!(
-        (&lines[0]["action"], &lines[0]["entity_id"]),
+        (&entries[0]["action"], &entries[0]["entity_id"]),
         (&json!("session.end"), id)
     );
 }
@@ -142,21 +142,21 @@ async fn audits_service_accounts_outside_their_scope() {
 
     let closing = machine.watch(&id).await.1;
     assert!(closing.reason.starts_with("forbidden"), "{closing:?}");
-    let hidden = sovd_tests::CONNECTED;
-    let vehicle = machine.get(&format!("/api/v1/vehicles/{hidden}")).await;
+    let concealed = sovd_tests::CONNECTED;
+    let vehicle = machine.get(&format!("/api/v1/vehicles/{concealed}")).await;
     vehicle.expect_problem(404, "not_found");
     let fleet = machine
-        .open_at(&format!("/ws/events?vehicle_id={hidden}"))
+        .open_at(&format!("/ws/events?vehicle_id={concealed}"))
         .await;
     assert_eq!(fleet.rest().await.1.code, 1008);
     let command = json!({
-        "vehicle_id": hidden, "command_name": "ReadDTC", "command_params": { "ecuAddress": "0x10" },
+        "vehicle_id": concealed, "command_name": "ReadDTC", "command_params": { "ecuAddress": "0x10" },
     });
     let refused = machine.post("/api/v1/commands", &command).await;
     refused.expect_problem(404, "not_found");
 
-    let lines = refusals(&world).await;
-    let actions: Vec<&Value> = lines.iter().map(|line| &line["action"]).collect();
+    let entries = refusals(&world).await;
+    let actions: Vec<&Value> = entries.iter().map(|entry| &entry["action"]).collect();
     let expected = [
         "access.refuse",
         "vehicle.read",
@@ -165,11 +165,11 @@ async fn audits_service_accounts_outside_their_scope() {
     ];
     assert_eq!(actions, expected);
     let account = &issued["service_account"]["service_account_id"];
-    assert!(lines.iter().all(|line| line["user_id"] == *account));
+    assert!(entries.iter().all(|entry| entry["user_id"] == *account));
 }
 
-/// Makes every INSERT into the audit trail wait until the guard is dropped.
-async fn hold_audit_trail(world: &World) -> tokio_postgres::Client {
+/// Makes every INSERT into the audit trail wait until the transaction of the returned client ends.
+async fn lock_audit_trail(world: &World) -> tokio_postgres::Client {
     let client = world.sql().await;
     let lock = "BEGIN; LOCK TABLE audit_logs IN SHARE MODE";
     client.batch_execute(lock).await.unwrap();
@@ -179,9 +179,9 @@ async fn hold_audit_trail(world: &World) -> tokio_postgres::Client {
 #[tokio::test]
 async fn answers_without_waiting_for_the_audit_trail() {
     let world = World::start().await;
-    let (other, id) = someone_else_s_command(&world).await;
+    let (other, id) = command_of_another_user(&world).await;
     let customer = world.log_in("customer").await;
-    let lock = hold_audit_trail(&world).await;
+    let lock = lock_audit_trail(&world).await;
     for path in ["", "/responses", "/events"] {
         let path = format!("/api/v1/commands/{id}{path}");
         other.get(&path).await.expect_problem(404, "not_found");
@@ -228,9 +228,9 @@ async fn writes_queued_refusals_at_the_shutdown() {
 #[tokio::test]
 async fn keeps_refusals_of_a_user_who_is_deleted_before_the_write() {
     let world = World::start().await;
-    let (other, _) = someone_else_s_command(&world).await;
+    let (other, _) = command_of_another_user(&world).await;
     let user_id = other.get("/api/v1/auth/me").await.expect(200)["user_id"].clone();
-    let lock = hold_audit_trail(&world).await;
+    let lock = lock_audit_trail(&world).await;
     other
         .get("/api/v1/users")
         .await

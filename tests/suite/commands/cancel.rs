@@ -69,9 +69,9 @@ async fn cancelling_a_sent_clear_has_an_unknown_outcome() {
     assert_eq!(socket.next().await.unwrap()["status"], "in_progress");
     let evidence = socket.next().await.unwrap();
     assert_eq!(evidence["response"]["evidence"], "before");
-    // It is sent right after the evidence is stored.
+    // It is sent once the evidence is stored.
     let sql = world.sql().await;
-    sovd_tests::within("the clearing to be sent", async {
+    sovd_tests::within("the clear to be sent", async {
         while sql
             .query_one("SELECT send_count FROM command_queue", &[])
             .await
@@ -86,12 +86,12 @@ async fn cancelling_a_sent_clear_has_an_unknown_outcome() {
     let cancelled = cancel(&engineer, id).await.expect(200);
     assert_eq!(cancelled["failure_kind"], "outcome_unknown");
     assert_eq!(cancelled["finding"], Value::Null);
-    // The next command waits until the vehicle was looked at.
+    // The next command waits for the probe.
     let next = engineer.read_dtc().await;
     engineer.ended(&next).await;
     let path = format!("/api/v1/commands/{id}");
-    let looked_at = engineer.get(&path).await.expect(200);
-    assert_eq!(looked_at["finding"], "not_cleared");
+    let probed = engineer.get(&path).await.expect(200);
+    assert_eq!(probed["finding"], "not_cleared");
 }
 
 #[tokio::test]
@@ -117,8 +117,8 @@ async fn engineers_cancel_their_own_commands_and_admins_any() {
         .await
         .unwrap();
     assert_eq!(row.get::<_, String>(0), "admin");
-    let nobody = "00000000-0000-0000-0000-00000000abcd";
-    cancel(&admin, nobody)
+    let unknown = "00000000-0000-0000-0000-00000000abcd";
+    cancel(&admin, unknown)
         .await
         .expect_problem(404, "not_found");
     cancel(&admin, "x")
@@ -126,8 +126,8 @@ async fn engineers_cancel_their_own_commands_and_admins_any() {
         .expect_problem(400, "malformed_request");
 }
 
-/// Cancels `command_name` at about the moment at which it completes; gives what it was told and the
-/// events.
+/// Cancels `command_name` at about the time of its completion. Returns whether it was cancelled, the
+/// command and its events.
 async fn race(client: &Client, vehicle: &str, command_name: &str) -> (bool, Value, Vec<Value>) {
     let body = json!({
         "vehicle_id": vehicle, "command_name": command_name,
@@ -153,7 +153,7 @@ async fn concurrent_cancellation_and_completion_have_one_outcome() {
     const VEHICLES: usize = 10;
     const ROUNDS: usize = 20;
     let world = World::with(|settings| {
-        // From less than a cancel takes to more, also where the machine is busy.
+        // Delays shorter and longer than a cancellation takes, even on a busy machine.
         settings.connector.mock.max_delay_ms = 30;
     })
     .await;
@@ -189,8 +189,8 @@ async fn concurrent_cancellation_and_completion_have_one_outcome() {
             check_audit(&sql, &command, is_cancelled).await;
         }
     }
-    assert!(cancelled > 0, "the race was never won by a cancel");
-    assert!(cancelled < VEHICLES * ROUNDS, "nor by a completion");
+    assert!(cancelled > 0, "no cancellation won the race");
+    assert!(cancelled < VEHICLES * ROUNDS, "no completion won the race");
 }
 
 async fn check_audit(sql: &tokio_postgres::Client, command: &Value, is_cancelled: bool) {

@@ -23,7 +23,7 @@ async fn payloads(client: &Client, command: &Value) -> Vec<Value> {
         .collect()
 }
 
-/// Waits until somebody has looked what became of the command.
+/// Waits for the finding of the probe.
 async fn finding(client: &Client, command: &Value) -> Value {
     let path = format!(
         "/api/v1/commands/{}",
@@ -64,7 +64,7 @@ async fn stores_the_faults_before_and_after_a_clear() {
     let all = clear(&engineer, &json!({})).await;
     let last = payloads(&engineer, &all).await.pop().unwrap();
     assert_eq!(last["chunks"][0]["dtcs"], json!([]));
-    assert_eq!(all["finding"], Value::Null, "nobody had to look");
+    assert_eq!(all["finding"], Value::Null, "no probe was needed");
 }
 
 #[tokio::test]
@@ -75,18 +75,18 @@ async fn does_not_clear_without_evidence_unless_skipped() {
     })
     .await;
     let engineer = world.log_in("engineer").await;
-    let refused = clear(&engineer, &json!({})).await;
-    assert_eq!(refused["failure_kind"], "rejected");
-    let message = refused["error_message"].as_str().unwrap();
+    let failed = clear(&engineer, &json!({})).await;
+    assert_eq!(failed["failure_kind"], "rejected");
+    let message = failed["error_message"].as_str().unwrap();
     assert!(
         message.contains("could not be read") && message.contains("0x22"),
         "{message}"
     );
-    assert!(payloads(&engineer, &refused).await.is_empty());
+    assert!(payloads(&engineer, &failed).await.is_empty());
 
-    let insisted = clear(&engineer, &json!({ "skip_evidence": true })).await;
-    assert_eq!(insisted["status"], "completed");
-    let [answer, report] = &payloads(&engineer, &insisted).await[..] else {
+    let skipping = clear(&engineer, &json!({ "skip_evidence": true })).await;
+    assert_eq!(skipping["status"], "completed");
+    let [answer, report] = &payloads(&engineer, &skipping).await[..] else {
         panic!("answer, report")
     };
     assert_eq!(answer["cleared"], true);
@@ -126,7 +126,7 @@ async fn rejects_skip_evidence_for_a_read() {
 
 #[tokio::test]
 async fn probes_after_an_unknown_outcome() {
-    // The mock acts before it breaks the line, and does not before it times out.
+    // The mock clears the faults before it breaks the connection, but not before it times out.
     for (failure, found) in [
         (MockFailure::Broken, "cleared"),
         (MockFailure::Timeout, "not_cleared"),
@@ -141,7 +141,7 @@ async fn probes_after_an_unknown_outcome() {
         assert_eq!(command["failure_kind"], "outcome_unknown");
         assert_eq!(finding(&engineer, &command).await, found);
         let answers = payloads(&engineer, &command).await;
-        assert_eq!(answers.len(), 1, "the evidence; nothing after the end");
+        assert_eq!(answers.len(), 1, "only the evidence");
         let sql = world.sql().await;
         let row = sql
             .query_one(

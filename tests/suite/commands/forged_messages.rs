@@ -1,4 +1,4 @@
-//! Messages that an attacker with write access to Redis forges.
+//! Messages forged by an attacker with write access to Redis.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::fleet::events::{listening, next_of_command};
 const ME: &str = "/api/v1/auth/me";
 const EVENTS: &str = "/ws/events";
 
-/// Two processes on one Redis, with the documented channels; commands take a while.
+/// Starts two processes on one Redis, with the documented channels and slow commands.
 async fn two_nodes(redis: &Redis) -> (World, World) {
     let world = World::with(|settings| {
         settings.redis.url = Some(SecretUrl::new(redis.url()));
@@ -39,7 +39,7 @@ fn forged_response(command_id: &str, number: i64, is_final: bool) -> Value {
     })
 }
 
-/// False messages about a command.
+/// Returns forged messages about a command.
 fn forgeries(command_id: &str) -> Vec<Vec<u8>> {
     let other = "00000000-0000-0000-0000-00000000abcd";
     let mut messages: Vec<Value> = [0, 1, 2, 3, 4, 5, -1, i64::from(i32::MAX), i64::MAX]
@@ -77,7 +77,7 @@ fn forgeries(command_id: &str) -> Vec<Vec<u8>> {
     messages
 }
 
-/// Publishes the messages again and again until it is aborted.
+/// Publishes the messages repeatedly until the task is aborted.
 fn keep_publishing(redis: &Redis, channel: String, messages: Vec<Vec<u8>>) -> JoinHandle<()> {
     let url = redis.url();
     tokio::spawn(async move {
@@ -91,8 +91,8 @@ fn keep_publishing(redis: &Redis, channel: String, messages: Vec<Vec<u8>>) -> Jo
     })
 }
 
-/// The whole of what a client receives about the command, on the stream and in the history.
-async fn assert_true(client: &Client, id: &str, events: &[Value]) {
+/// Asserts that the stream and the history of the command are complete and not forged.
+async fn assert_genuine(client: &Client, id: &str, events: &[Value]) {
     let text = Value::from(events).to_string();
     assert!(!text.contains("FORGED"), "{text}");
     assert_eq!(numbers(events), [1, 2, 3, 4], "{text}");
@@ -121,7 +121,7 @@ async fn forged_events_reach_no_follower() {
     forging.abort();
     for (events, closing) in [here, there] {
         assert_eq!(closing.code, 1000);
-        assert_true(&engineer, &id, &events).await;
+        assert_genuine(&engineer, &id, &events).await;
     }
 }
 
@@ -133,8 +133,8 @@ async fn forged_fleet_events_deliver_only_database_state() {
     let elsewhere = engineer.at(beside.address());
     let other = world.log_in("other").await;
     let me = engineer.get(ME).await.expect(200)["user_id"].clone();
-    let foreign = other.read_dtc().await;
-    other.ended(&foreign).await;
+    let others = other.read_dtc().await;
+    other.ended(&others).await;
     let ended = engineer.read_dtc().await;
     engineer.ended(&ended).await;
     let mut socket = listening(&world, &elsewhere, EVENTS).await;
@@ -154,7 +154,7 @@ async fn forged_fleet_events_deliver_only_database_state() {
     for message in [
         forged(&ended, "pending", "ReadDTC"),
         forged(&ended, "failed", "FORGED"),
-        forged(&foreign, "failed", "ReadDTC"),
+        forged(&others, "failed", "ReadDTC"),
         forged(unknown, "completed", "ReadDTC"),
         vehicle.to_string().into_bytes(),
         b"{\"event\":\"command\"}".to_vec(),
@@ -163,23 +163,23 @@ async fn forged_fleet_events_deliver_only_database_state() {
     ] {
         redis.publish("news", message).await;
     }
-    // The command that is really new comes after what was forged.
+    // A new command follows the forged messages.
     let new = engineer.read_dtc().await;
     within("the new command to end", async {
         loop {
-            let news = socket.next().await.unwrap();
-            if news["event"] == "vehicle" && news["vehicle_id"] == CONNECTED {
-                assert_eq!(news["connection_status"], "connected", "{news}");
+            let event = socket.next().await.unwrap();
+            if event["event"] == "vehicle" && event["vehicle_id"] == CONNECTED {
+                assert_eq!(event["connection_status"], "connected", "{event}");
             }
-            if news["event"] != "command" {
+            if event["event"] != "command" {
                 continue;
             }
-            assert_eq!(news["command_name"], "ReadDTC", "{news}");
-            if news["command_id"] == ended {
-                assert_eq!(news["status"], "completed", "{news}");
+            assert_eq!(event["command_name"], "ReadDTC", "{event}");
+            if event["command_id"] == ended {
+                assert_eq!(event["status"], "completed", "{event}");
             } else {
-                assert_eq!(news["command_id"], new, "{news}");
-                if news["status"] == "completed" {
+                assert_eq!(event["command_id"], new, "{event}");
+                if event["status"] == "completed" {
                     return;
                 }
             }
@@ -202,10 +202,7 @@ async fn floods_of_forged_messages_end_no_session_and_delay_no_client() {
         json!({ "changed": "session", "session_id": "00000000-0000-0000-0000-00000000abcd" }),
     ];
     let changes = changes.map(|change| change.to_string().into_bytes());
-    let mut many = Vec::new();
-    for _ in 0..200 {
-        many.extend(changes.clone());
-    }
+    let many = changes.iter().cycle().take(600).cloned().collect();
     let resyncs = vec![b"{\"event\":\"resync\"}".to_vec(); 200];
     let flooded = Instant::now();
     let floods = [
@@ -220,16 +217,16 @@ async fn floods_of_forged_messages_end_no_session_and_delay_no_client() {
     assert!(started.elapsed() < Duration::from_secs(10));
     let id = engineer.read_dtc().await;
     assert_eq!(elsewhere.ended(&id).await["status"], "completed");
-    // News that the flood drowned are made good by a resync, of which there is one in a second.
+    // Fleet events lost in the flood are replaced by at most one resync per second.
     let mut resyncs = 0;
     within("resyncs", async {
         while resyncs < 6 {
-            let news = socket.next().await.unwrap();
-            resyncs += u64::from(news["event"] == "resync");
+            let event = socket.next().await.unwrap();
+            resyncs += u64::from(event["event"] == "resync");
         }
     })
     .await;
-    // The processes themselves may have sent some when they connected.
+    // The processes may have sent some themselves when they connected.
     let seconds = flooded.elapsed().as_secs();
     assert!(resyncs <= seconds + 3, "{resyncs} in {seconds} s");
     for flood in floods {
@@ -237,7 +234,7 @@ async fn floods_of_forged_messages_end_no_session_and_delay_no_client() {
     }
     let (events, closing) = elsewhere.watch(&id).await;
     assert_eq!(closing.code, 1000);
-    assert_true(&engineer, &id, &events).await;
+    assert_genuine(&engineer, &id, &events).await;
 }
 
 #[tokio::test]
@@ -249,9 +246,9 @@ async fn every_state_is_delivered_once_to_local_receivers() {
     for _ in 0..2 {
         let id = engineer.read_dtc().await;
         for status in ["pending", "in_progress", "completed"] {
-            let news = next_of_command(&mut socket).await;
+            let event = next_of_command(&mut socket).await;
             assert_eq!(
-                (&news["command_id"], &news["status"]),
+                (&event["command_id"], &event["status"]),
                 (&json!(id), &json!(status))
             );
         }

@@ -43,7 +43,7 @@ async fn a_repeated_request_returns_the_first_response() {
         let again = send(&engineer, "key", &body).await;
         assert_eq!(again.headers["idempotent-replayed"], "true");
         assert_eq!(again.headers["location"], location);
-        assert_eq!(again.expect(201), first, "as it was, though it has ended");
+        assert_eq!(again.expect(201), first, "the command as it was submitted");
     }
     assert_eq!(count(&engineer).await, 1);
 }

@@ -47,34 +47,23 @@ async fn two_hundred_concurrent_commands_complete() {
         .unwrap();
     assert!(gaps.is_empty());
 
-    // Whoever still held a connection would be in a transaction or a query.
-    let idle = async {
-        loop {
-            let busy = sql
-                .query_one(
-                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                     AND pid <> pg_backend_pid() AND state <> 'idle'",
-                    &[],
-                )
-                .await
-                .unwrap();
-            if busy.get::<_, i64>(0) == 0 {
-                break;
-            }
+    // A connection in use would be in a transaction or a query.
+    let count = async |condition: &str| {
+        let connections = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+             AND pid <> pg_backend_pid() AND {condition}"
+        );
+        sql.query_one(&connections, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+    };
+    within("the connections to be idle", async {
+        while count("state <> 'idle'").await > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    };
-    within("the connections to be idle", idle).await;
-    let open = sql
-        .query_one(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-             AND pid <> pg_backend_pid()",
-            &[],
-        )
-        .await
-        .unwrap();
-    assert!(
-        open.get::<_, i64>(0) <= 17,
-        "no connection past the pool's size, and the two that listen"
-    );
+    })
+    .await;
+    let open = count("true").await;
+    assert!(open <= 17, "{open} is more than the pool and two listeners");
 }

@@ -91,7 +91,7 @@ async fn stores_the_command_its_responses_and_its_audit_entries() {
         .collect();
     assert_eq!(numbers, [(1, false), (2, false), (3, true)]);
     let waiting = sql.query("SELECT 1 FROM command_queue", &[]).await.unwrap();
-    assert!(waiting.is_empty(), "what has ended has left the queue");
+    assert!(waiting.is_empty(), "completed commands leave the queue");
 
     let trail = sql
         .query(
@@ -113,16 +113,16 @@ async fn stores_the_command_its_responses_and_its_audit_entries() {
             "anomaly.detect"
         ]
     );
-    let by_somebody: Vec<bool> = trail.iter().map(|row| row.get(1)).collect();
-    assert_eq!(by_somebody[..2], [true, true]);
+    let has_user: Vec<bool> = trail.iter().map(|row| row.get(1)).collect();
+    assert_eq!(has_user[..2], [true, true]);
     assert!(
-        !by_somebody[2..].contains(&true),
-        "the end is the program's"
+        !has_user[2..].contains(&true),
+        "the program itself completes commands"
     );
     for row in &trail[..2] {
         assert!(
             row.get::<_, Option<String>>(2).is_some(),
-            "the request id ties it to the logs"
+            "the request id is missing"
         );
         assert_eq!(
             row.get::<_, Option<String>>(3).as_deref(),
@@ -138,7 +138,7 @@ async fn stores_the_command_its_responses_and_its_audit_entries() {
 async fn publishes_the_same_events_to_redis() {
     let world = World::with(|settings| {
         settings.connector.mock.chunks = 2;
-        // The prefix of an installation that sets none.
+        // The default prefix.
         settings.redis.key_prefix = "sovd".to_owned();
     })
     .await;

@@ -3,7 +3,7 @@ use sovd_tests::{OFFLINE, World};
 
 const COMMANDS: &str = "/api/v1/commands";
 
-fn to_absent(command_name: &str) -> Value {
+fn to_offline(command_name: &str) -> Value {
     json!({
         "vehicle_id": OFFLINE, "command_name": command_name,
         "command_params": { "ecuAddress": "0x10" },
@@ -14,7 +14,7 @@ fn to_absent(command_name: &str) -> Value {
 async fn only_reads_wait_without_queue_if_offline() {
     let world = World::with(|settings| settings.dispatch.sweep_ms = 60_000).await;
     let engineer = world.log_in("engineer").await;
-    let mut clear = to_absent("ClearDTC");
+    let mut clear = to_offline("ClearDTC");
     engineer
         .post(COMMANDS, &clear)
         .await
@@ -27,7 +27,7 @@ async fn only_reads_wait_without_queue_if_offline() {
     clear["queue_if_offline"] = json!(true);
     let clear = engineer.post(COMMANDS, &clear).await.expect(201);
     let read = engineer
-        .post(COMMANDS, &to_absent("ReadDTC"))
+        .post(COMMANDS, &to_offline("ReadDTC"))
         .await
         .expect(201);
     for command in [&clear, &read] {
@@ -35,7 +35,7 @@ async fn only_reads_wait_without_queue_if_offline() {
         assert_eq!(engineer.get(&path).await.expect(200)["status"], "pending");
     }
 
-    // The sweep is a minute away: only the vehicle's coming back can wake the queue.
+    // The next sweep is a minute away, so only the connection of the vehicle wakes the dispatcher.
     let sql = world.sql().await;
     let back = "UPDATE vehicles SET connection_status = 'connected'";
     sql.execute(back, &[]).await.unwrap();
@@ -58,8 +58,8 @@ async fn the_expiry_depends_on_the_risk_unless_given() {
         };
         (moment("expires_at") - moment("submitted_at")).num_seconds()
     };
-    assert_eq!(wait(&to_absent("ReadDTC")).await, 3600);
-    let mut clear = to_absent("ClearDTC");
+    assert_eq!(wait(&to_offline("ReadDTC")).await, 3600);
+    let mut clear = to_offline("ClearDTC");
     clear["queue_if_offline"] = json!(true);
     assert_eq!(wait(&clear).await, 300);
     for seconds in [1, 604_800] {

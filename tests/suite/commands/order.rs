@@ -22,7 +22,7 @@ async fn send(client: &Client, vehicle: &str, name: &str) -> String {
     command["command_id"].as_str().unwrap().to_owned()
 }
 
-/// A second vehicle that commands reach.
+/// Adds a second connected vehicle.
 async fn other_vehicle(world: &World) -> String {
     let sql = "INSERT INTO vehicles (vin, make, model, year, connection_status)
                VALUES ('OTHER', 'BMW', 'X5', 2022, 'connected') RETURNING vehicle_id::text";
@@ -69,7 +69,10 @@ async fn commands_run_serially_per_vehicle_and_concurrently_across_vehicles() {
         .iter()
         .flat_map(|one| spans[1].iter().map(move |other| (one, other)))
         .filter(|(one, other)| one.0 < other.1 && other.0 < one.1);
-    assert!(overlaps.count() > 0, "the two vehicles took turns");
+    assert!(
+        overlaps.count() > 0,
+        "the commands of the two vehicles do not overlap"
+    );
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 const READY: &str = "/health/ready";
 
-/// Asks until the answer has the status.
+/// Requests `/health/ready` until it returns the status, and returns the body.
 async fn until_ready_is(client: &Client, status: u16) -> Value {
     within("readiness to change", async {
         loop {
@@ -86,7 +86,7 @@ async fn returns_503_until_the_database_is_back() {
     let problem = refused.expect_problem(503, "unavailable");
     assert!(
         !problem.to_string().contains("postgres"),
-        "the cause is for the log: {problem}"
+        "the cause is concealed: {problem}"
     );
     let body = until_ready_is(&engineer, 503).await;
     assert_eq!(body["database"], "unavailable");
@@ -124,7 +124,7 @@ async fn a_database_restart_during_a_response_loses_no_chunk() {
 async fn an_absent_redis_does_not_delay_responses() {
     let world = World::with(|settings| {
         settings.redis.url = Some(sovd_app::settings::SecretUrl::new("redis://127.0.0.1:1"));
-        // More chunks than seconds that a vehicle has.
+        // More chunks than the timeout of a vehicle has seconds.
         settings.connector.mock.chunks = 60;
     })
     .await;
@@ -133,7 +133,7 @@ async fn an_absent_redis_does_not_delay_responses() {
     assert_eq!(engineer.ended(&id).await["status"], "completed");
 }
 
-/// Adds vehicles that commands reach; gives their ids.
+/// Adds connected vehicles and returns their ids.
 async fn more_vehicles(sql: &tokio_postgres::Client, count: i32) -> Vec<String> {
     let rows = sql
         .query(
@@ -147,7 +147,7 @@ async fn more_vehicles(sql: &tokio_postgres::Client, count: i32) -> Vec<String> 
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// Sends two commands to each vehicle, so that one of them waits; gives their ids.
+/// Submits two commands for each vehicle, so that one of them waits, and returns their ids.
 async fn keep_busy(client: &Client, vehicles: &[String]) -> Vec<String> {
     let mut ids = Vec::new();
     for vehicle in vehicles.iter().chain(vehicles) {
@@ -166,7 +166,7 @@ async fn keep_busy(client: &Client, vehicles: &[String]) -> Vec<String> {
     ids
 }
 
-async fn check_ends(client: &Client, ids: &[String]) {
+async fn assert_completed(client: &Client, ids: &[String]) {
     for id in ids {
         let (events, closing) = client.watch(id).await;
         assert_eq!(closing.code, 1000);
@@ -215,9 +215,9 @@ async fn a_database_outage_of_5_s_loses_no_command() {
     assert!(refused > 0);
     postgres.start_again().unwrap();
     until_ready_is(&engineer, 200).await;
-    check_ends(&engineer, &ids).await;
+    assert_completed(&engineer, &ids).await;
     let list = engineer.get("/api/v1/commands").await.expect(200);
-    assert_eq!(list["total"], ids.len(), "what was refused was not queued");
+    assert_eq!(list["total"], ids.len(), "rejected commands are not queued");
 }
 
 #[tokio::test]
@@ -234,7 +234,7 @@ async fn a_redis_outage_of_5_s_delays_no_command() {
     let ids = keep_busy(&engineer, &vehicles).await;
     redis.stop().unwrap();
     let back_at = Instant::now() + Duration::from_secs(5);
-    check_ends(&engineer, &ids).await;
+    assert_completed(&engineer, &ids).await;
     while Instant::now() < back_at {
         let id = engineer.read_dtc().await;
         assert_eq!(engineer.ended(&id).await["status"], "completed");

@@ -2,11 +2,9 @@ use serde_json::{Value, json};
 use sovd_app::{Settings, settings::MockFailure};
 use sovd_tests::{CONNECTED, World};
 
-/// How a command ends in a world that `change` changed: its record and the last event.
-async fn end_of(
-    command_name: &str,
-    change: impl FnOnce(&mut Settings),
-) -> (Value, Value, Vec<Value>) {
+/// Runs a command in a world with changed settings. Returns the command, its last event and its
+/// responses.
+async fn run(command_name: &str, change: impl FnOnce(&mut Settings)) -> (Value, Value, Vec<Value>) {
     let world = World::with(change).await;
     let engineer = world.log_in("engineer").await;
     let command = engineer
@@ -37,7 +35,7 @@ async fn failures_have_a_kind_and_a_message() {
         ("ReadDTC", MockFailure::Broken, "outcome_unknown"),
         ("ClearDTC", MockFailure::Broken, "outcome_unknown"),
     ] {
-        let (stored, event, _) = end_of(command_name, |settings| {
+        let (stored, event, _) = run(command_name, |settings| {
             settings.connector.mock.failure = failure;
             settings.connector.mock.only = vec![command_name.to_owned()];
         })
@@ -78,7 +76,7 @@ async fn an_unreachable_vehicle_is_retried_until_the_command_expires() {
 
 #[tokio::test]
 async fn a_response_without_final_chunk_has_an_unknown_outcome() {
-    let (stored, event, responses) = end_of("ReadDTC", |settings| {
+    let (stored, event, responses) = run("ReadDTC", |settings| {
         settings.connector.mock.chunks = 3;
         settings.connector.mock.lose_final = true;
     })
@@ -89,7 +87,11 @@ async fn a_response_without_final_chunk_has_an_unknown_outcome() {
         .iter()
         .map(|response| response["sequence_number"].as_i64().unwrap())
         .collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5, 6], "two of each of three tries");
+    assert_eq!(
+        numbers,
+        [1, 2, 3, 4, 5, 6],
+        "two chunks of each of three attempts"
+    );
     assert!(
         responses
             .iter()
@@ -104,7 +106,7 @@ async fn a_command_expires_unsent() {
     let id = engineer.read_dtc_later(1).await;
     let (events, closing) = engineer.watch(&id).await;
     assert_eq!(closing.code, 1000);
-    assert_eq!(events.len(), 1, "it was never in progress");
+    assert_eq!(events.len(), 1, "no status before the failure");
     assert_eq!(events[0]["failure_kind"], "expired");
     let stored = engineer
         .get(&format!("/api/v1/commands/{id}"))

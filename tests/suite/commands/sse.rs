@@ -16,9 +16,9 @@ async fn listen(client: &Client, id: &str) -> EventSource {
     client.listen(id, None).await.unwrap()
 }
 
-/// Every response with a number above `after`, once and in order, then one terminal event.
+/// Asserts that each response above `after` occurs once and in order, followed by one terminal event.
 #[track_caller]
-fn assert_whole(events: &[Value], after: i64) {
+fn assert_complete(events: &[Value], after: i64) {
     let expected: Vec<i64> = (after + 1..=CHUNKS).collect();
     assert_eq!(numbers(events), expected, "after {after}");
     let terminal = events
@@ -41,13 +41,12 @@ async fn delivers_all_events_to_early_and_late_clients() {
         .unwrap();
     let before = before.rest().await;
     assert_eq!(before[0]["status"], "in_progress");
-    assert_whole(&before, 0);
+    assert_complete(&before, 0);
 
     let after = listen(&engineer, &id).await.rest().await;
-    assert_whole(&after, 0);
-    // What is told is what the WebSocket tells.
-    let (told, _) = engineer.watch(&id).await;
-    assert_eq!(after, told);
+    assert_complete(&after, 0);
+    let (from_websocket, _) = engineer.watch(&id).await;
+    assert_eq!(after, from_websocket);
 }
 
 #[tokio::test]
@@ -62,8 +61,8 @@ async fn delivers_all_events_to_a_client_that_connects_midway() {
     let id = engineer.read_dtc().await;
     let mut first = listen(&engineer, &id).await;
     while first.next().await.unwrap()["sequence_number"] != 2 {}
-    assert_whole(&listen(&engineer, &id).await.rest().await, 0);
-    assert_whole(&first.rest().await, 2);
+    assert_complete(&listen(&engineer, &id).await.rest().await, 0);
+    assert_complete(&first.rest().await, 2);
 }
 
 #[tokio::test]
@@ -75,14 +74,14 @@ async fn resumes_after_the_last_event_id() {
     for after in 0..=6 {
         let resumed = engineer.listen(&id, Some(&after.to_string())).await;
         let events = resumed.unwrap().rest().await;
-        assert_whole(&events, after.min(CHUNKS));
+        assert_complete(&events, after.min(CHUNKS));
         let by_query = format!("{id}/events?after={after}");
         let by_query = engineer.request(Method::GET, &format!("/api/v1/commands/{by_query}"));
         let body = by_query.send().await.unwrap().text().await.unwrap();
-        let told = body.lines().filter(|line| line.starts_with("data: "));
-        assert_eq!(told.count(), events.len(), "{body}");
+        let data = body.lines().filter(|line| line.starts_with("data: "));
+        assert_eq!(data.count(), events.len(), "{body}");
     }
-    // The header is newer than the address, which a browser keeps when it connects again.
+    // The header takes precedence: a browser reconnects with the original URL.
     let both = engineer
         .request(
             Method::GET,
@@ -138,7 +137,7 @@ async fn sends_keep_alive_comments() {
     for _ in 0..2 {
         while stream.block().await.unwrap() != Block::Comment {}
     }
-    // Events still get through afterwards.
+    // Events still arrive afterwards.
     let path = format!("/api/v1/commands/{id}/cancel");
     engineer.post(&path, &json!(null)).await.expect(200);
     let events = stream.rest().await;
@@ -164,8 +163,8 @@ async fn unauthorized_and_invalid_requests_get_a_problem() {
     let other = world.log_in("other").await;
     let id = engineer.read_dtc().await;
     let refused = async |client: &Client, id: &str, header| {
-        let answer = client.listen(id, header).await;
-        answer.err().expect("a refusal")
+        let response = client.listen(id, header).await;
+        response.err().expect("a refusal")
     };
     let unknown = "00000000-0000-0000-0000-00000000ffff";
     refused(&other, &id, None)
@@ -201,10 +200,10 @@ async fn unauthorized_and_invalid_requests_get_a_problem() {
         ("afterr=1", 400, "malformed_request"),
         ("after=-1", 422, "validation_failed"),
     ] {
-        let answer = engineer.get(&format!("{path}?{query}")).await;
-        answer.expect_problem(status, code);
+        let reply = engineer.get(&format!("{path}?{query}")).await;
+        reply.expect_problem(status, code);
     }
-    // The edges are taken.
+    // The bounds are accepted.
     for good in ["0", "2147483647"] {
         engineer.listen(&id, Some(good)).await.unwrap();
     }
@@ -230,11 +229,11 @@ async fn a_head_request_returns_at_once() {
         .write_all(format!("{request}{live}").as_bytes())
         .await
         .unwrap();
-    let mut answers = String::new();
-    within("both answers", connection.read_to_string(&mut answers))
+    let mut responses = String::new();
+    within("both responses", connection.read_to_string(&mut responses))
         .await
         .unwrap();
-    assert_eq!(answers.matches("HTTP/1.1 200").count(), 2, "{answers}");
-    assert!(answers.contains("text/event-stream"), "{answers}");
-    assert!(!answers.contains("retry:"), "{answers}");
+    assert_eq!(responses.matches("HTTP/1.1 200").count(), 2, "{responses}");
+    assert!(responses.contains("text/event-stream"), "{responses}");
+    assert!(!responses.contains("retry:"), "{responses}");
 }

@@ -1,4 +1,4 @@
-//! Streams when much happens at once, and little works.
+//! Streams under load and during failures.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A world on a Redis that the test may break, with answers that take their time.
+/// Starts a world with slow responses on a Redis that the test can break.
 async fn slow_world(redis: &Redis) -> World {
     World::with(|settings| {
         settings.redis.url = Some(sovd_app::settings::SecretUrl::new(redis.url()));
@@ -24,8 +24,8 @@ async fn slow_world(redis: &Redis) -> World {
     .await
 }
 
-/// Sends a command to each of a hundred vehicles, and follows each.
-async fn hundred_followed(world: &World, client: &Client) -> Vec<Socket> {
+/// Submits a command for each of a hundred vehicles and follows it.
+async fn follow_hundred(world: &World, client: &Client) -> Vec<Socket> {
     let sql = world.sql().await;
     let rows = sql
         .query(
@@ -49,7 +49,7 @@ async fn hundred_followed(world: &World, client: &Client) -> Vec<Socket> {
 }
 
 #[track_caller]
-fn check_whole(events: &[Value]) {
+fn assert_complete(events: &[Value]) {
     assert_eq!(numbers(events), [1, 2, 3, 4, 5], "{events:?}");
     let terminal = events
         .iter()
@@ -63,7 +63,7 @@ async fn a_hundred_streams_survive_a_restart_of_redis() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let world = slow_world(&redis).await;
     let engineer = world.log_in("engineer").await;
-    let mut sockets = hundred_followed(&world, &engineer).await;
+    let mut sockets = follow_hundred(&world, &engineer).await;
     let mut first = Vec::new();
     let socket = &mut sockets[0];
     for _ in 0..2 {
@@ -75,7 +75,7 @@ async fn a_hundred_streams_survive_a_restart_of_redis() {
     all[0].0.splice(0..0, first);
     for (events, closing) in all {
         assert_eq!(closing.code, 1000);
-        check_whole(&events);
+        assert_complete(&events);
     }
 }
 
@@ -84,8 +84,8 @@ async fn a_hundred_streams_survive_lost_subscriptions() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let world = slow_world(&redis).await;
     let engineer = world.log_in("engineer").await;
-    let sockets = hundred_followed(&world, &engineer).await;
-    let cutting = async {
+    let sockets = follow_hundred(&world, &engineer).await;
+    let cut = async {
         let address = ("127.0.0.1", redis.port());
         let stream = TcpStream::connect(address).await.unwrap();
         let mut stream = BufReader::new(stream);
@@ -98,10 +98,10 @@ async fn a_hundred_streams_survive_lost_subscriptions() {
         }
     };
     let streams = join_all(sockets.into_iter().map(Socket::rest));
-    let ((), all) = tokio::join!(cutting, streams);
+    let ((), all) = tokio::join!(cut, streams);
     for (events, closing) in all {
         assert_eq!(closing.code, 1000);
-        check_whole(&events);
+        assert_complete(&events);
     }
 }
 
@@ -117,7 +117,7 @@ async fn streams_opened_at_any_time_and_position_deliver_the_same_tail() {
     .await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
-    let from_everywhere = async || {
+    let open_at_all_positions = async || {
         let opened = (0..=CHUNKS + 1).map(|after| {
             let path = format!("/ws/responses/{id}?after={after}");
             let engineer = &engineer;
@@ -125,14 +125,14 @@ async fn streams_opened_at_any_time_and_position_deliver_the_same_tail() {
         });
         join_all(opened).await
     };
-    let mut opened = from_everywhere().await;
+    let mut opened = open_at_all_positions().await;
     let mut leader = engineer.open(&id).await;
     while let Ok(event) = leader.next().await {
         if event["sequence_number"].is_number() {
-            opened.extend(from_everywhere().await);
+            opened.extend(open_at_all_positions().await);
         }
     }
-    opened.extend(from_everywhere().await);
+    opened.extend(open_at_all_positions().await);
     let rest = opened
         .into_iter()
         .map(|(after, socket)| async move { (after, socket.rest().await) });
@@ -144,8 +144,8 @@ async fn streams_opened_at_any_time_and_position_deliver_the_same_tail() {
             (after + 1..=CHUNKS).collect::<Vec<_>>(),
             "after {after}"
         );
-        let place = usize::try_from(after).unwrap();
-        let tail = tails[place].get_or_insert_with(|| events.clone());
+        let position = usize::try_from(after).unwrap();
+        let tail = tails[position].get_or_insert_with(|| events.clone());
         assert_eq!(*tail, events, "after {after}");
     }
 }
@@ -157,7 +157,7 @@ async fn a_stalled_client_delays_no_others_and_loses_nothing() {
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc_later(3600).await;
     let sql = world.sql().await;
-    // 20 MB: far more than what lies in the sockets of the two ends.
+    // 20 MB, far more than the socket buffers hold.
     let answer = format!(
         "INSERT INTO responses (command_id, response_payload, sequence_number, is_final)
          SELECT '{id}', jsonb_build_object('blob', repeat('x', 100000)), n, n = {RESPONSES}
@@ -166,7 +166,7 @@ async fn a_stalled_client_delays_no_others_and_loses_nothing() {
          DELETE FROM command_queue"
     );
     sql.batch_execute(&answer).await.unwrap();
-    let lazy = engineer.open(&id).await;
+    let stalled = engineer.open(&id).await;
     for _ in 0..3 {
         let (events, closing) = engineer.watch(&id).await;
         assert_eq!(closing.code, 1000);
@@ -176,7 +176,7 @@ async fn a_stalled_client_delays_no_others_and_loses_nothing() {
         engineer.ended(&engineer.read_dtc().await).await["vehicle_id"],
         CONNECTED
     );
-    let (events, closing) = lazy.rest().await;
+    let (events, closing) = stalled.rest().await;
     assert_eq!(closing.code, 1000);
     assert_eq!(numbers(&events), (1..=RESPONSES).collect::<Vec<_>>());
 }

@@ -3,7 +3,7 @@ use sovd_tests::{Client, EventSource, Reply, World, within};
 
 const LIMIT: usize = 3;
 
-/// A world in which a command and its streams go on until they are called off.
+/// Starts a world in which a command and its streams last until the command is cancelled.
 async fn few_streams() -> World {
     World::with(|settings| {
         settings.connector.mock.hang = true;
@@ -47,9 +47,9 @@ async fn rejects_websockets_above_the_limit_until_one_closes() {
     assert_socket_refused(&engineer, &id).await;
     assert_refused(listen(&engineer, &id).await);
 
-    // Dropping a connection without a word gives its place back too.
+    // Dropping a connection without a close frame also frees its slot.
     drop(sockets.pop());
-    let place = Box::pin(async {
+    let slot = Box::pin(async {
         loop {
             let mut socket = engineer.open(&id).await;
             if socket.next().await.is_ok() {
@@ -57,7 +57,7 @@ async fn rejects_websockets_above_the_limit_until_one_closes() {
             }
         }
     });
-    let mut again = within("a place", place).await;
+    let mut again = within("a free slot", slot).await;
     assert_socket_refused(&engineer, &id).await;
     cancel(&engineer, &id).await;
     while again.next().await.is_ok() {}
@@ -77,9 +77,9 @@ async fn rejects_sse_streams_above_the_limit_until_one_ends() {
     assert_refused(listen(&engineer, &id).await);
     assert_socket_refused(&engineer, &id).await;
 
-    // That a client has gone shows when a comment cannot be sent to it.
+    // The server detects the disconnection when it cannot send a comment.
     drop(streams.pop());
-    let again = within("a place", async {
+    let again = within("a free slot", async {
         loop {
             if let Ok(stream) = listen(&engineer, &id).await {
                 return stream;
@@ -89,7 +89,7 @@ async fn rejects_sse_streams_above_the_limit_until_one_ends() {
     .await;
     assert_refused(listen(&engineer, &id).await);
 
-    // All of them end with the command, and their places are free when they have.
+    // All streams end with the command, which frees their slots.
     cancel(&engineer, &id).await;
     for stream in streams.into_iter().chain([again]) {
         let events = stream.rest().await;

@@ -8,9 +8,9 @@ async fn many_chunks() -> World {
     World::with(|settings| settings.connector.mock.chunks = CHUNKS).await
 }
 
-/// Every response with a number above `after`, once and in order, then one terminal event.
+/// Asserts that each response above `after` occurs once and in order, followed by one terminal event.
 #[track_caller]
-fn assert_whole(events: &[Value], after: i64) {
+fn assert_complete(events: &[Value], after: i64) {
     let expected: Vec<i64> = (after + 1..=i64::from(CHUNKS)).collect();
     assert_eq!(numbers(events), expected, "after {after}");
     let terminal = events
@@ -39,10 +39,10 @@ async fn clients_receive_the_same_tail_at_any_time() {
         futures_util::future::join_all((0..=21).map(|after| watch_after(&engineer, &id, after)))
             .await;
     for (after, events) in (0..).zip(&during) {
-        assert_whole(events, after.min(i64::from(CHUNKS)));
+        assert_complete(events, after.min(i64::from(CHUNKS)));
     }
     for after in 0..=21 {
-        assert_whole(
+        assert_complete(
             &watch_after(&engineer, &id, after).await,
             after.min(i64::from(CHUNKS)),
         );
@@ -61,7 +61,7 @@ async fn a_client_may_connect_before_the_command_starts() {
         .unwrap();
     let (events, closing) = socket.rest().await;
     assert_eq!(events[0]["status"], "in_progress");
-    assert_whole(&events, 0);
+    assert_complete(&events, 0);
     assert_eq!(closing.code, 1000);
 }
 
@@ -72,7 +72,7 @@ async fn many_clients_of_one_command_receive_all_events() {
     let id = engineer.read_dtc().await;
     let watchers = (0..50).map(|_| engineer.watch(&id));
     for (events, closing) in futures_util::future::join_all(watchers).await {
-        assert_whole(&events, 0);
+        assert_complete(&events, 0);
         assert_eq!(closing.code, 1000);
     }
 }
@@ -183,7 +183,7 @@ async fn one_process_runs_without_redis() {
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
     let (events, closing) = engineer.watch(&id).await;
-    assert_whole(&events, 0);
+    assert_complete(&events, 0);
     assert_eq!(closing.code, 1000);
 }
 
@@ -198,7 +198,7 @@ async fn an_unpublished_event_reaches_a_client_that_sends_pings() {
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
     let mut socket = engineer.open(&id).await;
-    // As by a process that died between its commit and its publishing.
+    // As if a process had crashed between the commit and the publication.
     let sql = world.sql().await;
     sql.execute(
         "UPDATE commands SET status = 'failed', failure_kind = 'internal', completed_at = now()",
@@ -206,7 +206,7 @@ async fn an_unpublished_event_reaches_a_client_that_sends_pings() {
     )
     .await
     .unwrap();
-    let told = sovd_tests::within("the terminal event", async {
+    let event = sovd_tests::within("the terminal event", async {
         loop {
             socket.send(Message::Ping("x".into())).await;
             if let Some(Message::Text(text)) = socket.frame().await {
@@ -215,5 +215,5 @@ async fn an_unpublished_event_reaches_a_client_that_sends_pings() {
         }
     })
     .await;
-    assert_eq!(told["failure_kind"], "internal");
+    assert_eq!(event["failure_kind"], "internal");
 }

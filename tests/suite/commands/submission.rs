@@ -99,7 +99,7 @@ async fn engineers_see_their_own_commands_and_admins_all() {
     assert_eq!(
         total(&other, &query).await,
         0,
-        "asking for another's shows nothing"
+        "commands of other users are concealed"
     );
     assert_eq!(total(&admin, "").await, 2);
     assert_eq!(total(&admin, &query).await, 1);
@@ -219,7 +219,10 @@ async fn commands_to_one_vehicle_run_in_order() {
     for id in &ids {
         let command = engineer.ended(id).await;
         let started = command["started_at"].as_str().unwrap().to_owned();
-        assert!(started >= last_end, "{started} came before {last_end}");
+        assert!(
+            started >= last_end,
+            "started at {started}, before the end at {last_end}"
+        );
         command["completed_at"]
             .as_str()
             .unwrap()

@@ -1,4 +1,4 @@
-//! How much may wait for vehicles, and what it costs others.
+//! Limits of the queue, and the effect of a backlog on other vehicles.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use sovd_tests::{CONNECTED, Client, OFFLINE, Reply, World};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-fn reading(vehicle_id: &str) -> Value {
+fn read_command(vehicle_id: &str) -> Value {
     json!({
         "vehicle_id": vehicle_id, "command_name": "ReadDTC",
         "command_params": { "ecuAddress": "0x10" },
@@ -17,13 +17,15 @@ fn reading(vehicle_id: &str) -> Value {
 }
 
 async fn submit(client: &Client, vehicle_id: &str) -> Reply {
-    client.post("/api/v1/commands", &reading(vehicle_id)).await
+    client
+        .post("/api/v1/commands", &read_command(vehicle_id))
+        .await
 }
 
 async fn submit_keyed(client: &Client, vehicle_id: &str, key: &str) -> Reply {
     let request = client.request(Method::POST, "/api/v1/commands");
     let request = request.header("Idempotency-Key", key);
-    client.send(request.json(&reading(vehicle_id))).await
+    client.send(request.json(&read_command(vehicle_id))).await
 }
 
 #[track_caller]
@@ -43,8 +45,8 @@ fn assert_too_many(refused: Reply, limit: usize) {
     assert!(detail.contains(&expected), "{detail}");
 }
 
-/// Adds vehicles that are not connected.
-async fn absent_vehicles(world: &World, count: u32) -> Vec<String> {
+/// Adds disconnected vehicles.
+async fn disconnected_vehicles(world: &World, count: u32) -> Vec<String> {
     let sql = world.sql().await;
     let mut ids = Vec::new();
     for number in 0..count {
@@ -77,7 +79,7 @@ async fn the_queue_of_a_vehicle_takes_commands_up_to_its_limit() {
     let id = first["command_id"].as_str().unwrap();
     let path = format!("/api/v1/commands/{id}/cancel");
     engineer.post(&path, &json!({})).await.expect(200);
-    // The key of a refused submission is free.
+    // A rejected submission does not use its key.
     submit_keyed(&engineer, OFFLINE, "refused")
         .await
         .expect(201);
@@ -101,7 +103,7 @@ async fn concurrent_submissions_respect_the_limit_of_the_vehicle() {
 async fn the_queue_takes_commands_of_a_user_up_to_the_limit() {
     let world = World::with(|settings| settings.dispatch.waiting_per_user = 3).await;
     let engineer = world.log_in("engineer").await;
-    let vehicles = absent_vehicles(&world, 2).await;
+    let vehicles = disconnected_vehicles(&world, 2).await;
     let first = submit_keyed(&engineer, OFFLINE, "first").await.expect(201);
     for vehicle in &vehicles {
         submit(&engineer, vehicle).await.expect(201);
@@ -125,9 +127,9 @@ async fn the_queue_takes_commands_of_a_user_up_to_the_limit() {
 async fn concurrent_submissions_respect_the_limit_of_the_user() {
     let world = World::with(|settings| settings.dispatch.waiting_per_user = 3).await;
     let engineer = world.log_in("engineer").await;
-    let vehicles = absent_vehicles(&world, 12).await;
-    let submitting = vehicles.iter().map(|vehicle| submit(&engineer, vehicle));
-    let (accepted, refused): (Vec<_>, Vec<_>) = join_all(submitting)
+    let vehicles = disconnected_vehicles(&world, 12).await;
+    let submissions = vehicles.iter().map(|vehicle| submit(&engineer, vehicle));
+    let (accepted, refused): (Vec<_>, Vec<_>) = join_all(submissions)
         .await
         .into_iter()
         .partition(|reply| reply.status == 201);
@@ -137,7 +139,7 @@ async fn concurrent_submissions_respect_the_limit_of_the_user() {
     }
 }
 
-/// Queues commands for the vehicle that is not connected.
+/// Queues commands for the disconnected vehicle.
 async fn add_backlog(world: &World, commands: i32) {
     let sql = world.sql().await;
     let vehicle: Uuid = OFFLINE.parse().unwrap();
@@ -152,7 +154,7 @@ async fn add_backlog(world: &World, commands: i32) {
     sql.execute(insert, &[&vehicle]).await.unwrap();
 }
 
-/// How long a command to the connected vehicle takes from its submission to its end.
+/// Measures a command for the connected vehicle from its submission to its completion.
 async fn latency(client: &Client) -> Duration {
     let start = Instant::now();
     let id = client.read_dtc().await;
@@ -166,8 +168,8 @@ fn median(samples: &mut [Duration]) -> Duration {
     samples[samples.len() / 2]
 }
 
-/// Two programs on one PostgreSQL, one of them with a backlog, asked in turn: whatever else the machine
-/// does, it does to both.
+/// Alternates between two programs on one PostgreSQL, one of them with a backlog, so that other load on
+/// the machine affects both.
 #[tokio::test]
 async fn a_backlog_for_one_vehicle_does_not_slow_the_commands_to_another() {
     const SAMPLES: usize = 60;
@@ -178,7 +180,7 @@ async fn a_backlog_for_one_vehicle_does_not_slow_the_commands_to_another() {
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for round in 0..SAMPLES + 5 {
         let (one, other) = (latency(&quiet_client).await, latency(&loaded_client).await);
-        // The first requests open connections.
+        // The first requests also open connections.
         if round >= 5 {
             alone.push(one);
             beside.push(other);

@@ -5,7 +5,7 @@ use std::{
 
 use tracing::subscriber::DefaultGuard;
 
-/// What is logged on this thread while it lives. The test's runtime must have no other.
+/// Captures the log of the current thread, which must be the only one of the test's runtime.
 pub(crate) struct CapturedLog {
     written: Written,
     _guard: DefaultGuard,

@@ -38,19 +38,19 @@ use crate::{
 
 /// The connected vehicle of the seeds, whose id ends in 0101.
 pub(crate) const VEHICLE: VehicleId = VehicleId(Uuid::from_u128(0x101));
-/// The one that is not, until a test connects it.
+/// The disconnected vehicle of the seeds.
 pub(crate) const OFFLINE: VehicleId = VehicleId(Uuid::from_u128(0x102));
-/// How long a claim is good for: longer than a vehicle has to answer, so that a test may pass that
-/// time in one step.
+/// The duration of a lease: longer than the timeout of a command, so that a test can advance past the
+/// timeout in one step.
 pub(crate) const LEASE: Duration = Duration::from_mins(10);
-/// How often a dispatcher looks for work that nobody told it of.
+/// The interval between sweeps for unannounced work.
 pub(crate) const SWEEP: Duration = Duration::from_secs(1);
-/// The logins of [`engineer`] and [`admin`], which outlast every test's clock.
+/// The sessions of [`engineer`] and [`admin`], which outlast all tests.
 const SESSIONS: &str = "
     INSERT INTO sessions (session_id, user_id, refresh_token, expires_at)
     SELECT user_id, user_id, username, now() + interval '10 years' FROM users";
 
-/// How a dispatcher works unless a test says otherwise.
+/// The default settings of a dispatcher.
 pub(crate) const SETTINGS: DispatchSettings = DispatchSettings {
     concurrency: 8,
     lease: LEASE,
@@ -73,7 +73,7 @@ pub(crate) struct TestBed {
 }
 
 impl TestBed {
-    /// With the standard catalogue, and a command of each risk that it lacks.
+    /// Creates a test bed with the standard catalog and a command of each other risk.
     pub(crate) async fn new(connector: Arc<ScriptedConnector>) -> Self {
         let prepare = async |url: &str| -> Result<(), Box<dyn Error + Send + Sync>> {
             migrations::up(url).await?;
@@ -122,17 +122,17 @@ impl TestBed {
         self.timer.now()
     }
 
-    /// When a dispatcher that sweeps now sweeps again.
+    /// Returns the time of the sweep after one that takes place now.
     pub(crate) fn next_sweep(&self) -> DateTime<Utc> {
         self.now() + TimeDelta::from_std(SWEEP).unwrap()
     }
 
-    /// A connection for what no repository offers.
+    /// Opens a direct connection to the database.
     pub(crate) async fn sql(&self) -> Client {
         self.database.client().await.unwrap()
     }
 
-    /// Submits a command to the connected vehicle.
+    /// Submits a command for the connected vehicle.
     pub(crate) async fn submit(&self, command_name: &str) -> CommandId {
         self.submit_with(submission(command_name)).await
     }
@@ -143,7 +143,7 @@ impl TestBed {
         submitted.unwrap().command.command_id
     }
 
-    /// Claims the command as a process does that will not be heard of again.
+    /// Claims the command on behalf of a process that crashes afterwards.
     pub(crate) async fn claim(&self, command_id: CommandId, lease_end: DateTime<Utc>) -> Claim {
         let mut connection = self.parts.database.connection().await.unwrap();
         let claims = queue::claim(&mut connection, self.now(), lease_end, 1).await;
@@ -152,7 +152,7 @@ impl TestBed {
         claim
     }
 
-    /// Leaves the command as a process does that dies before it sent it, and whose lease ends now.
+    /// Simulates a crash before sending; the lease expires now.
     pub(crate) async fn crash_before_sending(&self, command_id: CommandId) -> Claim {
         let now = self.now();
         let claim = self.claim(command_id, now).await;
@@ -163,7 +163,7 @@ impl TestBed {
         claim
     }
 
-    /// The same for one that dies right after it sent it.
+    /// Simulates a crash right after sending; the lease expires now.
     pub(crate) async fn crash_while_sending(&self, command_id: CommandId) -> Claim {
         let claim = self.crash_before_sending(command_id).await;
         let mut connection = self.parts.database.connection().await.unwrap();
@@ -173,7 +173,7 @@ impl TestBed {
         claim
     }
 
-    /// The same for one that dies after the vehicle answered in full. These parts are stored.
+    /// Simulates a crash after the complete response, of which `parts` are stored.
     pub(crate) async fn crash_after_response(&self, command_id: CommandId, parts: &[Value]) {
         self.crash_while_sending(command_id).await;
         self.store_responses(command_id, parts).await;
@@ -183,7 +183,7 @@ impl TestBed {
             .unwrap();
     }
 
-    /// Stores the first parts of an answer.
+    /// Stores the first chunks of a response.
     pub(crate) async fn store_responses(&self, command_id: CommandId, parts: &[Value]) {
         let mut connection = self.parts.database.connection().await.unwrap();
         for (number, payload) in (1..).zip(parts) {
@@ -199,12 +199,12 @@ impl TestBed {
         }
     }
 
-    /// The vehicle can be reached from now on.
+    /// Marks the vehicle as connected.
     pub(crate) async fn connect(&self, vehicle_id: VehicleId) {
         self.set_connection(vehicle_id, "connected").await;
     }
 
-    /// The vehicle cannot be reached any more.
+    /// Marks the vehicle as disconnected.
     pub(crate) async fn disconnect(&self, vehicle_id: VehicleId) {
         self.set_connection(vehicle_id, "disconnected").await;
     }
@@ -218,7 +218,7 @@ impl TestBed {
             .unwrap();
     }
 
-    /// Starts a dispatcher in the process that takes the commands in.
+    /// Starts a dispatcher in the process of the command service.
     pub(crate) fn start_dispatcher(&self) -> RunningDispatcher {
         self.start_dispatcher_with(SETTINGS)
     }
@@ -227,7 +227,7 @@ impl TestBed {
         self.start_dispatcher_through(self.parts.work_notifier.clone(), settings)
     }
 
-    /// Starts a dispatcher that hears of new work only through the database.
+    /// Starts a dispatcher that is notified only through the database, as in another process.
     pub(crate) fn start_remote_dispatcher(&self) -> RunningDispatcher {
         self.start_dispatcher_through(WorkNotifier::default(), SETTINGS)
     }
@@ -249,36 +249,36 @@ impl TestBed {
         }
     }
 
-    /// Waits until a command was tried in vain; gives the moment at which it is due again.
+    /// Waits for a failed attempt and returns the time at which the command is due again.
     pub(crate) async fn wait_for_retry(&self, command_id: CommandId) -> DateTime<Utc> {
         let sql = "SELECT due_at FROM command_queue
                    WHERE command_id = $1 AND lease_id IS NULL AND due_at > $2";
         let client = self.sql().await;
-        poll("a command to be put off", async || {
+        poll("a command to be postponed", async || {
             let row = client.query_opt(sql, &[&command_id.0, &self.now()]).await;
             row.unwrap().map(|row| row.get(0))
         })
         .await
     }
 
-    /// Waits until a command was tried in vain, and lets the pause after it pass.
+    /// Waits for a failed attempt and advances the clock to the next one.
     pub(crate) async fn advance_past_backoff(&self, command_id: CommandId) {
         let due_at = self.wait_for_retry(command_id).await;
         self.advance_to(due_at).await;
     }
 
-    /// Lets the time pass that a vehicle has to answer.
+    /// Advances the clock by the timeout of a command.
     pub(crate) async fn advance_past_timeout(&self) {
         let timeout = TimeDelta::from_std(CommandSpec::DEFAULT_TIMEOUT).unwrap();
         self.advance_to(self.now() + timeout).await;
     }
 
-    /// Lets the time pass in which a command may be sent, once nobody holds it.
+    /// Waits until the command has no lease and advances the clock past its expiry.
     pub(crate) async fn advance_past_expiry(&self, command_id: CommandId) {
         let sql = "SELECT expires_at FROM command_queue
                    WHERE command_id = $1 AND lease_id IS NULL";
         let client = self.sql().await;
-        let expires_at: DateTime<Utc> = poll("a command to be free", async || {
+        let expires_at: DateTime<Utc> = poll("a lease to end", async || {
             let row = client.query_opt(sql, &[&command_id.0]).await;
             row.unwrap().map(|row| row.get(0))
         })
@@ -288,39 +288,39 @@ impl TestBed {
             .advance(step + TimeDelta::from_std(SWEEP).unwrap());
     }
 
-    /// Waits until somebody waits for the moment, and goes there.
+    /// Waits until a task sleeps until `moment`, and advances the clock to it.
     pub(crate) async fn advance_to(&self, moment: DateTime<Utc>) {
         within(
-            "somebody to wait for the moment",
+            "a task to sleep until the moment",
             self.timer.awaited(moment),
         )
         .await;
         self.timer.advance(moment - self.now());
     }
 
-    /// Waits until the command has ended.
+    /// Waits until the command has completed or failed.
     pub(crate) async fn wait_for_end(&self, command_id: CommandId) -> Command {
         self.wait_until(command_id, |command| command.status.is_terminal())
             .await
     }
 
-    /// Waits until the command is as `is_reached` wants it.
+    /// Waits until the command fulfills `is_reached`.
     pub(crate) async fn wait_until(
         &self,
         command_id: CommandId,
         is_reached: impl Fn(&Command) -> bool,
     ) -> Command {
         let mut events = self.parts.bus.subscribe(command_id);
-        within("a command to get there", async {
+        within("a state of a command", async {
             loop {
                 let command = self.command(command_id).await;
                 if is_reached(&command) {
                     return command;
                 }
-                // A finding is told nobody.
-                let news = timeout(Duration::from_millis(20), events.next()).await;
+                // Findings are not published.
+                let event = timeout(Duration::from_millis(20), events.next()).await;
                 debug_assert!(matches!(
-                    news,
+                    event,
                     Ok(CommandSignal::Event(_) | CommandSignal::Reread) | Err(_)
                 ));
             }
@@ -343,7 +343,7 @@ impl TestBed {
             .unwrap()
     }
 
-    /// What the audit trail says of a command, in order.
+    /// Returns the actions and details of the audit entries of a command, in order.
     pub(crate) async fn audit_entries(&self, command_id: CommandId) -> Vec<(String, Value)> {
         let sql = "SELECT action, details FROM audit_logs WHERE command_id = $1
                    ORDER BY timestamp, ctid";
@@ -386,7 +386,7 @@ pub(crate) fn admin() -> Caller {
     }
 }
 
-/// A command to the connected vehicle.
+/// Returns a submission for the connected vehicle.
 pub(crate) fn submission(command_name: &str) -> Submission {
     let command_params = match command_name {
         "ReadDataByID" => json!({ "ecuAddress": "0x10", "dataId": "0xF190" }),
@@ -403,7 +403,7 @@ pub(crate) fn submission(command_name: &str) -> Submission {
     }
 }
 
-/// A command that is not idempotent and erases nothing.
+/// Returns a command that is neither idempotent nor erases faults.
 fn spec(name: &'static str, risk: Risk) -> CommandSpec {
     CommandSpec {
         name,
@@ -419,7 +419,7 @@ fn spec(name: &'static str, risk: Risk) -> CommandSpec {
     }
 }
 
-/// A dispatcher at work.
+/// A running dispatcher.
 pub(crate) struct RunningDispatcher {
     stop: CancellationToken,
     give_up: CancellationToken,
@@ -427,21 +427,21 @@ pub(crate) struct RunningDispatcher {
 }
 
 impl RunningDispatcher {
-    /// Lets it take nothing new.
+    /// Stops it from claiming further commands.
     pub(crate) fn drain(&self) {
         self.stop.cancel();
     }
 
-    /// Lets it finish what is under way.
+    /// Stops it after the commands in progress.
     pub(crate) async fn stop(self) {
         self.drain();
         within("a dispatcher to stop", self.task).await.unwrap();
     }
 
-    /// Lets it hand back what is under way.
+    /// Stops it and aborts the commands in progress.
     pub(crate) async fn abort(self) {
         self.stop.cancel();
         self.give_up.cancel();
-        within("a dispatcher to give up", self.task).await.unwrap();
+        within("a dispatcher to abort", self.task).await.unwrap();
     }
 }

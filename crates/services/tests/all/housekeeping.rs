@@ -5,12 +5,12 @@ use sovd_services::housekeeping::Retention;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    audit::sealing::{keep_house_with, sealed},
+    audit::sealing::{run_housekeeping_with, sealed},
     fixture::{TestBed, within},
     scripted_connector::ScriptedConnector,
 };
 
-/// How often it is done.
+/// The interval of the housekeeping.
 const INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
 async fn sessions(bed: &TestBed) -> Vec<String> {
@@ -53,8 +53,8 @@ async fn deletes_expired_sessions() {
     running.await.unwrap();
 }
 
-/// Writes a line of a year ago into the agents' log.
-async fn act_long_ago(bed: &TestBed) {
+/// Adds an entry of a year ago to the activity log of agents.
+async fn add_old_activity(bed: &TestBed) {
     let write = "INSERT INTO ueba_logs (agent_name, action_type, status, timestamp)
                  VALUES ('monitor', 'vehicles.read', 'ALLOWED', $1)";
     let then = bed.now() - TimeDelta::days(365);
@@ -73,7 +73,7 @@ async fn a_failed_deletion_does_not_prevent_the_others() {
     let rename = "ALTER TABLE ueba_logs RENAME TO lost";
     let sql = bed.sql().await;
     sql.batch_execute(rename).await.unwrap();
-    keep_house_with(&bed, A_DAY).await;
+    run_housekeeping_with(&bed, A_DAY).await;
     let pruned = "SELECT count(*) FROM audit_logs WHERE action = 'audit.prune'";
     let row = sql.query_one(pruned, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 1);
@@ -82,14 +82,14 @@ async fn a_failed_deletion_does_not_prevent_the_others() {
 #[tokio::test]
 async fn stops_before_deleting_all_old_entries() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
-    act_long_ago(&bed).await;
+    add_old_activity(&bed).await;
     let stop = CancellationToken::new();
     stop.cancel();
     bed.parts.housekeeping(A_DAY).run(stop).await;
     let left = "SELECT count(*) FROM ueba_logs";
     let row = bed.sql().await.query_one(left, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 1);
-    keep_house_with(&bed, A_DAY).await;
+    run_housekeeping_with(&bed, A_DAY).await;
     let row = bed.sql().await.query_one(left, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 0);
 }

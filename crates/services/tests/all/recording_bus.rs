@@ -8,11 +8,11 @@ use sovd_domain::{AccessChange, CommandId, FleetEvent, StreamEvent};
 use sovd_events::{BroadcastReceiver, BusError, EventBus, FleetEventHint, LocalBus, Subscription};
 use tokio::sync::watch;
 
-/// A bus that remembers what it carried, so that a test need not subscribe in time.
+/// A local bus that records the command events published on it.
 pub(crate) struct RecordingBus {
     bus: LocalBus,
     events: Mutex<Vec<StreamEvent>>,
-    loses: AtomicBool,
+    drops_messages: AtomicBool,
     hears: watch::Sender<bool>,
 }
 
@@ -21,24 +21,24 @@ impl RecordingBus {
         Arc::new(Self {
             bus: LocalBus::new(64),
             events: Mutex::default(),
-            loses: AtomicBool::new(false),
+            drops_messages: AtomicBool::new(false),
             hears: watch::Sender::new(true),
         })
     }
 
-    /// From now on what is published reaches nobody; `is_known` if the bus notices.
+    /// Drops all messages from now on; `is_known` tells whether the bus reports it.
     pub(crate) fn drop_messages(&self, is_known: bool) {
-        self.loses.store(true, Ordering::Relaxed);
+        self.drops_messages.store(true, Ordering::Relaxed);
         self.hears.send_replace(!is_known);
     }
 
-    /// From now on everything arrives again.
+    /// Delivers all messages again.
     pub(crate) fn deliver_messages(&self) {
-        self.loses.store(false, Ordering::Relaxed);
+        self.drops_messages.store(false, Ordering::Relaxed);
         self.hears.send_replace(true);
     }
 
-    /// What was published of a command so far, in order.
+    /// Returns the published events of a command, in order.
     pub(crate) fn events(&self, command_id: CommandId) -> Vec<StreamEvent> {
         let events = self.events.lock().unwrap();
         let own = events
@@ -52,7 +52,7 @@ impl RecordingBus {
 impl EventBus for RecordingBus {
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
         self.events.lock().unwrap().push(event.clone());
-        if self.loses.load(Ordering::Relaxed) {
+        if self.drops_messages.load(Ordering::Relaxed) {
             return Ok(());
         }
         self.bus.publish(event).await
@@ -62,15 +62,15 @@ impl EventBus for RecordingBus {
         self.bus.subscribe(command_id)
     }
 
-    async fn publish_fleet_event(&self, news: &FleetEvent) -> Result<(), BusError> {
-        if self.loses.load(Ordering::Relaxed) {
-            return Err(BusError::Unavailable("it is lost".to_owned()));
+    async fn publish_fleet_event(&self, event: &FleetEvent) -> Result<(), BusError> {
+        if self.drops_messages.load(Ordering::Relaxed) {
+            return Err(BusError::Unavailable("messages are dropped".to_owned()));
         }
-        self.bus.publish_fleet_event(news).await
+        self.bus.publish_fleet_event(event).await
     }
 
-    fn broadcast_locally(&self, news: FleetEvent) {
-        self.bus.broadcast_locally(news);
+    fn broadcast_locally(&self, event: FleetEvent) {
+        self.bus.broadcast_locally(event);
     }
 
     fn fleet_events(&self) -> BroadcastReceiver<FleetEvent> {

@@ -16,44 +16,44 @@ use tokio::sync::{
 
 use crate::fixture::within;
 
-/// What happens when a command of one name reaches the connector.
+/// The behavior of the connector when it receives a command.
 #[derive(Debug, Clone)]
 pub(crate) enum Script {
-    /// These payloads come, and the last is final.
+    /// Responds with these payloads, the last of which is final.
     Respond(Vec<Value>),
-    /// These come, none of them final, and then the stream ends.
+    /// Responds with these payloads and ends the stream without a final one.
     Truncate(Vec<Value>),
-    /// The connector fails at once.
+    /// Fails at once.
     Fail(ConnectorError),
-    /// These come, and then the connector fails.
+    /// Responds with these payloads and then fails.
     RespondThenFail(Vec<Value>, ConnectorError),
-    /// These come, and then nothing.
+    /// Responds with these payloads and then hangs.
     Hang(Vec<Value>),
-    /// What the test feeds comes when it does.
+    /// Responds with what the test feeds.
     Fed(Fed),
 }
 
 type Fed = Arc<Mutex<UnboundedReceiver<ResponseChunk>>>;
 
 impl Script {
-    /// A reading of the faults with these codes.
+    /// Responds with a list of these fault codes.
     pub(crate) fn faults(codes: &str) -> Self {
         Self::Respond(vec![faults(codes)])
     }
 
-    /// The vehicle says no.
+    /// The vehicle rejects the command.
     pub(crate) fn rejection() -> Self {
         let reason = "conditions not correct".to_owned();
         Self::Fail(ConnectorError::Rejected { reason })
     }
 
-    /// There is no way to the vehicle.
+    /// The vehicle cannot be reached.
     pub(crate) fn unreachable() -> Self {
         let reason = "no link".to_owned();
         Self::Fail(ConnectorError::Unreachable { reason })
     }
 
-    /// The answer comes from the test.
+    /// The test feeds the response.
     pub(crate) fn fed() -> (Feed, Self) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Feed(sender), Self::Fed(Arc::new(Mutex::new(receiver))))
@@ -80,7 +80,7 @@ impl Script {
     }
 }
 
-/// What a reading with these codes looks like.
+/// Returns the payload of a list of these fault codes.
 pub(crate) fn faults(codes: &str) -> Value {
     let faults = codes.split_whitespace().map(|code| json!({ "code": code }));
     json!({ "dtcs": faults.collect::<Vec<_>>() })
@@ -98,42 +98,42 @@ fn parts(payloads: Vec<Value>) -> impl Stream<Item = Result<ResponseChunk, Conne
     )
 }
 
-/// Feeds an answer. Dropped, it ends the stream.
+/// Feeds a response. Dropping it ends the stream.
 pub(crate) struct Feed(UnboundedSender<ResponseChunk>);
 
 impl Feed {
-    /// Yields a chunk that is not the last.
+    /// Feeds a chunk that is not final.
     pub(crate) fn more(&self, payload: Value) {
         self.0.send(chunk(payload, false)).unwrap();
     }
 
-    /// Yields the final chunk.
+    /// Feeds the final chunk.
     pub(crate) fn last(&self, payload: Value) {
         self.0.send(chunk(payload, true)).unwrap();
     }
 }
 
-/// A connector that does as it is told, and remembers what it was asked.
+/// A connector that follows scripts and records its requests.
 pub(crate) struct ScriptedConnector {
     scripts: Mutex<HashMap<String, Vec<Script>>>,
-    asked: watch::Sender<Vec<CommandRequest>>,
+    requests: watch::Sender<Vec<CommandRequest>>,
     streams: Arc<watch::Sender<Streams>>,
 }
 
 impl ScriptedConnector {
     pub(crate) const NAME: &str = "scripted";
 
-    /// A connector that answers every command at once.
+    /// Creates a connector that completes every command at once.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             scripts: Mutex::default(),
-            asked: watch::Sender::default(),
+            requests: watch::Sender::default(),
             streams: Arc::default(),
         })
     }
 
-    /// What happens to the commands called `name`: one script after the other, the last one from
-    /// then on.
+    /// Sets the scripts for the commands called `name`, which are played in order. The last one is
+    /// repeated.
     pub(crate) fn on(self: Arc<Self>, name: &str, scripts: impl Into<Vec<Script>>) -> Arc<Self> {
         let mut scripts = scripts.into();
         scripts.reverse();
@@ -144,7 +144,7 @@ impl ScriptedConnector {
         self
     }
 
-    /// How often a command of that name was sent.
+    /// Returns how often the command was sent under this name.
     pub(crate) fn request_count(&self, name: &str, command_id: CommandId) -> usize {
         self.requests()
             .iter()
@@ -152,7 +152,7 @@ impl ScriptedConnector {
             .count()
     }
 
-    /// The names of all that was sent, in order.
+    /// Returns the names of all requests, in order.
     pub(crate) fn command_names(&self) -> Vec<String> {
         self.requests()
             .into_iter()
@@ -160,53 +160,52 @@ impl ScriptedConnector {
             .collect()
     }
 
-    /// All that was sent, in order.
+    /// Returns all requests, in order.
     pub(crate) fn requests(&self) -> Vec<CommandRequest> {
-        self.asked.borrow().clone()
+        self.requests.borrow().clone()
     }
 
-    /// Waits until the command called `name` was sent for the `count`-th time.
+    /// Waits for the `count`-th request of commands called `name`.
     pub(crate) async fn wait_for_request(&self, name: &str, count: usize) {
-        let mut asked = self.asked.subscribe();
-        within("the connector to be asked", async {
-            let is_sent = |asked: &Vec<CommandRequest>| {
-                asked
+        let mut requests = self.requests.subscribe();
+        within("a request to the connector", async {
+            let is_sent = |requests: &Vec<CommandRequest>| {
+                let named = requests
                     .iter()
-                    .filter(|request| request.command_name == name)
-                    .count()
-                    >= count
+                    .filter(|request| request.command_name == name);
+                named.count() >= count
             };
-            asked.wait_for(is_sent).await.unwrap();
+            requests.wait_for(is_sent).await.unwrap();
         })
         .await;
     }
 
-    /// Waits until every stream that this gave has ended or was dropped.
+    /// Waits until all response streams have ended or been dropped.
     pub(crate) async fn wait_until_closed(&self) {
         let mut streams = self.streams.subscribe();
         within("the streams to be dropped", async {
-            let is_left = |streams: &Streams| streams.open.is_empty();
-            streams.wait_for(is_left).await.unwrap();
+            let is_closed = |streams: &Streams| streams.open.is_empty();
+            streams.wait_for(is_closed).await.unwrap();
         })
         .await;
     }
 
-    /// How many streams to one vehicle were ever open at the same time.
+    /// Returns the maximum number of simultaneous streams of one vehicle.
     pub(crate) fn max_open_streams(&self, vehicle_id: VehicleId) -> usize {
         let streams = self.streams.borrow();
-        streams.most_open.get(&vehicle_id).copied().unwrap_or(0)
+        streams.max_open.get(&vehicle_id).copied().unwrap_or(0)
     }
 
-    /// The same over all vehicles.
+    /// Returns the maximum number of simultaneous streams of all vehicles.
     pub(crate) fn max_open_streams_total(&self) -> usize {
-        self.streams.borrow().most_open_in_all
+        self.streams.borrow().max_open_total
     }
 
     fn script(&self, name: &str) -> Script {
         let mut scripts = self.scripts.lock().unwrap();
         match scripts.get_mut(name) {
-            Some(left) if left.len() > 1 => left.pop().unwrap(),
-            Some(left) => left[0].clone(),
+            Some(scripts) if scripts.len() > 1 => scripts.pop().unwrap(),
+            Some(scripts) => scripts[0].clone(),
             None => Script::Respond(vec![json!({ "dtcs": [] })]),
         }
     }
@@ -221,25 +220,25 @@ impl Connector for ScriptedConnector {
     async fn execute(&self, request: CommandRequest) -> Result<ResponseStream, ConnectorError> {
         let script = self.script(&request.command_name);
         let open = Open::new(&self.streams, request.vehicle_id);
-        self.asked.send_modify(|asked| asked.push(request));
-        let answer = script.play()?.map(move |item| {
+        self.requests.send_modify(|requests| requests.push(request));
+        let response = script.play()?.map(move |item| {
             let _ = &open;
             item
         });
-        Ok(answer.boxed())
+        Ok(response.boxed())
     }
 }
 
-/// The streams that a connector gave.
+/// The response streams of a connector.
 #[derive(Default)]
 struct Streams {
-    /// The vehicle of each that is open.
+    /// The vehicles of the open streams.
     open: Vec<VehicleId>,
-    most_open: HashMap<VehicleId, usize>,
-    most_open_in_all: usize,
+    max_open: HashMap<VehicleId, usize>,
+    max_open_total: usize,
 }
 
-/// Counts a stream while it lives.
+/// Counts a stream while it exists.
 struct Open {
     streams: Arc<watch::Sender<Streams>>,
     vehicle_id: VehicleId,
@@ -250,9 +249,9 @@ impl Open {
         streams.send_modify(|streams| {
             streams.open.push(vehicle_id);
             let open = streams.open.iter().filter(|open| **open == vehicle_id);
-            let most_open = streams.most_open.entry(vehicle_id).or_default();
-            *most_open = open.count().max(*most_open);
-            streams.most_open_in_all = streams.open.len().max(streams.most_open_in_all);
+            let max_open = streams.max_open.entry(vehicle_id).or_default();
+            *max_open = open.count().max(*max_open);
+            streams.max_open_total = streams.open.len().max(streams.max_open_total);
         });
         Self {
             streams: Arc::clone(streams),
@@ -264,11 +263,11 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.streams.send_modify(|streams| {
-            let place = streams
+            let index = streams
                 .open
                 .iter()
                 .position(|open| *open == self.vehicle_id);
-            streams.open.swap_remove(place.unwrap());
+            streams.open.swap_remove(index.unwrap());
         });
     }
 }

@@ -10,7 +10,7 @@ use sovd_services::{
 use sovd_storage::agents::suspensions;
 
 use crate::{
-    audit::sealing::keep_house_with,
+    audit::sealing::run_housekeeping_with,
     fixture::{TestBed, admin, engineer, within},
     scripted_connector::ScriptedConnector,
 };
@@ -249,14 +249,14 @@ async fn the_log_is_kept_as_long_as_it_is_said() {
                  SELECT 'monitor', n::text, 'ALLOWED', $1::timestamptz - interval '1 day' * n
                  FROM generate_series(1, 3) n";
     bed.sql().await.execute(write, &[&bed.now()]).await.unwrap();
-    keep_house_with(&bed, Retention::default()).await;
+    run_housekeeping_with(&bed, Retention::default()).await;
     assert_eq!(count(&bed, "ueba_logs").await, 3);
     let retention = Retention {
         agents: Some(Duration::from_hours(48)),
         ..Retention::default()
     };
     // What is exactly as old as that stays.
-    keep_house_with(&bed, retention).await;
+    run_housekeeping_with(&bed, retention).await;
     let rows = bed
         .sql()
         .await

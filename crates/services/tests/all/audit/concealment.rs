@@ -1,4 +1,4 @@
-//! A request for an object of someone else does the same work as one for an object that does not exist.
+//! Requests for concealed and for missing objects run the same statements.
 
 use std::{
     sync::{
@@ -35,8 +35,8 @@ use crate::{
 /// The vehicle of the customer of the seeds.
 const OWNED: VehicleId = VehicleId(Uuid::from_u128(0x103));
 
-/// Objects of a vehicle that is not the customer's, or of another user.
-const FOREIGN: &str = "
+/// Objects of another user, or of a vehicle that does not belong to the customer.
+const CONCEALED: &str = "
     INSERT INTO anomaly_events (id, vehicle_id, detected_at, anomaly_type, severity)
         VALUES ('00000000-0000-0000-0000-0000000000a1', $V, now(), 'test', 'Low');
     INSERT INTO service_bookings (id, vehicle_id, appointment_time, status)
@@ -57,7 +57,7 @@ const ATTEMPTS: [(&str, &str); 12] = [
     ("session", "session.end"),
 ];
 
-/// Forwards connections to PostgreSQL and counts the statements that they carry.
+/// Forwards connections to PostgreSQL and counts their statements.
 struct Counter {
     url: String,
     statements: Arc<AtomicUsize>,
@@ -88,7 +88,7 @@ impl Counter {
     }
 }
 
-/// Copies the messages of a client. The first ones, up to the start of the session, have no type.
+/// Forwards the messages of a client. Messages before the start of the session have no type.
 async fn forward(
     mut client: OwnedReadHalf,
     mut server: OwnedWriteHalf,
@@ -146,7 +146,7 @@ impl Services {
         }
     }
 
-    /// Asks for an object that the caller may not see.
+    /// Requests an object that is concealed from the caller.
     async fn attempt(&self, name: &str, id: Uuid) -> ServiceError {
         let parts = &self.parts;
         let (customer, service) = (customer(), service());
@@ -225,9 +225,9 @@ fn service() -> Caller {
 async fn concealed_and_missing_objects_run_the_same_statements() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let command = bed.submit("ReadDTC").await;
-    let foreign = FOREIGN.replace("$V", &format!("'{}'", VEHICLE.0));
+    let concealed = CONCEALED.replace("$V", &format!("'{}'", VEHICLE.0));
     let sql = bed.sql().await;
-    sql.batch_execute(&foreign).await.unwrap();
+    sql.batch_execute(&concealed).await.unwrap();
 
     let counter = Counter::before(bed.url()).await;
     let pool = PoolSettings {
@@ -236,11 +236,11 @@ async fn concealed_and_missing_objects_run_the_same_statements() {
         checkout_timeout: Duration::from_secs(3),
         statement_timeout: Duration::from_secs(30),
     };
-    // The queue keeps its direct connection, so that only the requests are counted.
+    // The refusal queue keeps its direct connection, so that only requests are counted.
     let database = Database::new(&counter.url, pool);
     let services = Services::new(bed.parts.with_database(database));
     for (name, action) in ATTEMPTS {
-        let foreign = match name {
+        let concealed = match name {
             name if name.ends_with("command") => command.0,
             "session" => Uuid::from_u128(2),
             name if name.ends_with("vehicle") => VEHICLE.0,
@@ -248,8 +248,8 @@ async fn concealed_and_missing_objects_run_the_same_statements() {
             _ => Uuid::from_u128(0xb1),
         };
         let mut counts = Vec::new();
-        // The first one prepares statements.
-        for id in [Uuid::from_u128(0xffff), Uuid::from_u128(0xfffe), foreign] {
+        // The first request also prepares statements.
+        for id in [Uuid::from_u128(0xffff), Uuid::from_u128(0xfffe), concealed] {
             let before = counter.total();
             let error = services.attempt(name, id).await;
             assert!(
@@ -264,7 +264,10 @@ async fn concealed_and_missing_objects_run_the_same_statements() {
         bed.parts.refusals.flush().await;
         let audited = "SELECT count(*) FROM audit_logs
                        WHERE result = 'refused' AND action = $1 AND entity_id = $2";
-        let row = sql.query_one(audited, &[&action, &foreign]).await.unwrap();
+        let row = sql
+            .query_one(audited, &[&action, &concealed])
+            .await
+            .unwrap();
         assert!(row.get::<_, i64>(0) > 0, "{name}");
     }
     let refused = "SELECT count(*) FROM audit_logs WHERE result = 'refused'
@@ -273,6 +276,6 @@ async fn concealed_and_missing_objects_run_the_same_statements() {
     assert_eq!(
         row.get::<_, i64>(0),
         9,
-        "objects that do not exist are not audited"
+        "requests for missing objects are audited"
     );
 }

@@ -1,4 +1,4 @@
-//! What cuts off the chain, and what checkpoints tell of it.
+//! Pruning of the chain, and what checkpoints detect.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sovd_services::audit::{checkpoint::Checkpoint, verification::Doubt};
 
 use crate::{
     audit::sealing::{
-        BY_FORCE, checkpoint, keep_house, seal, sealed, verify, verify_by, verify_with, write,
+        BY_FORCE, checkpoint, run_housekeeping, seal, sealed, verify, verify_by, verify_with, write,
     },
     fixture::{TestBed, engineer},
 };
@@ -23,12 +23,12 @@ async fn a_checkpoint_detects_a_rebuilt_chain() {
     let found = verify_with(&bed, &[early, late]).await;
     assert_eq!((found.broken, found.checkpoints), (None, 2));
 
-    let anew = format!(
+    let rebuild = format!(
         "{BY_FORCE}DELETE FROM audit_logs WHERE position = 5;
          UPDATE audit_logs SET position = NULL, hash = NULL, action = 'x';
          UPDATE audit_chain_head SET position = 0, hash = decode(repeat('00', 32), 'hex')"
     );
-    bed.sql().await.batch_execute(&anew).await.unwrap();
+    bed.sql().await.batch_execute(&rebuild).await.unwrap();
     assert_eq!(seal(&bed).await, 4);
     assert_eq!(verify(&bed).await.broken, None);
     let broken = verify_with(&bed, &[late, early]).await.broken.unwrap();
@@ -44,33 +44,33 @@ async fn the_chain_stays_intact_after_pruning() {
     let early = checkpoint(&bed).await;
     write(&bed, 1).await;
     seal(&bed).await;
-    let cut = checkpoint(&bed).await;
+    let last = checkpoint(&bed).await;
     write(&bed, 1).await;
-    // The fifth line is six seconds old, the sixth one five, and not sealed.
+    // The fifth entry is six seconds old; the sixth is five seconds old and not sealed.
     bed.timer.advance(TimeDelta::seconds(5));
-    keep_house(&bed, None).await;
+    run_housekeeping(&bed, None).await;
     assert_eq!(verify(&bed).await.lines, 5);
-    keep_house(&bed, Some(Duration::from_secs(5))).await;
+    run_housekeeping(&bed, Some(Duration::from_secs(5))).await;
     let found = verify(&bed).await;
-    assert_eq!((found.lines, found.beginning), (0, cut.link));
+    assert_eq!((found.lines, found.beginning), (0, last.link));
     assert_eq!(seal(&bed).await, 2);
     let retention = Some(Duration::from_secs(5));
-    let found = verify_by(&bed, retention, Some(&[early, cut])).await;
+    let found = verify_by(&bed, retention, Some(&[early, last])).await;
     assert_eq!(found.broken, None);
     assert_eq!((found.lines, found.beginning.position), (2, 5));
     assert_eq!((found.checkpoints, found.pruned_checkpoints), (1, 1));
-    let told = "SELECT details::text FROM audit_logs WHERE action = 'audit.prune'";
-    let row = bed.sql().await.query_one(told, &[]).await.unwrap();
+    let details = "SELECT details::text FROM audit_logs WHERE action = 'audit.prune'";
+    let row = bed.sql().await.query_one(details, &[]).await.unwrap();
     let details: String = row.get(0);
     assert!(details.contains("\"lines\": 5"), "{details}");
-    assert!(details.contains(&cut.link.hash.to_string()), "{details}");
+    assert!(details.contains(&last.link.hash.to_string()), "{details}");
 
     let forged = Checkpoint {
         link: Link {
             hash: ChainHash([7; 32]),
-            ..cut.link
+            ..last.link
         },
-        ..cut
+        ..last
     };
     let found = verify_by(&bed, retention, Some(&[forged])).await;
     let broken = found.broken.unwrap();
@@ -78,30 +78,37 @@ async fn the_chain_stays_intact_after_pruning() {
     assert!(broken.reason.contains("another hash"), "{broken:?}");
 }
 
-/// Cuts the chain off by hand as the database lets everybody do; `told` is what the forger says of it.
-async fn cut_by_hand(bed: &TestBed, position: i64, told: &str) {
+/// Prunes the chain by hand, which the database permits; `entry` forges the audit entry.
+async fn prune_by_hand(bed: &TestBed, position: i64, entry: &str) {
     let sql = format!(
         "INSERT INTO audit_prunings (position, hash)
          SELECT position, hash FROM audit_logs WHERE position = {position};
-         {told};
+         {entry};
          DELETE FROM audit_logs WHERE position <= {position}"
     );
     bed.sql().await.batch_execute(&sql).await.unwrap();
 }
 
-/// The line that pruning writes, in which `change` changes the place and the hash.
-fn told(position: i64, action: &str, result: &str, place: &str, hash: &str) -> String {
+/// Returns SQL that forges the entry of a pruning up to `position`.
+fn forge_entry(
+    position: i64,
+    action: &str,
+    result: &str,
+    position_sql: &str,
+    hash_sql: &str,
+) -> String {
     format!(
         "INSERT INTO audit_logs (action, entity_type, result, details)
          SELECT '{action}', 'audit', '{result}',
-                jsonb_build_object('position', {place}, 'hash', {hash}, 'lines', {position})
+                jsonb_build_object(
+                    'position', {position_sql}, 'hash', {hash_sql}, 'lines', {position})
          FROM audit_logs WHERE position = {position}"
     )
 }
 
-/// The line that pruning writes about a cut after `position`, as well as a forger can write it.
-fn told_well(position: i64) -> String {
-    told(
+/// Returns SQL that inserts the exact entry of a pruning up to `position`.
+fn exact_entry(position: i64) -> String {
+    forge_entry(
         position,
         "audit.prune",
         "done",
@@ -113,50 +120,50 @@ fn told_well(position: i64) -> String {
 #[tokio::test]
 async fn detects_a_pruning_without_an_entry() {
     const HEX: &str = "encode(hash, 'hex')";
-    for told in [
+    for entry in [
         String::new(),
-        told(2, "audit.pruned", "done", "position", HEX),
-        told(2, "audit.prune", "failed", "position", HEX),
-        told(2, "audit.prune", "done", "position + 1", HEX),
-        told(
+        forge_entry(2, "audit.pruned", "done", "position", HEX),
+        forge_entry(2, "audit.prune", "failed", "position", HEX),
+        forge_entry(2, "audit.prune", "done", "position + 1", HEX),
+        forge_entry(
             2,
             "audit.prune",
             "done",
             "position",
             "upper(encode(hash, 'hex'))",
         ),
-        told(3, "audit.prune", "done", "2", HEX),
-        told_well(2).replace("'lines', 2", "'lines', 1"),
-        told_well(2).replace("'lines', 2", "'lines', 3"),
-        told_well(2).replace(", 'lines', 2", ""),
-        told_well(2).replace("'audit',", "'command',"),
-        told_well(2)
+        forge_entry(3, "audit.prune", "done", "2", HEX),
+        exact_entry(2).replace("'lines', 2", "'lines', 1"),
+        exact_entry(2).replace("'lines', 2", "'lines', 3"),
+        exact_entry(2).replace(", 'lines', 2", ""),
+        exact_entry(2).replace("'audit',", "'command',"),
+        exact_entry(2)
             .replace("entity_type,", "entity_type, user_id,")
             .replace(
                 "'audit',",
                 &format!("'audit', '{}',", engineer().user.user_id.0),
             ),
-        told_well(2)
+        exact_entry(2)
             .replace("entity_type,", "entity_type, timestamp,")
             .replace("'audit',", "'audit', now() - interval '1 us',"),
     ] {
         let bed = sealed(4).await;
-        cut_by_hand(&bed, 2, &told).await;
+        prune_by_hand(&bed, 2, &entry).await;
         for _ in 0..2 {
             let broken = verify(&bed)
                 .await
                 .broken
-                .unwrap_or_else(|| panic!("{told}"));
-            assert_eq!(broken.position, 2, "{told}");
+                .unwrap_or_else(|| panic!("{entry}"));
+            assert_eq!(broken.position, 2, "{entry}");
             assert!(broken.reason.contains("audit.prune"), "{broken:?}");
-            // The forger's line does not get better by being sealed.
+            // Sealing does not make the forged entry valid.
             seal(&bed).await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_pruning_that_names_no_entry_is_found() {
+async fn detects_a_pruning_of_a_missing_entry() {
     for (position, digits) in [(3, "07"), (1, "00"), (i64::MAX, "07")] {
         for is_recorded in [false, true] {
             let bed = sealed(2).await;
@@ -173,17 +180,17 @@ async fn a_pruning_that_names_no_entry_is_found() {
             let sql = format!("{pruning}; {entry}");
             bed.sql().await.batch_execute(&sql).await.unwrap();
             let broken = verify(&bed).await.broken;
-            assert!(broken.is_some(), "{sql} is not found");
+            assert!(broken.is_some(), "{sql} is not detected");
         }
     }
 }
 
-/// The line must stand behind the cut, or it goes with those that are cut off.
+/// The entry must follow the pruned part of the chain.
 #[tokio::test]
 async fn detects_a_pruning_that_deleted_its_own_entry() {
     let bed = sealed(3).await;
     bed.timer.advance(TimeDelta::seconds(9));
-    keep_house(&bed, Some(Duration::from_secs(5))).await;
+    run_housekeeping(&bed, Some(Duration::from_secs(5))).await;
     assert_eq!(verify(&bed).await.broken, None);
     assert_eq!(seal(&bed).await, 1);
     assert_eq!(verify(&bed).await.broken, None);
@@ -199,27 +206,27 @@ async fn a_checkpoint_detects_premature_pruning() {
     assert_eq!(early.line_at, Some(bed.now()));
     write(&bed, 2).await;
     seal(&bed).await;
-    let cut = checkpoint(&bed).await;
-    cut_by_hand(&bed, 4, &told_well(4)).await;
-    // Nothing but a checkpoint tells this from a pruning.
+    let last = checkpoint(&bed).await;
+    prune_by_hand(&bed, 4, &exact_entry(4)).await;
+    // Only a checkpoint distinguishes this from a regular pruning.
     assert_eq!(verify(&bed).await.broken, None);
-    // The second line is two seconds old by now, and the fourth is of this moment.
+    // The second entry is two seconds old, the fourth is new.
     let one_too_young = Some(Duration::from_secs(1));
     for (retention, checkpoint, position) in [
         (None, early, Some(2)),
         (Some(Duration::from_secs(2)), early, Some(2)),
         (one_too_young, early, None),
-        (one_too_young, cut, Some(4)),
+        (one_too_young, last, Some(4)),
     ] {
         let found = verify_by(&bed, retention, Some(&[checkpoint])).await;
         let broken = found.broken.map(|broken| broken.position);
         assert_eq!(broken, position, "{retention:?} {checkpoint:?}");
     }
-    let of_no_line = Checkpoint {
+    let without_time = Checkpoint {
         line_at: None,
         ..early
     };
-    let found = verify_by(&bed, None, Some(&[of_no_line])).await;
+    let found = verify_by(&bed, None, Some(&[without_time])).await;
     assert_eq!(found.broken.unwrap().position, 2);
 }
 
@@ -231,7 +238,7 @@ async fn reports_when_no_checkpoint_could_be_compared() {
     seal(&bed).await;
     bed.timer.advance(TimeDelta::seconds(9));
     let retention = Some(Duration::from_secs(5));
-    keep_house(&bed, retention).await;
+    run_housekeeping(&bed, retention).await;
     for checkpoints in [&[early][..], &[]] {
         let found = verify_by(&bed, retention, Some(checkpoints)).await;
         assert_eq!(found.broken, None);
@@ -241,7 +248,7 @@ async fn reports_when_no_checkpoint_could_be_compared() {
     assert!(verify_by(&bed, retention, None).await.is_sound());
 }
 
-/// A role with INSERT chooses the time of a line, and can make it the last one before a checkpoint.
+/// A role with INSERT can choose the timestamp of an entry, such as the last one before a checkpoint.
 #[tokio::test]
 async fn a_backdated_entry_does_not_age_a_checkpoint() {
     let bed = sealed(3).await;
@@ -252,7 +259,7 @@ async fn a_backdated_entry_does_not_age_a_checkpoint() {
     let taken = checkpoint(&bed).await;
     assert_eq!(taken.link.position, 4);
     assert_eq!(taken.line_at, Some(bed.now()));
-    cut_by_hand(&bed, 4, &told_well(4)).await;
+    prune_by_hand(&bed, 4, &exact_entry(4)).await;
     write(&bed, 1).await;
     seal(&bed).await;
     let later = checkpoint(&bed).await;
@@ -267,7 +274,7 @@ async fn the_chain_stays_intact_after_pruning_twice() {
     let retention = Some(Duration::from_secs(5));
     for _ in 0..2 {
         bed.timer.advance(TimeDelta::seconds(9));
-        keep_house(&bed, retention).await;
+        run_housekeeping(&bed, retention).await;
         assert_eq!(verify(&bed).await.broken, None);
         seal(&bed).await;
         write(&bed, 3).await;

@@ -1,4 +1,4 @@
-//! The chain of the audit trail: what is found, and what is not to be found.
+//! Sealing and verification of the audit trail.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,10 +24,10 @@ use crate::{
     scripted_connector::ScriptedConnector,
 };
 
-/// What somebody with all rights says first to do what the database lets nobody do.
+/// Disables the triggers that protect the audit trail, which requires a superuser.
 pub(crate) const BY_FORCE: &str = "SET session_replication_role = replica; ";
 
-/// Writes so many lines about the engineer and a vehicle, a second apart.
+/// Inserts `count` entries about the engineer and a vehicle, one second apart.
 pub(crate) async fn write(bed: &TestBed, count: usize) {
     let entry = AuditEntry {
         user_id: Some(engineer().user.user_id),
@@ -70,7 +70,7 @@ pub(crate) async fn verify_by(
         .unwrap()
 }
 
-/// With so many lines, all sealed.
+/// Creates a test bed with `count` sealed entries.
 pub(crate) async fn sealed(count: usize) -> TestBed {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     write(&bed, count).await;
@@ -78,12 +78,13 @@ pub(crate) async fn sealed(count: usize) -> TestBed {
     bed
 }
 
-/// The place of the first broken line and what is wrong there, once somebody did `sql`.
+/// Runs `sql` without the protection of the audit trail. Returns the position of the break, whether it has
+/// an entry, and the reason.
 async fn broken_by(bed: &TestBed, sql: &str) -> (i64, bool, String) {
     let sql = format!("{BY_FORCE}{sql}");
     bed.sql().await.batch_execute(&sql).await.unwrap();
     let broken = verify(bed).await.broken;
-    let broken = broken.unwrap_or_else(|| panic!("{sql} is not found"));
+    let broken = broken.unwrap_or_else(|| panic!("{sql} is not detected"));
     (broken.position, broken.log_id.is_some(), broken.reason)
 }
 
@@ -93,17 +94,17 @@ pub(crate) async fn checkpoint(bed: &TestBed) -> Checkpoint {
     taken.unwrap()
 }
 
-/// Lets the housekeeping of a process work once, with this retention of the trail.
-pub(crate) async fn keep_house(bed: &TestBed, retention: Option<Duration>) {
+/// Runs the housekeeping once with this retention of the audit trail.
+pub(crate) async fn run_housekeeping(bed: &TestBed, retention: Option<Duration>) {
     let retention = Retention {
         audit: retention,
         ..Retention::default()
     };
-    keep_house_with(bed, retention).await;
+    run_housekeeping_with(bed, retention).await;
 }
 
-/// The same with any retention.
-pub(crate) async fn keep_house_with(bed: &TestBed, retention: Retention) {
+/// Runs the housekeeping once with this retention.
+pub(crate) async fn run_housekeeping_with(bed: &TestBed, retention: Retention) {
     let stop = CancellationToken::new();
     let housekeeping = bed.parts.housekeeping(retention);
     let running = tokio::spawn(housekeeping.run(stop.clone()));
@@ -150,9 +151,9 @@ async fn two_sealing_processes_produce_one_chain() {
     }
     let _stopping = stop.drop_guard();
     for round in 1..=10 {
-        // This moves the clock by a second, and so wakes both.
+        // This advances the clock by a second and thereby wakes both processes.
         write(&bed, 1).await;
-        poll("the lines to be sealed", async || {
+        poll("the entries to be sealed", async || {
             bed.timer.advance(TimeDelta::seconds(1));
             let found = verify(&bed).await;
             assert_eq!(found.broken, None);
@@ -218,7 +219,7 @@ async fn detects_a_change_in_any_column() {
         );
         client.batch_execute(&sql).await.unwrap();
         let broken = verify(&bed).await.broken;
-        let broken = broken.unwrap_or_else(|| panic!("{column} is not found"));
+        let broken = broken.unwrap_or_else(|| panic!("{column} is not detected"));
         assert_eq!(broken.position, position, "{column}: {broken:?}");
         let undo = "DELETE FROM audit_logs WHERE position IN (3, 9);
                     INSERT INTO audit_logs SELECT * FROM kept";
@@ -250,7 +251,7 @@ async fn detects_deleted_entries_at_any_position() {
         let sql = format!("DELETE FROM audit_logs WHERE position {deleted}");
         let expected = (position, false, reason.to_owned());
         assert_eq!(broken_by(&bed, &sql).await, expected, "{deleted}");
-        // A chain that goes on does not heal.
+        // Further entries do not repair the chain.
         write(&bed, 1).await;
         seal(&bed).await;
         let broken = verify(&bed).await.broken.unwrap();
@@ -353,14 +354,13 @@ async fn reports_entries_unsealed_for_too_long() {
     assert!(verify(&bed).await.is_sound());
 }
 
-/// Once a minute, not with each round.
 #[tokio::test]
 async fn blocked_sealing_is_logged_once_a_minute() {
     let log = CapturedLog::start();
     let bed = sealed(0).await;
-    let somebody = bed.sql().await;
-    let hold = "BEGIN; SELECT FROM audit_chain_head FOR UPDATE";
-    somebody.batch_execute(hold).await.unwrap();
+    let blocker = bed.sql().await;
+    let lock = "BEGIN; SELECT FROM audit_chain_head FOR UPDATE";
+    blocker.batch_execute(lock).await.unwrap();
     write(&bed, 1).await;
     let interval = Duration::from_secs(1);
     let stop = CancellationToken::new();
@@ -375,13 +375,12 @@ async fn blocked_sealing_is_logged_once_a_minute() {
         bed.timer.advance(TimeDelta::seconds(passed));
         let next = bed.now() + TimeDelta::seconds(1);
         within("a round", bed.timer.awaited(next)).await;
-        let said = log.count("audit lines wait to be sealed");
-        assert_eq!(said, warnings, "after {passed} s");
+        let logged = log.count("audit lines wait to be sealed");
+        assert_eq!(logged, warnings, "after {passed} s");
     }
 }
 
-/// As somebody can who has dropped the index: at the edge of a page the second of two lines at one
-/// place would be left out.
+/// Without the unique index, the second of two entries at one position could fall between two pages.
 #[tokio::test]
 async fn detects_duplicate_positions_across_pages() {
     let bed = sealed(0).await;
@@ -407,10 +406,10 @@ async fn prunes_only_entries_before_the_first_retained_one() {
     let late = AuditEntry::new("late", "test");
     audit::insert(&mut connection, &late, old).await.unwrap();
     seal(&bed).await;
-    keep_house(&bed, Some(Duration::from_secs(5))).await;
+    run_housekeeping(&bed, Some(Duration::from_secs(5))).await;
     assert_eq!(verify(&bed).await.beginning, Link::GENESIS);
     bed.timer.advance(TimeDelta::microseconds(1));
-    keep_house(&bed, Some(Duration::from_secs(5))).await;
+    run_housekeeping(&bed, Some(Duration::from_secs(5))).await;
     assert_eq!(verify(&bed).await.beginning.position, 2);
 }
 
@@ -440,11 +439,11 @@ async fn an_export_includes_its_own_entry() {
         .await
         .unwrap();
     write(&bed, 1).await;
-    let lines = export.next_page().await.unwrap();
-    assert_eq!(lines.len(), 4);
-    assert_eq!(lines[0].action, "audit.export");
-    assert_eq!(lines[0].user_id, Some(admin().user.user_id));
-    assert_eq!(lines[0].details["format"], "ndjson");
+    let entries = export.next_page().await.unwrap();
+    assert_eq!(entries.len(), 4);
+    assert_eq!(entries[0].action, "audit.export");
+    assert_eq!(entries[0].user_id, Some(admin().user.user_id));
+    assert_eq!(entries[0].details["format"], "ndjson");
     assert_eq!(export.next_page().await.unwrap(), []);
     assert_eq!(export.next_page().await.unwrap(), []);
 }

@@ -1,4 +1,4 @@
-//! Calling commands off at every point of their way.
+//! Cancellation in every stage of a command.
 
 use serde_json::json;
 use sovd_domain::{Command, CommandId, CommandStatus, FailureKind, Finding, UserId};
@@ -15,32 +15,31 @@ const EVIDENCE: &str = "ReadDTC";
 const CLEAR: &str = "ClearDTC";
 const WRITE: &str = "WriteDataByID";
 
-/// Where the dispatcher is that has the command: in the process that is asked to call it off, or in
-/// another one with the same database.
+/// The process of the dispatcher: the one that cancels, or another one on the same database.
 #[derive(Debug, Clone, Copy)]
-enum Place {
-    Here,
-    Elsewhere,
+enum Process {
+    Same,
+    Other,
 }
 
-const PLACES: [Place; 2] = [Place::Here, Place::Elsewhere];
+const PROCESSES: [Process; 2] = [Process::Same, Process::Other];
 
 impl TestBed {
-    /// Starts a dispatcher, and waits until it hears of commands that are called off.
-    async fn dispatch_at(&self, place: Place) -> RunningDispatcher {
-        let running = match place {
-            Place::Here => self.start_dispatcher(),
-            Place::Elsewhere => self.start_remote_dispatcher(),
+    /// Starts a dispatcher and waits until it listens for cancellations.
+    async fn start_dispatcher_in(&self, process: Process) -> RunningDispatcher {
+        let running = match process {
+            Process::Same => self.start_dispatcher(),
+            Process::Other => self.start_remote_dispatcher(),
         };
         self.wait_for_listeners(1).await;
         running
     }
 
-    /// Calls the command off as its sender, who is told how it has ended.
+    /// Cancels the command as its submitter and returns the result.
     async fn cancel(&self, command_id: CommandId) -> Command {
         let ended = self.commands.cancel(&engineer(), command_id).await;
         let ended = ended.unwrap();
-        // A probe may have come to its finding already.
+        // A probe may have recorded its finding already.
         let stored = Command {
             finding: None,
             ..self.command(command_id).await
@@ -51,8 +50,8 @@ impl TestBed {
         ended
     }
 
-    /// Nobody calls the command off, because `reason`.
-    async fn refuses_to_cancel(&self, command_id: CommandId, reason: &str) {
+    /// Asserts that the cancellation is refused with `reason` and has no effect.
+    async fn assert_not_cancellable(&self, command_id: CommandId, reason: &str) {
         let before = self.command(command_id).await;
         let refused = self.commands.cancel(&engineer(), command_id).await;
         let Err(ServiceError::NotCancellable { reason: given }) = refused else {
@@ -64,20 +63,19 @@ impl TestBed {
         assert!(!actions.contains(&"command.cancel".to_owned()));
     }
 
-    /// The vehicle has no work left that would keep a new command from it.
-    async fn is_free_for(&self, name: &str, place: Place) {
+    /// Asserts that the vehicle is free for a new command.
+    async fn assert_free_for(&self, name: &str, process: Process) {
         let command_id = self.submit(name).await;
-        if matches!(place, Place::Elsewhere) {
-            // Nobody tells the dispatcher of it, so it has to look.
+        if matches!(process, Process::Other) {
+            // The dispatcher is not notified and finds it in its next sweep.
             self.timer.advance(self.next_sweep() - self.now());
         }
         let next = self.wait_for_end(command_id).await;
         assert_eq!(next.status, CommandStatus::Completed);
     }
 
-    /// The audit trail knows who called the command off, and that it ended, and the bus carried the
-    /// end once.
-    async fn shows_cancel(&self, command_id: CommandId, kind: FailureKind) {
+    /// Asserts that the cancellation and the failure are audited and published once.
+    async fn assert_cancelled(&self, command_id: CommandId, kind: FailureKind) {
         let audited = self.audit_entries(command_id).await;
         let cancels: Vec<_> = audited
             .iter()
@@ -104,7 +102,8 @@ async fn before_it_is_claimed() {
         bed.assert_not_claimed(command_id).await;
         running.stop().await;
         assert_eq!(bed.connector.request_count(name, command_id), 0);
-        bed.shows_cancel(command_id, FailureKind::Cancelled).await;
+        bed.assert_cancelled(command_id, FailureKind::Cancelled)
+            .await;
     }
 }
 
@@ -125,32 +124,34 @@ async fn between_two_attempts() {
         bed.assert_not_claimed(command_id).await;
         running.stop().await;
         assert_eq!(bed.connector.request_count(name, command_id), 1);
-        bed.shows_cancel(command_id, FailureKind::Cancelled).await;
+        bed.assert_cancelled(command_id, FailureKind::Cancelled)
+            .await;
     }
 }
 
 #[tokio::test]
 async fn while_reading_the_evidence() {
-    for place in PLACES {
+    for process in PROCESSES {
         let bed =
             TestBed::new(ScriptedConnector::new().on(EVIDENCE, [Script::Hang(Vec::new())])).await;
         let command_id = bed.submit(CLEAR).await;
-        let running = bed.dispatch_at(place).await;
+        let running = bed.start_dispatcher_in(process).await;
         bed.connector.wait_for_request(EVIDENCE, 1).await;
         let ended = bed.cancel(command_id).await;
         assert_eq!(ended.failure_kind, Some(FailureKind::Cancelled));
         bed.connector.wait_until_closed().await;
-        bed.is_free_for(READ, place).await;
+        bed.assert_free_for(READ, process).await;
         running.stop().await;
         assert_eq!(bed.connector.request_count(CLEAR, command_id), 0);
         assert!(bed.responses(command_id).await.is_empty());
-        bed.shows_cancel(command_id, FailureKind::Cancelled).await;
+        bed.assert_cancelled(command_id, FailureKind::Cancelled)
+            .await;
     }
 }
 
 #[tokio::test]
 async fn while_sending() {
-    for place in PLACES {
+    for process in PROCESSES {
         for (name, kind) in [
             (READ, FailureKind::Cancelled),
             (WRITE, FailureKind::OutcomeUnknown),
@@ -159,40 +160,40 @@ async fn while_sending() {
             let hang = Script::Hang(vec![part]);
             let bed = TestBed::new(ScriptedConnector::new().on(name, [hang])).await;
             let command_id = bed.submit(name).await;
-            let running = bed.dispatch_at(place).await;
+            let running = bed.start_dispatcher_in(process).await;
             bed.wait_for_responses(command_id, 1).await;
             let ended = bed.cancel(command_id).await;
-            assert_eq!(ended.failure_kind, Some(kind), "{name} {place:?}");
+            assert_eq!(ended.failure_kind, Some(kind), "{name} {process:?}");
             bed.connector.wait_until_closed().await;
-            bed.is_free_for(EVIDENCE, place).await;
+            bed.assert_free_for(EVIDENCE, process).await;
             running.stop().await;
             assert_eq!(bed.connector.request_count(name, command_id), 1);
             assert_eq!(bed.command(command_id).await, ended);
             assert_eq!(bed.responses(command_id).await.len(), 1);
-            bed.shows_cancel(command_id, kind).await;
+            bed.assert_cancelled(command_id, kind).await;
         }
     }
 }
 
 #[tokio::test]
 async fn while_clearing_faults() {
-    for place in PLACES {
-        let readings = [Script::faults("P0420"), Script::faults("")];
-        let connector = ScriptedConnector::new().on(EVIDENCE, readings);
+    for process in PROCESSES {
+        let reads = [Script::faults("P0420"), Script::faults("")];
+        let connector = ScriptedConnector::new().on(EVIDENCE, reads);
         let bed = TestBed::new(connector.on(CLEAR, [Script::Hang(Vec::new())])).await;
         let command_id = bed.submit(CLEAR).await;
-        let running = bed.dispatch_at(place).await;
+        let running = bed.start_dispatcher_in(process).await;
         bed.connector.wait_for_request(CLEAR, 1).await;
         let ended = bed.cancel(command_id).await;
         assert_eq!(ended.failure_kind, Some(FailureKind::OutcomeUnknown));
         let found = bed
             .wait_until(command_id, |command| command.finding.is_some())
             .await;
-        assert_eq!(found.finding, Some(Finding::Cleared), "{place:?}");
+        assert_eq!(found.finding, Some(Finding::Cleared), "{process:?}");
         bed.connector.wait_until_closed().await;
         running.stop().await;
         assert_eq!(bed.connector.command_names(), [EVIDENCE, CLEAR, EVIDENCE]);
-        bed.shows_cancel(command_id, FailureKind::OutcomeUnknown)
+        bed.assert_cancelled(command_id, FailureKind::OutcomeUnknown)
             .await;
     }
 }
@@ -208,19 +209,19 @@ async fn after_a_crash_of_the_lease_holder() {
         let command_id = bed.submit(name).await;
         bed.crash_while_sending(command_id).await;
         assert_eq!(bed.cancel(command_id).await.failure_kind, Some(kind));
-        bed.shows_cancel(command_id, kind).await;
+        bed.assert_cancelled(command_id, kind).await;
     }
 }
 
 #[tokio::test]
 async fn is_refused_after_the_response() {
     let (feed, slow) = Script::fed();
-    let readings = [Script::faults("P0420"), slow];
-    let bed = TestBed::new(ScriptedConnector::new().on(EVIDENCE, readings)).await;
+    let reads = [Script::faults("P0420"), slow];
+    let bed = TestBed::new(ScriptedConnector::new().on(EVIDENCE, reads)).await;
     let command_id = bed.submit(CLEAR).await;
     let running = bed.start_dispatcher();
     bed.connector.wait_for_request(EVIDENCE, 2).await;
-    bed.refuses_to_cancel(command_id, "the vehicle has responded to it")
+    bed.assert_not_cancellable(command_id, "the vehicle has responded to it")
         .await;
     feed.last(faults(""));
     let ended = bed.wait_for_end(command_id).await;
@@ -236,20 +237,20 @@ async fn is_refused_after_the_end() {
     for name in [READ, WRITE] {
         let command_id = bed.submit(name).await;
         bed.wait_for_end(command_id).await;
-        bed.refuses_to_cancel(command_id, "it has ended").await;
+        bed.assert_not_cancellable(command_id, "it has ended").await;
     }
     running.stop().await;
 }
 
 #[tokio::test]
 async fn does_not_cancel_a_probe() {
-    let readings = [Script::faults(""), Script::Hang(Vec::new())];
-    let connector = ScriptedConnector::new().on(EVIDENCE, readings);
+    let reads = [Script::faults(""), Script::Hang(Vec::new())];
+    let connector = ScriptedConnector::new().on(EVIDENCE, reads);
     let bed = TestBed::new(connector.on(CLEAR, [Script::Truncate(Vec::new())])).await;
     let command_id = bed.submit(CLEAR).await;
     let running = bed.start_dispatcher();
     bed.connector.wait_for_request(EVIDENCE, 2).await;
-    bed.refuses_to_cancel(command_id, "it has ended").await;
+    bed.assert_not_cancellable(command_id, "it has ended").await;
     running.abort().await;
 }
 
@@ -261,7 +262,8 @@ async fn the_second_cancellation_is_refused() {
     let again = bed.commands.cancel(&engineer(), command_id).await;
     assert!(matches!(again, Err(ServiceError::NotCancellable { .. })));
     assert_eq!(bed.command(command_id).await, ended);
-    bed.shows_cancel(command_id, FailureKind::Cancelled).await;
+    bed.assert_cancelled(command_id, FailureKind::Cancelled)
+        .await;
 }
 
 #[tokio::test]
@@ -273,15 +275,16 @@ async fn requires_access_to_the_command() {
 
     let submitted = bed.commands.submit(&admin(), submission(READ)).await;
     let of_admin = submitted.unwrap().command;
-    let hidden = bed.commands.cancel(&engineer(), of_admin.command_id).await;
-    assert!(matches!(hidden, Err(ServiceError::NotFound { .. })));
+    let concealed = bed.commands.cancel(&engineer(), of_admin.command_id).await;
+    assert!(matches!(concealed, Err(ServiceError::NotFound { .. })));
     assert_eq!(bed.command(of_admin.command_id).await, of_admin);
 
     let of_engineer = bed.submit(READ).await;
     let ended = bed.commands.cancel(&admin(), of_engineer).await.unwrap();
     assert_eq!(ended.failure_kind, Some(FailureKind::Cancelled));
     assert_eq!(ended.user_id, engineer().user.user_id);
-    bed.shows_cancel(of_engineer, FailureKind::Cancelled).await;
+    bed.assert_cancelled(of_engineer, FailureKind::Cancelled)
+        .await;
     let sql = "SELECT user_id FROM audit_logs
                WHERE command_id = $1 AND action = 'command.cancel'";
     let row = bed.sql().await.query_one(sql, &[&of_engineer.0]).await;

@@ -1,4 +1,4 @@
-//! Clearing faults: what is about to be erased is secured first, what is left is reported.
+//! Clearing faults: the faults are recorded before, and the remaining faults after the clear.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
 const READ: &str = "ReadDTC";
 const CLEAR: &str = "ClearDTC";
 
-/// What a reading becomes when it is part of the answer to a clearing.
+/// Returns the chunk that records a read in the response to a clear.
 fn evidence(mark: &str, chunks: &[Value]) -> Value {
     json!({ "evidence": mark, "command_name": READ, "chunks": chunks })
 }
@@ -29,8 +29,8 @@ fn fail(error: ConnectorError) -> Script {
     Script::Fail(error)
 }
 
-/// Every way in which a reading reaches the vehicle and yields nothing, and words of the reason.
-fn failed_readings() -> Vec<(Script, &'static str)> {
+/// Returns every way in which a read reaches the vehicle and fails, with a part of the reason.
+fn failed_reads() -> Vec<(Script, &'static str)> {
     let part = || vec![faults("P0420")];
     let unsupported = ConnectorError::Unsupported {
         command_name: READ.to_owned(),
@@ -53,8 +53,8 @@ fn failed_readings() -> Vec<(Script, &'static str)> {
     ]
 }
 
-/// Every way in which it does not reach the vehicle.
-fn unsent_readings() -> Vec<(Script, &'static str)> {
+/// Returns every way in which a read does not reach the vehicle, with a part of the reason.
+fn unsent_reads() -> Vec<(Script, &'static str)> {
     vec![
         (Script::unreachable(), "no link"),
         (
@@ -69,7 +69,7 @@ fn unsent_readings() -> Vec<(Script, &'static str)> {
 }
 
 impl TestBed {
-    /// The parts of the answer with their numbers, and whether each is final.
+    /// Returns the chunks of the response with their numbers, and whether each is final.
     async fn parts(&self, command_id: CommandId) -> Vec<(i32, Value, bool)> {
         let responses = self.responses(command_id).await;
         responses
@@ -87,11 +87,11 @@ async fn reads_the_faults_before_and_after() {
     let before = [json!({ "ecu_address": "0x10" }), faults("P0420 U0100")];
     let own = [json!({ "progress": 50 }), json!({ "cleared": true })];
     let after = [faults("U0100")];
-    let readings = [
+    let reads = [
         Script::Respond(before.to_vec()),
         Script::Respond(after.to_vec()),
     ];
-    let connector = ScriptedConnector::new().on(READ, readings);
+    let connector = ScriptedConnector::new().on(READ, reads);
     let bed = TestBed::new(connector.on(CLEAR, [Script::Respond(own.to_vec())])).await;
     let one_fault = Submission {
         command_params: json!({ "ecuAddress": "0x7E8A", "dtcCode": "P0420" }),
@@ -109,12 +109,9 @@ async fn reads_the_faults_before_and_after() {
         .iter()
         .map(|request| (request.command_name.as_str(), &request.params))
         .collect();
-    let reading = json!({ "ecuAddress": "0x7E8A" });
-    let clearing = &command.command_params;
-    assert_eq!(
-        sent,
-        [(READ, &reading), (CLEAR, clearing), (READ, &reading)]
-    );
+    let read = json!({ "ecuAddress": "0x7E8A" });
+    let clear = &command.command_params;
+    assert_eq!(sent, [(READ, &read), (CLEAR, clear), (READ, &read)]);
 
     let [first, second] = own;
     let parts = [
@@ -138,7 +135,7 @@ async fn reads_the_faults_before_and_after() {
 
 #[tokio::test]
 async fn does_not_clear_without_evidence() {
-    for (script, reason) in failed_readings() {
+    for (script, reason) in failed_reads() {
         let bed = TestBed::new(ScriptedConnector::new().on(READ, [script.clone()])).await;
         let command_id = bed.submit(CLEAR).await;
         let running = bed.start_dispatcher();
@@ -161,12 +158,12 @@ async fn does_not_clear_without_evidence() {
 
 #[tokio::test]
 async fn retries_unsent_evidence_until_the_command_expires() {
-    for (script, reason) in unsent_readings() {
+    for (script, reason) in unsent_reads() {
         let bed = TestBed::new(ScriptedConnector::new().on(READ, [script])).await;
         let command_id = bed.submit(CLEAR).await;
         let running = bed.start_dispatcher();
-        for tries in 1..=3 {
-            bed.connector.wait_for_request(READ, tries).await;
+        for attempt in 1..=3 {
+            bed.connector.wait_for_request(READ, attempt).await;
             bed.advance_past_backoff(command_id).await;
         }
         bed.connector.wait_for_request(READ, 4).await;
@@ -184,8 +181,8 @@ async fn retries_unsent_evidence_until_the_command_expires() {
 
 #[tokio::test]
 async fn clears_once_the_evidence_is_read() {
-    let readings = [Script::unreachable(), Script::faults("P0420")];
-    let bed = TestBed::new(ScriptedConnector::new().on(READ, readings)).await;
+    let reads = [Script::unreachable(), Script::faults("P0420")];
+    let bed = TestBed::new(ScriptedConnector::new().on(READ, reads)).await;
     let command_id = bed.submit(CLEAR).await;
     let running = bed.start_dispatcher();
     bed.advance_past_backoff(command_id).await;
@@ -198,12 +195,12 @@ async fn clears_once_the_evidence_is_read() {
 #[tokio::test]
 async fn an_unsent_clear_reads_the_evidence_again() {
     let connector = ScriptedConnector::new().on(CLEAR, [Script::unreachable(), Script::faults("")]);
-    let readings = [
+    let reads = [
         Script::faults("P0420"),
         Script::faults("P0420 U0100"),
         Script::faults(""),
     ];
-    let bed = TestBed::new(connector.on(READ, readings)).await;
+    let bed = TestBed::new(connector.on(READ, reads)).await;
     let command_id = bed.submit(CLEAR).await;
     let running = bed.start_dispatcher();
     bed.advance_past_backoff(command_id).await;
@@ -226,11 +223,11 @@ async fn skipped_evidence_is_audited() {
         (false, [READ, CLEAR, READ].as_slice()),
     ] {
         let bed = TestBed::new(ScriptedConnector::new()).await;
-        let clearing = Submission {
+        let clear = Submission {
             skip_evidence,
             ..submission(CLEAR)
         };
-        let command_id = bed.submit_with(clearing).await;
+        let command_id = bed.submit_with(clear).await;
         let running = bed.start_dispatcher();
         assert_eq!(bed.wait_for_end(command_id).await.failure_kind, None);
         running.stop().await;
@@ -245,11 +242,11 @@ async fn skipped_evidence_is_audited() {
 async fn a_command_without_evidence_cannot_skip_it() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     for name in [READ, "WriteDataByID"] {
-        let reading = Submission {
+        let read = Submission {
             skip_evidence: true,
             ..submission(name)
         };
-        let refused = bed.commands.submit(&engineer(), reading).await;
+        let refused = bed.commands.submit(&engineer(), read).await;
         let Err(ServiceError::Invalid(errors)) = refused else {
             panic!("{name}: {refused:?}");
         };
@@ -260,9 +257,9 @@ async fn a_command_without_evidence_cannot_skip_it() {
 
 #[tokio::test]
 async fn completes_although_the_report_cannot_be_read() {
-    for (script, reason) in failed_readings().into_iter().chain(unsent_readings()) {
-        let readings = [Script::faults("P0420"), script.clone()];
-        let bed = TestBed::new(ScriptedConnector::new().on(READ, readings)).await;
+    for (script, reason) in failed_reads().into_iter().chain(unsent_reads()) {
+        let reads = [Script::faults("P0420"), script.clone()];
+        let bed = TestBed::new(ScriptedConnector::new().on(READ, reads)).await;
         let command_id = bed.submit(CLEAR).await;
         let running = bed.start_dispatcher();
         bed.connector.wait_for_request(READ, 2).await;
@@ -297,13 +294,13 @@ async fn a_clear_expires_while_its_evidence_is_read() {
         (microsecond, None, 1),
     ] {
         let (feed, slow) = Script::fed();
-        let readings = [slow, Script::faults("")];
-        let bed = TestBed::new(ScriptedConnector::new().on(READ, readings)).await;
-        let hurried = Submission {
+        let reads = [slow, Script::faults("")];
+        let bed = TestBed::new(ScriptedConnector::new().on(READ, reads)).await;
+        let short_lived = Submission {
             expires_in: Some(Duration::from_secs(10)),
             ..submission(CLEAR)
         };
-        let command_id = bed.submit_with(hurried).await;
+        let command_id = bed.submit_with(short_lived).await;
         let running = bed.start_dispatcher();
         bed.connector.wait_for_request(READ, 1).await;
         bed.timer.advance(TimeDelta::seconds(10) - early);

@@ -1,4 +1,4 @@
-//! What happens at which moment, to the microsecond.
+//! Expiry, timeouts and backoff, to the microsecond.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const WRITE: &str = "WriteDataByID";
 const MICROSECOND: TimeDelta = TimeDelta::microseconds(1);
 const TIMEOUT: TimeDelta = TimeDelta::seconds(30);
 
-fn absent(name: &str, expires_in: Option<Duration>) -> Submission {
+fn to_offline(name: &str, expires_in: Option<Duration>) -> Submission {
     Submission {
         vehicle_id: OFFLINE,
         queue_if_offline: true,
@@ -41,9 +41,9 @@ async fn a_command_expires_exactly_at_its_expiry() {
     ] {
         let bed = TestBed::new(ScriptedConnector::new()).await;
         let submitted_at = bed.now();
-        let one = bed.submit_with(absent(name, expires_in)).await;
+        let one = bed.submit_with(to_offline(name, expires_in)).await;
         bed.timer.advance(MICROSECOND);
-        let other = bed.submit_with(absent(name, expires_in)).await;
+        let other = bed.submit_with(to_offline(name, expires_in)).await;
         let running = bed.start_dispatcher();
         within("a sweep", bed.timer.awaited(bed.next_sweep())).await;
         let moment = submitted_at + expected;
@@ -52,7 +52,7 @@ async fn a_command_expires_exactly_at_its_expiry() {
         assert_eq!(ended.failure_kind, Some(FailureKind::Expired), "{name}");
         assert_eq!(ended.expires_at, moment);
         assert_eq!(ended.completed_at, Some(moment));
-        // Once it waits for the next sweep, this one is over.
+        // The sweep is over once the dispatcher sleeps until the next one.
         within("a sweep", bed.timer.awaited(bed.next_sweep())).await;
         let waiting = bed.command(other).await;
         assert_eq!(waiting.status, CommandStatus::Pending, "{name}");
@@ -66,17 +66,17 @@ async fn a_command_expires_exactly_at_its_expiry() {
 
 #[tokio::test]
 async fn a_command_is_sent_until_just_before_its_expiry() {
-    for (early, sends) in [(MICROSECOND, 1), (TimeDelta::zero(), 0)] {
+    for (early, send_count) in [(MICROSECOND, 1), (TimeDelta::zero(), 0)] {
         let bed = TestBed::new(ScriptedConnector::new()).await;
-        let command_id = bed.submit_with(absent(WRITE, None)).await;
+        let command_id = bed.submit_with(to_offline(WRITE, None)).await;
         bed.timer.advance(TimeDelta::minutes(5) - early);
         bed.connect(OFFLINE).await;
         let running = bed.start_dispatcher();
         let ended = bed.wait_for_end(command_id).await;
-        let kind = (sends == 0).then_some(FailureKind::Expired);
+        let kind = (send_count == 0).then_some(FailureKind::Expired);
         assert_eq!(ended.failure_kind, kind);
         running.stop().await;
-        assert_eq!(bed.connector.request_count(WRITE, command_id), sends);
+        assert_eq!(bed.connector.request_count(WRITE, command_id), send_count);
     }
 }
 
@@ -133,18 +133,18 @@ async fn backoff_doubles_up_to_a_minute() {
     let bed = TestBed::new(ScriptedConnector::new().on(READ, [Script::unreachable()])).await;
     let command_id = bed.submit(READ).await;
     let running = bed.start_dispatcher();
-    for (tries, longest) in (1..).zip([1, 2, 4, 8, 16, 32, 60, 60]) {
-        bed.connector.wait_for_request(READ, tries).await;
+    for (attempt, longest) in (1..).zip([1, 2, 4, 8, 16, 32, 60, 60]) {
+        bed.connector.wait_for_request(READ, attempt).await;
         let due_at = bed.wait_for_retry(command_id).await;
         let longest = TimeDelta::seconds(longest);
-        let pause = due_at - bed.now();
+        let delay = due_at - bed.now();
         assert!(
-            longest / 2 <= pause && pause <= longest,
-            "{pause} after {tries}"
+            longest / 2 <= delay && delay <= longest,
+            "{delay} after {attempt}"
         );
-        bed.timer.advance(pause - MICROSECOND);
+        bed.timer.advance(delay - MICROSECOND);
         bed.assert_not_claimed(command_id).await;
-        assert_eq!(bed.connector.request_count(READ, command_id), tries);
+        assert_eq!(bed.connector.request_count(READ, command_id), attempt);
         bed.timer.advance(MICROSECOND);
     }
     bed.connector.wait_for_request(READ, 9).await;
@@ -154,11 +154,11 @@ async fn backoff_doubles_up_to_a_minute() {
 #[tokio::test]
 async fn backoff_ends_at_the_expiry() {
     let bed = TestBed::new(ScriptedConnector::new().on(READ, [Script::unreachable()])).await;
-    let hurried = Submission {
+    let short_lived = Submission {
         expires_in: Some(Duration::from_millis(400)),
         ..submission(READ)
     };
-    let command_id = bed.submit_with(hurried).await;
+    let command_id = bed.submit_with(short_lived).await;
     let running = bed.start_dispatcher();
     let due_at = bed.wait_for_retry(command_id).await;
     assert_eq!(due_at, bed.now() + TimeDelta::milliseconds(400));

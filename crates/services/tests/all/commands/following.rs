@@ -1,4 +1,4 @@
-//! Following commands when the bus says nothing.
+//! Following commands when the bus delivers nothing.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ fn numbers(events: &[StreamEvent]) -> Vec<i32> {
     events.iter().filter_map(number).collect()
 }
 
-/// Whether the bus knows that it says nothing, or whoever should have published died.
+/// Covers an outage that the bus reports, and a publisher that crashed.
 #[tokio::test]
 async fn no_event_is_lost_without_the_bus() {
     for is_known in [true, false] {
@@ -83,11 +83,11 @@ async fn a_hundred_followers_share_one_catch_up_worker() {
     for events in within("the streams", join_all(streams)).await {
         assert_eq!(numbers(&events), (1..=21).collect::<Vec<_>>());
     }
-    let looks = log.count("looking at the database");
-    let paces = started.elapsed().as_millis() / Duration::from_millis(500).as_millis();
+    let runs = log.count("looking at the database");
+    let intervals = started.elapsed().as_millis() / Duration::from_millis(500).as_millis();
     assert!(
-        looks <= usize::try_from(paces).unwrap() + 1,
-        "{looks} looks in {paces} paces"
+        runs <= usize::try_from(intervals).unwrap() + 1,
+        "{runs} runs in {intervals} intervals"
     );
     running.stop().await;
 }

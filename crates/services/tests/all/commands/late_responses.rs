@@ -1,4 +1,4 @@
-//! Answers and cancellations that cross each other.
+//! Races between responses and cancellations.
 
 use std::{
     sync::Arc,
@@ -20,18 +20,17 @@ const READ: &str = "ReadDTC";
 const WRITE: &str = "WriteDataByID";
 
 impl TestBed {
-    /// Cuts the dispatcher off from what other processes say. It listens again a second later.
-    async fn deafen(&self) {
+    /// Disconnects the listener of the dispatcher, which reconnects a second later.
+    async fn disconnect_listener(&self) {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE datname = current_database() AND query = 'LISTEN sovd_queue'";
-        let deaf = self.sql().await.query(sql, &[]).await.unwrap();
-        assert_eq!(deaf.len(), 1);
+        let listeners = self.sql().await.query(sql, &[]).await.unwrap();
+        assert_eq!(listeners.len(), 1);
         self.wait_for_listeners(0).await;
     }
 
-    /// The end of a command that is called off while its dispatcher may be deaf, and answered right
-    /// afterwards.
-    async fn answers_too_late(&self, sent: usize) {
+    /// Cancels a command while its dispatcher may not be listening, and responds right afterwards.
+    async fn respond_too_late(&self, sent: usize) {
         let (feed, script) = Script::fed();
         Arc::clone(&self.connector).on(WRITE, [script]);
         let command_id = self.submit(WRITE).await;
@@ -39,7 +38,7 @@ impl TestBed {
         feed.more(json!({ "value": "1" }));
         self.wait_for_responses(command_id, 1).await;
         self.wait_for_listeners(1).await;
-        self.deafen().await;
+        self.disconnect_listener().await;
         let ended = self.commands.cancel(&engineer(), command_id).await;
         let ended = ended.unwrap();
         feed.last(json!({ "value": "2" }));
@@ -59,9 +58,9 @@ async fn a_response_before_the_cancellation_notice_is_discarded_and_logged() {
     let log = CapturedLog::start();
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let running = bed.start_dispatcher();
-    // A machine that is too slow to do it while the dispatcher is deaf gets another chance.
+    // On a slow machine the dispatcher may reconnect too early, so the test tries again.
     for sent in 1..=5 {
-        bed.answers_too_late(sent).await;
+        bed.respond_too_late(sent).await;
         if log.contains("late response not stored") {
             break;
         }
@@ -89,8 +88,8 @@ async fn a_cancellation_notice_closes_the_response_stream() {
     assert_eq!(bed.command(command_id).await, ended);
 }
 
-/// The cancellation comes a little later whenever it won, and a little earlier whenever it lost, so
-/// that both meet again and again.
+/// Delays the cancellation a little longer after each win and a little less after each loss, so that both
+/// coincide repeatedly.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_concurrent_response_and_cancellation_wins() {
     const RACES: usize = 200;
@@ -110,10 +109,10 @@ async fn one_of_concurrent_response_and_cancellation_wins() {
         let cancelled = bed.commands.cancel(&engineer(), command_id).await;
         let ended = bed.wait_for_end(command_id).await;
         match cancelled {
-            Ok(told) => {
+            Ok(command) => {
                 won += 1;
                 delay = delay * 5 / 4;
-                assert_eq!(told, ended);
+                assert_eq!(command, ended);
                 assert_eq!(ended.status, CommandStatus::Failed);
             }
             Err(ServiceError::NotCancellable { .. }) => {

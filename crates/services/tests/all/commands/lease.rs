@@ -1,4 +1,4 @@
-//! Who may work on a command, and until when.
+//! Leases: renewal, expiry and loss.
 
 use std::time::Duration;
 
@@ -9,14 +9,13 @@ use sovd_services::commands::dispatch::DispatchSettings;
 
 use crate::{
     captured_log::CapturedLog,
-    commands::watching::poll,
     fixture::{LEASE, RunningDispatcher, SETTINGS, SWEEP, TestBed, within},
     scripted_connector::{Script, ScriptedConnector},
 };
 
 const READ: &str = "ReadDTC";
 const WRITE: &str = "WriteDataByID";
-/// Short enough to be renewed while a vehicle has time to answer.
+/// Short enough to be renewed before the timeout of a command.
 const SHORT: TimeDelta = TimeDelta::seconds(15);
 const THIRD: TimeDelta = TimeDelta::seconds(5);
 
@@ -28,19 +27,7 @@ impl TestBed {
         })
     }
 
-    /// Waits until somebody waits for a lock.
-    async fn has_blocked(&self) {
-        let sql = "SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let client = self.sql().await;
-        poll("a lock to be waited for", async || {
-            let row = client.query_one(sql, &[]).await.unwrap();
-            (row.get::<_, i64>(0) > 0).then_some(())
-        })
-        .await;
-    }
-
-    /// Gives the command to somebody else, as if the lease had ended.
+    /// Assigns the command to another holder, as if the lease had expired.
     async fn take_away(&self, command_id: CommandId) {
         let sql = "UPDATE command_queue SET lease_id = gen_random_uuid() WHERE command_id = $1";
         let client = self.sql().await;
@@ -58,10 +45,10 @@ async fn renewed_at_every_third_of_its_duration() {
     let claimed_at = bed.now();
     let until = async || bed.lease_expires_at(command_id).await;
     assert_eq!(until().await, Some(claimed_at + SHORT));
-    // After a fifth one the next renewal would fall on the command's own deadline.
+    // A fifth renewal would coincide with the timeout of the command.
     for _ in 0..4 {
         bed.advance_to(bed.now() + THIRD).await;
-        // Whoever waits for the next renewal is done with this one.
+        // This renewal is complete once the task sleeps until the next one.
         let next = bed.timer.awaited(bed.now() + THIRD);
         within("the next renewal", next).await;
         assert_eq!(until().await, Some(bed.now() + SHORT));
@@ -120,12 +107,12 @@ async fn a_holder_that_cannot_renew_stops_at_the_expiry() {
     let sql = "SELECT FROM command_queue WHERE command_id = $1 FOR UPDATE";
     blocking.execute(sql, &[&command_id.0]).await.unwrap();
     bed.advance_to(bed.now() + THIRD).await;
-    bed.has_blocked().await;
+    bed.wait_for_blocked(1).await;
     bed.advance_to(lease_end).await;
     bed.connector.wait_until_closed().await;
     let command = bed.command(command_id).await;
     assert_eq!(command.status, CommandStatus::InProgress);
-    // Whoever claims it next finds that it was sent. The renewal that was stuck may come through now.
+    // The next holder finds that it was sent. The blocked renewal may now complete.
     blocking.rollback().await.unwrap();
     bed.timer
         .advance(SHORT + TimeDelta::from_std(SWEEP).unwrap());
@@ -180,6 +167,6 @@ async fn a_sweep_finds_unannounced_commands() {
     bed.advance_to(next).await;
     let ended = bed.wait_for_end(command_id).await;
     assert_eq!(ended.status, CommandStatus::Completed);
-    assert_eq!(ended.started_at, Some(next), "nobody looked before");
+    assert_eq!(ended.started_at, Some(next), "claimed before the sweep");
     running.stop().await;
 }

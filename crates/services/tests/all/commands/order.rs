@@ -1,4 +1,4 @@
-//! In which order commands are sent, and what wakes those that wait.
+//! The order of commands, and the notifications that wake the dispatcher.
 
 use sovd_domain::{CommandId, CommandStatus, FailureKind, VehicleId};
 use sovd_services::commands::{Submission, dispatch::DispatchSettings};
@@ -23,10 +23,10 @@ fn to(vehicle_id: VehicleId, name: &str) -> Submission {
 }
 
 impl ScriptedConnector {
-    /// The commands that were sent to the vehicle, in order.
+    /// Returns the commands sent to the vehicle, in order.
     fn sent_to(&self, vehicle_id: VehicleId) -> Vec<CommandId> {
-        let asked = self.requests().into_iter();
-        let own = asked.filter(|request| request.vehicle_id == vehicle_id);
+        let requests = self.requests().into_iter();
+        let own = requests.filter(|request| request.vehicle_id == vehicle_id);
         own.map(|request| request.command_id).collect()
     }
 }
@@ -61,7 +61,7 @@ async fn a_hanging_vehicle_does_not_block_others() {
     let next = bed.submit(READ).await;
     let running = bed.start_dispatcher();
     bed.connector.wait_for_request(WRITE, 1).await;
-    // What passes it over is a command to another vehicle that runs beside the hanging one.
+    // The assertion runs a command for another vehicle beside the hanging one.
     bed.assert_not_claimed(next).await;
     assert_eq!(bed.connector.sent_to(VEHICLE), [hanging]);
     assert_eq!(bed.connector.max_open_streams_total(), 2);
@@ -186,7 +186,7 @@ async fn notifies_dispatchers_of_other_processes() {
     let stop = CancellationToken::new();
     let database = bed.parts.database.clone();
     let work_notifier = bed.parts.work_notifier.clone();
-    let spreading = tokio::spawn(work_notifier.spread(database, stop.clone()));
+    let forwarding = tokio::spawn(work_notifier.spread(database, stop.clone()));
     let running = bed.start_remote_dispatcher();
     bed.wait_for_listeners(1).await;
     for _ in 0..3 {
@@ -196,5 +196,5 @@ async fn notifies_dispatchers_of_other_processes() {
     }
     running.stop().await;
     stop.cancel();
-    within("it to be spread no more", spreading).await.unwrap();
+    within("forwarding to stop", forwarding).await.unwrap();
 }

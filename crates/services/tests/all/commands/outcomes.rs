@@ -1,5 +1,4 @@
-//! The table "what happened, and what a client is told" of the crate's documentation, row by row
-//! and risk by risk.
+//! The table of outcomes in the documentation of the crate, for commands of every risk.
 
 use serde_json::{Value, json};
 use sovd_connector::ConnectorError;
@@ -11,7 +10,7 @@ use crate::{
     scripted_connector::{Script, ScriptedConnector},
 };
 
-/// A command of each risk. What the evidence of a clearing adds is in `clearing`.
+/// A command of each risk. `clearing` tests the evidence of a clear.
 const READ: &str = "ReadDataByID";
 const CLEAR: &str = "ClearDTC";
 const WRITE: &str = "WriteDataByID";
@@ -25,51 +24,35 @@ fn plain(name: &str) -> Submission {
     }
 }
 
-/// A case: what the connector does every time it is sent the command, how often it is sent until
-/// the command ends, and as what.
-struct Case<'a> {
-    name: &'a str,
-    script: Script,
-    sends: usize,
-    end: Option<FailureKind>,
-}
-
-impl Case<'_> {
-    async fn show(self) {
-        let Self {
-            name,
-            script,
-            sends,
-            end,
-        } = self;
-        let bed = TestBed::new(ScriptedConnector::new().on(name, [script.clone()])).await;
-        let command_id = bed.submit_with(plain(name)).await;
-        let running = bed.start_dispatcher();
-        let hangs = matches!(script, Script::Hang(_));
-        for sent in 1..=sends {
-            bed.connector.wait_for_request(name, sent).await;
-            if hangs {
-                bed.advance_past_timeout().await;
-            }
-            if sent < sends {
-                bed.advance_past_backoff(command_id).await;
-            }
+/// Asserts that a command whose every attempt follows `script` is sent `sends` times and ends with `end`.
+async fn assert_outcome(name: &str, script: &Script, sends: usize, end: Option<FailureKind>) {
+    let bed = TestBed::new(ScriptedConnector::new().on(name, [script.clone()])).await;
+    let command_id = bed.submit_with(plain(name)).await;
+    let running = bed.start_dispatcher();
+    let hangs = matches!(script, Script::Hang(_));
+    for sent in 1..=sends {
+        bed.connector.wait_for_request(name, sent).await;
+        if hangs {
+            bed.advance_past_timeout().await;
         }
-        let command = bed.wait_for_end(command_id).await;
-        assert_eq!(command.failure_kind, end, "{name} {script:?}");
-        assert_eq!(command.error_message.is_some(), end.is_some());
-        assert_eq!(
-            command.status,
-            end.map_or(CommandStatus::Completed, |_| CommandStatus::Failed)
-        );
-        running.stop().await;
-        assert_eq!(
-            bed.connector.request_count(name, command_id),
-            sends,
-            "{name}"
-        );
-        bed.assert_audited_once(command_id, end).await;
+        if sent < sends {
+            bed.advance_past_backoff(command_id).await;
+        }
     }
+    let command = bed.wait_for_end(command_id).await;
+    assert_eq!(command.failure_kind, end, "{name} {script:?}");
+    assert_eq!(command.error_message.is_some(), end.is_some());
+    assert_eq!(
+        command.status,
+        end.map_or(CommandStatus::Completed, |_| CommandStatus::Failed)
+    );
+    running.stop().await;
+    assert_eq!(
+        bed.connector.request_count(name, command_id),
+        sends,
+        "{name}"
+    );
+    bed.assert_audited_once(command_id, end).await;
 }
 
 fn chunk() -> Vec<Value> {
@@ -79,16 +62,7 @@ fn chunk() -> Vec<Value> {
 #[tokio::test]
 async fn completes_with_the_final_chunk() {
     for name in RISKS {
-        let script = Script::Respond(chunk());
-        let (sends, end) = (1, None);
-        Case {
-            name,
-            script,
-            sends,
-            end,
-        }
-        .show()
-        .await;
+        assert_outcome(name, &Script::Respond(chunk()), 1, None).await;
     }
 }
 
@@ -97,15 +71,7 @@ async fn rejected_by_the_vehicle() {
     for name in RISKS {
         let reason = "conditions not correct".to_owned();
         let script = Script::Fail(ConnectorError::Rejected { reason });
-        let (sends, end) = (1, Some(FailureKind::Rejected));
-        Case {
-            name,
-            script,
-            sends,
-            end,
-        }
-        .show()
-        .await;
+        assert_outcome(name, &script, 1, Some(FailureKind::Rejected)).await;
     }
 }
 
@@ -114,15 +80,7 @@ async fn not_supported_by_the_connector() {
     for name in RISKS {
         let command_name = name.to_owned();
         let script = Script::Fail(ConnectorError::Unsupported { command_name });
-        let (sends, end) = (1, Some(FailureKind::Unreachable));
-        Case {
-            name,
-            script,
-            sends,
-            end,
-        }
-        .show()
-        .await;
+        assert_outcome(name, &script, 1, Some(FailureKind::Unreachable)).await;
     }
 }
 
@@ -139,15 +97,7 @@ async fn sent_and_not_answered_in_time() {
                 READ => (3, Some(FailureKind::Timeout)),
                 _ => (1, Some(FailureKind::OutcomeUnknown)),
             };
-            let script = script.clone();
-            Case {
-                name,
-                script,
-                sends,
-                end,
-            }
-            .show()
-            .await;
+            assert_outcome(name, &script, sends, end).await;
         }
     }
 }
@@ -162,15 +112,7 @@ async fn sent_and_the_connection_broke() {
     ] {
         for name in RISKS {
             let sends = if name == READ { 3 } else { 1 };
-            let (script, end) = (script.clone(), Some(FailureKind::OutcomeUnknown));
-            Case {
-                name,
-                script,
-                sends,
-                end,
-            }
-            .show()
-            .await;
+            assert_outcome(name, &script, sends, Some(FailureKind::OutcomeUnknown)).await;
         }
     }
 }
@@ -183,15 +125,7 @@ async fn response_cannot_be_stored() {
             READ => Some(FailureKind::Internal),
             _ => Some(FailureKind::OutcomeUnknown),
         };
-        let sends = 1;
-        Case {
-            name,
-            script,
-            sends,
-            end,
-        }
-        .show()
-        .await;
+        assert_outcome(name, &script, 1, end).await;
     }
 }
 
@@ -208,8 +142,8 @@ async fn not_sent_before_it_expired() {
             let bed = TestBed::new(ScriptedConnector::new().on(name, [script])).await;
             let command_id = bed.submit_with(plain(name)).await;
             let running = bed.start_dispatcher();
-            for tries in 1..=4 {
-                bed.connector.wait_for_request(name, tries).await;
+            for attempt in 1..=4 {
+                bed.connector.wait_for_request(name, attempt).await;
                 bed.advance_past_backoff(command_id).await;
             }
             bed.connector.wait_for_request(name, 5).await;
@@ -233,12 +167,12 @@ async fn not_sent_before_it_expired() {
 async fn expired_while_the_vehicle_was_disconnected() {
     for name in RISKS {
         let bed = TestBed::new(ScriptedConnector::new()).await;
-        let absent = Submission {
+        let offline = Submission {
             vehicle_id: crate::fixture::OFFLINE,
             queue_if_offline: true,
             ..plain(name)
         };
-        let command_id = bed.submit_with(absent).await;
+        let command_id = bed.submit_with(offline).await;
         let running = bed.start_dispatcher();
         bed.advance_past_expiry(command_id).await;
         let command = bed.wait_for_end(command_id).await;
@@ -368,8 +302,8 @@ async fn a_read_completes_after_failed_attempts() {
     let bed = TestBed::new(ScriptedConnector::new().on(READ, scripts)).await;
     let command_id = bed.submit_with(plain(READ)).await;
     let running = bed.start_dispatcher();
-    for tries in 1..=3 {
-        bed.connector.wait_for_request(READ, tries).await;
+    for attempt in 1..=3 {
+        bed.connector.wait_for_request(READ, attempt).await;
         bed.advance_past_backoff(command_id).await;
     }
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Looking again after a clearing of which nobody knows whether it ran.
+//! Probes: reading the faults again after a clear with an unknown outcome.
 
 use std::sync::Arc;
 
@@ -17,14 +17,15 @@ const READ: &str = "ReadDTC";
 const CLEAR: &str = "ClearDTC";
 const OTHER: &str = "ReadDataByID";
 
-/// A clearing whose answer gets lost; the readings are its evidence and then its probe's.
-async fn losing_the_answer(readings: impl Into<Vec<Script>>) -> TestBed {
+/// Creates a test bed in which the response to a clear is lost. The reads are those of the evidence and
+/// of the probe.
+async fn with_lost_response(reads: impl Into<Vec<Script>>) -> TestBed {
     let lost = [Script::Truncate(Vec::new())];
-    TestBed::new(ScriptedConnector::new().on(CLEAR, lost).on(READ, readings)).await
+    TestBed::new(ScriptedConnector::new().on(CLEAR, lost).on(READ, reads)).await
 }
 
 impl TestBed {
-    /// A clearing that was sent by a process that died, and called off since: its probe waits.
+    /// Cancels a clear after a crash while sending, so that its probe is pending.
     async fn leave_probe(&self) -> CommandId {
         let command_id = self.submit(CLEAR).await;
         self.crash_while_sending(command_id).await;
@@ -34,9 +35,9 @@ impl TestBed {
         command_id
     }
 
-    /// Waits for the finding, and makes sure that it changed nothing else of the command. Gives
-    /// what the audit trail has on it.
-    async fn finds(&self, command_id: CommandId, finding: Finding) -> Value {
+    /// Waits for the finding, asserts that nothing else of the command changed, and returns the audited
+    /// grounds.
+    async fn wait_for_finding(&self, command_id: CommandId, finding: Finding) -> Value {
         let unknown = self.wait_for_end(command_id).await;
         let responses = self.responses(command_id).await;
         let found = self
@@ -70,17 +71,17 @@ async fn compares_the_faults_before_and_after_a_clear() {
         (Some("P0420"), "P0420 U0100", "U0100", Finding::Cleared),
         (Some("P0420"), "P0420 U0100", "P0420", Finding::NotCleared),
     ] {
-        let bed = losing_the_answer([Script::faults(before), Script::faults(after)]).await;
-        let mut clearing = submission(CLEAR);
+        let bed = with_lost_response([Script::faults(before), Script::faults(after)]).await;
+        let mut clear = submission(CLEAR);
         if let Some(code) = code {
-            clearing.command_params["dtcCode"] = json!(code);
+            clear.command_params["dtcCode"] = json!(code);
         }
-        let command_id = bed.submit_with(clearing).await;
+        let command_id = bed.submit_with(clear).await;
         let running = bed.start_dispatcher();
-        let grounds = bed.finds(command_id, finding).await;
+        let grounds = bed.wait_for_finding(command_id, finding).await;
         running.stop().await;
-        let left: Vec<_> = after.split_whitespace().collect();
-        assert_eq!(grounds, json!({ "faults": left }));
+        let remaining: Vec<_> = after.split_whitespace().collect();
+        assert_eq!(grounds, json!({ "faults": remaining }));
         assert_eq!(bed.connector.command_names(), [READ, CLEAR, READ]);
         assert_eq!(bed.responses(command_id).await.len(), 1, "the evidence");
         assert_eq!(
@@ -101,8 +102,8 @@ async fn every_lost_response_is_probed() {
         Script::Respond(vec![json!({ "text": "\u{0}" })]),
         Script::Hang(Vec::new()),
     ] {
-        let readings = [Script::faults("P0420"), Script::faults("")];
-        let connector = ScriptedConnector::new().on(READ, readings);
+        let reads = [Script::faults("P0420"), Script::faults("")];
+        let connector = ScriptedConnector::new().on(READ, reads);
         let bed = TestBed::new(connector.on(CLEAR, [script.clone()])).await;
         let command_id = bed.submit(CLEAR).await;
         let running = bed.start_dispatcher();
@@ -110,7 +111,7 @@ async fn every_lost_response_is_probed() {
         if matches!(script, Script::Hang(_)) {
             bed.advance_past_timeout().await;
         }
-        bed.finds(command_id, Finding::Cleared).await;
+        bed.wait_for_finding(command_id, Finding::Cleared).await;
         running.stop().await;
         assert_eq!(
             bed.connector.command_names(),
@@ -128,17 +129,17 @@ async fn without_evidence_only_a_remaining_named_fault_is_conclusive() {
         (Some("P0420"), "U0100", Finding::CannotTell),
         (Some("P0420"), "P0420-11", Finding::NotCleared),
     ] {
-        let bed = losing_the_answer([Script::faults(after)]).await;
-        let mut clearing = Submission {
+        let bed = with_lost_response([Script::faults(after)]).await;
+        let mut clear = Submission {
             skip_evidence: true,
             ..submission(CLEAR)
         };
         if let Some(code) = code {
-            clearing.command_params["dtcCode"] = json!(code);
+            clear.command_params["dtcCode"] = json!(code);
         }
-        let command_id = bed.submit_with(clearing).await;
+        let command_id = bed.submit_with(clear).await;
         let running = bed.start_dispatcher();
-        bed.finds(command_id, finding).await;
+        bed.wait_for_finding(command_id, finding).await;
         running.stop().await;
         assert_eq!(bed.connector.command_names(), [CLEAR, READ]);
     }
@@ -160,10 +161,13 @@ async fn a_failed_read_is_inconclusive() {
         ),
         (no_list, json!({ "faults": null })),
     ] {
-        let bed = losing_the_answer([Script::faults("P0420"), script]).await;
+        let bed = with_lost_response([Script::faults("P0420"), script]).await;
         let command_id = bed.submit(CLEAR).await;
         let running = bed.start_dispatcher();
-        assert_eq!(bed.finds(command_id, Finding::CannotTell).await, grounds);
+        assert_eq!(
+            bed.wait_for_finding(command_id, Finding::CannotTell).await,
+            grounds
+        );
         running.stop().await;
         assert_eq!(bed.connector.command_names(), [READ, CLEAR, READ]);
     }
@@ -172,7 +176,7 @@ async fn a_failed_read_is_inconclusive() {
 #[tokio::test]
 async fn three_unanswered_reads_are_inconclusive() {
     for script in [Script::Hang(Vec::new()), Script::Truncate(Vec::new())] {
-        let bed = losing_the_answer([Script::faults("P0420"), script.clone()]).await;
+        let bed = with_lost_response([Script::faults("P0420"), script.clone()]).await;
         let command_id = bed.submit(CLEAR).await;
         let running = bed.start_dispatcher();
         for sent in 1..=3 {
@@ -184,7 +188,7 @@ async fn three_unanswered_reads_are_inconclusive() {
                 bed.advance_past_backoff(command_id).await;
             }
         }
-        bed.finds(command_id, Finding::CannotTell).await;
+        bed.wait_for_finding(command_id, Finding::CannotTell).await;
         running.stop().await;
         assert_eq!(bed.connector.request_count(READ, command_id), 4);
     }
@@ -192,27 +196,27 @@ async fn three_unanswered_reads_are_inconclusive() {
 
 #[tokio::test]
 async fn a_later_read_is_conclusive() {
-    let readings = [
+    let reads = [
         Script::faults("P0420"),
         Script::Truncate(Vec::new()),
         Script::unreachable(),
         Script::Fail(ConnectorError::Broken { sent: true }),
         Script::faults("P0420"),
     ];
-    let bed = losing_the_answer(readings).await;
+    let bed = with_lost_response(reads).await;
     let command_id = bed.submit(CLEAR).await;
     let running = bed.start_dispatcher();
     for sent in 2..=4 {
         bed.connector.wait_for_request(READ, sent).await;
         bed.advance_past_backoff(command_id).await;
     }
-    bed.finds(command_id, Finding::NotCleared).await;
+    bed.wait_for_finding(command_id, Finding::NotCleared).await;
     running.stop().await;
 }
 
 #[tokio::test]
 async fn a_vehicle_unreachable_for_ten_minutes_is_inconclusive() {
-    let bed = losing_the_answer([Script::faults("P0420"), Script::unreachable()]).await;
+    let bed = with_lost_response([Script::faults("P0420"), Script::unreachable()]).await;
     let command_id = bed.submit(CLEAR).await;
     let running = bed.start_dispatcher();
     let ended_at = bed.wait_for_end(command_id).await.completed_at.unwrap();
@@ -227,7 +231,7 @@ async fn a_vehicle_unreachable_for_ten_minutes_is_inconclusive() {
     let expires_at = entry["expires_at"].as_str().unwrap();
     assert_eq!(expires_at.parse(), Ok(window_end));
     bed.advance_past_expiry(command_id).await;
-    let grounds = bed.finds(command_id, Finding::CannotTell).await;
+    let grounds = bed.wait_for_finding(command_id, Finding::CannotTell).await;
     running.stop().await;
     let reason = grounds["reason"].as_str().unwrap();
     assert!(reason.contains("no link"), "{reason}");
@@ -236,7 +240,7 @@ async fn a_vehicle_unreachable_for_ten_minutes_is_inconclusive() {
 
 #[tokio::test]
 async fn does_not_probe_after_ten_minutes() {
-    for (early, readings, finding) in [
+    for (early, reads, finding) in [
         (TimeDelta::zero(), 0, Finding::CannotTell),
         (TimeDelta::microseconds(1), 1, Finding::Cleared),
     ] {
@@ -246,34 +250,30 @@ async fn does_not_probe_after_ten_minutes() {
         bed.store_responses(command_id, &[secured]).await;
         bed.timer.advance(TimeDelta::minutes(10) - early);
         let running = bed.start_dispatcher();
-        bed.finds(command_id, finding).await;
+        bed.wait_for_finding(command_id, finding).await;
         running.stop().await;
-        assert_eq!(bed.connector.requests().len(), readings);
+        assert_eq!(bed.connector.requests().len(), reads);
     }
 }
 
 #[tokio::test]
 async fn continues_after_a_crash() {
-    for (crashes, readings, finding) in [
+    for (crashes, reads, finding) in [
         (1, 1, Finding::NotCleared),
         (2, 1, Finding::NotCleared),
         (3, 0, Finding::CannotTell),
     ] {
         let bed = TestBed::new(ScriptedConnector::new().on(READ, [Script::faults("P0420")])).await;
-        let clearing = bed.leave_probe().await;
+        let clear = bed.leave_probe().await;
         let secured = json!({ "evidence": "before", "chunks": [faults("P0420")] });
-        bed.store_responses(clearing, &[secured]).await;
+        bed.store_responses(clear, &[secured]).await;
         for _ in 0..crashes {
-            bed.crash_while_sending(clearing).await;
+            bed.crash_while_sending(clear).await;
         }
         let running = bed.start_dispatcher();
-        bed.finds(clearing, finding).await;
+        bed.wait_for_finding(clear, finding).await;
         running.stop().await;
-        assert_eq!(
-            bed.connector.requests().len(),
-            readings,
-            "{crashes} crashes"
-        );
+        assert_eq!(bed.connector.requests().len(), reads, "{crashes} crashes");
     }
 }
 
@@ -284,7 +284,7 @@ async fn a_probe_in_progress_at_the_end_of_the_window_is_inconclusive() {
     bed.crash_while_sending(command_id).await;
     bed.timer.advance(TimeDelta::minutes(10));
     let running = bed.start_dispatcher();
-    bed.finds(command_id, Finding::CannotTell).await;
+    bed.wait_for_finding(command_id, Finding::CannotTell).await;
     running.stop().await;
     assert!(bed.connector.requests().is_empty());
 }
@@ -292,17 +292,16 @@ async fn a_probe_in_progress_at_the_end_of_the_window_is_inconclusive() {
 #[tokio::test]
 async fn later_commands_wait_for_the_probe() {
     let (feed, slow) = Script::fed();
-    let bed = losing_the_answer([Script::faults("P0420"), slow]).await;
+    let bed = with_lost_response([Script::faults("P0420"), slow]).await;
     bed.connect(OFFLINE).await;
-    let clearing = bed.submit(CLEAR).await;
+    let clear = bed.submit(CLEAR).await;
     let running = bed.start_dispatcher();
     bed.connector.wait_for_request(READ, 2).await;
     let later = bed.submit(OTHER).await;
-    // The look that finds a command to another vehicle passes this one over.
     bed.assert_not_claimed(later).await;
     assert_eq!(bed.connector.request_count(OTHER, later), 0);
     feed.last(faults("P0420"));
-    bed.finds(clearing, Finding::NotCleared).await;
+    bed.wait_for_finding(clear, Finding::NotCleared).await;
     let later = bed.wait_for_end(later).await;
     assert_eq!(later.status, CommandStatus::Completed);
     running.stop().await;
@@ -330,7 +329,7 @@ async fn only_clears_are_probed() {
 
 #[tokio::test]
 async fn waits_for_the_settling_time() {
-    let mut bed = losing_the_answer([Script::faults("P0420"), Script::faults("")]).await;
+    let mut bed = with_lost_response([Script::faults("P0420"), Script::faults("")]).await;
     bed.parts.catalog = Arc::new(Catalog::standard());
     let command_id = bed.submit(CLEAR).await;
     let running = bed.start_dispatcher();
@@ -338,18 +337,18 @@ async fn waits_for_the_settling_time() {
     let settled = bed.wait_for_retry(command_id).await;
     assert_eq!(settled, ended_at + TimeDelta::seconds(2));
     assert_eq!(bed.connector.command_names(), [READ, CLEAR]);
-    // The first sweep at or after that moment looks.
+    // The next sweep sends the probe.
     bed.timer.advance(TimeDelta::seconds(2));
-    bed.finds(command_id, Finding::Cleared).await;
+    bed.wait_for_finding(command_id, Finding::Cleared).await;
     running.stop().await;
 }
 
 #[tokio::test]
 async fn removes_nul_characters_from_fault_codes() {
-    let bed = losing_the_answer([Script::faults("P0420"), Script::faults("P\u{0}1")]).await;
+    let bed = with_lost_response([Script::faults("P0420"), Script::faults("P\u{0}1")]).await;
     let command_id = bed.submit(CLEAR).await;
     let running = bed.start_dispatcher();
-    let grounds = bed.finds(command_id, Finding::Cleared).await;
+    let grounds = bed.wait_for_finding(command_id, Finding::Cleared).await;
     assert_eq!(grounds, json!({ "faults": ["P1"] }));
     running.stop().await;
 }

@@ -1,4 +1,4 @@
-//! A dispatcher that is told to end.
+//! Shutdown of a dispatcher.
 
 use sovd_domain::{CommandStatus, FailureKind};
 use sovd_services::commands::Submission;
@@ -17,7 +17,7 @@ async fn finishes_commands_in_progress_and_starts_no_others() {
     let (feed, slow) = Script::fed();
     let bed = TestBed::new(ScriptedConnector::new().on(READ, [slow])).await;
     bed.connect(OFFLINE).await;
-    let under_way = bed.submit(READ).await;
+    let in_progress = bed.submit(READ).await;
     let running = bed.start_dispatcher();
     bed.connector.wait_for_request(READ, 1).await;
     running.drain();
@@ -28,7 +28,7 @@ async fn finishes_commands_in_progress_and_starts_no_others() {
     let late = bed.submit_with(late).await;
     feed.last(faults("P0420"));
     running.stop().await;
-    let ended = bed.command(under_way).await;
+    let ended = bed.command(in_progress).await;
     assert_eq!(ended.status, CommandStatus::Completed);
     assert_eq!(bed.command(late).await.status, CommandStatus::Pending);
     let another = bed.start_dispatcher();
@@ -39,22 +39,22 @@ async fn finishes_commands_in_progress_and_starts_no_others() {
     another.stop().await;
 }
 
-/// A dispatcher gives a command up that hangs, and another goes on without any time passing.
-struct GivenUp {
+/// One dispatcher aborts a hanging command, and another continues at once.
+struct Abort {
     name: &'static str,
-    readings: Vec<Script>,
+    reads: Vec<Script>,
     own: Script,
-    /// What hangs: a name, and which of those with that name.
+    /// The hanging request: its name, and its number among those with that name.
     hanging: (&'static str, usize),
     end: Option<FailureKind>,
-    /// All that is sent, by both.
+    /// All requests of both dispatchers.
     sent: &'static [&'static str],
 }
 
-impl GivenUp {
-    async fn show(self) {
+impl Abort {
+    async fn check(self) {
         let connector = ScriptedConnector::new().on(self.name, [self.own]);
-        let bed = TestBed::new(connector.on(READ, self.readings)).await;
+        let bed = TestBed::new(connector.on(READ, self.reads)).await;
         let command_id = bed.submit(self.name).await;
         let running = bed.start_dispatcher();
         let (name, count) = self.hanging;
@@ -64,7 +64,7 @@ impl GivenUp {
         let another = bed.start_dispatcher();
         let ended = bed.wait_for_end(command_id).await;
         if self.name == CLEAR && self.end.is_some() {
-            // The probe belongs to what is sent.
+            // The probe is among the requests.
             bed.wait_until(command_id, |command| command.finding.is_some())
                 .await;
         }
@@ -85,65 +85,65 @@ fn answer() -> Script {
 
 #[tokio::test]
 async fn an_aborted_read_is_sent_again() {
-    let reading = GivenUp {
+    let abort = Abort {
         name: READ,
-        readings: vec![hang(), answer()],
+        reads: vec![hang(), answer()],
         own: answer(),
         hanging: (READ, 1),
         end: None,
         sent: &[READ, READ],
     };
-    reading.show().await;
+    abort.check().await;
 }
 
 #[tokio::test]
 async fn aborted_evidence_is_read_again() {
-    let clearing = GivenUp {
+    let abort = Abort {
         name: CLEAR,
-        readings: vec![hang(), answer()],
+        reads: vec![hang(), answer()],
         own: answer(),
         hanging: (READ, 1),
         end: None,
         sent: &[READ, READ, CLEAR, READ],
     };
-    clearing.show().await;
+    abort.check().await;
 }
 
 #[tokio::test]
 async fn an_aborted_clear_is_not_sent_again() {
-    let clearing = GivenUp {
+    let abort = Abort {
         name: CLEAR,
-        readings: vec![answer()],
+        reads: vec![answer()],
         own: hang(),
         hanging: (CLEAR, 1),
         end: Some(FailureKind::OutcomeUnknown),
         sent: &[READ, CLEAR, READ],
     };
-    clearing.show().await;
+    abort.check().await;
 }
 
 #[tokio::test]
 async fn an_aborted_report_is_read_again() {
-    let clearing = GivenUp {
+    let abort = Abort {
         name: CLEAR,
-        readings: vec![answer(), hang(), answer()],
+        reads: vec![answer(), hang(), answer()],
         own: answer(),
         hanging: (READ, 2),
         end: None,
         sent: &[READ, CLEAR, READ, READ],
     };
-    clearing.show().await;
+    abort.check().await;
 }
 
 #[tokio::test]
 async fn an_aborted_write_is_not_sent_again() {
-    let writing = GivenUp {
+    let abort = Abort {
         name: WRITE,
-        readings: vec![answer()],
+        reads: vec![answer()],
         own: hang(),
         hanging: (WRITE, 1),
         end: Some(FailureKind::OutcomeUnknown),
         sent: &[WRITE],
     };
-    writing.show().await;
+    abort.check().await;
 }

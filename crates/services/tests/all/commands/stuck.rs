@@ -1,4 +1,4 @@
-//! What stands still, or never ends, costs nobody else anything.
+//! Blocked and endless operations do not affect others.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -16,17 +16,12 @@ const READ: &str = "ReadDTC";
 const WRITE: &str = "WriteDataByID";
 
 impl TestBed {
-    /// Waits until somebody in the database waits for a lock.
-    async fn is_stuck(&self) {
-        self.are_stuck(1).await;
-    }
-
-    /// Waits until so many do, or more.
-    pub(crate) async fn are_stuck(&self, count: i64) {
+    /// Waits until at least `count` transactions wait for locks.
+    pub(crate) async fn wait_for_blocked(&self, count: i64) {
         let sql = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
         let client = self.sql().await;
-        poll("somebody to wait for a lock", async || {
+        poll("transactions to wait for locks", async || {
             let row = client.query_one(sql, &[]).await.unwrap();
             (row.get::<_, i64>(0) >= count).then_some(())
         })
@@ -49,20 +44,20 @@ async fn a_locked_vehicle_does_not_block_submissions_for_others() {
     let sql = "SELECT FROM vehicles WHERE vehicle_id = $1 FOR UPDATE";
     lock.execute(sql, &[&VEHICLE.0]).await.unwrap();
     let caller = engineer();
-    let stuck = (0..20).map(|_| bed.commands.submit(&caller, submission(READ)));
-    let mut stuck = Box::pin(futures_util::future::join_all(stuck));
+    let blocked = (0..20).map(|_| bed.commands.submit(&caller, submission(READ)));
+    let mut blocked = Box::pin(futures_util::future::join_all(blocked));
     let others = async {
-        bed.is_stuck().await;
+        bed.wait_for_blocked(1).await;
         for _ in 0..20 {
             bed.submit_with(to_other(READ)).await;
         }
     };
     tokio::select! {
-        _ = &mut stuck => panic!("the vehicle is locked"),
+        _ = &mut blocked => panic!("the vehicle is locked"),
         () = within("the other vehicle", others) => {}
     }
     lock.rollback().await.unwrap();
-    for submitted in within("the locked vehicle", stuck).await {
+    for submitted in within("the locked vehicle", blocked).await {
         submitted.unwrap();
     }
 }
@@ -77,7 +72,7 @@ async fn a_locked_expired_command_does_not_block_sending() {
     lock.execute(sql, &[&expired.0]).await.unwrap();
     bed.timer.advance(TimeDelta::hours(1));
     let running = bed.start_dispatcher();
-    bed.is_stuck().await;
+    bed.wait_for_blocked(1).await;
     for _ in 0..5 {
         let fresh = bed.submit(READ).await;
         assert_eq!(
@@ -100,7 +95,7 @@ async fn a_command_that_expires_during_a_database_wait_is_not_sent() {
     let sql = "SELECT FROM commands WHERE command_id = $1 FOR UPDATE";
     lock.execute(sql, &[&command_id.0]).await.unwrap();
     let running = bed.start_dispatcher();
-    bed.is_stuck().await;
+    bed.wait_for_blocked(1).await;
     bed.timer.advance(TimeDelta::minutes(5));
     lock.rollback().await.unwrap();
     let ended = bed.wait_for_end(command_id).await;
@@ -156,10 +151,10 @@ async fn a_response_proves_that_the_command_was_sent() {
 #[tokio::test]
 async fn a_vehicle_stays_reserved_until_the_lease_expires() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
-    let called_off = bed.submit(WRITE).await;
+    let command_id = bed.submit(WRITE).await;
     let lease_end = bed.now() + TimeDelta::from_std(LEASE).unwrap();
-    bed.claim(called_off, lease_end).await;
-    let cancelled = bed.commands.cancel(&engineer(), called_off).await;
+    bed.claim(command_id, lease_end).await;
+    let cancelled = bed.commands.cancel(&engineer(), command_id).await;
     assert_eq!(
         cancelled.unwrap().failure_kind,
         Some(FailureKind::Cancelled)
@@ -173,8 +168,8 @@ async fn a_vehicle_stays_reserved_until_the_lease_expires() {
         CommandStatus::Completed
     );
     running.stop().await;
-    assert_eq!(bed.connector.request_count(WRITE, called_off), 0);
-    assert_eq!(bed.queue_entry(called_off).await, None);
+    assert_eq!(bed.connector.request_count(WRITE, command_id), 0);
+    assert_eq!(bed.queue_entry(command_id).await, None);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What a test sees of a bed at work.
+//! Observation of commands on a test bed.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::fixture::{OFFLINE, TestBed, submission, within};
 
-/// Asks again and again where nothing announces the answer.
+/// Polls `ask` until it returns a value, or panics when the timeout of [`within`] elapses.
 pub(crate) async fn poll<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     within(what, async {
         loop {
@@ -24,36 +24,36 @@ pub(crate) async fn poll<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>)
 }
 
 impl TestBed {
-    /// Everything that was published of a command before this.
+    /// Returns the events of a command published so far.
     pub(crate) async fn published(&self, command_id: CommandId) -> Vec<StreamEvent> {
         self.parts.event_publisher.flush().await;
         self.bus.events(command_id)
     }
 
-    /// Its row in the queue.
+    /// Returns the queue entry of a command as JSON.
     pub(crate) async fn queue_entry(&self, command_id: CommandId) -> Option<Value> {
         let sql = "SELECT to_jsonb(command_queue) FROM command_queue WHERE command_id = $1";
         let row = self.sql().await.query_opt(sql, &[&command_id.0]).await;
         row.unwrap().map(|row| row.get(0))
     }
 
-    /// When the lease of its holder ends.
+    /// Returns the expiry of the lease of a command.
     pub(crate) async fn lease_expires_at(&self, command_id: CommandId) -> Option<DateTime<Utc>> {
         let sql = "SELECT lease_expires_at FROM command_queue WHERE command_id = $1";
         let row = self.sql().await.query_one(sql, &[&command_id.0]).await;
         row.unwrap().get(0)
     }
 
-    /// Waits until so many parts of the answer are stored.
+    /// Waits until `count` chunks of the response are stored.
     pub(crate) async fn wait_for_responses(&self, command_id: CommandId, count: usize) {
-        poll("parts of an answer", async || {
+        poll("chunks of a response", async || {
             (self.responses(command_id).await.len() == count).then_some(())
         })
         .await;
     }
 
-    /// Waits until so many dispatchers hear what other processes say: what is said before, they
-    /// miss.
+    /// Waits until `count` dispatchers listen for notifications of other processes. They miss earlier
+    /// ones.
     pub(crate) async fn wait_for_listeners(&self, count: i64) {
         let sql = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND query = 'LISTEN sovd_queue'
@@ -66,8 +66,8 @@ impl TestBed {
         .await;
     }
 
-    /// Makes sure that a dispatcher has looked for work at this very moment, and left the command as
-    /// it is: one look finds all that is due, and it has found a new command to the other vehicle.
+    /// Asserts that a dispatcher does not claim the command now. One claim finds all due commands, and
+    /// one has found a new command for the other vehicle.
     pub(crate) async fn assert_not_claimed(&self, command_id: CommandId) {
         let before = self.queue_entry(command_id).await;
         self.connect(OFFLINE).await;
@@ -83,13 +83,13 @@ impl TestBed {
         assert_eq!(self.queue_entry(command_id).await, before);
     }
 
-    /// The actions that the audit trail has of a command, in order.
+    /// Returns the audited actions of a command, in order.
     pub(crate) async fn audit_actions(&self, command_id: CommandId) -> Vec<String> {
         let audited = self.audit_entries(command_id).await;
         audited.into_iter().map(|(action, _)| action).collect()
     }
 
-    /// The audit trail knows the same end as the command, once.
+    /// Asserts that the end of the command is audited once, with the failure kind `end`.
     pub(crate) async fn assert_audited_once(
         &self,
         command_id: CommandId,

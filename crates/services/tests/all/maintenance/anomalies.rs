@@ -86,7 +86,7 @@ async fn what_comes_while_the_vehicle_is_deleted_finds_none_and_is_in_nobody_s_w
     };
     let reporting = async { anomalies.report(&caller, found(None)).await.map(|_| ()) };
     let deleting = async {
-        bed.are_stuck(2).await;
+        bed.wait_for_blocked(2).await;
         let delete = "DELETE FROM vehicles WHERE vehicle_id = $1";
         deletion.execute(delete, &[&VEHICLE.0]).await.unwrap();
         deletion.commit().await.unwrap();
