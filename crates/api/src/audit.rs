@@ -13,64 +13,65 @@ use sovd_domain::AuditRecord;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// One line of the audit trail.
+/// An entry of the audit trail.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditLog)]
 pub(crate) struct AuditLogBody {
-    /// Identifies the line.
+    /// Identifies the entry.
     log_id: Uuid,
-    /// When it was done.
+    /// The time of the action.
     timestamp: DateTime<Utc>,
-    /// Who did it, also when the user was deleted since; null for the program itself or a stranger.
+    /// The user who performed the action, even if since deleted; null for the program itself and for
+    /// unauthenticated callers.
     user_id: Option<Uuid>,
-    /// What was done.
+    /// The action.
     #[schema(example = "command.submit")]
     action: String,
-    /// What came of it: `done`, `refused` or `failed`.
+    /// The result: `done`, `refused` or `failed`.
     #[schema(example = "done")]
     result: &'static str,
-    /// The kind of thing it was done to.
+    /// The type of the entity acted on.
     #[schema(example = "command")]
     entity_type: String,
-    /// The thing it was done to.
+    /// The entity acted on.
     entity_id: Option<Uuid>,
-    /// The vehicle concerned, also when it was deleted since.
+    /// The vehicle concerned, even if since deleted.
     vehicle_id: Option<Uuid>,
-    /// The command concerned, also when it was deleted since.
+    /// The command concerned, even if since deleted.
     command_id: Option<Uuid>,
-    /// Whatever else tells the story.
+    /// Further details.
     #[schema(value_type = Object)]
     details: Value,
-    /// Where the request came from.
+    /// The address of the client.
     ip_address: Option<String>,
-    /// What the client called itself.
+    /// The `User-Agent` header of the request.
     user_agent: Option<String>,
-    /// The `X-Request-ID` of the request; null when no request caused it.
+    /// The `X-Request-ID` of the request; null if no request caused the action.
     request_id: Option<String>,
-    /// The place in the chain; null until the line is sealed, about a second after it was written.
+    /// The position in the hash chain; null until the entry is sealed, about a second after it is stored.
     position: Option<i64>,
-    /// SHA-256 over the line and the hash before, in hexadecimal digits; null until it is sealed.
+    /// SHA-256 of the previous hash and the content of the entry, in hexadecimal; null until it is sealed.
     hash: Option<String>,
 }
 
 impl From<AuditRecord> for AuditLogBody {
-    fn from(line: AuditRecord) -> Self {
+    fn from(record: AuditRecord) -> Self {
         Self {
-            log_id: line.log_id,
-            timestamp: line.timestamp,
-            user_id: line.user_id.map(|id| id.0),
-            action: line.action,
-            result: line.result.as_str(),
-            entity_type: line.entity_type,
-            entity_id: line.entity_id,
-            vehicle_id: line.vehicle_id.map(|id| id.0),
-            command_id: line.command_id.map(|id| id.0),
-            details: line.details,
-            ip_address: line.ip_address,
-            user_agent: line.user_agent,
-            request_id: line.request_id,
-            position: line.link.map(|link| link.position),
-            hash: line.link.map(|link| link.hash.to_string()),
+            log_id: record.log_id,
+            timestamp: record.timestamp,
+            user_id: record.user_id.map(|id| id.0),
+            action: record.action,
+            result: record.result.as_str(),
+            entity_type: record.entity_type,
+            entity_id: record.entity_id,
+            vehicle_id: record.vehicle_id.map(|id| id.0),
+            command_id: record.command_id.map(|id| id.0),
+            details: record.details,
+            ip_address: record.ip_address,
+            user_agent: record.user_agent,
+            request_id: record.request_id,
+            position: record.link.map(|link| link.position),
+            hash: record.link.map(|link| link.hash.to_string()),
         }
     }
 }

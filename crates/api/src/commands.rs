@@ -16,17 +16,17 @@ use sovd_domain::Command;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A command and how far it has come.
+/// A command and its state.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Command)]
 pub(crate) struct CommandBody {
     /// Identifies the command.
     command_id: Uuid,
-    /// Who sent it.
+    /// The user who submitted it.
     user_id: Uuid,
-    /// Where to.
+    /// The target vehicle.
     vehicle_id: Uuid,
-    /// Its name in the catalogue.
+    /// Its name in the catalog.
     #[schema(example = "ReadDTC")]
     command_name: String,
     /// Its parameters.
@@ -35,24 +35,24 @@ pub(crate) struct CommandBody {
     /// `pending`, `in_progress`, `completed` or `failed`.
     #[schema(example = "completed")]
     status: &'static str,
-    /// Null unless failed: `rejected`, `unreachable`, `timeout`, `expired`, `cancelled`,
-    /// `outcome_unknown` or `internal`.
+    /// The reason for a failure: `rejected`, `unreachable`, `timeout`, `expired`, `cancelled`,
+    /// `outcome_unknown` or `internal`. Null unless failed.
     failure_kind: Option<&'static str>,
-    /// Why it failed, for people.
+    /// The human-readable reason for the failure.
     error_message: Option<String>,
-    /// When it was accepted.
+    /// The time of its acceptance.
     submitted_at: DateTime<Utc>,
-    /// When it was first handed to a connector.
+    /// The time at which it was first handed to a connector.
     started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// The time at which it completed or failed.
     completed_at: Option<DateTime<Utc>>,
-    /// The moment after which it is not sent any more.
+    /// The time after which it is no longer sent.
     expires_at: DateTime<Utc>,
-    /// What reading the faults again showed, some time after a clearing ended as
-    /// `outcome_unknown`: `cleared`, `not_cleared` or `cannot_tell`.
+    /// The finding of the probe that reads the faults again after a clear with an unknown outcome:
+    /// `cleared`, `not_cleared` or `cannot_tell`.
     #[schema(example = json!(null))]
     finding: Option<&'static str>,
-    /// The WebSocket that shows its events.
+    /// The path of the WebSocket with its events.
     #[schema(example = "/ws/responses/6f1f6f0e-5c0c-4e0e-9e1b-0d8c4f0f2b11")]
     stream_url: String,
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::AuditLogBody;
 
-/// What the fields are called, in their order.
+/// The names of the fields, in order.
 const HEADER: [&str; 15] = [
     "log_id",
     "timestamp",
@@ -25,50 +25,55 @@ const HEADER: [&str; 15] = [
     "hash",
 ];
 
-/// The names of the fields, as the first line.
+/// Returns the header line.
 pub(super) fn header() -> Result<Vec<u8>, csv::Error> {
     let mut writer = writer();
     writer.write_record(HEADER)?;
     finish(writer)
 }
 
-/// One line for each of `lines`. What is null is empty; `details` is JSON.
-pub(super) fn block(lines: &[AuditLogBody]) -> Result<Vec<u8>, csv::Error> {
+/// Returns a line for each entry. Null fields are empty; `details` is JSON.
+pub(super) fn block(entries: &[AuditLogBody]) -> Result<Vec<u8>, csv::Error> {
     let mut writer = writer();
-    for line in lines {
-        let fields = fields(line);
-        writer.write_record(fields.iter().map(|field| guarded(field).into_owned()))?;
+    for entry in entries {
+        let fields = fields(entry);
+        writer.write_record(
+            fields
+                .iter()
+                .map(|field| escape_formula(field).into_owned()),
+        )?;
     }
     finish(writer)
 }
 
-fn fields(line: &AuditLogBody) -> [String; HEADER.len()] {
+fn fields(entry: &AuditLogBody) -> [String; HEADER.len()] {
     let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     [
-        line.log_id.to_string(),
-        line.timestamp.to_rfc3339_opts(SecondsFormat::Micros, true),
-        id(line.user_id),
-        line.action.clone(),
-        line.result.to_owned(),
-        line.entity_type.clone(),
-        id(line.entity_id),
-        id(line.vehicle_id),
-        id(line.command_id),
-        line.details.to_string(),
-        text(&line.ip_address),
-        text(&line.user_agent),
-        text(&line.request_id),
-        line.position
-            .map(|place| place.to_string())
+        entry.log_id.to_string(),
+        entry.timestamp.to_rfc3339_opts(SecondsFormat::Micros, true),
+        id(entry.user_id),
+        entry.action.clone(),
+        entry.result.to_owned(),
+        entry.entity_type.clone(),
+        id(entry.entity_id),
+        id(entry.vehicle_id),
+        id(entry.command_id),
+        entry.details.to_string(),
+        text(&entry.ip_address),
+        text(&entry.user_agent),
+        text(&entry.request_id),
+        entry
+            .position
+            .map(|position| position.to_string())
             .unwrap_or_default(),
-        text(&line.hash),
+        text(&entry.hash),
     ]
 }
 
-/// Keeps a spreadsheet from running what a client chose to call itself: it takes a field that begins
-/// like this for a formula, quoted or not.
-fn guarded(field: &str) -> Cow<'_, str> {
+/// Prevents CSV injection: spreadsheets evaluate fields that start with these characters as formulas,
+/// even if quoted.
+fn escape_formula(field: &str) -> Cow<'_, str> {
     if field.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         Cow::Owned(format!("'{field}"))
     } else {
@@ -94,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    fn line() -> AuditLogBody {
+    fn entry() -> AuditLogBody {
         AuditLogBody {
             log_id: Uuid::from_u128(1),
             timestamp: "2026-01-02T03:04:05.000006Z".parse().unwrap(),
@@ -115,8 +120,8 @@ mod tests {
     }
 
     #[test]
-    fn the_names_are_those_of_the_json() {
-        let json = serde_json::to_value(line()).unwrap();
+    fn the_header_has_the_names_of_the_json_fields() {
+        let json = serde_json::to_value(entry()).unwrap();
         let mut names: Vec<&str> = json
             .as_object()
             .unwrap()
@@ -130,8 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_quoted_as_rfc_4180_wants_it() {
-        let text = String::from_utf8(block(&[line()]).unwrap()).unwrap();
+    fn fields_are_quoted_according_to_rfc_4180() {
+        let text = String::from_utf8(block(&[entry()]).unwrap()).unwrap();
         assert_eq!(
             text,
             "00000000-0000-0000-0000-000000000001,2026-01-02T03:04:05.000006Z,\
@@ -144,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_spreadsheet_would_run_gets_an_apostrophe() {
+    fn formulas_are_escaped_with_an_apostrophe() {
         for field in ["=1+1", "+1", "-1", "@a", "\ta", "\ra"] {
-            assert_eq!(guarded(field), format!("'{field}"));
+            assert_eq!(escape_formula(field), format!("'{field}"));
         }
         for field in ["", "a=1", " =1", "'=1", "1-1"] {
-            assert_eq!(guarded(field), field);
+            assert_eq!(escape_formula(field), field);
         }
     }
 }

@@ -15,29 +15,29 @@ use tokio_util::sync::CancellationToken;
 use super::{AuditLogBody, csv_block};
 use crate::{open_streams::OpenStream, state::ApiState};
 
-/// Answers with the lines of an export as a file.
-pub(super) fn answer(
+/// Streams an export as a file.
+pub(super) fn respond(
     state: &ApiState,
     export: Export,
     format: ExportFormat,
-    place: OpenStream,
+    slot: OpenStream,
 ) -> HttpResponse {
     let began_at = export.began_at().format("%Y%m%dT%H%M%SZ");
     let disposition = format!("attachment; filename=\"audit-logs-{began_at}.{format}\"");
-    // A client that reads slowly makes its own export slow and takes no memory.
+    // Backpressure: a slow client slows down its export instead of filling memory.
     let (sender, receiver) = mpsc::channel(1);
-    let sending = Sending {
+    let download = Download {
         sender,
         format,
-        patience: state.sockets.idle,
+        timeout: state.sockets.idle,
         closing: state.closing.clone(),
         credential: export.credential(),
     };
     state.open_sockets.spawn_local(async move {
-        if let Err(error) = sending.run(export).await {
-            tracing::warn!(%error, "an export of the audit trail broke off");
+        if let Err(error) = download.run(export).await {
+            tracing::warn!(%error, "audit export aborted");
         }
-        drop(place);
+        drop(slot);
     });
     HttpResponse::Ok()
         .content_type(match format {
@@ -49,97 +49,96 @@ pub(super) fn answer(
         .streaming(stream::unfold(Some(receiver), next))
 }
 
-/// A part of the file, or the word that it is whole.
-enum Piece {
+/// A part of the file, or the marker of its regular end.
+enum Message {
     Block(Bytes),
     End,
 }
 
-/// Why an export ends before its last line.
+/// The reason for which an export ends before its last entry.
 #[derive(Debug, Error)]
-enum BrokenOff {
-    #[error("the server stops")]
+enum Aborted {
+    #[error("the server is stopping")]
     Closing,
-    #[error("the session or the key of the caller has ended")]
+    #[error("the credential of the caller has ended")]
     CredentialEnded,
-    #[error("the client has gone or does not read")]
-    Gone,
-    #[error("a line cannot be written: {0}")]
+    #[error("the client disconnected or stopped reading")]
+    ClientGone,
+    #[error("failed to write an entry: {0}")]
     Csv(#[from] csv::Error),
-    #[error("a line cannot be written: {0}")]
+    #[error("failed to write an entry: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("{0}")]
+    #[error("failed to read entries: {0}")]
     Read(String),
 }
 
-/// What the client sees of it: the connection breaks, so that nobody takes a part for the whole.
+/// The error that breaks the connection, so that the client does not mistake a part for the whole file.
 #[derive(Debug, Error)]
-#[error("the export broke off")]
+#[error("export aborted")]
 struct Incomplete;
 
-type Receiver = mpsc::Receiver<Piece>;
+type Receiver = mpsc::Receiver<Message>;
 
 async fn next(receiver: Option<Receiver>) -> Option<(Result<Bytes, Incomplete>, Option<Receiver>)> {
     let mut receiver = receiver?;
     match receiver.recv().await {
-        Some(Piece::Block(block)) => Some((Ok(block), Some(receiver))),
-        Some(Piece::End) => None,
+        Some(Message::Block(block)) => Some((Ok(block), Some(receiver))),
+        Some(Message::End) => None,
         None => Some((Err(Incomplete), None)),
     }
 }
 
-/// The server's end of one download.
-struct Sending {
-    sender: mpsc::Sender<Piece>,
+/// The sending side of a download.
+struct Download {
+    sender: mpsc::Sender<Message>,
     format: ExportFormat,
-    patience: std::time::Duration,
+    timeout: std::time::Duration,
     closing: CancellationToken,
     credential: CredentialWatch,
 }
 
-impl Sending {
-    async fn run(&self, mut export: Export) -> Result<(), BrokenOff> {
+impl Download {
+    async fn run(&self, mut export: Export) -> Result<(), Aborted> {
         if self.format == ExportFormat::Csv {
             let header = csv_block::header()?;
-            self.send(Piece::Block(header.into())).await?;
+            self.send(Message::Block(header.into())).await?;
         }
         loop {
-            let lines = export.next_page().await.map_err(|error| {
+            let entries = export.next_page().await.map_err(|error| {
                 let source = std::error::Error::source(&error);
-                BrokenOff::Read(source.map_or_else(|| error.to_string(), ToString::to_string))
+                Aborted::Read(source.map_or_else(|| error.to_string(), ToString::to_string))
             })?;
-            if lines.is_empty() {
-                return self.send(Piece::End).await;
+            if entries.is_empty() {
+                return self.send(Message::End).await;
             }
-            let lines: Vec<_> = lines.into_iter().map(AuditLogBody::from).collect();
+            let entries: Vec<_> = entries.into_iter().map(AuditLogBody::from).collect();
             let block = match self.format {
-                ExportFormat::Csv => csv_block::block(&lines)?,
-                ExportFormat::Ndjson => json_block(&lines)?,
+                ExportFormat::Csv => csv_block::block(&entries)?,
+                ExportFormat::Ndjson => json_block(&entries)?,
             };
-            self.send(Piece::Block(block.into())).await?;
+            self.send(Message::Block(block.into())).await?;
         }
     }
 
-    /// Waits for the client to take a piece, but not for ever.
-    async fn send(&self, piece: Piece) -> Result<(), BrokenOff> {
-        let sending = timeout(self.patience, self.sender.send(piece));
+    /// Sends a message, and waits up to the timeout for the client to read.
+    async fn send(&self, message: Message) -> Result<(), Aborted> {
         tokio::select! {
-            // Or a client that reads fast could have the rest.
+            // Checked first, because a client that reads fast could receive the rest otherwise.
             biased;
-            () = self.credential.ended() => Err(BrokenOff::CredentialEnded),
-            () = self.closing.cancelled() => Err(BrokenOff::Closing),
-            sent = sending => match sent {
+            () = self.credential.ended() => Err(Aborted::CredentialEnded),
+            () = self.closing.cancelled() => Err(Aborted::Closing),
+            sent = timeout(self.timeout, self.sender.send(message)) => match sent {
                 Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) | Err(_) => Err(BrokenOff::Gone),
+                Ok(Err(_)) | Err(_) => Err(Aborted::ClientGone),
             },
         }
     }
 }
 
-fn json_block(lines: &[AuditLogBody]) -> serde_json::Result<Vec<u8>> {
+fn json_block(entries: &[AuditLogBody]) -> serde_json::Result<Vec<u8>> {
     let mut block = Vec::new();
-    for line in lines {
-        serde_json::to_writer(&mut block, line)?;
+    for entry in entries {
+        serde_json::to_writer(&mut block, entry)?;
         block.push(b'\n');
     }
     Ok(block)
@@ -151,24 +150,24 @@ mod tests {
 
     use super::*;
 
-    async fn body(pieces: Vec<Piece>) -> Vec<Result<Bytes, &'static str>> {
+    async fn body(messages: Vec<Message>) -> Vec<Result<Bytes, &'static str>> {
         let (sender, receiver) = mpsc::channel(9);
-        for piece in pieces {
-            assert!(sender.send(piece).await.is_ok());
+        for message in messages {
+            assert!(sender.send(message).await.is_ok());
         }
         drop(sender);
         stream::unfold(Some(receiver), next)
-            .map(|piece| piece.map_err(|Incomplete| "broken off"))
+            .map(|block| block.map_err(|Incomplete| "aborted"))
             .collect()
             .await
     }
 
     #[actix_web::test]
-    async fn only_what_was_sent_to_its_end_ends_well() {
-        let block = || Piece::Block(Bytes::from_static(b"a"));
+    async fn only_a_complete_export_ends_without_an_error() {
+        let block = || Message::Block(Bytes::from_static(b"a"));
         let sent = || Ok(Bytes::from_static(b"a"));
-        assert_eq!(body(vec![block(), Piece::End]).await, [sent()]);
-        assert_eq!(body(vec![block()]).await, [sent(), Err("broken off")]);
-        assert_eq!(body(vec![]).await, [Err("broken off")]);
+        assert_eq!(body(vec![block(), Message::End]).await, [sent()]);
+        assert_eq!(body(vec![block()]).await, [sent(), Err("aborted")]);
+        assert_eq!(body(vec![]).await, [Err("aborted")]);
     }
 }

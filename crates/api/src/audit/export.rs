@@ -14,31 +14,31 @@ use crate::{
     state::ApiState,
 };
 
-/// Which lines, and how.
+/// The filter and the format of an export.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExportAuditLogs {
-    /// How they are written.
+    /// The format of the file.
     #[param(inline)]
     format: FormatParam,
-    /// What this user did, also when it was deleted since.
+    /// By this user, even if since deleted.
     user_id: Option<Uuid>,
-    /// What was done to this vehicle, also when it was deleted since.
+    /// About this vehicle, even if since deleted.
     vehicle_id: Option<Uuid>,
-    /// What was done to this command, also when it was deleted since.
+    /// About this command, even if since deleted.
     command_id: Option<Uuid>,
-    /// Where this was done, such as `command.submit`.
+    /// With this action, such as `command.submit`.
     action: Option<String>,
-    /// Where it was done to this kind of thing, such as `command`.
+    /// With this entity type, such as `command`.
     entity_type: Option<String>,
-    /// At or after this moment (RFC 3339).
+    /// At or after this time (RFC 3339).
     start_date: Option<DateTime<Utc>>,
-    /// At or before this moment (RFC 3339).
+    /// At or before this time (RFC 3339).
     end_date: Option<DateTime<Utc>>,
 }
 
-/// How an export is written.
+/// The format of an export.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[schema(as = AuditExportFormat)]
 #[serde(rename_all = "lowercase")]
@@ -60,23 +60,22 @@ impl From<FormatParam> for ExportFormat {
 
 /// Export the audit trail
 ///
-/// All lines that match, newest first, up to the moment of the request, as a file of any size. An
-/// export that could not be finished is cut off: the answer ends with an error and not as a whole one
-/// does, so look at what your client says of the transfer. Each export is a line of the trail itself
-/// (`audit.export`). In CSV an apostrophe comes before every field that begins with `=`, `+`, `-`, `@`,
-/// a tab or a carriage return, because spreadsheets would take it for a formula; NDJSON is unchanged.
-/// For admins.
+/// Returns all matching entries up to the time of the request, newest first, as a file of any size. If
+/// the export fails midway, the response ends with a transfer error. Each export is itself audited as
+/// `audit.export`. In CSV, fields that start with `=`, `+`, `-`, `@`, a tab or a carriage return are
+/// prefixed with an apostrophe, because spreadsheets would evaluate them as formulas; NDJSON is unchanged.
+/// Requires the admin role.
 #[utoipa::path(
     operation_id = "export_audit_logs",
     tag = "audit",
     security(("bearer" = [])),
     params(ExportAuditLogs),
     responses(
-        (status = 200, description = "The lines",
+        (status = 200, description = "The entries",
          content((String = "text/csv"), (String = "application/x-ndjson")),
          headers(("Content-Disposition" = String))),
         (status = 429, description = "`rate_limited`: too many requests, exports or open \
-                                      streams; `Retry-After` says when",
+                                      streams; `Retry-After` contains the delay in seconds",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -97,8 +96,8 @@ pub(crate) async fn export(
         end: moment("end_date", query.end_date)?,
     };
     let caller = &authorized.caller;
-    let place = state.open_streams.open(caller.user.user_id)?;
+    let slot = state.open_streams.open(caller.user.user_id)?;
     let format = query.format.into();
     let export = state.audit.export(caller, filter, format).await?;
-    Ok(download::answer(&state, export, format, place))
+    Ok(download::respond(&state, export, format, slot))
 }

@@ -14,57 +14,57 @@ use crate::{
     state::ApiState,
 };
 
-/// Which lines.
+/// The entries to list.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListAuditLogs {
-    /// What this user did, also when it was deleted since.
+    /// By this user, even if since deleted.
     user_id: Option<Uuid>,
-    /// What was done to this vehicle, also when it was deleted since.
+    /// About this vehicle, even if since deleted.
     vehicle_id: Option<Uuid>,
-    /// What was done to this command, also when it was deleted since.
+    /// About this command, even if since deleted.
     command_id: Option<Uuid>,
-    /// Where this was done, such as `command.submit`.
+    /// With this action, such as `command.submit`.
     action: Option<String>,
-    /// Where it was done to this kind of thing, such as `command`.
+    /// With this entity type, such as `command`.
     entity_type: Option<String>,
-    /// At or after this moment (RFC 3339).
+    /// At or after this time (RFC 3339).
     start_date: Option<DateTime<Utc>>,
-    /// At or before this moment (RFC 3339).
+    /// At or before this time (RFC 3339).
     end_date: Option<DateTime<Utc>>,
-    /// How many at most: 1 to 100, 50 when left out.
+    /// Maximum number of items: 1 to 100; default 50.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<i64>,
-    /// How many to pass over: 0 or more.
+    /// Number of items to skip: 0 or more; default 0.
     #[param(minimum = 0)]
     offset: Option<i64>,
 }
 
-/// One page of the audit trail.
+/// A page of the audit trail.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditLogList)]
 pub(crate) struct AuditLogListBody {
-    /// Newest first.
+    /// The entries, newest first.
     audit_logs: Vec<AuditLogBody>,
-    /// How many match in all.
+    /// Total number of matching items.
     total: i64,
-    /// How many were asked for.
+    /// The requested maximum number of items.
     limit: i64,
-    /// How many were passed over.
+    /// The number of items skipped.
     offset: i64,
 }
 
 /// List the audit trail
 ///
-/// Newest first. For admins.
+/// Returns a page of entries, newest first. Requires the admin role.
 #[utoipa::path(
     operation_id = "list_audit_logs",
     tag = "audit",
     security(("bearer" = [])),
     params(ListAuditLogs),
     responses(
-        (status = 200, description = "One page of the lines that match",
+        (status = 200, description = "A page of matching entries",
          body = AuditLogListBody,
          headers(("X-Total-Count" = i64), ("Link" = String))),
     ),
@@ -87,9 +87,9 @@ pub(crate) async fn list(
         start: moment("start_date", query.start_date)?,
         end: moment("end_date", query.end_date)?,
     };
-    let (lines, total) = state.audit.list(&authorized.caller, &filter, page).await?;
+    let (records, total) = state.audit.list(&authorized.caller, &filter, page).await?;
     let body = AuditLogListBody {
-        audit_logs: lines.into_iter().map(AuditLogBody::from).collect(),
+        audit_logs: records.into_iter().map(AuditLogBody::from).collect(),
         total,
         limit: page.limit(),
         offset: page.offset(),

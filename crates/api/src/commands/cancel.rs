@@ -12,18 +12,18 @@ use crate::{
     state::ApiState,
 };
 
-/// Call a command off
+/// Cancel a command
 ///
-/// It has ended when the answer comes: as `cancelled` if it was never sent or only reads, as
-/// `outcome_unknown` if the vehicle may have acted on it.
+/// Fails the command before the response is returned: with `cancelled` if it was never sent or only
+/// reads, otherwise with `outcome_unknown`, because the vehicle may have executed it.
 #[utoipa::path(
     operation_id = "cancel_command",
     tag = "commands",
     security(("bearer" = [])),
     params(("command_id" = Uuid, Path, description = "The command")),
     responses(
-        (status = 200, description = "The command as it has ended", body = CommandBody),
-        (status = 409, description = "`not_cancellable`: it has ended, or the vehicle has answered",
+        (status = 200, description = "The failed command", body = CommandBody),
+        (status = 409, description = "`not_cancellable`: it has completed or failed, or the vehicle has responded",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

@@ -9,40 +9,40 @@ use utoipa::ToSchema;
 
 use crate::{extract::Authorized, permissions::SubmitCommands, problem::Problem, state::ApiState};
 
-/// Everything needed to draw a form for a command.
+/// A command of the catalog, with the schema of its parameters.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CatalogEntry)]
 pub(crate) struct CatalogEntryBody {
-    /// Its name on the wire.
+    /// Its name in requests.
     #[schema(example = "ReadDTC")]
     name: &'static str,
-    /// Its name for people.
+    /// Its display name.
     title: &'static str,
-    /// What it does.
+    /// A one-sentence description.
     description: &'static str,
-    /// `read`, `clear`, `write` or `actuate`.
+    /// Its possible effect on the vehicle: `read`, `clear`, `write` or `actuate`.
     #[schema(example = "read")]
     risk: &'static str,
-    /// Whether sending it twice does no more than sending it once.
+    /// Whether sending it twice has the same effect as sending it once.
     idempotent: bool,
-    /// What its parameters look like (JSON Schema 2020-12).
+    /// The schema of its parameters (JSON Schema 2020-12).
     #[schema(value_type = Object)]
     params_schema: Value,
-    /// The reading that secures what the command erases, and shows afterwards what is left; null
-    /// when it erases nothing, and `skip_evidence` makes no sense.
+    /// The command that reads the faults before and after this command erases them. Null if it erases
+    /// none; `skip_evidence` is invalid then.
     #[schema(example = json!(null))]
     evidence: Option<&'static str>,
-    /// Who may send it.
+    /// The roles that may submit it.
     allowed_roles: Vec<&'static str>,
 }
 
-/// List the commands that can be sent
+/// List the command catalog
 #[utoipa::path(
     operation_id = "list_catalog",
     tag = "commands",
     security(("bearer" = [])),
     responses(
-        (status = 200, description = "Every command", body = Vec<CatalogEntryBody>),
+        (status = 200, description = "All commands, sorted by name", body = Vec<CatalogEntryBody>),
     ),
 )]
 #[get("/catalog")]

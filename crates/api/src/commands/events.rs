@@ -11,24 +11,24 @@ use crate::{
     state::ApiState,
 };
 
-/// Where a stream starts.
+/// The start of a stream.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EventsQuery {
-    /// The number of the last response that the client has.
+    /// The number of the last response that the client has received.
     #[param(minimum = 0)]
     after: Option<i32>,
 }
 
-/// Watch a command over HTTP
+/// Follow a command over HTTP
 ///
-/// The stream of the WebSocket as Server-Sent Events; the `data` of each is one event (JSON).
-/// Whenever a client connects, it receives every response once and in order, then one terminal
-/// event (`status` `completed`, or `error`), then the answer ends. Responses carry their number as
-/// `id`; a client that comes back with it in `Last-Event-ID` gets what follows. An answer that ends
-/// without a terminal event means that the server stops: connect again. Close an `EventSource`
-/// after a terminal event, or it connects again too.
+/// Returns the events of the WebSocket stream as Server-Sent Events; the `data` of each is one JSON event.
+/// A client receives every response once and in order, whenever it connects, followed by one terminal
+/// event (`status` `completed`, or `error`). Then the stream ends. The `id` of a response is its number; a
+/// client that reconnects with it in `Last-Event-ID` receives the following ones. A stream that ends
+/// without a terminal event indicates that the server is stopping; reconnect. Close an `EventSource` after
+/// the terminal event, because it reconnects otherwise.
 #[utoipa::path(
     operation_id = "stream_command_events",
     tag = "streams",
@@ -37,17 +37,17 @@ pub(crate) struct EventsQuery {
         ("command_id" = Uuid, Path, description = "The command"),
         EventsQuery,
         ("Last-Event-ID" = Option<i32>, Header, minimum = 0,
-         description = "The same as `after`; when both are sent, this one counts"),
+         description = "The same as `after`, over which it takes precedence"),
     ),
     responses(
         (status = 200, description = "The stream", body = String,
          content_type = "text/event-stream"),
         (status = 400, description = "`malformed_request`: the id is not a UUID, `Last-Event-ID` \
-                                      is not a number from 0 on, or a parameter is unknown or \
-                                      unreadable",
+                                      is not a non-negative integer, or a parameter is unknown or \
+                                      malformed",
          body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`: too many requests or open streams; \
-                                      `Retry-After` says when",
+                                      `Retry-After` contains the delay in seconds",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -62,12 +62,12 @@ pub(crate) async fn events(
     let after = start(query.0.after)?;
     let after = last_event_id.0.unwrap_or(after);
     let caller = &authorized.caller;
-    let place = state.open_streams.open(caller.user.user_id)?;
+    let slot = state.open_streams.open(caller.user.user_id)?;
     let follower = state
         .streams
         .follow(&state.commands, caller, command_id.0, after)
         .await?;
-    Ok(sse::respond(&state, follower, place))
+    Ok(sse::respond(&state, follower, slot))
 }
 
 fn start(after: Option<i32>) -> Result<i32, Problem> {

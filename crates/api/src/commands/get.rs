@@ -12,14 +12,14 @@ use crate::{
     state::ApiState,
 };
 
-/// See a command
+/// Get a command
 #[utoipa::path(
     operation_id = "get_command",
     tag = "commands",
     security(("bearer" = [])),
     params(("command_id" = Uuid, Path, description = "The command")),
     responses(
-        (status = 200, description = "The command as it is now", body = CommandBody),
+        (status = 200, description = "The command", body = CommandBody),
     ),
 )]
 #[get("/{command_id}")]

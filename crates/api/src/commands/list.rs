@@ -14,56 +14,56 @@ use crate::{
     state::ApiState,
 };
 
-/// Which commands.
+/// The commands to list.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListCommands {
-    /// Those sent to this vehicle.
+    /// For this vehicle.
     vehicle_id: Option<Uuid>,
-    /// Those in this state: `pending`, `in_progress`, `completed` or `failed`.
+    /// In this state: `pending`, `in_progress`, `completed` or `failed`.
     #[param(value_type = Option<String>, pattern = "^(pending|in_progress|completed|failed)$")]
     status: Option<CommandStatus>,
-    /// Those sent by this user. An engineer sees its own only.
+    /// Submitted by this user. Only admins can list commands of other users.
     user_id: Option<Uuid>,
-    /// Those with this name.
+    /// With this name.
     command_name: Option<String>,
-    /// Those submitted at or after this moment (RFC 3339).
+    /// Submitted at or after this time (RFC 3339).
     start_date: Option<DateTime<Utc>>,
-    /// Those submitted at or before this moment (RFC 3339).
+    /// Submitted at or before this time (RFC 3339).
     end_date: Option<DateTime<Utc>>,
-    /// How many at most: 1 to 100, 50 when left out.
+    /// Maximum number of items: 1 to 100; default 50.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<i64>,
-    /// How many to pass over: 0 or more.
+    /// Number of items to skip: 0 or more; default 0.
     #[param(minimum = 0)]
     offset: Option<i64>,
 }
 
-/// One page of commands.
+/// A page of commands.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CommandList)]
 pub(crate) struct CommandListBody {
-    /// Newest first.
+    /// The commands, newest first.
     commands: Vec<CommandBody>,
-    /// How many match in all.
+    /// Total number of matching items.
     total: i64,
-    /// How many were asked for.
+    /// The requested maximum number of items.
     limit: i64,
-    /// How many were passed over.
+    /// The number of items skipped.
     offset: i64,
 }
 
 /// List commands
 ///
-/// Newest first. An engineer sees its own, an admin all.
+/// Returns a page of commands, newest first. Admins see all commands, other users their own.
 #[utoipa::path(
     operation_id = "list_commands",
     tag = "commands",
     security(("bearer" = [])),
     params(ListCommands),
     responses(
-        (status = 200, description = "One page of the commands that match",
+        (status = 200, description = "A page of matching commands",
          body = CommandListBody,
          headers(("X-Total-Count" = i64), ("Link" = String))),
     ),

@@ -16,7 +16,7 @@ use crate::{
     state::ApiState,
 };
 
-/// One chunk of a vehicle's answer.
+/// A chunk of a vehicle's response.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Response)]
 pub(crate) struct ResponseBody {
@@ -24,27 +24,27 @@ pub(crate) struct ResponseBody {
     response_id: Uuid,
     /// The command it answers.
     command_id: Uuid,
-    /// What the vehicle sent.
+    /// The payload sent by the vehicle.
     response_payload: Value,
-    /// Its place in the answer, from 1.
+    /// Its number within the response, counted from 1.
     #[schema(example = 1)]
     sequence_number: i32,
-    /// Whether the answer ends here.
+    /// Whether it is the last chunk.
     is_final: bool,
-    /// When it arrived.
+    /// The time of its arrival.
     received_at: DateTime<Utc>,
 }
 
-/// See the answer to a command
+/// List the responses to a command
 ///
-/// All chunks so far, in order.
+/// Returns the chunks received so far, in order.
 #[utoipa::path(
     operation_id = "list_responses",
     tag = "commands",
     security(("bearer" = [])),
     params(("command_id" = Uuid, Path, description = "The command")),
     responses(
-        (status = 200, description = "The chunks in order", body = Vec<ResponseBody>),
+        (status = 200, description = "The chunks, in order", body = Vec<ResponseBody>),
     ),
 )]
 #[get("/{command_id}/responses")]

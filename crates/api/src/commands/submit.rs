@@ -16,43 +16,43 @@ use crate::{
     state::ApiState,
 };
 
-/// A command to send.
+/// A command to submit.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SubmitRequest {
-    /// The id of a vehicle, a UUID.
+    /// The id of the target vehicle, a UUID.
     vehicle_id: Uuid,
-    /// The name of a command in the catalogue.
+    /// The name of a command in the catalog.
     #[schema(min_length = 1, max_length = 100, example = "ReadDTC")]
     command_name: String,
-    /// An object that meets the catalogue's schema for the command.
+    /// The parameters, which must match the schema in the catalog.
     #[schema(value_type = Object, example = json!({"ecuAddress": "0x10"}))]
     command_params: Map<String, Value>,
-    /// How long it may wait to be sent, in seconds: 1 to 604800 (7 days). Left out, a reading
-    /// waits an hour and anything else five minutes.
+    /// The time until it expires unsent, in seconds: 1 to 604800 (7 days). Defaults to one hour for a
+    /// command that only reads and to five minutes for any other.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 604_800)]
     expires_in_seconds: Option<u32>,
-    /// `true` or `false`: whether a command that does more than read may wait for a vehicle that is not connected.
+    /// `true` or `false`: whether a command that does more than read may be queued for a disconnected vehicle.
     #[serde(default)]
     queue_if_offline: bool,
-    /// `true` or `false`: whether faults are cleared although they could not be read and stored before.
+    /// `true` or `false`: whether faults are cleared without reading and storing them first.
     #[serde(default)]
     skip_evidence: bool,
 }
 
-/// Send a command
+/// Submit a command
 ///
-/// The answer means that the command is safely queued. Watch it on `stream_url`. A client that did
-/// not get the answer sends the same request with the same `Idempotency-Key` again, and gets the
-/// first answer instead of a second command.
+/// The response confirms that the command is durably queued. Follow it on `stream_url`. A client that did
+/// not receive the response repeats the request with the same `Idempotency-Key` and gets the first response
+/// instead of a second command.
 #[utoipa::path(
     operation_id = "submit_command",
     tag = "commands",
     security(("bearer" = [])),
     params(
         ("Idempotency-Key" = Option<String>, Header,
-         description = "1 to 255 visible ASCII characters that stand for this request for 24 hours",
+         description = "1 to 255 visible ASCII characters that identify this request for 24 hours",
          min_length = 1, max_length = 255, pattern = "^[!-~]{1,255}$",
          example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
     ),
@@ -62,19 +62,19 @@ pub(crate) struct SubmitRequest {
          headers(
              ("Location" = String),
              ("Idempotent-Replayed" = String,
-              description = "`true` when an earlier request with the same key made it"),
+              description = "`true` if an earlier request with the same key created the command"),
          )),
-        (status = 403, description = "`forbidden`: not a command for this role, or an agent \
-         that has no leave or is suspended",
+        (status = 403, description = "`forbidden`: the role does not permit the command, or the agent \
+         lacks the permission or is suspended",
          body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "`not_found`: there is no such vehicle",
+        (status = 404, description = "`not_found`: no such vehicle",
          body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "`vehicle_offline`: and the command does more than read; \
-            `idempotency_mismatch`: the key came with another request; `queue_full`: as many commands as \
-            allowed wait or are under way for the vehicle",
+        (status = 409, description = "`vehicle_offline`: the vehicle is disconnected and the command does more than read; \
+            `idempotency_mismatch`: the key was used for a different request; `queue_full`: the queue of the \
+            vehicle has reached its limit",
          body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`: too many requests or commands, or as many of the \
-            caller's commands as allowed wait or are under way; `Retry-After` says when to try again",
+        (status = 429, description = "`rate_limited`: too many requests or commands, or the queued \
+            commands of the caller have reached their limit; `Retry-After` contains the delay in seconds",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

@@ -19,14 +19,13 @@ use crate::{
     },
 };
 
-/// Watch a command
+/// Follow a command
 ///
-/// Upgrades to a WebSocket; each text frame is one event (JSON). Whenever a client connects, it
-/// receives every response once and in order, then one terminal event (`status` `completed`, or
-/// `error`), then close code 1000. The token comes in `Authorization`, in the sub-protocol list
-/// as `bearer.<token>` (offer `sovd.events.v1` beside it), or as `?token=`. A bad token, a command
-/// that is not the caller's or a bad `after` closes with 1008 and the reason; too many open streams
-/// close with 1013.
+/// Upgrades to a WebSocket; each text frame is one JSON event. A client receives every response once and
+/// in order, whenever it connects, followed by one terminal event (`status` `completed`, or `error`) and
+/// close code 1000. The token is sent in `Authorization`, in the subprotocol list as `bearer.<token>`
+/// (next to `sovd.events.v1`), or as `?token=`. An invalid token, a command that the caller may not see or
+/// an invalid `after` closes the socket with 1008 and the reason; too many open streams close it with 1013.
 #[utoipa::path(
     operation_id = "watch_command",
     tag = "streams",
@@ -34,13 +33,13 @@ use crate::{
     params(
         ("command_id" = Uuid, Path, description = "The command"),
         ("after" = Option<i32>, Query, minimum = 0,
-         description = "The number of the last response that the client has"),
-        ("token" = Option<String>, Query, description = "An access token, for older clients; empty, it counts as none"),
+         description = "The number of the last response that the client has received"),
+        ("token" = Option<String>, Query, description = "An access token, for older clients; ignored if empty"),
     ),
     responses(
         (status = 101, description = "The stream"),
-        (status = 400, description = "`malformed_request`: not a WebSocket handshake, or more than one \
-         `Authorization` header or `token`",
+        (status = 400, description = "`malformed_request`: not a WebSocket handshake, or several \
+         `Authorization` headers or tokens",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -52,8 +51,8 @@ pub(crate) async fn watch(
 ) -> Result<HttpResponse, actix_web::Error> {
     let token = access_token(&request)?;
     let opening = async {
-        let (follower, place) = follow(&request, &state, token).await?;
-        Ok((frames(follower), place))
+        let (follower, slot) = follow(&request, &state, token).await?;
+        Ok((frames(follower), slot))
     };
     serve(&request, payload, &state, opening).await
 }
@@ -80,21 +79,21 @@ async fn follow(
     let after: Option<u32> = query_value(request, "after", accepted)?;
     let after = i32::try_from(after.unwrap_or(0))
         .map_err(|_| policy(&format!("after must be {accepted}")))?;
-    let place = state.open_streams.open(caller.user.user_id)?;
+    let slot = state.open_streams.open(caller.user.user_id)?;
     let following = state
         .streams
         .follow(&state.commands, &caller, command_id, after);
     match following.await {
-        Ok(follower) => Ok((follower, place)),
+        Ok(follower) => Ok((follower, slot)),
         Err(error) => Err(reject(request, state, error)),
     }
 }
 
-/// The events, and the goodbye after the last one. Without a last one the command was deleted or the
-/// session has ended.
+/// Returns the frames of the events and the close frame. If the events end without a terminal one, the
+/// command was deleted or the credential has ended.
 fn frames(follower: Follower) -> impl Stream<Item = Frame> {
     let credential = follower.credential();
-    let goodbye = async move {
+    let premature_close = async move {
         Frame::Close(if credential.has_ended() {
             session_revoked()
         } else {
@@ -107,5 +106,5 @@ fn frames(follower: Follower) -> impl Stream<Item = Frame> {
             .then(|| Frame::Close(CloseCode::Normal.into()));
         stream::iter([Some(Frame::of(&event)), end].into_iter().flatten())
     });
-    events.chain(stream::once(goodbye))
+    events.chain(stream::once(premature_close))
 }
