@@ -66,7 +66,7 @@ pub(crate) fn print_audit_verification(verification: &audit::Verification) -> Re
             beginning.position, beginning.hash
         )?;
     }
-    writeln!(out, "verified    {} entries", verification.lines)?;
+    writeln!(out, "verified    {} entries", verification.entries)?;
     writeln!(
         out,
         "end         position {}, hash {}",

@@ -151,11 +151,11 @@ async fn the_first_broken_entry_is_reported() {
         ),
         (
             "DELETE FROM audit_logs WHERE position = 2",
-            "broken at position 2: the line is missing",
+            "broken at position 2: the entry is missing",
         ),
         (
             "DELETE FROM audit_logs WHERE position = 3",
-            "broken at position 3: the line is missing",
+            "broken at position 3: the entry is missing",
         ),
     ] {
         let tool = Tool::new().await;
@@ -198,7 +198,7 @@ async fn a_rollback_of_the_trail_is_detected_by_a_checkpoint() {
     assert_outcome(
         &tool.verify_checkpoints(),
         1,
-        "broken at position 6: a checkpoint knows this",
+        "broken at position 6: a checkpoint contains this",
     );
 }
 
@@ -222,7 +222,7 @@ async fn an_entry_that_was_not_sealed_in_time_is_reported() {
     assert_outcome(
         &outcome,
         1,
-        "the line of 2026-01-02T03:04:05Z is not sealed",
+        "the entry of 2026-01-02T03:04:05Z is not sealed",
     );
     assert_outcome(&outcome, 1, "the sealed entries are unchanged");
 }
@@ -236,7 +236,7 @@ async fn an_unrecorded_pruning_is_reported() {
          DELETE FROM audit_logs WHERE position <= 2",
     )
     .await;
-    let text = "broken at position 2: the chain was cut off after this place";
+    let text = "broken at position 2: the chain was pruned up to here";
     assert_outcome(&tool.run(&["verify-audit"]), 1, text);
 }
 
@@ -256,7 +256,7 @@ async fn pruning_before_the_retention_is_detected_by_a_checkpoint() {
          DELETE FROM audit_logs WHERE position <= 3",
     )
     .await;
-    let text = "broken at position 3: a checkpoint knows this line";
+    let text = "broken at position 3: a checkpoint contains this entry";
     assert_outcome(&tool.verify_checkpoints(), 1, text);
     let retention = "[audit]\nretention_days = 1\n";
     fs::create_dir(tool.directory.path().join("config")).unwrap();

@@ -198,7 +198,7 @@ fn start_background_tasks(
         Arc::clone(&parts.random),
     );
     let (work_notifier, credentials) = (parts.work_notifier.clone(), parts.credentials.clone());
-    tokio::spawn(work_notifier.spread(database(), stop.clone()));
+    tokio::spawn(work_notifier.forward(database(), stop.clone()));
     tokio::spawn(housekeeping.run(stop.clone()));
     tokio::spawn(events::listen(database(), bus(), stop.clone()));
     tokio::spawn(detection.run(stop.clone()));

@@ -1,4 +1,4 @@
-//! The audit trail: looking at it, sealing it, checking it, cutting off what is old.
+//! The audit trail: listing, export, sealing, verification and pruning.
 
 pub mod checkpoint;
 pub mod sealing;
@@ -21,14 +21,14 @@ use crate::{
 pub use export::{Export, ExportFormat};
 pub use sovd_storage::audit::AuditFilter;
 
-/// Shows the audit trail.
+/// Lists and exports the audit trail.
 pub struct Audit {
     access: Access,
     credentials: CredentialCache,
 }
 
 impl Audit {
-    /// An audit service.
+    /// Creates the service.
     pub fn new(access: Access, credentials: CredentialCache) -> Self {
         Self {
             access,
@@ -36,11 +36,11 @@ impl Audit {
         }
     }
 
-    /// One page of the lines that match, newest first, and how many match in all.
+    /// Returns a page of the matching entries, newest first, and the total number of matches.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] when the caller may not see the trail.
+    /// Returns [`ServiceError::Forbidden`] if the caller may not read the audit trail.
     pub async fn list(
         &self,
         caller: &Caller,

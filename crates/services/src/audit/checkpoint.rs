@@ -1,4 +1,4 @@
-//! Checkpoints: what the chain was at a moment, signed, for keeping elsewhere.
+//! Checkpoints: signed records of the head of the chain, to be kept outside of the database.
 
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -8,23 +8,23 @@ use sovd_domain::audit::Link;
 use sovd_storage::{Database, StorageError, audit::chain};
 use thiserror::Error;
 
-/// Tells a checkpoint from every other signed thing.
+/// The JWS type that distinguishes a checkpoint from other signed tokens.
 const TYPE: &str = "sovd-audit-checkpoint+jwt";
 
-/// Where the chain ended at a moment.
+/// The head of the chain at a point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The end.
+    /// The head.
     pub link: Link,
-    /// The latest time of the lines up to there, in whole seconds once it was signed; `None` if there were
-    /// none. Not the time of the last line: the inserter of a line chooses its time, and could make the
-    /// lines before it look old enough to be cut off.
+    /// The latest timestamp of the entries up to the head, in whole seconds once signed; `None` if there are
+    /// none. This need not be the last entry: a role that inserts an entry chooses its timestamp, and could
+    /// make the entries before it appear old enough to be pruned.
     pub line_at: Option<DateTime<Utc>>,
-    /// When it was looked at, in whole seconds.
+    /// The time at which the checkpoint was taken, in whole seconds once signed.
     pub taken_at: DateTime<Utc>,
 }
 
-/// Why a checkpoint cannot be made or read.
+/// The error of signing or reading a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum CheckpointError {
     /// The key is not an Ed25519 private key.
@@ -33,7 +33,7 @@ pub enum CheckpointError {
     /// The key is not an Ed25519 public key.
     #[error("is not an Ed25519 public key in PEM")]
     PublicKey,
-    /// The text was not signed by this key, or is not a checkpoint.
+    /// The text is not a checkpoint signed by this key.
     #[error("is not a checkpoint that this key has signed")]
     NotSigned,
 }
@@ -41,26 +41,26 @@ pub enum CheckpointError {
 /// Signs checkpoints with Ed25519.
 pub struct CheckpointSigner(EncodingKey);
 
-/// Checks their signatures.
+/// Verifies the signatures of checkpoints.
 pub struct CheckpointVerifier(DecodingKey);
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
     position: i64,
     hash: String,
-    /// Seconds since 1970.
+    /// Seconds since 1970-01-01T00:00:00Z.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     line_at: Option<i64>,
-    /// Seconds since 1970.
+    /// Seconds since 1970-01-01T00:00:00Z.
     iat: i64,
 }
 
 impl Checkpoint {
-    /// What the chain is now. Nothing when its end is not recorded any more.
+    /// Takes a checkpoint of the chain, or returns `None` if its head is not recorded.
     ///
     /// # Errors
     ///
-    /// When the database is away.
+    /// Returns [`StorageError::Unavailable`] if the database is unavailable.
     pub async fn take(
         database: &Database,
         now: DateTime<Utc>,
@@ -78,22 +78,23 @@ impl Checkpoint {
 }
 
 impl CheckpointSigner {
-    /// Takes an Ed25519 private key in PEM (PKCS #8), as `openssl genpkey -algorithm ed25519` makes it.
+    /// Creates a signer from an Ed25519 private key in PEM (PKCS #8), such as
+    /// `openssl genpkey -algorithm ed25519` generates.
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::PrivateKey`].
+    /// Returns [`CheckpointError::PrivateKey`] for any other text.
     pub fn new(pem: &SecretString) -> Result<Self, CheckpointError> {
         EncodingKey::from_ed_pem(pem.expose_secret().as_bytes())
             .map(Self)
             .map_err(|_| CheckpointError::PrivateKey)
     }
 
-    /// The checkpoint as one line: a JWS in its compact form (RFC 7515).
+    /// Returns the checkpoint as a JWS in compact serialization (RFC 7515), on one line.
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::PrivateKey`] when the key turns out not to be one.
+    /// Returns [`CheckpointError::PrivateKey`] if the key cannot sign.
     pub fn sign(&self, checkpoint: &Checkpoint) -> Result<String, CheckpointError> {
         let header = Header {
             typ: Some(TYPE.to_owned()),
@@ -102,7 +103,7 @@ impl CheckpointSigner {
         let claims = Claims {
             position: checkpoint.link.position,
             hash: checkpoint.link.hash.to_string(),
-            line_at: checkpoint.line_at.map(|moment| moment.timestamp()),
+            line_at: checkpoint.line_at.map(|time| time.timestamp()),
             iat: checkpoint.taken_at.timestamp(),
         };
         jsonwebtoken::encode(&header, &claims, &self.0).map_err(|_| CheckpointError::PrivateKey)
@@ -110,26 +111,26 @@ impl CheckpointSigner {
 }
 
 impl CheckpointVerifier {
-    /// Takes an Ed25519 public key in PEM, as `openssl pkey -pubout` gives it.
+    /// Creates a verifier from an Ed25519 public key in PEM, such as `openssl pkey -pubout` prints.
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::PublicKey`].
+    /// Returns [`CheckpointError::PublicKey`] for any other text.
     pub fn new(pem: &str) -> Result<Self, CheckpointError> {
         DecodingKey::from_ed_pem(pem.as_bytes())
             .map(Self)
             .map_err(|_| CheckpointError::PublicKey)
     }
 
-    /// Reads a line that the private key has signed.
+    /// Reads a checkpoint signed with the private key.
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::NotSigned`].
+    /// Returns [`CheckpointError::NotSigned`] for any other text.
     pub fn read(&self, line: &str) -> Result<Checkpoint, CheckpointError> {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.required_spec_claims.clear();
-        // It does not end.
+        // Checkpoints do not expire.
         validation.validate_exp = false;
         let signed = jsonwebtoken::decode::<Claims>(line, &self.0, &validation)
             .map_err(|_| CheckpointError::NotSigned)?;
@@ -139,11 +140,11 @@ impl CheckpointVerifier {
             line_at,
             iat,
         } = signed.claims;
-        let is_ours = signed.header.typ.as_deref() == Some(TYPE);
+        let is_checkpoint = signed.header.typ.as_deref() == Some(TYPE);
         hash.parse()
             .ok()
             .zip(DateTime::from_timestamp(iat, 0))
-            .filter(|_| is_ours)
+            .filter(|_| is_checkpoint)
             .map(|(hash, taken_at)| Checkpoint {
                 link: Link { position, hash },
                 line_at: line_at.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
@@ -159,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    // From `openssl genpkey -algorithm ed25519`; they sign nothing but these tests.
+    // From `openssl genpkey -algorithm ed25519`, used only in these tests.
     const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEICj1npHVeu3SUboLcBvrMDzf/i3GX9+gcQM7D/9Tb4Ti
 -----END PRIVATE KEY-----";
@@ -186,7 +187,7 @@ MC4CAQAwBQYDK2VwBCIEIE7zkFFe1kXuzeumsD92oQr4/fMdOQgEyvOW0JvYYZGG
     }
 
     #[test]
-    fn what_was_signed_is_read_again() {
+    fn reads_its_own_signature() {
         let line = signer(PRIVATE).sign(&checkpoint()).unwrap();
         assert!(!line.contains('\n'), "{line}");
         let verifier = CheckpointVerifier::new(PUBLIC).unwrap();
@@ -194,7 +195,7 @@ MC4CAQAwBQYDK2VwBCIEIE7zkFFe1kXuzeumsD92oQr4/fMdOQgEyvOW0JvYYZGG
     }
 
     #[test]
-    fn what_another_key_signed_or_somebody_changed_is_refused() {
+    fn rejects_other_keys_and_changed_checkpoints() {
         let verifier = CheckpointVerifier::new(PUBLIC).unwrap();
         let forged = signer(ANOTHER).sign(&checkpoint()).unwrap();
         let signed = signer(PRIVATE).sign(&checkpoint()).unwrap();
@@ -221,7 +222,7 @@ MC4CAQAwBQYDK2VwBCIEIE7zkFFe1kXuzeumsD92oQr4/fMdOQgEyvOW0JvYYZGG
     }
 
     #[test]
-    fn another_kind_of_token_is_refused() {
+    fn rejects_tokens_of_other_types() {
         let claims = Claims {
             position: 7,
             hash: checkpoint().link.hash.to_string(),
@@ -240,7 +241,7 @@ MC4CAQAwBQYDK2VwBCIEIE7zkFFe1kXuzeumsD92oQr4/fMdOQgEyvOW0JvYYZGG
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn rejects_invalid_keys() {
         for pem in ["", "key", PUBLIC] {
             let made = CheckpointSigner::new(&pem.into());
             assert_eq!(made.err(), Some(CheckpointError::PrivateKey), "{pem}");

@@ -15,10 +15,10 @@ use crate::{
     identity::{caller::Caller, credential_cache::CredentialWatch},
 };
 
-/// How many lines are read at a time.
+/// The number of entries read at a time.
 const PAGE: i64 = 500;
 
-/// What an export is written in.
+/// The format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExportFormat {
     /// Comma-separated values (RFC 4180).
@@ -36,25 +36,25 @@ impl fmt::Display for ExportFormat {
     }
 }
 
-/// The lines that match, newest first, a page at a time. No connection is held between two pages.
+/// The matching entries, newest first, read page by page without holding a connection in between.
 pub struct Export {
     database: Database,
     filter: AuditFilter,
     began_at: DateTime<Utc>,
     credential: CredentialWatch,
     last: Option<Cursor>,
-    is_over: bool,
+    is_complete: bool,
     _permit: ExportPermit,
 }
 
 impl Audit {
-    /// Begins to export the lines that match, up to the present moment, and writes a line that says
-    /// so. That one is part of the export if it matches.
+    /// Starts an export of the matching entries up to the current time, and audits it. The entry about the
+    /// export is included if it matches.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] when the caller may not see the trail;
-    /// [`ServiceError::TooManyInFlight`] when the caller or all callers have too many exports.
+    /// Returns [`ServiceError::Forbidden`] if the caller may not read the audit trail, and
+    /// [`ServiceError::TooManyInFlight`] if the caller or all callers have too many exports.
     pub async fn export(
         &self,
         caller: &Caller,
@@ -83,43 +83,43 @@ impl Audit {
         Ok(Export {
             database: self.access.database().clone(),
             filter: AuditFilter {
-                // Or it would go on for as long as lines are written faster than they are read.
+                // Without it, the export would not end while entries are added faster than read.
                 end: Some(filter.end.map_or(now, |end| end.min(now))),
                 ..filter
             },
             began_at: now,
             credential,
             last: None,
-            is_over: false,
+            is_complete: false,
             _permit: permit,
         })
     }
 }
 
 impl Export {
-    /// The moment after which nothing is exported.
+    /// Returns the time up to which entries are exported.
     pub fn began_at(&self) -> DateTime<Utc> {
         self.began_at
     }
 
-    /// Tells when the caller's session or key has ended, which the export must not outlive.
+    /// Returns the watch of the caller's credential, which the export must not outlive.
     pub fn credential(&self) -> CredentialWatch {
         self.credential.clone()
     }
 
-    /// The next lines; none when there are no more.
+    /// Returns the next entries, or none if the export is complete.
     ///
     /// # Errors
     ///
-    /// When the database is away or a row is unreadable.
+    /// Returns an error if the database is unavailable or a row cannot be read.
     pub async fn next_page(&mut self) -> Result<Vec<AuditRecord>, ServiceError> {
-        if self.is_over {
+        if self.is_complete {
             return Ok(Vec::new());
         }
         let mut connection = self.database.bulk_connection(()).await?;
-        let lines = audit::page(&mut connection, &self.filter, self.last, PAGE).await?;
-        self.last = lines.last().map(Cursor::from);
-        self.is_over = self.last.is_none();
-        Ok(lines)
+        let records = audit::page(&mut connection, &self.filter, self.last, PAGE).await?;
+        self.last = records.last().map(Cursor::from);
+        self.is_complete = self.last.is_none();
+        Ok(records)
     }
 }

@@ -1,7 +1,7 @@
 use sha2::{Digest, Sha256};
 use sovd_domain::audit::{ChainHash, Link};
 
-/// The link of the line with this content that follows `previous`.
+/// Returns the link of the entry with this content that follows `previous`.
 pub(super) fn after(previous: Link, content: &str) -> Link {
     let digest = Sha256::new()
         .chain_update(previous.hash.0)
@@ -17,9 +17,9 @@ pub(super) fn after(previous: Link, content: &str) -> Link {
 mod tests {
     use super::*;
 
-    /// Computed with `sha256sum`, so that anybody can.
+    /// The expected value was computed with `sha256sum`.
     #[test]
-    fn a_hash_is_the_sha_256_of_the_hash_before_and_the_content() {
+    fn the_hash_is_the_sha_256_of_the_previous_hash_and_the_content() {
         let link = after(Link::GENESIS, "[\"sovd-audit-1\"]");
         assert_eq!(link.position, 1);
         assert_eq!(
@@ -29,7 +29,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_depends_on_the_one_before() {
+    fn the_hash_depends_on_the_previous_one() {
         let first = after(Link::GENESIS, "a");
         assert_ne!(after(first, "a").hash, first.hash);
     }

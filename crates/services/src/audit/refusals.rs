@@ -1,4 +1,4 @@
-//! Writing down who was turned away.
+//! Recording of refused requests in the audit trail.
 
 mod concealed;
 mod queue;
@@ -16,12 +16,12 @@ use crate::{identity::caller::Caller, network::network, timer::Timer};
 pub(crate) use concealed::Concealed;
 use queue::RefusalQueue;
 
-/// How many refusals of one kind are written down in a minute of one user, or of strangers at one
-/// address. The others stand in the log only, or anybody could fill the table.
+/// The number of refusals per minute and action that are audited for one user, or for the unauthenticated
+/// callers of one network. Further ones are only logged, so that no caller can fill the table.
 const PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 
-/// How many of all strangers together.
-const STRANGERS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
+/// The number of refusals per minute that are audited for all unauthenticated callers.
+const UNAUTHENTICATED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
 
 /// Records refused requests in the audit trail. Clones share the queue.
 #[derive(Clone)]
@@ -31,61 +31,62 @@ pub struct Refusals {
     clock: Arc<dyn Timer>,
 }
 
-/// Counts refusals. Clones share the count.
+/// Limits the rate of audited refusals. Clones share the state.
 #[derive(Clone)]
 pub struct RefusalCount(Arc<Counters>);
 
 struct Counters {
-    each: DefaultKeyedRateLimiter<(Refused, &'static str)>,
-    strangers: DefaultDirectRateLimiter,
+    by_source: DefaultKeyedRateLimiter<(Source, &'static str)>,
+    unauthenticated: DefaultDirectRateLimiter,
 }
 
-/// Who is counted as one.
+/// The source of refused requests that are counted together.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Refused {
+enum Source {
     User(UserId),
-    Stranger(String),
+    /// The unauthenticated callers of a network.
+    Network(String),
 }
 
-/// A request that was refused for who sent it.
+/// A request that was refused because of its caller.
 #[derive(Debug, Clone)]
 pub struct RefusedRequest<'a> {
-    /// Who it was, if that is known.
+    /// The caller, if authenticated.
     pub user_id: Option<UserId>,
-    /// Where it came from.
+    /// The origin of the request.
     pub origin: Origin,
     /// The HTTP method.
     pub method: &'a str,
-    /// The path, without the query and without parameters that a user may have typed.
+    /// The path, without the query and without parameters that may contain secrets.
     pub path: &'a str,
-    /// The code of the answer.
+    /// The problem code of the response.
     pub code: &'static str,
 }
 
 impl Default for RefusalCount {
     fn default() -> Self {
         Self(Arc::new(Counters {
-            each: RateLimiter::keyed(Quota::per_minute(PER_MINUTE)),
-            strangers: RateLimiter::direct(Quota::per_minute(STRANGERS_PER_MINUTE)),
+            by_source: RateLimiter::keyed(Quota::per_minute(PER_MINUTE)),
+            unauthenticated: RateLimiter::direct(Quota::per_minute(UNAUTHENTICATED_PER_MINUTE)),
         }))
     }
 }
 
 impl RefusalCount {
-    /// Whether one more is to be written down.
-    fn admits(&self, refused: Refused, action: &'static str) -> bool {
-        let is_stranger = matches!(refused, Refused::Stranger(_));
-        let of_all = !is_stranger || self.0.strangers.check().is_ok();
-        of_all && self.0.each.check_key(&(refused, action)).is_ok()
+    /// Counts a refusal and returns whether it is audited.
+    fn admits(&self, source: Source, action: &'static str) -> bool {
+        let is_authenticated = matches!(source, Source::User(_));
+        let is_admitted = is_authenticated || self.0.unauthenticated.check().is_ok();
+        is_admitted && self.0.by_source.check_key(&(source, action)).is_ok()
     }
 
-    /// Whether one more refusal like `entry` may be audited.
+    /// Counts the refusal described by `entry` and returns whether it is audited.
     fn admits_entry(&self, entry: &AuditEntry) -> bool {
-        let refused = match entry.user_id {
-            Some(user_id) => Refused::User(user_id),
-            None => Refused::Stranger(network(entry.origin.ip_address)),
+        let source = match entry.user_id {
+            Some(user_id) => Source::User(user_id),
+            None => Source::Network(network(entry.origin.ip_address)),
         };
-        let is_admitted = self.admits(refused, entry.action);
+        let is_admitted = self.admits(source, entry.action);
         if !is_admitted {
             tracing::warn!(
                 action = entry.action,
@@ -95,15 +96,15 @@ impl RefusalCount {
         is_admitted
     }
 
-    /// Whether one more attempt of a suspended agent is to be written down.
+    /// Counts an attempt of a suspended agent and returns whether it is recorded.
     pub(crate) fn admits_suspended(&self, user_id: UserId) -> bool {
-        self.admits(Refused::User(user_id), "agent.suspended")
+        self.admits(Source::User(user_id), "agent.suspended")
     }
 
-    /// Forgets those who were not refused lately.
+    /// Removes sources without recent refusals.
     pub(crate) fn forget_old(&self) {
-        self.0.each.retain_recent();
-        self.0.each.shrink_to_fit();
+        self.0.by_source.retain_recent();
+        self.0.by_source.shrink_to_fit();
     }
 }
 
@@ -118,12 +119,12 @@ impl Refusals {
         }
     }
 
-    /// Returns the counters that bound how many refusals are recorded.
+    /// Returns the rate limits.
     pub fn count(&self) -> &RefusalCount {
         &self.count
     }
 
-    /// Queues the audit entry of a refused request.
+    /// Queues the entry about a refused request.
     pub fn record_request(&self, request: RefusedRequest<'_>) {
         let path: String = request.path.chars().take(512).collect();
         let entry = AuditEntry {
@@ -135,7 +136,7 @@ impl Refusals {
         self.record(entry);
     }
 
-    /// Queues the audit entry of the refusal of what `entry` describes.
+    /// Queues `entry` with the result `refused`.
     pub(crate) fn record(&self, entry: AuditEntry) {
         let entry = AuditEntry {
             result: AuditResult::Refused,
@@ -146,12 +147,12 @@ impl Refusals {
         }
     }
 
-    /// Queues the lookup of an object that the caller may not see.
+    /// Queues the lookup of a concealed object, which is audited if it exists.
     pub(crate) fn look_up(&self, caller: &Caller, object: Concealed, action: &'static str) {
         self.queue.look_up(caller, object, action, self.clock.now());
     }
 
-    /// Waits until everything queued before is written, for 2 s at most.
+    /// Waits up to 2 s until all refusals queued so far are stored.
     pub async fn flush(&self) {
         self.queue.flush().await;
     }
@@ -161,14 +162,14 @@ impl Refusals {
 mod tests {
     use super::*;
 
-    fn stranger(number: u32) -> Refused {
-        Refused::Stranger(number.to_string())
+    fn source(number: u32) -> Source {
+        Source::Network(number.to_string())
     }
 
     #[test]
-    fn one_who_is_refused_too_often_silences_neither_others_nor_other_attempts() {
+    fn limits_are_separate_per_source_and_action() {
         let refusals = RefusalCount::default();
-        let admits = |number, action| refusals.admits(stranger(number), action);
+        let admits = |number, action| refusals.admits(source(number), action);
         assert!((0..60).all(|_| admits(1, "access.refuse")));
         assert!(!admits(1, "access.refuse"));
         assert!(admits(1, "command.read"));
@@ -176,11 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn all_strangers_together_do_not_fill_the_trail() {
+    fn unauthenticated_callers_share_a_limit() {
         let refusals = RefusalCount::default();
-        let admitted = (0..2000).filter(|number| refusals.admits(stranger(*number), "x"));
+        let admitted = (0..2000).filter(|number| refusals.admits(source(*number), "x"));
         assert!((600..700).contains(&admitted.count()));
-        let user = Refused::User(UserId(uuid::Uuid::nil()));
+        let user = Source::User(UserId(uuid::Uuid::nil()));
         assert!(refusals.admits(user, "x"));
     }
 }

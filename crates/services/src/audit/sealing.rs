@@ -1,4 +1,4 @@
-//! Sealing: giving the lines of the audit trail their places in the chain.
+//! Sealing: appending the entries of the audit trail to the hash chain.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,21 +9,21 @@ use tokio_util::sync::CancellationToken;
 use super::link;
 use crate::timer::Timer;
 
-/// How many lines are sealed in one transaction.
+/// The number of entries sealed in one transaction.
 const BATCH: usize = 1000;
 
-/// How long lines may wait before that is worth a warning, and the time between two warnings.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The age of unsealed entries that causes a warning, and the interval between warnings.
+const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
-/// How long this process relies on having written nothing itself. Another process may leave its lines
-/// to this one, or have died before it sealed them.
-const SAFETY: Duration = Duration::from_secs(30);
+/// How long an idle process waits before it checks for entries of other processes, which may have crashed
+/// before they sealed them.
+const IDLE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Seals what was written, every `interval`, until `stop`, and then what was written up to then. Any
-/// number of processes may. While this process does not use the database, it looks for lines of
-/// others only, every 30 s.
+/// Seals committed entries every `interval` until `stop`, and a last time afterwards. Any number of
+/// processes can run this concurrently. While this process does not use the database, it only checks for
+/// entries of other processes every 30 s.
 ///
-/// Whoever writes a line does not wait for this: lines are sealed together, once they are committed.
+/// Inserts do not wait for sealing, which processes committed entries in batches.
 pub async fn run(
     database: Database,
     clock: Arc<dyn Timer>,
@@ -34,18 +34,18 @@ pub async fn run(
         next_warning: clock.now(),
         database: database.clone(),
         clock: Arc::clone(&clock),
-        quiet: None,
+        idle: None,
     };
     loop {
-        sealer.look().await;
+        sealer.seal_if_needed().await;
         let next = clock.now() + interval;
         tokio::select! {
             () = stop.cancelled() => break,
             () = clock.sleep_until(next) => {}
         }
     }
-    if let Err(error) = seal(&database, Taken::Wait).await {
-        tracing::warn!(%error, "cannot seal the last lines of the audit trail");
+    if let Err(error) = seal(&database, OnLock::Wait).await {
+        tracing::warn!(%error, "failed to seal the last audit entries");
     }
 }
 
@@ -53,40 +53,40 @@ struct Sealer {
     database: Database,
     clock: Arc<dyn Timer>,
     next_warning: DateTime<Utc>,
-    quiet: Option<Quiet>,
+    idle: Option<Idle>,
 }
 
-/// A look found no line to seal, and no connection was lent out that could write one.
-struct Quiet {
-    /// How often a connection was asked for by then.
+/// The state after a check that found no unsealed entries while no connection was in use.
+struct Idle {
+    /// The number of checkouts from the pool by then.
     checkouts: u64,
-    /// When to look even so.
+    /// The time of the next unconditional check.
     until: DateTime<Utc>,
 }
 
 impl Sealer {
-    /// Seals what there may be to seal.
-    async fn look(&mut self) {
+    /// Seals unsealed entries, unless the process has been idle since the last check.
+    async fn seal_if_needed(&mut self) {
         let now = self.clock.now();
         let database = &self.database;
         let checkouts = database.checkouts();
-        let is_quiet = |quiet: &Quiet| quiet.checkouts == checkouts && now < quiet.until;
-        if self.quiet.as_ref().is_some_and(is_quiet) {
+        let is_current = |idle: &Idle| idle.checkouts == checkouts && now < idle.until;
+        if self.idle.as_ref().is_some_and(is_current) {
             return;
         }
-        self.quiet = None;
+        self.idle = None;
         let is_unused = database.connections_in_use() == 0;
         match self.oldest_unsealed().await {
             Ok(None) if is_unused => {
-                self.quiet = Some(Quiet {
-                    // The look itself took one.
+                self.idle = Some(Idle {
+                    // Includes the checkout of this check.
                     checkouts: checkouts + 1,
-                    until: now + SAFETY,
+                    until: now + IDLE_INTERVAL,
                 });
             }
             Ok(None) => {}
             Ok(Some(oldest)) => self.seal(oldest, now).await,
-            Err(error) => tracing::warn!(%error, "cannot seal the audit trail, trying again"),
+            Err(error) => tracing::warn!(%error, "failed to seal audit entries; retrying"),
         }
     }
 
@@ -98,42 +98,41 @@ impl Sealer {
     async fn seal(&mut self, oldest: DateTime<Utc>, now: DateTime<Utc>) {
         match seal_all(&self.database).await {
             Ok(0) if now >= self.next_warning => {
-                // Also where sealing reports no error, because another process holds the chain or
-                // a line.
-                if oldest < now - PATIENCE {
-                    tracing::warn!(%oldest, "audit lines wait to be sealed, something is in the way");
+                // Sealing reports no error if another process locks the head or an entry.
+                if oldest < now - WARNING_INTERVAL {
+                    tracing::warn!(%oldest, "audit entries remain unsealed; sealing is blocked");
                 }
-                self.next_warning = now + PATIENCE;
+                self.next_warning = now + WARNING_INTERVAL;
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "cannot seal the audit trail, trying again"),
+            Err(error) => tracing::warn!(%error, "failed to seal audit entries; retrying"),
         }
     }
 }
 
-/// What to do when somebody else is sealing.
+/// What to do if another process is sealing.
 #[derive(Clone, Copy)]
-enum Taken {
-    /// Leave it to them.
-    Leave,
-    /// Wait: they may have begun too early to see all.
+enum OnLock {
+    /// Leave the sealing to the other process.
+    Skip,
+    /// Wait, because the other process may have started too early to see all entries.
     Wait,
 }
 
-/// Seals every line that is committed and that nobody is changing; says how many. None when another
-/// process is sealing.
+/// Seals all committed entries that are not locked and returns their number. Seals none if another process
+/// is sealing.
 ///
 /// # Errors
 ///
-/// When the database is away or refuses. What was sealed before stays so.
+/// Returns [`StorageError`] if a batch fails. The batches before stay committed.
 pub async fn seal_all(database: &Database) -> Result<usize, StorageError> {
-    seal(database, Taken::Leave).await
+    seal(database, OnLock::Skip).await
 }
 
-async fn seal(database: &Database, taken: Taken) -> Result<usize, StorageError> {
+async fn seal(database: &Database, on_lock: OnLock) -> Result<usize, StorageError> {
     let mut total = 0;
     loop {
-        let sealed = seal_batch(database, taken).await?;
+        let sealed = seal_batch(database, on_lock).await?;
         total += sealed;
         if sealed < BATCH {
             return Ok(total);
@@ -141,11 +140,11 @@ async fn seal(database: &Database, taken: Taken) -> Result<usize, StorageError> 
     }
 }
 
-async fn seal_batch(database: &Database, taken: Taken) -> Result<usize, StorageError> {
+async fn seal_batch(database: &Database, on_lock: OnLock) -> Result<usize, StorageError> {
     let seal = async |transaction: &mut Transaction| {
-        let head = match taken {
-            Taken::Leave => chain::claim_head(transaction).await?,
-            Taken::Wait => chain::lock_head(transaction).await?,
+        let head = match on_lock {
+            OnLock::Skip => chain::claim_head(transaction).await?,
+            OnLock::Wait => chain::lock_head(transaction).await?,
         };
         let Some(mut head) = head else {
             return Ok(0);

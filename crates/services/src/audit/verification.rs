@@ -1,4 +1,4 @@
-//! Checking the chain from its beginning to its end.
+//! Verification of the chain from its beginning to its head.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,86 +16,85 @@ use uuid::Uuid;
 
 use super::{checkpoint::Checkpoint, link};
 
-/// How many lines are read at a time.
+/// The number of entries read at a time.
 const PAGE: i64 = 1000;
 
-/// How long a line may wait for its place in the chain. It takes a second where programs seal.
+/// The maximum age of unsealed entries. Sealing takes about a second.
 pub const SEALED_WITHIN: Duration = Duration::from_mins(5);
 
-/// What a chain is checked against.
+/// The criteria of a verification.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
-    /// The present moment.
+    /// The current time.
     pub now: DateTime<Utc>,
-    /// For how long lines are kept; nothing when it is for ever. Younger ones are never cut off.
+    /// The retention of entries; `None` if they are kept forever. Younger entries must not be pruned.
     pub retention: Option<Duration>,
-    /// What the chain must go through; nothing when nobody asks for that.
+    /// The checkpoints that the chain must contain; `None` if there is nothing to compare.
     pub checkpoints: Option<&'a [Checkpoint]>,
 }
 
-/// What a check of the whole chain found.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
-    /// The link after which the chain begins: the newest cut, or the place before the first line.
+    /// The predecessor of the first entry: the last pruned link, or the genesis link.
     pub beginning: Link,
-    /// The last line that is as it was sealed.
+    /// The last intact link.
     pub end: Link,
-    /// How many lines are as they were sealed.
-    pub lines: u64,
-    /// How many lines are not sealed yet, and are not checked.
+    /// The number of intact entries.
+    pub entries: u64,
+    /// The number of unsealed entries, which are not verified.
     pub unsealed: i64,
-    /// How many checkpoints agree with the chain.
+    /// The number of checkpoints that match the chain.
     pub checkpoints: usize,
-    /// How many checkpoints are of lines that were cut off since, and cannot be checked any more.
+    /// The number of checkpoints of pruned entries, which cannot be compared.
     pub pruned_checkpoints: usize,
-    /// The first thing that is wrong with the chain; nothing when it is whole. It is not read beyond.
+    /// The first break of the chain, after which verification stops; `None` if the chain is intact.
     pub broken: Option<Break>,
-    /// Why a chain that is whole says too little.
+    /// The reasons for which an intact chain proves too little.
     pub doubts: Vec<Doubt>,
 }
 
 impl Verification {
-    /// Whether nothing is wrong and nothing is in doubt.
+    /// Returns whether there is neither a break nor a doubt.
     pub fn is_sound(&self) -> bool {
         self.broken.is_none() && self.doubts.is_empty()
     }
 }
 
-/// The first place at which the chain is not as it was sealed.
+/// The first position at which the chain is not intact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Break {
-    /// The place in the chain.
+    /// The position.
     pub position: i64,
-    /// The line that is there; nothing when it is missing.
+    /// The entry at the position, if there is one.
     pub log_id: Option<Uuid>,
-    /// What is wrong, as a sentence without its end.
+    /// A description without a final period.
     pub reason: String,
 }
 
-/// Why a chain says too little, as a sentence without its end.
+/// The reason for which an intact chain proves too little.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Doubt {
-    /// A line waits for longer than [`SEALED_WITHIN`].
+    /// An entry has been unsealed for longer than [`SEALED_WITHIN`].
     #[error(
-        "the line of {} is not sealed: no program seals, or something is in its way",
+        "the entry of {} is not sealed: no process seals entries, or sealing is blocked",
         written_at.format("%Y-%m-%dT%H:%M:%SZ")
     )]
     Unsealed {
-        /// When the oldest such line was written, as it says itself.
+        /// The timestamp of the oldest such entry.
         written_at: DateTime<Utc>,
     },
-    /// There were to be checkpoints, and none is of a place that is still known.
+    /// Checkpoints were given, but none is of a known position.
     #[error("no checkpoint could be compared with the chain")]
     NothingCompared,
 }
 
-/// Checks every sealed line, that the beginning was cut off by the program, that the chain goes through
-/// all checkpoints, and that no line waits for too long. It sees the database as it is at one moment
-/// and holds one page of lines in memory.
+/// Verifies every sealed entry, the record of the latest pruning, all checkpoints and the age of unsealed
+/// entries, in one snapshot of the database. Holds one page of entries in memory.
 ///
 /// # Errors
 ///
-/// When the database is away, or the links of the cuts or of the head are unreadable.
+/// Returns [`StorageError`] if the database is unavailable or a pruned link or the head cannot be read.
 pub async fn verify(database: &Database, terms: &Terms<'_>) -> Result<Verification, StorageError> {
     let mut transaction = database.begin().await?;
     chain::use_snapshot(&mut transaction).await?;
@@ -107,7 +106,7 @@ pub async fn verify(database: &Database, terms: &Terms<'_>) -> Result<Verificati
         report: Verification {
             beginning,
             end: beginning,
-            lines: 0,
+            entries: 0,
             unsealed: chain::count_unsealed(&mut transaction).await?,
             checkpoints: 0,
             pruned_checkpoints: 0,
@@ -128,37 +127,38 @@ fn doubts(
     oldest_unsealed: Option<DateTime<Utc>>,
     terms: &Terms<'_>,
 ) -> Vec<Doubt> {
-    let waits_too_long = |written_at: &DateTime<Utc>| *written_at < terms.now - SEALED_WITHIN;
+    let is_overdue = |written_at: &DateTime<Utc>| *written_at < terms.now - SEALED_WITHIN;
     let unsealed = oldest_unsealed
-        .filter(waits_too_long)
+        .filter(is_overdue)
         .map(|written_at| Doubt::Unsealed { written_at });
-    let in_vain = terms.checkpoints.is_some() && report.broken.is_none() && report.checkpoints == 0;
-    let nothing_compared = in_vain.then_some(Doubt::NothingCompared);
+    let is_uncompared =
+        terms.checkpoints.is_some() && report.broken.is_none() && report.checkpoints == 0;
+    let nothing_compared = is_uncompared.then_some(Doubt::NothingCompared);
     unsealed.into_iter().chain(nothing_compared).collect()
 }
 
-/// The checkpoints of each place.
+/// The checkpoints by position.
 struct Expected(BTreeMap<i64, Vec<Checkpoint>>);
 
 impl Expected {
     fn of(checkpoints: &[Checkpoint]) -> Self {
         let mut expected: BTreeMap<i64, Vec<Checkpoint>> = BTreeMap::new();
         for checkpoint in checkpoints {
-            let place = expected.entry(checkpoint.link.position).or_default();
-            place.push(*checkpoint);
+            let at_position = expected.entry(checkpoint.link.position).or_default();
+            at_position.push(*checkpoint);
         }
         Self(expected)
     }
 }
 
 struct Walk {
-    /// No line is cut off that was written at this moment or later; nothing when none ever is.
+    /// The time from which on entries must not be pruned; `None` if no entry may be.
     oldest_kept: Option<DateTime<Utc>>,
     expected: Expected,
     report: Verification,
 }
 
-/// Whether the chain is whole so far.
+/// Whether the chain is intact so far.
 type Outcome = Result<(), Break>;
 
 impl Walk {
@@ -173,33 +173,33 @@ impl Walk {
             return Ok(Err(Break {
                 position: pruning.position,
                 log_id: None,
-                reason: "the chain was cut off after this place, and no line audit.prune with \
-                         matching details tells of it"
+                reason: "the chain was pruned up to here, and no entry audit.prune with matching \
+                         details records it"
                     .to_owned(),
             }));
         }
         if let Err(found) = self.pass_prunings(connection).await? {
             return Ok(Err(found));
         }
-        // From before all places, because a line at one that was cut off is wrong too.
+        // Starts before all positions, because an entry at a pruned position is a break too.
         let mut after = None;
         loop {
-            let lines = chain::sealed_after(connection, after, PAGE).await?;
-            let Some(last) = lines.last() else {
+            let entries = chain::sealed_after(connection, after, PAGE).await?;
+            let Some(last) = entries.last() else {
                 break;
             };
             after = Some((last.position, last.log_id));
-            for line in &lines {
-                if let Err(found) = self.step(line) {
+            for entry in &entries {
+                if let Err(found) = self.step(entry) {
                     return Ok(Err(found));
                 }
             }
         }
         let head = chain::head(connection).await?;
-        Ok(self.arrive(head))
+        Ok(self.compare_head(head))
     }
 
-    /// Takes off the checkpoints that lie at or before the beginning.
+    /// Compares the checkpoints at or before the beginning.
     async fn pass_prunings(
         &mut self,
         connection: &mut Connection,
@@ -214,8 +214,8 @@ impl Walk {
                 return Ok(Err(Break {
                     position,
                     log_id: None,
-                    reason: "a checkpoint knows this line, which was cut off before \
-                             audit.retention_days allow it"
+                    reason: "a checkpoint contains this entry, which was pruned before \
+                             audit.retention_days permits it"
                         .to_owned(),
                 }));
             }
@@ -235,51 +235,51 @@ impl Walk {
         Ok(Ok(()))
     }
 
-    /// Whether the line of the checkpoint is not to be cut off yet. Before the first one there is none.
+    /// Returns whether the entry of the checkpoint must not be pruned yet.
     fn is_kept(&self, checkpoint: &Checkpoint) -> bool {
         let is_young = |written_at| self.oldest_kept.is_none_or(|oldest| written_at >= oldest);
-        let has_line = checkpoint.link.position > Link::GENESIS.position;
-        has_line
+        let has_entry = checkpoint.link.position > Link::GENESIS.position;
+        has_entry
             && checkpoint
                 .line_at
                 .map_or(self.oldest_kept.is_none(), is_young)
     }
 
-    /// Takes in the next line of the chain.
-    fn step(&mut self, line: &SealedEntry) -> Outcome {
-        let next = link::after(self.report.end, &line.content);
+    /// Verifies the next entry of the chain.
+    fn step(&mut self, entry: &SealedEntry) -> Outcome {
+        let next = link::after(self.report.end, &entry.content);
         let broken = |reason: String| Break {
-            position: line.position,
-            log_id: Some(line.log_id),
+            position: entry.position,
+            log_id: Some(entry.log_id),
             reason,
         };
-        if line.position <= self.report.beginning.position {
-            return Err(broken("the line should have been cut off".to_owned()));
+        if entry.position <= self.report.beginning.position {
+            return Err(broken("the entry should have been pruned".to_owned()));
         }
-        if line.position < next.position {
-            return Err(broken("another line has this place too".to_owned()));
+        if entry.position < next.position {
+            return Err(broken("another entry has the same position".to_owned()));
         }
-        if line.position != next.position {
-            return Err(missing(next.position, line.position.saturating_sub(1)));
+        if entry.position != next.position {
+            return Err(missing(next.position, entry.position.saturating_sub(1)));
         }
-        if line.hash.as_deref() != Some(&next.hash.0[..]) {
+        if entry.hash.as_deref() != Some(&next.hash.0[..]) {
             return Err(broken(
-                "its hash does not follow from its content and the hash before".to_owned(),
+                "its hash does not match its content and the previous hash".to_owned(),
             ));
         }
-        if let Some(reference) = &line.mismatched_reference {
-            return Err(broken(format!("its {reference} is not what was written")));
+        if let Some(reference) = &entry.mismatched_reference {
+            return Err(broken(format!("its {reference} has been changed")));
         }
         if let Some(checkpoints) = self.expected.0.remove(&next.position) {
-            self.compare(&checkpoints, next, Some(line.log_id))?;
+            self.compare(&checkpoints, next, Some(entry.log_id))?;
         }
         self.report.end = next;
-        self.report.lines += 1;
+        self.report.entries += 1;
         Ok(())
     }
 
-    /// Compares the last line with what is known of the end.
-    fn arrive(&mut self, head: Option<Link>) -> Outcome {
+    /// Compares the last entry with the recorded head.
+    fn compare_head(&mut self, head: Option<Link>) -> Outcome {
         let end = self.report.end;
         let broken = |reason: &str| Break {
             position: end.position,
@@ -287,20 +287,20 @@ impl Walk {
             reason: reason.to_owned(),
         };
         let Some(head) = head else {
-            return Err(broken("the end of the chain is not recorded any more"));
+            return Err(broken("the head of the chain is not recorded"));
         };
         if head.position > end.position {
             return Err(missing(end.position.saturating_add(1), head.position));
         }
         if head != end {
-            return Err(broken("the recorded end of the chain is another"));
+            return Err(broken("the recorded head of the chain is different"));
         }
         if let Some((position, _)) = self.expected.0.first_key_value() {
             return Err(Break {
                 position: *position,
                 log_id: None,
                 reason: format!(
-                    "a checkpoint knows this place, and the chain ends at {}",
+                    "a checkpoint contains this position, but the chain ends at {}",
                     end.position
                 ),
             });
@@ -313,7 +313,7 @@ impl Walk {
             return Err(Break {
                 position: link.position,
                 log_id,
-                reason: "a checkpoint has another hash for this place".to_owned(),
+                reason: "a checkpoint has a different hash for this position".to_owned(),
             });
         }
         self.report.checkpoints += checkpoints.len();
@@ -323,9 +323,9 @@ impl Walk {
 
 fn missing(first: i64, last: i64) -> Break {
     let reason = if first == last {
-        "the line is missing".to_owned()
+        "the entry is missing".to_owned()
     } else {
-        format!("the lines from here to {last} are missing")
+        format!("the entries from here to {last} are missing")
     };
     Break {
         position: first,

@@ -3,7 +3,7 @@ use sha2::{Digest, Sha256};
 
 use super::Submission;
 
-/// Tells a submission from every other one: SHA-256 over its fields in a fixed order.
+/// Returns the SHA-256 of the fields of a submission in a fixed order.
 pub(super) fn fingerprint(submission: &Submission) -> Vec<u8> {
     let fields = json!([
         submission.vehicle_id,
@@ -16,7 +16,7 @@ pub(super) fn fingerprint(submission: &Submission) -> Vec<u8> {
     Sha256::digest(fields.to_string()).to_vec()
 }
 
-/// The same value whatever order an object's fields were written in.
+/// Returns a representation that does not depend on the order of the fields of objects.
 fn canonical(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_fields_does_not_matter() {
+    fn ignores_the_order_of_fields() {
         assert_eq!(
             fingerprint(&submission(r#"{"a": 1, "b": {"c": 2, "d": [3, 4]}}"#)),
             fingerprint(&submission(r#"{"b": {"d": [3, 4], "c": 2}, "a": 1}"#))
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_matters() {
+    fn covers_every_field() {
         let one = submission(r#"{"a": 1}"#);
         let others = [
             submission(r#"{"a": 2}"#),

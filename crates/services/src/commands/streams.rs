@@ -1,8 +1,8 @@
-//! Watching a command: one ordered stream for each client, without a gap.
+//! Streams: each follower of a command receives its events in order and without gaps.
 
+mod catch_up;
+mod hint_backoff;
 mod merge;
-mod pacing;
-mod reader;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -20,32 +20,32 @@ use crate::{
         credential_cache::{CredentialCache, CredentialWatch},
     },
 };
-use merge::{Merge, Verdict};
-use pacing::Pacing;
-use reader::Reader;
+use catch_up::CatchUp;
+use hint_backoff::HintBackoff;
+use merge::{EventOrder, Merge};
 
-/// Lets clients watch commands.
+/// Lets callers follow commands.
 pub struct Streams {
     bus: Arc<dyn EventBus>,
     credentials: CredentialCache,
-    reader: Reader,
+    catch_up: CatchUp,
 }
 
 impl Streams {
-    /// A stream service, which reads the database from a task of the runtime that calls this.
+    /// Creates the service with a catch-up worker on the current runtime.
     pub fn new(database: Database, bus: Arc<dyn EventBus>, credentials: CredentialCache) -> Self {
         Self {
-            reader: Reader::start(database, Arc::clone(&bus)),
+            catch_up: CatchUp::start(database, Arc::clone(&bus)),
             bus,
             credentials,
         }
     }
 
-    /// The events of a command with its responses from number `after + 1` on.
+    /// Follows a command from the response with the number `after + 1` on.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is no such command that the caller may see.
+    /// Returns [`ServiceError::NotFound`] if the command does not exist or the caller may not see it.
     pub async fn follow(
         &self,
         commands: &Commands,
@@ -55,36 +55,36 @@ impl Streams {
     ) -> Result<Follower, ServiceError> {
         commands.get(caller, command_id).await?;
         Ok(Follower {
-            reader: self.reader.clone(),
+            catch_up: self.catch_up.clone(),
             subscription: self.bus.subscribe(command_id),
             command_id,
             credential: caller.watch(&self.credentials),
             merge: Merge::after(after),
-            pacing: Pacing::default(),
+            backoff: HintBackoff::default(),
             ready: VecDeque::new(),
         })
     }
 }
 
-/// One client's stream. It holds no database connection while it waits.
+/// A follower of one command. It holds no database connection.
 pub struct Follower {
-    reader: Reader,
+    catch_up: CatchUp,
     subscription: Subscription,
     command_id: CommandId,
     credential: CredentialWatch,
     merge: Merge,
-    pacing: Pacing,
+    backoff: HintBackoff,
     ready: VecDeque<StreamEvent>,
 }
 
 impl Follower {
-    /// Tells whether the credential of whoever follows has ended.
+    /// Returns the watch of the credential of the caller.
     pub fn credential(&self) -> CredentialWatch {
         self.credential.clone()
     }
 
-    /// The events, up to the terminal one; without it when the command was deleted or the
-    /// credential has ended.
+    /// Returns the events up to the terminal one. If the command is deleted or the credential ends, the
+    /// stream ends without it.
     pub fn into_stream(self) -> impl Stream<Item = StreamEvent> {
         let credential = self.credential();
         let events = stream::unfold(self, async |mut follower| {
@@ -104,30 +104,30 @@ impl Follower {
             }
             if self.merge.is_stale() {
                 let after = self.merge.last_number();
-                let page = self.reader.read(self.command_id, after).await?;
-                let news = self
+                let page = self.catch_up.read(self.command_id, after).await?;
+                let events = self
                     .merge
                     .catch_up(&page.command, &page.responses, page.is_last);
-                self.pacing.looked(!news.is_empty());
-                self.ready.extend(news);
+                self.backoff.record(!events.is_empty());
+                self.ready.extend(events);
             } else {
                 self.listen().await;
             }
         }
     }
 
-    /// Takes one signal from the bus.
+    /// Processes one signal from the bus.
     async fn listen(&mut self) {
         match self.subscription.next().await {
             CommandSignal::Reread => self.merge.mark_stale(),
             CommandSignal::Event(event) => match self.merge.offer(&event) {
-                Verdict::Next => self.ready.push_back(event.as_ref().clone()),
-                Verdict::Seen => {}
-                Verdict::Gap => self.merge.mark_stale(),
+                EventOrder::Next => self.ready.push_back(event.as_ref().clone()),
+                EventOrder::Duplicate => {}
+                EventOrder::Gap => self.merge.mark_stale(),
             },
-            // The client gets what the database holds, never what the hint says.
+            // A hint only triggers a database read. Its content is never delivered.
             CommandSignal::Hint(hint) if self.merge.is_new(hint) => {
-                sleep(self.pacing.hinted()).await;
+                sleep(self.backoff.delay()).await;
                 self.merge.mark_stale();
             }
             CommandSignal::Hint(_) => {}

@@ -5,29 +5,25 @@ use sovd_storage::{Transaction, commands::queue, identity::users};
 
 use crate::error::ServiceError;
 
-/// After how long a user at the limit should try again. It is not known when a command ends.
-const RETRY: Duration = Duration::from_secs(5);
+/// The `Retry-After` of a user at the limit. The time at which a command ends is unknown.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// How far below the limit of a user submissions need no lock. More submissions of one user than this
-/// would have to be in flight at the same time to exceed the limit unnoticed.
+/// The margin below the limit of a user within which submissions lock the user. Further below, the limit
+/// could only be exceeded by more than this many concurrent submissions.
 const UNLOCKED_MARGIN: i64 = 256;
 
-/// How many commands may be in the queue, waiting or under way; 0 is no limit.
+/// The limits of the number of queued commands, waiting or in progress; 0 means no limit.
 #[derive(Debug, Clone, Copy)]
 pub struct WaitingLimits {
-    /// Commands to one vehicle.
+    /// Commands for one vehicle.
     pub per_vehicle: u32,
-    /// Commands of one user, to all vehicles together.
+    /// Commands of one user for all vehicles.
     pub per_user: u32,
 }
 
 impl WaitingLimits {
-    /// Checks that one more command to the vehicle fits. The transaction holds the lock of the vehicle, so
-    /// the count is exact.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::QueueFull`] when the vehicle has as many as it may have.
+    /// Returns [`ServiceError::QueueFull`] if the queue of the vehicle has reached its limit. The count is
+    /// exact because the transaction has locked the vehicle.
     pub(super) async fn check_vehicle(
         self,
         transaction: &mut Transaction,
@@ -40,13 +36,9 @@ impl WaitingLimits {
         Ok(())
     }
 
-    /// Checks that one more command of the user fits. Near the limit it locks the user: submissions to
-    /// different vehicles would count at the same time otherwise. Call it before the vehicle is locked,
-    /// because other transactions lock a user before the vehicles of the user.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::TooManyWaiting`] when the user has as many as it may have.
+    /// Returns [`ServiceError::TooManyWaiting`] if the queued commands of the user have reached their
+    /// limit. Near the limit it locks the user, because submissions for different vehicles count
+    /// concurrently. Call this before locking the vehicle: a user is locked before its vehicles.
     pub(super) async fn check_user(
         self,
         transaction: &mut Transaction,
@@ -66,7 +58,7 @@ impl WaitingLimits {
         }
         Err(ServiceError::TooManyWaiting {
             limit: most,
-            retry_after: RETRY,
+            retry_after: RETRY_AFTER,
         })
     }
 }

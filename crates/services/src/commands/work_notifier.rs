@@ -10,53 +10,52 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a database may take to spread a piece of news; a sweep finds what was not told.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The timeout of a notification. Sweeps find work that was not announced.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long to wait after the news could not be spread.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The delay after a failed notification.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Tells dispatchers, here and in other processes, that there may be something to claim. Clones
-/// share it.
+/// Notifies the dispatchers of this process and of others that there may be tasks to claim. Clones share
+/// their state.
 #[derive(Debug, Clone, Default)]
 pub struct WorkNotifier(Arc<Notified>);
 
 #[derive(Debug, Default)]
 struct Notified {
-    here: Notify,
-    elsewhere: Notify,
+    local: Notify,
+    remote: Notify,
 }
 
 impl WorkNotifier {
-    /// Tells everybody; never waits.
+    /// Notifies all dispatchers, without waiting.
     pub fn notify(&self) {
         self.notify_local();
-        self.0.elsewhere.notify_one();
+        self.0.remote.notify_one();
     }
 
-    /// Tells the dispatcher of this process.
+    /// Notifies the dispatcher of this process.
     pub(crate) fn notify_local(&self) {
-        self.0.here.notify_one();
+        self.0.local.notify_one();
     }
 
-    /// Ends when somebody told; news that came meanwhile counts.
+    /// Waits for a notification. One that arrived since the last call counts.
     pub(crate) async fn notified(&self) {
-        self.0.here.notified().await;
+        self.0.local.notified().await;
     }
 
-    /// Passes on to other processes what is told here, until `stop`. It is done beside the requests,
-    /// once for all that came meanwhile: a NOTIFY inside their transactions would make these commit
-    /// one after the other.
-    pub async fn spread(self, database: Database, stop: CancellationToken) {
+    /// Forwards notifications to other processes until `stop`. Runs in the background and combines
+    /// notifications, because a NOTIFY inside the transactions of requests would serialize their commits.
+    pub async fn forward(self, database: Database, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.0.elsewhere.notified() => {}
+                () = self.0.remote.notified() => {}
             }
-            let sent = timeout(PATIENCE, send(&database)).await;
+            let sent = timeout(TIMEOUT, send(&database)).await;
             if !matches!(sent, Ok(Ok(()))) {
-                tracing::debug!("other processes will find new work by themselves");
-                sleep(PAUSE).await;
+                tracing::debug!("failed to notify other processes of new work");
+                sleep(RETRY_DELAY).await;
             }
         }
     }

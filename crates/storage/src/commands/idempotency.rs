@@ -81,11 +81,11 @@ pub async fn remember(
     }
 }
 
-/// Deletes the keys from before `moment` and returns their number.
+/// Deletes the keys from before `cutoff` and returns their number.
 pub async fn forget(
     connection: &mut Connection,
-    moment: DateTime<Utc>,
+    cutoff: DateTime<Utc>,
 ) -> Result<usize, StorageError> {
-    let old = idempotency_keys::table.filter(idempotency_keys::created_at.lt(moment));
+    let old = idempotency_keys::table.filter(idempotency_keys::created_at.lt(cutoff));
     Ok(diesel::delete(old).execute(connection).await?)
 }

@@ -7,7 +7,7 @@ use sovd_storage::{
 
 use crate::identity::caller::Caller;
 
-/// An object that a caller asked for and that either belongs to someone else or does not exist.
+/// A requested object that the caller may not see or that does not exist.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Concealed {
     Anomaly(AnomalyId),
@@ -17,11 +17,7 @@ pub(crate) enum Concealed {
 }
 
 impl Concealed {
-    /// Returns the audit entry about the attempt, or `None` if there is no such object.
-    ///
-    /// # Errors
-    ///
-    /// When the database is unavailable or the row is unreadable.
+    /// Returns the audit entry about the attempt, or `None` if the object does not exist.
     pub(crate) async fn entry(
         self,
         connection: &mut Connection,

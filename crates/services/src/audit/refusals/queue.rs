@@ -23,23 +23,23 @@ use tokio::{
 use super::{RefusalCount, concealed::Concealed, writer::Writer};
 use crate::identity::caller::Caller;
 
-/// Refusals that may wait to be written. An entry takes about 2 KB at most.
+/// The capacity of the queue. An entry takes up to about 2 KB.
 const CAPACITY: usize = 4096;
 
-/// Refusals of one user that may wait to be looked up, so that one user cannot fill the queue.
+/// The number of queued lookups per user, so that one user cannot fill the queue.
 const LOOKUPS_PER_USER: usize = 256;
 
-/// Warnings about refusals that were dropped, per minute.
+/// The number of warnings per minute about dropped refusals.
 const WARNINGS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6).unwrap();
 
-/// Time that [`RefusalQueue::flush`] waits.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The time for which [`RefusalQueue::flush`] waits.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Takes refusals to the audit trail without making the request wait.
+/// Queues refusals for the audit trail.
 ///
-/// A request must take the same time whether an object belongs to someone else or does not exist.
-/// Therefore the request only puts the attempt here, and a background task looks the object up and writes
-/// the audit entry. Clones share the queue.
+/// A request must take the same time whether an object is concealed or does not exist. Therefore the
+/// request only queues the attempt, and a background task looks up the object and stores the entry. Clones
+/// share the queue.
 #[derive(Clone)]
 pub(super) struct RefusalQueue {
     items: Sender<Item>,
@@ -48,7 +48,7 @@ pub(super) struct RefusalQueue {
 
 pub(super) enum Item {
     Refusal(Refusal),
-    /// Answered once everything before it is written.
+    /// Confirmed once all refusals before it are stored.
     Mark(oneshot::Sender<()>),
 }
 
@@ -59,9 +59,9 @@ pub(super) struct Refusal {
 }
 
 pub(super) enum Subject {
-    /// The refusal is certain, and the rate limit has admitted it.
+    /// A refusal that the rate limit has admitted.
     Entry(Box<AuditEntry>),
-    /// The attempt was a refusal if the object exists.
+    /// A refusal if the object exists.
     Concealed {
         caller: Box<Caller>,
         object: Concealed,
@@ -69,16 +69,16 @@ pub(super) enum Subject {
     },
 }
 
-/// What the queue and its writer share.
+/// The state shared by the queue and its writer.
 pub(super) struct Shared {
     dropped: AtomicU64,
     warnings: DefaultDirectRateLimiter,
-    /// Waiting lookups by user; users without any have no entry.
+    /// The number of queued lookups by user. Users without lookups are absent.
     lookups: Mutex<HashMap<UserId, usize>>,
 }
 
 impl RefusalQueue {
-    /// Creates a queue whose task runs on the runtime of the caller and ends with the last clone.
+    /// Creates a queue with a task on the current runtime, which ends with the last clone.
     pub(super) fn new(database: Database, counts: RefusalCount) -> Self {
         Self::with_capacity(database, counts, CAPACITY)
     }
@@ -101,7 +101,7 @@ impl RefusalQueue {
         self.send(Refusal { at, subject });
     }
 
-    /// Queues an attempt that was a refusal if `object` exists.
+    /// Queues an attempt that is a refusal if `object` exists.
     pub(super) fn look_up(
         &self,
         caller: &Caller,
@@ -133,23 +133,23 @@ impl RefusalQueue {
         true
     }
 
-    /// Waits until everything queued before is written, for 2 s at most.
+    /// Waits up to 2 s until all refusals queued so far are stored.
     pub(super) async fn flush(&self) {
-        let emptied = async {
-            let (mark, reached) = oneshot::channel();
+        let flushed = async {
+            let (mark, confirmation) = oneshot::channel();
             if self.items.send(Item::Mark(mark)).await.is_ok() {
-                let _ = reached.await;
+                let _ = confirmation.await;
             }
         };
-        if timeout(PATIENCE, emptied).await.is_err() {
-            let waiting = self.items.max_capacity() - self.items.capacity();
-            tracing::warn!(waiting, "failed to write refusals before the shutdown");
+        if timeout(FLUSH_TIMEOUT, flushed).await.is_err() {
+            let queued = self.items.max_capacity() - self.items.capacity();
+            tracing::warn!(queued, "failed to audit refusals before the shutdown");
         }
     }
 }
 
 impl Shared {
-    /// Counts refusals that will not be audited.
+    /// Counts refusals that are not audited.
     pub(super) fn count_dropped(&self, count: u64) {
         let dropped_total = self.dropped.fetch_add(count, Ordering::Relaxed) + count;
         if self.warnings.check().is_ok() {
@@ -162,19 +162,19 @@ impl Shared {
 
     fn begin_lookup(&self, user_id: UserId) -> bool {
         let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = lookups.entry(user_id).or_default();
-        let is_admitted = *waiting < LOOKUPS_PER_USER;
+        let queued = lookups.entry(user_id).or_default();
+        let is_admitted = *queued < LOOKUPS_PER_USER;
         if is_admitted {
-            *waiting += 1;
+            *queued += 1;
         }
         is_admitted
     }
 
     pub(super) fn end_lookup(&self, user_id: UserId) {
         let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waiting) = lookups.get_mut(&user_id) {
-            *waiting = waiting.saturating_sub(1);
-            if *waiting == 0 {
+        if let Some(queued) = lookups.get_mut(&user_id) {
+            *queued = queued.saturating_sub(1);
+            if *queued == 0 {
                 lookups.remove(&user_id);
             }
         }
@@ -195,7 +195,7 @@ mod tests {
             checkout_timeout: Duration::from_secs(1),
             statement_timeout: Duration::from_secs(30),
         };
-        let database = Database::new("postgres://nobody@127.0.0.1:1/none", pool);
+        let database = Database::new("postgres://unknown@127.0.0.1:1/none", pool);
         RefusalQueue::with_capacity(database, RefusalCount::default(), capacity)
     }
 
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn drops_and_counts_what_exceeds_the_capacity() {
+    async fn counts_refusals_dropped_above_the_capacity() {
         let queue = queue(3);
         // The writer has had no chance to run on this single-threaded runtime.
         for expected in [0, 0, 0, 1, 2] {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bounds_the_lookups_of_one_user_and_not_those_of_others() {
+    async fn limits_queued_lookups_per_user() {
         let queue = queue(CAPACITY);
         let [one, other] = [1, 2].map(|number| UserId(uuid::Uuid::from_u128(number)));
         assert!((0..LOOKUPS_PER_USER).all(|_| queue.shared.begin_lookup(one)));

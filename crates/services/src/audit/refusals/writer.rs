@@ -17,17 +17,17 @@ use super::{
 };
 use crate::identity::caller::Caller;
 
-/// Refusals that are written in one statement.
+/// The number of refusals stored in one statement.
 const BATCH: usize = 256;
 
-/// Time between the first refusal of a batch and its write. It makes batches larger, and separates the
-/// write from the next request of the same client.
-const LINGER: Duration = Duration::from_millis(50);
+/// The delay after the first refusal of a batch. It makes batches larger, and separates the insertion from
+/// the next request of the same client.
+const BATCH_DELAY: Duration = Duration::from_millis(50);
 
-/// Time between two attempts while the database is unavailable.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The delay between attempts while the database is unavailable.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Writes queued refusals to the audit trail.
+/// Stores queued refusals in the audit trail.
 pub(super) struct Writer {
     database: Database,
     counts: RefusalCount,
@@ -43,11 +43,11 @@ impl Writer {
         }
     }
 
-    /// Writes what arrives, in order, until the queue is gone.
+    /// Stores refusals in order until the queue is dropped.
     pub(super) async fn run(self, mut items: Receiver<Item>) {
         while let Some(first) = items.recv().await {
             if matches!(first, Item::Refusal(_)) {
-                sleep(LINGER).await;
+                sleep(BATCH_DELAY).await;
             }
             let mut refusals = Vec::new();
             let mut marks: Vec<oneshot::Sender<()>> = Vec::new();
@@ -80,18 +80,18 @@ impl Writer {
         let Err(error) = self.insert(&entries).await else {
             return;
         };
-        tracing::debug!(%error, "failed to write refusals at once; writing them one by one");
+        tracing::debug!(%error, "failed to audit a batch of refusals; auditing them individually");
         for entry in &entries {
             self.write_one(entry).await;
         }
     }
 
-    /// Returns the entries of all refusals of objects that exist, as far as the rate limits admit them.
+    /// Returns the entries of refusals that concern existing objects and are within the rate limits.
     async fn resolve(&self, refusals: &[Refusal]) -> Vec<DeferredEntry> {
         let mut entries = Vec::with_capacity(refusals.len());
         for Refusal { at, subject } in refusals {
             match subject {
-                Subject::Entry(entry) => entries.push(late(AuditEntry::clone(entry), *at)),
+                Subject::Entry(entry) => entries.push(deferred(AuditEntry::clone(entry), *at)),
                 Subject::Concealed {
                     caller,
                     object,
@@ -104,7 +104,7 @@ impl Writer {
                             ..entry
                         };
                         if self.counts.admits_entry(&entry) {
-                            entries.push(late(entry, *at));
+                            entries.push(deferred(entry, *at));
                         }
                     }
                     Err(error) => self.give_up(&error, action),
@@ -157,7 +157,7 @@ impl Writer {
 
     async fn write_one(&self, entry: &DeferredEntry) {
         let written = match self.insert(slice::from_ref(entry)).await {
-            // The caller or the object was deleted since the attempt.
+            // The caller or the object has since been deleted.
             Err(StorageError::Dangling { .. }) => self.insert_detached(entry).await,
             outcome => outcome,
         };
@@ -172,8 +172,8 @@ impl Writer {
     }
 }
 
-/// Gives an entry the id that it keeps however often it is written.
-fn late(entry: AuditEntry, at: DateTime<Utc>) -> DeferredEntry {
+/// Assigns an id to an entry, which makes repeated insertion idempotent.
+fn deferred(entry: AuditEntry, at: DateTime<Utc>) -> DeferredEntry {
     DeferredEntry {
         log_id: SystemRandom.uuid(),
         at,
@@ -181,8 +181,8 @@ fn late(entry: AuditEntry, at: DateTime<Utc>) -> DeferredEntry {
     }
 }
 
-/// Returns the outcome of an attempt, or `None` after a pause if the database is unavailable: the attempt
-/// is to be repeated. New refusals wait in the queue meanwhile.
+/// Returns the outcome of an attempt, or `None` after a delay if the database is unavailable and the attempt
+/// must be repeated. New refusals remain in the queue meanwhile.
 async fn unless_unavailable<T>(
     outcome: Result<T, StorageError>,
 ) -> Option<Result<T, StorageError>> {
@@ -190,6 +190,6 @@ async fn unless_unavailable<T>(
         return Some(outcome);
     };
     tracing::warn!(reason, "failed to audit refusals; retrying");
-    sleep(PAUSE).await;
+    sleep(RETRY_DELAY).await;
     None
 }

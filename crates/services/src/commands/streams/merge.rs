@@ -1,11 +1,9 @@
 use sovd_domain::{Command, CommandStatus, Response, StreamEvent};
 use sovd_events::Hint;
 
-/// Decides what of the replay and the live feed a client gets, so that it gets everything once
-/// and in order.
-///
-/// The stream is: `in_progress` if the command was ever started, the responses by number, the
-/// terminal event.
+/// Merges the events from the database with those from the bus, so that a follower receives each event
+/// once and in order: `in_progress` if the command was started, the responses by number, and the terminal
+/// event.
 #[derive(Debug, Clone)]
 pub(super) struct Merge {
     last_number: i32,
@@ -13,28 +11,28 @@ pub(super) struct Merge {
     stale: bool,
 }
 
-/// How far a client has come, in order.
+/// The progress of a follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Progress {
     Waiting,
     Started,
-    SawFinal,
+    ReceivedFinal,
     Ended,
 }
 
-/// What to do with a live event.
+/// The order of an event from the bus relative to the delivered events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It is the next one.
+pub(super) enum EventOrder {
+    /// It is the next event.
     Next,
-    /// The client has it.
-    Seen,
-    /// Something before it is missing: only the database knows.
+    /// It has been delivered already.
+    Duplicate,
+    /// Events before it may be missing, which must be read from the database.
     Gap,
 }
 
 impl Merge {
-    /// For a client that has the responses up to `number`.
+    /// Creates the state of a follower that has received the responses up to `number`.
     pub(super) fn after(number: i32) -> Self {
         Self {
             last_number: number,
@@ -51,7 +49,7 @@ impl Merge {
         self.progress == Progress::Ended
     }
 
-    /// Whether the database has to be read before anything else is delivered.
+    /// Returns whether the database must be read before further events are delivered.
     pub(super) fn is_stale(&self) -> bool {
         self.stale
     }
@@ -60,13 +58,13 @@ impl Merge {
         self.stale = true;
     }
 
-    /// Judges a live event; [`Verdict::Next`] counts as delivered.
-    pub(super) fn offer(&mut self, event: &StreamEvent) -> Verdict {
+    /// Classifies an event from the bus. [`EventOrder::Next`] marks it as delivered.
+    pub(super) fn offer(&mut self, event: &StreamEvent) -> EventOrder {
         if self.has_ended() {
-            return Verdict::Seen;
+            return EventOrder::Duplicate;
         }
         if self.stale {
-            return Verdict::Gap;
+            return EventOrder::Gap;
         }
         match event {
             StreamEvent::Status {
@@ -78,17 +76,16 @@ impl Merge {
                 is_final,
                 ..
             } => self.offer_response(*sequence_number, *is_final),
-            StreamEvent::Status { .. } if self.progress == Progress::SawFinal => {
+            StreamEvent::Status { .. } if self.progress == Progress::ReceivedFinal => {
                 self.progress = Progress::Ended;
-                Verdict::Next
+                EventOrder::Next
             }
-            // How many responses came before it, the event does not say.
-            StreamEvent::Status { .. } | StreamEvent::Error { .. } => Verdict::Gap,
+            // The number of responses before it is unknown.
+            StreamEvent::Status { .. } | StreamEvent::Error { .. } => EventOrder::Gap,
         }
     }
 
-    /// Whether the database has to be read because of a hint: whether that says more than the client
-    /// has.
+    /// Returns whether the hint indicates undelivered events.
     pub(super) fn is_new(&self, hint: Hint) -> bool {
         match hint {
             Hint::Started => self.progress == Progress::Waiting,
@@ -97,8 +94,8 @@ impl Merge {
         }
     }
 
-    /// What of the database's state is new to the client, in order. With a page of responses that
-    /// is not the last one the rest has to be read afterwards.
+    /// Returns the undelivered events of the state in the database, in order, and marks them as delivered.
+    /// The merge stays stale unless the page of responses is the last one.
     pub(super) fn catch_up(
         &mut self,
         command: &Command,
@@ -109,10 +106,10 @@ impl Merge {
         if self.has_ended() {
             return Vec::new();
         }
-        let mut news = Vec::new();
+        let mut events = Vec::new();
         if command.started_at.is_some() && self.progress == Progress::Waiting {
             self.progress = Progress::Started;
-            news.push(StreamEvent::Status {
+            events.push(StreamEvent::Status {
                 command_id: command.command_id,
                 status: CommandStatus::InProgress,
                 completed_at: None,
@@ -122,38 +119,38 @@ impl Merge {
             if response.sequence_number > self.last_number {
                 self.last_number = response.sequence_number;
                 if response.is_final {
-                    self.progress = Progress::SawFinal;
+                    self.progress = Progress::ReceivedFinal;
                 }
-                news.push(response.clone().into());
+                events.push(response.clone().into());
             }
         }
         if command.status.is_terminal() && is_last_page {
             self.progress = Progress::Ended;
-            news.extend(StreamEvent::of_state(command));
+            events.extend(StreamEvent::of_state(command));
         }
-        news
+        events
     }
 
-    fn offer_start(&mut self) -> Verdict {
+    fn offer_start(&mut self) -> EventOrder {
         if self.progress >= Progress::Started {
-            return Verdict::Seen;
+            return EventOrder::Duplicate;
         }
         self.progress = Progress::Started;
-        Verdict::Next
+        EventOrder::Next
     }
 
-    fn offer_response(&mut self, number: i32, is_final: bool) -> Verdict {
+    fn offer_response(&mut self, number: i32, is_final: bool) -> EventOrder {
         if number <= self.last_number {
-            return Verdict::Seen;
+            return EventOrder::Duplicate;
         }
         if self.progress == Progress::Waiting || number != self.last_number + 1 {
-            return Verdict::Gap;
+            return EventOrder::Gap;
         }
         self.last_number = number;
         if is_final {
-            self.progress = Progress::SawFinal;
+            self.progress = Progress::ReceivedFinal;
         }
-        Verdict::Next
+        EventOrder::Next
     }
 }
 
@@ -201,7 +198,7 @@ mod tests {
         }
     }
 
-    /// Everything that is ever published about the command, in order.
+    /// All events of the command, in order.
     fn history() -> Vec<StreamEvent> {
         let mut events = vec![StreamEvent::of_state(&command(CommandStatus::InProgress)).unwrap()];
         events.extend((1..=CHUNKS).map(|number| response(number).into()));
@@ -209,7 +206,7 @@ mod tests {
         events
     }
 
-    /// What the database holds once the first `committed` events are, read in pages of `page`.
+    /// Reads a page from a database that contains the first `committed` events.
     fn catch_up(merge: &mut Merge, committed: usize, page: usize) -> Vec<StreamEvent> {
         let status = match committed {
             0 => CommandStatus::Pending,
@@ -239,12 +236,11 @@ mod tests {
             .collect()
     }
 
-    /// Delivers the history with losses, repetitions and exchanges that `random` chooses, and
-    /// rereadings at random moments.
-    fn stormy(random: &SeededRandom, after: i32) -> Vec<StreamEvent> {
+    /// Delivers the history with random losses, duplicates, reorderings and catch-ups.
+    fn deliver_randomly(random: &SeededRandom, after: i32) -> Vec<StreamEvent> {
         let history = history();
         let mut merge = Merge::after(after);
-        let mut seen = Vec::new();
+        let mut delivered = Vec::new();
         let mut committed = usize::try_from(random.between(0, 8)).unwrap();
         while !merge.has_ended() {
             if random.between(0, 2) == 0 {
@@ -253,30 +249,30 @@ mod tests {
             if random.between(0, 9) == 0 {
                 merge.mark_stale();
             }
-            // A live event is one of those committed, any of them: late, lost or twice.
+            // The bus delivers any of the committed events.
             let live = usize::try_from(random.between(0, 7)).unwrap();
             if live < committed {
                 match merge.offer(&history[live]) {
-                    Verdict::Next => seen.push(history[live].clone()),
-                    Verdict::Seen => {}
-                    Verdict::Gap => merge.mark_stale(),
+                    EventOrder::Next => delivered.push(history[live].clone()),
+                    EventOrder::Duplicate => {}
+                    EventOrder::Gap => merge.mark_stale(),
                 }
             }
             if merge.is_stale() {
                 let page = usize::try_from(random.between(1, 8)).unwrap();
-                seen.extend(catch_up(&mut merge, committed, page));
+                delivered.extend(catch_up(&mut merge, committed, page));
             }
         }
-        seen
+        delivered
     }
 
     #[test]
-    fn any_disorder_of_the_bus_gives_the_same_stream() {
+    fn the_stream_does_not_depend_on_the_bus() {
         for seed in 0..2_000 {
             let random = SeededRandom::new(seed);
             let after = i32::try_from(random.between(0, 7)).unwrap();
             assert_eq!(
-                stormy(&random, after),
+                deliver_randomly(&random, after),
                 expected(after),
                 "seed {seed}, after {after}"
             );
@@ -284,17 +280,17 @@ mod tests {
     }
 
     #[test]
-    fn a_calm_bus_needs_no_second_look() {
+    fn a_reliable_bus_needs_no_further_catch_up() {
         let mut merge = Merge::after(0);
         assert_eq!(catch_up(&mut merge, 0, 64), vec![]);
         for event in history() {
-            assert_eq!(merge.offer(&event), Verdict::Next, "{event:?}");
+            assert_eq!(merge.offer(&event), EventOrder::Next, "{event:?}");
         }
         assert!(merge.has_ended());
     }
 
     #[test]
-    fn a_hint_is_new_if_it_says_more_than_the_client_has() {
+    fn a_hint_is_new_if_it_indicates_undelivered_events() {
         let mut merge = Merge::after(0);
         catch_up(&mut merge, 3, 64);
         assert_eq!(merge.last_number(), 2);
@@ -314,8 +310,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_delivered_before_the_first_look() {
+    fn delivers_nothing_before_the_first_catch_up() {
         let mut merge = Merge::after(0);
-        assert_eq!(merge.offer(&history()[0]), Verdict::Gap);
+        assert_eq!(merge.offer(&history()[0]), EventOrder::Gap);
     }
 }

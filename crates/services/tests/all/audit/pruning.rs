@@ -49,15 +49,15 @@ async fn the_chain_stays_intact_after_pruning() {
     // The fifth entry is six seconds old; the sixth is five seconds old and not sealed.
     bed.timer.advance(TimeDelta::seconds(5));
     run_housekeeping(&bed, None).await;
-    assert_eq!(verify(&bed).await.lines, 5);
+    assert_eq!(verify(&bed).await.entries, 5);
     run_housekeeping(&bed, Some(Duration::from_secs(5))).await;
     let found = verify(&bed).await;
-    assert_eq!((found.lines, found.beginning), (0, last.link));
+    assert_eq!((found.entries, found.beginning), (0, last.link));
     assert_eq!(seal(&bed).await, 2);
     let retention = Some(Duration::from_secs(5));
     let found = verify_by(&bed, retention, Some(&[early, last])).await;
     assert_eq!(found.broken, None);
-    assert_eq!((found.lines, found.beginning.position), (2, 5));
+    assert_eq!((found.entries, found.beginning.position), (2, 5));
     assert_eq!((found.checkpoints, found.pruned_checkpoints), (1, 1));
     let details = "SELECT details::text FROM audit_logs WHERE action = 'audit.prune'";
     let row = bed.sql().await.query_one(details, &[]).await.unwrap();
@@ -75,7 +75,7 @@ async fn the_chain_stays_intact_after_pruning() {
     let found = verify_by(&bed, retention, Some(&[forged])).await;
     let broken = found.broken.unwrap();
     assert_eq!(broken.position, 5);
-    assert!(broken.reason.contains("another hash"), "{broken:?}");
+    assert!(broken.reason.contains("different hash"), "{broken:?}");
 }
 
 /// Prunes the chain by hand, which the database permits; `entry` forges the audit entry.

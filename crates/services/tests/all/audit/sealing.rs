@@ -120,7 +120,7 @@ async fn an_empty_chain_is_intact() {
     let found = verify(&bed).await;
     assert_eq!(found.broken, None);
     assert_eq!(
-        (found.lines, found.beginning, found.end),
+        (found.entries, found.beginning, found.end),
         (0, Link::GENESIS, Link::GENESIS)
     );
 }
@@ -136,7 +136,7 @@ async fn verifies_sealed_and_counts_unsealed_entries() {
     write(&bed, 3).await;
     let found = verify(&bed).await;
     assert_eq!(found.broken, None);
-    assert_eq!((found.lines, found.unsealed), (2500, 3));
+    assert_eq!((found.entries, found.unsealed), (2500, 3));
     assert_eq!(found.end.position, 2500);
 }
 
@@ -157,7 +157,7 @@ async fn two_sealing_processes_produce_one_chain() {
             bed.timer.advance(TimeDelta::seconds(1));
             let found = verify(&bed).await;
             assert_eq!(found.broken, None);
-            (found.lines == round).then_some(())
+            (found.entries == round).then_some(())
         })
         .await;
     }
@@ -187,7 +187,7 @@ async fn the_chain_stays_intact_when_users_are_deleted() {
     bed.sql().await.batch_execute(sql).await.unwrap();
     seal(&bed).await;
     let found = verify(&bed).await;
-    assert_eq!((found.broken, found.lines), (None, 4));
+    assert_eq!((found.broken, found.entries), (None, 4));
 }
 
 #[tokio::test]
@@ -241,11 +241,11 @@ async fn names_a_changed_reference() {
 #[tokio::test]
 async fn detects_deleted_entries_at_any_position() {
     for (deleted, position, reason) in [
-        ("= 1", 1, "the line is missing"),
-        ("= 3", 3, "the line is missing"),
-        ("IN (2, 3)", 2, "the lines from here to 3 are missing"),
-        ("= 5", 5, "the line is missing"),
-        ("> 0", 1, "the lines from here to 5 are missing"),
+        ("= 1", 1, "the entry is missing"),
+        ("= 3", 3, "the entry is missing"),
+        ("IN (2, 3)", 2, "the entries from here to 3 are missing"),
+        ("= 5", 5, "the entry is missing"),
+        ("> 0", 1, "the entries from here to 5 are missing"),
     ] {
         let bed = sealed(5).await;
         let sql = format!("DELETE FROM audit_logs WHERE position {deleted}");
@@ -375,7 +375,7 @@ async fn blocked_sealing_is_logged_once_a_minute() {
         bed.timer.advance(TimeDelta::seconds(passed));
         let next = bed.now() + TimeDelta::seconds(1);
         within("a round", bed.timer.awaited(next)).await;
-        let logged = log.count("audit lines wait to be sealed");
+        let logged = log.count("audit entries remain unsealed");
         assert_eq!(logged, warnings, "after {passed} s");
     }
 }
@@ -394,7 +394,7 @@ async fn detects_duplicate_positions_across_pages() {
                FROM audit_logs WHERE position = 1000";
     let (position, is_there, reason) = broken_by(&bed, sql).await;
     assert_eq!((position, is_there), (1000, true));
-    assert!(reason.contains("another line"), "{reason}");
+    assert!(reason.contains("another entry"), "{reason}");
 }
 
 #[tokio::test]

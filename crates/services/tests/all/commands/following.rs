@@ -83,7 +83,7 @@ async fn a_hundred_followers_share_one_catch_up_worker() {
     for events in within("the streams", join_all(streams)).await {
         assert_eq!(numbers(&events), (1..=21).collect::<Vec<_>>());
     }
-    let runs = log.count("looking at the database");
+    let runs = log.count("reading the database");
     let intervals = started.elapsed().as_millis() / Duration::from_millis(500).as_millis();
     assert!(
         runs <= usize::try_from(intervals).unwrap() + 1,

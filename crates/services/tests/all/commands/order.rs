@@ -186,7 +186,7 @@ async fn notifies_dispatchers_of_other_processes() {
     let stop = CancellationToken::new();
     let database = bed.parts.database.clone();
     let work_notifier = bed.parts.work_notifier.clone();
-    let forwarding = tokio::spawn(work_notifier.spread(database, stop.clone()));
+    let forwarding = tokio::spawn(work_notifier.forward(database, stop.clone()));
     let running = bed.start_remote_dispatcher();
     bed.wait_for_listeners(1).await;
     for _ in 0..3 {
