@@ -1,6 +1,8 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use sovd_tests::{Client, OFFLINE, World};
+use sovd_tests::{Client, World};
+
+use crate::commands::{add_vehicles, connect_vehicles};
 
 async fn cancel(client: &Client, id: &str) -> sovd_tests::Reply {
     let path = format!("/api/v1/commands/{id}/cancel");
@@ -22,11 +24,7 @@ async fn a_cancelled_command_is_never_sent() {
     assert_eq!(event["failure_kind"], "cancelled");
     assert_eq!(socket.rest().await.1.code, 1000);
 
-    let sql = world.sql().await;
-    let back = format!(
-        "UPDATE vehicles SET connection_status = 'connected' WHERE vehicle_id = '{OFFLINE}'"
-    );
-    sql.execute(&back, &[]).await.unwrap();
+    connect_vehicles(&world).await;
     let path = format!("/api/v1/commands/{id}");
     assert_eq!(engineer.get(&path).await.expect(200), cancelled);
     cancel(&engineer, &id)
@@ -150,8 +148,8 @@ async fn race(client: &Client, vehicle: &str, command_name: &str) -> (bool, Valu
 
 #[tokio::test]
 async fn concurrent_cancellation_and_completion_have_one_outcome() {
-    const VEHICLES: usize = 10;
-    const ROUNDS: usize = 20;
+    const VEHICLES: i32 = 10;
+    const ROUNDS: i32 = 20;
     let world = World::with(|settings| {
         // Delays shorter and longer than a cancellation takes, even on a busy machine.
         settings.connector.mock.max_delay_ms = 30;
@@ -159,15 +157,7 @@ async fn concurrent_cancellation_and_completion_have_one_outcome() {
     .await;
     let engineer = world.log_in("engineer").await;
     let sql = world.sql().await;
-    let rows = sql
-        .query(
-            "INSERT INTO vehicles (vin, make, model, year, connection_status)
-             SELECT 'RACE' || n, 'BMW', 'X5', 2022, 'connected'
-             FROM generate_series(1, $1::int) n RETURNING vehicle_id::text",
-            &[&i32::try_from(VEHICLES).unwrap()],
-        )
-        .await
-        .unwrap();
+    let vehicles = add_vehicles(&sql, "connected", VEHICLES).await;
     let mut cancelled = 0;
     for round in 0..ROUNDS {
         let name = if round % 2 == 0 {
@@ -175,9 +165,9 @@ async fn concurrent_cancellation_and_completion_have_one_outcome() {
         } else {
             "ClearDTC"
         };
-        let races = rows.iter().map(|row| race(&engineer, row.get(0), name));
+        let races = vehicles.iter().map(|id| race(&engineer, id, name));
         for (is_cancelled, command, events) in join_all(races).await {
-            cancelled += usize::from(is_cancelled);
+            cancelled += i32::from(is_cancelled);
             let terminal: Vec<&Value> = events
                 .iter()
                 .filter(|event| matches!(event["status"].as_str(), Some("completed" | "failed")))

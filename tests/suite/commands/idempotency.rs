@@ -3,6 +3,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, Client, OFFLINE, Reply, World};
 
+use crate::commands::connect_vehicles;
+
 const COMMANDS: &str = "/api/v1/commands";
 
 fn body() -> Value {
@@ -113,9 +115,7 @@ async fn a_refused_request_does_not_use_the_key() {
     send(&engineer, "key", &clear)
         .await
         .expect_problem(409, "vehicle_offline");
-    let sql = world.sql().await;
-    let back = "UPDATE vehicles SET connection_status = 'connected'";
-    sql.execute(back, &[]).await.unwrap();
+    connect_vehicles(&world).await;
     let reply = send(&engineer, "key", &clear).await;
     assert!(!reply.headers.contains_key("idempotent-replayed"));
     reply.expect(201);

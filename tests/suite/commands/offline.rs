@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
 use sovd_tests::{OFFLINE, World};
 
+use crate::commands::connect_vehicles;
+
 const COMMANDS: &str = "/api/v1/commands";
 
 fn to_offline(command_name: &str) -> Value {
@@ -36,9 +38,7 @@ async fn only_reads_wait_without_queue_if_offline() {
     }
 
     // The next sweep is a minute away, so only the connection of the vehicle wakes the dispatcher.
-    let sql = world.sql().await;
-    let back = "UPDATE vehicles SET connection_status = 'connected'";
-    sql.execute(back, &[]).await.unwrap();
+    connect_vehicles(&world).await;
     for command in [&clear, &read] {
         let ended = engineer
             .ended(command["command_id"].as_str().unwrap())

@@ -5,7 +5,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, Client, World};
 
-fn moment(command: &Value, field: &str) -> DateTime<Utc> {
+use crate::commands::add_vehicles;
+
+fn time(command: &Value, field: &str) -> DateTime<Utc> {
     command[field].as_str().unwrap().parse().unwrap()
 }
 
@@ -24,9 +26,9 @@ async fn send(client: &Client, vehicle: &str, name: &str) -> String {
 
 /// Adds a second connected vehicle.
 async fn other_vehicle(world: &World) -> String {
-    let sql = "INSERT INTO vehicles (vin, make, model, year, connection_status)
-               VALUES ('OTHER', 'BMW', 'X5', 2022, 'connected') RETURNING vehicle_id::text";
-    world.sql().await.query_one(sql, &[]).await.unwrap().get(0)
+    add_vehicles(&world.sql().await, "connected", 1)
+        .await
+        .remove(0)
 }
 
 #[tokio::test]
@@ -50,19 +52,11 @@ async fn commands_run_serially_per_vehicle_and_concurrently_across_vehicles() {
     for ids in runs.values() {
         let ended = join_all(ids.iter().map(|id| engineer.ended(id))).await;
         for pair in ended.windows(2) {
-            let (end, start) = (
-                moment(&pair[0], "completed_at"),
-                moment(&pair[1], "started_at"),
-            );
+            let (end, start) = (time(&pair[0], "completed_at"), time(&pair[1], "started_at"));
             assert!(end <= start, "{} and {}", pair[0], pair[1]);
         }
         assert!(ended.iter().all(|command| command["status"] == "completed"));
-        let span = |command| {
-            (
-                moment(command, "started_at"),
-                moment(command, "completed_at"),
-            )
-        };
+        let span = |command| (time(command, "started_at"), time(command, "completed_at"));
         spans.push(ended.iter().map(span).collect::<Vec<_>>());
     }
     let overlaps = spans[0]

@@ -5,6 +5,8 @@ use sovd_devstack::{Postgres, Redis, SearchPath};
 use sovd_tests::{Client, World, WorldOptions, numbers, within};
 use tokio::time::sleep;
 
+use crate::commands::add_vehicles;
+
 const READY: &str = "/health/ready";
 
 /// Requests `/health/ready` until it returns the status, and returns the body.
@@ -133,20 +135,6 @@ async fn an_absent_redis_does_not_delay_responses() {
     assert_eq!(engineer.ended(&id).await["status"], "completed");
 }
 
-/// Adds connected vehicles and returns their ids.
-async fn more_vehicles(sql: &tokio_postgres::Client, count: i32) -> Vec<String> {
-    let rows = sql
-        .query(
-            "INSERT INTO vehicles (vin, make, model, year, connection_status)
-             SELECT 'FLEET' || n, 'BMW', 'X5', 2022, 'connected'
-             FROM generate_series(1, $1::int) n RETURNING vehicle_id::text",
-            &[&count],
-        )
-        .await
-        .unwrap();
-    rows.iter().map(|row| row.get(0)).collect()
-}
-
 /// Submits two commands for each vehicle, so that one of them waits, and returns their ids.
 async fn keep_busy(client: &Client, vehicles: &[String]) -> Vec<String> {
     let mut ids = Vec::new();
@@ -189,7 +177,7 @@ async fn a_database_outage_of_5_s_loses_no_command() {
         .await
         .unwrap();
     tokio::spawn(connection);
-    let vehicles = more_vehicles(&sql, 20).await;
+    let vehicles = add_vehicles(&sql, "connected", 20).await;
     let ids = keep_busy(&engineer, &vehicles).await;
     let mut socket = engineer.open(&ids[0]).await;
     socket.next().await.unwrap();
@@ -230,7 +218,7 @@ async fn a_redis_outage_of_5_s_delays_no_command() {
     })
     .await;
     let engineer = world.log_in("engineer").await;
-    let vehicles = more_vehicles(&world.sql().await, 5).await;
+    let vehicles = add_vehicles(&world.sql().await, "connected", 5).await;
     let ids = keep_busy(&engineer, &vehicles).await;
     redis.stop().unwrap();
     let back_at = Instant::now() + Duration::from_secs(5);

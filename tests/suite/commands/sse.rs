@@ -1,10 +1,12 @@
 use reqwest::Method;
 use serde_json::{Value, json};
-use sovd_tests::{Block, Client, EventSource, World, numbers, within};
+use sovd_tests::{Block, Client, EventSource, World, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+
+use crate::commands::{assert_complete, connect_vehicles};
 
 const CHUNKS: i64 = 5;
 
@@ -16,35 +18,19 @@ async fn listen(client: &Client, id: &str) -> EventSource {
     client.listen(id, None).await.unwrap()
 }
 
-/// Asserts that each response above `after` occurs once and in order, followed by one terminal event.
-#[track_caller]
-fn assert_complete(events: &[Value], after: i64) {
-    let expected: Vec<i64> = (after + 1..=CHUNKS).collect();
-    assert_eq!(numbers(events), expected, "after {after}");
-    let terminal = events
-        .iter()
-        .filter(|event| event["status"] == "completed")
-        .count();
-    assert_eq!(terminal, 1);
-    assert_eq!(events.last().unwrap()["status"], "completed");
-}
-
 #[tokio::test]
 async fn delivers_all_events_to_early_and_late_clients() {
     let world = five_chunks().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc_later(3600).await;
     let before = listen(&engineer, &id).await;
-    let sql = world.sql().await;
-    sql.execute("UPDATE vehicles SET connection_status = 'connected'", &[])
-        .await
-        .unwrap();
+    connect_vehicles(&world).await;
     let before = before.rest().await;
     assert_eq!(before[0]["status"], "in_progress");
-    assert_complete(&before, 0);
+    assert_complete(&before, 1..=CHUNKS);
 
     let after = listen(&engineer, &id).await.rest().await;
-    assert_complete(&after, 0);
+    assert_complete(&after, 1..=CHUNKS);
     let (from_websocket, _) = engineer.watch(&id).await;
     assert_eq!(after, from_websocket);
 }
@@ -61,8 +47,9 @@ async fn delivers_all_events_to_a_client_that_connects_midway() {
     let id = engineer.read_dtc().await;
     let mut first = listen(&engineer, &id).await;
     while first.next().await.unwrap()["sequence_number"] != 2 {}
-    assert_complete(&listen(&engineer, &id).await.rest().await, 0);
-    assert_complete(&first.rest().await, 2);
+    let all = listen(&engineer, &id).await.rest().await;
+    assert_complete(&all, 1..=CHUNKS);
+    assert_complete(&first.rest().await, 3..=CHUNKS);
 }
 
 #[tokio::test]
@@ -74,7 +61,7 @@ async fn resumes_after_the_last_event_id() {
     for after in 0..=6 {
         let resumed = engineer.listen(&id, Some(&after.to_string())).await;
         let events = resumed.unwrap().rest().await;
-        assert_complete(&events, after.min(CHUNKS));
+        assert_complete(&events, after.min(CHUNKS) + 1..=CHUNKS);
         let by_query = format!("{id}/events?after={after}");
         let by_query = engineer.request(Method::GET, &format!("/api/v1/commands/{by_query}"));
         let body = by_query.send().await.unwrap().text().await.unwrap();

@@ -1,24 +1,13 @@
 use serde_json::Value;
-use sovd_tests::{Client, Socket, World, numbers};
+use sovd_tests::{Client, Socket, World};
 use tokio_tungstenite::tungstenite::Message;
 
-const CHUNKS: u32 = 20;
+use crate::commands::{assert_complete, connect_vehicles};
+
+const CHUNKS: i64 = 20;
 
 async fn many_chunks() -> World {
-    World::with(|settings| settings.connector.mock.chunks = CHUNKS).await
-}
-
-/// Asserts that each response above `after` occurs once and in order, followed by one terminal event.
-#[track_caller]
-fn assert_complete(events: &[Value], after: i64) {
-    let expected: Vec<i64> = (after + 1..=i64::from(CHUNKS)).collect();
-    assert_eq!(numbers(events), expected, "after {after}");
-    let terminal = events
-        .iter()
-        .filter(|event| event["status"] == "completed")
-        .count();
-    assert_eq!(terminal, 1);
-    assert_eq!(events.last().unwrap()["status"], "completed");
+    World::with(|settings| settings.connector.mock.chunks = 20).await
 }
 
 async fn watch_after(client: &Client, id: &str, after: i64) -> Vec<Value> {
@@ -39,13 +28,11 @@ async fn clients_receive_the_same_tail_at_any_time() {
         futures_util::future::join_all((0..=21).map(|after| watch_after(&engineer, &id, after)))
             .await;
     for (after, events) in (0..).zip(&during) {
-        assert_complete(events, after.min(i64::from(CHUNKS)));
+        assert_complete(events, after.min(CHUNKS) + 1..=CHUNKS);
     }
     for after in 0..=21 {
-        assert_complete(
-            &watch_after(&engineer, &id, after).await,
-            after.min(i64::from(CHUNKS)),
-        );
+        let events = watch_after(&engineer, &id, after).await;
+        assert_complete(&events, after.min(CHUNKS) + 1..=CHUNKS);
     }
 }
 
@@ -55,13 +42,10 @@ async fn a_client_may_connect_before_the_command_starts() {
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc_later(3600).await;
     let socket = engineer.open(&id).await;
-    let sql = world.sql().await;
-    sql.execute("UPDATE vehicles SET connection_status = 'connected'", &[])
-        .await
-        .unwrap();
+    connect_vehicles(&world).await;
     let (events, closing) = socket.rest().await;
     assert_eq!(events[0]["status"], "in_progress");
-    assert_complete(&events, 0);
+    assert_complete(&events, 1..=CHUNKS);
     assert_eq!(closing.code, 1000);
 }
 
@@ -72,7 +56,7 @@ async fn many_clients_of_one_command_receive_all_events() {
     let id = engineer.read_dtc().await;
     let watchers = (0..50).map(|_| engineer.watch(&id));
     for (events, closing) in futures_util::future::join_all(watchers).await {
-        assert_complete(&events, 0);
+        assert_complete(&events, 1..=CHUNKS);
         assert_eq!(closing.code, 1000);
     }
 }
@@ -177,13 +161,13 @@ async fn a_client_that_sends_a_large_frame_is_disconnected() {
 async fn one_process_runs_without_redis() {
     let world = World::with(|settings| {
         settings.redis.url = None;
-        settings.connector.mock.chunks = CHUNKS;
+        settings.connector.mock.chunks = 20;
     })
     .await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
     let (events, closing) = engineer.watch(&id).await;
-    assert_complete(&events, 0);
+    assert_complete(&events, 1..=CHUNKS);
     assert_eq!(closing.code, 1000);
 }
 

@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, OFFLINE, World};
 
+use crate::commands::connect_vehicles;
+
 const COMMANDS: &str = "/api/v1/commands";
 
 #[tokio::test]
@@ -199,10 +201,7 @@ async fn a_disconnected_vehicle_queues_only_reads() {
     let id = waiting["command_id"].as_str().unwrap();
 
     let mut socket = engineer.open(id).await;
-    let sql = world.sql().await;
-    sql.execute("UPDATE vehicles SET connection_status = 'connected'", &[])
-        .await
-        .unwrap();
+    connect_vehicles(&world).await;
     assert_eq!(socket.next().await.unwrap()["status"], "in_progress");
     assert_eq!(engineer.ended(id).await["status"], "completed");
 }

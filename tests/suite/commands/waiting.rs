@@ -9,6 +9,8 @@ use sovd_tests::{CONNECTED, Client, OFFLINE, Reply, World};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::commands::add_vehicles;
+
 fn read_command(vehicle_id: &str) -> Value {
     json!({
         "vehicle_id": vehicle_id, "command_name": "ReadDTC",
@@ -43,20 +45,6 @@ fn assert_too_many(refused: Reply, limit: usize) {
     let detail = problem["detail"].as_str().unwrap();
     let expected = format!("{limit} of your commands wait");
     assert!(detail.contains(&expected), "{detail}");
-}
-
-/// Adds disconnected vehicles.
-async fn disconnected_vehicles(world: &World, count: u32) -> Vec<String> {
-    let sql = world.sql().await;
-    let mut ids = Vec::new();
-    for number in 0..count {
-        let insert = "INSERT INTO vehicles (vin, make, model, year, connection_status)
-                      VALUES ($1, 'BMW', 'X5', 2022, 'disconnected') RETURNING vehicle_id";
-        let vin = format!("ABSENT{number:011}");
-        let row = sql.query_one(insert, &[&vin]).await.unwrap();
-        ids.push(row.get::<_, Uuid>(0).to_string());
-    }
-    ids
 }
 
 #[tokio::test]
@@ -103,7 +91,7 @@ async fn concurrent_submissions_respect_the_limit_of_the_vehicle() {
 async fn the_queue_takes_commands_of_a_user_up_to_the_limit() {
     let world = World::with(|settings| settings.dispatch.waiting_per_user = 3).await;
     let engineer = world.log_in("engineer").await;
-    let vehicles = disconnected_vehicles(&world, 2).await;
+    let vehicles = add_vehicles(&world.sql().await, "disconnected", 2).await;
     let first = submit_keyed(&engineer, OFFLINE, "first").await.expect(201);
     for vehicle in &vehicles {
         submit(&engineer, vehicle).await.expect(201);
@@ -127,7 +115,7 @@ async fn the_queue_takes_commands_of_a_user_up_to_the_limit() {
 async fn concurrent_submissions_respect_the_limit_of_the_user() {
     let world = World::with(|settings| settings.dispatch.waiting_per_user = 3).await;
     let engineer = world.log_in("engineer").await;
-    let vehicles = disconnected_vehicles(&world, 12).await;
+    let vehicles = add_vehicles(&world.sql().await, "disconnected", 12).await;
     let submissions = vehicles.iter().map(|vehicle| submit(&engineer, vehicle));
     let (accepted, refused): (Vec<_>, Vec<_>) = join_all(submissions)
         .await
