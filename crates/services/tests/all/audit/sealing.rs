@@ -299,7 +299,7 @@ async fn detects_a_changed_head() {
 
 /// The database permits each of these to a role that may write to the tables.
 #[tokio::test]
-async fn a_forged_position_is_found() {
+async fn detects_forged_positions() {
     let head = |position: i64, digits: &str| {
         format!(
             "UPDATE audit_chain_head SET position = {position}, hash = decode(repeat('{digits}', 32), 'hex');"
@@ -333,7 +333,7 @@ async fn a_forged_position_is_found() {
         write(&bed, 2).await;
         bed.sql().await.batch_execute(&sql).await.unwrap();
         let broken = verify(&bed).await.broken;
-        let broken = broken.unwrap_or_else(|| panic!("{sql} is not found"));
+        let broken = broken.unwrap_or_else(|| panic!("{sql} is not detected"));
         assert_eq!(broken.position, position, "{sql}: {broken:?}");
     }
 }

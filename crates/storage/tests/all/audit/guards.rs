@@ -46,8 +46,8 @@ pub(crate) async fn write(fleet: &Fleet, count: i64) {
 pub(crate) async fn seal(fleet: &Fleet, limit: i64) {
     let mut transaction = fleet.pool.begin().await.unwrap();
     let head = chain::claim_head(&mut transaction).await.unwrap().unwrap();
-    let lines = chain::lock_unsealed(&mut transaction, limit).await.unwrap();
-    let log_ids = lines.iter().map(|line| line.log_id);
+    let entries = chain::lock_unsealed(&mut transaction, limit).await.unwrap();
+    let log_ids = entries.iter().map(|entry| entry.log_id);
     let sealed: Vec<_> = log_ids.zip((head.position + 1..).map(link)).collect();
     chain::seal(&mut transaction, &sealed).await.unwrap();
     transaction.commit().await.unwrap();
@@ -92,7 +92,7 @@ async fn no_column_of_an_entry_can_be_changed() {
                 format!("{column} = NULL")
             }
             "position" | "hash" => "position = NULL, hash = NULL".to_owned(),
-            other => panic!("{other} is new: say here how it would be changed"),
+            other => panic!("unknown column {other}: add a change for it"),
         };
         for sealed in ["position = 1", "position IS NULL"] {
             if change.starts_with("position") && sealed == "position IS NULL" {
@@ -119,10 +119,10 @@ async fn a_deleted_reference_becomes_null_and_its_copy_stays() {
         fleet.client.batch_execute(deletion).await.unwrap();
         let after = chain::sealed_after(&mut connection, None, 9).await.unwrap();
         assert_eq!(after, before);
-        let gone = "SELECT count(*) FROM audit_logs
+        let deleted = "SELECT count(*) FROM audit_logs
                     WHERE num_nulls(user_id, vehicle_id, command_id) = 2
                       AND num_nulls(actor_id, subject_vehicle_id, subject_command_id) = 0";
-        let row = fleet.client.query_one(gone, &[]).await.unwrap();
+        let row = fleet.client.query_one(deleted, &[]).await.unwrap();
         assert_eq!(row.get::<_, i64>(0), 2, "{deletion}");
     }
 }
