@@ -1,5 +1,6 @@
-//! Vehicles and the events that dashboards receive about them.
+//! Vehicles, their connection state, and fleet events.
 
 pub mod events;
+pub mod scope;
 pub mod vehicles;
 pub mod vin;

@@ -1,4 +1,4 @@
-//! Users, sessions, service accounts, and what each may do.
+//! Users, sessions, service accounts, roles and permissions.
 
 pub mod access_change;
 pub mod permissions;

@@ -2,7 +2,6 @@
 
 pub mod agents;
 pub mod audit;
-pub mod change;
 pub mod clock;
 pub mod commands;
 pub mod fleet;
@@ -11,13 +10,13 @@ pub mod ids;
 pub mod json_schema;
 pub mod maintenance;
 pub mod paging;
+pub mod patch;
 pub mod random;
 
 mod text_enum;
 
 pub use agents::{AgentAction, AgentActionStatus, Suspension};
 pub use audit::{AuditEntry, AuditRecord, AuditResult};
-pub use change::Change;
 pub use clock::{Clock, SystemClock};
 pub use commands::catalog::{Catalog, CommandSpec, Evidence, Risk};
 pub use commands::findings::Finding;
@@ -26,11 +25,12 @@ pub use commands::responses::Response;
 pub use commands::stream_events::StreamEvent;
 pub use commands::{Command, CommandStatus, FailureKind};
 pub use fleet::events::FleetEvent;
+pub use fleet::scope::VehicleScope;
 pub use fleet::vehicles::{ConnectionStatus, Vehicle, VehicleHealth, VehicleType};
 pub use fleet::vin::Vin;
 pub use identity::access_change::AccessChange;
 pub use identity::permissions::Permission;
-pub use identity::service_accounts::{Scope, ServiceAccount, VehicleScope};
+pub use identity::service_accounts::{Scope, ServiceAccount};
 pub use identity::sessions::{ClientInfo, Session};
 pub use identity::users::{Role, User};
 pub use ids::{
@@ -43,6 +43,7 @@ pub use maintenance::bookings::{Booking, BookingStatus};
 pub use maintenance::insights::Insight;
 pub use maintenance::rules::{Dtc, DtcPattern, Rule, RuleBook};
 pub use paging::Page;
+pub use patch::Patch;
 #[cfg(any(test, feature = "testing"))]
 pub use random::SeededRandom;
 pub use random::{Random, SystemRandom};

@@ -1,4 +1,4 @@
-//! What changes in the fleet, for whoever looks at all of it.
+//! Changes in the fleet, as dashboards receive them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,37 +9,38 @@ use crate::{
     ids::{CommandId, UserId, VehicleId},
 };
 
-/// The newest state of something. Its JSON is the contract of the fleet's WebSocket and of the bus.
+/// The latest state of a command or vehicle. Its JSON is the contract of the fleet WebSocket and the
+/// event bus.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum FleetEvent {
-    /// A command has come further.
+    /// A command changed its status.
     Command {
         /// The command.
         command_id: CommandId,
-        /// Where it goes.
+        /// The vehicle it is addressed to.
         vehicle_id: VehicleId,
-        /// Who sent it.
+        /// The user who submitted it.
         user_id: UserId,
-        /// Its name in the catalogue.
+        /// Its name in the catalog.
         command_name: String,
-        /// How far it has come.
+        /// Its status.
         status: CommandStatus,
-        /// Set exactly when it failed.
+        /// Set if and only if the command failed.
         failure_kind: Option<FailureKind>,
     },
-    /// A vehicle's link has changed.
+    /// The connection of a vehicle changed.
     Vehicle {
         /// The vehicle.
         vehicle_id: VehicleId,
-        /// The customer it belongs to.
+        /// The customer who owns it.
         owner_id: Option<UserId>,
-        /// The link's state.
+        /// The state of the connection.
         connection_status: ConnectionStatus,
-        /// When the vehicle was last heard of.
+        /// When the vehicle was last seen.
         last_seen_at: Option<DateTime<Utc>>,
     },
-    /// Something was missed: what is shown has to be fetched again.
+    /// Events were lost: the receiver must fetch its lists again.
     Resync,
 }
 
@@ -68,7 +69,7 @@ impl From<&Vehicle> for FleetEvent {
 }
 
 impl FleetEvent {
-    /// The vehicle that it is about; nothing when it is about everything.
+    /// Returns the vehicle that the event concerns, or `None` for [`Self::Resync`].
     pub fn vehicle_id(&self) -> Option<VehicleId> {
         match self {
             Self::Command { vehicle_id, .. } | Self::Vehicle { vehicle_id, .. } => {
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn has_the_json_of_the_contract() {
+    fn serializes_to_the_published_json() {
         let id = Uuid::from_u128(1);
         let command = FleetEvent::Command {
             command_id: CommandId(id),

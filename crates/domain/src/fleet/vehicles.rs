@@ -1,4 +1,4 @@
-//! The fleet.
+//! Vehicles and their connection state.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -9,12 +9,12 @@ use crate::{
     text_enum::text_enum,
 };
 
-/// A vehicle that diagnostics can reach, or could once.
+/// A vehicle registered for remote diagnostics.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vehicle {
     /// Identifies the vehicle.
     pub vehicle_id: VehicleId,
-    /// Unique.
+    /// Unique in the fleet.
     pub vin: Vin,
     /// The manufacturer, such as `BMW`.
     pub make: String,
@@ -22,27 +22,27 @@ pub struct Vehicle {
     pub model: String,
     /// The model year.
     pub year: i32,
-    /// What drives it; nothing while it is not known.
+    /// The drivetrain, if known.
     pub vehicle_type: Option<VehicleType>,
-    /// The customer it belongs to; nobody while that is not known.
+    /// The customer who owns it, if known.
     pub owner_id: Option<UserId>,
-    /// Whether commands reach it now.
+    /// The current state of the connection.
     pub connection_status: ConnectionStatus,
-    /// When it was last heard of.
+    /// When the vehicle was last seen.
     pub last_seen_at: Option<DateTime<Utc>>,
-    /// Whatever the fleet's owner keeps with it; a JSON object.
+    /// Free-form data of the fleet operator; a JSON object.
     pub metadata: Value,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
 }
 
 impl Vehicle {
-    /// Whether a command sent now would reach it.
+    /// Returns whether the vehicle can receive commands now.
     pub fn is_connected(&self) -> bool {
         self.connection_status == ConnectionStatus::Connected
     }
 
-    /// A word for a dashboard, derived from the connection.
+    /// Derives a summary for dashboards from the connection status.
     pub fn health(&self) -> VehicleHealth {
         match self.connection_status {
             ConnectionStatus::Connected => VehicleHealth::Ok,
@@ -53,9 +53,9 @@ impl Vehicle {
 }
 
 text_enum! {
-    /// What drives a vehicle.
+    /// The drivetrain of a vehicle.
     VehicleType, "vehicle type" {
-        /// Electricity.
+        /// Battery electric.
         Electric = "EV",
         /// A combustion engine.
         Combustion = "ICE",
@@ -63,25 +63,25 @@ text_enum! {
 }
 
 text_enum! {
-    /// The state of a vehicle's link to the cloud.
+    /// The state of a vehicle's connection to the cloud.
     ConnectionStatus, "connection status" {
-        /// The link is up.
+        /// The connection is established.
         Connected = "connected",
-        /// The link is down.
+        /// There is no connection.
         Disconnected = "disconnected",
-        /// The link is up and does not work.
+        /// The connection is established but faulty.
         Error = "error",
     }
 }
 
 text_enum! {
-    /// What is known of a vehicle without asking it.
+    /// The health of a vehicle as far as its connection shows it.
     VehicleHealth, "health" {
-        /// It is connected.
+        /// The vehicle is connected.
         Ok = "ok",
-        /// Its connection reports an error.
+        /// The connection reports an error.
         Fault = "fault",
-        /// It is not connected, so nobody knows.
+        /// The vehicle is not connected.
         Unknown = "unknown",
     }
 }

@@ -1,25 +1,24 @@
-//! What is remembered of somebody's rights and is out of date.
+//! Notices that cached credentials are out of date.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{SessionId, UserId};
 
-/// Whatever is remembered of these has to be looked up again. It travels between processes, and it
-/// says nothing of what has changed: the database does.
+/// Names the cache entries that every process must invalidate. The new state is in the database only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "changed", rename_all = "snake_case")]
 pub enum AccessChange {
-    /// One login.
+    /// The credential of one session.
     Session {
-        /// The login.
+        /// The session.
         session_id: SessionId,
     },
-    /// Everything that one user is known by.
+    /// All credentials of one user or service account.
     User {
         /// The user.
         user_id: UserId,
     },
-    /// Something was missed: nothing that is remembered counts.
+    /// Changes were lost: all entries are invalid.
     Unknown,
 }
 
@@ -31,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn older_and_newer_programs_understand_each_other() {
+    fn keeps_its_json_across_versions() {
         let id = Uuid::from_u128(1);
         for (change, json) in [
             (

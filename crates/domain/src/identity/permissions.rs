@@ -1,25 +1,25 @@
-//! Who may do what: the one table in code.
+//! Permissions, and the roles that have them. This is the only such table.
 
 use crate::{identity::users::Role, text_enum::text_enum};
 
 text_enum! {
-    /// Something a caller may or may not do.
+    /// An operation, or a group of operations, that requires authorization.
     Permission, "permission" {
-        /// Be known: see the own account.
+        /// See the caller's own account.
         Account = "account.read",
-        /// Log out, see and end the own sessions, change the own password.
+        /// Log out, list and end the caller's own sessions, change the caller's own password.
         OwnAccount = "account.manage",
         /// See vehicles.
         ReadVehicles = "vehicles.read",
-        /// Make, change and delete vehicles.
+        /// Create, change and delete vehicles.
         ManageVehicles = "vehicles.manage",
-        /// See the catalogue and send commands; the catalogue narrows it by command.
+        /// See the catalog and submit commands; each catalog entry names the roles that may submit it.
         SubmitCommands = "commands.submit",
-        /// Call commands off; whose, the permissions to see them decide.
+        /// Cancel the commands that the caller may see.
         CancelCommands = "commands.cancel",
-        /// See the own commands, their responses and their streams.
+        /// See the caller's own commands, their responses and streams.
         ReadOwnCommands = "commands.read",
-        /// See everybody's commands, their responses and their streams.
+        /// See the commands of all users, their responses and streams.
         ReadAllCommands = "commands.read_all",
         /// See anomalies and their diagnoses.
         ReadAnomalies = "anomalies.read",
@@ -27,31 +27,31 @@ text_enum! {
         RecordAnomalies = "anomalies.record",
         /// See bookings.
         ReadBookings = "bookings.read",
-        /// Book a service and call it off.
+        /// Create and cancel bookings.
         Book = "bookings.book",
-        /// Confirm, move and complete bookings.
+        /// Confirm, reschedule and complete bookings.
         ManageBookings = "bookings.manage",
-        /// See insights, how often detectors are right, and what fails.
+        /// See insights, the precision of detectors, and failure statistics.
         ReadInsights = "insights.read",
-        /// Write insights and derive them from confirmed failures.
+        /// Record insights and derive them from confirmed failures.
         RecordInsights = "insights.record",
-        /// See what agents did and which are suspended.
+        /// See the activity log and the suspensions of agents.
         ReadAgentLog = "agents.read",
-        /// Add to the log of what agents did.
+        /// Add entries to the activity log of agents.
         RecordAgentLog = "agents.record",
-        /// Let a suspended agent act again.
+        /// Lift suspensions of agents.
         ManageAgents = "agents.manage",
         /// See and export the audit trail.
         ReadAudit = "audit.read",
-        /// See, make, change and delete users.
+        /// See, create, change and delete users.
         ManageUsers = "users.manage",
-        /// See, make and revoke service accounts.
+        /// See, create and revoke service accounts.
         ManageServiceAccounts = "service_accounts.manage",
     }
 }
 
 impl Permission {
-    /// Whether somebody of `role` has the permission.
+    /// Returns whether `role` has the permission.
     pub const fn is_granted_to(self, role: Role) -> bool {
         use Role::{Admin, Customer, Engineer, Manufacturer, Service};
         match self {
@@ -78,8 +78,8 @@ impl Permission {
         }
     }
 
-    /// Whether a key may open it. What makes accounts or lets agents act again, and what only a person
-    /// has, no key opens.
+    /// Returns whether an API key may have the permission. Managing accounts and agents, and the
+    /// operations on sessions and passwords, require a human user.
     pub const fn is_for_keys(self) -> bool {
         !matches!(
             self,
@@ -87,7 +87,8 @@ impl Permission {
         )
     }
 
-    /// Whether it changes something. An agent needs leave for that, beyond its key.
+    /// Returns whether the permission allows changes, for which an agent needs an entry in its policy
+    /// besides the scope of its key.
     pub const fn is_write(self) -> bool {
         match self {
             Self::Account

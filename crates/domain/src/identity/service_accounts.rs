@@ -1,4 +1,4 @@
-//! Machines that call with a key instead of a password.
+//! Service accounts, which authenticate with an API key.
 
 use std::net::IpAddr;
 
@@ -9,53 +9,30 @@ use crate::{
     ids::{UserId, VehicleId},
 };
 
-/// A machine's account. Its key stays in storage, as a hash.
+/// The account of a machine. Only storage has the hash of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceAccount {
-    /// What it is known by wherever users are: its commands and its audit lines are this user's.
+    /// The user that owns its commands and audit entries.
     pub user: User,
-    /// What its key opens.
+    /// The permissions of its key.
     pub scope: Scope,
-    /// The admin who made it; nobody when that account is deleted.
+    /// The admin who created it, unless that user is deleted.
     pub created_by: Option<UserId>,
-    /// The moment from which its key opens nothing.
+    /// When the key expires.
     pub expires_at: DateTime<Utc>,
-    /// When the key was last used, to the minute.
+    /// When the key was last used, with a resolution of one minute.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// Where from.
+    /// The address of the client that last used it.
     pub last_used_from: Option<IpAddr>,
-    /// When it was revoked.
+    /// When it was revoked, if it was.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// What a key opens, of all that the role of its account may do.
+/// The permissions of an API key, a subset of those of its role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// What its holder may do.
+    /// The permissions.
     pub permissions: Vec<Permission>,
-    /// The vehicles it is good for; nothing when it is good for all.
+    /// The vehicles it is limited to; `None` for the whole fleet.
     pub vehicle_ids: Option<Vec<VehicleId>>,
-}
-
-/// Which vehicles somebody may know of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum VehicleScope {
-    /// Every one.
-    #[default]
-    All,
-    /// These, and no other.
-    Among(Vec<VehicleId>),
-    /// Those that belong to a customer.
-    OwnedBy(UserId),
-}
-
-impl VehicleScope {
-    /// Whether a vehicle of this owner is one of them.
-    pub fn covers(&self, vehicle_id: VehicleId, owner_id: Option<UserId>) -> bool {
-        match self {
-            Self::All => true,
-            Self::Among(ids) => ids.contains(&vehicle_id),
-            Self::OwnedBy(customer) => owner_id == Some(*customer),
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! Logins that have not ended.
+//! Sessions of users.
 
 use std::net::IpAddr;
 
@@ -9,31 +9,31 @@ use crate::{
     ids::{SessionId, UserId},
 };
 
-/// A login, from its first token to its last.
+/// A session: the tokens issued since one login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Identifies it.
+    /// Identifies the session.
     pub session_id: SessionId,
-    /// Who logged in.
+    /// The user who logged in.
     pub user_id: UserId,
-    /// The moment of the login.
+    /// The time of the login.
     pub created_at: DateTime<Utc>,
-    /// When its refresh token ends, and with it the session.
+    /// When its refresh token expires, and with it the session.
     pub expires_at: DateTime<Utc>,
-    /// The moment past which no refresh prolongs it.
+    /// The limit past which a refresh cannot extend the session.
     pub ends_at: DateTime<Utc>,
-    /// When a token of it was last seen, to the minute.
+    /// When one of its tokens was last used, with a resolution of one minute.
     pub last_used_at: DateTime<Utc>,
-    /// Where its last token was fetched from.
+    /// The client that obtained the latest tokens.
     pub client: ClientInfo,
 }
 
-/// What a client can be recognised by, as far as it can be.
+/// Describes a client, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientInfo {
-    /// Its address.
+    /// The IP address.
     pub ip_address: Option<IpAddr>,
-    /// What it calls itself.
+    /// The `User-Agent` header.
     pub user_agent: Option<String>,
 }
 

@@ -1,38 +1,38 @@
-//! The people who log in.
+//! Users and roles.
 
 use chrono::{DateTime, Utc};
 
 use crate::{ids::UserId, text_enum::text_enum};
 
-/// A person with an account. The password hash stays in storage.
+/// A human user or the user of a service account. Only storage has the password hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// Identifies the user.
     pub user_id: UserId,
-    /// The name used to log in; unique.
+    /// The unique name used to log in.
     pub username: String,
-    /// Unique.
+    /// The unique e-mail address.
     pub email: String,
-    /// What the user may do, see [`crate::identity::permissions`].
+    /// The role, which determines the [permissions](crate::identity::permissions).
     pub role: Role,
     /// Whether the user may log in.
     pub is_active: bool,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: DateTime<Utc>,
 }
 
 text_enum! {
-    /// What kind of user somebody is.
+    /// The role of a user.
     Role, "role" {
-        /// Runs the fleet: may do everything.
+        /// Operates the fleet; has every permission.
         Admin = "admin",
-        /// Diagnoses vehicles: sends commands and sees the own ones.
+        /// Diagnoses vehicles: submits commands and sees their own.
         Engineer = "engineer",
-        /// Works in a workshop: looks at vehicles, records what is wrong with them, keeps bookings.
+        /// Works in a workshop: submits commands, diagnoses anomalies, manages bookings.
         Service = "service",
-        /// Makes vehicles: learns from what fails in all of them.
+        /// Builds vehicles: analyzes failures across the fleet.
         Manufacturer = "manufacturer",
-        /// Owns vehicles: sees the own ones and books their service.
+        /// Owns vehicles: sees them and books their service.
         Customer = "customer",
     }
 }

@@ -43,13 +43,12 @@ impl Vehicles {
     pub async fn list(
         &self,
         caller: &Caller,
-        mut filter: VehicleFilter,
+        filter: &VehicleFilter,
         page: Page,
     ) -> Result<(Vec<Vehicle>, i64), ServiceError> {
         caller.require(Permission::ReadVehicles)?;
-        filter.among = caller.vehicles();
         let mut connection = self.access.bulk_connection(caller).await?;
-        Ok(vehicles::list(&mut connection, &filter, page).await?)
+        Ok(vehicles::list(&mut connection, filter, &caller.vehicles(), page).await?)
     }
 
     /// The vehicle with the id.

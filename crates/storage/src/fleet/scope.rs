@@ -1,4 +1,4 @@
-/// Narrows a boxed query to the vehicles of a scope, by its column of vehicles' ids.
+/// Restricts a boxed query to the vehicles of a [`sovd_domain::VehicleScope`]; `$column` has their ids.
 macro_rules! within {
     ($query:expr, $column:expr, $scope:expr) => {
         match $scope {

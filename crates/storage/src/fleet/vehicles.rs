@@ -1,5 +1,10 @@
 //! Vehicles.
 
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "`StorageError` documents the errors that every function returns"
+)]
+
 use chrono::{DateTime, Utc};
 use diesel::{dsl::exists, pg::Pg, prelude::*, select};
 use diesel_async::RunQueryDsl;
@@ -16,37 +21,35 @@ use crate::{
     schema::{command_queue, vehicles},
 };
 
-/// Which vehicles to list; what is not set does not narrow the list.
+/// The criteria of a client; `None` matches every vehicle.
 #[derive(Debug, Clone, Default)]
 pub struct VehicleFilter {
-    /// Those in this state.
+    /// The connection status.
     pub status: Option<ConnectionStatus>,
-    /// Those with this in their VIN, whatever its case.
+    /// A part of the VIN in any case.
     pub search: Option<String>,
-    /// Those of this make exactly.
+    /// The exact make.
     pub make: Option<String>,
-    /// Those of this model exactly.
+    /// The exact model.
     pub model: Option<String>,
-    /// Those of this model year.
+    /// The model year.
     pub year: Option<i32>,
-    /// Those of this customer.
+    /// The owner.
     pub owner_id: Option<UserId>,
-    /// Those among these.
-    pub among: VehicleScope,
 }
 
-/// One page of the vehicles that match, by VIN, and how many match in all.
-///
-/// # Errors
-///
-/// When the database is away or a row is unreadable.
+/// Lists one page of the matching vehicles in `scope` by VIN, and counts all of them.
 pub async fn list(
     connection: &mut Connection,
     filter: &VehicleFilter,
+    scope: &VehicleScope,
     page: Page,
 ) -> Result<(Vec<Vehicle>, i64), StorageError> {
-    let total = matching(filter).count().get_result(connection).await?;
-    let rows: Vec<VehicleRow> = matching(filter)
+    let total = matching(filter, scope)
+        .count()
+        .get_result(connection)
+        .await?;
+    let rows: Vec<VehicleRow> = matching(filter, scope)
         .select(VehicleRow::as_select())
         .order(vehicles::vin)
         .limit(page.limit())
@@ -57,11 +60,7 @@ pub async fn list(
     Ok((found?, total))
 }
 
-/// The vehicle with the id.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Finds a vehicle by its id.
 pub async fn find(
     connection: &mut Connection,
     vehicle_id: VehicleId,
@@ -74,11 +73,7 @@ pub async fn find(
     read(row)
 }
 
-/// The vehicle with the VIN.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Finds a vehicle by its VIN.
 pub async fn find_by_vin(
     connection: &mut Connection,
     vin: &Vin,
@@ -91,11 +86,7 @@ pub async fn find_by_vin(
     read(row)
 }
 
-/// Whether the vehicle is there and belongs to the customer.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Returns whether the vehicle exists and belongs to the customer.
 pub async fn is_owned_by(
     connection: &mut Connection,
     vehicle_id: VehicleId,
@@ -107,23 +98,15 @@ pub async fn is_owned_by(
     Ok(select(exists(owned)).get_result(connection).await?)
 }
 
-/// Whether a vehicle belongs to the customer. The caller has locked the customer with
-/// [`crate::identity::users::lock`], or they may get one after the look.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Returns whether the customer owns a vehicle. The answer is only stable while the customer is locked
+/// with [`crate::identity::users::lock`].
 pub async fn has_any(connection: &mut Connection, owner_id: UserId) -> Result<bool, StorageError> {
     let owned = vehicles::table.filter(vehicles::owner_id.eq(owner_id.0));
     Ok(select(exists(owned)).get_result(connection).await?)
 }
 
-/// Keeps the vehicle from being deleted until the transaction ends, and tells whether it is there.
-/// Whoever locks something of it does this first, as a deletion begins with the vehicle.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Prevents the deletion of the vehicle until the transaction ends; returns whether it exists. Call this
+/// before locking rows that belong to the vehicle, because a deletion locks the vehicle first.
 pub async fn keep(
     connection: &mut Connection,
     vehicle_id: VehicleId,
@@ -138,12 +121,7 @@ pub async fn keep(
     Ok(kept.is_some())
 }
 
-/// The vehicle with the id, locked until the transaction ends, so that commands to one vehicle
-/// are queued one after the other.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Finds and locks a vehicle until the transaction ends, which serializes submissions to it.
 pub async fn lock(
     connection: &mut Connection,
     vehicle_id: VehicleId,
@@ -157,11 +135,11 @@ pub async fn lock(
     read(row)
 }
 
-/// Writes a vehicle.
+/// Inserts a vehicle.
 ///
 /// # Errors
 ///
-/// [`StorageError::Duplicate`] when the VIN is taken.
+/// [`StorageError::Duplicate`] if the VIN is taken.
 pub async fn insert(connection: &mut Connection, vehicle: &Vehicle) -> Result<(), StorageError> {
     diesel::insert_into(vehicles::table)
         .values((
@@ -182,12 +160,9 @@ pub async fn insert(connection: &mut Connection, vehicle: &Vehicle) -> Result<()
     Ok(())
 }
 
-/// Writes what can change of a vehicle that the caller has locked. Another link to it is news, and
-/// one that is up again wakes its queue.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Updates everything but the id, VIN and creation time of a vehicle that the caller has locked. A
+/// trigger notifies listeners of a new connection status and makes the first queued command due when the
+/// vehicle reconnects.
 pub async fn update(connection: &mut Connection, vehicle: &Vehicle) -> Result<(), StorageError> {
     diesel::update(vehicles::table.find(vehicle.vehicle_id.0))
         .set((
@@ -205,11 +180,7 @@ pub async fn update(connection: &mut Connection, vehicle: &Vehicle) -> Result<()
     Ok(())
 }
 
-/// The vehicle with the id, locked so that nothing is queued for it before the transaction ends.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Finds and locks a vehicle so that no command is queued for it until the transaction ends.
 pub async fn lock_for_deletion(
     connection: &mut Connection,
     vehicle_id: VehicleId,
@@ -223,12 +194,8 @@ pub async fn lock_for_deletion(
     read(row)
 }
 
-/// Locks the vehicles of a customer whom the caller has locked for deletion, so that nothing is queued
-/// for them before the transaction ends. Gives them.
-///
-/// # Errors
-///
-/// When the database is away or a row is unreadable.
+/// Locks and returns the vehicles of a customer, whom the caller has locked for deletion, so that no
+/// command is queued for them until the transaction ends.
 pub async fn lock_owned_for_deletion(
     connection: &mut Connection,
     owner_id: UserId,
@@ -243,12 +210,8 @@ pub async fn lock_owned_for_deletion(
     rows.into_iter().map(Vehicle::try_from).collect()
 }
 
-/// Whether something is queued or under way for the vehicle. Its row must be locked with
-/// [`lock_for_deletion`], or something may come after the look.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Returns whether the vehicle has queued or executing commands. The answer is only stable while the
+/// vehicle is locked with [`lock_for_deletion`].
 pub async fn has_queue(
     connection: &mut Connection,
     vehicle_id: VehicleId,
@@ -257,11 +220,7 @@ pub async fn has_queue(
     Ok(select(exists(queue)).get_result(connection).await?)
 }
 
-/// Deletes a vehicle with its commands and their answers.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Deletes a vehicle with its commands and their responses.
 pub async fn delete(
     connection: &mut Connection,
     vehicle_id: VehicleId,
@@ -272,13 +231,13 @@ pub async fn delete(
     Ok(())
 }
 
-/// A row that may be missing, as the rest of the program knows it.
 fn read(row: QueryResult<VehicleRow>) -> Result<Option<Vehicle>, StorageError> {
     row.optional()?.map(Vehicle::try_from).transpose()
 }
 
-fn matching(filter: &VehicleFilter) -> vehicles::BoxedQuery<'_, Pg> {
+fn matching<'a>(filter: &'a VehicleFilter, scope: &VehicleScope) -> vehicles::BoxedQuery<'a, Pg> {
     let mut query = vehicles::table.into_boxed();
+    query = within!(query, vehicles::vehicle_id, scope);
     if let Some(status) = filter.status {
         query = query.filter(vehicles::connection_status.eq(status.as_str()));
     }
@@ -295,7 +254,6 @@ fn matching(filter: &VehicleFilter) -> vehicles::BoxedQuery<'_, Pg> {
     if let Some(owner_id) = filter.owner_id {
         query = query.filter(vehicles::owner_id.eq(owner_id.0));
     }
-    query = within!(query, vehicles::vehicle_id, &filter.among);
     if let Some(year) = filter.year {
         query = query.filter(vehicles::year.eq(year));
     }

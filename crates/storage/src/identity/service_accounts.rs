@@ -1,4 +1,9 @@
-//! Service accounts: machines that call with a key.
+//! Service accounts, which authenticate with an API key.
+
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "`StorageError` documents the errors that every function returns"
+)]
 
 use std::net::IpAddr;
 
@@ -14,14 +19,14 @@ use crate::{
     schema::{service_accounts, users},
 };
 
-/// What stands in the place of a password hash: no password has it.
+/// The password hash of a service account: no password matches it.
 const NO_PASSWORD: &str = "!";
 
-/// Writes an account whose key has this hash, and the user that it is.
+/// Inserts an account whose key has the hash `key_hash`, and its user.
 ///
 /// # Errors
 ///
-/// [`StorageError::Duplicate`] when the name is taken.
+/// [`StorageError::Duplicate`] if the name is taken.
 pub async fn insert(
     connection: &mut Connection,
     account: &ServiceAccount,
@@ -54,11 +59,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// One page of the accounts, by name, and how many there are in all.
-///
-/// # Errors
-///
-/// When the database is away or a row is unreadable.
+/// Lists one page of the accounts by name, and counts all of them.
 pub async fn list(
     connection: &mut Connection,
     page: Page,
@@ -79,11 +80,7 @@ pub async fn list(
     Ok((found?, total))
 }
 
-/// The account with the id.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Finds an account by id.
 pub async fn find(
     connection: &mut Connection,
     user_id: UserId,
@@ -98,11 +95,7 @@ pub async fn find(
     row.map(read).transpose()
 }
 
-/// The account whose key has this hash, if the key opens anything at `now`.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Finds the account of the key with this hash, if the key is valid at `now`.
 pub async fn find_by_key(
     connection: &mut Connection,
     key_hash: &str,
@@ -121,11 +114,7 @@ pub async fn find_by_key(
     row.map(read).transpose()
 }
 
-/// Those of the hashes whose keys open something at `now`.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Returns those of the hashes whose keys are valid at `now`.
 pub async fn live(
     connection: &mut Connection,
     key_hashes: &[String],
@@ -142,17 +131,14 @@ pub async fn live(
         .await?)
 }
 
-/// Whether the key with this hash opens something at `now`; keeps it so until the transaction ends.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Locks the account until the transaction ends if the key with this hash is valid at `now`; returns
+/// whether it is.
 pub async fn hold(
     connection: &mut Connection,
     key_hash: &str,
     now: DateTime<Utc>,
 ) -> Result<bool, StorageError> {
-    let held: Option<Uuid> = service_accounts::table
+    let locked: Option<Uuid> = service_accounts::table
         .filter(service_accounts::key_hash.eq(key_hash))
         .filter(service_accounts::revoked_at.is_null())
         .filter(service_accounts::expires_at.gt(now))
@@ -161,14 +147,10 @@ pub async fn hold(
         .first(connection)
         .await
         .optional()?;
-    Ok(held.is_some())
+    Ok(locked.is_some())
 }
 
-/// Notes that the key of the account was used.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Records the use of the key.
 pub async fn touch(
     connection: &mut Connection,
     user_id: UserId,
@@ -185,21 +167,17 @@ pub async fn touch(
     Ok(())
 }
 
-/// Gives an account that is not revoked another key; says whether there was one.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Replaces the key of an account unless it is revoked; returns whether it did.
 pub async fn replace_key(
     connection: &mut Connection,
     user_id: UserId,
     key_hash: &str,
     expires_at: DateTime<Utc>,
 ) -> Result<bool, StorageError> {
-    let open = service_accounts::table
+    let active = service_accounts::table
         .find(user_id.0)
         .filter(service_accounts::revoked_at.is_null());
-    let replaced = diesel::update(open)
+    let replaced = diesel::update(active)
         .set((
             service_accounts::key_hash.eq(key_hash),
             service_accounts::expires_at.eq(expires_at),
@@ -209,20 +187,16 @@ pub async fn replace_key(
     Ok(replaced > 0)
 }
 
-/// Revokes an account for good; says whether it was not revoked before.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Revokes an account permanently; returns `false` if it was revoked already.
 pub async fn revoke(
     connection: &mut Connection,
     user_id: UserId,
     now: DateTime<Utc>,
 ) -> Result<bool, StorageError> {
-    let open = service_accounts::table
+    let active = service_accounts::table
         .find(user_id.0)
         .filter(service_accounts::revoked_at.is_null());
-    let revoked = diesel::update(open)
+    let revoked = diesel::update(active)
         .set(service_accounts::revoked_at.eq(now))
         .execute(connection)
         .await?;

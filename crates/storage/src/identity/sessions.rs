@@ -1,4 +1,9 @@
-//! Sessions: one row for each login that has not ended.
+//! Sessions that have not ended.
+
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "`StorageError` documents the errors that every function returns"
+)]
 
 pub mod spent;
 
@@ -19,11 +24,7 @@ use crate::{
     schema::{sessions, users},
 };
 
-/// Writes a session whose refresh token has this hash.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Inserts a session whose refresh token has this hash.
 pub async fn insert(
     connection: &mut Connection,
     session: &Session,
@@ -46,13 +47,8 @@ pub async fn insert(
     Ok(())
 }
 
-/// The session that holds the token with this hash and has not expired at `now`, locked until the
-/// transaction ends. Of two callers with one token the second finds nothing once the first has
-/// spent it.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Finds and locks the session of the refresh token with this hash, unless it has expired at `now`. Of
+/// two concurrent refreshes with one token, the second finds no session.
 pub async fn lock_by_token(
     connection: &mut Connection,
     token_hash: &str,
@@ -69,11 +65,7 @@ pub async fn lock_by_token(
     Ok(row.map(Session::from))
 }
 
-/// Gives a session its next refresh token, and tells how it has changed with it.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Replaces the refresh token of a session and updates its expiry, last use and client.
 pub async fn renew(
     connection: &mut Connection,
     session: &Session,
@@ -92,11 +84,7 @@ pub async fn renew(
     Ok(())
 }
 
-/// Whose session it is and when it was last used, if neither it nor its user has ended at `now`.
-///
-/// # Errors
-///
-/// When the database is away or the user's row is unreadable.
+/// Returns the user of a session and its last use, if the session is live at `now`.
 pub async fn user_of(
     connection: &mut Connection,
     session_id: SessionId,
@@ -115,19 +103,15 @@ pub async fn user_of(
         .transpose()
 }
 
-/// Whether the session has not ended at `now` and its user is active and of `role`; keeps it so
-/// until the transaction ends. The user is locked before the session, as a deletion does.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Locks the session until the transaction ends if it is live at `now` and its user has `role`; returns
+/// whether that is so. The user is locked before the session, in the order of a deletion.
 pub async fn hold(
     connection: &mut Connection,
     session_id: SessionId,
     role: Role,
     now: DateTime<Utc>,
 ) -> Result<bool, StorageError> {
-    let held = sql_query(
+    let locked = sql_query(
         "SELECT 1 FROM users JOIN sessions USING (user_id)
          WHERE session_id = $1 AND role = $2 AND is_active AND expires_at > $3
          FOR KEY SHARE OF users, sessions",
@@ -137,34 +121,26 @@ pub async fn hold(
     .bind::<Timestamptz, _>(now)
     .execute(connection)
     .await?;
-    Ok(held > 0)
+    Ok(locked > 0)
 }
 
-/// Notes that a token of the session was seen.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Records the use of the session.
 pub async fn touch(
     connection: &mut Connection,
     session_id: SessionId,
     now: DateTime<Utc>,
 ) -> Result<(), StorageError> {
-    let older = sessions::table
+    let stale = sessions::table
         .find(session_id.0)
         .filter(sessions::last_used_at.lt(now));
-    diesel::update(older)
+    diesel::update(stale)
         .set(sessions::last_used_at.eq(now))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// Those of the sessions that have not ended at `now`, nor have their users.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Returns those of the sessions that are live at `now`: not expired, and of an active user.
 pub async fn live(
     connection: &mut Connection,
     session_ids: &[SessionId],
@@ -182,11 +158,7 @@ pub async fn live(
     Ok(live.into_iter().map(SessionId).collect())
 }
 
-/// The session with the id.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Finds a session by id.
 pub async fn find(
     connection: &mut Connection,
     session_id: SessionId,
@@ -200,11 +172,7 @@ pub async fn find(
     Ok(row.map(Session::from))
 }
 
-/// Whose session holds the token with this hash.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Finds the user whose session has the refresh token with this hash.
 pub async fn owner_of_token(
     connection: &mut Connection,
     token_hash: &str,
@@ -218,11 +186,7 @@ pub async fn owner_of_token(
     Ok(user_id.map(UserId))
 }
 
-/// The sessions of a user that have not ended at `now`, last used first.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Lists the sessions of a user that have not expired at `now`, most recently used first.
 pub async fn list(
     connection: &mut Connection,
     user_id: UserId,
@@ -238,36 +202,28 @@ pub async fn list(
     Ok(rows.into_iter().map(Session::from).collect())
 }
 
-/// Ends a session of `user_id`; says whether there was one.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Ends a session of `user_id`; returns whether it existed.
 pub async fn end(
     connection: &mut Connection,
     user_id: UserId,
     session_id: SessionId,
 ) -> Result<bool, StorageError> {
-    let held = sessions::table
+    let session = sessions::table
         .filter(sessions::user_id.eq(user_id.0))
         .filter(sessions::session_id.eq(session_id.0));
-    Ok(diesel::delete(held).execute(connection).await? > 0)
+    Ok(diesel::delete(session).execute(connection).await? > 0)
 }
 
-/// Ends the session of `user_id` that holds `token_hash`; says which that was.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Ends the session of `user_id` with this refresh token; returns its id.
 pub async fn end_by_token(
     connection: &mut Connection,
     user_id: UserId,
     token_hash: &str,
 ) -> Result<Option<SessionId>, StorageError> {
-    let held = sessions::table
+    let session = sessions::table
         .filter(sessions::user_id.eq(user_id.0))
         .filter(sessions::refresh_token.eq(token_hash));
-    let session_id = diesel::delete(held)
+    let session_id = diesel::delete(session)
         .returning(sessions::session_id)
         .get_result(connection)
         .await
@@ -275,30 +231,22 @@ pub async fn end_by_token(
     Ok(session_id.map(SessionId))
 }
 
-/// Ends the sessions of `user_id`, all or all but one; says how many there were.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Ends all sessions of `user_id` except `kept`; returns their number.
 pub async fn end_all(
     connection: &mut Connection,
     user_id: UserId,
-    but: Option<SessionId>,
+    kept: Option<SessionId>,
 ) -> Result<usize, StorageError> {
-    let mut held = diesel::delete(sessions::table)
+    let mut ended = diesel::delete(sessions::table)
         .filter(sessions::user_id.eq(user_id.0))
         .into_boxed();
-    if let Some(kept) = but {
-        held = held.filter(sessions::session_id.ne(kept.0));
+    if let Some(kept) = kept {
+        ended = ended.filter(sessions::session_id.ne(kept.0));
     }
-    Ok(held.execute(connection).await?)
+    Ok(ended.execute(connection).await?)
 }
 
-/// Ends the sessions of `user_id` that were not used for longest, all but the last `kept`.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Ends all sessions of `user_id` except the `kept` most recently used.
 pub async fn end_oldest(
     connection: &mut Connection,
     user_id: UserId,
@@ -316,11 +264,7 @@ pub async fn end_oldest(
     Ok(())
 }
 
-/// Removes the sessions that have expired at `now`; says how many.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Deletes the sessions that have expired at `now`; returns their number.
 pub async fn sweep(connection: &mut Connection, now: DateTime<Utc>) -> Result<usize, StorageError> {
     let expired = sessions::table.filter(sessions::expires_at.le(now));
     Ok(diesel::delete(expired).execute(connection).await?)
@@ -330,7 +274,7 @@ pub(crate) fn address(client: &ClientInfo) -> Option<String> {
     client.ip_address.map(|address| address.to_string())
 }
 
-/// A client as two columns tell it. An address that cannot be read is none.
+/// Restores a client from its columns. An unreadable address is dropped.
 pub(crate) fn client(ip_address: Option<String>, user_agent: Option<String>) -> ClientInfo {
     ClientInfo {
         ip_address: ip_address.and_then(|address| address.parse().ok()),

@@ -1,5 +1,10 @@
 //! Users.
 
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "`StorageError` documents the errors that every function returns"
+)]
+
 use chrono::{DateTime, Utc};
 use diesel::{dsl::exists, pg::Pg, prelude::*, select};
 use diesel_async::RunQueryDsl;
@@ -11,29 +16,25 @@ use crate::{
     schema::{command_queue, queue_heads, service_accounts, users, vehicles},
 };
 
-/// A user together with the hash of the password.
+/// A user and their password hash.
 #[derive(Clone)]
 pub struct Credentials {
-    /// Who it is.
+    /// The user.
     pub user: User,
-    /// bcrypt, in the modular crypt format.
+    /// A bcrypt hash in the modular crypt format.
     pub password_hash: String,
 }
 
-/// Which users to list; what is not set does not narrow the list.
+/// The criteria of a client; `None` matches every user.
 #[derive(Debug, Clone, Default)]
 pub struct UserFilter {
-    /// Those of this role.
+    /// The role.
     pub role: Option<Role>,
-    /// Those with this in their name or address, whatever its case.
+    /// A part of the name or e-mail address in any case.
     pub search: Option<String>,
 }
 
-/// One page of the users that match, by name, and how many match in all.
-///
-/// # Errors
-///
-/// When the database is away or a row is unreadable.
+/// Lists one page of the matching users by name, and counts all of them.
 pub async fn list(
     connection: &mut Connection,
     filter: &UserFilter,
@@ -51,16 +52,12 @@ pub async fn list(
     Ok((found?, total))
 }
 
-/// The user with the id.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Finds a user by id.
 pub async fn find(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<Option<User>, StorageError> {
-    let row = people()
+    let row = humans()
         .filter(users::user_id.eq(user_id.0))
         .select(UserRow::as_select())
         .first(connection)
@@ -68,16 +65,12 @@ pub async fn find(
     read(row)
 }
 
-/// The user with the address, whatever its case.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Finds a user by e-mail address in any case.
 pub async fn find_by_email(
     connection: &mut Connection,
     email: &str,
 ) -> Result<Option<User>, StorageError> {
-    let row = people()
+    let row = humans()
         .filter(users::email.eq(email.to_lowercase()))
         .select(UserRow::as_select())
         .first(connection)
@@ -85,16 +78,12 @@ pub async fn find_by_email(
     read(row)
 }
 
-/// The user with the id, locked until the transaction ends.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Finds and locks a user until the transaction ends.
 pub async fn lock(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<Option<User>, StorageError> {
-    let row = people()
+    let row = humans()
         .filter(users::user_id.eq(user_id.0))
         .select(UserRow::as_select())
         .for_no_key_update()
@@ -103,12 +92,8 @@ pub async fn lock(
     read(row)
 }
 
-/// Locks a user or service account until the transaction ends, so that its submissions are counted one
-/// after the other. The caller locks a vehicle afterwards, if it locks one.
-///
-/// # Errors
-///
-/// [`StorageError::Unavailable`] when the database does not answer, or the lock is not granted in time.
+/// Locks a user or service account until the transaction ends, which serializes its submissions. Lock a
+/// vehicle only afterwards.
 pub async fn lock_submissions(
     connection: &mut Connection,
     user_id: UserId,
@@ -122,14 +107,9 @@ pub async fn lock_submissions(
     Ok(())
 }
 
-/// The active admins, locked until the transaction ends, so that of two who would each leave none
-/// behind one has to wait for the other.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Locks and returns the active admins, so that concurrent transactions cannot remove the last one.
 pub async fn lock_active_admins(connection: &mut Connection) -> Result<Vec<UserId>, StorageError> {
-    let ids: Vec<Uuid> = people()
+    let ids: Vec<Uuid> = humans()
         .filter(users::role.eq(Role::Admin.as_str()))
         .filter(users::is_active)
         .select(users::user_id)
@@ -140,11 +120,11 @@ pub async fn lock_active_admins(connection: &mut Connection) -> Result<Vec<UserI
     Ok(ids.into_iter().map(UserId).collect())
 }
 
-/// Writes a user.
+/// Inserts a user.
 ///
 /// # Errors
 ///
-/// [`StorageError::Duplicate`] when the name or the address is taken.
+/// [`StorageError::Duplicate`] if the name or e-mail address is taken.
 pub async fn insert(
     connection: &mut Connection,
     credentials: &Credentials,
@@ -166,11 +146,11 @@ pub async fn insert(
     Ok(())
 }
 
-/// Writes the address, the role and the state of a user that the caller has locked.
+/// Updates the e-mail address, role and state of a user that the caller has locked.
 ///
 /// # Errors
 ///
-/// [`StorageError::Duplicate`] when the address is taken.
+/// [`StorageError::Duplicate`] if the e-mail address is taken.
 pub async fn update(
     connection: &mut Connection,
     user: &User,
@@ -188,11 +168,7 @@ pub async fn update(
     Ok(())
 }
 
-/// Gives a user another password.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Sets the password hash of a user.
 pub async fn set_password(
     connection: &mut Connection,
     user_id: UserId,
@@ -209,16 +185,13 @@ pub async fn set_password(
     Ok(())
 }
 
-/// Whether the user is active and has this password hash; keeps it so until the transaction ends.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Locks the user until the transaction ends if they are active and still have this password hash;
+/// returns whether that is so.
 pub async fn hold(
     connection: &mut Connection,
     credentials: &Credentials,
 ) -> Result<bool, StorageError> {
-    let held: Option<Uuid> = users::table
+    let locked: Option<Uuid> = users::table
         .find(credentials.user.user_id.0)
         .filter(users::is_active)
         .filter(users::password_hash.eq(&credentials.password_hash))
@@ -227,15 +200,11 @@ pub async fn hold(
         .first(connection)
         .await
         .optional()?;
-    Ok(held.is_some())
+    Ok(locked.is_some())
 }
 
-/// Keeps the user from being deleted until the transaction ends. Whoever locks something of theirs
-/// does this first, as a deletion begins with the user.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Prevents the deletion of the user until the transaction ends. Call this before locking rows that
+/// belong to the user, because a deletion locks the user first.
 pub async fn keep(connection: &mut Connection, user_id: UserId) -> Result<(), StorageError> {
     users::table
         .find(user_id.0)
@@ -246,17 +215,12 @@ pub async fn keep(connection: &mut Connection, user_id: UserId) -> Result<(), St
     Ok(())
 }
 
-/// The user with the id, kept as they are until the transaction ends. Others may keep them at the same
-/// time; a change of the user waits.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Finds a user and prevents changes to them until the transaction ends. The lock is shared.
 pub async fn keep_unchanged(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<Option<User>, StorageError> {
-    let row = people()
+    let row = humans()
         .filter(users::user_id.eq(user_id.0))
         .select(UserRow::as_select())
         .for_share()
@@ -265,13 +229,9 @@ pub async fn keep_unchanged(
     read(row)
 }
 
-/// Whether something of the user's is still to be done at a vehicle, or something at a vehicle of
-/// theirs. The rows of the user and of the vehicles must be locked with [`lock_for_deletion`] and
-/// [`crate::fleet::vehicles::lock_owned_for_deletion`], or something may come after the look.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Returns whether commands of the user, or commands to vehicles of the user, have not ended. The answer
+/// is only stable while the user and the vehicles are locked with [`lock_for_deletion`] and
+/// [`crate::fleet::vehicles::lock_owned_for_deletion`].
 pub async fn has_open_commands(
     connection: &mut Connection,
     user_id: UserId,
@@ -284,17 +244,12 @@ pub async fn has_open_commands(
     Ok(open.get_result(connection).await?)
 }
 
-/// The user with the id, locked so that nothing new of theirs is written before the transaction
-/// ends.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Finds and locks a user so that no row can refer to them anew until the transaction ends.
 pub async fn lock_for_deletion(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<Option<User>, StorageError> {
-    let row = people()
+    let row = humans()
         .filter(users::user_id.eq(user_id.0))
         .select(UserRow::as_select())
         .for_update()
@@ -303,11 +258,7 @@ pub async fn lock_for_deletion(
     read(row)
 }
 
-/// Deletes a user with all that is theirs.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Deletes a user with their sessions and commands.
 pub async fn delete(connection: &mut Connection, user_id: UserId) -> Result<(), StorageError> {
     diesel::delete(users::table.find(user_id.0))
         .execute(connection)
@@ -315,11 +266,7 @@ pub async fn delete(connection: &mut Connection, user_id: UserId) -> Result<(), 
     Ok(())
 }
 
-/// The user with the id together with the hash of the password.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Finds the credentials of a user by id.
 pub async fn credentials(
     connection: &mut Connection,
     user_id: UserId,
@@ -332,11 +279,7 @@ pub async fn credentials(
     read(row)
 }
 
-/// The user called `username`, together with the hash of the password.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
+/// Finds the credentials of a user by name.
 pub async fn credentials_of(
     connection: &mut Connection,
     username: &str,
@@ -349,22 +292,18 @@ pub async fn credentials_of(
     read(row)
 }
 
-/// Puts `new_hash` in the place of `old_hash`, if that is still the user's; says whether it was.
-/// So a password that was changed meanwhile stays changed.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Replaces `old_hash` with `new_hash` unless the password was changed concurrently; returns whether it
+/// did.
 pub async fn replace_hash(
     connection: &mut Connection,
     user_id: UserId,
     old_hash: &str,
     new_hash: &str,
 ) -> Result<bool, StorageError> {
-    let held = users::table
+    let unchanged = users::table
         .filter(users::user_id.eq(user_id.0))
         .filter(users::password_hash.eq(old_hash));
-    let replaced = diesel::update(held)
+    let replaced = diesel::update(unchanged)
         .set(users::password_hash.eq(new_hash))
         .execute(connection)
         .await?;
@@ -378,15 +317,15 @@ where
     row.optional()?.map(T::try_from).transpose()
 }
 
-/// Service accounts are users too, and have a place of their own.
+/// Human users: those that are not service accounts.
 #[diesel::dsl::auto_type]
-fn people() -> _ {
-    let machines = service_accounts::table.select(service_accounts::user_id);
-    users::table.filter(users::user_id.ne_all(machines))
+fn humans() -> _ {
+    users::table
+        .filter(users::user_id.ne_all(service_accounts::table.select(service_accounts::user_id)))
 }
 
 fn matching(filter: &UserFilter) -> users::BoxedQuery<'_, Pg> {
-    let mut query = people().into_boxed();
+    let mut query = humans().into_boxed();
     if let Some(role) = filter.role {
         query = query.filter(users::role.eq(role.as_str()));
     }

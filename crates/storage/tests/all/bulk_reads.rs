@@ -3,6 +3,7 @@ use std::{
     time::Duration,
 };
 
+use sovd_domain::VehicleScope;
 use sovd_storage::{Database, PoolSettings, StorageError, fleet::vehicles};
 use tokio::time::sleep;
 
@@ -67,9 +68,10 @@ async fn keeps_the_permit_of_an_abandoned_read_until_the_server_has_finished() {
     let mut connection = pool.bulk_connection(permit).await.unwrap();
     {
         let filter = vehicles::VehicleFilter::default();
-        let list = vehicles::list(&mut connection, &filter, page(50, 0));
+        let scope = VehicleScope::All;
+        let read = vehicles::list(&mut connection, &filter, &scope, page(50, 0));
         tokio::select! {
-            _ = list => panic!("the table is locked"),
+            _ = read => panic!("the table is locked"),
             () = until_waiting(&fleet, 1) => {}
         }
     }

@@ -4,7 +4,7 @@ use actix_web::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use sovd_domain::{Change, ConnectionStatus, UserId, VehicleId, VehicleType};
+use sovd_domain::{ConnectionStatus, Patch, UserId, VehicleId, VehicleType};
 use sovd_services::fleet::vehicles::VehicleChange;
 use utoipa::ToSchema;
 
@@ -33,12 +33,12 @@ pub(crate) struct ChangeVehicleRequest {
     /// `EV` or `ICE`; null when it is not known.
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^(EV|ICE)$")]
-    vehicle_type: Change<VehicleType>,
+    vehicle_type: Patch<VehicleType>,
     /// The customer it belongs to; null when nobody is known. The next owner sees the vehicle's anomalies
     /// and bookings; the `customer_notes` of its bookings are removed when a customer gives it away.
     #[serde(default)]
     #[schema(value_type = Option<Uuid>)]
-    owner_id: Change<UserId>,
+    owner_id: Patch<UserId>,
     /// `connected`, `disconnected` or `error`.
     #[schema(nullable = false, value_type = Option<String>, pattern = "^(connected|disconnected|error)$")]
     connection_status: Option<ConnectionStatus>,

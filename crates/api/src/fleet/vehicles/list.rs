@@ -69,11 +69,10 @@ pub(crate) async fn list(
         model: query.model,
         year: query.year,
         owner_id: query.owner_id.map(UserId),
-        ..VehicleFilter::default()
     };
     let (vehicles, total) = state
         .vehicles
-        .list(&authorized.caller, filter, page)
+        .list(&authorized.caller, &filter, page)
         .await?;
     let bodies: Vec<VehicleBody> = vehicles.into_iter().map(VehicleBody::from).collect();
     Ok(page_of(&request, page, total, bodies))

@@ -4,7 +4,7 @@ use actix_web::{
 };
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use sovd_domain::{BookingId, BookingStatus, Change, Outcome};
+use sovd_domain::{BookingId, BookingStatus, Outcome, Patch};
 use sovd_services::maintenance::bookings::BookingChange;
 use utoipa::ToSchema;
 
@@ -30,7 +30,7 @@ pub(crate) struct ChangeBookingRequest {
     /// What the customer wants the workshop to know: at most 2,000 characters; null for nothing.
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 2000)]
-    customer_notes: Change<String>,
+    customer_notes: Patch<String>,
     /// `confirmed`, `no_fault_found` or `other`: what the workshop found, when a booking about an
     /// anomaly is completed.
     #[schema(nullable = false, value_type = Option<String>, pattern = "^(confirmed|no_fault_found|other)$")]

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sovd_domain::{
-    AuditEntry, Change, ConnectionStatus, FieldError, Permission, UserId, Vehicle, VehicleId,
+    AuditEntry, ConnectionStatus, FieldError, Patch, Permission, UserId, Vehicle, VehicleId,
     VehicleType,
 };
 use sovd_storage::{Transaction, audit, fleet::vehicles, maintenance::bookings};
@@ -19,9 +19,9 @@ pub struct VehicleChange {
     /// Another model year.
     pub year: Option<i32>,
     /// Another drive, or that it is not known.
-    pub vehicle_type: Change<VehicleType>,
+    pub vehicle_type: Patch<VehicleType>,
     /// Another customer it belongs to, or that nobody is known.
-    pub owner_id: Change<UserId>,
+    pub owner_id: Patch<UserId>,
     /// Another state of its link.
     pub connection_status: Option<ConnectionStatus>,
     /// What takes the place of the metadata; at most 64 KiB as JSON.
@@ -100,7 +100,7 @@ async fn update(
     now: DateTime<Utc>,
 ) -> Result<Vehicle, ServiceError> {
     // Before the vehicle, as a deletion begins with the owner.
-    if let Change::To(owner_id) = change.owner_id {
+    if let Patch::Set(owner_id) = change.owner_id {
         keep_customer(transaction, owner_id).await?;
     }
     let old = vehicles::lock(transaction, vehicle_id)

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use sovd_domain::{
-    AuditEntry, Booking, BookingId, BookingStatus, Change, Closure, FieldError, Outcome, Permission,
+    AuditEntry, Booking, BookingId, BookingStatus, Closure, FieldError, Outcome, Patch, Permission,
 };
 use sovd_storage::{
     Transaction, audit,
@@ -23,7 +23,7 @@ pub struct BookingChange {
     /// Another time: in the future, at most two years ahead.
     pub appointment_time: Option<DateTime<Utc>>,
     /// What the customer wants the workshop to know now.
-    pub customer_notes: Change<String>,
+    pub customer_notes: Patch<String>,
     /// What the workshop found of the anomaly, when a booking about one is completed.
     pub outcome: Option<Outcome>,
 }

@@ -1,4 +1,9 @@
-//! Refresh tokens that were used already.
+//! Refresh tokens that were exchanged for a successor.
+
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "`StorageError` documents the errors that every function returns"
+)]
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -12,24 +17,20 @@ use crate::{
     schema::{sessions, spent_refresh_tokens},
 };
 
-/// A refresh token whose session lives on with a successor.
+/// A refresh token that was exchanged for a successor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpentToken {
     /// The session.
     pub session_id: SessionId,
-    /// When it was spent.
+    /// When it was exchanged.
     pub spent_at: DateTime<Utc>,
-    /// Makes the successor, together with the token itself.
+    /// The salt from which, with the token itself, the successor is derived.
     pub successor_salt: Vec<u8>,
-    /// Who spent it.
+    /// The client that exchanged it.
     pub client: ClientInfo,
 }
 
-/// Writes down that the token with this hash is spent.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Records that the token with this hash is spent.
 pub async fn insert(
     connection: &mut Connection,
     token_hash: &str,
@@ -49,11 +50,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// The spent token with this hash and whose it was, while its session lives.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Finds the spent token with this hash and its user, while its session exists.
 pub async fn find(
     connection: &mut Connection,
     token_hash: &str,

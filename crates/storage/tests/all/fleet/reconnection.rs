@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::{commands::queue::ids, fixture::Fleet, waiting::in_time};
 
-/// A vehicle in `status` with two commands that wait for tomorrow, as PostgreSQL's clock has it.
-async fn waiting(status: &str) -> (Fleet, VehicleId, [CommandId; 2]) {
+/// A vehicle in `status` with two commands that are due in one day by the clock of PostgreSQL.
+async fn with_queue(status: &str) -> (Fleet, VehicleId, [CommandId; 2]) {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     fleet.set_status(vehicle, status).await;
@@ -17,11 +17,11 @@ async fn waiting(status: &str) -> (Fleet, VehicleId, [CommandId; 2]) {
         fleet.submit(1, vehicle).await,
         fleet.submit(2, vehicle).await,
     ];
-    put_off(&fleet).await;
+    postpone(&fleet).await;
     (fleet, vehicle, commands)
 }
 
-async fn put_off(fleet: &Fleet) {
+async fn postpone(fleet: &Fleet) {
     let sql = "UPDATE command_queue SET due_at = now() + INTERVAL '1 day',
                                         expires_at = now() + INTERVAL '1 day'";
     fleet.client.batch_execute(sql).await.unwrap();
@@ -38,8 +38,8 @@ async fn due_at(fleet: &Fleet, command: CommandId) -> DateTime<Utc> {
     row.unwrap().get(0)
 }
 
-/// Whether nothing was said before this call.
-async fn heard_nothing(fleet: &Fleet, listener: &mut Listener) -> bool {
+/// Returns whether no notification was sent before this call.
+async fn is_silent(fleet: &Fleet, listener: &mut Listener) -> bool {
     let last = Notification::Cancelled(Uuid::from_u128(9));
     notifications::send(&mut *fleet.connection().await, last)
         .await
@@ -48,18 +48,18 @@ async fn heard_nothing(fleet: &Fleet, listener: &mut Listener) -> bool {
 }
 
 #[tokio::test]
-async fn a_vehicle_that_is_back_has_its_first_command_due_at_once() {
+async fn reconnection_makes_the_first_command_due() {
     for status in ["disconnected", "error"] {
-        let (fleet, vehicle, commands) = waiting(status).await;
+        let (fleet, vehicle, commands) = with_queue(status).await;
         let mut listener = fleet.pool.listen().await.unwrap();
         fleet.set_status(vehicle, "connected").await;
-        for signal in [Notification::Vehicle(vehicle), Notification::Work] {
-            let heard = in_time(listener.next()).await;
-            assert_eq!(heard.unwrap(), signal, "{status}");
+        for notification in [Notification::Vehicle(vehicle), Notification::Work] {
+            let received = in_time(listener.next()).await;
+            assert_eq!(received.unwrap(), notification, "{status}");
         }
         let after = now(&fleet).await;
         let due_at = due_at(&fleet, commands[0]).await;
-        // For a program whose clock is behind, it is due too.
+        // It is due even for a process whose clock is slow.
         let behind = after - TimeDelta::seconds(30);
         assert!(due_at <= behind, "{status}: {due_at}");
         let mut connection = fleet.connection().await;
@@ -69,8 +69,8 @@ async fn a_vehicle_that_is_back_has_its_first_command_due_at_once() {
 }
 
 #[tokio::test]
-async fn a_task_in_somebody_s_hands_is_left_to_them() {
-    let (fleet, vehicle, [first, _]) = waiting("connected").await;
+async fn keeps_leased_commands() {
+    let (fleet, vehicle, [first, _]) = with_queue("connected").await;
     let now = now(&fleet).await;
     let sql = "UPDATE command_queue SET due_at = now() WHERE command_id = $1";
     fleet.client.execute(sql, &[&first.0]).await.unwrap();
@@ -78,47 +78,47 @@ async fn a_task_in_somebody_s_hands_is_left_to_them() {
     let later = now + chrono::TimeDelta::hours(1);
     let claims = queue::claim(&mut connection, later, later, 10).await;
     assert_eq!(ids(&claims.unwrap()), [first]);
-    put_off(&fleet).await;
+    postpone(&fleet).await;
     fleet.set_status(vehicle, "disconnected").await;
-    let untouched = fleet.queued(first).await;
+    let unchanged = fleet.queued(first).await;
     fleet.set_status(vehicle, "connected").await;
-    assert_eq!(fleet.queued(first).await, untouched);
+    assert_eq!(fleet.queued(first).await, unchanged);
 }
 
 #[tokio::test]
-async fn what_is_due_already_stays_due_since_then() {
-    let (fleet, vehicle, [first, _]) = waiting("disconnected").await;
+async fn keeps_the_due_time_of_overdue_commands() {
+    let (fleet, vehicle, [first, _]) = with_queue("disconnected").await;
     let sql = "UPDATE command_queue SET due_at = now() - INTERVAL '1 day' WHERE command_id = $1";
     fleet.client.execute(sql, &[&first.0]).await.unwrap();
-    let untouched = fleet.queued(first).await;
+    let unchanged = fleet.queued(first).await;
     fleet.set_status(vehicle, "connected").await;
-    assert_eq!(fleet.queued(first).await, untouched);
+    assert_eq!(fleet.queued(first).await, unchanged);
 }
 
-/// Only the first command of a queue is ever tried, so the others are in no pause that could end. A
-/// vehicle that returns to 30,000 commands must not rewrite them.
+/// Only the first command of a queue is ever sent, so the others have no delay to end. A reconnection
+/// must not update all of 30,000 queued commands.
 #[tokio::test]
 async fn does_not_rewrite_the_commands_behind_the_first() {
-    let (fleet, vehicle, [first, second]) = waiting("disconnected").await;
-    let (head, untouched) = (fleet.queued(first).await, fleet.queued(second).await);
+    let (fleet, vehicle, [first, second]) = with_queue("disconnected").await;
+    let (head, unchanged) = (fleet.queued(first).await, fleet.queued(second).await);
     fleet.set_status(vehicle, "connected").await;
     assert_ne!(fleet.queued(first).await, head);
-    assert_eq!(fleet.queued(second).await, untouched);
+    assert_eq!(fleet.queued(second).await, unchanged);
 }
 
 #[tokio::test]
-async fn the_commands_of_other_vehicles_keep_waiting() {
-    let (fleet, vehicle, _) = waiting("disconnected").await;
+async fn keeps_the_commands_of_other_vehicles() {
+    let (fleet, vehicle, _) = with_queue("disconnected").await;
     let other = fleet.vehicle("VIN2").await;
     let third = fleet.submit(3, other).await;
-    put_off(&fleet).await;
-    let untouched = fleet.queued(third).await;
+    postpone(&fleet).await;
+    let unchanged = fleet.queued(third).await;
     fleet.set_status(vehicle, "connected").await;
-    assert_eq!(fleet.queued(third).await, untouched);
+    assert_eq!(fleet.queued(third).await, unchanged);
 }
 
 #[tokio::test]
-async fn a_vehicle_that_does_not_come_back_wakes_nobody() {
+async fn other_status_changes_make_no_command_due() {
     for (before, after) in [
         ("disconnected", "error"),
         ("error", "disconnected"),
@@ -127,40 +127,40 @@ async fn a_vehicle_that_does_not_come_back_wakes_nobody() {
         ("connected", "disconnected"),
         ("connected", "error"),
     ] {
-        let (fleet, vehicle, [first, _]) = waiting(before).await;
+        let (fleet, vehicle, [first, _]) = with_queue(before).await;
         let mut listener = fleet.pool.listen().await.unwrap();
-        let untouched = fleet.queued(first).await;
+        let unchanged = fleet.queued(first).await;
         fleet.set_status(vehicle, after).await;
-        assert_eq!(fleet.queued(first).await, untouched, "{before} to {after}");
+        assert_eq!(fleet.queued(first).await, unchanged, "{before} to {after}");
         if before != after {
-            let heard = in_time(listener.next()).await;
-            assert_eq!(heard.unwrap(), Notification::Vehicle(vehicle));
+            let received = in_time(listener.next()).await;
+            assert_eq!(received.unwrap(), Notification::Vehicle(vehicle));
         }
         assert!(
-            heard_nothing(&fleet, &mut listener).await,
+            is_silent(&fleet, &mut listener).await,
             "{before} to {after}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_vehicle_that_is_only_heard_of_wakes_nobody() {
-    let (fleet, _, [first, _]) = waiting("connected").await;
+async fn update_of_last_seen_makes_no_command_due() {
+    let (fleet, _, [first, _]) = with_queue("connected").await;
     let mut listener = fleet.pool.listen().await.unwrap();
-    let untouched = fleet.queued(first).await;
+    let unchanged = fleet.queued(first).await;
     let sql = "UPDATE vehicles SET last_seen_at = now()";
     fleet.client.batch_execute(sql).await.unwrap();
-    assert_eq!(fleet.queued(first).await, untouched);
-    assert!(heard_nothing(&fleet, &mut listener).await);
+    assert_eq!(fleet.queued(first).await, unchanged);
+    assert!(is_silent(&fleet, &mut listener).await);
 }
 
 #[tokio::test]
-async fn a_return_that_is_rolled_back_wakes_nobody() {
-    let (fleet, _, [first, _]) = waiting("disconnected").await;
+async fn reconnection_that_is_rolled_back_makes_no_command_due() {
+    let (fleet, _, [first, _]) = with_queue("disconnected").await;
     let mut listener = fleet.pool.listen().await.unwrap();
-    let untouched = fleet.queued(first).await;
+    let unchanged = fleet.queued(first).await;
     let sql = "BEGIN; UPDATE vehicles SET connection_status = 'connected'; ROLLBACK";
     fleet.client.batch_execute(sql).await.unwrap();
-    assert_eq!(fleet.queued(first).await, untouched);
-    assert!(heard_nothing(&fleet, &mut listener).await);
+    assert_eq!(fleet.queued(first).await, unchanged);
+    assert!(is_silent(&fleet, &mut listener).await);
 }

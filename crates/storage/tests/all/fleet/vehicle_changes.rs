@@ -2,7 +2,6 @@ use futures_util::future::join;
 use serde_json::json;
 use sovd_domain::{ConnectionStatus, UserId, Vehicle, VehicleId, VehicleType};
 use sovd_storage::{StorageError, fleet::vehicles};
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::{
@@ -27,14 +26,14 @@ fn vehicle(number: u128, vin: &str) -> Vehicle {
 }
 
 #[tokio::test]
-async fn a_vehicle_is_kept_as_it_was_made_and_changed() {
+async fn inserts_updates_and_deletes_vehicles() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
-    let made = vehicle(1, "VIN1");
-    let id = made.vehicle_id;
-    vehicles::insert(&mut connection, &made).await.unwrap();
+    let inserted = vehicle(1, "VIN1");
+    let id = inserted.vehicle_id;
+    vehicles::insert(&mut connection, &inserted).await.unwrap();
     let found = vehicles::find(&mut connection, id).await.unwrap();
-    assert_eq!(found.as_ref(), Some(&made));
+    assert_eq!(found.as_ref(), Some(&inserted));
 
     let changed = Vehicle {
         make: "Tesla".to_owned(),
@@ -43,7 +42,7 @@ async fn a_vehicle_is_kept_as_it_was_made_and_changed() {
         connection_status: ConnectionStatus::Error,
         last_seen_at: Some(at(5)),
         metadata: json!({ "depot": 8 }),
-        ..made
+        ..inserted
     };
     vehicles::update(&mut connection, &changed).await.unwrap();
     let found = vehicles::find(&mut connection, id).await.unwrap();
@@ -55,7 +54,7 @@ async fn a_vehicle_is_kept_as_it_was_made_and_changed() {
 }
 
 #[tokio::test]
-async fn a_taken_vin_is_named() {
+async fn duplicate_error_names_the_constraint() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
     vehicles::insert(&mut connection, &vehicle(1, "VIN1"))
@@ -69,7 +68,7 @@ async fn a_taken_vin_is_named() {
 }
 
 #[tokio::test]
-async fn the_vehicles_of_a_customer_are_locked_as_they_are() {
+async fn locks_and_returns_the_vehicles_of_a_customer() {
     let fleet = Fleet::new().await;
     let mut transaction = fleet.pool.begin().await.unwrap();
     let owner = fleet.engineer;
@@ -84,13 +83,13 @@ async fn the_vehicles_of_a_customer_are_locked_as_they_are() {
     assert!(vehicles::has_any(&mut transaction, owner).await.unwrap());
     let locked = vehicles::lock_owned_for_deletion(&mut transaction, owner).await;
     assert_eq!(locked.unwrap(), [first, second]);
-    let nobody = UserId(Uuid::nil());
-    let locked = vehicles::lock_owned_for_deletion(&mut transaction, nobody).await;
+    let missing = UserId(Uuid::nil());
+    let locked = vehicles::lock_owned_for_deletion(&mut transaction, missing).await;
     assert_eq!(locked.unwrap(), []);
 }
 
 #[tokio::test]
-async fn a_queue_is_seen_until_it_is_empty() {
+async fn reports_the_queue_until_it_is_empty() {
     let fleet = Fleet::new().await;
     let (busy, other) = (fleet.vehicle("VIN1").await, fleet.vehicle("VIN2").await);
     fleet.submit(1, busy).await;
@@ -106,22 +105,19 @@ async fn a_queue_is_seen_until_it_is_empty() {
 }
 
 #[tokio::test]
-async fn whoever_queues_for_a_vehicle_waits_for_its_deletion() {
+async fn submission_waits_for_the_deletion() {
     let fleet = Fleet::new().await;
     let id = fleet.vehicle("VIN1").await;
     let mut deletion = fleet.pool.begin().await.unwrap();
     let locked = vehicles::lock_for_deletion(&mut deletion, id).await;
     assert_eq!(locked.unwrap().unwrap().vehicle_id, id);
-    let (asking, asked) = oneshot::channel();
     let submission = async {
         let mut submission = fleet.pool.begin().await.unwrap();
-        asking.send(()).unwrap();
         let seen = vehicles::lock(&mut submission, id).await.unwrap();
         submission.rollback().await.unwrap();
         seen
     };
     let deletion = async {
-        asked.await.unwrap();
         until_waiting(&fleet, 1).await;
         vehicles::delete(&mut deletion, id).await.unwrap();
         deletion.commit().await.unwrap();
@@ -131,22 +127,22 @@ async fn whoever_queues_for_a_vehicle_waits_for_its_deletion() {
 }
 
 #[tokio::test]
-async fn a_deletion_waits_for_whoever_keeps_the_vehicle() {
+async fn deletion_waits_for_a_kept_vehicle() {
     let fleet = Fleet::new().await;
     let id = fleet.vehicle("VIN1").await;
-    let mut keeping = fleet.pool.begin().await.unwrap();
+    let mut transaction = fleet.pool.begin().await.unwrap();
     let unknown = VehicleId(Uuid::nil());
-    assert!(!vehicles::keep(&mut keeping, unknown).await.unwrap());
-    assert!(vehicles::keep(&mut keeping, id).await.unwrap());
-    let deleting = async {
-        let mut deleting = fleet.pool.begin().await.unwrap();
-        let vehicle = vehicles::lock_for_deletion(&mut deleting, id).await;
-        deleting.rollback().await.unwrap();
+    assert!(!vehicles::keep(&mut transaction, unknown).await.unwrap());
+    assert!(vehicles::keep(&mut transaction, id).await.unwrap());
+    let delete = async {
+        let mut deletion = fleet.pool.begin().await.unwrap();
+        let vehicle = vehicles::lock_for_deletion(&mut deletion, id).await;
+        deletion.rollback().await.unwrap();
         vehicle.unwrap().is_some()
     };
-    let keeping = async {
+    let commit = async {
         until_waiting(&fleet, 1).await;
-        keeping.commit().await.unwrap();
+        transaction.commit().await.unwrap();
     };
-    assert_eq!(join(deleting, keeping).await, (true, ()));
+    assert_eq!(join(delete, commit).await, (true, ()));
 }

@@ -1,5 +1,5 @@
 use serde_json::json;
-use sovd_domain::{ConnectionStatus, VehicleId, VehicleScope, Vin};
+use sovd_domain::{ConnectionStatus, Page, VehicleId, VehicleScope, Vin};
 use sovd_storage::{
     StorageError,
     fleet::vehicles::{self, VehicleFilter},
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::fixture::{Fleet, page};
 
-/// Four vehicles that differ in everything.
+/// A fleet of four vehicles.
 async fn fleet() -> Fleet {
     let fleet = Fleet::new().await;
     fleet
@@ -28,11 +28,11 @@ async fn fleet() -> Fleet {
 async fn vins(
     fleet: &Fleet,
     filter: &VehicleFilter,
-    limit: i64,
-    offset: i64,
+    scope: &VehicleScope,
+    page: Page,
 ) -> (Vec<String>, i64) {
     let mut connection = fleet.connection().await;
-    let (found, total) = vehicles::list(&mut connection, filter, page(limit, offset))
+    let (found, total) = vehicles::list(&mut connection, filter, scope, page)
         .await
         .unwrap();
     let vins = found.iter().map(|vehicle| vehicle.vin.to_string());
@@ -40,7 +40,16 @@ async fn vins(
 }
 
 async fn assert_lists<const N: usize>(fleet: &Fleet, filter: &VehicleFilter, expected: [&str; N]) {
-    let (vins, total) = vins(fleet, filter, 100, 0).await;
+    assert_lists_in(&VehicleScope::All, fleet, filter, expected).await;
+}
+
+async fn assert_lists_in<const N: usize>(
+    scope: &VehicleScope,
+    fleet: &Fleet,
+    filter: &VehicleFilter,
+    expected: [&str; N],
+) {
+    let (vins, total) = vins(fleet, filter, scope, page(100, 0)).await;
     assert_eq!(vins, expected, "{filter:?}");
     assert_eq!(total, i64::try_from(N).unwrap(), "{filter:?}");
 }
@@ -53,46 +62,49 @@ fn search(part: &str) -> VehicleFilter {
 }
 
 #[tokio::test]
-async fn the_fleet_is_listed_by_vin() {
+async fn lists_vehicles_by_vin() {
     let all = VehicleFilter::default();
     let expected = ["5YJAB12", "5YJAB13", "WBAXYZ1", "WBAXYZ2"];
     assert_lists(&fleet().await, &all, expected).await;
 }
 
 #[tokio::test]
-async fn each_filter_narrows_the_list() {
+async fn applies_each_filter() {
     let fleet = fleet().await;
     let all = VehicleFilter::default();
-    let filter = VehicleFilter {
+    let status = VehicleFilter {
         status: Some(ConnectionStatus::Connected),
         ..all.clone()
     };
-    assert_lists(&fleet, &filter, ["5YJAB13", "WBAXYZ1"]).await;
-    let filter = VehicleFilter {
+    let make = VehicleFilter {
         make: Some("BMW".to_owned()),
         ..all.clone()
     };
-    assert_lists(&fleet, &filter, ["WBAXYZ1", "WBAXYZ2"]).await;
-    let filter = VehicleFilter {
+    let model = VehicleFilter {
         model: Some("X5".to_owned()),
         ..all.clone()
     };
-    assert_lists(&fleet, &filter, ["5YJAB13", "WBAXYZ1"]).await;
-    let filter = VehicleFilter {
+    let year = VehicleFilter {
         year: Some(2023),
         ..all
     };
-    assert_lists(&fleet, &filter, ["5YJAB12", "WBAXYZ2"]).await;
+    for (filter, expected) in [
+        (status, ["5YJAB13", "WBAXYZ1"]),
+        (make, ["WBAXYZ1", "WBAXYZ2"]),
+        (model, ["5YJAB13", "WBAXYZ1"]),
+        (year, ["5YJAB12", "WBAXYZ2"]),
+    ] {
+        assert_lists(&fleet, &filter, expected).await;
+    }
 }
 
 #[tokio::test]
-async fn all_filters_apply_together() {
+async fn combines_filters_and_scope() {
     let fleet = fleet().await;
     let all = VehicleFilter::default();
-    let (found, _) = vehicles::list(&mut *fleet.connection().await, &all, page(100, 0))
-        .await
-        .unwrap();
-    let ids: Vec<VehicleId> = found.iter().map(|vehicle| vehicle.vehicle_id).collect();
+    let mut connection = fleet.connection().await;
+    let found = vehicles::list(&mut connection, &all, &VehicleScope::All, page(100, 0)).await;
+    let ids = found.unwrap().0.iter().map(|it| it.vehicle_id).collect();
     let owner = fleet.engineer;
     let sql = "UPDATE vehicles SET owner_id = $1 WHERE vin LIKE 'WBA%'";
     fleet.client.execute(sql, &[&owner.0]).await.unwrap();
@@ -103,28 +115,20 @@ async fn all_filters_apply_together() {
         model: Some("X5".to_owned()),
         year: Some(2022),
         owner_id: Some(owner),
-        among: VehicleScope::Among(ids),
     };
-    assert_lists(&fleet, &filter, ["WBAXYZ1"]).await;
-    let nowhere = VehicleFilter {
-        among: VehicleScope::Among(Vec::new()),
-        ..all
-    };
-    assert_lists(&fleet, &nowhere, []).await;
+    assert_lists_in(&VehicleScope::Among(ids), &fleet, &filter, ["WBAXYZ1"]).await;
+    assert_lists_in(&VehicleScope::Among(Vec::new()), &fleet, &all, []).await;
 }
 
 #[tokio::test]
-async fn a_customer_s_vehicles_are_those_that_belong_to_them() {
+async fn scopes_a_customer_to_owned_vehicles() {
     let fleet = fleet().await;
     let owner = fleet.engineer;
     let sql = "UPDATE vehicles SET owner_id = $1 WHERE vin = 'WBAXYZ2'";
     fleet.client.execute(sql, &[&owner.0]).await.unwrap();
-    let of = |customer| VehicleFilter {
-        among: VehicleScope::OwnedBy(customer),
-        ..VehicleFilter::default()
-    };
-    assert_lists(&fleet, &of(owner), ["WBAXYZ2"]).await;
-    assert_lists(&fleet, &of(fleet.user("other").await), []).await;
+    let (all, other) = (VehicleFilter::default(), fleet.user("other").await);
+    assert_lists_in(&VehicleScope::OwnedBy(owner), &fleet, &all, ["WBAXYZ2"]).await;
+    assert_lists_in(&VehicleScope::OwnedBy(other), &fleet, &all, []).await;
     let mut connection = fleet.connection().await;
     let vin: Vin = "WBAXYZ2".parse().unwrap();
     let found = vehicles::find_by_vin(&mut connection, &vin).await.unwrap();
@@ -139,7 +143,7 @@ async fn a_customer_s_vehicles_are_those_that_belong_to_them() {
 }
 
 #[tokio::test]
-async fn a_search_matches_any_part_of_the_vin_in_any_case() {
+async fn searches_any_part_of_the_vin_in_any_case() {
     let fleet = fleet().await;
     assert_lists(&fleet, &search("XYZ"), ["WBAXYZ1", "WBAXYZ2"]).await;
     assert_lists(&fleet, &search("xyz2"), ["WBAXYZ2"]).await;
@@ -149,7 +153,7 @@ async fn a_search_matches_any_part_of_the_vin_in_any_case() {
 }
 
 #[tokio::test]
-async fn wildcards_in_a_search_are_ordinary_characters() {
+async fn escapes_wildcards_in_a_search() {
     let fleet = fleet().await;
     for part in ["%", "_", "\\", "W%1", "WBAXYZ_", "\\W", "'", "\\%"] {
         assert_lists(&fleet, &search(part), []).await;
@@ -157,7 +161,7 @@ async fn wildcards_in_a_search_are_ordinary_characters() {
 }
 
 #[tokio::test]
-async fn a_page_is_a_window_and_the_total_is_not() {
+async fn pages_come_with_the_total() {
     let fleet = fleet().await;
     let all = VehicleFilter::default();
     for (limit, offset, expected) in [
@@ -166,19 +170,16 @@ async fn a_page_is_a_window_and_the_total_is_not() {
         (2, 3, &["WBAXYZ2"]),
         (2, 4, &[]),
     ] {
-        let (vins, total) = vins(&fleet, &all, limit, offset).await;
+        let (vins, total) = vins(&fleet, &all, &VehicleScope::All, page(limit, offset)).await;
         assert_eq!(
-            (&vins[..], total),
-            (
-                &expected.iter().map(ToString::to_string).collect::<Vec<_>>()[..],
-                4
-            )
+            (vins, total),
+            (expected.iter().map(ToString::to_string).collect(), 4)
         );
     }
 }
 
 #[tokio::test]
-async fn a_vehicle_is_found_by_its_id_only() {
+async fn finds_a_vehicle_by_id() {
     let fleet = Fleet::new().await;
     let id = fleet.vehicle("VIN1").await;
     let mut connection = fleet.connection().await;
@@ -202,7 +203,7 @@ async fn a_vehicle_is_found_by_its_id_only() {
 }
 
 #[tokio::test]
-async fn missing_metadata_is_an_empty_object() {
+async fn reads_missing_metadata_as_an_empty_object() {
     let fleet = Fleet::new().await;
     let id = fleet.vehicle("VIN1").await;
     fleet
@@ -215,7 +216,7 @@ async fn missing_metadata_is_an_empty_object() {
 }
 
 #[tokio::test]
-async fn an_unreadable_vin_is_named() {
+async fn corrupt_row_error_names_table_column_and_row() {
     let fleet = Fleet::new().await;
     let id = fleet.vehicle("VIN-1").await;
     let found = vehicles::find(&mut *fleet.connection().await, id).await;

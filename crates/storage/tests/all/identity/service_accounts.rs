@@ -9,7 +9,7 @@ use crate::fixture::{Fleet, at, page};
 
 const ID: UserId = UserId(Uuid::from_u128(7));
 
-/// An account of the engineer's, good until `at(100)`.
+/// An account created by the engineer whose key expires at `at(100)`.
 fn account(fleet: &Fleet) -> ServiceAccount {
     ServiceAccount {
         user: User {
@@ -32,7 +32,7 @@ fn account(fleet: &Fleet) -> ServiceAccount {
     }
 }
 
-/// A fleet with the account, whose key has the hash `hash`.
+/// A fleet with [`account`], whose key has the hash `hash`.
 async fn with_account() -> Fleet {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
@@ -42,7 +42,7 @@ async fn with_account() -> Fleet {
     fleet
 }
 
-async fn opens(fleet: &Fleet, hash: &str, seconds: i64) -> bool {
+async fn is_valid(fleet: &Fleet, hash: &str, seconds: i64) -> bool {
     let mut connection = fleet.connection().await;
     let found = service_accounts::find_by_key(&mut connection, hash, at(seconds)).await;
     let live = service_accounts::live(&mut connection, &[hash.to_owned()], at(seconds)).await;
@@ -52,41 +52,41 @@ async fn opens(fleet: &Fleet, hash: &str, seconds: i64) -> bool {
 }
 
 #[tokio::test]
-async fn an_account_is_kept_as_it_was_made() {
+async fn stores_and_lists_accounts() {
     let fleet = with_account().await;
     let mut connection = fleet.connection().await;
     let found = service_accounts::find(&mut connection, ID).await.unwrap();
     assert_eq!(found, Some(account(&fleet)));
     let listed = service_accounts::list(&mut connection, page(10, 0)).await;
     assert_eq!(listed.unwrap(), (vec![account(&fleet)], 1));
-    let nobody = service_accounts::find(&mut connection, fleet.engineer).await;
-    assert_eq!(nobody.unwrap(), None);
+    let human = service_accounts::find(&mut connection, fleet.engineer).await;
+    assert_eq!(human.unwrap(), None);
 }
 
 #[tokio::test]
-async fn a_key_opens_until_the_moment_it_ends() {
+async fn accepts_a_key_until_it_expires() {
     let fleet = with_account().await;
-    assert!(opens(&fleet, "hash", 99).await);
-    assert!(!opens(&fleet, "hash", 100).await);
-    assert!(!opens(&fleet, "other", 0).await);
+    assert!(is_valid(&fleet, "hash", 99).await);
+    assert!(!is_valid(&fleet, "hash", 100).await);
+    assert!(!is_valid(&fleet, "other", 0).await);
     let disable = "UPDATE users SET is_active = false WHERE username = 'monitor'";
     fleet.client.execute(disable, &[]).await.unwrap();
-    assert!(!opens(&fleet, "hash", 0).await);
+    assert!(!is_valid(&fleet, "hash", 0).await);
 }
 
 #[tokio::test]
-async fn another_key_takes_the_place_of_the_old_one_until_it_is_revoked() {
+async fn replaces_the_key_unless_the_account_is_revoked() {
     let fleet = with_account().await;
     let mut connection = fleet.connection().await;
     let replaced = service_accounts::replace_key(&mut connection, ID, "new", at(200)).await;
     assert!(replaced.unwrap());
-    assert!(!opens(&fleet, "hash", 0).await);
-    assert!(opens(&fleet, "new", 199).await);
+    assert!(!is_valid(&fleet, "hash", 0).await);
+    assert!(is_valid(&fleet, "new", 199).await);
     for expected in [true, false] {
         let revoked = service_accounts::revoke(&mut connection, ID, at(5)).await;
         assert_eq!(revoked.unwrap(), expected);
     }
-    assert!(!opens(&fleet, "new", 0).await);
+    assert!(!is_valid(&fleet, "new", 0).await);
     let replaced = service_accounts::replace_key(&mut connection, ID, "newer", at(200)).await;
     assert!(!replaced.unwrap());
     let found = service_accounts::find(&mut connection, ID).await.unwrap();
@@ -94,7 +94,7 @@ async fn another_key_takes_the_place_of_the_old_one_until_it_is_revoked() {
 }
 
 #[tokio::test]
-async fn its_last_use_is_kept() {
+async fn records_the_last_use() {
     let fleet = with_account().await;
     let mut connection = fleet.connection().await;
     let from = "192.0.2.1".parse().unwrap();
@@ -108,7 +108,7 @@ async fn its_last_use_is_kept() {
 }
 
 #[tokio::test]
-async fn it_is_no_person_and_outlives_the_admin_who_made_it() {
+async fn is_not_a_human_user_and_outlives_its_creator() {
     let fleet = with_account().await;
     let mut connection = fleet.connection().await;
     assert_eq!(users::find(&mut connection, ID).await.unwrap(), None);
@@ -123,16 +123,16 @@ async fn it_is_no_person_and_outlives_the_admin_who_made_it() {
 }
 
 #[tokio::test]
-async fn a_key_is_held_while_it_opens_something() {
+async fn locks_only_valid_keys() {
     let fleet = with_account().await;
     let mut connection = fleet.connection().await;
     for (hash, seconds, expected) in [("hash", 99, true), ("hash", 100, false), ("x", 0, false)] {
-        let held = service_accounts::hold(&mut connection, hash, at(seconds)).await;
-        assert_eq!(held.unwrap(), expected, "{hash} at {seconds}");
+        let locked = service_accounts::hold(&mut connection, hash, at(seconds)).await;
+        assert_eq!(locked.unwrap(), expected, "{hash} at {seconds}");
     }
     service_accounts::revoke(&mut connection, ID, at(5))
         .await
         .unwrap();
-    let held = service_accounts::hold(&mut connection, "hash", at(6)).await;
-    assert!(!held.unwrap());
+    let locked = service_accounts::hold(&mut connection, "hash", at(6)).await;
+    assert!(!locked.unwrap());
 }

@@ -1,4 +1,5 @@
 use chrono::{DateTime, Utc};
+use futures_util::future::{join, join_all};
 use sovd_domain::{ClientInfo, Role, Session, SessionId, UserId};
 use sovd_storage::identity::sessions;
 use uuid::Uuid;
@@ -8,7 +9,7 @@ use crate::{
     waiting::until_waiting,
 };
 
-/// A session that ends at `at(100)`.
+/// A session that expires at `at(100)`.
 pub(crate) fn session(number: u128, user_id: UserId) -> Session {
     Session {
         session_id: id(number),
@@ -28,7 +29,7 @@ pub(crate) fn id(number: u128) -> SessionId {
     SessionId(Uuid::from_u128(number))
 }
 
-/// A fleet whose engineer has the session 1 with the token `old`.
+/// A fleet whose engineer has session 1 with the refresh token `old`.
 pub(crate) async fn logged_in() -> Fleet {
     let fleet = Fleet::new().await;
     add(&fleet, &session(1, fleet.engineer), "old").await;
@@ -41,11 +42,11 @@ pub(crate) async fn add(fleet: &Fleet, session: &Session, token_hash: &str) {
         .unwrap();
 }
 
-/// Puts `new` in the place of `old` until 100 seconds after `now`.
+/// Replaces the token `old` with `new`, which expires 100 seconds after `now`.
 async fn rotate(fleet: &Fleet, old: &str, new: &str, now: i64) -> Option<SessionId> {
     let mut transaction = fleet.pool.begin().await.unwrap();
-    let held = sessions::lock_by_token(&mut transaction, old, at(now)).await;
-    let mut session = held.unwrap()?;
+    let session = sessions::lock_by_token(&mut transaction, old, at(now)).await;
+    let mut session = session.unwrap()?;
     session.expires_at = at(now + 100);
     session.last_used_at = at(now);
     sessions::renew(&mut transaction, &session, new)
@@ -68,7 +69,7 @@ async fn listed(fleet: &Fleet, seconds: i64) -> Vec<SessionId> {
 }
 
 #[tokio::test]
-async fn a_session_is_kept_as_it_was_made() {
+async fn stores_sessions() {
     let fleet = logged_in().await;
     let mut connection = fleet.connection().await;
     let listed = sessions::list(&mut connection, fleet.engineer, at(0)).await;
@@ -76,7 +77,7 @@ async fn a_session_is_kept_as_it_was_made() {
 }
 
 #[tokio::test]
-async fn a_token_is_good_for_one_rotation() {
+async fn rotates_each_token_once() {
     let fleet = logged_in().await;
     assert_eq!(rotate(&fleet, "old", "new", 50).await, Some(id(1)));
     assert_eq!(rotate(&fleet, "old", "stolen", 51).await, None);
@@ -85,11 +86,11 @@ async fn a_token_is_good_for_one_rotation() {
 }
 
 #[tokio::test]
-async fn of_many_rotations_at_once_one_wins() {
+async fn one_of_concurrent_rotations_wins() {
     let fleet = logged_in().await;
     let tokens: Vec<String> = (0..10).map(|number| format!("new {number}")).collect();
     let rotations = tokens.iter().map(|new| rotate(&fleet, "old", new, 50));
-    let outcomes = futures_util::future::join_all(rotations).await;
+    let outcomes = join_all(rotations).await;
     assert_eq!(outcomes.iter().flatten().count(), 1);
     let winner = outcomes.iter().position(Option::is_some).unwrap();
     let next = rotate(&fleet, &tokens[winner], "next", 51).await;
@@ -97,7 +98,7 @@ async fn of_many_rotations_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn an_expired_session_is_worth_nothing() {
+async fn ignores_expired_sessions() {
     let fleet = logged_in().await;
     assert_eq!(user_at(&fleet, 99).await, Some((fleet.engineer, at(0))));
     assert_eq!(user_at(&fleet, 100).await, None);
@@ -108,7 +109,7 @@ async fn an_expired_session_is_worth_nothing() {
 }
 
 #[tokio::test]
-async fn a_rotation_prolongs_the_session() {
+async fn rotation_extends_the_session() {
     let fleet = logged_in().await;
     rotate(&fleet, "old", "new", 50).await;
     assert_eq!(user_at(&fleet, 149).await, Some((fleet.engineer, at(50))));
@@ -116,7 +117,7 @@ async fn a_rotation_prolongs_the_session() {
 }
 
 #[tokio::test]
-async fn a_disabled_user_has_no_live_session() {
+async fn disabled_users_have_no_live_sessions() {
     let fleet = logged_in().await;
     let sql = "UPDATE users SET is_active = false";
     fleet.client.execute(sql, &[]).await.unwrap();
@@ -127,7 +128,7 @@ async fn a_disabled_user_has_no_live_session() {
 }
 
 #[tokio::test]
-async fn the_live_ones_are_told_from_the_ended_ones() {
+async fn returns_only_live_sessions() {
     let fleet = logged_in().await;
     let mut late = session(2, fleet.engineer);
     late.expires_at = at(50);
@@ -146,7 +147,7 @@ async fn the_live_ones_are_told_from_the_ended_ones() {
 }
 
 #[tokio::test]
-async fn the_last_use_only_moves_forward() {
+async fn last_use_only_moves_forward() {
     let fleet = logged_in().await;
     let mut connection = fleet.connection().await;
     for seconds in [60, 30] {
@@ -158,13 +159,13 @@ async fn the_last_use_only_moves_forward() {
 }
 
 #[tokio::test]
-async fn nobody_ends_the_session_of_another_user() {
+async fn ends_only_sessions_of_the_given_user() {
     let fleet = logged_in().await;
-    let stranger = fleet.user("stranger").await;
+    let other = fleet.user("other").await;
     let mut connection = fleet.connection().await;
-    let ended = sessions::end_by_token(&mut connection, stranger, "old").await;
+    let ended = sessions::end_by_token(&mut connection, other, "old").await;
     assert_eq!(ended.unwrap(), None);
-    let ended = sessions::end(&mut connection, stranger, id(1)).await;
+    let ended = sessions::end(&mut connection, other, id(1)).await;
     assert!(!ended.unwrap());
     assert_eq!(listed(&fleet, 0).await, [id(1)]);
     let ended = sessions::end_by_token(&mut connection, fleet.engineer, "old").await;
@@ -175,7 +176,7 @@ async fn nobody_ends_the_session_of_another_user() {
 }
 
 #[tokio::test]
-async fn a_session_is_ended_by_its_id_once() {
+async fn ends_a_session_once() {
     let fleet = logged_in().await;
     let mut connection = fleet.connection().await;
     for expected in [true, false] {
@@ -185,12 +186,12 @@ async fn a_session_is_ended_by_its_id_once() {
 }
 
 #[tokio::test]
-async fn all_sessions_of_one_user_end_together_or_all_but_one() {
+async fn ends_all_sessions_of_a_user_except_the_kept_one() {
     let fleet = logged_in().await;
-    let stranger = fleet.user("stranger").await;
+    let other = fleet.user("other").await;
     add(&fleet, &session(2, fleet.engineer), "second").await;
     add(&fleet, &session(3, fleet.engineer), "third").await;
-    add(&fleet, &session(4, stranger), "fourth").await;
+    add(&fleet, &session(4, other), "fourth").await;
     let mut connection = fleet.connection().await;
     let ended = sessions::end_all(&mut connection, fleet.engineer, Some(id(2))).await;
     assert_eq!(ended.unwrap(), 2);
@@ -202,7 +203,7 @@ async fn all_sessions_of_one_user_end_together_or_all_but_one() {
 }
 
 #[tokio::test]
-async fn only_what_has_expired_is_swept() {
+async fn sweeps_only_expired_sessions() {
     let fleet = logged_in().await;
     let mut connection = fleet.connection().await;
     assert_eq!(sessions::sweep(&mut connection, at(99)).await.unwrap(), 0);
@@ -211,43 +212,43 @@ async fn only_what_has_expired_is_swept() {
 }
 
 #[tokio::test]
-async fn a_session_is_held_while_it_lives_and_its_user_has_the_role() {
+async fn locks_only_live_sessions_of_users_with_the_role() {
     let fleet = logged_in().await;
     let mut connection = fleet.connection().await;
-    let mut held = async |number, role, seconds| {
+    let mut is_locked = async |number, role, seconds| {
         sessions::hold(&mut connection, id(number), role, at(seconds))
             .await
             .unwrap()
     };
-    assert!(held(1, Role::Engineer, 99).await);
-    assert!(!held(1, Role::Engineer, 100).await);
-    assert!(!held(1, Role::Admin, 0).await);
-    assert!(!held(2, Role::Engineer, 0).await);
+    assert!(is_locked(1, Role::Engineer, 99).await);
+    assert!(!is_locked(1, Role::Engineer, 100).await);
+    assert!(!is_locked(1, Role::Admin, 0).await);
+    assert!(!is_locked(2, Role::Engineer, 0).await);
     let disable = "UPDATE users SET is_active = false";
     fleet.client.execute(disable, &[]).await.unwrap();
-    assert!(!held(1, Role::Engineer, 0).await);
+    assert!(!is_locked(1, Role::Engineer, 0).await);
 }
 
 #[tokio::test]
-async fn whoever_ends_a_session_waits_for_whoever_holds_it() {
+async fn ending_a_session_waits_for_its_lock() {
     let fleet = logged_in().await;
-    let mut change = fleet.pool.begin().await.unwrap();
-    let held = sessions::hold(&mut change, id(1), Role::Engineer, at(0)).await;
-    assert!(held.unwrap());
-    let ending = async {
+    let mut transaction = fleet.pool.begin().await.unwrap();
+    let locked = sessions::hold(&mut transaction, id(1), Role::Engineer, at(0)).await;
+    assert!(locked.unwrap());
+    let end = async {
         let mut connection = fleet.connection().await;
         sessions::end(&mut connection, fleet.engineer, id(1)).await
     };
-    let changing = async {
+    let commit = async {
         until_waiting(&fleet, 1).await;
-        change.commit().await.unwrap();
+        transaction.commit().await.unwrap();
     };
-    let (ended, ()) = futures_util::future::join(ending, changing).await;
+    let (ended, ()) = join(end, commit).await;
     assert!(ended.unwrap());
 }
 
 #[tokio::test]
-async fn the_oldest_sessions_end_first() {
+async fn ends_the_least_recently_used_sessions() {
     let fleet = logged_in().await;
     for number in 2..=4 {
         let mut session = session(number, fleet.engineer);
@@ -265,7 +266,7 @@ async fn the_oldest_sessions_end_first() {
 }
 
 #[tokio::test]
-async fn a_token_tells_its_owner() {
+async fn finds_the_owner_of_a_token() {
     let fleet = logged_in().await;
     let mut connection = fleet.connection().await;
     for (token, owner) in [("old", Some(fleet.engineer)), ("new", None)] {

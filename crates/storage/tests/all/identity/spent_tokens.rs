@@ -30,7 +30,7 @@ async fn with_spent_token() -> Fleet {
 }
 
 #[tokio::test]
-async fn a_spent_token_is_known_with_its_user() {
+async fn finds_a_spent_token_with_its_user() {
     let fleet = with_spent_token().await;
     let mut connection = fleet.connection().await;
     let found = spent::find(&mut connection, "spent").await.unwrap();
@@ -39,7 +39,7 @@ async fn a_spent_token_is_known_with_its_user() {
 }
 
 #[tokio::test]
-async fn it_is_forgotten_with_its_session() {
+async fn is_deleted_with_its_session() {
     let fleet = with_spent_token().await;
     let mut connection = fleet.connection().await;
     sessions::end(&mut connection, fleet.engineer, id(1))

@@ -4,7 +4,6 @@ use sovd_storage::{
     StorageError,
     identity::users::{self, Credentials, UserFilter},
 };
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::{
@@ -32,7 +31,7 @@ async fn add(fleet: &Fleet, user: &User) -> Result<(), StorageError> {
 }
 
 #[tokio::test]
-async fn a_user_is_kept_as_it_was_made_and_changed() {
+async fn inserts_updates_and_deletes_users() {
     let fleet = Fleet::new().await;
     let mut bob = user(1, "bob", Role::Engineer);
     add(&fleet, &bob).await.unwrap();
@@ -58,7 +57,7 @@ async fn a_user_is_kept_as_it_was_made_and_changed() {
 }
 
 #[tokio::test]
-async fn a_taken_name_or_address_is_named() {
+async fn duplicate_error_names_the_constraint() {
     let fleet = Fleet::new().await;
     add(&fleet, &user(1, "bob", Role::Engineer)).await.unwrap();
     let mut twin = user(2, "bob", Role::Engineer);
@@ -74,7 +73,7 @@ async fn a_taken_name_or_address_is_named() {
 }
 
 #[tokio::test]
-async fn the_list_is_narrowed_by_role_and_part_of_name_or_address() {
+async fn filters_by_role_and_part_of_name_or_address() {
     let fleet = Fleet::new().await;
     for (number, name, role) in [
         (1, "anna", Role::Admin),
@@ -110,7 +109,7 @@ async fn the_list_is_narrowed_by_role_and_part_of_name_or_address() {
 }
 
 #[tokio::test]
-async fn a_page_of_the_list_tells_how_many_there_are() {
+async fn pages_come_with_the_total() {
     let fleet = Fleet::new().await;
     for number in 1..=4 {
         let name = format!("user{number}");
@@ -131,7 +130,7 @@ async fn a_page_of_the_list_tells_how_many_there_are() {
 }
 
 #[tokio::test]
-async fn of_two_who_ask_for_the_admins_the_second_sees_what_the_first_did() {
+async fn locking_the_admins_waits_and_sees_the_change() {
     let fleet = Fleet::new().await;
     let [mut anna, berta] = [(1, "anna"), (2, "berta")].map(|(n, name)| user(n, name, Role::Admin));
     for admin in [&anna, &berta] {
@@ -140,16 +139,13 @@ async fn of_two_who_ask_for_the_admins_the_second_sees_what_the_first_did() {
     let mut first = fleet.pool.begin().await.unwrap();
     let locked = users::lock_active_admins(&mut first).await.unwrap();
     assert_eq!(locked, [anna.user_id, berta.user_id]);
-    let (asking, asked) = oneshot::channel();
     let second = async {
         let mut second = fleet.pool.begin().await.unwrap();
-        asking.send(()).unwrap();
         let seen = users::lock_active_admins(&mut second).await.unwrap();
         second.rollback().await.unwrap();
         seen
     };
     let first = async {
-        asked.await.unwrap();
         until_waiting(&fleet, 1).await;
         anna.role = Role::Engineer;
         users::update(&mut first, &anna, at(1)).await.unwrap();
@@ -160,42 +156,30 @@ async fn of_two_who_ask_for_the_admins_the_second_sees_what_the_first_did() {
 }
 
 #[tokio::test]
-async fn open_commands_are_seen_until_they_have_ended() {
+async fn reports_open_commands_until_they_have_ended() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let mut connection = fleet.connection().await;
     let engineer = fleet.engineer;
     let other = fleet.user("other").await;
-    assert!(
-        !users::has_open_commands(&mut connection, engineer)
-            .await
-            .unwrap()
-    );
+    let mut is_busy = async |user| {
+        let open = users::has_open_commands(&mut connection, user).await;
+        open.unwrap()
+    };
+    assert!(!is_busy(engineer).await);
     fleet.submit(1, vehicle).await;
-    assert!(
-        users::has_open_commands(&mut connection, engineer)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !users::has_open_commands(&mut connection, other)
-            .await
-            .unwrap()
-    );
+    assert!(is_busy(engineer).await);
+    assert!(!is_busy(other).await);
     fleet
         .client
         .execute("DELETE FROM command_queue", &[])
         .await
         .unwrap();
-    assert!(
-        !users::has_open_commands(&mut connection, engineer)
-            .await
-            .unwrap()
-    );
+    assert!(!is_busy(engineer).await);
 }
 
 #[tokio::test]
-async fn a_login_holds_the_user_with_the_hash_it_was_compared_with() {
+async fn locks_a_user_only_with_the_current_hash() {
     let fleet = Fleet::new().await;
     let bob = user(1, "bob", Role::Engineer);
     add(&fleet, &bob).await.unwrap();
@@ -221,53 +205,53 @@ async fn a_login_holds_the_user_with_the_hash_it_was_compared_with() {
 }
 
 #[tokio::test]
-async fn a_deletion_waits_for_whoever_keeps_the_user() {
+async fn deletion_waits_for_a_kept_user() {
     let fleet = Fleet::new().await;
-    let mut keeping = fleet.pool.begin().await.unwrap();
-    users::keep(&mut keeping, fleet.engineer).await.unwrap();
-    let deleting = async {
-        let mut deleting = fleet.pool.begin().await.unwrap();
-        let user = users::lock_for_deletion(&mut deleting, fleet.engineer).await;
-        deleting.rollback().await.unwrap();
+    let mut transaction = fleet.pool.begin().await.unwrap();
+    users::keep(&mut transaction, fleet.engineer).await.unwrap();
+    let delete = async {
+        let mut deletion = fleet.pool.begin().await.unwrap();
+        let user = users::lock_for_deletion(&mut deletion, fleet.engineer).await;
+        deletion.rollback().await.unwrap();
         user.unwrap().is_some()
     };
-    let changing = async {
+    let commit = async {
         until_waiting(&fleet, 1).await;
-        keeping.commit().await.unwrap();
+        transaction.commit().await.unwrap();
     };
-    assert_eq!(join(deleting, changing).await, (true, ()));
+    assert_eq!(join(delete, commit).await, (true, ()));
 }
 
 #[tokio::test]
-async fn a_change_waits_for_whoever_keeps_the_user_unchanged() {
+async fn change_waits_for_all_shared_locks() {
     let fleet = Fleet::new().await;
     let (mut one, mut two) = (
         fleet.pool.begin().await.unwrap(),
         fleet.pool.begin().await.unwrap(),
     );
-    for keeping in [&mut one, &mut two] {
-        let kept = users::keep_unchanged(keeping, fleet.engineer).await;
-        assert_eq!(kept.unwrap().unwrap().user_id, fleet.engineer);
-        let nobody = users::keep_unchanged(keeping, UserId(Uuid::nil())).await;
-        assert_eq!(nobody.unwrap(), None);
+    for transaction in [&mut one, &mut two] {
+        let user = users::keep_unchanged(transaction, fleet.engineer).await;
+        assert_eq!(user.unwrap().unwrap().user_id, fleet.engineer);
+        let missing = users::keep_unchanged(transaction, UserId(Uuid::nil())).await;
+        assert_eq!(missing.unwrap(), None);
     }
-    let changing = async {
-        let mut changing = fleet.pool.begin().await.unwrap();
-        let user = users::lock(&mut changing, fleet.engineer).await.unwrap();
-        changing.rollback().await.unwrap();
+    let change = async {
+        let mut change = fleet.pool.begin().await.unwrap();
+        let user = users::lock(&mut change, fleet.engineer).await.unwrap();
+        change.rollback().await.unwrap();
         user.is_some()
     };
-    let ending = async {
+    let commit = async {
         until_waiting(&fleet, 1).await;
         one.commit().await.unwrap();
         until_waiting(&fleet, 1).await;
         two.commit().await.unwrap();
     };
-    assert_eq!(join(changing, ending).await, (true, ()));
+    assert_eq!(join(change, commit).await, (true, ()));
 }
 
 #[tokio::test]
-async fn whoever_waited_to_keep_a_user_sees_the_change() {
+async fn shared_lock_waits_and_sees_the_change() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
     let engineer = users::find(&mut connection, fleet.engineer).await;
@@ -275,20 +259,18 @@ async fn whoever_waited_to_keep_a_user_sees_the_change() {
         role: Role::Admin,
         ..engineer.unwrap().unwrap()
     };
-    let mut changing = fleet.pool.begin().await.unwrap();
-    users::lock(&mut changing, fleet.engineer).await.unwrap();
-    let keeping = async {
-        let mut keeping = fleet.pool.begin().await.unwrap();
-        let kept = users::keep_unchanged(&mut keeping, fleet.engineer).await;
-        keeping.rollback().await.unwrap();
-        kept.unwrap().unwrap().role
+    let mut change = fleet.pool.begin().await.unwrap();
+    users::lock(&mut change, fleet.engineer).await.unwrap();
+    let keep = async {
+        let mut transaction = fleet.pool.begin().await.unwrap();
+        let user = users::keep_unchanged(&mut transaction, fleet.engineer).await;
+        transaction.rollback().await.unwrap();
+        user.unwrap().unwrap().role
     };
-    let changing = async {
+    let commit = async {
         until_waiting(&fleet, 1).await;
-        users::update(&mut changing, &promoted, at(5))
-            .await
-            .unwrap();
-        changing.commit().await.unwrap();
+        users::update(&mut change, &promoted, at(5)).await.unwrap();
+        change.commit().await.unwrap();
     };
-    assert_eq!(join(keeping, changing).await, (Role::Admin, ()));
+    assert_eq!(join(keep, commit).await, (Role::Admin, ()));
 }

@@ -4,7 +4,7 @@ use sovd_storage::{StorageError, identity::users};
 use crate::fixture::Fleet;
 
 #[tokio::test]
-async fn credentials_are_found_by_the_exact_name() {
+async fn finds_credentials_by_exact_name() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
     let found = users::credentials_of(&mut connection, "engineer").await;
@@ -21,7 +21,7 @@ async fn credentials_are_found_by_the_exact_name() {
 }
 
 #[tokio::test]
-async fn a_hash_is_replaced_only_while_it_is_the_users() {
+async fn replaces_only_the_current_hash() {
     let fleet = Fleet::new().await;
     fleet.user("other").await;
     let mut connection = fleet.connection().await;
@@ -39,7 +39,7 @@ async fn a_hash_is_replaced_only_while_it_is_the_users() {
 }
 
 #[tokio::test]
-async fn an_unreadable_row_is_named() {
+async fn corrupt_row_error_names_table_column_and_row() {
     let fleet = Fleet::new().await;
     fleet
         .client

@@ -1,48 +1,39 @@
-//! Changes of optional values.
+//! Fields of a JSON merge patch (RFC 7396).
 
 use serde::{Deserialize, Deserializer};
 
-/// A change of an optional value. In JSON an omitted field keeps the value (with `#[serde(default)]`),
-/// `null` clears it, and any other value replaces it.
+/// What a merge patch does to an optional value. In JSON, an absent field keeps the value (with
+/// `#[serde(default)]`), `null` removes it, and any other value replaces it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Change<T> {
+pub enum Patch<T> {
     /// Keeps the value.
     #[default]
     Keep,
     /// Removes the value.
-    Clear,
-    /// Sets a new value.
-    To(T),
+    Remove,
+    /// Replaces the value.
+    Set(T),
 }
 
-impl<T> Change<T> {
-    /// Whether the value is kept.
+impl<T> Patch<T> {
+    /// Returns whether the value is kept.
     pub const fn is_keep(&self) -> bool {
         matches!(self, Self::Keep)
     }
 
-    /// Returns `old` after the change.
+    /// Returns the value that results from `old`.
     pub fn applied_to(self, old: Option<T>) -> Option<T> {
         match self {
             Self::Keep => old,
-            Self::Clear => None,
-            Self::To(new) => Some(new),
-        }
-    }
-
-    /// Converts the new value.
-    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Change<U> {
-        match self {
-            Self::Keep => Change::Keep,
-            Self::Clear => Change::Clear,
-            Self::To(new) => Change::To(make(new)),
+            Self::Remove => None,
+            Self::Set(new) => Some(new),
         }
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Option::deserialize(deserializer).map(|new: Option<T>| new.map_or(Self::Clear, Self::To))
+        Option::deserialize(deserializer).map(|new: Option<T>| new.map_or(Self::Remove, Self::Set))
     }
 }
 
@@ -53,11 +44,11 @@ mod tests {
     #[derive(Deserialize)]
     struct Body {
         #[serde(default)]
-        notes: Change<String>,
+        notes: Patch<String>,
     }
 
     #[test]
-    fn omitted_fields_are_kept_and_null_clears() {
+    fn absent_fields_keep_and_null_removes_the_value() {
         for (json, after) in [
             (r"{}", Some("old")),
             (r#"{"notes":null}"#, None),

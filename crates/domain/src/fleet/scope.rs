@@ -1,0 +1,26 @@
+//! The vehicles that a caller is authorized to see.
+
+use crate::ids::{UserId, VehicleId};
+
+/// The vehicles that a caller is authorized to see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum VehicleScope {
+    /// The whole fleet.
+    #[default]
+    All,
+    /// Only these.
+    Among(Vec<VehicleId>),
+    /// Those owned by this customer.
+    OwnedBy(UserId),
+}
+
+impl VehicleScope {
+    /// Returns whether the scope covers a vehicle with this owner.
+    pub fn covers(&self, vehicle_id: VehicleId, owner_id: Option<UserId>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Among(ids) => ids.contains(&vehicle_id),
+            Self::OwnedBy(customer) => owner_id == Some(*customer),
+        }
+    }
+}
