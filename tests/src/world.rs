@@ -190,7 +190,22 @@ impl World {
         Client::new(self.address)
     }
 
-    /// Returns a client that is logged in as a seeded user.
+    /// A client with an access token or API key.
+    pub fn with_token(&self, token: &str) -> Client {
+        let mut client = self.stranger();
+        client.token = Some(token.to_owned());
+        client
+    }
+
+    /// The audit entries of an action, oldest first.
+    pub async fn audit_entries(&self, action: &str) -> Vec<serde_json::Value> {
+        let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs WHERE action = $1
+                   ORDER BY timestamp, log_id";
+        let rows = self.sql().await.query(sql, &[&action]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// A client that is logged in; the password is the user name's with `123`.
     pub async fn log_in(&self, username: &str) -> Client {
         let password = match username {
             "other" => "engineer123".to_owned(),

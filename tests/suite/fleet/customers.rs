@@ -21,7 +21,7 @@ async fn give(admin: &Client, vehicle_id: &str, owner_id: &Value) -> Value {
     admin.patch(&path(vehicle_id), &change).await.expect(200)
 }
 
-/// Another customer; gives their id.
+/// Creates another customer; returns their id.
 async fn buyer(admin: &Client) -> String {
     let buyer = json!({
         "username": "buyer", "email": "buyer@example.com", "role": "customer",
@@ -37,14 +37,16 @@ async fn log_in_buyer(world: &World) -> Client {
     buyer
 }
 
-/// The details of the audit lines of an action, oldest first.
+/// The details of the audit entries of an action, oldest first.
 async fn details(world: &World, action: &str) -> Vec<Value> {
-    let sql = "SELECT details FROM audit_logs WHERE action = $1 ORDER BY timestamp";
-    let rows = world.sql().await.query(sql, &[&action]).await.unwrap();
-    rows.iter().map(|row| row.get(0)).collect()
+    let entries = world.audit_entries(action).await;
+    entries
+        .into_iter()
+        .map(|mut it| it["details"].take())
+        .collect()
 }
 
-/// What the trail says was refused to the customer.
+/// The action and entity of each refusal of the customer in the audit trail.
 async fn refused(world: &World) -> Vec<(String, String)> {
     world.refusals_written().await;
     let sql = "SELECT action, entity_id::text FROM audit_logs
@@ -54,7 +56,7 @@ async fn refused(world: &World) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_customer_sees_the_own_vehicles_and_no_others() {
+async fn customers_see_only_their_own_vehicles() {
     let world = World::start().await;
     let (admin, customer) = (world.log_in("admin").await, world.log_in("customer").await);
     let buyer = buyer(&admin).await;
@@ -84,10 +86,10 @@ async fn a_customer_sees_the_own_vehicles_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_customer_hears_of_the_own_vehicles_and_no_others() {
+async fn customers_receive_events_of_their_own_vehicles_only() {
     let world = own_bus().await;
     let (admin, customer) = (world.log_in("admin").await, world.log_in("customer").await);
-    // A vehicle that the socket may hear of while it is made sure that it hears.
+    // [`listening`] needs events of this vehicle.
     give(&admin, OFFLINE, &json!(CUSTOMER)).await;
     let mut socket = listening(&world, &customer, "/ws/events").await;
     give(&admin, OFFLINE, &Value::Null).await;
@@ -97,26 +99,26 @@ async fn a_customer_hears_of_the_own_vehicles_and_no_others() {
         let back = json!({ "connection_status": "connected" });
         admin.patch(&path(vehicle_id), &back).await.expect(200);
     }
-    within("the own vehicle", async {
+    within("an event of the customer's vehicle", async {
         loop {
-            let news = socket.next().await.unwrap();
-            assert_ne!(news["vehicle_id"], CONNECTED, "{news}");
-            if news["vehicle_id"] == OWNED {
-                assert_eq!(news["owner_id"], CUSTOMER);
+            let event = socket.next().await.unwrap();
+            assert_ne!(event["vehicle_id"], CONNECTED, "{event}");
+            if event["vehicle_id"] == OWNED {
+                assert_eq!(event["owner_id"], CUSTOMER);
                 return;
             }
-            // What was said before it was taken away.
-            assert_ne!(news["connection_status"], "connected", "{news}");
+            // An event from before the change of owner.
+            assert_ne!(event["connection_status"], "connected", "{event}");
         }
     })
     .await;
-    let foreign = format!("/ws/events?vehicle_id={CONNECTED}");
-    let (_, closing) = customer.open_at(&foreign).await.rest().await;
+    let other = format!("/ws/events?vehicle_id={CONNECTED}");
+    let (_, closing) = customer.open_at(&other).await.rest().await;
     assert_eq!(closing.code, 1008);
 }
 
 #[tokio::test]
-async fn a_vehicle_that_changes_hands_is_gone_for_the_former_owner() {
+async fn former_owner_loses_access() {
     let world = World::start().await;
     let (admin, customer) = (world.log_in("admin").await, world.log_in("customer").await);
     let buyer = buyer(&admin).await;
@@ -144,7 +146,7 @@ async fn a_vehicle_that_changes_hands_is_gone_for_the_former_owner() {
 }
 
 #[tokio::test]
-async fn a_vehicle_belongs_to_a_customer_or_nobody() {
+async fn owner_must_be_a_customer() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     for owner_id in [ENGINEER, OWNED] {
@@ -186,14 +188,14 @@ async fn a_vehicle_belongs_to_a_customer_or_nobody() {
 }
 
 #[tokio::test]
-async fn the_words_of_a_customer_are_not_for_the_next_owner() {
+async fn change_of_owner_removes_customer_notes() {
     let world = World::start().await;
     let (admin, customer) = (world.log_in("admin").await, world.log_in("customer").await);
     let (time, secret) = (moment(&world, "1 day").await, "The key is below the mat.");
     let noted = |body: &mut Value| body["customer_notes"] = json!(secret);
     let mut booking = book(&customer, OWNED, time, noted).await.expect(201);
     let mut other = book(&admin, OFFLINE, time, noted).await.expect(201);
-    // Neither a change of something else nor the owner it has makes it another's, nor the first owner.
+    // Notes stay on the first assignment, on assignment to the same owner, and on other changes.
     give(&admin, OFFLINE, &json!(CUSTOMER)).await;
     give(&admin, OFFLINE, &json!(CUSTOMER)).await;
     let change = json!({ "year": 2024 });
@@ -217,7 +219,7 @@ async fn the_words_of_a_customer_are_not_for_the_next_owner() {
     assert_eq!(found(owner.clone(), booking.clone()).await, booking);
     let list = owner.get(BOOKINGS).await.expect(200);
     let list = list.as_array().unwrap();
-    // Three are of the seeds.
+    // Three bookings are seeds.
     assert_eq!(list.len(), 4);
     assert!(
         list.iter()
@@ -225,7 +227,7 @@ async fn the_words_of_a_customer_are_not_for_the_next_owner() {
     );
     assert_eq!(found(customer, other.clone()).await, other);
 
-    // Also when nobody is known in between.
+    // Also with a period without an owner in between.
     give(&admin, OFFLINE, &Value::Null).await;
     give(&admin, OFFLINE, &json!(buyer)).await;
     other["customer_notes"] = Value::Null;
@@ -244,7 +246,7 @@ async fn the_words_of_a_customer_are_not_for_the_next_owner() {
 }
 
 #[tokio::test]
-async fn whoever_owns_a_vehicle_stays_a_customer() {
+async fn owner_of_a_vehicle_keeps_the_customer_role() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let customer = format!("/api/v1/users/{CUSTOMER}");
@@ -265,7 +267,7 @@ async fn whoever_owns_a_vehicle_stays_a_customer() {
 }
 
 #[tokio::test]
-async fn a_vehicle_and_another_role_do_not_come_together() {
+async fn role_change_and_ownership_are_serialized() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let (vehicle, customer) = (path(OFFLINE), format!("/api/v1/users/{CUSTOMER}"));
@@ -276,44 +278,44 @@ async fn a_vehicle_and_another_role_do_not_come_together() {
     give(&admin, OWNED, &Value::Null).await;
 
     let sql = world.sql().await;
-    let holding = "BEGIN; SELECT FROM vehicles FOR UPDATE";
-    sql.batch_execute(holding).await.unwrap();
-    let changing = async {
-        // The new owner is looked at by now.
+    let hold = "BEGIN; SELECT FROM vehicles FOR UPDATE";
+    sql.batch_execute(hold).await.unwrap();
+    let change_role = async {
+        // By now the transaction has locked the new owner.
         world.until_waiting(1).await;
         admin.patch(&customer, &role).await
     };
-    let releasing = async {
+    let release = async {
         world.until_waiting(2).await;
         sql.batch_execute("COMMIT").await.unwrap();
     };
-    let giving = admin.patch(&vehicle, &owner);
-    let (given, changed, ()) = join3(giving, changing, releasing).await;
+    let give_vehicle = admin.patch(&vehicle, &owner);
+    let (given, changed, ()) = join3(give_vehicle, change_role, release).await;
     given.expect(200);
     changed.expect_bad_field(409, "conflict", "/role");
 
     give(&admin, OFFLINE, &Value::Null).await;
-    // Another role ends the sessions, with the user locked.
+    // A role change locks the user before it ends the sessions.
     world.log_in("customer").await;
-    let holding = "BEGIN; SELECT FROM sessions JOIN users USING (user_id)
+    let hold = "BEGIN; SELECT FROM sessions JOIN users USING (user_id)
                    WHERE username = 'customer' FOR UPDATE OF sessions";
-    sql.batch_execute(holding).await.unwrap();
-    let giving = async {
+    sql.batch_execute(hold).await.unwrap();
+    let give_vehicle = async {
         world.until_waiting(1).await;
         admin.patch(&vehicle, &owner).await
     };
-    let releasing = async {
+    let release = async {
         world.until_waiting(2).await;
         sql.batch_execute("COMMIT").await.unwrap();
     };
-    let changing = admin.patch(&customer, &role);
-    let (changed, given, ()) = join3(changing, giving, releasing).await;
+    let change_role = admin.patch(&customer, &role);
+    let (changed, given, ()) = join3(change_role, give_vehicle, release).await;
     changed.expect(200);
     given.expect_bad_field(422, "validation_failed", "/owner_id");
 }
 
 #[tokio::test]
-async fn the_vehicles_of_a_deleted_customer_leave_a_line_each() {
+async fn audits_each_vehicle_of_a_deleted_customer() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     give(&admin, OFFLINE, &json!(CUSTOMER)).await;
@@ -330,8 +332,8 @@ async fn the_vehicles_of_a_deleted_customer_leave_a_line_each() {
         }),
     ];
     for (vehicle_id, expected) in [OFFLINE, OWNED].iter().zip(&expected) {
-        let lines = format!("/api/v1/audit-logs?action=vehicle.delete&vehicle_id={vehicle_id}");
-        assert_eq!(admin.get(&lines).await.headers["x-total-count"], "1");
+        let entries = format!("/api/v1/audit-logs?action=vehicle.delete&vehicle_id={vehicle_id}");
+        assert_eq!(admin.get(&entries).await.headers["x-total-count"], "1");
         let sql = "SELECT details FROM audit_logs
                    WHERE action = 'vehicle.delete' AND entity_id::text = $1
                        AND actor_id::text = '00000000-0000-0000-0000-000000000001'";
@@ -341,7 +343,7 @@ async fn the_vehicles_of_a_deleted_customer_leave_a_line_each() {
 }
 
 #[tokio::test]
-async fn a_customer_is_not_deleted_while_something_is_queued_for_their_vehicle() {
+async fn keeps_a_customer_whose_vehicle_has_open_commands() {
     let world = World::start().await;
     let (admin, engineer) = (world.log_in("admin").await, world.log_in("engineer").await);
     give(&admin, OFFLINE, &json!(CUSTOMER)).await;
@@ -370,7 +372,7 @@ async fn a_customer_is_not_deleted_while_something_is_queued_for_their_vehicle()
 }
 
 #[tokio::test]
-async fn a_workshop_reads_from_vehicles_and_changes_nothing_in_them() {
+async fn service_role_submits_only_reading_commands() {
     let world = World::start().await;
     let (service, engineer) = (
         world.log_in("service").await,
@@ -386,9 +388,9 @@ async fn a_workshop_reads_from_vehicles_and_changes_nothing_in_them() {
         .post(COMMANDS, &clear)
         .await
         .expect_problem(403, "forbidden");
-    let foreign = engineer.read_dtc().await;
+    let others = engineer.read_dtc().await;
     service
-        .get(&format!("{COMMANDS}/{foreign}"))
+        .get(&format!("{COMMANDS}/{others}"))
         .await
         .expect_problem(404, "not_found");
     let list = service.get(COMMANDS).await.expect(200);
@@ -406,7 +408,7 @@ async fn a_workshop_reads_from_vehicles_and_changes_nothing_in_them() {
 }
 
 #[tokio::test]
-async fn a_machine_is_nobody_s_customer() {
+async fn service_accounts_cannot_have_the_customer_role() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let account = |role: &str| {

@@ -21,13 +21,13 @@ fn path(vehicle_id: &str) -> String {
     format!("{VEHICLES}/{vehicle_id}")
 }
 
-/// An object of so many bytes as JSON.
+/// An object whose JSON has this many bytes.
 fn metadata(bytes: usize) -> Value {
     let empty = json!({ "note": "" }).to_string().len();
     json!({ "note": "x".repeat(bytes - empty) })
 }
 
-/// The lines of the audit trail about a vehicle itself, oldest first.
+/// The audit entries of a vehicle, oldest first.
 async fn audited(world: &World, vehicle_id: &str) -> Vec<Value> {
     let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs
                WHERE entity_type = 'vehicle' AND entity_id::text = $1 ORDER BY timestamp";
@@ -36,7 +36,7 @@ async fn audited(world: &World, vehicle_id: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn an_admin_makes_a_vehicle_that_takes_commands() {
+async fn created_vehicle_accepts_commands() {
     let world = World::start().await;
     let (admin, engineer) = (world.log_in("admin").await, world.log_in("engineer").await);
     let reply = create(&admin, |body| {
@@ -66,20 +66,23 @@ async fn an_admin_makes_a_vehicle_that_takes_commands() {
         .await;
     assert_eq!(ended["status"], "completed");
 
-    let lines = audited(&world, id).await;
-    assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0]["action"], "vehicle.create");
-    assert_eq!(lines[0]["vehicle_id"], id);
-    assert_eq!(lines[0]["user_id"], "00000000-0000-0000-0000-000000000001");
+    let entries = audited(&world, id).await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["action"], "vehicle.create");
+    assert_eq!(entries[0]["vehicle_id"], id);
+    assert_eq!(
+        entries[0]["user_id"],
+        "00000000-0000-0000-0000-000000000001"
+    );
     let details = json!({
         "vin": "WBAXYZ1", "make": "BMW", "model": "X5", "year": 2022, "vehicle_type": null,
         "owner_id": null, "connection_status": "connected", "metadata": { "depot": { "number": 7 } },
     });
-    assert_eq!(lines[0]["details"], details);
+    assert_eq!(entries[0]["details"], details);
 }
 
 #[tokio::test]
-async fn what_is_left_out_of_a_new_vehicle_is_not_known_yet() {
+async fn optional_fields_have_defaults() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let vehicle = create(&admin, |_| {}).await.expect(201);
@@ -89,7 +92,7 @@ async fn what_is_left_out_of_a_new_vehicle_is_not_known_yet() {
 }
 
 #[tokio::test]
-async fn every_field_of_a_new_vehicle_has_edges() {
+async fn validates_every_field() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     for (field, bad) in [
@@ -149,7 +152,7 @@ async fn every_field_of_a_new_vehicle_has_edges() {
 }
 
 #[tokio::test]
-async fn a_taken_vin_is_a_conflict_also_for_two_at_once() {
+async fn rejects_duplicate_vins_even_concurrently() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let attempts = ["wbaxyz1", "WBAXYZ1", "WbaXyz1", "wbaXYZ1", "WBAxyz1"];
@@ -164,7 +167,7 @@ async fn a_taken_vin_is_a_conflict_also_for_two_at_once() {
 }
 
 #[tokio::test]
-async fn a_change_changes_what_it_names() {
+async fn change_updates_only_the_given_fields() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let before = admin.get(&path(OFFLINE)).await.expect(200);
@@ -180,20 +183,23 @@ async fn a_change_changes_what_it_names() {
     assert_eq!(after["metadata"], change["metadata"]);
     assert_eq!(admin.get(&path(OFFLINE)).await.expect(200), after);
 
-    let lines = audited(&world, OFFLINE).await;
-    assert_eq!(lines.len(), 2);
-    assert_eq!(lines[0]["action"], "vehicle.update");
-    assert_eq!(lines[0]["vehicle_id"], OFFLINE);
-    assert_eq!(lines[0]["user_id"], "00000000-0000-0000-0000-000000000001");
+    let entries = audited(&world, OFFLINE).await;
+    assert_eq!(entries.len(), 2);
+    assert_eq!(entries[0]["action"], "vehicle.update");
+    assert_eq!(entries[0]["vehicle_id"], OFFLINE);
+    assert_eq!(
+        entries[0]["user_id"],
+        "00000000-0000-0000-0000-000000000001"
+    );
     let details = json!({
         "make": { "from": "BMW", "to": "Alpina" },
         "metadata": { "from": {}, "to": { "depot": 7 } },
     });
-    assert_eq!(lines[0]["details"], details);
+    assert_eq!(entries[0]["details"], details);
 }
 
 #[tokio::test]
-async fn a_bad_change_changes_nothing() {
+async fn invalid_change_has_no_effect() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let before = admin.get(&path(CONNECTED)).await.expect(200);
@@ -225,16 +231,19 @@ async fn a_bad_change_changes_nothing() {
     }
     assert_eq!(admin.get(&path(CONNECTED)).await.expect(200), before);
     assert!(audited(&world, CONNECTED).await.is_empty());
-    let nobody = path("00000000-0000-0000-0000-00000000ffff");
+    let unknown = path("00000000-0000-0000-0000-00000000ffff");
     admin
-        .patch(&nobody, &json!({ "year": 2022 }))
+        .patch(&unknown, &json!({ "year": 2022 }))
         .await
         .expect_problem(404, "not_found");
-    admin.delete(&nobody).await.expect_problem(404, "not_found");
+    admin
+        .delete(&unknown)
+        .await
+        .expect_problem(404, "not_found");
 }
 
 #[tokio::test]
-async fn a_vehicle_that_comes_back_was_seen_now_and_gets_what_waits() {
+async fn reconnection_updates_last_seen_and_sends_queued_commands() {
     let world = World::with(|settings| settings.dispatch.sweep_ms = 60_000).await;
     let (admin, engineer) = (world.log_in("admin").await, world.log_in("engineer").await);
     let waiting = engineer.read_dtc_later(3600).await;
@@ -247,13 +256,13 @@ async fn a_vehicle_that_comes_back_was_seen_now_and_gets_what_waits() {
     let before = seen("error").await;
     let back = seen("connected").await;
     assert!(before < back, "{before} {back}");
-    // The sweep is a minute away: only the vehicle's coming back can wake the queue.
+    // The next sweep is a minute away, so only the reconnection can wake the dispatcher.
     assert_eq!(engineer.ended(&waiting).await["status"], "completed");
     assert_eq!(seen("connected").await, back);
     assert_eq!(seen("disconnected").await, back);
 
-    let lines = audited(&world, OFFLINE).await;
-    let details: Vec<&Value> = lines.iter().map(|line| &line["details"]).collect();
+    let entries = audited(&world, OFFLINE).await;
+    let details: Vec<&Value> = entries.iter().map(|entry| &entry["details"]).collect();
     let change = |from: &str, to: &str| json!({ "connection_status": { "from": from, "to": to } });
     assert_eq!(
         details,
@@ -267,7 +276,7 @@ async fn a_vehicle_that_comes_back_was_seen_now_and_gets_what_waits() {
 }
 
 #[tokio::test]
-async fn a_dashboard_sees_the_change_of_a_link() {
+async fn reports_connection_changes_as_fleet_events() {
     let world = own_bus().await;
     let (admin, engineer) = (world.log_in("admin").await, world.log_in("engineer").await);
     let mut socket = listening(&world, &engineer, "/ws/events").await;
@@ -275,9 +284,9 @@ async fn a_dashboard_sees_the_change_of_a_link() {
     admin.patch(&path(CONNECTED), &change).await.expect(200);
     within("the vehicle", async {
         loop {
-            let news = socket.next().await.unwrap();
-            if news["event"] == "vehicle" && news["vehicle_id"] == CONNECTED {
-                assert_eq!(news["connection_status"], "error");
+            let event = socket.next().await.unwrap();
+            if event["event"] == "vehicle" && event["vehicle_id"] == CONNECTED {
+                assert_eq!(event["connection_status"], "error");
                 return;
             }
         }
@@ -286,7 +295,7 @@ async fn a_dashboard_sees_the_change_of_a_link() {
 }
 
 #[tokio::test]
-async fn a_deleted_vehicle_is_gone_and_the_trail_stays() {
+async fn deletion_keeps_the_audit_trail() {
     let world = World::start().await;
     let (admin, engineer) = (world.log_in("admin").await, world.log_in("engineer").await);
     let command = engineer.read_dtc().await;
@@ -304,22 +313,25 @@ async fn a_deleted_vehicle_is_gone_and_the_trail_stays() {
 
     let deleted = format!("/api/v1/audit-logs?action=vehicle.delete&vehicle_id={CONNECTED}");
     assert_eq!(admin.get(&deleted).await.headers["x-total-count"], "1");
-    let lines = audited(&world, CONNECTED).await;
-    assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0]["action"], "vehicle.delete");
-    assert_eq!(lines[0]["user_id"], "00000000-0000-0000-0000-000000000001");
+    let entries = audited(&world, CONNECTED).await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["action"], "vehicle.delete");
+    assert_eq!(
+        entries[0]["user_id"],
+        "00000000-0000-0000-0000-000000000001"
+    );
     let details = json!({
         "vin": "TESTVIN0000000001", "make": "Tesla", "model": "Model 3", "year": 2023,
         "vehicle_type": null, "owner_id": null,
     });
-    assert_eq!(lines[0]["details"], details);
+    assert_eq!(entries[0]["details"], details);
     create(&admin, |body| body["vin"] = json!("TESTVIN0000000001"))
         .await
         .expect(201);
 }
 
 #[tokio::test]
-async fn a_vehicle_whose_commands_have_not_ended_is_not_deleted() {
+async fn keeps_a_vehicle_with_open_commands() {
     let world = World::start().await;
     let (admin, engineer) = (world.log_in("admin").await, world.log_in("engineer").await);
     let waiting = engineer.read_dtc_later(3600).await;
@@ -335,7 +347,7 @@ async fn a_vehicle_whose_commands_have_not_ended_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn of_a_command_and_a_deletion_that_come_together_one_wins() {
+async fn one_of_concurrent_submission_and_deletion_wins() {
     let world = World::start().await;
     let (admin, engineer) = (world.log_in("admin").await, world.log_in("engineer").await);
     for number in 0..10 {
@@ -358,7 +370,7 @@ async fn of_a_command_and_a_deletion_that_come_together_one_wins() {
 }
 
 #[tokio::test]
-async fn engineers_change_no_vehicle() {
+async fn engineers_cannot_change_vehicles() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for refused in [

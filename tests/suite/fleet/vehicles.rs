@@ -12,7 +12,7 @@ async fn vins(client: &Client, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_list_is_a_bare_array_of_vehicles() {
+async fn lists_vehicles_as_a_bare_array() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let list = engineer.get(VEHICLES).await.expect(200);
@@ -44,7 +44,7 @@ async fn the_list_is_a_bare_array_of_vehicles() {
 }
 
 #[tokio::test]
-async fn filters_narrow_the_list() {
+async fn applies_each_filter() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let (first, second, owned) = (
@@ -75,7 +75,7 @@ async fn filters_narrow_the_list() {
 }
 
 #[tokio::test]
-async fn a_bad_query_names_the_parameter() {
+async fn invalid_query_names_the_parameter() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for (query, pointer) in [
@@ -101,7 +101,7 @@ async fn a_bad_query_names_the_parameter() {
 }
 
 #[tokio::test]
-async fn pages_have_edges_and_neighbours() {
+async fn pages_are_bounded_and_linked() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for (query, pointer) in [
@@ -134,7 +134,7 @@ async fn pages_have_edges_and_neighbours() {
 }
 
 #[tokio::test]
-async fn the_status_says_how_a_vehicle_is() {
+async fn status_reports_connection_and_health() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for (id, connection, health) in [

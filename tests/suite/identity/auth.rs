@@ -7,7 +7,7 @@ const LOGOUT: &str = "/api/v1/auth/logout";
 const ME: &str = "/api/v1/auth/me";
 
 #[tokio::test]
-async fn a_login_gives_tokens_of_the_documented_shape() {
+async fn login_returns_tokens_of_the_documented_shape() {
     let world = World::start().await;
     let body = json!({ "username": "engineer", "password": "engineer123" });
     let tokens = world.stranger().post(LOGIN, &body).await.expect(200);
@@ -29,7 +29,7 @@ async fn a_login_gives_tokens_of_the_documented_shape() {
 }
 
 #[tokio::test]
-async fn a_stranger_and_a_wrong_password_get_the_same_answer() {
+async fn unknown_user_and_wrong_password_get_the_same_response() {
     let world = World::start().await;
     let attempt = async |username: &str, password: &str| {
         let body = json!({ "username": username, "password": password });
@@ -47,23 +47,14 @@ async fn a_stranger_and_a_wrong_password_get_the_same_answer() {
     assert_eq!(attempt("engineer", &"x".repeat(100)).await, wrong);
     assert_eq!(attempt("engineer' OR '1'='1", "x").await, wrong);
 
-    let sql = world.sql().await;
-    let rows = sql
-        .query(
-            "SELECT details::text FROM audit_logs WHERE action = 'auth.login_failed'",
-            &[],
-        )
-        .await
-        .unwrap();
-    assert_eq!(rows.len(), 5);
-    assert!(
-        rows.iter()
-            .all(|row| !row.get::<_, String>(0).contains("engineer123"))
-    );
+    let entries = world.audit_entries("auth.login_failed").await;
+    assert_eq!(entries.len(), 5);
+    let contains_password = |entry: &Value| entry.to_string().contains("engineer123");
+    assert!(!entries.iter().any(contains_password));
 }
 
-/// Every row of the audit trail whose action begins with `auth.login`, in full.
-async fn login_entries(world: &World) -> Vec<Value> {
+/// The audit entries of refused logins, oldest first.
+async fn refused_logins(world: &World) -> Vec<Value> {
     let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs
                WHERE action LIKE 'auth.login%' AND result = 'refused' ORDER BY timestamp";
     let rows = world.sql().await.query(sql, &[]).await.unwrap();
@@ -87,14 +78,18 @@ async fn audits_a_digest_in_place_of_an_unknown_user_name() {
         attempt(username).await.expect_problem(429, "rate_limited");
     }
 
-    let entries = login_entries(&world).await;
+    let entries = refused_logins(&world).await;
     let details = |index: usize| &entries[index]["details"];
     assert_eq!(entries.len(), 7, "{entries:?}");
     assert!(entries.iter().all(|it| !it.to_string().contains(PASSWORD)));
     let digest = details(0)["username_hmac"].as_str().unwrap();
     assert_eq!(digest.len(), 43);
     assert_eq!(details(0), &json!({ "username_hmac": digest }));
-    assert_eq!(details(1), details(0), "equal names have equal digests");
+    assert_eq!(
+        details(1),
+        details(0),
+        "equal names must have equal digests"
+    );
     assert_ne!(details(2), details(0));
     assert_eq!(details(3), &json!({ "username": "engineer" }));
     assert_eq!(details(5)["username_hmac"], digest);
@@ -102,7 +97,7 @@ async fn audits_a_digest_in_place_of_an_unknown_user_name() {
 }
 
 #[tokio::test]
-async fn login_fields_have_edges() {
+async fn validates_login_fields() {
     let world = World::start().await;
     let attempt = async |username: String, password: String| {
         let body = json!({ "username": username, "password": password });
@@ -138,7 +133,7 @@ async fn login_fields_have_edges() {
 }
 
 #[tokio::test]
-async fn the_database_never_holds_a_token() {
+async fn stores_only_hashes_of_refresh_tokens() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let sql = world.sql().await;
@@ -148,7 +143,7 @@ async fn the_database_never_holds_a_token() {
         .unwrap();
     let stored: String = row.get(0);
     assert_ne!(stored, engineer.refresh_token);
-    assert_eq!(stored.len(), 64, "it is a SHA-256");
+    assert_eq!(stored.len(), 64, "SHA-256 in hexadecimal");
 }
 
 #[tokio::test]
@@ -160,8 +155,8 @@ async fn logout_ends_one_session_or_all() {
     let other = world.log_in("other").await;
 
     let body = json!({ "refresh_token": two.refresh_token });
-    let answer = one.post(LOGOUT, &body).await.expect(200);
-    assert!(answer["message"].is_string());
+    let reply = one.post(LOGOUT, &body).await.expect(200);
+    assert!(reply["message"].is_string());
     two.get(ME).await.expect_problem(401, "session_revoked");
     two.post(REFRESH, &body)
         .await
@@ -178,7 +173,7 @@ async fn logout_ends_one_session_or_all() {
 }
 
 #[tokio::test]
-async fn nobody_ends_somebody_elses_session() {
+async fn logout_ignores_tokens_of_other_users() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let other = world.log_in("other").await;
@@ -190,7 +185,7 @@ async fn nobody_ends_somebody_elses_session() {
 }
 
 #[tokio::test]
-async fn a_user_may_ask_only_so_often() {
+async fn limits_requests_per_user() {
     let world = World::with(|settings| settings.limits.requests_per_minute = 5).await;
     let engineer = world.log_in("engineer").await;
     for _ in 0..5 {

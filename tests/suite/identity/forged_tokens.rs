@@ -18,7 +18,7 @@ macro_rules! pem {
 
 const ME: &str = "/api/v1/auth/me";
 
-/// A world that signs with a private key, and somebody who is logged in there.
+/// A world that signs with a private key, and a client that is logged in.
 async fn world_of(algorithm: JwtAlgorithm, pem: &str) -> (World, Client) {
     let world = World::with(|settings| {
         settings.auth.jwt_algorithm = algorithm;
@@ -41,7 +41,7 @@ fn claims_of(client: &Client) -> Value {
     insecure_decode(token_of(client)).unwrap().claims
 }
 
-/// A token with any header, signed by any key.
+/// A token with the given header and claims, signed with `key`.
 fn signed(header: &Value, claims: &Value, algorithm: Algorithm, key: &EncodingKey) -> String {
     let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
     let message = format!("{}.{}", encode(header), encode(claims));
@@ -49,19 +49,17 @@ fn signed(header: &Value, claims: &Value, algorithm: Algorithm, key: &EncodingKe
     format!("{message}.{signature}")
 }
 
-async fn ask(world: &World, token: &str) -> Reply {
-    let mut client = world.stranger();
-    client.token = Some(token.to_owned());
-    client.get(ME).await
+async fn get_me(world: &World, token: &str) -> Reply {
+    world.with_token(token).get(ME).await
 }
 
 async fn assert_invalid(world: &World, token: &str) {
-    let reply = ask(world, token).await;
+    let reply = get_me(world, token).await;
     reply.expect_problem(401, "token_invalid");
 }
 
 #[tokio::test]
-async fn a_token_of_each_kind_of_key_is_good_and_names_it() {
+async fn tokens_name_their_key_for_each_algorithm() {
     for (algorithm, name, pem) in [
         (JwtAlgorithm::Rs256, Algorithm::RS256, pem!("rsa_new")),
         (JwtAlgorithm::Es256, Algorithm::ES256, pem!("ec_new")),
@@ -86,7 +84,7 @@ async fn a_token_of_each_kind_of_key_is_good_and_names_it() {
 }
 
 #[tokio::test]
-async fn a_public_key_is_no_secret() {
+async fn rejects_the_public_key_as_an_hmac_secret() {
     let (world, engineer) = world_of(JwtAlgorithm::Rs256, pem!("rsa_new")).await;
     let claims = claims_of(&engineer);
     let kid = kid_of(&engineer);
@@ -106,7 +104,7 @@ async fn a_public_key_is_no_secret() {
     }
 }
 
-/// The bytes behind a PEM.
+/// Decodes a PEM.
 fn der(pem: &str) -> Vec<u8> {
     let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     base64::engine::general_purpose::STANDARD
@@ -114,8 +112,8 @@ fn der(pem: &str) -> Vec<u8> {
         .unwrap()
 }
 
-/// The key confusion of RS256 and HS256 with every form of the public keys of a server, the previous one
-/// included, and with the key id as the secret.
+/// Algorithm confusion (RS256 verified as HS256) with every encoding of the current and the previous public
+/// key, and with the key id, as the HMAC secret.
 #[tokio::test]
 async fn rejects_every_form_of_a_public_key_as_an_hmac_secret() {
     for (algorithm, name, private, public, previous) in [
@@ -217,14 +215,14 @@ async fn rejects_asymmetric_tokens_where_a_secret_signs() {
 }
 
 #[tokio::test]
-async fn the_algorithm_is_ours_to_choose() {
+async fn rejects_other_algorithms_in_the_header() {
     let (world, engineer) = world_of(JwtAlgorithm::Rs256, pem!("rsa_new")).await;
     let claims = claims_of(&engineer);
     let kid = kid_of(&engineer);
     let own = EncodingKey::from_rsa_pem(pem!("rsa_new").as_bytes()).unwrap();
     let good = json!({ "alg": "RS256", "kid": kid });
     let token = signed(&good, &claims, Algorithm::RS256, &own);
-    ask(&world, &token).await.expect(200);
+    get_me(&world, &token).await.expect(200);
     for (algorithm, name) in [
         (Algorithm::RS384, "RS384"),
         (Algorithm::RS512, "RS512"),
@@ -245,7 +243,7 @@ async fn the_algorithm_is_ours_to_choose() {
 }
 
 #[tokio::test]
-async fn a_name_finds_keys_of_ours_and_nothing_else() {
+async fn rejects_unknown_key_ids() {
     let (world, engineer) = world_of(JwtAlgorithm::EdDsa, pem!("ed_new")).await;
     let claims = claims_of(&engineer);
     let kid = kid_of(&engineer);
@@ -254,7 +252,7 @@ async fn a_name_finds_keys_of_ours_and_nothing_else() {
         let header = json!({ "alg": "EdDSA", "kid": kid });
         signed(&header, &claims, Algorithm::EdDSA, &own)
     };
-    ask(&world, &token(&json!(kid))).await.expect(200);
+    get_me(&world, &token(&json!(kid))).await.expect(200);
     for odd in [
         json!(""),
         json!("../../etc/passwd"),
@@ -277,11 +275,11 @@ async fn a_name_finds_keys_of_ours_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_token_cannot_bring_its_own_key() {
+async fn rejects_keys_embedded_in_the_header() {
     let (world, engineer) = world_of(JwtAlgorithm::EdDsa, pem!("ed_new")).await;
     let claims = claims_of(&engineer);
-    let foreign = EncodingKey::from_ed_pem(pem!("ed_old").as_bytes()).unwrap();
-    let jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&foreign, Algorithm::EdDSA).unwrap();
+    let other_key = EncodingKey::from_ed_pem(pem!("ed_old").as_bytes()).unwrap();
+    let jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&other_key, Algorithm::EdDSA).unwrap();
     let thumbprint = jwk
         .thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256)
         .unwrap();
@@ -296,14 +294,14 @@ async fn a_token_cannot_bring_its_own_key() {
         for kid in [kid_of(&engineer), thumbprint.clone()] {
             let mut header = json!({ "alg": "EdDSA", "kid": kid });
             header[field] = value.clone();
-            let token = signed(&header, &claims, Algorithm::EdDSA, &foreign);
+            let token = signed(&header, &claims, Algorithm::EdDSA, &other_key);
             assert_invalid(&world, &token).await;
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_no_token_is_invalid() {
+async fn rejects_malformed_tokens() {
     let (world, engineer) = world_of(JwtAlgorithm::Es256, pem!("ec_new")).await;
     let token = token_of(&engineer).to_owned();
     let parts: Vec<&str> = token.split('.').collect();
@@ -321,17 +319,17 @@ async fn what_is_no_token_is_invalid() {
     ] {
         assert_invalid(&world, &bad).await;
     }
-    ask(&world, &token).await.expect(200);
+    get_me(&world, &token).await.expect(200);
 }
 
-/// Starts the same program again on the same database.
+/// Restarts the program with other settings on the same database.
 async fn restarted(world: World, settings: Settings) -> World {
     let database = world.stop_for_restart().await;
     WorldOptions::again(settings, database).start().await
 }
 
 #[tokio::test]
-async fn a_key_is_replaced_without_logging_anybody_out() {
+async fn key_rotation_keeps_sessions() {
     for (algorithm, old, old_public, new) in [
         (
             JwtAlgorithm::Hs256,
@@ -368,12 +366,12 @@ async fn a_key_is_replaced_without_logging_anybody_out() {
         let old_client = world.log_in("engineer").await;
 
         let world = restarted(world, during).await;
-        ask(&world, token_of(&old_client)).await.expect(200);
+        get_me(&world, token_of(&old_client)).await.expect(200);
         let new_client = world.log_in("engineer").await;
         assert_ne!(kid_of(&old_client), kid_of(&new_client));
         new_client.get(ME).await.expect(200);
 
-        // Whoever has only the old key cannot pass for the new one.
+        // The old private key cannot sign for the new key id.
         let stolen = match algorithm {
             JwtAlgorithm::Hs256 => EncodingKey::from_secret(old.as_bytes()),
             _ => EncodingKey::from_rsa_pem(old.as_bytes()).unwrap(),
@@ -387,7 +385,7 @@ async fn a_key_is_replaced_without_logging_anybody_out() {
 
         let world = restarted(world, after).await;
         assert_invalid(&world, token_of(&old_client)).await;
-        ask(&world, token_of(&new_client)).await.expect(200);
+        get_me(&world, token_of(&new_client)).await.expect(200);
         let mut refreshed = world.stranger();
         let body = json!({ "refresh_token": old_client.refresh_token });
         let tokens = refreshed

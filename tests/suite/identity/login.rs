@@ -8,8 +8,8 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
 
 const LOGIN: &str = "/api/v1/auth/login";
 
-/// After two failures of an account each further one is followed by a wait. Other tests that use
-/// the same Redis count elsewhere.
+/// Options that throttle after two failures of an account, with failure counters of their own in the
+/// shared Redis.
 async fn throttling() -> WorldOptions {
     let mut options = WorldOptions::new().await;
     options.settings.auth.account_attempts = 2;
@@ -27,9 +27,10 @@ async fn log_in(client: &Client, username: &str, password: &str) -> Reply {
     client.post(LOGIN, &body).await
 }
 
-/// Fails until the wait is longer than the rest of a test; gives the answer without what differs.
+/// Fails logins until the delay exceeds the rest of the test; returns the problem without its variable
+/// parts.
 async fn throttled(client: &Client, username: &str) -> Value {
-    within("a long wait", async {
+    within("a long delay", async {
         loop {
             let reply = log_in(client, username, "wrong").await;
             if reply.status != 429 {
@@ -55,24 +56,24 @@ async fn throttled(client: &Client, username: &str) -> Value {
     .await
 }
 
-/// Somebody else's computer.
+/// A client with another IP address.
 fn elsewhere(address: SocketAddr) -> Client {
     Client::from_address(address, Some("127.0.0.2".parse().unwrap()))
 }
 
 #[tokio::test]
-async fn known_and_unknown_users_are_throttled_with_the_same_answer() {
+async fn throttles_known_and_unknown_users_alike() {
     let world = throttling().await.start().await;
     let known = throttled(&world.stranger(), "engineer").await;
     assert_eq!(throttled(&world.stranger(), "nobody").await, known);
     let sql = "SELECT count(*) FROM audit_logs WHERE action = 'auth.login_throttled'
                AND result = 'refused' AND ip_address = '127.0.0.1'";
-    let lines: i64 = world.sql().await.query_one(sql, &[]).await.unwrap().get(0);
-    assert!((2..=10).contains(&lines), "{lines} lines of audit");
+    let entries: i64 = world.sql().await.query_one(sql, &[]).await.unwrap().get(0);
+    assert!((2..=10).contains(&entries), "{entries}");
 }
 
 #[tokio::test]
-async fn two_processes_throttle_together() {
+async fn processes_share_failure_counters() {
     let options = throttling().await;
     let one = options.start().await;
     let other = one.beside(|_| {}).await;
@@ -86,7 +87,7 @@ async fn two_processes_throttle_together() {
 }
 
 #[tokio::test]
-async fn without_redis_each_process_throttles_by_itself() {
+async fn without_redis_each_process_counts_failures_alone() {
     let redis = Redis::start(&SearchPath::system()).unwrap();
     let mut options = throttling().await;
     options.settings.redis.url = Some(SecretUrl::new(redis.url()));
@@ -105,18 +106,18 @@ async fn without_redis_each_process_throttles_by_itself() {
 }
 
 #[tokio::test]
-async fn an_owner_gets_in_from_where_they_were_before() {
+async fn known_address_is_not_locked_out_by_failures_elsewhere() {
     let world = throttling().await.start().await;
     world.log_in("engineer").await;
-    let stranger = elsewhere(world.address());
-    throttled(&stranger, "engineer").await;
+    let attacker = elsewhere(world.address());
+    throttled(&attacker, "engineer").await;
     world.log_in("engineer").await;
-    let reply = log_in(&stranger, "engineer", "engineer123").await;
+    let reply = log_in(&attacker, "engineer", "engineer123").await;
     reply.expect_problem(429, "rate_limited");
 }
 
 #[tokio::test]
-async fn an_address_is_throttled_and_others_are_not() {
+async fn throttles_each_address_separately() {
     let mut options = throttling().await;
     options.settings.auth.address_attempts = 3;
     let world = options.start().await;
@@ -142,20 +143,20 @@ async fn hashes(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_login_stores_a_hash_at_the_cost_that_is_configured_now() {
+async fn login_upgrades_the_hash_to_the_configured_cost() {
     let world = World::with(|settings| settings.auth.bcrypt_cost = 5).await;
     let before = hashes(&world).await;
     assert!(before.iter().all(|hash| hash.starts_with("$2b$04$")));
     world.log_in("engineer").await;
     let after = hashes(&world).await;
-    assert!(after[0].starts_with("$2b$05$"), "the engineer's is dearer");
-    assert_eq!(after[1], before[1], "the other's is not");
+    assert!(after[0].starts_with("$2b$05$"), "{}", after[0]);
+    assert_eq!(after[1], before[1], "the other user did not log in");
     world.log_in("engineer").await;
-    assert_eq!(hashes(&world).await, after, "once is enough");
+    assert_eq!(hashes(&world).await, after, "already upgraded");
 }
 
 #[tokio::test]
-async fn an_unreadable_hash_is_nobodys_password() {
+async fn rejects_every_password_for_an_unreadable_hash() {
     let world = World::start().await;
     let change = "UPDATE users SET password_hash = 'engineer123' WHERE username = 'engineer'";
     world.sql().await.batch_execute(change).await.unwrap();
@@ -164,9 +165,9 @@ async fn an_unreadable_hash_is_nobodys_password() {
 }
 
 #[tokio::test]
-async fn whoever_hangs_up_while_the_password_is_compared_has_failed_all_the_same() {
+async fn counts_a_failure_when_the_client_disconnects_during_the_comparison() {
     let mut options = throttling().await;
-    // Slow enough that the client is gone before the comparison ends.
+    // Slow enough that the client disconnects before the comparison ends.
     options.settings.auth.bcrypt_cost = 10;
     let world = options.start().await;
     let body = json!({ "username": "nobody", "password": "x" }).to_string();
@@ -175,27 +176,27 @@ async fn whoever_hangs_up_while_the_password_is_compared_has_failed_all_the_same
          Content-Length: {}\r\n\r\n{body}",
         body.len(),
     );
-    let (sql, mut keeper) = (world.sql().await, world.sql().await);
-    // What was asked last may be forgotten at once, what waits is seen.
-    let lock = keeper.transaction().await.unwrap();
+    let (sql, mut blocker) = (world.sql().await, world.sql().await);
+    // `pg_stat_activity` shows the query reliably only while it waits for a lock.
+    let lock = blocker.transaction().await.unwrap();
     let users = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
     lock.batch_execute(users).await.unwrap();
     let mut socket = TcpStream::connect(world.address()).await.unwrap();
     socket.set_zero_linger().unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
-    let asking = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%password_hash%'
+    let lookups = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%password_hash%'
                   AND pid <> pg_backend_pid() AND datname = current_database()
                   AND state = 'active'";
-    let asking = async || sql.query_one(asking, &[]).await.unwrap().get::<_, i64>(0);
+    let lookups = async || sql.query_one(lookups, &[]).await.unwrap().get::<_, i64>(0);
     within("the user to be looked up", async {
-        while asking().await == 0 {}
+        while lookups().await == 0 {}
         lock.rollback().await.unwrap();
-        while asking().await > 0 {}
+        while lookups().await > 0 {}
     })
     .await;
     drop(socket);
     let failed = "SELECT count(*) FROM audit_logs WHERE action = 'auth.login_failed'";
-    within("the failure to be written down", async {
+    within("the failure to be audited", async {
         while sql.query_one(failed, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
     })
     .await;

@@ -1,12 +1,12 @@
 use reqwest::{Method, header::USER_AGENT};
-use serde_json::{Value, json};
+use serde_json::json;
 use sovd_tests::{Client, Reply, World};
 
 const REFRESH: &str = "/api/v1/auth/refresh";
 const ME: &str = "/api/v1/auth/me";
 
-/// Shows a refresh token as a client of this name.
-async fn show(client: &Client, token: &str, agent: &str) -> Reply {
+/// Presents a refresh token with this `User-Agent`.
+async fn refresh(client: &Client, token: &str, agent: &str) -> Reply {
     let request = client
         .request(Method::POST, REFRESH)
         .header(USER_AGENT, agent)
@@ -14,27 +14,21 @@ async fn show(client: &Client, token: &str, agent: &str) -> Reply {
     client.send(request).await
 }
 
-/// Spends a refresh token; gives the next.
+/// Exchanges a refresh token for its successor.
 async fn spend(client: &Client, token: &str) -> String {
-    let tokens = show(client, token, "browser").await.expect(200);
+    let tokens = refresh(client, token, "browser").await.expect(200);
     tokens["refresh_token"].as_str().unwrap().to_owned()
 }
 
-/// Makes every spent token spent so much earlier.
+/// Moves the time at which the token was spent into the past.
 async fn age(world: &World, interval: &str) {
     let sql =
         format!("UPDATE spent_refresh_tokens SET spent_at = spent_at - interval '{interval}'");
     assert_eq!(world.sql().await.execute(&sql, &[]).await.unwrap(), 1);
 }
 
-async fn audited(world: &World, action: &str) -> Vec<Value> {
-    let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs WHERE action = $1";
-    let rows = world.sql().await.query(sql, &[&action]).await.unwrap();
-    rows.iter().map(|row| row.get(0)).collect()
-}
-
 #[tokio::test]
-async fn a_refresh_spends_its_token_and_the_next_is_good() {
+async fn refresh_rotates_the_token() {
     let world = World::start().await;
     let mut engineer = world.log_in("engineer").await;
     let old = engineer.refresh_token.clone();
@@ -49,7 +43,7 @@ async fn a_refresh_spends_its_token_and_the_next_is_good() {
 }
 
 #[tokio::test]
-async fn a_client_that_lost_the_answer_gets_the_same_successor() {
+async fn retry_within_the_grace_period_returns_the_same_successor() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let first = spend(&engineer, &engineer.refresh_token).await;
@@ -61,7 +55,7 @@ async fn a_client_that_lost_the_answer_gets_the_same_successor() {
 }
 
 #[tokio::test]
-async fn a_spent_token_whose_successor_is_spent_ends_the_session_at_once() {
+async fn reuse_after_its_successor_was_spent_ends_the_session() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let first = spend(&engineer, &engineer.refresh_token).await;
@@ -69,30 +63,30 @@ async fn a_spent_token_whose_successor_is_spent_ends_the_session_at_once() {
     assert_eq!(
         spend(&engineer, &first).await,
         second,
-        "still in its grace period"
+        "within the grace period"
     );
 
-    show(&engineer, &engineer.refresh_token, "browser")
+    refresh(&engineer, &engineer.refresh_token, "browser")
         .await
         .expect_problem(401, "session_revoked");
     engineer
         .get(ME)
         .await
         .expect_problem(401, "session_revoked");
-    show(&engineer, &second, "browser")
+    refresh(&engineer, &second, "browser")
         .await
         .expect_problem(401, "token_invalid");
-    let entries = audited(&world, "refresh_token_reuse").await;
+    let entries = world.audit_entries("refresh_token_reuse").await;
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0]["result"], "refused");
 }
 
 #[tokio::test]
-async fn of_many_refreshes_at_once_all_get_the_same_successor() {
+async fn concurrent_refreshes_return_the_same_successor() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
-    let attempts = (0..10).map(|_| spend(&engineer, &engineer.refresh_token));
-    let successors = futures_util::future::join_all(attempts).await;
+    let refreshes = (0..10).map(|_| spend(&engineer, &engineer.refresh_token));
+    let successors = futures_util::future::join_all(refreshes).await;
     assert!(successors.iter().all(|one| *one == successors[0]));
     let spent = "SELECT count(*) FROM spent_refresh_tokens";
     let row = world.sql().await.query_one(spent, &[]).await.unwrap();
@@ -100,39 +94,39 @@ async fn of_many_refreshes_at_once_all_get_the_same_successor() {
 }
 
 #[tokio::test]
-async fn a_spent_token_in_other_hands_ends_the_session() {
+async fn reuse_by_another_client_ends_the_session() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let bystander = world.log_in("engineer").await;
     let next = spend(&engineer, &engineer.refresh_token).await;
-    show(&engineer, &engineer.refresh_token, "thief")
+    refresh(&engineer, &engineer.refresh_token, "thief")
         .await
         .expect_problem(401, "session_revoked");
     engineer
         .get(ME)
         .await
         .expect_problem(401, "session_revoked");
-    show(&engineer, &next, "browser")
+    refresh(&engineer, &next, "browser")
         .await
         .expect_problem(401, "token_invalid");
     bystander.get(ME).await.expect(200);
 
-    let lines = audited(&world, "refresh_token_reuse").await;
-    assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0]["result"], "refused");
-    assert_eq!(lines[0]["user_agent"], "thief");
-    assert_eq!(lines[0]["ip_address"], "127.0.0.1");
-    assert!(lines[0]["entity_id"].is_string() && lines[0]["request_id"].is_string());
-    assert!(!lines[0].to_string().contains(&next));
+    let entries = world.audit_entries("refresh_token_reuse").await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["result"], "refused");
+    assert_eq!(entries[0]["user_agent"], "thief");
+    assert_eq!(entries[0]["ip_address"], "127.0.0.1");
+    assert!(entries[0]["entity_id"].is_string() && entries[0]["request_id"].is_string());
+    assert!(!entries[0].to_string().contains(&next));
 }
 
 #[tokio::test]
-async fn a_spent_token_after_ten_seconds_ends_the_session() {
+async fn reuse_after_the_grace_period_ends_the_session() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     spend(&engineer, &engineer.refresh_token).await;
     age(&world, "11 seconds").await;
-    show(&engineer, &engineer.refresh_token, "browser")
+    refresh(&engineer, &engineer.refresh_token, "browser")
         .await
         .expect_problem(401, "session_revoked");
     engineer
@@ -142,22 +136,22 @@ async fn a_spent_token_after_ten_seconds_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_token_that_never_was_ends_nothing() {
+async fn unknown_token_ends_no_session() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for token in ["x", &"x".repeat(500), engineer.token.as_ref().unwrap()] {
-        show(&engineer, token, "browser")
+        refresh(&engineer, token, "browser")
             .await
             .expect_problem(401, "token_invalid");
     }
-    show(&engineer, &"x".repeat(501), "browser")
+    refresh(&engineer, &"x".repeat(501), "browser")
         .await
         .expect_bad_field(422, "validation_failed", "/refresh_token");
     engineer.get(ME).await.expect(200);
 }
 
 #[tokio::test]
-async fn an_expired_refresh_token_is_worth_nothing() {
+async fn rejects_an_expired_refresh_token() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let sql = world.sql().await;
@@ -167,27 +161,26 @@ async fn an_expired_refresh_token_is_worth_nothing() {
     )
     .await
     .unwrap();
-    show(&engineer, &engineer.refresh_token, "browser")
+    refresh(&engineer, &engineer.refresh_token, "browser")
         .await
         .expect_problem(401, "token_invalid");
 }
 
 #[tokio::test]
-async fn no_refresh_prolongs_a_session_past_its_end() {
+async fn refresh_does_not_extend_a_session_past_its_limit() {
     let world = World::with(|settings| settings.auth.session_days = 1).await;
     let engineer = world.log_in("engineer").await;
     let sql = world.sql().await;
-    let ends = "UPDATE sessions SET ends_at = now() + interval '60 seconds'";
-    sql.execute(ends, &[]).await.unwrap();
-    let reply = show(&engineer, &engineer.refresh_token, "browser").await;
+    let shorten = "UPDATE sessions SET ends_at = now() + interval '60 seconds'";
+    sql.execute(shorten, &[]).await.unwrap();
+    let reply = refresh(&engineer, &engineer.refresh_token, "browser").await;
     let tokens = reply.expect(200);
     assert!((1..=60).contains(&tokens["expires_in"].as_u64().unwrap()));
     let capped = "SELECT expires_at = ends_at FROM sessions";
     assert!(sql.query_one(capped, &[]).await.unwrap().get::<_, bool>(0));
 
-    let mut late = world.stranger();
-    late.token = tokens["access_token"].as_str().map(str::to_owned);
-    late.get(ME).await.expect(200);
+    let access_token = tokens["access_token"].as_str().unwrap();
+    world.with_token(access_token).get(ME).await.expect(200);
     sql.execute(
         "UPDATE sessions SET expires_at = now(), ends_at = now()",
         &[],
@@ -195,13 +188,13 @@ async fn no_refresh_prolongs_a_session_past_its_end() {
     .await
     .unwrap();
     let next = tokens["refresh_token"].as_str().unwrap();
-    show(&engineer, next, "browser")
+    refresh(&engineer, next, "browser")
         .await
         .expect_problem(401, "token_invalid");
 }
 
 #[tokio::test]
-async fn a_login_lasts_no_longer_than_the_settings_say() {
+async fn session_lifetime_follows_the_settings() {
     let world = World::with(|settings| {
         settings.auth.session_days = 2;
         settings.auth.refresh_days = 7;

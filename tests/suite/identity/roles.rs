@@ -1,4 +1,4 @@
-//! Who may do what: every operation of the document, tried by every role.
+//! Authorization: attempts every documented operation with every role and every permission of a key.
 
 use std::collections::BTreeSet;
 
@@ -11,29 +11,28 @@ use crate::openapi::{Operation, operations};
 
 const ROLES: [&str; 5] = ["admin", "engineer", "service", "manufacturer", "customer"];
 
-/// Whom an operation is for.
-type Who = &'static [&'static str];
+/// The roles that may perform an operation.
+type Roles = &'static [&'static str];
 
-/// Also those without a token.
-const ANYBODY: Who = &[];
-/// Every role there is.
-const EVERYONE: Who = &ROLES;
-/// Those who talk to vehicles.
-const DIAGNOSE: Who = &["admin", "engineer", "service"];
-/// Those who see what is booked.
-const SERVED: Who = &["admin", "engineer", "service", "customer"];
-/// Those who book.
-const BOOK: Who = &["admin", "service", "customer"];
-/// Those who learn from the fleet.
-const LEARN: Who = &["admin", "engineer", "service", "manufacturer"];
-/// Those who make vehicles.
-const MAKE: Who = &["admin", "manufacturer"];
-const ADMIN: Who = &["admin"];
+/// No authentication required.
+const PUBLIC: Roles = &[];
+const EVERYONE: Roles = &ROLES;
+/// Roles that diagnose vehicles.
+const DIAGNOSE: Roles = &["admin", "engineer", "service"];
+/// Roles that see bookings.
+const SERVED: Roles = &["admin", "engineer", "service", "customer"];
+/// Roles that create bookings.
+const BOOK: Roles = &["admin", "service", "customer"];
+/// Roles that see insights.
+const LEARN: Roles = &["admin", "engineer", "service", "manufacturer"];
+/// Roles that record insights.
+const MAKE: Roles = &["admin", "manufacturer"];
+const ADMIN: Roles = &["admin"];
 
-/// Every operation, and what a key must open for a machine to do it too.
-const TABLE: &[(&str, Who, Option<&str>)] = &[
-    ("POST /api/v1/auth/login", ANYBODY, None),
-    ("POST /api/v1/auth/refresh", ANYBODY, None),
+/// Every operation, its roles, and the permission that opens it to an API key.
+const TABLE: &[(&str, Roles, Option<&str>)] = &[
+    ("POST /api/v1/auth/login", PUBLIC, None),
+    ("POST /api/v1/auth/refresh", PUBLIC, None),
     ("POST /api/v1/auth/logout", EVERYONE, None),
     ("GET /api/v1/auth/me", EVERYONE, Some("account.read")),
     ("POST /api/v1/auth/password", EVERYONE, None),
@@ -183,30 +182,30 @@ const TABLE: &[(&str, Who, Option<&str>)] = &[
     ),
     ("GET /api/v1/audit-logs", ADMIN, Some("audit.read")),
     ("GET /api/v1/audit-logs/export", ADMIN, Some("audit.read")),
-    ("GET /health", ANYBODY, None),
-    ("GET /health/live", ANYBODY, None),
-    ("GET /health/ready", ANYBODY, None),
-    ("GET /openapi.json", ANYBODY, None),
+    ("GET /health", PUBLIC, None),
+    ("GET /health/live", PUBLIC, None),
+    ("GET /health/ready", PUBLIC, None),
+    ("GET /openapi.json", PUBLIC, None),
 ];
 
-/// What opens no operation of its own: managing bookings comes with booking.
+/// Managing bookings requires booking and opens no further operation.
 const BOOKS: [&str; 2] = ["bookings.book", "bookings.manage"];
-/// It shows more of what others open.
-const FURTHER: [&[&str]; 2] = [&BOOKS, &["commands.read_all"]];
+/// Permissions that extend operations that others open.
+const EXTENDING: [&[&str]; 2] = [&BOOKS, &["commands.read_all"]];
 
-/// What is served and not in the document.
-const BESIDE: [&str; 1] = ["GET /openapi.json"];
+/// Operations that are served but not documented.
+const UNDOCUMENTED: [&str; 1] = ["GET /openapi.json"];
 
-/// What somebody is told who tries.
+/// The outcome of authentication and authorization.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+enum Access {
     NotAuthenticated,
     Forbidden,
     Allowed,
 }
 
-/// Tries an operation on things that are not there, with a body that says nothing.
-async fn attempt(client: &Client, operation: &Operation) -> Answer {
+/// Attempts an operation on missing resources with an empty body.
+async fn attempt(client: &Client, operation: &Operation) -> Access {
     let path: Vec<&str> = operation
         .path
         .split('/')
@@ -232,39 +231,39 @@ async fn attempt(client: &Client, operation: &Operation) -> Answer {
     match (reply.status, reply.body["code"].as_str()) {
         (StatusCode::UNAUTHORIZED, code) => {
             assert_eq!(code, Some("not_authenticated"), "{path}");
-            Answer::NotAuthenticated
+            Access::NotAuthenticated
         }
         (StatusCode::FORBIDDEN, code) => {
             assert_eq!(code, Some("forbidden"), "{path}");
-            Answer::Forbidden
+            Access::Forbidden
         }
         (status, _) => {
             assert!(!status.is_server_error(), "{path}: {}", reply.body);
-            Answer::Allowed
+            Access::Allowed
         }
     }
 }
 
-async fn attempt_socket(client: &Client, path: &str) -> Answer {
+async fn attempt_socket(client: &Client, path: &str) -> Access {
     let mut socket = client.open_at(path).await;
     socket.send(Message::Ping(Vec::new().into())).await;
     match socket.frame().await {
         Some(Message::Close(Some(frame))) if frame.reason.starts_with("not_authenticated") => {
-            Answer::NotAuthenticated
+            Access::NotAuthenticated
         }
         Some(Message::Close(Some(frame))) if frame.reason.starts_with("forbidden") => {
-            Answer::Forbidden
+            Access::Forbidden
         }
-        _ => Answer::Allowed,
+        _ => Access::Allowed,
     }
 }
 
-fn machine_name(permission: &str) -> String {
+fn agent_name(permission: &str) -> String {
     permission.replace('_', "-")
 }
 
-/// Every permission that a key may have, as the refusal of another tells.
-async fn possible(admin: &Client) -> BTreeSet<String> {
+/// Every permission that a key can have, according to the error for an invalid one.
+async fn grantable(admin: &Client) -> BTreeSet<String> {
     let body = json!({
         "name": "nothing", "role": "admin", "permissions": ["nothing"], "expires_in_days": 1,
     });
@@ -278,29 +277,27 @@ async fn possible(admin: &Client) -> BTreeSet<String> {
         .collect()
 }
 
-/// A machine whose key opens these things, named after the last.
-async fn machine(world: &World, admin: &Client, permissions: &[&str]) -> Client {
+/// An agent whose key has these permissions, named after the last.
+async fn agent(world: &World, admin: &Client, permissions: &[&str]) -> Client {
     let body = json!({
-        "name": machine_name(permissions.last().unwrap()), "role": "admin",
+        "name": agent_name(permissions.last().unwrap()), "role": "admin",
         "permissions": permissions, "expires_in_days": 1,
     });
     let issued = admin
         .post("/api/v1/service-accounts", &body)
         .await
         .expect(201);
-    let mut machine = world.stranger();
-    machine.token = issued["api_key"].as_str().map(str::to_owned);
-    machine
+    world.with_token(issued["api_key"].as_str().unwrap())
 }
 
 fn name(operation: &Operation) -> String {
     format!("{} {}", operation.method, operation.path)
 }
 
-fn row(operation: &Operation) -> (Who, Option<&'static str>) {
+fn row(operation: &Operation) -> (Roles, Option<&'static str>) {
     let name = name(operation);
     let row = TABLE.iter().find(|row| row.0 == name);
-    let row = row.unwrap_or_else(|| panic!("{name} has no row in the table of who may do what"));
+    let row = row.unwrap_or_else(|| panic!("{name} is missing from the table"));
     (row.1, row.2)
 }
 
@@ -310,91 +307,91 @@ async fn document(world: &World) -> Vec<Operation> {
 }
 
 #[tokio::test]
-async fn the_table_has_every_operation_once_and_no_other() {
+async fn table_lists_every_operation_once() {
     let world = World::start().await;
     let operations = document(&world).await;
     let documented: BTreeSet<String> = operations.iter().map(name).collect();
     let tabled: BTreeSet<String> = TABLE.iter().map(|row| row.0.to_owned()).collect();
     assert_eq!(tabled.len(), TABLE.len());
-    let beside = BESIDE.iter().map(|name| (*name).to_owned());
-    let known: BTreeSet<String> = documented.into_iter().chain(beside).collect();
+    let undocumented = UNDOCUMENTED.iter().map(|name| (*name).to_owned());
+    let known: BTreeSet<String> = documented.into_iter().chain(undocumented).collect();
     assert_eq!(known, tabled);
     for operation in &operations {
-        let says_so = operation.definition.get("security").is_some();
-        let is_open = row(operation).0 == ANYBODY;
+        let requires_token = operation.definition.get("security").is_some();
+        let is_public = row(operation).0 == PUBLIC;
         assert_ne!(
-            says_so,
-            is_open,
-            "the document is wrong about {}",
+            requires_token,
+            is_public,
+            "wrong `security` of {}",
             name(operation)
         );
     }
 }
 
 #[tokio::test]
-async fn strangers_get_what_the_table_says() {
+async fn unauthenticated_requests_match_the_table() {
     let world = World::start().await;
     for operation in document(&world).await {
-        let answer = attempt(&world.stranger(), &operation).await;
+        let access = attempt(&world.stranger(), &operation).await;
         let name = name(&operation);
-        if row(&operation).0 == ANYBODY {
-            // A login without a name is no login; it is not refused for want of a token.
-            assert_eq!(answer, Answer::Allowed, "{name}");
+        if row(&operation).0 == PUBLIC {
+            // The empty body is invalid, but no token is required.
+            assert_eq!(access, Access::Allowed, "{name}");
         } else {
-            assert_eq!(answer, Answer::NotAuthenticated, "{name}");
+            assert_eq!(access, Access::NotAuthenticated, "{name}");
         }
     }
 }
 
 #[tokio::test]
-async fn every_role_gets_what_the_table_says() {
+async fn every_role_matches_the_table() {
     let world = World::start().await;
     for operation in document(&world).await {
-        let who = row(&operation).0;
+        let roles = row(&operation).0;
         for role in ROLES {
-            // Logging out ends the session, so each attempt has one of its own.
+            // A logout ends the session, so each attempt needs a new one.
             let client = world.log_in(role).await;
-            let answer = attempt(&client, &operation).await;
-            let expected = if who == ANYBODY || who.contains(&role) {
-                Answer::Allowed
+            let access = attempt(&client, &operation).await;
+            let expected = if roles == PUBLIC || roles.contains(&role) {
+                Access::Allowed
             } else {
-                Answer::Forbidden
+                Access::Forbidden
             };
-            assert_eq!(answer, expected, "{} by {role}", name(&operation));
+            assert_eq!(access, expected, "{} by {role}", name(&operation));
         }
     }
 }
 
 #[tokio::test]
-async fn every_key_opens_what_the_table_says_and_nothing_else() {
+async fn every_key_matches_the_table() {
     let tabled: BTreeSet<&str> = TABLE.iter().filter_map(|row| row.2).collect();
     let mut keys: Vec<Vec<&str>> = tabled.into_iter().map(|key| vec![key]).collect();
-    keys.extend(FURTHER.map(<[&str]>::to_vec));
+    keys.extend(EXTENDING.map(<[&str]>::to_vec));
     let world = World::with(|settings| {
         let writing = TABLE.iter().filter(|row| !row.0.starts_with("GET "));
         let allowed = writing.filter_map(|row| row.2);
         settings.agents.allow = allowed
-            .map(|key| format!("{}:{key}", machine_name(key)))
-            .chain(BOOKS.map(|key| format!("{}:{key}", machine_name(BOOKS[1]))))
+            .map(|key| format!("{}:{key}", agent_name(key)))
+            .chain(BOOKS.map(|key| format!("{}:{key}", agent_name(BOOKS[1]))))
             .collect();
     })
     .await;
     let admin = world.log_in("admin").await;
     let tried: BTreeSet<String> = keys.iter().flatten().map(|&key| key.to_owned()).collect();
-    assert_eq!(tried, possible(&admin).await);
+    assert_eq!(tried, grantable(&admin).await);
     let operations = document(&world).await;
     for permissions in keys {
-        let machine = machine(&world, &admin, &permissions).await;
+        let agent = agent(&world, &admin, &permissions).await;
         for operation in &operations {
-            let (who, opened_by) = row(operation);
-            let answer = attempt(&machine, operation).await;
-            let opens = opened_by.is_some_and(|key| permissions.contains(&key));
-            let expected = if who == ANYBODY || opens {
-                Answer::Allowed
+            let (roles, permission) = row(operation);
+            let access = attempt(&agent, operation).await;
+            let is_granted = permission.is_some_and(|key| permissions.contains(&key));
+            let expected = if roles == PUBLIC || is_granted {
+                Access::Allowed
             } else {
-                Answer::Forbidden
+                Access::Forbidden
             };
-            assert_eq!(answer, expected, "{} with {permissions:?}", name(operation));
+            assert_eq!(access, expected, "{} with {permissions:?}", name(operation));
         }
     }
 }

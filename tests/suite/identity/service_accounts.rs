@@ -23,14 +23,12 @@ fn path(issued: &Value) -> String {
     format!("{ACCOUNTS}/{}", id.unwrap())
 }
 
-/// Whoever holds the key.
-fn holder(world: &World, issued: &Value) -> Client {
-    let mut client = world.stranger();
-    client.token = issued["api_key"].as_str().map(str::to_owned);
-    client
+/// A client with the API key of `issued`.
+fn agent(world: &World, issued: &Value) -> Client {
+    world.with_token(issued["api_key"].as_str().unwrap())
 }
 
-/// A world, its admin, and an account that was made with a change to [`monitor`].
+/// A world, its admin, and an account created from a changed [`monitor`].
 async fn with_account(change: impl FnOnce(&mut Value)) -> (World, Client, Value) {
     let world = World::with(|settings| {
         settings.auth.remember_seconds = 60;
@@ -43,27 +41,27 @@ async fn with_account(change: impl FnOnce(&mut Value)) -> (World, Client, Value)
 }
 
 #[tokio::test]
-async fn a_key_opens_what_it_was_made_for_and_is_shown_once() {
+async fn key_has_its_permissions_and_is_shown_once() {
     let (world, admin, issued) = with_account(|_| {}).await;
     let key = issued["api_key"].as_str().unwrap();
     assert!(key.starts_with("sovd_"), "{key}");
-    let machine = holder(&world, &issued);
-    let id = machine.read_dtc().await;
-    let command = machine.ended(&id).await;
+    let agent = agent(&world, &issued);
+    let id = agent.read_dtc().await;
+    let command = agent.ended(&id).await;
     assert_eq!(
         command["user_id"],
         issued["service_account"]["service_account_id"]
     );
-    machine.get("/api/v1/vehicles").await.expect(200);
+    agent.get("/api/v1/vehicles").await.expect(200);
 
     let cancel = format!("/api/v1/commands/{id}/cancel");
-    machine
+    agent
         .post(&cancel, &json!({}))
         .await
         .expect_problem(403, "forbidden");
-    machine.get(ME).await.expect_problem(403, "forbidden");
+    agent.get(ME).await.expect_problem(403, "forbidden");
     for path in ["/api/v1/users", ACCOUNTS, "/api/v1/auth/sessions"] {
-        machine.get(path).await.expect_problem(403, "forbidden");
+        agent.get(path).await.expect_problem(403, "forbidden");
     }
 
     let account = admin.get(&path(&issued)).await.expect(200);
@@ -82,23 +80,23 @@ async fn a_key_opens_what_it_was_made_for_and_is_shown_once() {
     );
     assert!(
         !row.await.unwrap().get::<_, String>(0).contains(key),
-        "only its hash is stored"
+        "the key must be stored as a hash"
     );
-    let lines = "SELECT string_agg(details::text, ' ') FROM audit_logs";
-    let row = sql.query_one(lines, &[]).await.unwrap();
+    let details = "SELECT string_agg(details::text, ' ') FROM audit_logs";
+    let row = sql.query_one(details, &[]).await.unwrap();
     assert!(!row.get::<_, String>(0).contains(key));
 }
 
 #[tokio::test]
-async fn a_key_for_some_vehicles_knows_of_no_other() {
+async fn key_is_limited_to_its_vehicles() {
     let (world, _, issued) = with_account(|body| body["vehicle_ids"] = json!([OFFLINE])).await;
-    let machine = holder(&world, &issued);
-    let vehicles = machine.get("/api/v1/vehicles").await;
+    let agent = agent(&world, &issued);
+    let vehicles = agent.get("/api/v1/vehicles").await;
     assert_eq!(vehicles.headers["x-total-count"], "1");
     assert_eq!(vehicles.expect(200)[0]["vehicle_id"], OFFLINE);
-    let hidden = machine.get(&format!("/api/v1/vehicles/{CONNECTED}")).await;
+    let hidden = agent.get(&format!("/api/v1/vehicles/{CONNECTED}")).await;
     hidden.expect_problem(404, "not_found");
-    let hidden = machine
+    let hidden = agent
         .get(&format!("/api/v1/vehicles/{CONNECTED}/status"))
         .await;
     hidden.expect_problem(404, "not_found");
@@ -106,21 +104,21 @@ async fn a_key_for_some_vehicles_knows_of_no_other() {
         "vehicle_id": CONNECTED, "command_name": "ReadDTC",
         "command_params": { "ecuAddress": "0x10" },
     });
-    let refused = machine.post("/api/v1/commands", &command).await;
+    let refused = agent.post("/api/v1/commands", &command).await;
     refused.expect_bad_field(404, "not_found", "/vehicle_id");
-    let mine = machine.read_dtc_later(60).await;
-    machine
+    let mine = agent.read_dtc_later(60).await;
+    agent
         .get(&format!("/api/v1/commands/{mine}"))
         .await
         .expect(200);
-    let fleet = machine
+    let fleet = agent
         .open_at(&format!("/ws/events?vehicle_id={CONNECTED}"))
         .await;
     assert_eq!(fleet.rest().await.1.code, 1008);
 }
 
 #[tokio::test]
-async fn a_key_that_reads_all_commands_still_keeps_to_its_vehicles() {
+async fn key_that_reads_all_commands_is_limited_to_its_vehicles() {
     let (world, _, issued) = with_account(|body| {
         body["role"] = json!("admin");
         body["permissions"] = json!(["commands.read", "commands.read_all", "vehicles.read"]);
@@ -130,27 +128,27 @@ async fn a_key_that_reads_all_commands_still_keeps_to_its_vehicles() {
     let engineer = world.log_in("engineer").await;
     let (hidden, shown) = (engineer.read_dtc().await, engineer.read_dtc_later(60).await);
     engineer.ended(&hidden).await;
-    let machine = holder(&world, &issued);
-    machine
+    let agent = agent(&world, &issued);
+    agent
         .get(&format!("/api/v1/commands/{shown}"))
         .await
         .expect(200);
-    let list = machine.get("/api/v1/commands").await.expect(200);
+    let list = agent.get("/api/v1/commands").await.expect(200);
     assert_eq!(list["total"], 1);
     assert_eq!(list["commands"][0]["command_id"], shown);
     for path in ["", "/responses", "/events"] {
         let path = format!("/api/v1/commands/{hidden}{path}");
-        machine.get(&path).await.expect_problem(404, "not_found");
+        agent.get(&path).await.expect_problem(404, "not_found");
     }
-    assert_eq!(machine.watch(&hidden).await.1.code, 1008);
+    assert_eq!(agent.watch(&hidden).await.1.code, 1008);
 
-    let mut news = machine.open_at("/ws/events").await;
+    let mut events = agent.open_at("/ws/events").await;
     let seen = engineer.read_dtc().await;
     engineer.ended(&seen).await;
     let cancel = format!("/api/v1/commands/{shown}/cancel");
     engineer.post(&cancel, &json!({})).await.expect(200);
     loop {
-        let event = news.next().await.unwrap();
+        let event = events.next().await.unwrap();
         if event["event"] == "command" {
             assert_eq!(event["command_id"], shown);
             break;
@@ -159,15 +157,15 @@ async fn a_key_that_reads_all_commands_still_keeps_to_its_vehicles() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_opens_nothing_and_its_streams_end_on_every_node() {
+async fn revocation_ends_requests_and_streams_on_every_node() {
     let (world, admin, issued) = with_account(|_| {}).await;
     let node = world.beside(|_| {}).await;
-    let machine = holder(&world, &issued);
-    let there = machine.at(node.address());
+    let agent = agent(&world, &issued);
+    let there = agent.at(node.address());
     there.get("/api/v1/vehicles").await.expect(200);
     let stream = there.open_at("/ws/events").await;
     admin.delete(&path(&issued)).await.expect(204);
-    machine
+    agent
         .get("/api/v1/vehicles")
         .await
         .expect_problem(401, "token_invalid");
@@ -192,9 +190,9 @@ async fn a_revoked_key_opens_nothing_and_its_streams_end_on_every_node() {
 }
 
 #[tokio::test]
-async fn another_key_takes_the_place_of_the_one_before() {
+async fn renewed_key_replaces_the_previous_one() {
     let (world, admin, issued) = with_account(|_| {}).await;
-    let old = holder(&world, &issued);
+    let old = agent(&world, &issued);
     old.get("/api/v1/vehicles").await.expect(200);
     let renew = format!("{}/key", path(&issued));
     let renewed = admin
@@ -205,7 +203,7 @@ async fn another_key_takes_the_place_of_the_one_before() {
     old.get("/api/v1/vehicles")
         .await
         .expect_problem(401, "token_invalid");
-    holder(&world, &renewed)
+    agent(&world, &renewed)
         .get("/api/v1/vehicles")
         .await
         .expect(200);
@@ -218,33 +216,32 @@ async fn another_key_takes_the_place_of_the_one_before() {
 }
 
 #[tokio::test]
-async fn an_expired_key_opens_nothing() {
+async fn rejects_an_expired_key() {
     let (world, _, issued) = with_account(|_| {}).await;
     let sql = world.sql().await;
     sql.execute("UPDATE service_accounts SET expires_at = now()", &[])
         .await
         .unwrap();
-    let machine = holder(&world, &issued);
-    machine
+    let agent = agent(&world, &issued);
+    agent
         .get("/api/v1/vehicles")
         .await
         .expect_problem(401, "token_invalid");
 }
 
 #[tokio::test]
-async fn a_made_up_key_opens_nothing() {
+async fn rejects_invalid_keys() {
     let (world, _, issued) = with_account(|_| {}).await;
     let key = issued["api_key"].as_str().unwrap();
-    for made_up in [
+    for invalid in [
         "sovd_",
         "sovd_x",
         &key[..key.len() - 1],
         &format!("{key}x"),
         &key.to_uppercase(),
     ] {
-        let mut machine = world.stranger();
-        machine.token = Some(made_up.to_owned());
-        machine
+        let client = world.with_token(invalid);
+        client
             .get("/api/v1/vehicles")
             .await
             .expect_problem(401, "token_invalid");
@@ -252,7 +249,7 @@ async fn a_made_up_key_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_service_account_is_no_user_who_logs_in() {
+async fn service_account_is_not_a_human_user() {
     let (world, admin, issued) = with_account(|body| body["role"] = json!("admin")).await;
     let body = json!({ "username": "fleet-monitor", "password": "!" });
     let login = world.stranger().post("/api/v1/auth/login", &body).await;
@@ -260,26 +257,23 @@ async fn a_service_account_is_no_user_who_logs_in() {
     let id = issued["service_account"]["service_account_id"]
         .as_str()
         .unwrap();
-    let as_user = format!("/api/v1/users/{id}");
-    admin.get(&as_user).await.expect_problem(404, "not_found");
+    let user = format!("/api/v1/users/{id}");
+    admin.get(&user).await.expect_problem(404, "not_found");
     let change = json!({ "password": "tightening the nuts" });
     admin
-        .patch(&as_user, &change)
+        .patch(&user, &change)
         .await
         .expect_problem(404, "not_found");
-    admin
-        .delete(&as_user)
-        .await
-        .expect_problem(404, "not_found");
+    admin.delete(&user).await.expect_problem(404, "not_found");
     let users = admin.get("/api/v1/users").await.expect(200);
     assert!(!users.to_string().contains("fleet-monitor"));
-    // It counts as no admin either.
+    // It does not count as an admin.
     let own = "/api/v1/users/00000000-0000-0000-0000-000000000001";
     admin.delete(own).await.expect_problem(409, "conflict");
 }
 
 #[tokio::test]
-async fn every_field_has_edges() {
+async fn validates_every_field() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let many: Vec<&str> = vec![CONNECTED; 1001];
@@ -322,26 +316,26 @@ async fn every_field_has_edges() {
         let reply = create(&admin, |body| body[field] = bad).await;
         reply.expect_bad_field(422, "validation_failed", pointer);
     }
-    for about_all in ["audit.read", "vehicles.manage"] {
+    for fleet_wide in ["audit.read", "vehicles.manage"] {
         create(&admin, |body| {
             body["role"] = json!("admin");
-            body["permissions"] = json!([about_all]);
+            body["permissions"] = json!([fleet_wide]);
             body["vehicle_ids"] = json!([CONNECTED]);
         })
         .await
         .expect_bad_field(422, "validation_failed", "/permissions/0");
     }
-    let managing = |permissions: Value| {
+    let create_manager = |permissions: Value| {
         create(&admin, move |body| {
             body["name"] = json!("workshop");
             body["role"] = json!("service");
             body["permissions"] = permissions;
         })
     };
-    managing(json!(["bookings.read", "bookings.manage"]))
+    create_manager(json!(["bookings.read", "bookings.manage"]))
         .await
         .expect_bad_field(422, "validation_failed", "/permissions/1");
-    managing(json!(["bookings.manage", "bookings.book"]))
+    create_manager(json!(["bookings.manage", "bookings.book"]))
         .await
         .expect(201);
     let largest = create(&admin, |body| {
@@ -361,7 +355,7 @@ async fn every_field_has_edges() {
 }
 
 #[tokio::test]
-async fn every_step_of_an_account_is_audited() {
+async fn audits_every_change() {
     let (world, admin, issued) = with_account(|_| {}).await;
     let renew = format!("{}/key", path(&issued));
     admin
@@ -383,17 +377,17 @@ async fn every_step_of_an_account_is_audited() {
 }
 
 #[tokio::test]
-async fn a_key_that_reads_no_commands_sees_none_on_the_dashboard() {
+async fn fleet_events_omit_commands_the_key_cannot_read() {
     let (world, _, issued) =
         with_account(|body| body["permissions"] = json!(["vehicles.read", "commands.submit"]))
             .await;
-    let machine = holder(&world, &issued);
-    let mut news = machine.open_at("/ws/events").await;
-    machine.read_dtc().await;
+    let agent = agent(&world, &issued);
+    let mut events = agent.open_at("/ws/events").await;
+    agent.read_dtc().await;
     let lost = "UPDATE vehicles SET connection_status = 'error'";
     world.sql().await.execute(lost, &[]).await.unwrap();
     loop {
-        let event = news.next().await.unwrap();
+        let event = events.next().await.unwrap();
         assert_ne!(event["event"], "command");
         if event["event"] == "vehicle" {
             break;

@@ -6,13 +6,13 @@ use sovd_tests::{Client, World, WorldOptions};
 
 const ME: &str = "/api/v1/auth/me";
 
-/// What signs tokens, with its name.
+/// The signing secret and its key id.
 struct Secret {
     kid: Option<String>,
     secret: String,
 }
 
-/// A world whose secret the test knows, and somebody who is logged in there.
+/// A world, a client that is logged in, and the signing secret.
 async fn world() -> (World, Client, Secret) {
     let options = WorldOptions::new().await;
     let secret = options.settings.auth.signing_key().unwrap();
@@ -39,63 +39,61 @@ fn signed(claims: &Value, algorithm: Algorithm, secret: &Secret) -> String {
     jsonwebtoken::encode(&header, claims, &key).unwrap()
 }
 
-async fn ask(world: &World, token: &str) -> sovd_tests::Reply {
-    let mut client = world.stranger();
-    client.token = Some(token.to_owned());
-    client.get(ME).await
+async fn get_me(world: &World, token: &str) -> sovd_tests::Reply {
+    world.with_token(token).get(ME).await
 }
 
 #[tokio::test]
-async fn without_a_token_nobody_is_known() {
+async fn requires_a_bearer_token() {
     let world = World::start().await;
     world
         .stranger()
         .get(ME)
         .await
         .expect_problem(401, "not_authenticated");
-    let stranger = world.stranger();
-    let basic = stranger
+    let client = world.stranger();
+    let basic = client
         .request(reqwest::Method::GET, ME)
         .header("Authorization", "Basic eDp5");
-    stranger
+    client
         .send(basic)
         .await
         .expect_problem(401, "not_authenticated");
 }
 
 #[tokio::test]
-async fn a_token_signed_by_us_is_good_and_can_be_told_from_others() {
+async fn accepts_only_tokens_signed_with_the_configured_key() {
     let (world, engineer, secret) = world().await;
     let good = signed(&claims_of(&engineer), Algorithm::HS256, &secret);
-    ask(&world, &good).await.expect(200);
+    get_me(&world, &good).await.expect(200);
 
     let another = Secret {
         kid: secret.kid.clone(),
         secret: "another-secret-of-32-bytes-or-so".to_owned(),
     };
-    let foreign = signed(&claims_of(&engineer), Algorithm::HS256, &another);
-    ask(&world, &foreign)
+    let wrong_key = signed(&claims_of(&engineer), Algorithm::HS256, &another);
+    get_me(&world, &wrong_key)
         .await
         .expect_problem(401, "token_invalid");
     let other_algorithm = signed(&claims_of(&engineer), Algorithm::HS384, &secret);
-    ask(&world, &other_algorithm)
+    get_me(&world, &other_algorithm)
         .await
         .expect_problem(401, "token_invalid");
 }
 
 #[tokio::test]
-async fn an_expired_token_is_told_so() {
+async fn reports_an_expired_token() {
     let (world, engineer, secret) = world().await;
     let mut claims = claims_of(&engineer);
     claims["exp"] = json!(claims["iat"].as_i64().unwrap() - 1);
     let token = signed(&claims, Algorithm::HS256, &secret);
-    ask(&world, &token)
+    get_me(&world, &token)
         .await
         .expect_problem(401, "token_expired");
 }
 
 #[tokio::test]
-async fn an_unsigned_token_is_invalid() {
+async fn rejects_unsigned_tokens() {
     let (world, engineer, _) = world().await;
     let claims = URL_SAFE_NO_PAD.encode(claims_of(&engineer).to_string());
     for header in [
@@ -104,14 +102,14 @@ async fn an_unsigned_token_is_invalid() {
         r#"{"typ":"JWT"}"#,
     ] {
         let unsigned = format!("{}.{claims}.", URL_SAFE_NO_PAD.encode(header));
-        ask(&world, &unsigned)
+        get_me(&world, &unsigned)
             .await
             .expect_problem(401, "token_invalid");
     }
 }
 
 #[tokio::test]
-async fn a_changed_token_is_invalid() {
+async fn rejects_modified_tokens() {
     let (world, engineer, _) = world().await;
     let token = engineer.token.clone().unwrap();
     let parts: Vec<&str> = token.split('.').collect();
@@ -127,33 +125,35 @@ async fn a_changed_token_is_invalid() {
         &token[..token.len() - 2],
         parts[0],
     ] {
-        ask(&world, bad).await.expect_problem(401, "token_invalid");
+        get_me(&world, bad)
+            .await
+            .expect_problem(401, "token_invalid");
     }
-    ask(&world, "")
+    get_me(&world, "")
         .await
         .expect_problem(401, "not_authenticated");
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_no_access_token() {
+async fn rejects_a_refresh_token_as_an_access_token() {
     let (world, engineer, secret) = world().await;
-    ask(&world, &engineer.refresh_token)
+    get_me(&world, &engineer.refresh_token)
         .await
         .expect_problem(401, "token_invalid");
     let mut claims = claims_of(&engineer);
     claims["typ"] = json!("refresh");
     let token = signed(&claims, Algorithm::HS256, &secret);
-    ask(&world, &token)
+    get_me(&world, &token)
         .await
         .expect_problem(401, "token_invalid");
 }
 
 #[tokio::test]
-async fn a_token_of_another_audience_issuer_or_session_is_refused() {
+async fn rejects_another_audience_issuer_or_session() {
     let (world, engineer, secret) = world().await;
     for (claim, value, code) in [
-        ("aud", "somebody-else", "token_invalid"),
-        ("iss", "somebody-else", "token_invalid"),
+        ("aud", "another-service", "token_invalid"),
+        ("iss", "another-service", "token_invalid"),
         (
             "sid",
             "00000000-0000-0000-0000-00000000ffff",
@@ -168,12 +168,12 @@ async fn a_token_of_another_audience_issuer_or_session_is_refused() {
         let mut claims = claims_of(&engineer);
         claims[claim] = json!(value);
         let token = signed(&claims, Algorithm::HS256, &secret);
-        ask(&world, &token).await.expect_problem(401, code);
+        get_me(&world, &token).await.expect_problem(401, code);
     }
 }
 
 #[tokio::test]
-async fn a_stream_of_a_command_outlives_its_token_and_the_fleet_s_does_not() {
+async fn command_stream_outlives_its_token_but_fleet_stream_does_not() {
     let (world, mut engineer, secret) = world().await;
     let waiting = engineer.read_dtc_later(3600).await;
     let fresh = engineer.clone();

@@ -24,21 +24,15 @@ fn path(user: &Value) -> String {
     format!("{USERS}/{}", user["user_id"].as_str().unwrap())
 }
 
-/// Whoever has this name, with the password that [`anna`] has.
+/// Logs in with the password of [`anna`].
 async fn log_in(world: &World, username: &str) -> Client {
     let mut client = world.stranger();
     client.log_in(username, "tightening the nuts").await;
     client
 }
 
-async fn audited(world: &World, action: &str) -> Vec<Value> {
-    let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs WHERE action = $1 ORDER BY timestamp";
-    let rows = world.sql().await.query(sql, &[&action]).await.unwrap();
-    rows.iter().map(|row| row.get(0)).collect()
-}
-
 #[tokio::test]
-async fn an_admin_makes_a_user_who_can_log_in() {
+async fn created_user_can_log_in() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let reply = create(&admin, |_| {}).await;
@@ -52,19 +46,25 @@ async fn an_admin_makes_a_user_who_can_log_in() {
     let me = log_in(&world, "anna").await.get(ME).await.expect(200);
     assert_eq!(me["user_id"], user["user_id"]);
 
-    let lines = audited(&world, "user.create").await;
-    assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0]["entity_id"], user["user_id"]);
-    assert_eq!(lines[0]["user_id"], "00000000-0000-0000-0000-000000000001");
-    assert!(!lines[0].to_string().contains("tightening"), "{}", lines[0]);
+    let entries = world.audit_entries("user.create").await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["entity_id"], user["user_id"]);
+    assert_eq!(
+        entries[0]["user_id"],
+        "00000000-0000-0000-0000-000000000001"
+    );
+    assert!(
+        !entries[0].to_string().contains("tightening"),
+        "{}",
+        entries[0]
+    );
 }
 
 #[tokio::test]
-async fn a_taken_name_or_address_is_a_conflict_also_for_two_at_once() {
+async fn rejects_duplicate_names_and_addresses_even_concurrently() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
-    let attempts = (0..5).map(|_| create(&admin, |_| {}));
-    let replies = join_all(attempts).await;
+    let replies = join_all((0..5).map(|_| create(&admin, |_| {}))).await;
     assert_eq!(
         replies.iter().filter(|reply| reply.status == 201).count(),
         1
@@ -81,11 +81,11 @@ async fn a_taken_name_or_address_is_a_conflict_also_for_two_at_once() {
     })
     .await
     .expect_bad_field(409, "conflict", "/email");
-    assert_eq!(audited(&world, "user.create").await.len(), 1);
+    assert_eq!(world.audit_entries("user.create").await.len(), 1);
 }
 
 #[tokio::test]
-async fn every_field_has_edges() {
+async fn validates_every_field() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     for (field, bad) in [
@@ -132,7 +132,7 @@ async fn every_field_has_edges() {
 }
 
 #[tokio::test]
-async fn the_list_is_searched_and_paged() {
+async fn searches_and_pages_the_list() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let names = async |query: &str| {
@@ -187,7 +187,7 @@ async fn the_list_is_searched_and_paged() {
 }
 
 #[tokio::test]
-async fn a_change_of_role_password_or_state_ends_the_sessions() {
+async fn change_of_role_password_or_state_ends_the_sessions() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let user = create(&admin, |_| {}).await.expect(201);
@@ -222,17 +222,17 @@ async fn a_change_of_role_password_or_state_ends_the_sessions() {
     assert_eq!(changed["email"], "a@example.com");
     assert_eq!(anna.get(ME).await.expect(200)["email"], "a@example.com");
 
-    let lines = audited(&world, "user.update").await;
-    assert_eq!(lines.len(), 5);
+    let entries = world.audit_entries("user.update").await;
+    assert_eq!(entries.len(), 5);
     assert_eq!(
-        lines[0]["details"],
+        entries[0]["details"],
         json!({ "role": { "from": "engineer", "to": "admin" } })
     );
-    assert_eq!(lines[1]["details"], json!({ "password": "changed" }));
+    assert_eq!(entries[1]["details"], json!({ "password": "changed" }));
 }
 
 #[tokio::test]
-async fn a_bad_change_changes_nothing() {
+async fn invalid_change_has_no_effect() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let before = admin.get(ENGINEER).await.expect(200);
@@ -257,26 +257,29 @@ async fn a_bad_change_changes_nothing() {
         .await
         .expect_bad_field(409, "conflict", "/email");
     assert_eq!(admin.get(ENGINEER).await.expect(200), before);
-    assert!(audited(&world, "user.update").await.is_empty());
-    let nobody = format!("{USERS}/00000000-0000-0000-0000-00000000ffff");
+    assert!(world.audit_entries("user.update").await.is_empty());
+    let unknown = format!("{USERS}/00000000-0000-0000-0000-00000000ffff");
     let change = json!({ "is_active": false });
     admin
-        .patch(&nobody, &change)
+        .patch(&unknown, &change)
         .await
         .expect_problem(404, "not_found");
-    admin.get(&nobody).await.expect_problem(404, "not_found");
-    admin.delete(&nobody).await.expect_problem(404, "not_found");
+    admin.get(&unknown).await.expect_problem(404, "not_found");
+    admin
+        .delete(&unknown)
+        .await
+        .expect_problem(404, "not_found");
 }
 
 #[tokio::test]
-async fn the_last_active_admin_stays() {
+async fn keeps_the_last_active_admin() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
-    let hidden = create(&admin, |body| body["role"] = json!("admin"))
+    let disabled = create(&admin, |body| body["role"] = json!("admin"))
         .await
         .expect(201);
     let disable = json!({ "is_active": false });
-    admin.patch(&path(&hidden), &disable).await.expect(200);
+    admin.patch(&path(&disabled), &disable).await.expect(200);
     for change in [disable, json!({ "role": "engineer" })] {
         admin
             .patch(ADMIN, &change)
@@ -292,7 +295,7 @@ async fn the_last_active_admin_stays() {
 }
 
 #[tokio::test]
-async fn of_two_admins_who_remove_each_other_one_stays() {
+async fn keeps_one_of_two_admins_who_remove_each_other() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let other = create(&admin, |body| body["role"] = json!("admin"))
@@ -311,7 +314,7 @@ async fn of_two_admins_who_remove_each_other_one_stays() {
 }
 
 #[tokio::test]
-async fn a_deleted_user_is_gone_and_the_trail_stays() {
+async fn deletion_keeps_the_audit_trail() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let engineer = world.log_in("engineer").await;
@@ -333,7 +336,7 @@ async fn a_deleted_user_is_gone_and_the_trail_stays() {
 }
 
 #[tokio::test]
-async fn whose_commands_have_not_ended_is_not_deleted() {
+async fn keeps_a_user_with_open_commands() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let engineer = world.log_in("engineer").await;
@@ -346,7 +349,7 @@ async fn whose_commands_have_not_ended_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn an_admin_may_delete_the_own_account_while_another_is_left() {
+async fn admin_can_delete_their_own_account_if_another_remains() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     create(&admin, |body| body["role"] = json!("admin"))
@@ -358,7 +361,7 @@ async fn an_admin_may_delete_the_own_account_while_another_is_left() {
 }
 
 #[tokio::test]
-async fn engineers_manage_nobody_not_even_themselves() {
+async fn engineers_cannot_manage_users() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let escalation = json!({ "role": "admin" });
@@ -383,7 +386,7 @@ async fn engineers_manage_nobody_not_even_themselves() {
 }
 
 #[tokio::test]
-async fn whoever_may_not_any_more_changes_nothing_where_nobody_knows_it_yet() {
+async fn revoked_credentials_cannot_write_through_a_stale_cache() {
     let world = World::with(|settings| {
         settings.redis.url = None;
         settings.auth.remember_seconds = 60;
@@ -403,9 +406,9 @@ async fn whoever_may_not_any_more_changes_nothing_where_nobody_knows_it_yet() {
         .post("/api/v1/service-accounts", &account)
         .await
         .expect(201);
-    let mut machine = anna.clone();
-    machine.token = issued["api_key"].as_str().map(str::to_owned);
-    machine.read_dtc_later(60).await;
+    let mut agent = anna.clone();
+    agent.token = issued["api_key"].as_str().map(str::to_owned);
+    agent.read_dtc_later(60).await;
     let waiting = anna.read_dtc_later(60).await;
 
     admin
@@ -440,7 +443,7 @@ async fn whoever_may_not_any_more_changes_nothing_where_nobody_knows_it_yet() {
         anna.post("/api/v1/commands", &command).await,
         anna.post(&format!("/api/v1/commands/{waiting}/cancel"), &json!({}))
             .await,
-        machine.post("/api/v1/commands", &command).await,
+        agent.post("/api/v1/commands", &command).await,
     ] {
         refused.expect_problem(401, "session_revoked");
     }
