@@ -87,6 +87,20 @@ impl Permission {
         )
     }
 
+    /// Returns whether the permission covers data of the whole fleet, so that a key limited to some vehicles
+    /// cannot have it.
+    pub const fn is_fleet_wide(self) -> bool {
+        matches!(
+            self,
+            Self::ReadAudit
+                | Self::ManageVehicles
+                | Self::ReadInsights
+                | Self::RecordInsights
+                | Self::ReadAgentLog
+                | Self::RecordAgentLog
+        )
+    }
+
     /// Returns whether the permission allows changes, for which an agent needs an entry in its policy
     /// besides the scope of its key.
     pub const fn is_write(self) -> bool {

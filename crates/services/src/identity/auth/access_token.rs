@@ -14,16 +14,16 @@ const ISSUER: &str = "sovd-command";
 const AUDIENCE: &str = "sovd-command";
 const TYPE: &str = "access";
 
-/// Makes and checks access tokens (JWT, RFC 7519).
+/// Issues and verifies access tokens (JWT, RFC 7519).
 pub(super) struct AccessTokens {
     keys: SigningKeys,
     validation: Validation,
     ttl: Duration,
-    /// How far the clock of another server may be from ours.
+    /// The tolerated clock skew between servers.
     leeway: TimeDelta,
 }
 
-/// What the holder of a token is known by.
+/// The claims that identify the caller.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Claims {
     pub(super) sub: Uuid,
@@ -49,7 +49,7 @@ impl AccessTokens {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // The library asks the machine's clock; ours is compared below.
+        // The library uses the system clock; `verify` uses the injected one.
         validation.validate_exp = false;
         Self {
             keys,
@@ -82,16 +82,16 @@ impl AccessTokens {
             .map_err(ServiceError::internal)
     }
 
-    /// What a token of ours says, and until when it is good.
+    /// Verifies a token; returns its claims and its expiry.
     pub(super) fn verify(
         &self,
         token: &str,
         now: DateTime<Utc>,
     ) -> Result<(Claims, DateTime<Utc>), AuthFailure> {
-        let payload = self.signed(token).ok_or(AuthFailure::TokenInvalid)?;
+        let payload = self.decode(token).ok_or(AuthFailure::TokenInvalid)?;
         let leeway = self.leeway.num_seconds();
-        let is_from_the_future = payload.iat > now.timestamp() + leeway;
-        if payload.typ != TYPE || is_from_the_future {
+        let is_premature = payload.iat > now.timestamp() + leeway;
+        if payload.typ != TYPE || is_premature {
             return Err(AuthFailure::TokenInvalid);
         }
         let ends = payload.exp.saturating_add(leeway);
@@ -102,8 +102,8 @@ impl AccessTokens {
         Ok((payload.claims, expires_at))
     }
 
-    /// What stands in a token that one of our keys signed.
-    fn signed(&self, token: &str) -> Option<Payload> {
+    /// Returns the payload of a token with a valid signature of one of our keys.
+    fn decode(&self, token: &str) -> Option<Payload> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let key = self.keys.decoding(&header)?;
         let data = jsonwebtoken::decode::<Payload>(token, key, &self.validation).ok()?;
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn is_good_until_the_second_it_ends() {
+    fn accepts_a_token_until_it_expires() {
         let token = ours().issue(claims(), now(), ours().ttl()).unwrap();
         let end = now() + TimeDelta::minutes(15);
         assert_eq!(check(&token, now()), Ok(Uuid::from_u128(2)));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_may_differ_by_the_leeway_and_no_more() {
+    fn tolerates_clock_skew_up_to_the_leeway() {
         for leeway in [0, 30] {
             let ours = tokens(SECRET, SignatureAlgorithm::Hs256, leeway);
             let token = ours.issue(claims(), now(), ours.ttl()).unwrap();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_past_all_calendars_is_invalid() {
+    fn rejects_an_expiry_out_of_range() {
         let ours = tokens(SECRET, SignatureAlgorithm::Hs256, 30);
         let payload = json!({
             "sub": Uuid::from_u128(1), "sid": Uuid::from_u128(2), "jti": Uuid::from_u128(3),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn of_another_key_or_algorithm_is_invalid() {
+    fn rejects_other_keys_and_algorithms() {
         for other in [
             tokens(
                 "another-secret-another-secret-123",
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn of_another_audience_issuer_or_type_is_invalid() {
+    fn rejects_other_audiences_issuers_and_types() {
         for (claim, value) in [("aud", "other"), ("iss", "other"), ("typ", "refresh")] {
             let mut payload = json!({
                 "sub": Uuid::from_u128(1), "sid": Uuid::from_u128(2), "jti": Uuid::from_u128(3),

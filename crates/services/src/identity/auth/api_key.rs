@@ -3,10 +3,10 @@ use sovd_domain::Random;
 
 use super::refresh_token::{hash, random_text};
 
-/// What every key begins with, so that it is told from a token, and found where it should not be.
+/// Distinguishes keys from tokens, and lets secret scanners find leaked keys.
 const PREFIX: &str = "sovd_";
 
-/// The key of a service account: 256 random bits. The database keeps only their hash.
+/// The key of a service account: 256 random bits, of which the database stores only the hash.
 pub(crate) struct ApiKey(SecretString);
 
 impl ApiKey {
@@ -14,9 +14,9 @@ impl ApiKey {
         Self(format!("{PREFIX}{}", random_text(random)).into())
     }
 
-    /// The hash of what somebody shows, if it has the form of a key.
-    pub(super) fn hash_of(shown: &str) -> Option<String> {
-        shown.starts_with(PREFIX).then(|| hash(shown))
+    /// Returns the hash of `credential` if it has the prefix of a key.
+    pub(super) fn hash_of(credential: &str) -> Option<String> {
+        credential.starts_with(PREFIX).then(|| hash(credential))
     }
 
     pub(crate) fn hash(&self) -> String {
@@ -35,13 +35,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_told_from_a_token_and_found_by_its_hash() {
+    fn hashes_keys_but_not_tokens() {
         let key = ApiKey::generate(&SeededRandom::new(1));
         let hash = key.hash();
-        let shown = key.into_secret();
-        let shown = shown.expose_secret();
-        assert_eq!(shown.len(), "sovd_".len() + 43);
-        assert_eq!(ApiKey::hash_of(shown), Some(hash));
+        let secret = key.into_secret();
+        let secret = secret.expose_secret();
+        assert_eq!(secret.len(), "sovd_".len() + 43);
+        assert_eq!(ApiKey::hash_of(secret), Some(hash));
         assert_eq!(ApiKey::hash_of("eyJhbGciOiJIUzI1NiJ9.e30.x"), None);
     }
 }

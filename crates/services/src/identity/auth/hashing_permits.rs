@@ -7,49 +7,53 @@ use tokio::{
 
 use crate::error::ServiceError;
 
-/// How many may wait for a place.
-const WAITING: usize = 256;
+/// The maximum number of queue entries.
+const MAX_WAITING: usize = 256;
 
-/// How long one waits for a place.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The maximum time in the queue.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// When to try again, for whoever got no place.
-const RETRY: Duration = Duration::from_secs(10);
+/// The `Retry-After` of requests that got no permit.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// Lets a few hash at a time, in the order in which they came, and a bounded number wait.
+/// Limits concurrent password hashing, with a bounded first-in, first-out queue.
 pub(super) struct HashingPermits {
-    free: Arc<Semaphore>,
-    waiting: Semaphore,
+    permits: Arc<Semaphore>,
+    queue: Semaphore,
 }
 
-/// The right to hash, until it is dropped.
-pub(super) struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+/// Permits one hash at a time until it is dropped.
+pub(super) struct HashingPermit(
+    #[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit,
+);
 
 impl HashingPermits {
-    /// A place for every second core, so that the other half is the API's; at least one.
+    /// One permit for every two cores, at least one; the other cores serve requests.
     pub(super) fn for_this_machine() -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
-        Self::new((cores / 2).max(1), WAITING)
+        Self::new((cores / 2).max(1), MAX_WAITING)
     }
 
-    fn new(places: usize, waiting: usize) -> Self {
+    fn new(permits: usize, max_waiting: usize) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(places)),
-            waiting: Semaphore::new(waiting),
+            permits: Arc::new(Semaphore::new(permits)),
+            queue: Semaphore::new(max_waiting),
         }
     }
 
-    /// Waits for a place. A caller that goes away meanwhile does not wait any more.
+    /// Waits for a permit. Dropping the future leaves the queue.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::RateLimited`] when too many wait already or it takes too long.
-    pub(super) async fn take(&self) -> Result<Place, ServiceError> {
-        let full = || ServiceError::RateLimited { retry_after: RETRY };
-        let _waiting = self.waiting.try_acquire().map_err(|_| full())?;
-        let free = Arc::clone(&self.free).acquire_owned();
-        let permit = timeout(PATIENCE, free).await.map_err(|_| full())?;
-        permit.map(Place).map_err(ServiceError::internal)
+    /// [`ServiceError::RateLimited`] if the queue is full or the wait exceeds [`TIMEOUT`].
+    pub(super) async fn acquire(&self) -> Result<HashingPermit, ServiceError> {
+        let rejected = || ServiceError::RateLimited {
+            retry_after: RETRY_AFTER,
+        };
+        let _queue_entry = self.queue.try_acquire().map_err(|_| rejected())?;
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        let permit = timeout(TIMEOUT, permit).await.map_err(|_| rejected())?;
+        permit.map(HashingPermit).map_err(ServiceError::internal)
     }
 }
 
@@ -59,42 +63,42 @@ mod tests {
 
     use super::*;
 
-    fn is_refused(taken: &Result<Place, ServiceError>) -> bool {
-        matches!(taken, Err(ServiceError::RateLimited { retry_after }) if *retry_after == RETRY)
+    fn is_rejected(outcome: &Result<HashingPermit, ServiceError>) -> bool {
+        matches!(outcome, Err(ServiceError::RateLimited { retry_after }) if *retry_after == RETRY_AFTER)
     }
 
     #[tokio::test]
-    async fn one_more_than_may_wait_is_refused() {
-        let places = HashingPermits::new(1, 3);
-        let place = places.take().await.unwrap();
-        let mut waiting = join_all((0..3).map(|_| places.take())).boxed();
+    async fn rejects_requests_beyond_the_queue_limit() {
+        let permits = HashingPermits::new(1, 3);
+        let permit = permits.acquire().await.unwrap();
+        let mut waiting = join_all((0..3).map(|_| permits.acquire())).boxed();
         assert!(waiting.as_mut().now_or_never().is_none());
-        assert!(is_refused(&places.take().await));
+        assert!(is_rejected(&permits.acquire().await));
         drop(waiting);
-        drop(place);
-        assert!(places.take().await.is_ok());
+        drop(permit);
+        assert!(permits.acquire().await.is_ok());
     }
 
     #[tokio::test]
-    async fn whoever_goes_away_gives_the_place_in_the_queue_back() {
-        let places = HashingPermits::new(1, 1);
-        let place = places.take().await.unwrap();
+    async fn dropping_the_future_frees_the_queue_entry() {
+        let permits = HashingPermits::new(1, 1);
+        let permit = permits.acquire().await.unwrap();
         for _ in 0..10 {
-            let mut waiting = places.take().boxed();
+            let mut waiting = permits.acquire().boxed();
             assert!(waiting.as_mut().now_or_never().is_none());
         }
-        let mut waiting = places.take().boxed();
+        let mut waiting = permits.acquire().boxed();
         assert!(waiting.as_mut().now_or_never().is_none());
-        drop(place);
+        drop(permit);
         assert!(waiting.await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_longer_than_the_patience() {
-        let places = HashingPermits::new(1, 3);
-        let _place = places.take().await.unwrap();
-        let begun = tokio::time::Instant::now();
-        assert!(is_refused(&places.take().await));
-        assert_eq!(begun.elapsed(), PATIENCE);
+    async fn gives_up_after_the_timeout() {
+        let permits = HashingPermits::new(1, 3);
+        let _permit = permits.acquire().await.unwrap();
+        let start = tokio::time::Instant::now();
+        assert!(is_rejected(&permits.acquire().await));
+        assert_eq!(start.elapsed(), TIMEOUT);
     }
 }

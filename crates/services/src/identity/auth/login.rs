@@ -8,11 +8,11 @@ use tracing::Instrument;
 
 use super::{
     Auth, TokenPair,
-    password::Verdict,
-    throttle::{Admitted, Guess},
+    password::PasswordMatch,
+    throttle::{Admitted, LoginCounters},
 };
 use crate::error::{AuthFailure, ServiceError};
-use crate::identity::auth::hashing_permits::Place;
+use crate::identity::auth::hashing_permits::HashingPermit;
 
 /// How often a login is tried whose user is changed at the same time.
 const TRIES: usize = 3;
@@ -60,7 +60,7 @@ impl Auth {
             let verdict;
             (place, verdict) = verifying.await?;
             let now = self.access.now();
-            let is_right = verdict != Verdict::Wrong;
+            let is_right = verdict != PasswordMatch::Mismatch;
             let Some(known) = known.as_ref().filter(|it| is_right && it.user.is_active) else {
                 self.throttle.count_failure(&guess, admitted, now).await;
                 // Only now, so that whoever comes next is judged by this failure too.
@@ -76,7 +76,7 @@ impl Auth {
             // Nothing when what was compared is not stored any more: compare again.
             if let Some(tokens) = self.open_session(known, origin.clone()).await? {
                 self.throttle.count_success(&guess, now).await;
-                if verdict == Verdict::RightButCheap {
+                if verdict == PasswordMatch::NeedsRehash {
                     self.rehash(place, password, known).await;
                 }
                 return Ok(tokens);
@@ -88,20 +88,20 @@ impl Auth {
     }
 
     /// Returns the names under which the failures of a login are counted.
-    pub(super) fn guess(&self, username: &str, address: Option<IpAddr>) -> Guess {
-        Guess::new(&self.username_digest, username, address)
+    pub(super) fn guess(&self, username: &str, address: Option<IpAddr>) -> LoginCounters {
+        LoginCounters::new(&self.username_digest, username, address)
     }
 
     /// Waits for a place in which a password may be compared.
     pub(super) async fn admit(
         &self,
-        guess: &Guess,
+        guess: &LoginCounters,
         username: &str,
         origin: &Origin,
-    ) -> Result<(Place, Admitted), ServiceError> {
+    ) -> Result<(HashingPermit, Admitted), ServiceError> {
         // Those who have to wait do so without a place in the queue.
         self.may_try(guess, username, origin).await?;
-        let place = self.passwords.place().await?;
+        let place = self.passwords.permit().await?;
         // Others have failed meanwhile. Few are past this line at a time, so few are too many.
         let admitted = self.may_try(guess, username, origin).await?;
         Ok((place, admitted))
@@ -111,7 +111,7 @@ impl Auth {
     /// in the audit trail; all of them would let anybody fill it.
     async fn may_try(
         &self,
-        guess: &Guess,
+        guess: &LoginCounters,
         username: &str,
         origin: &Origin,
     ) -> Result<Admitted, ServiceError> {
@@ -140,10 +140,15 @@ impl Auth {
 
     /// Stores a hash at the configured cost in the place of a cheaper one. The login goes on
     /// without it.
-    async fn rehash(&self, place: Place, password: SecretString, known: &users::Credentials) {
+    async fn rehash(
+        &self,
+        place: HashingPermit,
+        password: SecretString,
+        known: &users::Credentials,
+    ) {
         let replacing = async {
             // The place is kept until the hash is stored, or others would compare with the old one.
-            let (_place, hash) = self.passwords.hash_again(place, password).await?;
+            let (_place, hash) = self.passwords.rehash(place, password).await?;
             let mut connection = self.access.connection().await?;
             let (user_id, old) = (known.user.user_id, &known.password_hash);
             users::replace_hash(&mut connection, user_id, old, &hash).await?;

@@ -1,51 +1,57 @@
+use std::ops::RangeInclusive;
+
 use secrecy::{ExposeSecret, SecretString};
 use sovd_domain::FieldError;
 use thiserror::Error;
 
-/// How long a password is, in Unicode scalar values.
-const LENGTH: std::ops::RangeInclusive<usize> = 12..=128;
-
-/// One to a line, lower-cased; `common_passwords.md` says where they come from.
+/// One lower-case password per line; see `common_passwords.md` for their origin.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// A password that somebody may choose. Its `Debug` does not show it.
+/// A password that meets the rules. Its `Debug` output is redacted.
 #[derive(Debug)]
 pub struct NewPassword(SecretString);
 
-/// The rule that a password breaks.
+/// The rule that a password violates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PasswordRefused {
-    /// It is too short or too long.
-    #[error("a password of 12 to 128 characters is accepted")]
+    /// The password is too short or too long.
+    #[error(
+        "a password of {} to {} characters is accepted",
+        NewPassword::LENGTH.start(),
+        NewPassword::LENGTH.end()
+    )]
     Length,
-    /// It is the user's name, in whatever case.
+    /// The password is the user name in any case.
     #[error("a password that is not the user name is accepted")]
     Username,
-    /// Many people have it, so it is guessed first.
+    /// The password is one of the 10,000 most common.
     #[error("a password that is not among the 10,000 most common is accepted")]
     Common,
 }
 
 impl NewPassword {
-    /// `text` as the password of `username`. Characters are Unicode scalar values, and nothing is
-    /// trimmed or normalised.
+    /// The accepted lengths in Unicode scalar values.
+    pub const LENGTH: RangeInclusive<usize> = 12..=128;
+
+    /// Checks `password` for `username`. Characters are Unicode scalar values; nothing is trimmed or
+    /// normalized.
     ///
     /// # Errors
     ///
-    /// The first rule that it breaks.
-    pub fn check(text: SecretString, username: &str) -> Result<Self, PasswordRefused> {
-        let shown = text.expose_secret();
-        if !LENGTH.contains(&shown.chars().count()) {
+    /// The first violated rule.
+    pub fn check(password: SecretString, username: &str) -> Result<Self, PasswordRefused> {
+        let text = password.expose_secret();
+        if !Self::LENGTH.contains(&text.chars().count()) {
             return Err(PasswordRefused::Length);
         }
-        let lower_cased = SecretString::from(shown.to_lowercase());
+        let lower_cased = SecretString::from(text.to_lowercase());
         if lower_cased.expose_secret() == username.to_lowercase() {
             return Err(PasswordRefused::Username);
         }
         if is_common(lower_cased.expose_secret()) {
             return Err(PasswordRefused::Common);
         }
-        Ok(Self(text))
+        Ok(Self(password))
     }
 
     pub(super) fn into_secret(self) -> SecretString {
@@ -54,7 +60,7 @@ impl NewPassword {
 }
 
 impl PasswordRefused {
-    /// The same, about the field at `pointer` (RFC 6901).
+    /// Converts to an error of the field at `pointer` (RFC 6901).
     pub fn at(self, pointer: &str) -> FieldError {
         FieldError::new(pointer, self.to_string())
     }
@@ -73,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn has_12_to_128_characters_however_many_bytes_they_take() {
+    fn accepts_12_to_128_characters_of_any_width() {
         for character in ["x", "ü", "🚗"] {
             let of = |count| check(&character.repeat(count), "engineer");
             assert_eq!(of(11), Err(PasswordRefused::Length));
@@ -85,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn is_not_the_user_name_in_any_case() {
+    fn rejects_the_user_name_in_any_case() {
         for text in ["chief-engineer", "Chief-ENGINEER"] {
             assert_eq!(
                 check(text, "chief-engineer"),
@@ -105,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn is_not_common_in_any_case() {
+    fn rejects_common_passwords_in_any_case() {
         for text in [
             "unbelievable",
             "UnBelievable",
@@ -122,16 +128,19 @@ mod tests {
     }
 
     #[test]
-    fn every_common_one_could_be_chosen_otherwise() {
+    fn lists_only_passwords_that_meet_the_other_rules() {
         assert_eq!(COMMON.lines().count(), 208);
         for common in COMMON.lines() {
-            assert!(LENGTH.contains(&common.chars().count()), "{common}");
+            assert!(
+                NewPassword::LENGTH.contains(&common.chars().count()),
+                "{common}"
+            );
             assert_eq!(check(common, "engineer"), Err(PasswordRefused::Common));
         }
     }
 
     #[test]
-    fn is_shown_nowhere() {
+    fn debug_and_errors_do_not_reveal_the_password() {
         let password = NewPassword::check("correct horse battery".into(), "engineer").unwrap();
         assert!(!format!("{password:?}").contains("horse"));
         let refused = NewPassword::check("unbelievable".into(), "engineer").unwrap_err();

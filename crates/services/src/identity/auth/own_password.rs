@@ -12,7 +12,7 @@ use sovd_storage::{
 
 use tracing::Instrument;
 
-use super::{Auth, NewPassword, password::Verdict};
+use super::{Auth, NewPassword, password::PasswordMatch};
 use crate::{
     error::{AuthFailure, ServiceError},
     identity::caller::Caller,
@@ -88,7 +88,7 @@ impl Auth {
         let hash = Some(known.password_hash.clone());
         let (place, verdict) = self.passwords.verify(place, password, hash).await?;
         let now = self.access.now();
-        if verdict != Verdict::Wrong {
+        if verdict != PasswordMatch::Mismatch {
             self.throttle.count_success(&guess, now).await;
             return Ok(known);
         }

@@ -47,7 +47,7 @@ impl Auth {
             Exchanged::Tokens(tokens, user) => {
                 // Whoever lives by refreshing is no stranger at the next login.
                 let guess = self.guess(&user.username, address);
-                self.throttle.know(&guess, now).await;
+                self.throttle.remember_address(&guess, now).await;
                 Ok(tokens)
             }
             Exchanged::Theft(session_id) => {

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use sovd_domain::Random;
 
-/// 256 random bits; the database keeps only their hash.
+/// 256 random bits, of which the database stores only the hash.
 pub(super) struct RefreshToken(SecretString);
 
 impl RefreshToken {
@@ -13,8 +13,7 @@ impl RefreshToken {
         Self(random_text(random).into())
     }
 
-    /// The token that follows on a spent one. Who knows the spent one alone, or the salt alone, does
-    /// not know it; with both it can be made again.
+    /// Derives the successor of a spent token. Neither the spent token nor the salt alone reveals it.
     pub(super) fn successor_of(spent: &str, salt: &[u8]) -> Self {
         let digest = Sha256::new().chain_update(salt).chain_update(spent);
         Self(URL_SAFE_NO_PAD.encode(digest.finalize()).into())
@@ -29,21 +28,21 @@ impl RefreshToken {
     }
 }
 
-/// 256 random bits as a text that needs no escape anywhere.
+/// Returns 256 random bits in unpadded base64url.
 pub(super) fn random_text(random: &dyn Random) -> String {
     let mut bytes = [0; 32];
     random.fill(&mut bytes);
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// As long as a token, so that it can be no shorter way to one.
+/// Returns a salt as long as a token, so that guessing it is no easier.
 pub(super) fn salt(random: &dyn Random) -> [u8; 32] {
     let mut salt = [0; 32];
     random.fill(&mut salt);
     salt
 }
 
-/// SHA-256 in hexadecimal. A token of 256 random bits needs no salt and no slow hash.
+/// Returns the SHA-256 in hexadecimal. Tokens of 256 random bits need neither a salt nor a slow hash.
 pub(super) fn hash(token: &str) -> String {
     Sha256::digest(token.as_bytes())
         .iter()
@@ -58,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_successor_depends_on_the_token_and_on_the_salt() {
+    fn successor_depends_on_token_and_salt() {
         let successor = |token: &str, salt: &[u8]| RefreshToken::successor_of(token, salt).hash();
         let one = successor("token", &[1; 32]);
         assert_eq!(successor("token", &[1; 32]), one);
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_as_fips_180_4_says() {
+    fn hashes_as_fips_180_4_specifies() {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(hash("abc"), expected);
     }

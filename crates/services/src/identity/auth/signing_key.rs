@@ -10,13 +10,13 @@ use thiserror::Error;
 
 use super::username_digest::UsernameDigest;
 
-/// What the name of a secret is made from. It has a space, so no token is ever signed over it.
+/// The message whose HMAC identifies a secret. It contains a space, so it cannot be part of a token.
 const KID_LABEL: &[u8] = b"sovd-command key id";
 
-/// Characters of the name of a secret, 6 bits each.
+/// The length of the id of a secret in characters of 6 bits.
 const SECRET_KID_LENGTH: usize = 22;
 
-/// Bits of the modulus of an RSA key that is taken.
+/// The accepted lengths of an RSA modulus in bits.
 const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 
 /// The key that signs access tokens, and the keys whose tokens are accepted.
@@ -34,7 +34,7 @@ struct AcceptedKey {
     decoding: DecodingKey,
 }
 
-/// How access tokens are signed (RFC 7518, RFC 8037).
+/// The signature algorithm of access tokens (RFC 7518, RFC 8037).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureAlgorithm {
     /// HMAC with SHA-256.
@@ -51,40 +51,40 @@ pub enum SignatureAlgorithm {
     EdDsa,
 }
 
-/// A key is not what the algorithm takes. The text says what it does take, and nothing of the key.
+/// A key does not fit the algorithm. The message says what is expected and does not quote the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SigningKeyError {
-    /// It is the key that signs.
+    /// The current key, which signs.
     #[error("expected {0}")]
     Current(&'static str),
-    /// It is the key that signed before.
+    /// The previous key, which only verifies.
     #[error("expected {0}")]
     Previous(&'static str),
 }
 
 impl SigningKeys {
-    /// Keys for tokens of one algorithm. With an HMAC `key` and `previous` are secrets; otherwise
-    /// `key` is the PEM of a private key and `previous` that of a public one. `previous` only checks.
+    /// Parses the keys of `algorithm`. For HMAC, `key` and `previous` are secrets; otherwise `key` is a
+    /// private and `previous` a public key as PEM.
     ///
     /// # Errors
     ///
-    /// When a key is none that the algorithm takes.
+    /// [`SigningKeyError`] if a key does not fit the algorithm.
     pub fn new(
         algorithm: SignatureAlgorithm,
         key: &SecretString,
         previous: Option<&SecretString>,
     ) -> Result<Self, SigningKeyError> {
         let family = Family::of(algorithm);
-        let algorithm = algorithm.of_library();
+        let algorithm = algorithm.to_jsonwebtoken();
         let (encoding, current) = family
             .current(key.expose_secret(), algorithm)
-            .ok_or(SigningKeyError::Current(family.expected_to_sign()))?;
+            .ok_or(SigningKeyError::Current(family.expected_signing_key()))?;
         let username_digest = UsernameDigest::derived_from(key.expose_secret())
-            .ok_or(SigningKeyError::Current(family.expected_to_sign()))?;
+            .ok_or(SigningKeyError::Current(family.expected_signing_key()))?;
         let previous = previous.map(|previous| {
             family
                 .previous(previous.expose_secret(), algorithm)
-                .ok_or(SigningKeyError::Previous(family.expected_to_check()))
+                .ok_or(SigningKeyError::Previous(family.expected_verifying_key()))
         });
         Ok(Self {
             algorithm,
@@ -98,12 +98,12 @@ impl SigningKeys {
         })
     }
 
-    /// Returns the digest of user names whose key is derived from the key that signs.
+    /// Returns the digest of user names, keyed by the current key.
     pub(super) fn username_digest(&self) -> UsernameDigest {
         self.username_digest.clone()
     }
 
-    /// The header of a token that this key signs.
+    /// The header of a token signed with the current key.
     pub(super) fn header(&self) -> Header {
         Header {
             kid: Some(self.kid.clone()),
@@ -115,22 +115,22 @@ impl SigningKeys {
         &self.encoding
     }
 
-    /// The key that the header of a token names. A token without a name is nobody's, and so is one
-    /// that wants to be understood in ways (RFC 7515, section 4.1.11) that are not ours.
+    /// Finds the key that the header names. Rejects headers without `kid` or with critical extensions
+    /// (RFC 7515, section 4.1.11).
     pub(super) fn decoding(&self, header: &Header) -> Option<&DecodingKey> {
         let kid = header.kid.as_ref()?;
         let named = self.accepted.iter().find(|key| key.kid == *kid)?;
         header.crit.is_none().then_some(&named.decoding)
     }
 
-    /// Checks that accept this algorithm and no other, whatever the token says.
+    /// A validation that accepts only the configured algorithm, whatever the header says.
     pub(super) fn validation(&self) -> Validation {
         Validation::new(self.algorithm)
     }
 }
 
 impl SignatureAlgorithm {
-    fn of_library(self) -> Algorithm {
+    fn to_jsonwebtoken(self) -> Algorithm {
         match self {
             Self::Hs256 => Algorithm::HS256,
             Self::Hs384 => Algorithm::HS384,
@@ -142,7 +142,7 @@ impl SignatureAlgorithm {
     }
 }
 
-/// Algorithms that take the same keys.
+/// Algorithms that use the same kind of key.
 #[derive(Clone, Copy)]
 enum Family {
     Hmac,
@@ -163,7 +163,7 @@ impl Family {
         }
     }
 
-    fn expected_to_sign(self) -> &'static str {
+    fn expected_signing_key(self) -> &'static str {
         match self {
             Self::Hmac => "a secret that is not empty",
             Self::Rsa => "an RSA private key of 2048 to 8192 bits as PEM (PKCS#8 or PKCS#1)",
@@ -172,7 +172,7 @@ impl Family {
         }
     }
 
-    fn expected_to_check(self) -> &'static str {
+    fn expected_verifying_key(self) -> &'static str {
         match self {
             Self::Hmac => "a secret that is not empty",
             Self::Rsa => "an RSA public key of 2048 to 8192 bits as PEM",
@@ -181,7 +181,7 @@ impl Family {
         }
     }
 
-    /// What signs, and what checks it. The public half is derived, so the two cannot disagree.
+    /// Parses the signing key and derives the key that verifies it.
     fn current(self, text: &str, algorithm: Algorithm) -> Option<(EncodingKey, AcceptedKey)> {
         let pem = text.as_bytes();
         let encoding = match self {
@@ -191,9 +191,9 @@ impl Family {
             Self::Ed => EncodingKey::from_ed_pem(pem).ok()?,
         };
         let accepted = match self {
-            Self::Hmac => AcceptedKey::of_secret(text)?,
+            Self::Hmac => AcceptedKey::from_secret(text)?,
             Self::Rsa | Self::Ec | Self::Ed => {
-                AcceptedKey::of_public(&Jwk::from_encoding_key(&encoding, algorithm).ok()?)?
+                AcceptedKey::from_public_jwk(&Jwk::from_encoding_key(&encoding, algorithm).ok()?)?
             }
         };
         Some((encoding, accepted))
@@ -202,18 +202,20 @@ impl Family {
     fn previous(self, text: &str, algorithm: Algorithm) -> Option<AcceptedKey> {
         let pem = text.as_bytes();
         let decoding = match self {
-            Self::Hmac => return AcceptedKey::of_secret(text),
+            Self::Hmac => return AcceptedKey::from_secret(text),
             Self::Rsa => DecodingKey::from_rsa_pem(pem),
             Self::Ec => DecodingKey::from_ec_pem(pem),
             Self::Ed => DecodingKey::from_ed_pem(pem),
         };
-        AcceptedKey::of_public(&Jwk::from_decoding_key(&decoding.ok()?, Some(algorithm)).ok()?)
+        AcceptedKey::from_public_jwk(
+            &Jwk::from_decoding_key(&decoding.ok()?, Some(algorithm)).ok()?,
+        )
     }
 }
 
 impl AcceptedKey {
-    /// A secret. Its name is an HMAC, so it tells nothing of it.
-    fn of_secret(secret: &str) -> Option<Self> {
+    /// Accepts a secret. Its id is an HMAC and does not reveal it.
+    fn from_secret(secret: &str) -> Option<Self> {
         let mut kid = sign(
             KID_LABEL,
             &EncodingKey::from_secret(secret.as_bytes()),
@@ -227,9 +229,8 @@ impl AcceptedKey {
         })
     }
 
-    /// A public key. Its name is its thumbprint (RFC 7638), so it is the same whichever half it was
-    /// made from.
-    fn of_public(jwk: &Jwk) -> Option<Self> {
+    /// Accepts a public key. Its id is the thumbprint (RFC 7638), which both halves of a key share.
+    fn from_public_jwk(jwk: &Jwk) -> Option<Self> {
         let kid = jwk.thumbprint(ThumbprintHash::SHA256).ok()?;
         let decoding = DecodingKey::from_jwk(jwk).ok()?;
         let is_strong = match &jwk.algorithm {
@@ -263,7 +264,7 @@ mod tests {
         };
     }
 
-    /// Each algorithm with a key, the key before it, and what checks the signatures of that one.
+    /// An algorithm, its current key, its previous key, and the verifying half of the latter.
     const ROTATIONS: [(SignatureAlgorithm, &str, &str, &str); 6] = [
         (SignatureAlgorithm::Hs256, "new", "old", "old"),
         (SignatureAlgorithm::Hs384, "new", "old", "old"),
@@ -311,10 +312,10 @@ mod tests {
     }
 
     #[test]
-    fn a_previous_key_is_accepted_and_does_not_sign() {
-        for (algorithm, new, old, old_check) in ROTATIONS {
+    fn previous_key_verifies_but_does_not_sign() {
+        for (algorithm, new, old, old_public) in ROTATIONS {
             let before = keys(algorithm, old, None).unwrap();
-            let during = keys(algorithm, new, Some(old_check)).unwrap();
+            let during = keys(algorithm, new, Some(old_public)).unwrap();
             let after = keys(algorithm, new, None).unwrap();
 
             let old_token = token_of(&before);
@@ -330,27 +331,27 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_key_must_be_there_and_be_one_of_ours() {
+    fn requires_a_known_key_id() {
         for (algorithm, new, _, _) in ROTATIONS {
             let keys = keys(algorithm, new, None).unwrap();
-            let named = |kid: Option<&str>| Header {
+            let header_with = |kid: Option<&str>| Header {
                 kid: kid.map(str::to_owned),
                 ..keys.header()
             };
             assert!(keys.decoding(&keys.header()).is_some(), "{algorithm:?}");
             for kid in [None, Some(""), Some("other")] {
-                assert!(keys.decoding(&named(kid)).is_none(), "{algorithm:?}");
+                assert!(keys.decoding(&header_with(kid)).is_none(), "{algorithm:?}");
             }
-            let demanding = Header {
+            let critical = Header {
                 crit: Some(vec!["exp".to_owned()]),
                 ..keys.header()
             };
-            assert!(keys.decoding(&demanding).is_none(), "{algorithm:?}");
+            assert!(keys.decoding(&critical).is_none(), "{algorithm:?}");
         }
     }
 
     #[test]
-    fn a_name_tells_keys_apart_and_nothing_of_a_secret() {
+    fn key_ids_are_distinct_and_do_not_reveal_secrets() {
         let kid = |algorithm, key| keys(algorithm, key, None).unwrap().kid;
         let mut names: Vec<String> = ROTATIONS
             .iter()
@@ -368,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn another_kind_of_key_is_refused_without_being_quoted() {
+    fn rejects_other_kinds_of_keys_without_quoting_them() {
         let pems = [
             pem!("rsa_new"),
             pem!("ec_new"),
@@ -392,7 +393,7 @@ mod tests {
         for (algorithm, own) in own {
             for pem in pems.iter().filter(|pem| **pem != own) {
                 let error = keys(algorithm, pem, None).err().unwrap();
-                let expected = Family::of(algorithm).expected_to_sign();
+                let expected = Family::of(algorithm).expected_signing_key();
                 assert_eq!(error, SigningKeyError::Current(expected), "{pem}");
                 assert_eq!(error.to_string(), format!("expected {expected}"));
             }
@@ -404,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_previous_key_is_the_public_half_of_the_same_kind() {
+    fn previous_key_must_be_a_public_key_of_the_same_kind() {
         let pems = [
             pem!("rsa_old"),
             pem!("rsa_old_public"),
@@ -420,7 +421,7 @@ mod tests {
         for (algorithm, key, _, own) in &ROTATIONS[3..] {
             for pem in pems {
                 let error = keys(*algorithm, key, Some(pem)).err();
-                let expected = Family::of(*algorithm).expected_to_check();
+                let expected = Family::of(*algorithm).expected_verifying_key();
                 let refused = (pem != *own).then_some(SigningKeyError::Previous(expected));
                 assert_eq!(error, refused, "{pem}");
             }

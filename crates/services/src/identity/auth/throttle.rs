@@ -6,62 +6,61 @@ use sovd_events::{BackoffPolicy, FailureCounters};
 use super::username_digest::UsernameDigest;
 use crate::{error::ServiceError, network::network};
 
-/// How long an address stays known to an account that was logged in to, or refreshed, from it. Longer
-/// than a session lasts.
-const KNOWN_FOR: TimeDelta = TimeDelta::days(90);
+/// How long an address stays known to an account after a login or refresh. Longer than any session.
+const KNOWN_ADDRESS_TTL: TimeDelta = TimeDelta::days(90);
 
-/// Makes whoever guesses passwords slow, on all processes together.
+/// Slows down password guessing with failure counters that all processes share.
 pub(super) struct Throttle {
-    attempts: Arc<dyn FailureCounters>,
+    failures: Arc<dyn FailureCounters>,
     account: Option<BackoffPolicy>,
     address: Option<BackoffPolicy>,
 }
 
-/// How many failed logins are free; 0 is as many as anybody likes.
+/// The number of failed logins without a delay; 0 disables the limit.
 #[derive(Debug, Clone, Copy)]
 pub struct ThrottleSettings {
-    /// For one account, before each further one is held up.
+    /// For one account.
     pub account_attempts: u32,
-    /// From one address, before each further one is held up.
+    /// From one address.
     pub address_attempts: u32,
 }
 
-/// Under which names the failures of one login are counted.
-pub(super) struct Guess {
+/// The names of the failure counters of a login.
+pub(super) struct LoginCounters {
     account: String,
     address: String,
     pair: String,
     known: String,
 }
 
-/// A login that may be tried.
+/// A login that may be attempted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Admitted {
-    /// Whether the account was logged in to from this address before.
+    /// Whether the account was used from this address before.
     is_known: bool,
 }
 
-/// A login that has to wait.
+/// A login that must wait.
 #[derive(Debug)]
-pub(super) struct TooSoon {
-    /// Whose failures it waits for: `account` or `address`.
+pub(super) struct Throttled {
+    /// The limit that applies: `account` or `address`.
     pub(super) by: &'static str,
-    /// How long it has to wait, in whole seconds.
+    /// The remaining delay, in whole seconds.
     pub(super) retry_after: Duration,
-    /// Whether it is the first one that is refused in this wait.
+    /// Whether this is the first refusal during this delay.
     pub(super) is_first: bool,
 }
 
-impl From<TooSoon> for ServiceError {
-    fn from(TooSoon { retry_after, .. }: TooSoon) -> Self {
+impl From<Throttled> for ServiceError {
+    fn from(Throttled { retry_after, .. }: Throttled) -> Self {
         Self::RateLimited { retry_after }
     }
 }
 
-impl Guess {
-    /// A login as `username`, as it was typed and whether or not there is such a user, from an
-    /// address. Without one it counts for all that have none. The names contain only a digest of
-    /// `username`, because it may be a password.
+impl LoginCounters {
+    /// Returns the counters of a login as `username`, which need not exist, from an address. Logins of
+    /// unknown address share their counters. The names contain only a digest of `username`, because users
+    /// type passwords there.
     pub(super) fn new(
         username_digest: &UsernameDigest,
         username: &str,
@@ -79,8 +78,8 @@ impl Guess {
 }
 
 impl Throttle {
-    pub(super) fn new(attempts: Arc<dyn FailureCounters>, settings: ThrottleSettings) -> Self {
-        let pace = |free, longest, memory| {
+    pub(super) fn new(failures: Arc<dyn FailureCounters>, settings: ThrottleSettings) -> Self {
+        let policy = |free, longest, memory| {
             (free > 0).then_some(BackoffPolicy {
                 free,
                 first: Duration::from_secs(1),
@@ -90,32 +89,29 @@ impl Throttle {
         };
         let minutes = Duration::from_mins;
         Self {
-            attempts,
-            account: pace(settings.account_attempts, minutes(1), minutes(15)),
-            address: pace(settings.address_attempts, minutes(15), minutes(60)),
+            failures,
+            account: policy(settings.account_attempts, minutes(1), minutes(15)),
+            address: policy(settings.address_attempts, minutes(15), minutes(60)),
         }
     }
 
-    /// Whether the login may be tried now. One that may not does not count.
+    /// Returns whether the login may be attempted now. Throttled logins are not counted as failures.
     pub(super) async fn check(
         &self,
-        guess: &Guess,
+        login: &LoginCounters,
         now: DateTime<Utc>,
-    ) -> Result<Admitted, TooSoon> {
+    ) -> Result<Admitted, Throttled> {
         if self.account.is_none() && self.address.is_none() {
             return Ok(Admitted { is_known: false });
         }
-        let names = [&guess.known, &guess.pair, &guess.account, &guess.address];
-        let held = self
-            .attempts
-            .blocked_until(&names.map(String::as_str), now)
-            .await;
+        let names = [&login.known, &login.pair, &login.account, &login.address];
+        let held = self.failures.blocked_until(&names.map(String::as_str), now).await;
         let until = |name: &str| {
             let mut held = names.iter().zip(&held);
             held.find_map(|(it, until)| (*it == name).then_some(*until)?)
         };
-        let is_known = until(&guess.known).is_some();
-        let counters = self.counters(is_known, guess);
+        let is_known = until(&login.known).is_some();
+        let counters = self.counters(is_known, login);
         let waits = counters
             .iter()
             .filter_map(|counter| Some((until(counter.name)?, counter)));
@@ -123,79 +119,78 @@ impl Throttle {
             return Ok(Admitted { is_known });
         };
         let noted = format!("{}:noted", counter.name);
-        Err(TooSoon {
+        Err(Throttled {
             by: counter.by,
             retry_after: whole_seconds(until - now),
-            is_first: self.attempts.block(&noted, until, now).await,
+            is_first: self.failures.block(&noted, until, now).await,
         })
     }
 
     /// Counts a login that failed.
     pub(super) async fn count_failure(
         &self,
-        guess: &Guess,
+        login: &LoginCounters,
         Admitted { is_known }: Admitted,
         now: DateTime<Utc>,
     ) {
-        let counters = self.counters(is_known, guess);
+        let counters = self.counters(is_known, login);
         let failures: Vec<(&str, BackoffPolicy)> = counters
             .iter()
-            .map(|counter| (counter.name, counter.pace))
+            .map(|counter| (counter.name, counter.policy))
             .collect();
         if !failures.is_empty() {
-            self.attempts.record_failures(&failures, now).await;
+            self.failures.record_failures(&failures, now).await;
         }
     }
 
-    /// Makes the address known to the account, and forgets what the two had failed at together.
-    /// What else came from the address stays counted, or one account of one's own would be enough
-    /// to guess the passwords of others.
-    pub(super) async fn count_success(&self, guess: &Guess, now: DateTime<Utc>) {
-        self.know(guess, now).await;
+    /// Makes the address known to the account and resets the failures of this pair. Other failures from the
+    /// address stay counted; otherwise an attacker could reset them with an account of their own.
+    pub(super) async fn count_success(&self, login: &LoginCounters, now: DateTime<Utc>) {
+        self.remember_address(login, now).await;
         if self.account.is_some() {
-            self.attempts.reset(&guess.pair).await;
+            self.failures.reset(&login.pair).await;
         }
     }
 
     /// Makes the address known to the account.
-    pub(super) async fn know(&self, guess: &Guess, now: DateTime<Utc>) {
+    pub(super) async fn remember_address(&self, login: &LoginCounters, now: DateTime<Utc>) {
         if self.account.is_some() {
-            self.attempts
-                .block(&guess.known, now + KNOWN_FOR, now)
+            self.failures
+                .block(&login.known, now + KNOWN_ADDRESS_TTL, now)
                 .await;
         }
     }
 
-    /// What judges a login. Where the account is known, strangers' failures do not count, or they
-    /// could keep its owner out.
-    fn counters<'a>(&self, is_known: bool, guess: &'a Guess) -> Vec<Counter<'a>> {
+    /// Returns the counters that apply. From a known address, failures of other addresses do not count, so
+    /// attackers cannot lock the user out.
+    fn counters<'a>(&self, is_known: bool, login: &'a LoginCounters) -> Vec<Counter<'a>> {
         let name = if is_known {
-            &guess.pair
+            &login.pair
         } else {
-            &guess.account
+            &login.account
         };
-        let account = self.account.map(|pace| Counter {
+        let account = self.account.map(|policy| Counter {
             by: "account",
             name,
-            pace,
+            policy,
         });
-        let address = self.address.map(|pace| Counter {
+        let address = self.address.map(|policy| Counter {
             by: "address",
-            name: &guess.address,
-            pace,
+            name: &login.address,
+            policy,
         });
         account.into_iter().chain(address).collect()
     }
 }
 
-/// What counts failures.
+/// A failure counter and its policy.
 struct Counter<'a> {
     by: &'static str,
     name: &'a str,
-    pace: BackoffPolicy,
+    policy: BackoffPolicy,
 }
 
-/// Rounded up, and not 0.
+/// Rounds up to at least one second.
 fn whole_seconds(span: TimeDelta) -> Duration {
     let span = span.to_std().unwrap_or_default();
     let up = u64::from(span.subsec_nanos() > 0);
@@ -210,19 +205,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counter_names_contain_neither_the_user_name_nor_its_plain_hash() {
+    fn counter_names_do_not_reveal_the_user_name() {
         let username_digest = UsernameDigest::derived_from("key").unwrap();
         let address = Some("192.0.2.1".parse().unwrap());
-        let guess = Guess::new(&username_digest, "engineer", address);
+        let login = LoginCounters::new(&username_digest, "engineer", address);
         let plain_hash = URL_SAFE_NO_PAD.encode(Sha256::digest("engineer"));
-        for name in [&guess.account, &guess.address, &guess.pair, &guess.known] {
+        for name in [&login.account, &login.address, &login.pair, &login.known] {
             assert!(!name.contains("engineer"), "{name}");
             assert!(!name.contains(&plain_hash), "{name}");
         }
     }
 
     #[test]
-    fn seconds_are_rounded_up() {
+    fn rounds_seconds_up() {
         for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (60_000, 60)] {
             let rounded = whole_seconds(TimeDelta::milliseconds(millis));
             assert_eq!(rounded, Duration::from_secs(seconds), "{millis}");

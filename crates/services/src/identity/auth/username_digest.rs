@@ -30,8 +30,8 @@ impl UsernameDigest {
         URL_SAFE_NO_PAD.encode(digest.finalize().into_bytes())
     }
 
-    /// Returns what an audit line may contain of `username`: the name if an account has it, otherwise
-    /// the digest.
+    /// Returns what an audit entry may contain of `username`: the name if an account has it, otherwise the
+    /// digest.
     pub(super) fn audit_details(&self, username: &str, is_account: bool) -> Map<String, Value> {
         let (field, text) = if is_account {
             ("username", username.to_owned())

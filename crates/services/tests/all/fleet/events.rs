@@ -1,4 +1,4 @@
-//! Watching the fleet.
+//! Streams of fleet events.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn every_state_of_a_command_is_told() {
+async fn reports_every_status_of_a_command() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let fleet = bed.parts.fleet();
     let mut watch = fleet.watch(&admin(), Some(VEHICLE)).await.unwrap();
@@ -23,14 +23,14 @@ async fn every_state_of_a_command_is_told() {
         CommandStatus::InProgress,
         CommandStatus::Completed,
     ] {
-        let news = within("news", watch.next()).await.unwrap();
+        let event = within("an event", watch.next()).await.unwrap();
         let FleetEvent::Command {
             command_id: id,
             status,
             ..
-        } = news.as_ref()
+        } = event.as_ref()
         else {
-            panic!("{news:?}")
+            panic!("{event:?}")
         };
         assert_eq!((*id, *status), (command_id, expected));
     }
@@ -38,44 +38,42 @@ async fn every_state_of_a_command_is_told() {
 }
 
 #[tokio::test]
-async fn a_vehicle_s_link_is_told_whoever_changed_it() {
+async fn reports_connection_changes_of_any_process() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let stop = CancellationToken::new();
     let fleet = bed.parts.fleet();
     let mut watch = fleet.watch(&engineer(), None).await.unwrap();
-    let listening = tokio::spawn(sovd_services::fleet::events::listen(
+    let listener = tokio::spawn(sovd_services::fleet::events::listen(
         bed.parts.database.clone(),
         Arc::clone(&bed.parts.bus),
         stop.clone(),
     ));
-    // It listens from here on.
+    // The first event shows that it listens.
     assert_eq!(
-        *within("a first word", watch.next()).await.unwrap(),
+        *within("the first event", watch.next()).await.unwrap(),
         FleetEvent::Resync
     );
     bed.connect(OFFLINE).await;
-    let news = within("news", watch.next()).await.unwrap();
-    assert_eq!(news.vehicle_id(), Some(OFFLINE));
+    let event = within("an event", watch.next()).await.unwrap();
+    assert_eq!(event.vehicle_id(), Some(OFFLINE));
     stop.cancel();
-    within("the end", listening).await.unwrap();
+    within("the end", listener).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_watch_ends_with_its_token() {
+async fn ends_when_the_token_expires() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let fleet = bed.parts.fleet();
     let mut caller = engineer();
     caller.expires_at = bed.now() + TimeDelta::minutes(15);
     let mut watch = fleet.watch(&caller, None).await.unwrap();
-    let passing = async {
-        bed.advance_to(caller.expires_at).await;
-    };
-    let (news, ()) = tokio::join!(within("the end", watch.next()), passing);
-    assert_eq!(news, None);
+    let expire = bed.advance_to(caller.expires_at);
+    let (event, ()) = tokio::join!(within("the end", watch.next()), expire);
+    assert_eq!(event, None);
 }
 
 #[tokio::test]
-async fn news_that_were_lost_on_the_way_are_to_be_fetched() {
+async fn reports_lost_events_as_resync() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let fleet = bed.parts.fleet();
     let mut watch = fleet.watch(&admin(), None).await.unwrap();
@@ -83,12 +81,12 @@ async fn news_that_were_lost_on_the_way_are_to_be_fetched() {
     bed.submit("ReadDTC").await;
     bed.parts.event_publisher.flush().await;
     bed.bus.deliver_messages();
-    let news = within("news", watch.next()).await.unwrap();
-    assert_eq!(*news, FleetEvent::Resync);
+    let event = within("an event", watch.next()).await.unwrap();
+    assert_eq!(*event, FleetEvent::Resync);
     let command_id = bed.submit("ReadDTC").await;
-    let news = within("news", watch.next()).await.unwrap();
+    let event = within("an event", watch.next()).await.unwrap();
     assert!(matches!(
-        news.as_ref(),
+        event.as_ref(),
         FleetEvent::Command { command_id: id, .. } if *id == command_id
     ));
 }
