@@ -1,4 +1,4 @@
-//! Endpoints of vehicles and the stream of fleet events.
+//! Endpoints of vehicles, and the WebSocket of fleet events.
 
 pub(crate) mod vehicles;
 pub(crate) mod websocket;

@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub(crate) struct VehicleBody {
     /// Identifies the vehicle.
     vehicle_id: Uuid,
-    /// Vehicle identification number: 1 to 17 of A-Z and 0-9.
+    /// The vehicle identification number: 1 to 17 characters from A-Z and 0-9.
     #[schema(example = "TESTVIN0000000001")]
     vin: String,
     /// The manufacturer.
@@ -32,16 +32,16 @@ pub(crate) struct VehicleBody {
     /// The model year.
     #[schema(example = 2023)]
     year: i32,
-    /// `EV` or `ICE`; null while it is not known.
+    /// `EV` or `ICE`; null if unknown.
     vehicle_type: Option<&'static str>,
-    /// The customer it belongs to; null while nobody is known.
+    /// The customer who owns it; null if unknown.
     owner_id: Option<Uuid>,
     /// `connected`, `disconnected` or `error`.
     #[schema(example = "connected")]
     connection_status: &'static str,
-    /// When it was last heard of.
+    /// When the vehicle was last seen.
     last_seen_at: Option<DateTime<Utc>>,
-    /// Whatever the owner of the fleet keeps with it.
+    /// Free-form data of the fleet operator.
     #[schema(value_type = Object)]
     metadata: Value,
     /// When it was registered.

@@ -21,18 +21,18 @@ use crate::{
 
 /// Watch the fleet
 ///
-/// Upgrades to a WebSocket; each text frame is the newest state of something (JSON): `command` when a
-/// command that the caller may see comes further, `vehicle` when a link changes, `resync` when
-/// something was missed and lists have to be fetched again. The token comes as for the stream of a
-/// command. When it expires, the server closes with 1008: connect again with a new one. An agent that is
-/// suspended from reading commands is shown none; a stream that was open before goes on until its key ends.
+/// Upgrades to a WebSocket. Each text frame is a JSON object with the latest state: `command` when the
+/// status of a command visible to the caller changes, `vehicle` when a connection changes, `resync` when
+/// events were lost and lists must be fetched again. The token is sent as for the stream of a command.
+/// When it expires, the server closes with 1008; connect again with a new one. An agent that is suspended
+/// from reading commands receives no `command` events, except on streams that were open before.
 #[utoipa::path(
     operation_id = "watch_fleet",
     tag = "streams",
     security(("bearer" = [])),
     params(
-        ("vehicle_id" = Option<Uuid>, Query, description = "Only what is about this vehicle"),
-        ("token" = Option<String>, Query, description = "An access token, for older clients; empty, it counts as none"),
+        ("vehicle_id" = Option<Uuid>, Query, description = "Only events of this vehicle"),
+        ("token" = Option<String>, Query, description = "An access token, for clients that cannot set headers; ignored if empty"),
     ),
     responses(
         (status = 101, description = "The stream"),
@@ -48,11 +48,11 @@ pub(crate) async fn watch_fleet(
     state: Data<ApiState>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let token = access_token(&request)?;
-    let opening = async {
-        let (watch, place) = open(&request, &state, token).await?;
-        Ok((frames(watch), place))
+    let stream = async {
+        let (watch, open_stream) = open(&request, &state, token).await?;
+        Ok((frames(watch), open_stream))
     };
-    serve(&request, payload, &state, opening).await
+    serve(&request, payload, &state, stream).await
 }
 
 async fn open(
@@ -63,26 +63,26 @@ async fn open(
     // First, so that an unauthorized caller does not learn what else is wrong with the request.
     let caller = authorize(request, state, token.as_deref(), Permission::ReadVehicles).await?;
     let vehicle_id: Option<VehicleId> = query_value(request, "vehicle_id", "a UUID")?;
-    let place = state.open_streams.open(caller.user.user_id)?;
+    let slot = state.open_streams.open(caller.user.user_id)?;
     match state.fleet.watch(&caller, vehicle_id).await {
-        Ok(watch) => Ok((watch, place)),
+        Ok(watch) => Ok((watch, slot)),
         Err(error) => Err(reject(request, state, error)),
     }
 }
 
-/// The news, and the goodbye when the token is worth nothing any more or the session has ended.
+/// The events, then a close frame when the token expires or the session ends.
 fn frames(watch: FleetWatch) -> impl Stream<Item = Frame> {
     let credential = watch.credential();
-    let news = stream::unfold(watch, async |mut watch| {
-        let news = watch.next().await?;
-        Some((Frame::of(news.as_ref()), watch))
+    let events = stream::unfold(watch, async |mut watch| {
+        let event = watch.next().await?;
+        Some((Frame::of(event.as_ref()), watch))
     });
-    let goodbye = async move {
+    let close = async move {
         Frame::Close(if credential.has_ended() {
             session_revoked()
         } else {
             policy("token_expired: the token has expired")
         })
     };
-    news.chain(stream::once(goodbye))
+    events.chain(stream::once(close))
 }

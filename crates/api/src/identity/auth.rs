@@ -12,18 +12,18 @@ use serde::Serialize;
 use sovd_services::identity::auth::TokenPair;
 use utoipa::ToSchema;
 
-/// What a login or a refresh gives.
+/// The tokens of a session.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Tokens)]
 pub(crate) struct TokensBody {
     /// A JWT for the `Authorization` header.
     access_token: String,
-    /// Good for one refresh.
+    /// Valid for one refresh.
     refresh_token: String,
     /// Always `bearer` (RFC 6750).
     #[schema(example = "bearer")]
     token_type: &'static str,
-    /// How long the access token is good for, in seconds.
+    /// The lifetime of the access token in seconds.
     #[schema(example = 900)]
     expires_in: u64,
 }

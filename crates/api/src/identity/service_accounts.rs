@@ -14,45 +14,45 @@ use sovd_services::identity::service_accounts::IssuedKey;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A machine's account.
+/// The account of a machine.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ServiceAccount)]
 pub(crate) struct ServiceAccountBody {
-    /// Identifies the account; its commands and its audit lines have it as `user_id`.
+    /// Identifies the account; the `user_id` of its commands and audit entries.
     service_account_id: Uuid,
-    /// What it is called.
+    /// The unique name.
     #[schema(example = "fleet-monitor")]
     name: String,
     /// The role that bounds its permissions: `admin`, `engineer`, `service` or `manufacturer`.
     #[schema(example = "engineer")]
     role: &'static str,
-    /// What its key opens.
+    /// The permissions of its key.
     #[schema(example = json!(["vehicles.read", "commands.read"]))]
     permissions: Vec<&'static str>,
-    /// The vehicles it is good for; null is all.
+    /// The vehicles it is limited to; null for the whole fleet.
     vehicle_ids: Option<Vec<Uuid>>,
-    /// When it was made.
+    /// When the account was created.
     created_at: DateTime<Utc>,
-    /// The admin who made it; null when that account is deleted.
+    /// The admin who created it; null if that user is deleted.
     created_by: Option<Uuid>,
-    /// The moment from which its key opens nothing.
+    /// When the key expires.
     expires_at: DateTime<Utc>,
-    /// When the key was last used, to the minute.
+    /// When the key was last used, with a resolution of one minute.
     last_used_at: Option<DateTime<Utc>>,
-    /// Where from.
+    /// The address of the client that last used it.
     #[schema(example = "192.0.2.7")]
     last_used_from: Option<String>,
-    /// When it was revoked; null while it is not.
+    /// When the account was revoked; null if it was not.
     revoked_at: Option<DateTime<Utc>>,
 }
 
-/// A machine's account and its new key.
+/// A service account and its new key.
 #[derive(Serialize, ToSchema)]
 #[schema(as = IssuedKey)]
 pub(crate) struct IssuedKeyBody {
     /// The account.
     service_account: ServiceAccountBody,
-    /// The key, for `Authorization: Bearer`. It is shown this once.
+    /// The key, for `Authorization: Bearer`. No other response contains it.
     #[schema(example = "sovd_2Zk…")]
     api_key: String,
 }

@@ -12,7 +12,7 @@ use sovd_domain::User;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Somebody who may log in.
+/// A user.
 #[derive(Serialize, ToSchema)]
 #[schema(as = User)]
 pub(crate) struct UserBody {
@@ -21,7 +21,7 @@ pub(crate) struct UserBody {
     /// The name used to log in.
     #[schema(example = "engineer")]
     username: String,
-    /// The address.
+    /// The e-mail address.
     #[schema(example = "engineer@sovd.example.com")]
     email: String,
     /// `admin`, `engineer`, `service`, `manufacturer` or `customer`.
@@ -29,7 +29,7 @@ pub(crate) struct UserBody {
     role: &'static str,
     /// Whether the user may log in.
     is_active: bool,
-    /// When the account was made.
+    /// When the account was created.
     created_at: DateTime<Utc>,
 }
 

@@ -16,7 +16,7 @@ use crate::{
     state::ApiState,
 };
 
-/// What is to be changed; what is left out stays.
+/// The fields to change (JSON merge patch, RFC 7396); absent fields keep their value.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1)]
@@ -30,26 +30,26 @@ pub(crate) struct ChangeVehicleRequest {
     /// The model year: 1886 to 2100.
     #[schema(nullable = false, minimum = 1886, maximum = 2100)]
     year: Option<i32>,
-    /// `EV` or `ICE`; null when it is not known.
+    /// `EV` or `ICE`; null if unknown.
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^(EV|ICE)$")]
     vehicle_type: Patch<VehicleType>,
-    /// The customer it belongs to; null when nobody is known. The next owner sees the vehicle's anomalies
-    /// and bookings; the `customer_notes` of its bookings are removed when a customer gives it away.
+    /// The customer who owns it; null if unknown. A new owner sees the vehicle's anomalies and bookings.
+    /// When a customer ceases to own it, the `customer_notes` of its bookings are removed.
     #[serde(default)]
     #[schema(value_type = Option<Uuid>)]
     owner_id: Patch<UserId>,
     /// `connected`, `disconnected` or `error`.
     #[schema(nullable = false, value_type = Option<String>, pattern = "^(connected|disconnected|error)$")]
     connection_status: Option<ConnectionStatus>,
-    /// An object that takes the place of the one before; at most 64 KiB as JSON.
+    /// An object of at most 64 KiB as JSON, which replaces the previous one.
     #[schema(nullable = false, value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
 }
 
 /// Change a vehicle
 ///
-/// The VIN stays. When it becomes connected, what waits for it is sent.
+/// The VIN cannot be changed. When the vehicle becomes `connected`, its queued commands are sent.
 #[utoipa::path(
     operation_id = "change_vehicle",
     tag = "vehicles",
@@ -57,7 +57,7 @@ pub(crate) struct ChangeVehicleRequest {
     params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
     request_body = ChangeVehicleRequest,
     responses(
-        (status = 200, description = "The vehicle as it is now", body = VehicleBody),
+        (status = 200, description = "The changed vehicle", body = VehicleBody),
     ),
 )]
 #[patch("/{vehicle_id}")]
@@ -67,26 +67,19 @@ pub(crate) async fn change(
     vehicle_id: PathId<VehicleId>,
     body: JsonBody<ChangeVehicleRequest>,
 ) -> Result<Json<VehicleBody>, Problem> {
-    let ChangeVehicleRequest {
-        make,
-        model,
-        year,
-        vehicle_type,
-        owner_id,
-        connection_status,
-        metadata,
-    } = body.0;
+    let body = body.0;
     let change = VehicleChange {
-        make,
-        model,
-        year,
-        vehicle_type,
-        owner_id,
-        connection_status,
-        metadata,
+        make: body.make,
+        model: body.model,
+        year: body.year,
+        vehicle_type: body.vehicle_type,
+        owner_id: body.owner_id,
+        connection_status: body.connection_status,
+        metadata: body.metadata,
     };
-    let changing = state
+    let vehicle = state
         .vehicles
-        .change(&authorized.caller, vehicle_id.0, change);
-    Ok(Json(changing.await?.into()))
+        .change(&authorized.caller, vehicle_id.0, change)
+        .await?;
+    Ok(Json(vehicle.into()))
 }

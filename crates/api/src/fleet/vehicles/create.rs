@@ -13,11 +13,11 @@ use crate::{
     state::ApiState,
 };
 
-/// A vehicle to be.
+/// A vehicle to create.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateVehicleRequest {
-    /// Vehicle identification number: 1 to 17 of A-Z and 0-9, kept in upper case.
+    /// 1 to 17 characters from A-Z and 0-9: the vehicle identification number, stored in upper case.
     #[schema(value_type = String, pattern = "^[A-Za-z0-9]{1,17}$", example = "TESTVIN0000000003")]
     vin: Vin,
     /// The manufacturer: 1 to 100 characters.
@@ -29,28 +29,28 @@ pub(crate) struct CreateVehicleRequest {
     /// The model year: 1886 to 2100.
     #[schema(minimum = 1886, maximum = 2100, example = 2023)]
     year: i32,
-    /// `EV` or `ICE`; left out, it is not known.
+    /// `EV` or `ICE`; omit if unknown.
     #[schema(value_type = Option<String>, pattern = "^(EV|ICE)$")]
     vehicle_type: Option<VehicleType>,
-    /// The customer it belongs to; left out, nobody is known.
+    /// The customer who owns it; omit if unknown.
     #[schema(value_type = Option<Uuid>)]
     owner_id: Option<UserId>,
-    /// `connected`, `disconnected` or `error`; left out, it is `disconnected`.
+    /// `connected`, `disconnected` (the default) or `error`.
     #[schema(value_type = Option<String>, pattern = "^(connected|disconnected|error)$")]
     connection_status: Option<ConnectionStatus>,
-    /// An object, whatever the owner of the fleet keeps with the vehicle; at most 64 KiB as JSON.
+    /// Free-form data of the fleet operator: an object of at most 64 KiB as JSON.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
 }
 
-/// Make a vehicle
+/// Create a vehicle
 #[utoipa::path(
     operation_id = "create_vehicle",
     tag = "vehicles",
     security(("bearer" = [])),
     request_body = CreateVehicleRequest,
     responses(
-        (status = 201, description = "Commands can be sent to it", body = VehicleBody,
+        (status = 201, description = "The created vehicle", body = VehicleBody,
          headers(("Location" = String))),
         (status = 409, description = "`conflict`: the VIN is taken",
          body = ProblemBody, content_type = "application/problem+json"),
@@ -62,25 +62,18 @@ pub(crate) async fn create(
     state: Data<ApiState>,
     body: JsonBody<CreateVehicleRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let CreateVehicleRequest {
-        vin,
-        make,
-        model,
-        year,
-        vehicle_type,
-        owner_id,
-        connection_status,
-        metadata,
-    } = body.0;
+    let body = body.0;
     let new = NewVehicle {
-        vin,
-        make,
-        model,
-        year,
-        vehicle_type,
-        owner_id,
-        connection_status: connection_status.unwrap_or(ConnectionStatus::Disconnected),
-        metadata: metadata.unwrap_or_default(),
+        vin: body.vin,
+        make: body.make,
+        model: body.model,
+        year: body.year,
+        vehicle_type: body.vehicle_type,
+        owner_id: body.owner_id,
+        connection_status: body
+            .connection_status
+            .unwrap_or(ConnectionStatus::Disconnected),
+        metadata: body.metadata.unwrap_or_default(),
     };
     let vehicle = state.vehicles.create(&authorized.caller, new).await?;
     let location = format!("/api/v1/vehicles/{}", vehicle.vehicle_id);

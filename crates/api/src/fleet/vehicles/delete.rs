@@ -10,15 +10,15 @@ use crate::{
 
 /// Delete a vehicle
 ///
-/// With its commands and their answers. The audit trail stays.
+/// Deletes the vehicle with its commands and their responses, but keeps the audit trail.
 #[utoipa::path(
     operation_id = "delete_vehicle",
     tag = "vehicles",
     security(("bearer" = [])),
     params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
     responses(
-        (status = 204, description = "It is deleted"),
-        (status = 409, description = "`conflict`: commands to it have not ended",
+        (status = 204, description = "The vehicle is deleted"),
+        (status = 409, description = "`conflict`: commands to the vehicle have not ended",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

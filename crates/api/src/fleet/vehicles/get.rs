@@ -12,7 +12,7 @@ use crate::{
     state::ApiState,
 };
 
-/// See a vehicle
+/// Get a vehicle
 #[utoipa::path(
     operation_id = "get_vehicle",
     tag = "vehicles",

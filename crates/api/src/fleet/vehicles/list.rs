@@ -13,42 +13,42 @@ use crate::{
     state::ApiState,
 };
 
-/// Which vehicles.
+/// Filters and page of a list of vehicles.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListVehicles {
-    /// Those in this state: `connected`, `disconnected` or `error`.
+    /// Only vehicles with this status: `connected`, `disconnected` or `error`.
     #[param(value_type = Option<String>, pattern = "^(connected|disconnected|error)$")]
     status: Option<ConnectionStatus>,
-    /// Those with this in their VIN, whatever its case.
+    /// Only vehicles whose VIN contains this text, in any case.
     search: Option<String>,
-    /// Those of this make.
+    /// Only vehicles of this make.
     make: Option<String>,
-    /// Those of this model.
+    /// Only vehicles of this model.
     model: Option<String>,
-    /// Those of this model year.
+    /// Only vehicles of this model year.
     year: Option<i32>,
-    /// Those of this customer.
+    /// Only vehicles of this customer.
     owner_id: Option<Uuid>,
-    /// How many at most: 1 to 100, 50 when left out.
+    /// The maximum number of vehicles: 1 to 100, by default 50.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<i64>,
-    /// How many to pass over: 0 or more.
+    /// The number of vehicles to skip: 0 or more.
     #[param(minimum = 0)]
     offset: Option<i64>,
 }
 
 /// List vehicles
 ///
-/// By VIN. `X-Total-Count` tells how many match, `Link` where the next and the previous page are.
+/// Ordered by VIN. `X-Total-Count` has the number of matches, `Link` the next and the previous page.
 #[utoipa::path(
     operation_id = "list_vehicles",
     tag = "vehicles",
     security(("bearer" = [])),
     params(ListVehicles),
     responses(
-        (status = 200, description = "One page of the vehicles that match",
+        (status = 200, description = "One page of the matching vehicles",
          body = Vec<VehicleBody>,
          headers(("X-Total-Count" = i64), ("Link" = String))),
     ),

@@ -14,30 +14,30 @@ use crate::{
     state::ApiState,
 };
 
-/// How a vehicle is.
+/// The connection status and health of a vehicle.
 #[derive(Serialize, ToSchema)]
 #[schema(as = VehicleStatus)]
 pub(crate) struct VehicleStatusBody {
     /// `connected`, `disconnected` or `error`.
     #[schema(example = "connected")]
     connection_status: &'static str,
-    /// When it was last heard of.
+    /// When the vehicle was last seen.
     last_seen_at: Option<DateTime<Utc>>,
-    /// `ok` when connected, `fault` when the connection reports an error, else `unknown`.
+    /// `ok` if connected, `fault` if the connection reports an error, otherwise `unknown`.
     #[schema(example = "ok")]
     health: &'static str,
 }
 
-/// See how a vehicle is
+/// Get the status of a vehicle
 ///
-/// Cheap enough to poll.
+/// A small response, suitable for polling.
 #[utoipa::path(
     operation_id = "get_vehicle_status",
     tag = "vehicles",
     security(("bearer" = [])),
     params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
     responses(
-        (status = 200, description = "Its state now", body = VehicleStatusBody),
+        (status = 200, description = "The current status", body = VehicleStatusBody),
     ),
 )]
 #[get("/{vehicle_id}/status")]

@@ -13,7 +13,7 @@ use crate::{
     state::ApiState,
 };
 
-/// Who logs in.
+/// The credentials of a user.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LoginRequest {
@@ -27,8 +27,8 @@ pub(crate) struct LoginRequest {
 
 /// Log in
 ///
-/// Opens a session. The answer takes the same time whether or not the user exists. After 5 failures of
-/// an account, or 20 from an address, each further one is followed by a longer wait.
+/// Opens a session. The response takes the same time whether or not the user exists. After 5 failures
+/// for an account, or 20 from an address, each further failure increases a delay.
 #[utoipa::path(
     operation_id = "log_in",
     tag = "auth",
@@ -37,10 +37,10 @@ pub(crate) struct LoginRequest {
         (status = 200, description = "Tokens for the new session", body = TokensBody),
         (status = 401, description = "`invalid_credentials`", body = ProblemBody,
          content_type = "application/problem+json"),
-        (status = 403, description = "`account_disabled`: the password is right", body = ProblemBody,
+        (status = 403, description = "`account_disabled`: the password is correct", body = ProblemBody,
          content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`: too many failures of the account or from the \
-         address, or too many logins at once; `Retry-After` says in how many seconds to try again",
+        (status = 429, description = "`rate_limited`: too many failures for the account or from the \
+         address, or too many concurrent logins; `Retry-After` has the delay in seconds",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

@@ -13,29 +13,28 @@ use crate::{
     state::ApiState,
 };
 
-/// Which session to end.
+/// The session to end.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogoutRequest {
-    /// The session that holds this token; without it all of the caller's sessions end.
+    /// A refresh token, to end only its session. By default all of the caller's sessions end.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 500, value_type = Option<String>, format = Password)]
     refresh_token: Option<SecretString>,
 }
 
-/// That it worked.
+/// A confirmation.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Message)]
 pub(crate) struct MessageBody {
-    /// For people.
+    /// For humans.
     #[schema(example = "logged out")]
     message: &'static str,
 }
 
 /// Log out
 ///
-/// Ends one session or, without a body, all of the caller's sessions. Their access tokens end
-/// with them.
+/// Ends one session or, without a body, all of the caller's sessions, and revokes their tokens.
 #[utoipa::path(
     operation_id = "log_out",
     tag = "auth",

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{extract::Authorized, permissions::Account, problem::Problem};
 
-/// Who somebody is.
+/// The caller's account.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Me)]
 pub(crate) struct MeBody {
@@ -15,7 +15,7 @@ pub(crate) struct MeBody {
     /// The name used to log in.
     #[schema(example = "engineer")]
     username: String,
-    /// The address.
+    /// The e-mail address.
     #[schema(example = "engineer@sovd.example.com")]
     email: String,
     /// `admin`, `engineer`, `service`, `manufacturer` or `customer`.
@@ -23,13 +23,13 @@ pub(crate) struct MeBody {
     role: &'static str,
 }
 
-/// See the own account
+/// Get the caller's account
 #[utoipa::path(
     operation_id = "get_own_account",
     tag = "auth",
     security(("bearer" = [])),
     responses(
-        (status = 200, description = "Whoever holds the token", body = MeBody),
+        (status = 200, description = "The account of the caller", body = MeBody),
     ),
 )]
 #[get("/me")]

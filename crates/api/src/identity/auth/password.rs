@@ -10,29 +10,29 @@ use crate::{
     state::ApiState,
 };
 
-/// The password as it is and as it shall be.
+/// The current and the new password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PasswordRequest {
     /// 1 to 128 characters.
     #[schema(min_length = 1, max_length = 128, value_type = String, format = Password)]
     current_password: SecretString,
-    /// 12 to 128 characters, not the user name, not among the 10,000 most common, and another one.
+    /// 12 to 128 characters; not the user name, one of the 10,000 most common, or the current password.
     #[schema(min_length = 12, max_length = 128, value_type = String, format = Password)]
     new_password: SecretString,
 }
 
-/// Change the own password
+/// Change the caller's password
 ///
-/// Every other session of the caller ends.
+/// Ends all other sessions of the caller.
 #[utoipa::path(
     operation_id = "change_own_password",
     tag = "auth",
     security(("bearer" = [])),
     request_body = PasswordRequest,
     responses(
-        (status = 204, description = "The new one counts from now on"),
-        (status = 409, description = "`conflict`: it is changed at the same time",
+        (status = 204, description = "The password is changed"),
+        (status = 409, description = "`conflict`: the password was changed concurrently",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

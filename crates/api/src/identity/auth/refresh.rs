@@ -13,20 +13,20 @@ use crate::{
     state::ApiState,
 };
 
-/// A refresh token to be spent.
+/// A refresh token to exchange.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RefreshRequest {
-    /// As the last login or refresh gave it.
+    /// The token from the last login or refresh.
     #[schema(min_length = 1, max_length = 500, value_type = String, format = Password)]
     refresh_token: SecretString,
 }
 
-/// Get new tokens
+/// Refresh tokens
 ///
-/// The refresh token that was sent is spent: keep the new one. A client that lost the answer may ask
-/// again within 10 seconds and gets the same one, as long as that one is unspent. Used later, by another
-/// client, or after its successor was spent, a spent token ends the session, because it was stolen.
+/// The refresh token is spent and replaced by a successor. A client that lost the response may retry within
+/// 10 seconds and gets the same successor while that is unspent. A spent token that is used later, by another
+/// client, or after its successor was spent counts as stolen and ends the session.
 #[utoipa::path(
     operation_id = "refresh_tokens",
     tag = "auth",
@@ -34,7 +34,7 @@ pub(crate) struct RefreshRequest {
     responses(
         (status = 200, description = "New tokens for the same session", body = TokensBody),
         (status = 401, description = "`token_invalid`: unknown or expired; \
-            `session_revoked`: spent before, and the session has ended",
+            `session_revoked`: already spent, so the session has ended",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

@@ -15,30 +15,30 @@ use crate::{
     state::ApiState,
 };
 
-/// A login that has not ended.
+/// A session that has not ended.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
 pub(crate) struct SessionBody {
     /// Identifies the session.
     session_id: Uuid,
-    /// The moment of the login.
+    /// The time of the login.
     created_at: DateTime<Utc>,
-    /// When it ends unless it is refreshed before.
+    /// When the session ends unless its tokens are refreshed.
     expires_at: DateTime<Utc>,
-    /// When it was last used, to the minute.
+    /// When the session was last used, with a resolution of one minute.
     last_used_at: DateTime<Utc>,
-    /// Where its last token was fetched from.
+    /// The address of the client that obtained the latest tokens.
     #[schema(example = "192.0.2.7")]
     ip_address: Option<String>,
-    /// What the client that fetched it calls itself.
+    /// The `User-Agent` of that client.
     user_agent: Option<String>,
-    /// Whether it is the one that asks.
+    /// Whether the request belongs to this session.
     current: bool,
 }
 
-/// List the own sessions
+/// List the caller's sessions
 ///
-/// Every login of the caller that has not ended, last used first.
+/// Most recently used first.
 #[utoipa::path(
     operation_id = "list_own_sessions",
     tag = "auth",
@@ -60,16 +60,16 @@ pub(crate) async fn list(
     Ok(Json(bodies.collect()))
 }
 
-/// End one of the own sessions
+/// End one of the caller's sessions
 ///
-/// Its tokens are worth nothing from then on, and its open streams end.
+/// Revokes its tokens and closes its streams.
 #[utoipa::path(
     operation_id = "end_own_session",
     tag = "auth",
     security(("bearer" = [])),
     params(("session_id" = Uuid, Path, description = "The session")),
     responses(
-        (status = 204, description = "It has ended"),
+        (status = 204, description = "The session has ended"),
     ),
 )]
 #[delete("/sessions/{session_id}")]

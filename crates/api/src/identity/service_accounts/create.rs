@@ -15,11 +15,11 @@ use crate::{
     state::ApiState,
 };
 
-/// A service account to be.
+/// A service account to create.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateServiceAccountRequest {
-    /// 1 to 50 lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or a digit.
+    /// 1 to 50 lower-case letters, digits, `.`, `_` and `-`, starting with a letter or digit.
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,49}$", example = "fleet-monitor")]
     name: String,
     /// `admin`, `engineer`, `service` or `manufacturer`: the role that bounds the permissions.
@@ -28,31 +28,31 @@ pub(crate) struct CreateServiceAccountRequest {
     /// 1 to 20 of `account.read`, `vehicles.read`, `commands.submit`, `commands.cancel`,
     /// `commands.read`, `commands.read_all`, `anomalies.read`, `anomalies.record`, `bookings.read`,
     /// `bookings.book`, `bookings.manage` and, without `vehicle_ids`, `vehicles.manage`,
-    /// `insights.read`, `insights.record`, `agents.read`, `agents.record` and `audit.read`, as far as
-    /// the role has them. `bookings.manage` opens nothing without `bookings.book` and comes with it only.
+    /// `insights.read`, `insights.record`, `agents.read`, `agents.record` and `audit.read`, if the role
+    /// has them. `bookings.manage` requires `bookings.book`.
     #[schema(min_items = 1, max_items = 20,
              example = json!(["vehicles.read", "commands.read"]))]
     permissions: Vec<String>,
-    /// The ids of 1 to 1000 vehicles it is good for; left out, it is good for all.
+    /// The ids of 1 to 1000 vehicles that the key is limited to; omit for the whole fleet.
     #[serde(default)]
     #[schema(min_items = 1, max_items = 1000)]
     vehicle_ids: Option<Vec<Uuid>>,
-    /// For how many days the key is good: 1 to 366.
+    /// The lifetime of the key in days: 1 to 366.
     #[schema(minimum = 1, maximum = 366, example = 90)]
     expires_in_days: u32,
 }
 
-/// Make a service account
+/// Create a service account
 ///
-/// The answer shows its key, this once. What it opens that changes something is still refused until the
-/// configuration allows it to this account by name (`agents.allow`).
+/// Only this response contains the key. Operations that change something also require an entry for the
+/// account in the configuration (`agents.allow`).
 #[utoipa::path(
     operation_id = "create_service_account",
     tag = "service accounts",
     security(("bearer" = [])),
     request_body = CreateServiceAccountRequest,
     responses(
-        (status = 201, description = "The key opens what was asked for", body = IssuedKeyBody,
+        (status = 201, description = "The account and its key", body = IssuedKeyBody,
          headers(("Location" = String))),
         (status = 409, description = "`conflict`: the name is taken",
          body = ProblemBody, content_type = "application/problem+json"),
@@ -64,10 +64,10 @@ pub(crate) async fn create(
     state: Data<ApiState>,
     body: JsonBody<CreateServiceAccountRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let creating = state
+    let issued = state
         .service_accounts
-        .create(&authorized.caller, body.0.into());
-    let issued = creating.await?;
+        .create(&authorized.caller, body.0.into())
+        .await?;
     let location = format!("/api/v1/service-accounts/{}", issued.account.user.user_id);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))

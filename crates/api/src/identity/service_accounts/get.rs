@@ -12,7 +12,7 @@ use crate::{
     state::ApiState,
 };
 
-/// See a service account
+/// Get a service account
 #[utoipa::path(
     operation_id = "get_service_account",
     tag = "service accounts",
@@ -28,6 +28,9 @@ pub(crate) async fn get_service_account(
     state: Data<ApiState>,
     account_id: PathId<UserId>,
 ) -> Result<Json<ServiceAccountBody>, Problem> {
-    let getting = state.service_accounts.get(&authorized.caller, account_id.0);
-    Ok(Json(getting.await?.into()))
+    let account = state
+        .service_accounts
+        .get(&authorized.caller, account_id.0)
+        .await?;
+    Ok(Json(account.into()))
 }

@@ -10,23 +10,23 @@ use crate::{
     state::ApiState,
 };
 
-/// Which service accounts.
+/// The page of a list of service accounts.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListServiceAccounts {
-    /// How many at most: 1 to 100, 50 when left out.
+    /// The maximum number of accounts: 1 to 100, by default 50.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<i64>,
-    /// How many to pass over: 0 or more.
+    /// The number of accounts to skip: 0 or more.
     #[param(minimum = 0)]
     offset: Option<i64>,
 }
 
 /// List service accounts
 ///
-/// By name, revoked ones too. `X-Total-Count` tells how many there are, `Link` where the next and the
-/// previous page are.
+/// Ordered by name, including revoked accounts. `X-Total-Count` has the number of accounts, `Link` the next
+/// and the previous page.
 #[utoipa::path(
     operation_id = "list_service_accounts",
     tag = "service accounts",
@@ -45,8 +45,10 @@ pub(crate) async fn list(
     query: QueryParams<ListServiceAccounts>,
 ) -> Result<HttpResponse, Problem> {
     let page = page(query.0.limit, query.0.offset)?;
-    let listing = state.service_accounts.list(&authorized.caller, page);
-    let (accounts, total) = listing.await?;
+    let (accounts, total) = state
+        .service_accounts
+        .list(&authorized.caller, page)
+        .await?;
     let bodies: Vec<ServiceAccountBody> =
         accounts.into_iter().map(ServiceAccountBody::from).collect();
     Ok(page_of(&request, page, total, bodies))

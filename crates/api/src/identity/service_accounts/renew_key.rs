@@ -14,18 +14,18 @@ use crate::{
     state::ApiState,
 };
 
-/// How long another key shall be good.
+/// The lifetime of a new key.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RenewKeyRequest {
-    /// For how many days the key is good: 1 to 366.
+    /// The lifetime of the key in days: 1 to 366.
     #[schema(minimum = 1, maximum = 366, example = 90)]
     expires_in_days: u32,
 }
 
-/// Give a service account another key
+/// Renew the key of a service account
 ///
-/// The answer shows it, this once. The one before opens nothing any more.
+/// Only this response contains the new key. The previous key is revoked.
 #[utoipa::path(
     operation_id = "renew_service_account_key",
     tag = "service accounts",
@@ -45,10 +45,10 @@ pub(crate) async fn renew_key(
     account_id: PathId<UserId>,
     body: JsonBody<RenewKeyRequest>,
 ) -> Result<Json<IssuedKeyBody>, Problem> {
-    let renewing = state.service_accounts.renew_key(
-        &authorized.caller,
-        account_id.0,
-        days(body.0.expires_in_days),
-    );
-    Ok(Json(renewing.await?.into()))
+    let lifetime = days(body.0.expires_in_days);
+    let issued = state
+        .service_accounts
+        .renew_key(&authorized.caller, account_id.0, lifetime)
+        .await?;
+    Ok(Json(issued.into()))
 }

@@ -10,16 +10,16 @@ use crate::{
 
 /// Revoke a service account
 ///
-/// For good: its key opens nothing any more, on every server within 5 seconds. It stays on the list,
-/// because its commands and the audit trail name it.
+/// Revokes the key permanently, on every server within 5 seconds. The account stays in the list because
+/// commands and the audit trail refer to it.
 #[utoipa::path(
     operation_id = "revoke_service_account",
     tag = "service accounts",
     security(("bearer" = [])),
     params(("service_account_id" = Uuid, Path, description = "The account")),
     responses(
-        (status = 204, description = "It is revoked"),
-        (status = 409, description = "`conflict`: it is revoked already",
+        (status = 204, description = "The account is revoked"),
+        (status = 409, description = "`conflict`: the account is already revoked",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -29,9 +29,9 @@ pub(crate) async fn revoke(
     state: Data<ApiState>,
     account_id: PathId<UserId>,
 ) -> Result<HttpResponse, Problem> {
-    let revoking = state
+    state
         .service_accounts
-        .revoke(&authorized.caller, account_id.0);
-    revoking.await?;
+        .revoke(&authorized.caller, account_id.0)
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -16,30 +16,30 @@ use crate::{
     state::ApiState,
 };
 
-/// What is to be changed; what is left out stays.
+/// The fields to change; absent fields keep their value.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1)]
 pub(crate) struct ChangeUserRequest {
-    /// An e-mail address of at most 255 characters, kept in lower case.
+    /// An e-mail address of at most 255 characters, stored in lower case.
     #[schema(nullable = false, max_length = 255, format = Email)]
     email: Option<String>,
-    /// `admin`, `engineer`, `service`, `manufacturer` or `customer`; somebody who owns vehicles stays a
+    /// `admin`, `engineer`, `service`, `manufacturer` or `customer`; a user who owns vehicles must remain a
     /// customer.
     #[schema(nullable = false, value_type = Option<String>, pattern = "^(admin|engineer|service|manufacturer|customer)$")]
     role: Option<Role>,
     /// `true` or `false`: whether the user may log in.
     #[schema(nullable = false)]
     is_active: Option<bool>,
-    /// 12 to 128 characters, not the user name, not among the 10,000 most common.
+    /// 12 to 128 characters; not the user name or one of the 10,000 most common.
     #[schema(nullable = false, min_length = 12, max_length = 128, value_type = Option<String>, format = Password)]
     password: Option<SecretString>,
 }
 
 /// Change a user
 ///
-/// Another role, another password and `is_active: false` end all of the user's sessions, on every
-/// server within 5 seconds.
+/// A new role, a new password and `is_active: false` end all sessions of the user, on every server within
+/// 5 seconds.
 #[utoipa::path(
     operation_id = "change_user",
     tag = "users",
@@ -47,9 +47,9 @@ pub(crate) struct ChangeUserRequest {
     params(("user_id" = Uuid, Path, description = "The user")),
     request_body = ChangeUserRequest,
     responses(
-        (status = 200, description = "The user as it is now", body = UserBody),
-        (status = 409, description = "`conflict`: the address is taken, no active admin would be \
-                                      left, or the user owns vehicles and would be no customer",
+        (status = 200, description = "The changed user", body = UserBody),
+        (status = 409, description = "`conflict`: the address is taken, no active admin would \
+                                      remain, or the user owns vehicles and must remain a customer",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -60,18 +60,16 @@ pub(crate) async fn change(
     user_id: PathId<UserId>,
     body: JsonBody<ChangeUserRequest>,
 ) -> Result<Json<UserBody>, Problem> {
-    let ChangeUserRequest {
-        email,
-        role,
-        is_active,
-        password,
-    } = body.0;
+    let body = body.0;
     let change = UserChange {
-        email,
-        role,
-        is_active,
-        password,
+        email: body.email,
+        role: body.role,
+        is_active: body.is_active,
+        password: body.password,
     };
-    let changing = state.users.change(&authorized.caller, user_id.0, change);
-    Ok(Json(changing.await?.into()))
+    let user = state
+        .users
+        .change(&authorized.caller, user_id.0, change)
+        .await?;
+    Ok(Json(user.into()))
 }

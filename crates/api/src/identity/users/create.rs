@@ -13,17 +13,17 @@ use crate::{
     state::ApiState,
 };
 
-/// A user to be.
+/// A user to create.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateUserRequest {
-    /// 1 to 50 lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or a digit.
+    /// 1 to 50 lower-case letters, digits, `.`, `_` and `-`, starting with a letter or digit.
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,49}$", example = "anna")]
     username: String,
-    /// An e-mail address of at most 255 characters, kept in lower case.
+    /// An e-mail address of at most 255 characters, stored in lower case.
     #[schema(max_length = 255, format = Email, example = "anna@sovd.example.com")]
     email: String,
-    /// 12 to 128 characters, not the user name, not among the 10,000 most common.
+    /// 12 to 128 characters; not the user name or one of the 10,000 most common.
     #[schema(min_length = 12, max_length = 128, value_type = String, format = Password)]
     password: SecretString,
     /// `admin`, `engineer`, `service`, `manufacturer` or `customer`.
@@ -31,16 +31,16 @@ pub(crate) struct CreateUserRequest {
     role: Role,
 }
 
-/// Make a user
+/// Create a user
 #[utoipa::path(
     operation_id = "create_user",
     tag = "users",
     security(("bearer" = [])),
     request_body = CreateUserRequest,
     responses(
-        (status = 201, description = "The user may log in", body = UserBody,
+        (status = 201, description = "The created user", body = UserBody,
          headers(("Location" = String))),
-        (status = 409, description = "`conflict`: the name or the address is taken",
+        (status = 409, description = "`conflict`: the name or address is taken",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -50,17 +50,12 @@ pub(crate) async fn create(
     state: Data<ApiState>,
     body: JsonBody<CreateUserRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let CreateUserRequest {
-        username,
-        email,
-        password,
-        role,
-    } = body.0;
+    let body = body.0;
     let new = NewUser {
-        username,
-        email,
-        password,
-        role,
+        username: body.username,
+        email: body.email,
+        password: body.password,
+        role: body.role,
     };
     let user = state.users.create(&authorized.caller, new).await?;
     let location = format!("/api/v1/users/{}", user.user_id);

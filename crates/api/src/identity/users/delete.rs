@@ -10,17 +10,17 @@ use crate::{
 
 /// Delete a user
 ///
-/// With all that is theirs: sessions, commands and answers. The audit trail stays. To keep the
-/// history, disable the user instead.
+/// Deletes the user with their sessions, commands, responses and vehicles, but keeps the audit trail. To
+/// keep the history, disable the user instead.
 #[utoipa::path(
     operation_id = "delete_user",
     tag = "users",
     security(("bearer" = [])),
     params(("user_id" = Uuid, Path, description = "The user")),
     responses(
-        (status = 204, description = "It is deleted"),
-        (status = 409, description = "`conflict`: no active admin would be left, or commands of the \
-                                      user have not ended",
+        (status = 204, description = "The user is deleted"),
+        (status = 409, description = "`conflict`: no active admin would remain, or commands of the \
+                                      user, or to their vehicles, have not ended",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

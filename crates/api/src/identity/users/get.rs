@@ -12,7 +12,7 @@ use crate::{
     state::ApiState,
 };
 
-/// See a user
+/// Get a user
 #[utoipa::path(
     operation_id = "get_user",
     tag = "users",

@@ -12,34 +12,34 @@ use crate::{
     state::ApiState,
 };
 
-/// Which users.
+/// Filters and page of a list of users.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListUsers {
-    /// Those of this role: `admin`, `engineer`, `service`, `manufacturer` or `customer`.
+    /// Only users with this role: `admin`, `engineer`, `service`, `manufacturer` or `customer`.
     #[param(value_type = Option<String>, pattern = "^(admin|engineer|service|manufacturer|customer)$")]
     role: Option<Role>,
-    /// Those with this in their name or address, whatever its case.
+    /// Only users whose name or e-mail address contains this text, in any case.
     search: Option<String>,
-    /// How many at most: 1 to 100, 50 when left out.
+    /// The maximum number of users: 1 to 100, by default 50.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<i64>,
-    /// How many to pass over: 0 or more.
+    /// The number of users to skip: 0 or more.
     #[param(minimum = 0)]
     offset: Option<i64>,
 }
 
 /// List users
 ///
-/// By name. `X-Total-Count` tells how many match, `Link` where the next and the previous page are.
+/// Ordered by name. `X-Total-Count` has the number of matches, `Link` the next and the previous page.
 #[utoipa::path(
     operation_id = "list_users",
     tag = "users",
     security(("bearer" = [])),
     params(ListUsers),
     responses(
-        (status = 200, description = "One page of the users that match", body = Vec<UserBody>,
+        (status = 200, description = "One page of the matching users", body = Vec<UserBody>,
          headers(("X-Total-Count" = i64), ("Link" = String))),
     ),
 )]
