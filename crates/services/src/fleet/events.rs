@@ -1,4 +1,4 @@
-//! Watching the fleet: what changes, for whoever may see it.
+//! Streams of fleet events, filtered by what each caller may see.
 
 mod hints;
 
@@ -22,10 +22,10 @@ use crate::{
     timer::Timer,
 };
 
-/// How long to wait before the database is asked again for its notifications.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The delay before listening to the database again after an error.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Lets clients watch the fleet.
+/// Opens streams of fleet events.
 pub struct Fleet {
     access: Access,
     bus: Arc<dyn EventBus>,
@@ -33,7 +33,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// A fleet service.
+    /// Creates the service.
     pub fn new(access: Access, bus: Arc<dyn EventBus>, credentials: CredentialCache) -> Self {
         Self {
             access,
@@ -42,156 +42,158 @@ impl Fleet {
         }
     }
 
-    /// What changes from now on, of one vehicle or of all.
+    /// Opens a stream of the changes from now on, of one vehicle or of all.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] when the caller may not see vehicles;
-    /// [`ServiceError::NotFound`] when there is no such vehicle;
-    /// [`ServiceError::Unavailable`] when what an agent is shown cannot be written down.
+    /// [`ServiceError::Forbidden`]; [`ServiceError::NotFound`] if there is no such vehicle that the caller may
+    /// see; [`ServiceError::Unavailable`] if the action of an agent cannot be logged.
     pub async fn watch(
         &self,
         caller: &Caller,
         vehicle_id: Option<VehicleId>,
     ) -> Result<FleetWatch, ServiceError> {
         caller.require(Permission::ReadVehicles)?;
-        let news = self.bus.fleet_events();
+        let events = self.bus.fleet_events();
         if let Some(vehicle_id) = vehicle_id {
             let unknown = ServiceError::NotFound {
                 what: "vehicle",
                 pointer: Some("/vehicle_id"),
             };
-            let watching = self
+            if !self
                 .access
-                .can_access_vehicle(caller, vehicle_id, "vehicle.watch");
-            if !watching.await? {
+                .can_access_vehicle(caller, vehicle_id, "vehicle.watch")
+                .await?
+            {
                 return Err(unknown);
             }
             let mut connection = self.access.connection().await?;
             let vehicle = vehicles::find(&mut connection, vehicle_id).await?;
             vehicle.ok_or(unknown)?;
         }
-        let shown = self.shown(caller).await?;
+        let commands = self.visible_commands(caller).await?;
         Ok(FleetWatch {
             clock: Arc::clone(self.access.clock()),
             expires_at: caller.expires_at,
             credential: caller.watch(&self.credentials),
-            news,
-            shown,
-            among: caller.vehicles(),
+            events,
+            commands,
+            scope: caller.vehicles(),
             vehicle_id,
         })
     }
 
-    /// Whose commands the caller is shown: an agent none when it is suspended from reading them.
-    async fn shown(&self, caller: &Caller) -> Result<ShownCommands, ServiceError> {
+    /// Returns the visible commands: none for an agent that is suspended from reading them.
+    async fn visible_commands(&self, caller: &Caller) -> Result<VisibleCommands, ServiceError> {
         let permission = Permission::ReadOwnCommands;
         if !caller.may(permission) {
-            return Ok(ShownCommands::None);
+            return Ok(VisibleCommands::None);
         }
         let target = "news of commands".to_owned();
-        let admitting = self.access.admit(caller, permission, target);
-        match admitting.await {
-            Ok(_) => Ok(visible_owner(caller).map_or(ShownCommands::All, ShownCommands::Of)),
-            Err(ServiceError::Blocked(_)) => Ok(ShownCommands::None),
+        match self.access.admit(caller, permission, target).await {
+            Ok(_) => Ok(visible_owner(caller).map_or(VisibleCommands::All, VisibleCommands::Of)),
+            Err(ServiceError::Blocked(_)) => Ok(VisibleCommands::None),
             Err(error) => Err(error),
         }
     }
 }
 
-/// One client's view of the news.
+/// The fleet events of one stream.
 pub struct FleetWatch {
     clock: Arc<dyn Timer>,
     expires_at: DateTime<Utc>,
     credential: CredentialWatch,
-    news: BroadcastReceiver<FleetEvent>,
-    shown: ShownCommands,
-    /// Which vehicles are shown.
-    among: VehicleScope,
+    events: BroadcastReceiver<FleetEvent>,
+    commands: VisibleCommands,
+    scope: VehicleScope,
+    /// The vehicle that the client asked for, if any.
     vehicle_id: Option<VehicleId>,
 }
 
 impl FleetWatch {
-    /// Tells whether the client's credential has ended.
+    /// Returns the watch of the client's credential.
     pub fn credential(&self) -> CredentialWatch {
         self.credential.clone()
     }
 
-    /// Waits for the next piece of news that the client may see; nothing when the client's access
-    /// token or credential has ended.
+    /// Waits for the next event that the client may see. Returns `None` when the access token expires or the
+    /// credential ends.
     pub async fn next(&mut self) -> Option<Arc<FleetEvent>> {
         let end = self.clock.sleep_until(self.expires_at);
         let next = async {
             loop {
-                let news = self.news.next().await;
-                if shows(self.shown, &self.among, self.vehicle_id, &news) {
-                    return news;
+                let event = self.events.next().await;
+                if is_visible(self.commands, &self.scope, self.vehicle_id, &event) {
+                    return event;
                 }
             }
         };
         tokio::select! {
-            news = next => Some(news),
+            event = next => Some(event),
             () = end => None,
             () = self.credential.ended() => None,
         }
     }
 }
 
-/// Whose commands somebody is shown.
+/// The users whose commands are visible.
 #[derive(Clone, Copy)]
-enum ShownCommands {
+enum VisibleCommands {
     None,
     Of(UserId),
     All,
 }
 
-fn shows(
-    shown: ShownCommands,
-    among: &VehicleScope,
+fn is_visible(
+    commands: VisibleCommands,
+    scope: &VehicleScope,
     vehicle_id: Option<VehicleId>,
-    news: &FleetEvent,
+    event: &FleetEvent,
 ) -> bool {
-    let is_own = match news {
-        FleetEvent::Command { user_id, .. } => match shown {
-            ShownCommands::None => false,
-            ShownCommands::Of(owner) => owner == *user_id,
-            ShownCommands::All => true,
+    let is_own = match event {
+        FleetEvent::Command { user_id, .. } => match commands {
+            VisibleCommands::None => false,
+            VisibleCommands::Of(owner) => owner == *user_id,
+            VisibleCommands::All => true,
         },
         FleetEvent::Vehicle { .. } | FleetEvent::Resync => true,
     };
     let is_wanted = vehicle_id
-        .zip(news.vehicle_id())
-        .is_none_or(|(wanted, one)| wanted == one);
-    let is_covered = match news {
-        // Commands go to those who work with the fleet, which no owner does.
-        FleetEvent::Command { vehicle_id, .. } => among.covers(*vehicle_id, None),
+        .zip(event.vehicle_id())
+        .is_none_or(|(wanted, actual)| wanted == actual);
+    let is_covered = match event {
+        // Customers, whose scope depends on the owner, have no access to commands.
+        FleetEvent::Command { vehicle_id, .. } => scope.covers(*vehicle_id, None),
         FleetEvent::Vehicle {
             vehicle_id,
             owner_id,
             ..
-        } => among.covers(*vehicle_id, *owner_id),
+        } => scope.covers(*vehicle_id, *owner_id),
         FleetEvent::Resync => true,
     };
     is_own && is_wanted && is_covered
 }
 
-/// Passes on what the database says of vehicles, and of the commands that other processes hint at, to
-/// those who watch the fleet in this process, until `stop`.
+/// Broadcasts changes of vehicles from the database, and changes of commands that other processes hint at,
+/// to the streams of this process until `stop`.
 pub async fn listen(database: Database, bus: Arc<dyn EventBus>, stop: CancellationToken) {
-    let listening = async {
+    let vehicles = async {
         loop {
-            let Err(error) = hear(&database, bus.as_ref()).await;
-            tracing::warn!(%error, "cannot hear of vehicles, trying again");
-            sleep(PAUSE).await;
+            let Err(error) = broadcast_vehicles(&database, bus.as_ref()).await;
+            tracing::warn!(%error, "failed to listen for changes of vehicles; retrying");
+            sleep(RETRY_DELAY).await;
         }
     };
-    let both = async { tokio::join!(listening, hints::confirm(&database, bus.as_ref())) };
+    let both = async { tokio::join!(vehicles, hints::confirm(&database, bus.as_ref())) };
     stop.run_until_cancelled(both).await;
 }
 
-async fn hear(database: &Database, bus: &dyn EventBus) -> Result<Infallible, StorageError> {
+async fn broadcast_vehicles(
+    database: &Database,
+    bus: &dyn EventBus,
+) -> Result<Infallible, StorageError> {
     let mut listener = database.listen().await?;
-    // What was said before is not repeated.
+    // Earlier notifications are lost.
     bus.broadcast_locally(FleetEvent::Resync);
     loop {
         let Notification::Vehicle(vehicle_id) = listener.next().await? else {

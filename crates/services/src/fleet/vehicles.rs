@@ -1,4 +1,4 @@
-//! The fleet.
+//! The management of vehicles.
 
 mod change;
 mod create;
@@ -23,23 +23,23 @@ pub use create::NewVehicle;
 pub(crate) use delete::deletion;
 pub use sovd_storage::fleet::vehicles::VehicleFilter;
 
-/// Looks at vehicles, and lets admins manage them.
+/// Reads vehicles, and manages them on behalf of admins.
 pub struct Vehicles {
     access: Access,
     random: Arc<dyn Random>,
 }
 
 impl Vehicles {
-    /// A vehicle service.
+    /// Creates the service.
     pub fn new(access: Access, random: Arc<dyn Random>) -> Self {
         Self { access, random }
     }
 
-    /// One page of the vehicles that match, by VIN, and how many match in all.
+    /// Lists one page of the matching vehicles that the caller may see by VIN, and counts all of them.
     ///
     /// # Errors
     ///
-    /// When the caller may not see vehicles.
+    /// [`ServiceError::Forbidden`].
     pub async fn list(
         &self,
         caller: &Caller,
@@ -51,21 +51,22 @@ impl Vehicles {
         Ok(vehicles::list(&mut connection, filter, &caller.vehicles(), page).await?)
     }
 
-    /// The vehicle with the id.
+    /// Returns a vehicle.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is none that the caller may see.
+    /// [`ServiceError::NotFound`] if there is no such vehicle that the caller may see.
     pub async fn get(
         &self,
         caller: &Caller,
         vehicle_id: VehicleId,
     ) -> Result<Vehicle, ServiceError> {
         caller.require(Permission::ReadVehicles)?;
-        let reading = self
+        if !self
             .access
-            .can_access_vehicle(caller, vehicle_id, "vehicle.read");
-        if !reading.await? {
+            .can_access_vehicle(caller, vehicle_id, "vehicle.read")
+            .await?
+        {
             return Err(UNKNOWN);
         }
         let mut connection = self.access.connection().await?;
@@ -80,7 +81,7 @@ const UNKNOWN: ServiceError = ServiceError::NotFound {
     pointer: None,
 };
 
-/// The beginning of an audit line about a vehicle.
+/// Creates an audit entry about a vehicle.
 fn about(caller: &Caller, action: &'static str, vehicle_id: VehicleId) -> AuditEntry {
     AuditEntry {
         entity_id: Some(vehicle_id.0),
@@ -88,9 +89,8 @@ fn about(caller: &Caller, action: &'static str, vehicle_id: VehicleId) -> AuditE
     }
 }
 
-/// Makes sure that a vehicle can belong to somebody, and keeps them from being deleted and from getting
-/// another role until the transaction ends.
-async fn keep_customer(
+/// Requires that the user is a customer, and prevents changes to them until the transaction ends.
+async fn lock_customer(
     transaction: &mut Transaction,
     owner_id: UserId,
 ) -> Result<(), ServiceError> {

@@ -1,7 +1,8 @@
-//! Logging in and out, and knowing who asks.
+//! Authentication: logins, sessions, tokens and API keys.
 
 mod access_token;
 mod api_key;
+mod authenticate;
 pub(crate) mod hashing_permits;
 mod login;
 mod new_password;
@@ -14,27 +15,23 @@ mod signing_key;
 mod throttle;
 mod username_digest;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use secrecy::SecretString;
 use sovd_domain::{AuditEntry, ClientInfo, Random, Session, SessionId, User, audit::Origin};
 use sovd_events::FailureCounters;
 use sovd_storage::{
-    StorageError, Transaction, audit,
+    Transaction, audit,
     identity::{
-        service_accounts, sessions,
+        sessions,
         users::{self, Credentials},
     },
 };
 
 use crate::{
-    error::{AuthFailure, ServiceError},
-    identity::{
-        access::Access,
-        caller::{Caller, Credential},
-        credential_cache::{CachedIdentity, CredentialCache},
-    },
+    error::ServiceError,
+    identity::{access::Access, credential_cache::CredentialCache},
     limits::Limits,
 };
 use access_token::{AccessTokens, Claims};
@@ -43,17 +40,14 @@ pub use new_password::{NewPassword, PasswordRefused};
 pub use password::Passwords;
 use refresh_token::RefreshToken;
 pub use signing_key::{SignatureAlgorithm, SigningKeyError, SigningKeys};
-
-/// How many sessions a user may have; of more, those that were not used for longest end.
-const SESSIONS: i64 = 100;
-
-/// How closely the last use of a session is kept.
-const USE_RESOLUTION: Duration = Duration::from_mins(1);
 use throttle::Throttle;
 pub use throttle::ThrottleSettings;
 use username_digest::UsernameDigest;
 
-/// Logs users in and out.
+/// The maximum number of sessions per user. Beyond it the least recently used sessions end.
+const MAX_SESSIONS: i64 = 100;
+
+/// Authenticates callers and manages their sessions.
 pub struct Auth {
     access: Access,
     credentials: CredentialCache,
@@ -67,37 +61,37 @@ pub struct Auth {
     limits: Arc<Limits>,
 }
 
-/// How tokens are made.
+/// The settings of [`Auth`].
 pub struct AuthSettings {
-    /// What signs access tokens.
+    /// The keys that sign and verify access tokens.
     pub keys: SigningKeys,
-    /// How long an access token is good for.
+    /// The lifetime of an access token.
     pub access_ttl: Duration,
-    /// How far the clock of another server, whose tokens are ours too, may be from this one's.
+    /// The tolerated clock skew between servers.
     pub leeway: Duration,
-    /// How long a refresh token is good for.
+    /// The lifetime of a refresh token.
     pub refresh_ttl: Duration,
-    /// How long a session lasts however often it is refreshed.
+    /// The maximum lifetime of a session.
     pub session_ttl: Duration,
-    /// The cost of a bcrypt hash, as the power of two.
+    /// The base-2 logarithm of the number of bcrypt rounds.
     pub bcrypt_cost: u32,
-    /// When logins are held up.
+    /// The throttling of failed logins.
     pub throttle: ThrottleSettings,
 }
 
-/// What a login or a refresh gives.
+/// The tokens of a session.
 #[derive(Debug)]
 pub struct TokenPair {
     /// A JWT (RFC 7519) for the `Authorization` header.
     pub access_token: SecretString,
-    /// Good for one refresh.
+    /// Valid for one refresh.
     pub refresh_token: SecretString,
-    /// How long the access token is good for.
+    /// The lifetime of the access token.
     pub expires_in: Duration,
 }
 
 impl Auth {
-    /// An authentication service.
+    /// Creates the service.
     pub fn new(
         access: Access,
         credentials: CredentialCache,
@@ -120,119 +114,13 @@ impl Auth {
         }
     }
 
-    /// What hashes passwords. Whoever else does shares it, because its places are few.
+    /// Returns the password hasher, which all services share because its permits are limited.
     pub fn passwords(&self) -> Arc<Passwords> {
         Arc::clone(&self.passwords)
     }
 
-    /// Who holds `credential`, an access token or the key of a service account, as the database knew
-    /// them a few seconds ago at most.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthFailure::TokenExpired`], [`AuthFailure::TokenInvalid`], or
-    /// [`AuthFailure::SessionRevoked`] when the user has logged out since;
-    /// [`ServiceError::RateLimited`] when the user asks too much at once.
-    pub async fn authenticate(
-        &self,
-        credential: &str,
-        origin: Origin,
-    ) -> Result<Caller, ServiceError> {
-        let caller = match ApiKey::hash_of(credential) {
-            Some(hash) => self.holder_of_key(hash, origin).await?,
-            None => self.holder_of_token(credential, origin).await?,
-        };
-        self.limits.count_request(caller.user.user_id).await?;
-        Ok(caller)
-    }
-
-    async fn holder_of_token(&self, token: &str, origin: Origin) -> Result<Caller, ServiceError> {
-        let now = self.access.now();
-        let (claims, expires_at) = self.access_tokens.verify(token, now)?;
-        let session_id = SessionId(claims.sid);
-        let credential = Credential::Session(session_id);
-        let holder = self
-            .credentials
-            .holder_of(&credential, now, self.look_up(session_id, now))
-            .await?
-            .filter(|holder| holder.user.user_id.0 == claims.sub)
-            .ok_or(AuthFailure::SessionRevoked)?;
-        Ok(Caller {
-            user: holder.user,
-            credential,
-            scope: holder.scope,
-            admitted: Vec::new(),
-            expires_at,
-            origin,
-        })
-    }
-
-    async fn holder_of_key(&self, hash: String, origin: Origin) -> Result<Caller, ServiceError> {
-        let now = self.access.now();
-        let looking = self.look_up_key(&hash, now, origin.ip_address);
-        let credential = Credential::ApiKey(hash.clone());
-        let holder = self
-            .credentials
-            .holder_of(&credential, now, looking)
-            .await?
-            .filter(|holder| holder.expires_at.is_none_or(|end| now < end))
-            .ok_or(AuthFailure::TokenInvalid)?;
-        Ok(Caller {
-            expires_at: holder.expires_at.unwrap_or(now),
-            user: holder.user,
-            credential,
-            scope: holder.scope,
-            admitted: Vec::new(),
-            origin,
-        })
-    }
-
-    /// Whose key it is, as the database knows it; notes that it was used.
-    async fn look_up_key(
-        &self,
-        hash: &str,
-        now: DateTime<Utc>,
-        from: Option<IpAddr>,
-    ) -> Result<Option<CachedIdentity>, StorageError> {
-        let mut connection = self.access.connection().await?;
-        let Some(account) = service_accounts::find_by_key(&mut connection, hash, now).await? else {
-            return Ok(None);
-        };
-        let is_noted = |used: DateTime<Utc>| now < used + USE_RESOLUTION;
-        if !account.last_used_at.is_some_and(is_noted) {
-            service_accounts::touch(&mut connection, account.user.user_id, now, from).await?;
-        }
-        Ok(Some(CachedIdentity {
-            user: account.user,
-            scope: Some(account.scope),
-            expires_at: Some(account.expires_at),
-        }))
-    }
-
-    /// Whose session it is, as the database knows it; notes that it was used.
-    async fn look_up(
-        &self,
-        session_id: SessionId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<CachedIdentity>, StorageError> {
-        let mut connection = self.access.connection().await?;
-        let Some((user, last_used_at)) =
-            sessions::user_of(&mut connection, session_id, now).await?
-        else {
-            return Ok(None);
-        };
-        if last_used_at + USE_RESOLUTION <= now {
-            sessions::touch(&mut connection, session_id, now).await?;
-        }
-        Ok(Some(CachedIdentity {
-            user,
-            scope: None,
-            expires_at: None,
-        }))
-    }
-
-    /// Opens a session; nothing when the password was changed or the account disabled since `known`
-    /// was read, because whoever did that has ended the sessions that there were.
+    /// Opens a session. Returns `None` if the password was changed or the account disabled since `known`
+    /// was read.
     async fn open_session(
         &self,
         known: &Credentials,
@@ -260,11 +148,11 @@ impl Auth {
             ..AuditEntry::new("auth.login", "session")
         };
         let open = async |transaction: &mut Transaction| {
-            if !users::hold(transaction, known).await? {
+            if !users::lock_with_hash(transaction, known).await? {
                 return Ok(None);
             }
             sessions::insert(transaction, &session, &token_hash).await?;
-            sessions::end_oldest(transaction, user.user_id, SESSIONS).await?;
+            sessions::end_oldest(transaction, user.user_id, MAX_SESSIONS).await?;
             audit::insert(transaction, &entry, now).await?;
             Ok(Some(tokens))
         };
@@ -284,8 +172,8 @@ impl Auth {
             jti: self.random.uuid(),
             role: user.role,
         };
-        let left = (session.ends_at - now).to_std().unwrap_or_default();
-        let expires_in = self.access_tokens.ttl().min(left);
+        let remaining = (session.ends_at - now).to_std().unwrap_or_default();
+        let expires_in = self.access_tokens.ttl().min(remaining);
         Ok(TokenPair {
             access_token: self.access_tokens.issue(claims, now, expires_in)?,
             refresh_token: refresh_token.into_secret(),

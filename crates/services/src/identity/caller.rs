@@ -2,7 +2,6 @@ use chrono::{DateTime, Utc};
 use sovd_domain::{
     AuditEntry, Permission, Role, Scope, SessionId, User, VehicleId, VehicleScope, audit::Origin,
 };
-
 use sovd_storage::{
     Connection, StorageError, Transaction,
     agents::suspensions,
@@ -16,45 +15,45 @@ use crate::{
     identity::credential_cache::{CredentialCache, CredentialWatch},
 };
 
-/// Whoever asks, as their credential and the database know them.
+/// The authenticated sender of a request.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The account, as it was a few seconds ago or is now.
+    /// The account; it may come from the cache and be a few seconds old.
     pub user: User,
-    /// What shows who it is.
+    /// The credential of the request.
     pub credential: Credential,
-    /// What the credential opens; all that the role may do when nothing narrows it.
+    /// The scope of the credential; `None` for all permissions of the role.
     pub scope: Option<Scope>,
     /// The permissions that an agent was admitted for in this request, the first one by its endpoint.
     /// Empty for users.
     pub admitted: Vec<Permission>,
-    /// The moment at which the token or key ends.
+    /// When the token or key expires.
     pub expires_at: DateTime<Utc>,
-    /// Where the request came from.
+    /// The origin of the request.
     pub origin: Origin,
 }
 
-/// What shows who somebody is.
+/// Identifies what a caller authenticated with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Credential {
-    /// The login that an access token belongs to.
+    /// The session of an access token.
     Session(SessionId),
-    /// The key of a service account, as the SHA-256 that is stored of it.
+    /// The API key of a service account, as its stored SHA-256.
     ApiKey(String),
 }
 
 impl Caller {
-    /// Whether the caller has `permission`.
+    /// Returns whether the caller has `permission`.
     pub fn may(&self, permission: Permission) -> bool {
-        let opens = |scope: &Scope| scope.permissions.contains(&permission);
-        permission.is_granted_to(self.user.role) && self.scope.as_ref().is_none_or(opens)
+        let is_in_scope = |scope: &Scope| scope.permissions.contains(&permission);
+        permission.is_granted_to(self.user.role) && self.scope.as_ref().is_none_or(is_in_scope)
     }
 
-    /// Refuses whoever lacks `permission`.
+    /// Requires `permission`.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`].
+    /// [`ServiceError::Forbidden`] if the caller does not have it.
     pub fn require(&self, permission: Permission) -> Result<(), ServiceError> {
         if self.may(permission) {
             Ok(())
@@ -63,7 +62,7 @@ impl Caller {
         }
     }
 
-    /// The login; a machine has none.
+    /// Returns the session; agents have none.
     pub fn session_id(&self) -> Option<SessionId> {
         match self.credential {
             Credential::Session(session_id) => Some(session_id),
@@ -71,7 +70,7 @@ impl Caller {
         }
     }
 
-    /// The name of the agent, if a machine calls; people are none.
+    /// Returns the name of the agent; `None` for users.
     pub(crate) fn agent_name(&self) -> Option<&str> {
         match self.credential {
             Credential::Session(_) => None,
@@ -79,7 +78,7 @@ impl Caller {
         }
     }
 
-    /// Which vehicles the caller may know of: a customer of the own ones, a key of those it is for.
+    /// Returns the vehicles that the caller may see: customers see their own, agents those of their key.
     pub(crate) fn vehicles(&self) -> VehicleScope {
         if self.user.role == Role::Customer {
             return VehicleScope::OwnedBy(self.user.user_id);
@@ -89,23 +88,19 @@ impl Caller {
         vehicle_ids.map_or(VehicleScope::All, VehicleScope::Among)
     }
 
-    /// Whether the caller may know of the vehicle.
-    ///
-    /// # Errors
-    ///
-    /// When the database, which knows whose it is, is away.
+    /// Returns whether the caller may see the vehicle.
     pub(crate) async fn can_access_vehicle(
         &self,
         connection: &mut Connection,
         vehicle_id: VehicleId,
     ) -> Result<bool, StorageError> {
         match self.vehicle_access_in_scope(vehicle_id) {
-            Some(is_reached) => Ok(is_reached),
+            Some(can_access) => Ok(can_access),
             None => vehicles::is_owned_by(connection, vehicle_id, self.user.user_id).await,
         }
     }
 
-    /// The same, where it can be said without asking the database: of everybody but customers.
+    /// Does the same without a query; returns `None` for customers, whose vehicles only the database knows.
     pub(crate) fn vehicle_access_in_scope(&self, vehicle_id: VehicleId) -> Option<bool> {
         match self.vehicles() {
             VehicleScope::OwnedBy(_) => None,
@@ -140,9 +135,11 @@ impl Caller {
     ) -> Result<(), ServiceError> {
         let is_live = match &self.credential {
             Credential::Session(session_id) => {
-                sessions::hold(transaction, *session_id, self.user.role, now).await?
+                sessions::lock_live(transaction, *session_id, self.user.role, now).await?
             }
-            Credential::ApiKey(hash) => service_accounts::hold(transaction, hash, now).await?,
+            Credential::ApiKey(hash) => {
+                service_accounts::lock_valid(transaction, hash, now).await?
+            }
         };
         if !is_live {
             return Err(AuthFailure::SessionRevoked.into());
@@ -161,12 +158,12 @@ impl Caller {
         Ok(())
     }
 
-    /// Watches the credential for a stream that must not outlive it.
-    pub(crate) fn watch(&self, credential_cache: &CredentialCache) -> CredentialWatch {
-        credential_cache.watch(&self.credential, self.user.user_id)
+    /// Watches the credential of a stream, which must end with it.
+    pub(crate) fn watch(&self, credentials: &CredentialCache) -> CredentialWatch {
+        credentials.watch(&self.credential, self.user.user_id)
     }
 
-    /// The beginning of an audit line about something this caller did.
+    /// Creates an audit entry of an action of this caller.
     pub(crate) fn audit(&self, action: &'static str, entity_type: &'static str) -> AuditEntry {
         AuditEntry {
             user_id: Some(self.user.user_id),

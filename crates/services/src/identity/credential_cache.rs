@@ -1,4 +1,4 @@
-//! What a process remembers of those who call it, so that not every request asks the database.
+//! A cache of identities by credential, so that most requests are authenticated without a query.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,144 +25,143 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{event_publisher::EventPublisher, identity::caller::Credential, timer::Timer};
 
-/// How many credentials are remembered; of more, those that are asked for least are forgotten.
+/// The maximum number of entries.
 const CAPACITY: usize = 20_000;
 
-/// How many credentials are looked up at a time.
+/// The number of credentials per query.
 const BATCH: usize = 1000;
 
-/// How many changes of other processes are applied in one second. Of more, everything is forgotten
-/// once: a sender of false changes must not make every request ask the database.
+/// The maximum number of access changes of other processes applied per second. Beyond it the whole cache
+/// is invalidated once, so that a sender of false changes cannot cause a query per request.
 const CHANGES_PER_SECOND: usize = 100;
 
-/// The shortest time between two looks at the streams that a change may have ended.
-const LOOK_PACE: Duration = Duration::from_millis(50);
+/// The minimum interval between two checks of the credentials of open streams.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Remembers for a few seconds whose a credential is, and ends the streams of credentials that have
-/// ended. Clones share it.
+/// Caches identities by credential for a few seconds, and ends streams whose credential has ended.
+/// Clones share the cache.
 #[derive(Clone)]
 pub struct CredentialCache(Arc<Inner>);
 
 struct Inner {
-    /// How long something is remembered at most.
-    life: Duration,
+    ttl: Duration,
     event_publisher: EventPublisher,
-    remembered: Cache<Credential, Remembered>,
-    /// Grows whenever something is forgotten, so that nothing is remembered that was looked up
-    /// before.
-    forgotten: AtomicU64,
+    entries: Cache<Credential, Entry>,
+    /// The number of invalidations. An entry loaded before an invalidation must not be cached after it.
+    invalidations: AtomicU64,
     watched: Mutex<HashMap<Credential, Watched>>,
-    look_again: Notify,
+    check_due: Notify,
 }
 
-/// Whose a credential is.
+/// The account of a credential.
 #[derive(Clone)]
 pub(crate) struct CachedIdentity {
     /// The account.
     pub(crate) user: User,
-    /// What the credential opens.
+    /// The scope of the credential, if it is limited.
     pub(crate) scope: Option<Scope>,
-    /// The moment at which it ends, if it says so itself.
+    /// When the credential expires, unless the token itself says so.
     pub(crate) expires_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Clone)]
-struct Remembered {
-    /// Nobody when the credential has ended.
-    holder: Option<CachedIdentity>,
-    since: DateTime<Utc>,
+struct Entry {
+    /// `None` if the credential has ended.
+    identity: Option<CachedIdentity>,
+    loaded_at: DateTime<Utc>,
 }
 
+/// A credential with open streams.
 struct Watched {
     user_id: UserId,
     streams: usize,
-    end: CancellationToken,
+    ended: CancellationToken,
 }
 
 impl CredentialCache {
-    /// Nobody is known yet; what is remembered counts for `life`.
-    pub fn new(life: Duration, event_publisher: EventPublisher) -> Self {
+    /// Creates an empty cache whose entries are valid for `ttl`.
+    pub fn new(ttl: Duration, event_publisher: EventPublisher) -> Self {
         Self(Arc::new(Inner {
-            life,
+            ttl,
             event_publisher,
-            remembered: Cache::new(CAPACITY),
-            forgotten: AtomicU64::default(),
+            entries: Cache::new(CAPACITY),
+            invalidations: AtomicU64::default(),
             watched: Mutex::default(),
-            look_again: Notify::new(),
+            check_due: Notify::new(),
         }))
     }
 
-    /// Whose the credential is, nobody's when it has ended: from memory, or else from `look_up`.
-    pub(crate) async fn holder_of<E>(
+    /// Returns the cached identity of a credential, or loads it; `None` if the credential has ended.
+    pub(crate) async fn get_or_load<E>(
         &self,
         credential: &Credential,
         now: DateTime<Utc>,
-        look_up: impl Future<Output = Result<Option<CachedIdentity>, E>>,
+        load: impl Future<Output = Result<Option<CachedIdentity>, E>>,
     ) -> Result<Option<CachedIdentity>, E> {
-        let is_fresh = |known: &Remembered| known.since <= now && now < known.since + self.0.life;
-        if let Some(known) = self.0.remembered.get(credential).filter(is_fresh) {
-            return Ok(known.holder);
+        let is_fresh = |entry: &Entry| entry.loaded_at <= now && now < entry.loaded_at + self.0.ttl;
+        if let Some(entry) = self.0.entries.get(credential).filter(is_fresh) {
+            return Ok(entry.identity);
         }
-        let forgotten = self.0.forgotten.load(Ordering::Acquire);
-        let holder = look_up.await?;
-        let known = Remembered {
-            holder: holder.clone(),
-            since: now,
+        let invalidations = self.0.invalidations.load(Ordering::Acquire);
+        let identity = load.await?;
+        let entry = Entry {
+            identity: identity.clone(),
+            loaded_at: now,
         };
-        self.0.remembered.insert(credential.clone(), known);
-        if self.0.forgotten.load(Ordering::Acquire) != forgotten {
-            self.0.remembered.remove(credential);
+        self.0.entries.insert(credential.clone(), entry);
+        if self.0.invalidations.load(Ordering::Acquire) != invalidations {
+            self.0.entries.remove(credential);
         }
-        Ok(holder)
+        Ok(identity)
     }
 
     /// Invalidates what a committed change made stale, in this process at once and in the others soon.
     pub(crate) fn access_changed(&self, change: AccessChange) {
-        self.forget(change);
+        self.invalidate(change);
         self.0.event_publisher.publish_access_change(change);
     }
 
-    /// Forgets what is out of date here, and looks after the streams that it may have ended.
-    pub(crate) fn forget(&self, change: AccessChange) {
-        self.0.forgotten.fetch_add(1, Ordering::AcqRel);
+    /// Removes stale entries of this process, and schedules a check of the streams they concern.
+    fn invalidate(&self, change: AccessChange) {
+        self.0.invalidations.fetch_add(1, Ordering::AcqRel);
         match change {
             AccessChange::Session { session_id } => {
-                self.0.remembered.remove(&Credential::Session(session_id));
+                self.0.entries.remove(&Credential::Session(session_id));
             }
             AccessChange::User { user_id } => {
-                let is_other = |known: &Remembered| {
-                    let holder = known.holder.as_ref();
-                    holder.is_none_or(|holder| holder.user.user_id != user_id)
+                let is_other = |entry: &Entry| {
+                    let identity = entry.identity.as_ref();
+                    identity.is_none_or(|identity| identity.user.user_id != user_id)
                 };
-                self.0.remembered.retain(|_, known| is_other(known));
+                self.0.entries.retain(|_, entry| is_other(entry));
             }
-            AccessChange::Unknown => self.0.remembered.clear(),
+            AccessChange::Unknown => self.0.entries.clear(),
         }
         if self.concerns_a_stream(change) {
-            self.0.look_again.notify_one();
+            self.0.check_due.notify_one();
         }
     }
 
-    /// Watches a credential for a stream that must not outlive it.
+    /// Watches the credential of a stream, which must end with it.
     pub(crate) fn watch(&self, credential: &Credential, user_id: UserId) -> CredentialWatch {
         let mut watched = self.lock();
-        let one = watched
+        let entry = watched
             .entry(credential.clone())
             .or_insert_with(|| Watched {
                 user_id,
                 streams: 0,
-                end: CancellationToken::new(),
+                ended: CancellationToken::new(),
             });
-        one.streams += 1;
+        entry.streams += 1;
         CredentialWatch(Arc::new(Watch {
-            credential_cache: self.clone(),
+            cache: self.clone(),
             credential: credential.clone(),
-            end: one.end.clone(),
+            ended: entry.ended.clone(),
         }))
     }
 
-    /// Hears what other processes have changed and ends the streams of credentials that have
-    /// ended, until `stop`.
+    /// Applies the access changes of other processes, and ends streams whose credential has ended, until
+    /// `stop`.
     pub async fn run(
         self,
         database: Database,
@@ -171,7 +170,7 @@ impl CredentialCache {
         stop: CancellationToken,
     ) {
         let mut changes = bus.access_changes();
-        let mut due = clock.now() + self.0.life;
+        let mut due = clock.now() + self.0.ttl;
         let (mut second, mut applied) = (Instant::now(), 0);
         loop {
             tokio::select! {
@@ -182,25 +181,29 @@ impl CredentialCache {
                     }
                     applied += 1;
                     if applied > CHANGES_PER_SECOND {
-                        // Those that come meanwhile are lost but for one that stands for all.
+                        // The receiver overflows meanwhile and reports the lost changes as one `Unknown`.
                         let rest = Duration::from_secs(1).saturating_sub(second.elapsed());
                         if stop.run_until_cancelled(sleep(rest)).await.is_none() {
                             return;
                         }
                     }
-                    self.forget(*change);
+                    self.invalidate(*change);
                     continue;
                 }
-                () = self.0.look_again.notified() => {}
+                () = self.0.check_due.notified() => {}
                 () = clock.sleep_until(due) => {}
             }
             if let Err(error) = self.end_streams(&database, clock.now()).await {
-                tracing::warn!(%error, "cannot tell whether open streams have to end");
+                tracing::warn!(%error, "failed to check the credentials of open streams");
             }
-            if stop.run_until_cancelled(sleep(LOOK_PACE)).await.is_none() {
+            if stop
+                .run_until_cancelled(sleep(CHECK_INTERVAL))
+                .await
+                .is_none()
+            {
                 return;
             }
-            due = clock.now() + self.0.life;
+            due = clock.now() + self.0.ttl;
         }
     }
 
@@ -209,13 +212,13 @@ impl CredentialCache {
         database: &Database,
         now: DateTime<Utc>,
     ) -> Result<(), StorageError> {
-        let watched: Vec<Credential> = self.lock().keys().cloned().collect();
-        for some in watched.chunks(BATCH) {
-            let live = live(database, some, now).await?;
+        let credentials: Vec<Credential> = self.lock().keys().cloned().collect();
+        for batch in credentials.chunks(BATCH) {
+            let live = live(database, batch, now).await?;
             let watched = self.lock();
-            for ended in some.iter().filter(|one| !live.contains(one)) {
-                if let Some(one) = watched.get(ended) {
-                    one.end.cancel();
+            for ended in batch.iter().filter(|it| !live.contains(it)) {
+                if let Some(entry) = watched.get(ended) {
+                    entry.ended.cancel();
                 }
             }
         }
@@ -228,7 +231,7 @@ impl CredentialCache {
             AccessChange::Session { session_id } => {
                 watched.contains_key(&Credential::Session(session_id))
             }
-            AccessChange::User { user_id } => watched.values().any(|one| one.user_id == user_id),
+            AccessChange::User { user_id } => watched.values().any(|it| it.user_id == user_id),
             AccessChange::Unknown => !watched.is_empty(),
         }
     }
@@ -241,7 +244,7 @@ impl CredentialCache {
     }
 }
 
-/// Those of the credentials that have not ended.
+/// Returns those of the credentials that have not ended.
 async fn live(
     database: &Database,
     credentials: &[Credential],
@@ -267,34 +270,34 @@ async fn live(
         .collect())
 }
 
-/// Tells whether the credential of a stream has ended. Clones share it.
+/// Signals the end of the credential of a stream. Clones share the watch.
 #[derive(Clone)]
 pub struct CredentialWatch(Arc<Watch>);
 
 struct Watch {
-    credential_cache: CredentialCache,
+    cache: CredentialCache,
     credential: Credential,
-    end: CancellationToken,
+    ended: CancellationToken,
 }
 
 impl CredentialWatch {
-    /// Whether the credential has ended.
+    /// Returns whether the credential has ended.
     pub fn has_ended(&self) -> bool {
-        self.0.end.is_cancelled()
+        self.0.ended.is_cancelled()
     }
 
     /// Waits for the end of the credential.
     pub async fn ended(&self) {
-        self.0.end.cancelled().await;
+        self.0.ended.cancelled().await;
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut watched = self.credential_cache.lock();
-        if let Some(one) = watched.get_mut(&self.credential) {
-            one.streams -= 1;
-            if one.streams == 0 {
+        let mut watched = self.cache.lock();
+        if let Some(entry) = watched.get_mut(&self.credential) {
+            entry.streams -= 1;
+            if entry.streams == 0 {
                 watched.remove(&self.credential);
             }
         }

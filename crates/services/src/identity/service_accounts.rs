@@ -1,4 +1,4 @@
-//! Machines that call with a key instead of a password.
+//! The management of service accounts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,39 +15,39 @@ use crate::{
     identity::{access::Access, auth::ApiKey, caller::Caller, credential_cache::CredentialCache},
 };
 
-/// Lets admins manage service accounts.
+/// Manages service accounts on behalf of admins.
 pub struct ServiceAccounts {
     access: Access,
     credentials: CredentialCache,
     random: Arc<dyn Random>,
 }
 
-/// A service account to be.
+/// A service account to create.
 #[derive(Debug, Clone)]
 pub struct NewServiceAccount {
-    /// What it is called; no user may have the name.
+    /// The name, which no user or other account may have.
     pub name: String,
     /// The role that bounds its permissions.
     pub role: Role,
-    /// What its key opens, in the words for permissions.
+    /// The names of the permissions of its key.
     pub permissions: Vec<String>,
-    /// The vehicles it is good for; nothing when it is good for all.
+    /// The vehicles it is limited to; `None` for the whole fleet.
     pub vehicle_ids: Option<Vec<VehicleId>>,
-    /// How long its key is good for.
+    /// The lifetime of its key.
     pub lifetime: Duration,
 }
 
-/// A key on its only way to the admin who asked for it.
+/// An account and its new key.
 #[derive(Debug)]
 pub struct IssuedKey {
-    /// The account as it is now.
+    /// The account.
     pub account: ServiceAccount,
-    /// The key. Nobody sees it again.
+    /// The key, which is not stored.
     pub key: SecretString,
 }
 
 impl ServiceAccounts {
-    /// A service for service accounts.
+    /// Creates the service.
     pub fn new(access: Access, credentials: CredentialCache, random: Arc<dyn Random>) -> Self {
         Self {
             access,
@@ -56,11 +56,11 @@ impl ServiceAccounts {
         }
     }
 
-    /// One page of the accounts, by name, and how many there are in all.
+    /// Lists one page of the accounts by name, and counts all of them.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] to all but admins.
+    /// [`ServiceError::Forbidden`].
     pub async fn list(
         &self,
         caller: &Caller,
@@ -71,11 +71,11 @@ impl ServiceAccounts {
         Ok(service_accounts::list(&mut connection, page).await?)
     }
 
-    /// The account with the id.
+    /// Returns an account.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is none.
+    /// [`ServiceError::NotFound`] if the account does not exist.
     pub async fn get(
         &self,
         caller: &Caller,
@@ -88,13 +88,12 @@ impl ServiceAccounts {
             .ok_or(UNKNOWN)
     }
 
-    /// Makes an account with a key.
+    /// Creates an account with a key.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Invalid`] when a permission is none that a key of its role may open, or opens
-    /// nothing without another;
-    /// [`ServiceError::Conflict`] when the name is taken.
+    /// [`ServiceError::Invalid`] if a key of the role cannot have one of the permissions;
+    /// [`ServiceError::Conflict`] if the name is taken.
     pub async fn create(
         &self,
         caller: &Caller,
@@ -106,7 +105,7 @@ impl ServiceAccounts {
         let account = ServiceAccount {
             user: User {
                 user_id: UserId(self.random.uuid()),
-                // Nobody ever gets mail there (RFC 2606).
+                // A reserved domain (RFC 2606).
                 email: format!("{}@service-accounts.invalid", new.name),
                 username: new.name,
                 role: new.role,
@@ -141,12 +140,11 @@ impl ServiceAccounts {
         })
     }
 
-    /// Gives an account another key. The one before opens nothing any more.
+    /// Replaces the key of an account.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is no such account; [`ServiceError::Conflict`] when it
-    /// is revoked.
+    /// [`ServiceError::NotFound`] if the account does not exist; [`ServiceError::Conflict`] if it is revoked.
     pub async fn renew_key(
         &self,
         caller: &Caller,
@@ -177,13 +175,13 @@ impl ServiceAccounts {
         })
     }
 
-    /// Revokes an account for good: its key opens nothing any more, and its streams end. It stays on
-    /// the list, because its commands and its audit lines name it.
+    /// Revokes an account permanently and ends its streams. The account stays in the list because commands and
+    /// audit entries refer to it.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is no such account; [`ServiceError::Conflict`] when it
-    /// is revoked already.
+    /// [`ServiceError::NotFound`] if the account does not exist; [`ServiceError::Conflict`] if it is already
+    /// revoked.
     pub async fn revoke(&self, caller: &Caller, user_id: UserId) -> Result<(), ServiceError> {
         self.get(caller, user_id).await?;
         let revoke = async |transaction: &mut Transaction, now| {
@@ -210,7 +208,7 @@ const REVOKED: ServiceError = ServiceError::Conflict {
     pointer: None,
 };
 
-/// The permissions that are asked for, if a key of the role may open each.
+/// Parses the requested permissions, if a key of the role can have each.
 fn permissions(new: &NewServiceAccount) -> Result<Vec<Permission>, ServiceError> {
     if new.role == Role::Customer {
         let detail = "must not be customer: what a customer sees goes by whom a vehicle belongs to";
@@ -218,53 +216,33 @@ fn permissions(new: &NewServiceAccount) -> Result<Vec<Permission>, ServiceError>
             "/role", detail,
         )]));
     }
-    // Lines of the trail and insights are about everything, and a new vehicle is none of those the key is for, so
-    // no key for some vehicles opens these.
-    let is_for_all = |permission| {
-        matches!(
-            permission,
-            Permission::ReadAudit
-                | Permission::ManageVehicles
-                | Permission::ReadInsights
-                | Permission::RecordInsights
-                | Permission::ReadAgentLog
-                | Permission::RecordAgentLog
-        )
-    };
-    let is_for_some = new.vehicle_ids.is_some();
-    let possible: Vec<Permission> = Permission::ALL
+    let is_limited = new.vehicle_ids.is_some();
+    let grantable: Vec<Permission> = Permission::ALL
         .iter()
         .copied()
         .filter(|permission| permission.is_for_keys() && permission.is_granted_to(new.role))
-        .filter(|permission| !(is_for_some && is_for_all(*permission)))
+        .filter(|permission| !(is_limited && permission.is_fleet_wide()))
         .collect();
-    let words: Vec<&str> = possible.iter().map(|one| one.as_str()).collect();
-    let books = new
-        .permissions
-        .iter()
-        .any(|word| word == Permission::Book.as_str());
-    let (mut found, mut errors) = (Vec::new(), Vec::new());
-    for (index, word) in new.permissions.iter().enumerate() {
-        match possible
-            .iter()
-            .find(|permission| permission.as_str() == word)
-        {
-            Some(Permission::ManageBookings) if !books => errors.push(FieldError::new(
-                format!("/permissions/{index}"),
-                format!("opens nothing without {}", Permission::Book.as_str()),
-            )),
-            Some(permission) => found.push(*permission),
-            None => errors.push(FieldError::new(
-                format!("/permissions/{index}"),
-                format!(
-                    "must be one of {}, for this role and these vehicles",
-                    words.join(", ")
-                ),
+    let names: Vec<&str> = grantable.iter().map(|it| it.as_str()).collect();
+    let book = Permission::Book.as_str();
+    let can_book = new.permissions.iter().any(|name| name == book);
+    let (mut granted, mut errors) = (Vec::new(), Vec::new());
+    for (index, name) in new.permissions.iter().enumerate() {
+        let mut refuse =
+            |detail| errors.push(FieldError::new(format!("/permissions/{index}"), detail));
+        match grantable.iter().find(|it| it.as_str() == name) {
+            Some(Permission::ManageBookings) if !can_book => {
+                refuse(format!("opens nothing without {book}"));
+            }
+            Some(permission) => granted.push(*permission),
+            None => refuse(format!(
+                "must be one of {}, for this role and these vehicles",
+                names.join(", ")
             )),
         }
     }
     if errors.is_empty() {
-        Ok(found)
+        Ok(granted)
     } else {
         Err(ServiceError::Invalid(errors))
     }

@@ -1,4 +1,4 @@
-//! The people who may log in.
+//! The management of users.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use crate::{
 
 pub use sovd_storage::identity::users::UserFilter;
 
-/// Lets admins manage the users.
+/// Manages users on behalf of admins.
 pub struct Users {
     access: Access,
     credentials: CredentialCache,
@@ -39,29 +39,29 @@ pub struct Users {
     passwords: Arc<Passwords>,
 }
 
-/// A user to be.
+/// A user to create.
 #[derive(Debug, Clone)]
 pub struct NewUser {
     /// The name used to log in.
     pub username: String,
-    /// The address; kept in lower case.
+    /// The e-mail address; stored in lower case.
     pub email: String,
-    /// What the user logs in with.
+    /// The password.
     pub password: SecretString,
-    /// What the user may do.
+    /// The role.
     pub role: Role,
 }
 
-/// What is to be changed of a user; what is not set stays.
+/// The changes to a user; `None` keeps the value.
 #[derive(Debug, Clone, Default)]
 pub struct UserChange {
-    /// Another address; kept in lower case.
+    /// The e-mail address; stored in lower case.
     pub email: Option<String>,
-    /// Another role.
+    /// The role.
     pub role: Option<Role>,
     /// Whether the user may log in.
     pub is_active: Option<bool>,
-    /// Another password.
+    /// The password.
     pub password: Option<SecretString>,
 }
 
@@ -80,7 +80,7 @@ impl UserChange {
 }
 
 impl Users {
-    /// A user service that hashes with `passwords`.
+    /// Creates the service.
     pub fn new(
         access: Access,
         credentials: CredentialCache,
@@ -95,11 +95,11 @@ impl Users {
         }
     }
 
-    /// One page of the users that match, by name, and how many match in all.
+    /// Lists one page of the matching users by name, and counts all of them.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] to all but admins.
+    /// [`ServiceError::Forbidden`].
     pub async fn list(
         &self,
         caller: &Caller,
@@ -111,23 +111,23 @@ impl Users {
         Ok(users::list(&mut connection, filter, page).await?)
     }
 
-    /// The user with the id.
+    /// Returns a user.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is none.
+    /// [`ServiceError::NotFound`] if the user does not exist.
     pub async fn get(&self, caller: &Caller, user_id: UserId) -> Result<User, ServiceError> {
         caller.require(Permission::ManageUsers)?;
         let mut connection = self.access.connection().await?;
         users::find(&mut connection, user_id).await?.ok_or(UNKNOWN)
     }
 
-    /// Makes a user.
+    /// Creates a user.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Invalid`] when the password breaks a rule; [`ServiceError::Conflict`] when
-    /// the name or the address is taken.
+    /// [`ServiceError::Invalid`] if the password violates a rule; [`ServiceError::Conflict`] if the name or
+    /// e-mail address is taken.
     pub async fn create(&self, caller: &Caller, new: NewUser) -> Result<User, ServiceError> {
         caller.require(Permission::ManageUsers)?;
         let password_hash = self.hash(new.password, &new.username).await?;
@@ -159,14 +159,13 @@ impl Users {
         Ok(credentials.user)
     }
 
-    /// Changes a user. Another role, another password and the end of the account end all of the
-    /// user's sessions.
+    /// Changes a user. A new role, a new password and a disabled account end all sessions of the user.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is none; [`ServiceError::Invalid`] when the password
-    /// breaks a rule or nothing is to be changed; [`ServiceError::Conflict`] when the address is
-    /// taken, no active admin would be left or somebody who owns vehicles would be no customer.
+    /// [`ServiceError::NotFound`] if the user does not exist; [`ServiceError::Invalid`] if the password violates
+    /// a rule or `change` is empty; [`ServiceError::Conflict`] if the address is taken, no active admin would
+    /// remain, or an owner of vehicles would lose the role of a customer.
     pub async fn change(
         &self,
         caller: &Caller,
@@ -201,13 +200,13 @@ impl Users {
         Ok(user)
     }
 
-    /// Deletes a user with all that is theirs: their sessions, their commands with the answers and
-    /// their vehicles. The audit trail stays, with a line for each vehicle.
+    /// Deletes a user with their sessions, commands, responses and vehicles. The audit trail stays and gets an
+    /// entry for each vehicle.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is none; [`ServiceError::Conflict`] when it is the last
-    /// active admin, or something of theirs is still to be done at a vehicle.
+    /// [`ServiceError::NotFound`] if the user does not exist; [`ServiceError::Conflict`] if they are the last
+    /// active admin, or commands of them or to their vehicles have not ended.
     pub async fn delete(&self, caller: &Caller, user_id: UserId) -> Result<(), ServiceError> {
         caller.require(Permission::ManageUsers)?;
         let delete = async |transaction: &mut Transaction, admins: Vec<UserId>, now| {
@@ -283,7 +282,7 @@ async fn delete(
     if *admins == [user_id] {
         return Err(LAST_ADMIN);
     }
-    // They go with their owner.
+    // Deleting the user deletes their vehicles.
     let owned = vehicles::lock_owned_for_deletion(transaction, user_id).await?;
     if users::has_open_commands(transaction, user_id).await? {
         return Err(ServiceError::Conflict {
@@ -296,8 +295,7 @@ async fn delete(
         details: json!({ "username": user.username, "email": user.email, "role": user.role }),
         ..about(caller, "user.delete", user_id)
     };
-    // Before the deletion: the lines are found with the others of these vehicles, and whoever deletes
-    // the own account stands in them too.
+    // Before the deletion, so that the entries refer to the vehicles and to an admin who deletes themself.
     for vehicle in &owned {
         audit::insert(transaction, &deletion(caller, vehicle), now).await?;
     }
@@ -340,17 +338,17 @@ fn changed(old: &User, change: &UserChange) -> User {
     }
 }
 
-/// What is another than before, for the audit trail; of a password only that it is.
-fn differences(old: &User, new: &User, has_other_password: bool) -> Map<String, Value> {
+/// Describes the changes for the audit trail, without the password.
+fn differences(old: &User, new: &User, has_new_password: bool) -> Map<String, Value> {
     Differences::default()
         .compare("email", &old.email, &new.email)
         .compare("role", &old.role, &new.role)
         .compare("is_active", &old.is_active, &new.is_active)
-        .conceal("password", has_other_password)
+        .conceal("password", has_new_password)
         .into_fields()
 }
 
-/// A name or an address that somebody else has.
+/// Maps a duplicate name or e-mail address to a conflict.
 fn taken(error: StorageError) -> ServiceError {
     let pointer = match error.conflict() {
         Some(Conflict::UsernameTaken) => "/username",

@@ -133,7 +133,7 @@ pub async fn live(
 
 /// Locks the account until the transaction ends if the key with this hash is valid at `now`; returns
 /// whether it is.
-pub async fn hold(
+pub async fn lock_valid(
     connection: &mut Connection,
     key_hash: &str,
     now: DateTime<Utc>,

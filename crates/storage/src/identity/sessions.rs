@@ -105,7 +105,7 @@ pub async fn user_of(
 
 /// Locks the session until the transaction ends if it is live at `now` and its user has `role`; returns
 /// whether that is so. The user is locked before the session, in the order of a deletion.
-pub async fn hold(
+pub async fn lock_live(
     connection: &mut Connection,
     session_id: SessionId,
     role: Role,

@@ -187,7 +187,7 @@ pub async fn set_password(
 
 /// Locks the user until the transaction ends if they are active and still have this password hash;
 /// returns whether that is so.
-pub async fn hold(
+pub async fn lock_with_hash(
     connection: &mut Connection,
     credentials: &Credentials,
 ) -> Result<bool, StorageError> {

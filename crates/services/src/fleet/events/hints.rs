@@ -6,53 +6,52 @@ use sovd_events::{BroadcastReceiver, EventBus, FleetEventHint};
 use sovd_storage::{Database, StorageError, commands};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The shortest time between two looks at the database. The hints of that time share one.
-const PACE: Duration = Duration::from_millis(20);
+/// The minimum interval between two queries; hints received meanwhile share one.
+const QUERY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The shortest time between two messages that everything has to be fetched again, so that a sender
-/// of false hints cannot keep every dashboard fetching.
-const RESYNC_PACE: Duration = Duration::from_secs(1);
+/// The minimum interval between two resync events, so that false hints cannot keep every dashboard
+/// fetching.
+const RESYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the hints of one moment say.
+/// The hints of one query.
 #[derive(Default)]
 struct Batch {
     commands: BTreeSet<CommandId>,
     is_resync: bool,
 }
 
-/// Looks up the commands that other processes hint at, and spreads their state as the database has
-/// it. Never returns.
+/// Reads the commands that other processes hint at, and broadcasts their state. Never returns.
 ///
-/// A hint that is false shows the readers a state once more that they have seen.
+/// A false hint only repeats a state.
 pub(super) async fn confirm(database: &Database, bus: &dyn EventBus) {
     let mut hints = bus.fleet_event_hints();
     let mut earliest_resync = Instant::now();
     let mut is_resync_due = false;
     loop {
-        // The hints are read while a resync waits, or they would overflow and cause the next one.
+        // Hints are received while a resync is due; otherwise their overflow would cause the next one.
         let mut batch = tokio::select! {
             batch = Batch::from(&mut hints) => batch,
             () = sleep_until(earliest_resync), if is_resync_due => {
                 bus.broadcast_locally(FleetEvent::Resync);
                 is_resync_due = false;
-                earliest_resync = Instant::now() + RESYNC_PACE;
+                earliest_resync = Instant::now() + RESYNC_INTERVAL;
                 continue;
             }
         };
         if !bus.has_fleet_event_receivers() {
             continue;
         }
-        if let Err(error) = spread(database, bus, &batch.commands).await {
-            tracing::warn!(%error, "failed to look up commands for watchers of the fleet");
+        if let Err(error) = broadcast(database, bus, &batch.commands).await {
+            tracing::warn!(%error, "failed to read hinted commands");
             batch.is_resync = true;
         }
         is_resync_due |= batch.is_resync;
-        sleep(PACE).await;
+        sleep(QUERY_INTERVAL).await;
     }
 }
 
 impl Batch {
-    /// Waits for a hint; takes along those that have arrived too.
+    /// Waits for a hint, and takes all others that have arrived.
     async fn from(hints: &mut BroadcastReceiver<FleetEventHint>) -> Self {
         let mut batch = Self::default();
         batch.add(*hints.next().await);
@@ -72,7 +71,7 @@ impl Batch {
     }
 }
 
-async fn spread(
+async fn broadcast(
     database: &Database,
     bus: &dyn EventBus,
     command_ids: &BTreeSet<CommandId>,

@@ -6,25 +6,25 @@ use sovd_domain::{
 };
 use sovd_storage::{Transaction, audit, fleet::vehicles, maintenance::bookings};
 
-use super::{UNKNOWN, Vehicles, about, check_size, keep_customer};
+use super::{UNKNOWN, Vehicles, about, check_size, lock_customer};
 use crate::{differences::Differences, error::ServiceError, identity::caller::Caller};
 
-/// What is to be changed of a vehicle; what is not set stays.
+/// The changes to a vehicle; `None` and [`Patch::Keep`] keep the value.
 #[derive(Debug, Clone, Default)]
 pub struct VehicleChange {
-    /// Another manufacturer.
+    /// The manufacturer.
     pub make: Option<String>,
-    /// Another model.
+    /// The model.
     pub model: Option<String>,
-    /// Another model year.
+    /// The model year.
     pub year: Option<i32>,
-    /// Another drive, or that it is not known.
+    /// The drivetrain.
     pub vehicle_type: Patch<VehicleType>,
-    /// Another customer it belongs to, or that nobody is known.
+    /// The owner.
     pub owner_id: Patch<UserId>,
-    /// Another state of its link.
+    /// The connection status.
     pub connection_status: Option<ConnectionStatus>,
-    /// What takes the place of the metadata; at most 64 KiB as JSON.
+    /// The metadata; at most 64 KiB as JSON.
     pub metadata: Option<Map<String, Value>>,
 }
 
@@ -45,7 +45,7 @@ impl VehicleChange {
         self.metadata.as_ref().map_or(Ok(()), check_size)
     }
 
-    /// The vehicle as it is after the change.
+    /// Returns the vehicle that results from `old`.
     fn applied_to(self, old: &Vehicle, now: DateTime<Utc>) -> Vehicle {
         let new = Vehicle {
             make: self.make.unwrap_or_else(|| old.make.clone()),
@@ -59,24 +59,26 @@ impl VehicleChange {
                 .map_or_else(|| old.metadata.clone(), Value::Object),
             ..old.clone()
         };
-        let is_back = new.is_connected() && !old.is_connected();
+        let is_reconnected = new.is_connected() && !old.is_connected();
         Vehicle {
-            last_seen_at: if is_back { Some(now) } else { old.last_seen_at },
+            last_seen_at: if is_reconnected {
+                Some(now)
+            } else {
+                old.last_seen_at
+            },
             ..new
         }
     }
 }
 
 impl Vehicles {
-    /// Changes a vehicle. One that becomes connected was seen now, and gets what waits for it. When a
-    /// customer gives it away, what they wanted workshops to know goes from its bookings: nobody else is
-    /// to read their words.
+    /// Changes a vehicle. When it becomes connected, its queued commands are sent. When a customer ceases to
+    /// own it, their notes are removed from its bookings, because a new owner can read those.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] to all but admins; [`ServiceError::NotFound`] when there is none;
-    /// [`ServiceError::Invalid`] when the metadata is too large, the owner is no customer or nothing is
-    /// to be changed.
+    /// [`ServiceError::Forbidden`]; [`ServiceError::NotFound`] if the vehicle does not exist;
+    /// [`ServiceError::Invalid`] if the metadata is too large, the owner is not a customer, or `change` is empty.
     pub async fn change(
         &self,
         caller: &Caller,
@@ -99,9 +101,9 @@ async fn update(
     change: VehicleChange,
     now: DateTime<Utc>,
 ) -> Result<Vehicle, ServiceError> {
-    // Before the vehicle, as a deletion begins with the owner.
+    // Before the vehicle, in the order of a deletion of the owner.
     if let Patch::Set(owner_id) = change.owner_id {
-        keep_customer(transaction, owner_id).await?;
+        lock_customer(transaction, owner_id).await?;
     }
     let old = vehicles::lock(transaction, vehicle_id)
         .await?
@@ -122,7 +124,7 @@ async fn update(
     Ok(vehicle)
 }
 
-/// What is another than before, for the audit trail.
+/// Describes the changes for the audit trail.
 fn differences(old: &Vehicle, new: &Vehicle) -> Map<String, Value> {
     Differences::default()
         .compare("make", &old.make, &new.make)

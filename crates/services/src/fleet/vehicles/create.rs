@@ -4,13 +4,13 @@ use sovd_domain::{
 };
 use sovd_storage::{Conflict, StorageError, Transaction, audit, fleet::vehicles};
 
-use super::{Vehicles, about, check_size, keep_customer};
+use super::{Vehicles, about, check_size, lock_customer};
 use crate::{error::ServiceError, identity::caller::Caller};
 
-/// A vehicle to be.
+/// A vehicle to create.
 #[derive(Debug, Clone)]
 pub struct NewVehicle {
-    /// Its VIN, which no other vehicle has.
+    /// The VIN, which no other vehicle may have.
     pub vin: Vin,
     /// The manufacturer.
     pub make: String,
@@ -18,34 +18,34 @@ pub struct NewVehicle {
     pub model: String,
     /// The model year.
     pub year: i32,
-    /// What drives it.
+    /// The drivetrain, if known.
     pub vehicle_type: Option<VehicleType>,
-    /// The customer it belongs to.
+    /// The customer who owns it, if known.
     pub owner_id: Option<UserId>,
-    /// The state of its link.
+    /// The connection status.
     pub connection_status: ConnectionStatus,
-    /// Whatever the owner of the fleet keeps with it; at most 64 KiB as JSON.
+    /// Free-form data of the fleet operator; at most 64 KiB as JSON.
     pub metadata: Map<String, Value>,
 }
 
 impl Vehicles {
-    /// Makes a vehicle. One that is connected was seen now.
+    /// Creates a vehicle.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] to all but admins; [`ServiceError::Invalid`] when the metadata is
-    /// too large or the owner is no customer; [`ServiceError::Conflict`] when the VIN is taken.
+    /// [`ServiceError::Forbidden`]; [`ServiceError::Invalid`] if the metadata is too large or the owner is not
+    /// a customer; [`ServiceError::Conflict`] if the VIN is taken.
     pub async fn create(&self, caller: &Caller, new: NewVehicle) -> Result<Vehicle, ServiceError> {
         caller.require(Permission::ManageVehicles)?;
         check_size(&new.metadata)?;
-        let vehicle = self.made(new);
+        let vehicle = self.vehicle(new);
         let insert =
             async |transaction: &mut Transaction, _| insert(transaction, caller, &vehicle).await;
         self.access.change(caller, insert).await?;
         Ok(vehicle)
     }
 
-    fn made(&self, new: NewVehicle) -> Vehicle {
+    fn vehicle(&self, new: NewVehicle) -> Vehicle {
         let now = self.access.now();
         let is_connected = new.connection_status == ConnectionStatus::Connected;
         Vehicle {
@@ -70,7 +70,7 @@ async fn insert(
     vehicle: &Vehicle,
 ) -> Result<(), ServiceError> {
     if let Some(owner_id) = vehicle.owner_id {
-        keep_customer(transaction, owner_id).await?;
+        lock_customer(transaction, owner_id).await?;
     }
     vehicles::insert(transaction, vehicle)
         .await
@@ -92,7 +92,7 @@ async fn insert(
     Ok(audit::insert(transaction, &entry, vehicle.created_at).await?)
 }
 
-/// A VIN that another vehicle has.
+/// Maps a duplicate VIN to a conflict.
 fn taken(error: StorageError) -> ServiceError {
     match error.conflict() {
         Some(Conflict::VinTaken) => ServiceError::Conflict {

@@ -6,12 +6,12 @@ use super::{UNKNOWN, Vehicles, about};
 use crate::{error::ServiceError, identity::caller::Caller};
 
 impl Vehicles {
-    /// Deletes a vehicle with its commands and their answers. The audit trail stays.
+    /// Deletes a vehicle with its commands and their responses. The audit trail stays.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] to all but admins; [`ServiceError::NotFound`] when there is none;
-    /// [`ServiceError::Conflict`] when something is queued or under way for it.
+    /// [`ServiceError::Forbidden`]; [`ServiceError::NotFound`] if the vehicle does not exist;
+    /// [`ServiceError::Conflict`] if commands to it have not ended.
     pub async fn delete(&self, caller: &Caller, vehicle_id: VehicleId) -> Result<(), ServiceError> {
         caller.require(Permission::ManageVehicles)?;
         let delete = async |transaction: &mut Transaction, now| {
@@ -33,7 +33,7 @@ impl Vehicles {
     }
 }
 
-/// The audit line of a vehicle that goes.
+/// Creates the audit entry of the deletion of a vehicle.
 pub(crate) fn deletion(caller: &Caller, vehicle: &Vehicle) -> AuditEntry {
     AuditEntry {
         vehicle_id: Some(vehicle.vehicle_id),

@@ -11,22 +11,22 @@ use super::{
     password::PasswordMatch,
     throttle::{Admitted, LoginCounters},
 };
-use crate::error::{AuthFailure, ServiceError};
-use crate::identity::auth::hashing_permits::HashingPermit;
+use crate::{
+    error::{AuthFailure, ServiceError},
+    identity::auth::hashing_permits::HashingPermit,
+};
 
-/// How often a login is tried whose user is changed at the same time.
-const TRIES: usize = 3;
+/// The maximum number of attempts while the user is changed concurrently.
+const MAX_ATTEMPTS: usize = 3;
 
 impl Auth {
-    /// Opens a session for whoever knows the password of `username`. The attempt stands in the
-    /// audit trail either way.
+    /// Opens a session for a user with the correct password. Every attempt is audited.
     ///
     /// # Errors
     ///
     /// [`AuthFailure::InvalidCredentials`], after the same time whether or not the user exists;
-    /// [`AuthFailure::AccountDisabled`], to whoever knows the password;
-    /// [`ServiceError::RateLimited`] after too many failures, likewise for both, or when too many
-    /// log in at once.
+    /// [`AuthFailure::AccountDisabled`] if the password is correct; [`ServiceError::RateLimited`] after too many
+    /// failures, whether or not the user exists, or if there are too many concurrent logins.
     pub async fn login(
         self: &Arc<Self>,
         username: &str,
@@ -34,7 +34,7 @@ impl Auth {
         origin: Origin,
     ) -> Result<TokenPair, ServiceError> {
         let (auth, username) = (Arc::clone(self), username.to_owned());
-        // A task of its own, which ends although the client goes away: what failed counts.
+        // A separate task, so that failures count even if the client disconnects.
         let login = async move { auth.log_in(&username, password, origin).await };
         tokio::spawn(login.in_current_span())
             .await
@@ -47,85 +47,86 @@ impl Auth {
         password: SecretString,
         origin: Origin,
     ) -> Result<TokenPair, ServiceError> {
-        let guess = self.guess(username, origin.ip_address);
-        let (mut place, admitted) = self.admit(&guess, username, &origin).await?;
-        for _ in 0..TRIES {
-            // Read now and not before the wait, in which the password may have been changed.
+        let counters = self.login_counters(username, origin.ip_address);
+        let (mut permit, admitted) = self.admit(&counters, username, &origin).await?;
+        for _ in 0..MAX_ATTEMPTS {
+            // After the wait for the permit, because the password may have changed meanwhile.
             let known = {
                 let mut connection = self.access.connection().await?;
                 users::credentials_of(&mut connection, username).await?
             };
             let hash = known.as_ref().map(|known| known.password_hash.clone());
-            let verifying = self.passwords.verify(place, password.clone(), hash);
-            let verdict;
-            (place, verdict) = verifying.await?;
+            let outcome;
+            (permit, outcome) = self
+                .passwords
+                .verify(permit, password.clone(), hash)
+                .await?;
             let now = self.access.now();
-            let is_right = verdict != PasswordMatch::Mismatch;
-            let Some(known) = known.as_ref().filter(|it| is_right && it.user.is_active) else {
-                self.throttle.count_failure(&guess, admitted, now).await;
-                // Only now, so that whoever comes next is judged by this failure too.
-                drop(place);
+            let is_correct = outcome != PasswordMatch::Mismatch;
+            let Some(known) = known.as_ref().filter(|it| is_correct && it.user.is_active) else {
+                self.throttle.count_failure(&counters, admitted, now).await;
+                // Released only now, so that the next login sees this failure.
+                drop(permit);
                 let user = known.map(|known| known.user);
                 self.record_refused_login(username, user, origin).await?;
-                return Err(if is_right {
+                return Err(if is_correct {
                     AuthFailure::AccountDisabled.into()
                 } else {
                     AuthFailure::InvalidCredentials.into()
                 });
             };
-            // Nothing when what was compared is not stored any more: compare again.
+            // `None` if the compared hash is stale; compare again.
             if let Some(tokens) = self.open_session(known, origin.clone()).await? {
-                self.throttle.count_success(&guess, now).await;
-                if verdict == PasswordMatch::NeedsRehash {
-                    self.rehash(place, password, known).await;
+                self.throttle.count_success(&counters, now).await;
+                if outcome == PasswordMatch::NeedsRehash {
+                    self.upgrade_hash(permit, password, known).await;
                 }
                 return Ok(tokens);
             }
         }
-        Err(ServiceError::internal(
-            "the password is changed all the time",
-        ))
+        let reason = "the user is changed repeatedly during the login";
+        Err(ServiceError::internal(reason))
     }
 
-    /// Returns the names under which the failures of a login are counted.
-    pub(super) fn guess(&self, username: &str, address: Option<IpAddr>) -> LoginCounters {
+    /// Returns the failure counters of a login.
+    pub(super) fn login_counters(&self, username: &str, address: Option<IpAddr>) -> LoginCounters {
         LoginCounters::new(&self.username_digest, username, address)
     }
 
-    /// Waits for a place in which a password may be compared.
+    /// Waits for a permit to compare a password.
     pub(super) async fn admit(
         &self,
-        guess: &LoginCounters,
+        counters: &LoginCounters,
         username: &str,
         origin: &Origin,
     ) -> Result<(HashingPermit, Admitted), ServiceError> {
-        // Those who have to wait do so without a place in the queue.
-        self.may_try(guess, username, origin).await?;
-        let place = self.passwords.permit().await?;
-        // Others have failed meanwhile. Few are past this line at a time, so few are too many.
-        let admitted = self.may_try(guess, username, origin).await?;
-        Ok((place, admitted))
+        // Throttled logins must not occupy the queue.
+        self.check_throttle(counters, username, origin).await?;
+        let permit = self.passwords.permit().await?;
+        // Other logins may have failed meanwhile. The permits bound how many get past this check at once.
+        let admitted = self.check_throttle(counters, username, origin).await?;
+        Ok((permit, admitted))
     }
 
-    /// Whether a login may be tried now. Of those that may not, the first one in each wait stands
-    /// in the audit trail; all of them would let anybody fill it.
-    async fn may_try(
+    /// Checks whether a login may be attempted now. Only the first refusal in each delay is audited, so that
+    /// an attacker cannot flood the audit trail.
+    async fn check_throttle(
         &self,
-        guess: &LoginCounters,
+        counters: &LoginCounters,
         username: &str,
         origin: &Origin,
     ) -> Result<Admitted, ServiceError> {
         let now = self.access.now();
-        let too_soon = match self.throttle.check(guess, now).await {
+        let throttled = match self.throttle.check(counters, now).await {
             Ok(admitted) => return Ok(admitted),
-            Err(too_soon) => too_soon,
+            Err(throttled) => throttled,
         };
-        if too_soon.is_first {
+        if throttled.is_first {
             let mut connection = self.access.connection().await?;
             let user = users::credentials_of(&mut connection, username).await?;
             let mut details = self.username_digest.audit_details(username, user.is_some());
-            details.insert("by".to_owned(), json!(too_soon.by));
-            let seconds = too_soon.retry_after.as_secs();
+            details.insert("by".to_owned(), json!(throttled.by));
+            let seconds = throttled.retry_after.as_secs();
             details.insert("retry_after_seconds".to_owned(), json!(seconds));
             let entry = AuditEntry {
                 result: AuditResult::Refused,
@@ -135,31 +136,30 @@ impl Auth {
             };
             audit::insert(&mut connection, &entry, now).await?;
         }
-        Err(too_soon.into())
+        Err(throttled.into())
     }
 
-    /// Stores a hash at the configured cost in the place of a cheaper one. The login goes on
-    /// without it.
-    async fn rehash(
+    /// Replaces a hash of lower cost. A failure does not affect the login.
+    async fn upgrade_hash(
         &self,
-        place: HashingPermit,
+        permit: HashingPermit,
         password: SecretString,
         known: &users::Credentials,
     ) {
-        let replacing = async {
-            // The place is kept until the hash is stored, or others would compare with the old one.
-            let (_place, hash) = self.passwords.rehash(place, password).await?;
+        let replace = async {
+            // The permit is held until the hash is stored, so that fewer logins compare with the old one.
+            let (_permit, hash) = self.passwords.rehash(permit, password).await?;
             let mut connection = self.access.connection().await?;
             let (user_id, old) = (known.user.user_id, &known.password_hash);
             users::replace_hash(&mut connection, user_id, old, &hash).await?;
             Ok::<_, ServiceError>(())
         };
-        if let Err(error) = replacing.await {
-            tracing::warn!(%error, user_id = %known.user.user_id, "cannot store a dearer hash");
+        if let Err(error) = replace.await {
+            tracing::warn!(%error, user_id = %known.user.user_id, "failed to upgrade a password hash");
         }
     }
 
-    /// Writes a refused login down. A user who was deleted meanwhile is nobody.
+    /// Audits a refused login, without the user if they were deleted meanwhile.
     async fn record_refused_login(
         &self,
         username: &str,
@@ -184,7 +184,7 @@ impl Auth {
                 };
                 audit::insert(&mut connection, &entry, now).await?;
             }
-            written => written?,
+            outcome => outcome?,
         }
         Ok(())
     }

@@ -9,7 +9,6 @@ use sovd_storage::{
         users::{self, Credentials},
     },
 };
-
 use tracing::Instrument;
 
 use super::{Auth, NewPassword, password::PasswordMatch};
@@ -19,13 +18,13 @@ use crate::{
 };
 
 impl Auth {
-    /// Gives the caller another password and ends the caller's other sessions.
+    /// Changes the caller's password and ends the caller's other sessions.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Invalid`] when `current` is not the password, or `new` breaks a rule or is no
-    /// other one; [`ServiceError::Conflict`] when it is changed at the same time; [`ServiceError::RateLimited`] after too many failures, or when too many passwords are hashed
-    /// already.
+    /// [`ServiceError::Invalid`] if `current` is wrong, or `new` violates a rule or equals `current`;
+    /// [`ServiceError::Conflict`] if the password is changed concurrently; [`ServiceError::RateLimited`] after
+    /// too many failures, or if no hashing permit is available in time.
     pub async fn change_password(
         self: &Arc<Self>,
         caller: &Caller,
@@ -40,18 +39,18 @@ impl Auth {
         }
         let new = NewPassword::check(new, &caller.user.username)
             .map_err(|refused| ServiceError::Invalid(vec![refused.at("/new_password")]))?;
-        let proving = {
+        let verify = {
             let (auth, caller) = (Arc::clone(self), caller.clone());
-            // A task of its own, which ends although the client goes away: what failed counts.
-            async move { auth.prove(&caller, current).await }
+            // A separate task, so that failures count even if the client disconnects.
+            async move { auth.verify_current(&caller, current).await }
         };
-        let proven = tokio::spawn(proving.in_current_span()).await;
-        let known = proven.map_err(ServiceError::internal)??;
+        let verified = tokio::spawn(verify.in_current_span()).await;
+        let known = verified.map_err(ServiceError::internal)??;
         let hash = self.passwords.hash(new).await?;
 
         let user_id = caller.user.user_id;
         let lock = async |transaction: &mut Transaction| {
-            if users::hold(transaction, &known).await? {
+            if users::lock_with_hash(transaction, &known).await? {
                 return Ok(());
             }
             Err(ServiceError::Conflict {
@@ -70,15 +69,15 @@ impl Auth {
         Ok(())
     }
 
-    /// What is stored of the caller, once they have shown that they know the password.
-    async fn prove(
+    /// Returns the caller's credentials if `password` is correct.
+    async fn verify_current(
         &self,
         caller: &Caller,
         password: SecretString,
     ) -> Result<Credentials, ServiceError> {
-        let guess = self.guess(&caller.user.username, caller.origin.ip_address);
         let username = &caller.user.username;
-        let (place, admitted) = self.admit(&guess, username, &caller.origin).await?;
+        let counters = self.login_counters(username, caller.origin.ip_address);
+        let (permit, admitted) = self.admit(&counters, username, &caller.origin).await?;
         let known = {
             let mut connection = self.access.connection().await?;
             users::credentials(&mut connection, caller.user.user_id)
@@ -86,15 +85,15 @@ impl Auth {
                 .ok_or(AuthFailure::SessionRevoked)?
         };
         let hash = Some(known.password_hash.clone());
-        let (place, verdict) = self.passwords.verify(place, password, hash).await?;
+        let (permit, outcome) = self.passwords.verify(permit, password, hash).await?;
         let now = self.access.now();
-        if verdict != PasswordMatch::Mismatch {
-            self.throttle.count_success(&guess, now).await;
+        if outcome != PasswordMatch::Mismatch {
+            self.throttle.count_success(&counters, now).await;
             return Ok(known);
         }
-        self.throttle.count_failure(&guess, admitted, now).await;
-        // Only now, so that whoever comes next is judged by this failure too.
-        drop(place);
+        self.throttle.count_failure(&counters, admitted, now).await;
+        // Released only now, so that the next login sees this failure.
+        drop(permit);
         let refused = AuditEntry {
             result: AuditResult::Refused,
             ..entry(caller)

@@ -12,23 +12,22 @@ use super::{Auth, refresh_token};
 use crate::{audit::refusals::Concealed, error::ServiceError, identity::caller::Caller};
 
 impl Auth {
-    /// The caller's sessions that have not ended, last used first.
+    /// Lists the caller's sessions, most recently used first.
     ///
     /// # Errors
     ///
-    /// When the database is away.
+    /// [`ServiceError::Unavailable`].
     pub async fn sessions(&self, caller: &Caller) -> Result<Vec<Session>, ServiceError> {
         let now = self.access.now();
         let mut connection = self.access.connection().await?;
         Ok(sessions::list(&mut connection, caller.user.user_id, now).await?)
     }
 
-    /// Ends one of the caller's sessions. Whoever tries to end another's is told that there is none,
-    /// and it is written down.
+    /// Ends one of the caller's sessions. Attempts to end sessions of other users are audited.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when the caller has no such session.
+    /// [`ServiceError::NotFound`] if the caller has no such session.
     pub async fn end_session(
         &self,
         caller: &Caller,
@@ -59,12 +58,12 @@ impl Auth {
         Ok(())
     }
 
-    /// Ends the caller's session that holds `refresh_token`, or all of the caller's sessions.
-    /// A session that has ended already is no error.
+    /// Ends the caller's session with `refresh_token`, or all sessions of the caller. An unknown token is not
+    /// an error.
     ///
     /// # Errors
     ///
-    /// When the database is away.
+    /// [`AuthFailure::SessionRevoked`](crate::AuthFailure::SessionRevoked) if the caller's session has ended.
     pub async fn logout(
         &self,
         caller: &Caller,
@@ -93,18 +92,17 @@ impl Auth {
     }
 }
 
-/// Ends the session that a token belongs to, also one that is spent: the answer to a refresh may have
-/// been lost, or somebody else may have spent it.
 const UNKNOWN: ServiceError = ServiceError::NotFound {
     what: "session",
     pointer: None,
 };
 
-/// Returns a lock on the user, which precedes that on a session everywhere.
+/// Returns a lock on the user, which must precede locks on their sessions.
 fn lock_user(user_id: UserId) -> impl AsyncFnOnce(&mut Transaction) -> Result<(), ServiceError> {
     async move |transaction| Ok(users::keep(transaction, user_id).await?)
 }
 
+/// Ends the session of a token, even of a spent one: the client may not have received its successor.
 async fn end_by_token(
     transaction: &mut Transaction,
     user_id: UserId,

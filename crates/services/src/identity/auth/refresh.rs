@@ -21,19 +21,19 @@ use super::{
 };
 use crate::error::{AuthFailure, ServiceError};
 
-/// For how long the same client gets the same, unspent successor again, as after a lost answer.
-const GRACE: TimeDelta = TimeDelta::seconds(10);
+/// How long a client that lost the response can retry and get the same successor.
+const GRACE_PERIOD: TimeDelta = TimeDelta::seconds(10);
 
 impl Auth {
-    /// Spends a refresh token and gives new tokens for its session. The client that spent it gets
-    /// the same refresh token again for ten seconds, as long as that one is unspent. In every other
-    /// case a spent token ends the session, because one of its holders has stolen it.
+    /// Exchanges a refresh token for new tokens of its session.
+    ///
+    /// The same client can repeat the exchange for ten seconds while the successor is unspent. Any other use
+    /// of a spent token ends the session, because the token must have been stolen.
     ///
     /// # Errors
     ///
-    /// [`AuthFailure::TokenInvalid`] when it is unknown or expired;
-    /// [`AuthFailure::SessionRevoked`] when it was spent before; [`ServiceError::RateLimited`] when the
-    /// user asks too much at once.
+    /// [`AuthFailure::TokenInvalid`] if the token is unknown or expired; [`AuthFailure::SessionRevoked`] if it
+    /// was spent; [`ServiceError::RateLimited`] if the user sends too many requests.
     pub async fn refresh(
         &self,
         refresh_token: &str,
@@ -45,9 +45,9 @@ impl Auth {
         };
         match self.access.database().transaction(exchange).await? {
             Exchanged::Tokens(tokens, user) => {
-                // Whoever lives by refreshing is no stranger at the next login.
-                let guess = self.guess(&user.username, address);
-                self.throttle.remember_address(&guess, now).await;
+                // A long session keeps its address known for the next login.
+                let counters = self.login_counters(&user.username, address);
+                self.throttle.remember_address(&counters, now).await;
                 Ok(tokens)
             }
             Exchanged::Theft(session_id) => {
@@ -74,14 +74,14 @@ impl Auth {
                 .spend(transaction, session, refresh_token, origin)
                 .await;
         }
-        // Whoever waited for the one who spent it sees that now.
+        // Also reached after waiting for a concurrent exchange of the same token.
         let Some((spent, user_id)) = spent::find(transaction, &hash).await? else {
             return Err(AuthFailure::TokenInvalid.into());
         };
         users::keep(transaction, user_id).await?;
-        if now - spent.spent_at <= GRACE && spent.client == ClientInfo::from(&origin) {
+        if now - spent.spent_at <= GRACE_PERIOD && spent.client == ClientInfo::from(&origin) {
             let next = RefreshToken::successor_of(refresh_token, &spent.successor_salt);
-            // A client that has spent the successor has received it and needs no second copy.
+            // Found only while the successor is unspent.
             if let Some(session) = sessions::lock_by_token(transaction, &next.hash(), now).await? {
                 return self.repeat(transaction, session, next, origin).await;
             }
@@ -91,7 +91,7 @@ impl Auth {
         Ok(Exchanged::Theft(spent.session_id))
     }
 
-    /// Puts a successor in the place of the token that the session holds.
+    /// Replaces the token of the session with a successor.
     async fn spend(
         &self,
         transaction: &mut Transaction,
@@ -120,7 +120,7 @@ impl Auth {
         Ok(Exchanged::Tokens(tokens, user))
     }
 
-    /// Returns the unspent successor of a token that was spent a moment ago once more.
+    /// Returns the unspent successor again.
     async fn repeat(
         &self,
         transaction: &mut Transaction,
@@ -157,10 +157,10 @@ impl Auth {
     }
 }
 
-/// What a refresh token was exchanged for.
+/// The outcome of an exchange.
 enum Exchanged {
     Tokens(TokenPair, User),
-    /// Nothing: somebody has it who should not, and the session is over.
+    /// The token was reused, so the session has ended.
     Theft(SessionId),
 }
 

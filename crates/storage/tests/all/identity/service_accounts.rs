@@ -127,12 +127,12 @@ async fn locks_only_valid_keys() {
     let fleet = with_account().await;
     let mut connection = fleet.connection().await;
     for (hash, seconds, expected) in [("hash", 99, true), ("hash", 100, false), ("x", 0, false)] {
-        let locked = service_accounts::hold(&mut connection, hash, at(seconds)).await;
+        let locked = service_accounts::lock_valid(&mut connection, hash, at(seconds)).await;
         assert_eq!(locked.unwrap(), expected, "{hash} at {seconds}");
     }
     service_accounts::revoke(&mut connection, ID, at(5))
         .await
         .unwrap();
-    let locked = service_accounts::hold(&mut connection, "hash", at(6)).await;
+    let locked = service_accounts::lock_valid(&mut connection, "hash", at(6)).await;
     assert!(!locked.unwrap());
 }

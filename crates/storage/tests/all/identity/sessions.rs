@@ -216,7 +216,7 @@ async fn locks_only_live_sessions_of_users_with_the_role() {
     let fleet = logged_in().await;
     let mut connection = fleet.connection().await;
     let mut is_locked = async |number, role, seconds| {
-        sessions::hold(&mut connection, id(number), role, at(seconds))
+        sessions::lock_live(&mut connection, id(number), role, at(seconds))
             .await
             .unwrap()
     };
@@ -233,7 +233,7 @@ async fn locks_only_live_sessions_of_users_with_the_role() {
 async fn ending_a_session_waits_for_its_lock() {
     let fleet = logged_in().await;
     let mut transaction = fleet.pool.begin().await.unwrap();
-    let locked = sessions::hold(&mut transaction, id(1), Role::Engineer, at(0)).await;
+    let locked = sessions::lock_live(&mut transaction, id(1), Role::Engineer, at(0)).await;
     assert!(locked.unwrap());
     let end = async {
         let mut connection = fleet.connection().await;

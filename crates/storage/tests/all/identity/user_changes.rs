@@ -186,11 +186,19 @@ async fn locks_a_user_only_with_the_current_hash() {
     let mut connection = fleet.connection().await;
     let known = users::credentials(&mut connection, bob.user_id).await;
     let known = known.unwrap().unwrap();
-    assert!(users::hold(&mut connection, &known).await.unwrap());
+    assert!(
+        users::lock_with_hash(&mut connection, &known)
+            .await
+            .unwrap()
+    );
     users::set_password(&mut connection, bob.user_id, "other", at(1))
         .await
         .unwrap();
-    assert!(!users::hold(&mut connection, &known).await.unwrap());
+    assert!(
+        !users::lock_with_hash(&mut connection, &known)
+            .await
+            .unwrap()
+    );
     users::set_password(&mut connection, bob.user_id, "hash", at(2))
         .await
         .unwrap();
@@ -201,7 +209,11 @@ async fn locks_a_user_only_with_the_current_hash() {
     users::update(&mut connection, &disabled, at(3))
         .await
         .unwrap();
-    assert!(!users::hold(&mut connection, &known).await.unwrap());
+    assert!(
+        !users::lock_with_hash(&mut connection, &known)
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
