@@ -3,6 +3,3 @@
 pub(crate) mod auth;
 pub(crate) mod service_accounts;
 pub(crate) mod users;
-
-#[cfg(test)]
-mod schema_literals;

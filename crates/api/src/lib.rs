@@ -20,6 +20,9 @@ mod sse;
 mod state;
 mod websocket;
 
+#[cfg(test)]
+mod schema_literals;
+
 pub use extract::CallerKey;
 pub use open_streams::OpenStreams;
 pub use openapi::document;
