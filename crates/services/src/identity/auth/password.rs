@@ -27,7 +27,7 @@ const LABEL: &[u8] = b"sovd-command password of more than 72 bytes, version 1";
 /// The costs that the settings allow. Higher costs would hold a hashing permit for minutes.
 const COSTS: RangeInclusive<u32> = 4..=15;
 
-/// Hashes and verifies passwords with bcrypt on blocking threads, limited by [`HashingPermits`].
+/// Hashes and verifies passwords with bcrypt on blocking threads, limited by a number of permits.
 pub struct Passwords {
     permits: HashingPermits,
     cost: u32,
