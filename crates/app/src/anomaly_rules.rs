@@ -1,4 +1,4 @@
-//! The rules by which trouble codes become anomalies.
+//! Loads the anomaly rules.
 
 use std::{fs, path::Path};
 
@@ -6,10 +6,10 @@ use sovd_domain::RuleBook;
 
 use crate::error::StartError;
 
-/// The rules of a checkout, for where no other file is named.
+/// The default rules, compiled in.
 const BUILT_IN: &str = include_str!("../../../config/anomaly_rules.toml");
 
-/// The rules of the file, or those that the program brings along.
+/// Reads the rules from `file`, or returns the built-in ones.
 pub(crate) fn read(file: Option<&Path>) -> Result<RuleBook, StartError> {
     let (name, text) = match file {
         None => (
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rules_of_the_program_know_the_usual_faults() {
+    fn built_in_rules_match_common_codes() {
         let rules = read(None).unwrap();
         for (code, name, severity) in [
             ("P0420", "catalyst-efficiency", Severity::Medium),
@@ -59,21 +59,21 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_of_the_program_finds_something() {
+    fn no_built_in_rule_is_shadowed() {
         let rules = read(None).unwrap();
         for rule in rules.iter() {
             let codes = rule.patterns.iter().flat_map(|pattern| {
                 ["1", "2", "3"].map(|digit| pattern.as_str().replace('.', digit))
             });
-            let is_reached = codes
+            let is_reachable = codes
                 .map(|code| rules.first_match(&code.parse().unwrap()))
                 .any(|found| found == Some(rule));
-            assert!(is_reached, "{} comes too late", rule.name);
+            assert!(is_reachable, "{} is shadowed", rule.name);
         }
     }
 
     #[test]
-    fn a_file_that_is_away_is_named() {
+    fn names_a_missing_file() {
         let error = read(Some(Path::new("/nowhere/rules.toml"))).unwrap_err();
         let text = error.to_string();
         let expected = "maintenance.anomaly_rules: /nowhere/rules.toml cannot be read: ";
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_file_is_named() {
+    fn names_an_invalid_file_and_its_error() {
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         let text = read(Some(Path::new(manifest))).unwrap_err().to_string();
         let expected = format!("maintenance.anomaly_rules: {manifest}: ");

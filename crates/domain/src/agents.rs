@@ -1,4 +1,4 @@
-//! Agents, which are service accounts that act by themselves, and what they are seen doing.
+//! Agents: service accounts that act on their own, their logged actions and their suspensions.
 
 use chrono::{DateTime, Utc};
 
@@ -7,26 +7,26 @@ use crate::{
     text_enum::text_enum,
 };
 
-/// Something that an agent did or tried.
+/// An entry of the agent activity log: an action that an agent attempted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentAction {
-    /// Identifies the line.
+    /// Identifies the entry.
     pub id: AgentActionId,
     /// The agent, by the name of its service account.
     pub agent_name: String,
-    /// The kind of action, in the words for permissions, or in others for agents elsewhere.
+    /// The kind of action: the permission that it needs, or a term of the agent's own system.
     pub action_type: String,
     /// Where the call came from.
     pub source_node: Option<String>,
-    /// What it was about.
+    /// The target of the action.
     pub target_node: Option<String>,
-    /// Whether it was let through.
+    /// Whether the action was allowed.
     pub status: AgentActionStatus,
-    /// When it was.
+    /// When the action was attempted.
     pub timestamp: DateTime<Utc>,
 }
 
-/// An agent's ban from a kind of action.
+/// The exclusion of an agent from one kind of action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspension {
     /// Identifies the suspension.
@@ -35,22 +35,22 @@ pub struct Suspension {
     pub agent_name: String,
     /// The kind of action.
     pub action_type: String,
-    /// How many blocked attempts were too many.
+    /// The number of blocked attempts that led to the suspension.
     pub blocked_attempts: i64,
     /// When it began.
     pub suspended_at: DateTime<Utc>,
-    /// When an admin ended it; nothing while it lasts.
+    /// When an admin lifted it; `None` while it is active.
     pub lifted_at: Option<DateTime<Utc>>,
-    /// The admin; nobody when that account is deleted.
+    /// The admin who lifted it; `None` while it is active or after that account was deleted.
     pub lifted_by: Option<UserId>,
 }
 
 text_enum! {
-    /// Whether an agent's action was let through.
+    /// Whether an agent's action was allowed.
     AgentActionStatus, "agent action status" {
-        /// It was.
+        /// The action was allowed.
         Allowed = "ALLOWED",
-        /// It was not.
+        /// The action was refused.
         Blocked = "BLOCKED",
     }
 }

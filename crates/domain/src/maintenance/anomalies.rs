@@ -1,4 +1,4 @@
-//! What is not as it should be with a vehicle, from its detection until a workshop has looked.
+//! Anomalies of vehicles, from detection to the finding of a workshop, and their diagnoses.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,76 +8,76 @@ use crate::{
     text_enum::text_enum,
 };
 
-/// Something that is not as it should be with a vehicle.
+/// A suspected defect of a vehicle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Anomaly {
     /// Identifies the anomaly.
     pub id: AnomalyId,
     /// The vehicle.
     pub vehicle_id: VehicleId,
-    /// When it was found.
+    /// When it was detected.
     pub detected_at: DateTime<Utc>,
-    /// What kind it is, such as `emissions`.
+    /// The kind of anomaly, such as `emissions`.
     pub anomaly_type: String,
-    /// How bad it is.
+    /// How urgent it is.
     pub severity: Severity,
-    /// What was measured or read when it was found; a JSON object.
+    /// The measurements at detection; a JSON object.
     pub sensor_snapshot: Option<Value>,
-    /// The remaining useful life, in the unit of whoever predicts.
+    /// The remaining useful life, in the unit of the predictor.
     pub rul_prediction: Option<f64>,
-    /// The part of the vehicle that is suspected; nothing when nobody said.
+    /// The suspected component.
     pub component_name: Option<String>,
-    /// Where it came from; nothing when somebody reported it.
+    /// The rule match that detected it; `None` for a reported anomaly.
     pub source: Option<Detection>,
-    /// How it ended; nothing while no workshop has looked.
+    /// The finding of a workshop; `None` while the anomaly is open.
     pub closure: Option<Closure>,
 }
 
-/// A trouble code that a rule matched.
+/// A trouble code that matched a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detection {
-    /// The rule.
+    /// The name of the rule.
     pub rule_name: String,
-    /// The code (SAE J2012).
+    /// The trouble code (SAE J2012).
     pub dtc_code: String,
-    /// The command whose answer had the code; nothing when it is deleted.
+    /// The command whose response contained the code; `None` after its deletion.
     pub command_id: Option<CommandId>,
-    /// The part of the answer that had the code; nothing when it is deleted.
+    /// The response chunk that contained the code; `None` after its deletion.
     pub response_id: Option<ResponseId>,
 }
 
-/// How an anomaly ended.
+/// The end of an anomaly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closure {
-    /// What the workshop found.
+    /// The workshop's finding.
     pub outcome: Outcome,
-    /// When it said so.
+    /// When the anomaly was closed.
     pub closed_at: DateTime<Utc>,
 }
 
-/// What somebody takes for the cause of an anomaly.
+/// A presumed cause of an anomaly.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diagnosis {
     /// Identifies the diagnosis.
     pub id: DiagnosisId,
     /// The anomaly.
     pub anomaly_event_id: AnomalyId,
-    /// The cause, in words.
+    /// The cause, in prose.
     pub diagnosis_text: String,
-    /// How sure it is, from 0 to 1.
+    /// Confidence from 0 to 1.
     pub confidence_score: f64,
-    /// When it was made.
+    /// When the diagnosis was created.
     pub created_at: DateTime<Utc>,
 }
 
 text_enum! {
-    /// How bad an anomaly is.
+    /// How urgent an anomaly is.
     Severity, "severity" {
         /// It can wait for the next service.
         Low = "Low",
-        /// It should be looked at soon.
+        /// It should be examined soon.
         Medium = "Medium",
-        /// It should be looked at now.
+        /// It should be examined at once.
         High = "High",
         /// The vehicle should not be driven.
         Critical = "Critical",
@@ -85,13 +85,13 @@ text_enum! {
 }
 
 text_enum! {
-    /// What a workshop found of an anomaly.
+    /// A workshop's finding about an anomaly.
     Outcome, "outcome" {
-        /// It is there.
+        /// The suspected defect is present.
         Confirmed = "confirmed",
-        /// Nothing is wrong.
+        /// No defect was found.
         NoFaultFound = "no_fault_found",
-        /// Something else is wrong.
+        /// A different defect was found.
         Other = "other",
     }
 }

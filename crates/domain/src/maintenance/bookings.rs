@@ -1,4 +1,4 @@
-//! Appointments of vehicles in workshops.
+//! Workshop appointments.
 
 use chrono::{DateTime, Utc};
 
@@ -8,45 +8,45 @@ use crate::{
     text_enum::text_enum,
 };
 
-/// An appointment of a vehicle in a workshop.
+/// An appointment of a vehicle at a workshop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Booking {
     /// Identifies the booking.
     pub id: BookingId,
     /// The vehicle.
     pub vehicle_id: VehicleId,
-    /// The workshop, by the name it is known by elsewhere; nothing while none is chosen.
+    /// The workshop's identifier in an external system; `None` if none is chosen.
     pub service_center_id: Option<String>,
-    /// When the vehicle is to be there.
+    /// When the appointment starts.
     pub appointment_time: DateTime<Utc>,
-    /// How far it has come.
+    /// The state of the booking.
     pub status: BookingStatus,
-    /// What the customer wants the workshop to know.
+    /// The customer's notes for the workshop.
     pub customer_notes: Option<String>,
-    /// When it was made.
+    /// When the booking was created.
     pub created_at: DateTime<Utc>,
-    /// The anomaly that it is about.
+    /// The anomaly to be examined, if any.
     pub anomaly_event_id: Option<AnomalyId>,
-    /// What the workshop found of the anomaly; nothing until it is completed.
+    /// The workshop's finding about the anomaly; `None` until the booking is completed.
     pub outcome: Option<Outcome>,
 }
 
 text_enum! {
-    /// How far a booking has come.
+    /// The state of a booking.
     BookingStatus, "booking status" {
-        /// It waits for the workshop's word.
+        /// The workshop has not confirmed it yet.
         Pending = "PENDING",
         /// The workshop expects the vehicle.
         Confirmed = "CONFIRMED",
-        /// The workshop has looked.
+        /// The workshop has examined the vehicle.
         Completed = "COMPLETED",
-        /// It was called off.
+        /// The booking was cancelled.
         Cancelled = "CANCELLED",
     }
 }
 
 impl BookingStatus {
-    /// Whether a booking may go from here to `next`.
+    /// Returns whether a booking may change from this state to `next`.
     pub const fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
@@ -55,7 +55,7 @@ impl BookingStatus {
         )
     }
 
-    /// Whether nothing comes after it.
+    /// Returns whether this state is final.
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Completed | Self::Cancelled)
     }
@@ -66,9 +66,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_booking_moves_forward_or_is_called_off() {
+    fn allows_only_the_four_transitions() {
         use BookingStatus::{Cancelled, Completed, Confirmed, Pending};
-        let moves = [
+        let transitions = [
             (Pending, Confirmed),
             (Confirmed, Completed),
             (Pending, Cancelled),
@@ -76,11 +76,11 @@ mod tests {
         ];
         for from in BookingStatus::ALL {
             for to in BookingStatus::ALL {
-                let is_allowed = moves.contains(&(*from, *to));
+                let is_allowed = transitions.contains(&(*from, *to));
                 assert_eq!(from.may_become(*to), is_allowed, "{from} to {to}");
             }
-            let goes_on = moves.iter().any(|(start, _)| start == from);
-            assert_eq!(from.has_ended(), !goes_on, "{from}");
+            let has_next = transitions.iter().any(|(start, _)| start == from);
+            assert_eq!(from.has_ended(), !has_next, "{from}");
         }
     }
 }

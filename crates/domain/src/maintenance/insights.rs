@@ -1,25 +1,25 @@
-//! What failures over the fleet tell those who make the vehicles.
+//! Insights: patterns in confirmed failures across the fleet, for the manufacturer.
 
 use chrono::{DateTime, Utc};
 
 use crate::ids::InsightId;
 
-/// What failures tell those who make the vehicles.
+/// A failure pattern of one component, reported to the manufacturer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Insight {
     /// Identifies the insight.
     pub id: InsightId,
-    /// The part that fails.
+    /// The component that fails.
     pub component_name: String,
     /// How it fails.
     pub failure_pattern: String,
-    /// Which vehicles it concerns.
+    /// The affected vehicles, such as a model and model year.
     pub affected_batch: Option<String>,
-    /// What to do about it.
+    /// The recommended remedy.
     pub recommendation: Option<String>,
-    /// How sure it is, from 0 to 1; of a derived one the share of confirmed failures among those that
-    /// workshops had looked at when it was written.
+    /// Confidence from 0 to 1. For a derived insight, the share of confirmed failures among the
+    /// anomalies that workshops had closed when it was derived.
     pub confidence_score: Option<f64>,
-    /// When it was written.
+    /// When the insight was created.
     pub created_at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! The rules by which trouble codes become anomalies.
+//! Rules that map diagnostic trouble codes to anomalies.
 
 mod file;
 mod pattern;
@@ -8,50 +8,50 @@ use crate::maintenance::anomalies::Severity;
 pub use file::{InvalidRule, InvalidRules};
 pub use pattern::{Dtc, DtcPattern, InvalidDtc, InvalidPattern};
 
-/// What codes a rule looks for, and what it makes of them.
+/// A set of trouble codes and the anomaly that they indicate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// What it is known by; no other rule has it.
+    /// The name, unique in a rule book.
     pub name: String,
-    /// The codes that it looks for; at least one.
+    /// The codes that it matches; at least one.
     pub patterns: Vec<DtcPattern>,
-    /// What kind of anomaly it finds.
+    /// The kind of anomaly.
     pub anomaly_type: String,
-    /// How bad that is.
+    /// The severity of the anomaly.
     pub severity: Severity,
-    /// The part of the vehicle that it suspects.
+    /// The suspected component.
     pub component: String,
 }
 
 impl Rule {
-    /// Whether the rule looks for the code.
+    /// Returns whether a pattern matches the code.
     pub fn matches(&self, dtc: &Dtc) -> bool {
         self.patterns.iter().any(|pattern| pattern.matches(dtc))
     }
 }
 
-/// The rules of one file, in its order.
+/// The rules of a file, in file order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleBook(Vec<Rule>);
 
 impl RuleBook {
-    /// The most rules that a file has.
+    /// The maximum number of rules.
     pub const MAX_RULES: usize = 1000;
-    /// The most patterns that a rule has.
+    /// The maximum number of patterns of a rule.
     pub const MAX_PATTERNS: usize = 100;
-    /// The most characters that the name of a rule has.
+    /// The maximum length of a rule name, in characters.
     pub const MAX_NAME: usize = 100;
-    /// The most characters that a kind of anomaly has.
+    /// The maximum length of an anomaly type, in characters.
     pub const MAX_ANOMALY_TYPE: usize = 100;
-    /// The most characters that a component has.
+    /// The maximum length of a component name, in characters.
     pub const MAX_COMPONENT: usize = 200;
 
-    /// The rule that a code belongs to: the first in the file that looks for it.
+    /// Returns the first rule in file order that matches the code.
     pub fn first_match(&self, dtc: &Dtc) -> Option<&Rule> {
         self.0.iter().find(|rule| rule.matches(dtc))
     }
 
-    /// Every rule, in the order of the file.
+    /// Returns an iterator over the rules, in file order.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.0.iter()
     }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_matches_wins() {
+    fn the_first_matching_rule_wins() {
         let book = book();
         for (code, name) in [
             ("P0420", Some("first")),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_stay_in_the_order_of_the_file() {
+    fn keeps_rules_in_file_order() {
         let book = book();
         let names: Vec<&str> = book.iter().map(|rule| rule.name.as_str()).collect();
         assert_eq!(names, ["first", "second"]);

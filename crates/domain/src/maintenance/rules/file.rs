@@ -4,42 +4,42 @@ use thiserror::Error;
 use toml::{Table, Value};
 
 use super::{DtcPattern, Rule, RuleBook};
-use crate::maintenance::anomalies::Severity;
+use crate::{maintenance::anomalies::Severity, text_enum::UnknownText};
 
-/// Why a text is no [`RuleBook`].
+/// Why a text is not a [`RuleBook`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidRules {
-    /// It is not TOML.
+    /// The text is not TOML.
     #[error("{}not valid TOML: {reason}", line.map(|line| format!("line {line}: ")).unwrap_or_default())]
     Syntax {
-        /// The line, counted from 1, where it is known.
+        /// The line, counted from 1, if known.
         line: Option<usize>,
-        /// What is wrong there.
+        /// The message of the parser.
         reason: String,
     },
-    /// It has something else than rules.
+    /// The file has a top-level field other than `rule`.
     #[error("{0} is not known here; accepted is [[rule]]")]
     UnknownField(String),
-    /// It has no list of rules.
+    /// The file has no list of rules, or too many rules.
     #[error(
         "expected up to {} rules, each beginning with [[rule]], or rule = [] for none",
         RuleBook::MAX_RULES
     )]
     NoRules,
-    /// Rules are wrong, at least one.
+    /// At least one rule is invalid.
     #[error("{}", joined(.0))]
     Rules(Vec<InvalidRule>),
 }
 
-/// What is wrong with one field of a rule.
+/// An invalid field of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{rule}, {field}: {detail}")]
 pub struct InvalidRule {
-    /// The rule: its name, or its number if it has none.
+    /// The rule, by its name or, without a valid name, its number.
     pub rule: String,
     /// The field.
     pub field: String,
-    /// What is accepted.
+    /// The accepted values.
     pub detail: String,
 }
 
@@ -51,7 +51,7 @@ fn joined(errors: &[InvalidRule]) -> String {
 impl FromStr for RuleBook {
     type Err = InvalidRules;
 
-    /// Reads rules from TOML: each begins with `[[rule]]` and has a `name`, `patterns`, an
+    /// Parses rules from TOML. Each is a `[[rule]]` table with a `name`, `patterns`, an
     /// `anomaly_type`, a `severity` and a `component`.
     fn from_str(text: &str) -> Result<Self, InvalidRules> {
         let mut document: Table = text.parse().map_err(|error| syntax(text, &error))?;
@@ -87,7 +87,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> InvalidRules {
     }
 }
 
-/// The rule, or nothing and what is wrong with it.
+/// Parses one rule; returns `None` after adding to `errors`.
 fn read(
     number: usize,
     rule: Value,
@@ -117,8 +117,8 @@ fn read(
         fields.refuse("name", "expected a name that no rule before has");
     }
     let patterns = fields.keep("patterns", patterns(table.remove("patterns")));
-    let kind = text(table.remove("anomaly_type"), RuleBook::MAX_ANOMALY_TYPE);
-    let kind = fields.keep("anomaly_type", kind);
+    let anomaly_type = text(table.remove("anomaly_type"), RuleBook::MAX_ANOMALY_TYPE);
+    let anomaly_type = fields.keep("anomaly_type", anomaly_type);
     let severity = fields.keep("severity", severity(table.remove("severity").as_ref()));
     let component = text(table.remove("component"), RuleBook::MAX_COMPONENT);
     let component = fields.keep("component", component);
@@ -131,13 +131,13 @@ fn read(
     Some(Rule {
         name: name?,
         patterns: patterns?,
-        anomaly_type: kind?,
+        anomaly_type: anomaly_type?,
         severity: severity?,
         component: component?,
     })
 }
 
-/// Collects what is wrong with the fields of one rule.
+/// Collects the errors of one rule.
 struct Fields<'a> {
     rule: String,
     errors: &'a mut Vec<InvalidRule>,
@@ -166,24 +166,22 @@ fn text(value: Option<Value>, limit: usize) -> Result<String, String> {
     }
 }
 
-/// Whether it is a text to be read: PostgreSQL keeps no U+0000, and nobody sees white space alone.
+/// Returns whether the text is one visible line. PostgreSQL does not store U+0000.
 fn is_line(text: &str, limit: usize) -> bool {
     !text.trim().is_empty() && text.chars().count() <= limit && !text.contains(char::is_control)
 }
 
 fn severity(value: Option<&Value>) -> Result<Severity, String> {
     let word = value.and_then(Value::as_str).unwrap_or_default();
-    word.parse().map_err(|_| {
-        let words: Vec<&str> = Severity::ALL.iter().map(|one| one.as_str()).collect();
-        format!("expected one of {}", words.join(", "))
-    })
+    word.parse()
+        .map_err(|error: UnknownText| format!("expected one of {}", error.accepted))
 }
 
 fn patterns(value: Option<Value>) -> Result<Vec<DtcPattern>, String> {
-    let most = RuleBook::MAX_PATTERNS;
+    let max = RuleBook::MAX_PATTERNS;
     let items = match value {
-        Some(Value::Array(items)) if (1..=most).contains(&items.len()) => items,
-        _ => return Err(format!("expected a list of 1 to {most} patterns")),
+        Some(Value::Array(items)) if (1..=max).contains(&items.len()) => items,
+        _ => return Err(format!("expected a list of 1 to {max} patterns")),
     };
     let parsed = items.iter().zip(1..).map(|(item, number)| {
         let text = item.as_str().unwrap_or_default();
@@ -197,7 +195,7 @@ fn patterns(value: Option<Value>) -> Result<Vec<DtcPattern>, String> {
 mod tests {
     use super::*;
 
-    /// A rule, after `change` of its lines.
+    /// Returns a valid rule with `change` applied to its lines.
     fn rule(change: impl FnOnce(&mut Vec<String>)) -> String {
         let mut lines: Vec<String> = [
             r#"name = "catalyst""#,
@@ -212,7 +210,7 @@ mod tests {
         format!("[[rule]]\n{}\n", lines.join("\n"))
     }
 
-    /// The rule with another line in place of that of the field.
+    /// Returns the rule with another value of one field.
     fn with(field: &str, value: &str) -> String {
         rule(|lines| {
             lines.retain(|line| !line.starts_with(field));
@@ -226,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_has_five_fields() {
+    fn requires_all_five_fields() {
         let book: RuleBook = rule(|_| {}).parse().unwrap();
         let expected = Rule {
             name: "catalyst".to_owned(),
@@ -255,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn every_text_has_edges() {
+    fn bounds_the_length_of_texts() {
         for (field, limit) in [("name", 100), ("anomaly_type", 100), ("component", 200)] {
             for good in ["x".to_owned(), "é".repeat(limit)] {
                 let text = with(field, &format!("{good:?}"));
@@ -281,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_have_edges() {
+    fn bounds_the_number_of_patterns() {
         let list = |count: usize| format!("{:?}", vec!["P0A.."; count]);
         for good in [list(1), list(100)] {
             assert!(
@@ -306,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn severities_are_those_of_anomalies() {
+    fn accepts_the_severities_of_anomalies() {
         for word in ["Low", "Medium", "High", "Critical"] {
             let text = with("severity", &format!("{word:?}"));
             assert!(text.parse::<RuleBook>().is_ok(), "{word}");
@@ -319,14 +317,14 @@ mod tests {
     }
 
     #[test]
-    fn no_two_rules_have_one_name() {
+    fn rejects_a_duplicate_name() {
         let text = rule(|_| {}) + &rule(|_| {});
         let expected = "rule \"catalyst\", name: expected a name that no rule before has";
         assert_eq!(error(&text), expected);
     }
 
     #[test]
-    fn every_bad_field_is_named_at_once() {
+    fn reports_every_invalid_field_at_once() {
         let text = with("severity", "1") + &with("name", "2");
         let InvalidRules::Rules(errors) = text.parse::<RuleBook>().unwrap_err() else {
             panic!("{text}");
@@ -342,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_refused() {
+    fn rejects_unknown_fields() {
         let error_in_rule = error(&with("sevrity", "1"));
         let expected = "rule \"catalyst\", sevrity: is not known here";
         assert!(error_in_rule.starts_with(expected), "{error_in_rule}");
@@ -351,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rules_must_be_meant() {
+    fn rejects_a_missing_list_but_accepts_an_empty_one() {
         assert_eq!("rule = []".parse::<RuleBook>().unwrap().iter().count(), 0);
         for bad in ["", "# nothing", "rule = 5", "[rule]"] {
             assert_eq!(bad.parse::<RuleBook>(), Err(InvalidRules::NoRules), "{bad}");
@@ -361,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_a_most_of_rules() {
+    fn accepts_at_most_1000_rules() {
         let rules = |count: usize| -> String {
             (0..count)
                 .map(|number| with("name", &format!("\"{number}\"")))
@@ -375,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_is_named_by_its_line() {
+    fn names_the_line_of_a_syntax_error() {
         let error = error("rule = []\nname = = 5");
         assert!(error.starts_with("line 2: not valid TOML: "), "{error}");
     }

@@ -3,17 +3,17 @@ use std::{fmt, str::FromStr};
 use thiserror::Error;
 
 /// A diagnostic trouble code (SAE J2012) such as `P0420` or `B1234-1A`, with or without a failure
-/// type byte. It is kept in upper case; vehicles also write it in lower case.
+/// type byte. Parsing ignores case and normalizes to upper case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dtc(String);
 
-/// The text is no [`Dtc`].
+/// The text is not a [`Dtc`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not a trouble code after SAE J2012, such as P0420 or B1234-1A")]
 pub struct InvalidDtc;
 
 impl Dtc {
-    /// The code, in upper case.
+    /// Returns the code in upper case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -23,7 +23,7 @@ impl FromStr for Dtc {
     type Err = InvalidDtc;
 
     fn from_str(text: &str) -> Result<Self, InvalidDtc> {
-        // Nothing long is copied.
+        // Checks the length before the text is copied.
         parts(text).ok_or(InvalidDtc)?;
         let text = text.to_ascii_uppercase();
         let (code, failure_type) = parts(&text).ok_or(InvalidDtc)?;
@@ -41,12 +41,12 @@ impl fmt::Display for Dtc {
     }
 }
 
-/// What trouble codes a rule looks for: a code with `.` for any one digit, such as `P0A..`. Without a
-/// failure type byte it stands for all kinds of the code, so `P0420` matches `P0420-11`.
+/// A trouble code in which `.` matches any one digit, such as `P0A..`. Without a failure type byte it
+/// matches every failure type, so `P0420` matches `P0420-11`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DtcPattern(String);
 
-/// The text is no [`DtcPattern`].
+/// The text is not a [`DtcPattern`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
     "not a trouble code after SAE J2012 with . for any one of its last four digits, such as P0A.. or \
@@ -55,7 +55,7 @@ pub struct DtcPattern(String);
 pub struct InvalidPattern;
 
 impl DtcPattern {
-    /// Whether it stands for the code.
+    /// Returns whether the pattern matches the code.
     pub fn matches(&self, dtc: &Dtc) -> bool {
         let (Some((wanted, wanted_type)), Some((code, failure_type))) =
             (parts(&self.0), parts(&dtc.0))
@@ -67,7 +67,7 @@ impl DtcPattern {
             && (wanted_type.is_none() || wanted_type == failure_type)
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -86,7 +86,7 @@ impl FromStr for DtcPattern {
     }
 }
 
-/// The code and, if there is one, its failure type byte. Nothing when it is too long to be a code.
+/// Splits a text into code and failure type byte; returns `None` if its length fits no code.
 fn parts(text: &str) -> Option<(&str, Option<&str>)> {
     match text.len() {
         5 => Some((text, None)),
@@ -98,8 +98,8 @@ fn parts(text: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
-/// A letter for the system, then a digit from 0 to 3 and three hexadecimal ones, or what `is_any`
-/// accepts in their place.
+/// Returns whether `code` is a system letter, a digit from 0 to 3 and three hexadecimal digits. Each
+/// digit may be replaced by a byte that `is_any` accepts.
 fn is_code(code: &str, is_any: impl Fn(u8) -> bool) -> bool {
     let [system, kind, rest @ ..] = code.as_bytes() else {
         return false;
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_those_of_sae_j2012() {
+    fn parses_codes_of_sae_j2012() {
         for good in ["P0420", "C3FFF", "B1234-1A", "U0100", "P0A0F-00"] {
             let dtc: Dtc = good.parse().unwrap();
             assert_eq!(dtc.as_str(), good);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_stands_in_the_last_four_places_only() {
+    fn accepts_a_dot_only_for_the_last_four_digits() {
         for good in [
             "P0420", "P0A..", "U01..", "P....", "P.420", "B1234-1A", "B12..-1A",
         ] {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_stands_for_what_it_says() {
+    fn matches_digits_and_failure_types() {
         for (pattern, code, is_match) in [
             ("P0420", "P0420", true),
             ("P0420", "P0430", false),
