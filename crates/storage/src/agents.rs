@@ -1,4 +1,4 @@
-//! Activity and suspensions of agents.
+//! The activity log, the blocked attempts and the suspensions of agents.
 
 pub mod activity;
 pub mod blocked_attempts;

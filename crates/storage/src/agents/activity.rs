@@ -1,4 +1,4 @@
-//! What agents did and tried.
+//! The agent activity log.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -14,26 +14,26 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError, schema::ueba_logs};
 
-/// Which lines to list; what is not set does not narrow the list.
+/// Selects log entries; an unset field matches every entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AgentActionFilter {
-    /// Those with this status.
+    /// Entries with this status.
     pub status: Option<AgentActionStatus>,
-    /// What this agent did or tried.
+    /// Entries of this agent.
     pub agent_name: Option<String>,
-    /// Those of this kind.
+    /// Entries of this kind of action.
     pub action_type: Option<String>,
-    /// At or after this moment.
+    /// Entries at or after this time.
     pub start: Option<DateTime<Utc>>,
-    /// At or before this moment.
+    /// Entries at or before this time.
     pub end: Option<DateTime<Utc>>,
 }
 
-/// Writes a line as it is.
+/// Inserts an entry.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn log(connection: &mut Connection, action: &AgentAction) -> Result<(), StorageError> {
     diesel::insert_into(ueba_logs::table)
         .values((
@@ -50,17 +50,18 @@ pub async fn log(connection: &mut Connection, action: &AgentAction) -> Result<()
     Ok(())
 }
 
-/// Writes a line, unless the agent is suspended from this kind of action; says whether it did. One
-/// statement looks and writes, so that an allowed call costs no more.
+/// Inserts an entry unless the agent is suspended from this kind of action; returns whether it did.
+///
+/// Uses a single statement, because every allowed call of an agent pays for it.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn log_unless_suspended(
     connection: &mut Connection,
     action: &AgentAction,
 ) -> Result<bool, StorageError> {
-    let written = sql_query(
+    let inserted = sql_query(
         "INSERT INTO ueba_logs
              (id, agent_name, action_type, source_node, target_node, status, timestamp)
          SELECT $1, $2, $3, $4, $5, $6, $7
@@ -76,35 +77,34 @@ pub async fn log_unless_suspended(
     .bind::<Timestamptz, _>(action.timestamp)
     .execute(connection)
     .await?;
-    Ok(written > 0)
+    Ok(inserted > 0)
 }
 
-/// One page of the lines that match, newest first, and how many match in all.
+/// Returns a page of the matching entries, newest first, and the number of matching entries.
 ///
-/// A page comes from an index and costs what it has. The count reads an index entry of every line that
-/// matches, and the lines themselves when several fields narrow the list; what `retention` leaves of
-/// the log bounds it.
+/// The page is an index scan. The count reads an index entry of every match, and the rows themselves
+/// if several fields are set; the retention of the log bounds its cost.
 ///
 /// # Errors
 ///
-/// When the database is away or a row is unreadable.
+/// See [`StorageError`].
 pub async fn list(
     connection: &mut Connection,
     filter: &AgentActionFilter,
     page: Page,
 ) -> Result<(Vec<AgentAction>, i64), StorageError> {
     let total = matching(filter).count().get_result(connection).await?;
-    let lines = newest_first(filter)
+    let query = newest_first(filter)
         .limit(page.limit())
         .offset(page.offset());
-    Ok((read(lines, connection).await?, total))
+    Ok((load(query, connection).await?, total))
 }
 
-/// At most `limit` of the blocked attempts, newest first.
+/// Returns up to `limit` blocked attempts, newest first.
 ///
 /// # Errors
 ///
-/// When the database is away or a row is unreadable.
+/// See [`StorageError`].
 pub async fn blocked(
     connection: &mut Connection,
     limit: i64,
@@ -113,15 +113,15 @@ pub async fn blocked(
         status: Some(AgentActionStatus::Blocked),
         ..AgentActionFilter::default()
     };
-    read(newest_first(&filter).limit(limit), connection).await
+    load(newest_first(&filter).limit(limit), connection).await
 }
 
-/// Deletes at most `limit` lines from before `moment`, oldest first; says how many. Two who do so at
-/// once take different ones.
+/// Deletes up to `limit` entries from before `moment`, oldest first, and returns their number.
+/// Concurrent calls delete different entries.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn forget(
     connection: &mut Connection,
     moment: DateTime<Utc>,
@@ -145,7 +145,7 @@ fn newest_first(filter: &AgentActionFilter) -> ueba_logs::BoxedQuery<'_, Pg> {
 fn matching(filter: &AgentActionFilter) -> ueba_logs::BoxedQuery<'_, Pg> {
     let mut query = ueba_logs::table.into_boxed();
     match filter.status {
-        // The word as such, for the indexes of what was blocked.
+        // A literal, because a parameter would not match the partial indexes of blocked entries.
         Some(AgentActionStatus::Blocked) => {
             query = query.filter(sql::<Bool>("status = 'BLOCKED'"));
         }
@@ -169,11 +169,11 @@ fn matching(filter: &AgentActionFilter) -> ueba_logs::BoxedQuery<'_, Pg> {
     query
 }
 
-async fn read(
-    lines: ueba_logs::BoxedQuery<'_, Pg>,
+async fn load(
+    query: ueba_logs::BoxedQuery<'_, Pg>,
     connection: &mut Connection,
 ) -> Result<Vec<AgentAction>, StorageError> {
-    let rows: Vec<ActionRow> = lines
+    let rows: Vec<ActionRow> = query
         .select(ActionRow::as_select())
         .load(connection)
         .await?;

@@ -1,5 +1,5 @@
-//! Those attempts of agents that were blocked and count towards a suspension. What is blocked because an
-//! agent is suspended is none of them, and a suspension takes those that brought it about.
+//! The blocked attempts that count towards a suspension. Attempts of a suspended agent do not count,
+//! and a suspension removes the attempts that led to it.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -8,11 +8,11 @@ use sovd_domain::AgentAction;
 
 use crate::{Connection, StorageError, schema::blocked_attempts};
 
-/// Lets an attempt count.
+/// Inserts an attempt.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn add(connection: &mut Connection, action: &AgentAction) -> Result<(), StorageError> {
     diesel::insert_into(blocked_attempts::table)
         .values((
@@ -26,11 +26,11 @@ pub async fn add(connection: &mut Connection, action: &AgentAction) -> Result<()
     Ok(())
 }
 
-/// How many attempts of the agent at this kind of action count and are later than a moment.
+/// Returns the number of the agent's attempts at this kind of action after `after`.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn count(
     connection: &mut Connection,
     agent_name: &str,
@@ -46,11 +46,11 @@ pub async fn count(
         .await?)
 }
 
-/// Lets no attempt of the agent at this kind of action count any more.
+/// Deletes the agent's attempts at this kind of action.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn clear(
     connection: &mut Connection,
     agent_name: &str,
@@ -63,11 +63,11 @@ pub async fn clear(
     Ok(())
 }
 
-/// Forgets what is not later than a moment.
+/// Deletes the attempts at or before `moment`.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn forget(
     connection: &mut Connection,
     moment: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! Which agents are suspended, and from what.
+//! Suspensions of agents, and the advisory locks that order attempts, changes and suspensions.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -14,77 +14,76 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError, Transaction, schema::agent_suspensions};
 
-/// Keep the locks of agents apart from other advisory locks of the database, and those of their
-/// attempts from those of their changes.
+/// Seeds that separate the advisory locks of attempts and of changes from each other and from others.
 const ATTEMPTS: i64 = 0x7565_6261;
 const CHANGES: i64 = 0x7565_6262;
 
-/// Which suspensions to list; what is not set does not narrow the list.
+/// Selects suspensions; an unset field matches every suspension.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SuspensionFilter {
-    /// Those of this agent.
+    /// Suspensions of this agent.
     pub agent_name: Option<String>,
-    /// Those that last, or those that were lifted.
+    /// Active suspensions, or lifted ones.
     pub is_active: Option<bool>,
 }
 
-/// Makes everybody else who takes this lock, for the same agent and kind of action, wait until the
-/// transaction ends. Whoever counts an attempt or lifts a suspension has it.
+/// Acquires the attempts lock of an agent and kind of action until the transaction ends. Counting an
+/// attempt and lifting a suspension require it.
 ///
 /// # Errors
 ///
-/// [`StorageError::Unavailable`] when it is not free in time.
+/// [`StorageError::Unavailable`] if the lock times out.
 pub async fn lock(
     transaction: &mut Transaction,
     agent_name: &str,
     action_type: &str,
 ) -> Result<(), StorageError> {
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, $2))";
-    take(transaction, lock, ATTEMPTS, agent_name, action_type).await
+    acquire(transaction, lock, ATTEMPTS, agent_name, action_type).await
 }
 
-/// Makes [`await_changes`], for the same agent and kind of action, wait until the transaction ends; says
-/// whether the agent may go on, which stays so as long.
+/// Acquires the changes lock of an agent and kind of action in shared mode until the transaction ends.
+/// Returns whether the agent is not suspended, which holds for the same time.
 ///
 /// # Errors
 ///
-/// [`StorageError::Unavailable`] when the lock is not free in time.
+/// [`StorageError::Unavailable`] if the lock times out.
 pub async fn hold(
     transaction: &mut Transaction,
     agent_name: &str,
     action_type: &str,
 ) -> Result<bool, StorageError> {
     let lock = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, $2))";
-    take(transaction, lock, CHANGES, agent_name, action_type).await?;
-    // A statement of its own, or it would not see what was written while this waited.
+    acquire(transaction, lock, CHANGES, agent_name, action_type).await?;
+    // A separate statement, whose snapshot includes what was committed during the wait.
     Ok(!is_active(transaction, agent_name, action_type).await?)
 }
 
-/// Waits for the changes that the agent is about to commit, and makes later ones wait until the
-/// transaction ends. Whoever writes a suspension has this lock, and takes it after [`lock`].
+/// Acquires the changes lock of an agent and kind of action in exclusive mode until the transaction
+/// ends. Inserting a suspension requires it, after [`lock`].
 ///
 /// # Errors
 ///
-/// [`StorageError::Unavailable`] when they take too long.
+/// [`StorageError::Unavailable`] if the lock times out.
 pub async fn await_changes(
     transaction: &mut Transaction,
     agent_name: &str,
     action_type: &str,
 ) -> Result<(), StorageError> {
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, $2))";
-    take(transaction, lock, CHANGES, agent_name, action_type).await
+    acquire(transaction, lock, CHANGES, agent_name, action_type).await
 }
 
-/// Writes a suspension, unless the agent is suspended from this already; says whether it did.
+/// Inserts a suspension unless one is active for this agent and kind of action; returns whether it did.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn insert(
     connection: &mut Connection,
     suspension: &Suspension,
 ) -> Result<bool, StorageError> {
-    let written = diesel::insert_into(agent_suspensions::table)
+    let inserted = diesel::insert_into(agent_suspensions::table)
         .values((
             agent_suspensions::suspension_id.eq(suspension.suspension_id.0),
             agent_suspensions::agent_name.eq(&suspension.agent_name),
@@ -97,14 +96,14 @@ pub async fn insert(
         .on_conflict_do_nothing()
         .execute(connection)
         .await?;
-    Ok(written > 0)
+    Ok(inserted > 0)
 }
 
-/// Whether the agent is suspended from this kind of action.
+/// Returns whether the agent is suspended from this kind of action.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn is_active(
     connection: &mut Connection,
     agent_name: &str,
@@ -117,11 +116,11 @@ pub async fn is_active(
     Ok(select(exists(active)).get_result(connection).await?)
 }
 
-/// One page of the suspensions that match, newest first, and how many match in all.
+/// Returns a page of the matching suspensions, newest first, and the number of matching suspensions.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn list(
     connection: &mut Connection,
     filter: &SuspensionFilter,
@@ -141,11 +140,11 @@ pub async fn list(
     Ok((rows.into_iter().map(Suspension::from).collect(), total))
 }
 
-/// The suspension with the id.
+/// Returns the suspension with the id.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn find(
     connection: &mut Connection,
     suspension_id: SuspensionId,
@@ -159,11 +158,11 @@ pub async fn find(
     Ok(row.map(Suspension::from))
 }
 
-/// Ends a suspension that lasts; says whether it did.
+/// Lifts an active suspension; returns whether it was active.
 ///
 /// # Errors
 ///
-/// When the database is away, or the admin is gone.
+/// [`StorageError::Dangling`] if the admin does not exist.
 pub async fn lift(
     connection: &mut Connection,
     suspension_id: SuspensionId,
@@ -183,7 +182,7 @@ pub async fn lift(
     Ok(lifted > 0)
 }
 
-async fn take(
+async fn acquire(
     transaction: &mut Transaction,
     lock: &str,
     seed: i64,

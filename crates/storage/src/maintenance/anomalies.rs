@@ -1,4 +1,4 @@
-//! What is not as it should be with vehicles, each with where it came from and how it ended.
+//! Anomalies of vehicles, each with its origin and its closure.
 
 use chrono::{DateTime, Utc};
 use diesel::{dsl::IntervalDsl, pg::Pg, prelude::*};
@@ -16,28 +16,28 @@ use crate::{
     schema::{anomaly_episodes, anomaly_events},
 };
 
-/// Which anomalies to list; what is not set does not narrow the list.
+/// Selects anomalies; an unset field matches every anomaly.
 #[derive(Debug, Clone, Default)]
 pub struct AnomalyFilter {
-    /// Those of this vehicle.
+    /// Anomalies of this vehicle.
     pub vehicle_id: Option<VehicleId>,
-    /// Those that are this bad.
+    /// Anomalies of this severity.
     pub severity: Option<Severity>,
-    /// Those of this kind exactly.
+    /// Anomalies of exactly this type.
     pub anomaly_type: Option<String>,
-    /// Those found at or after this moment.
+    /// Anomalies detected at or after this time.
     pub start: Option<DateTime<Utc>>,
-    /// Those found at or before this moment.
+    /// Anomalies detected at or before this time.
     pub end: Option<DateTime<Utc>>,
-    /// Those of one of these vehicles.
+    /// Anomalies of vehicles in this scope.
     pub among: VehicleScope,
 }
 
-/// Writes an anomaly and its episode. Call it in a transaction, so that neither is without the other.
+/// Inserts an anomaly and its episode. The caller must be in a transaction.
 ///
 /// # Errors
 ///
-/// [`StorageError::Dangling`] when the vehicle is gone; [`StorageError::Duplicate`] when the vehicle
+/// [`StorageError::Dangling`] if the vehicle does not exist; [`StorageError::Duplicate`] if the vehicle
 /// has an open episode of the same trouble code.
 pub async fn insert(connection: &mut Connection, anomaly: &Anomaly) -> Result<(), StorageError> {
     diesel::insert_into(anomaly_events::table)
@@ -71,30 +71,11 @@ pub async fn insert(connection: &mut Connection, anomaly: &Anomaly) -> Result<()
     Ok(())
 }
 
-/// The anomaly with the id.
-///
-/// # Errors
-///
-/// When the database is away or the row is unreadable.
-pub async fn find(
-    connection: &mut Connection,
-    anomaly_id: AnomalyId,
-) -> Result<Option<Anomaly>, StorageError> {
-    let row: Option<Row> = anomaly_events::table
-        .find(anomaly_id.0)
-        .left_join(anomaly_episodes::table)
-        .select((AnomalyRow::as_select(), Option::<EpisodeRow>::as_select()))
-        .first(connection)
-        .await
-        .optional()?;
-    row.map(read).transpose()
-}
-
 /// Returns the anomaly with the id if its vehicle is in `scope`.
 ///
 /// # Errors
 ///
-/// When the database is unavailable or the row is unreadable.
+/// See [`StorageError`].
 pub async fn find_within(
     connection: &mut Connection,
     anomaly_id: AnomalyId,
@@ -110,16 +91,16 @@ pub async fn find_within(
     row.map(read).transpose()
 }
 
-/// One page of the anomalies that match, newest first, and how many match in all.
+/// Returns a page of the matching anomalies, newest first, and the number of matching anomalies.
 ///
-/// The page of one vehicle, one severity, one type or of the fleet comes from an index that is in its
-/// order, so its cost grows with the offset and not with the table. That of a few vehicles, a customer's
-/// or a key's, sorts what these have. The count reads an index entry or row of all that match: 1,000 of a
-/// vehicle in about 0.1 ms, 1,000,000 of the fleet in about 0.1 s.
+/// A page of one vehicle, one severity, one type or the fleet is an index scan in list order, so its cost
+/// grows with the offset and not with the table. A page of several vehicles, as for a customer or a key,
+/// sorts their anomalies. The count reads an index entry or row of every match: 1,000 of a vehicle in
+/// about 0.1 ms, 1,000,000 of the fleet in about 0.1 s.
 ///
 /// # Errors
 ///
-/// When the database is away or a row is unreadable.
+/// See [`StorageError`].
 pub async fn list(
     connection: &mut Connection,
     filter: &AnomalyFilter,
@@ -130,11 +111,11 @@ pub async fn list(
     Ok((found, total))
 }
 
-/// The newest anomalies of a vehicle, newest first, `limit` at most.
+/// Returns up to `limit` anomalies of a vehicle, newest first.
 ///
 /// # Errors
 ///
-/// When the database is away or a row is unreadable.
+/// See [`StorageError`].
 pub async fn newest_of(
     connection: &mut Connection,
     vehicle_id: VehicleId,
@@ -159,11 +140,11 @@ async fn newest(
         .limit(limit)
         .offset(offset);
     let newest_id = anomaly_events::id.desc();
-    let page = if is_of_few_vehicles(filter) {
-        // A sum is in no index. In the order of the fleet's, PostgreSQL would look for the anomalies of
-        // a few vehicles among those of all, and at every one of them when there are none.
-        let moment = anomaly_events::detected_at + 0.seconds();
-        page.order((moment.desc(), newest_id))
+    let page = if has_several_vehicles(filter) {
+        // Ordering by an expression keeps PostgreSQL from scanning the fleet's index in list order, which
+        // would read the anomalies of every vehicle to find those of a few.
+        let detected_at = anomaly_events::detected_at + 0.seconds();
+        page.order((detected_at.desc(), newest_id))
     } else {
         page.order((anomaly_events::detected_at.desc(), newest_id))
     };
@@ -171,8 +152,8 @@ async fn newest(
     rows.into_iter().map(read).collect()
 }
 
-/// Whether the list is of some vehicles: more than one, and not the fleet.
-fn is_of_few_vehicles(filter: &AnomalyFilter) -> bool {
+/// Returns whether the filter selects several vehicles, but not the whole fleet.
+fn has_several_vehicles(filter: &AnomalyFilter) -> bool {
     filter.vehicle_id.is_none() && filter.among != VehicleScope::All
 }
 
@@ -197,7 +178,7 @@ fn matching(filter: &AnomalyFilter) -> anomaly_events::BoxedQuery<'_, Pg> {
     query
 }
 
-/// An anomaly, and its episode if it has one: those of the time before episodes have none.
+/// An anomaly and its episode. Anomalies inserted before the episodes table existed have none.
 type Row = (AnomalyRow, Option<EpisodeRow>);
 
 #[derive(Queryable, Selectable)]

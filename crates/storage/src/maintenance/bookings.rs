@@ -1,4 +1,4 @@
-//! Bookings: appointments of vehicles in workshops.
+//! Workshop bookings.
 
 pub mod slots;
 
@@ -16,28 +16,28 @@ use crate::{
     schema::{booking_anomalies, service_bookings},
 };
 
-/// The states of a booking that has not ended.
+/// The states that are not final.
 const OPEN: [&str; 2] = [
     BookingStatus::Pending.as_str(),
     BookingStatus::Confirmed.as_str(),
 ];
 
-/// Which bookings to list; what is not set does not narrow the list.
+/// Selects bookings; an unset field matches every booking.
 #[derive(Debug, Clone, Default)]
 pub struct BookingFilter {
-    /// Those in this state.
+    /// Bookings in this state.
     pub status: Option<BookingStatus>,
-    /// Those of this vehicle.
+    /// Bookings of this vehicle.
     pub vehicle_id: Option<VehicleId>,
-    /// Those of vehicles among these.
+    /// Bookings of vehicles in this scope.
     pub among: VehicleScope,
 }
 
-/// One page of the bookings that match, by appointment, and how many match in all.
+/// Returns a page of the matching bookings, ordered by appointment, and the number of matching bookings.
 ///
 /// # Errors
 ///
-/// When the database is away or a row is unreadable.
+/// See [`StorageError`].
 pub async fn list(
     connection: &mut Connection,
     filter: &BookingFilter,
@@ -55,29 +55,23 @@ pub async fn list(
     Ok((found?, total))
 }
 
-/// The booking with the id.
+/// Returns the booking with the id.
 ///
 /// # Errors
 ///
-/// When the database is away or the row is unreadable.
+/// See [`StorageError`].
 pub async fn find(
     connection: &mut Connection,
     id: BookingId,
 ) -> Result<Option<Booking>, StorageError> {
-    let row: Option<BookingRow> = service_bookings::table
-        .find(id.0)
-        .select(BookingRow::as_select())
-        .first(connection)
-        .await
-        .optional()?;
-    row.map(Booking::try_from).transpose()
+    find_within(connection, id, &VehicleScope::All).await
 }
 
 /// Returns the booking with the id if its vehicle is in `scope`.
 ///
 /// # Errors
 ///
-/// When the database is unavailable or the row is unreadable.
+/// See [`StorageError`].
 pub async fn find_within(
     connection: &mut Connection,
     id: BookingId,
@@ -92,11 +86,11 @@ pub async fn find_within(
     row.map(Booking::try_from).transpose()
 }
 
-/// The booking with the id, locked until the transaction ends.
+/// Returns the booking with the id and locks it until the transaction ends.
 ///
 /// # Errors
 ///
-/// When the database is away or the row is unreadable.
+/// See [`StorageError`].
 pub async fn lock(
     connection: &mut Connection,
     id: BookingId,
@@ -108,18 +102,18 @@ pub async fn lock(
         .first(connection)
         .await
         .optional()?;
-    // Only now is it sure that nobody changes what is read.
+    // A separate statement, whose snapshot includes what was committed during the wait for the lock.
     match locked {
         Some(_) => find(connection, id).await,
         None => Ok(None),
     }
 }
 
-/// Writes a booking, and which anomaly it is about. Its slot is a matter of [`slots::take`].
+/// Inserts a booking and its reference to an anomaly, but no slot; see [`slots::take`].
 ///
 /// # Errors
 ///
-/// [`StorageError::Dangling`] when its vehicle or its anomaly is gone.
+/// [`StorageError::Dangling`] if the vehicle or the anomaly does not exist.
 pub async fn insert(connection: &mut Connection, booking: &Booking) -> Result<(), StorageError> {
     diesel::insert_into(service_bookings::table)
         .values((
@@ -147,11 +141,11 @@ pub async fn insert(connection: &mut Connection, booking: &Booking) -> Result<()
     Ok(())
 }
 
-/// Moves a booking from one state to another; says whether it was there.
+/// Changes the state of a booking; returns whether it was in state `from`.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn change_status(
     connection: &mut Connection,
     id: BookingId,
@@ -168,12 +162,12 @@ pub async fn change_status(
     Ok(changed > 0)
 }
 
-/// Moves a booking that has not ended to another time; says whether there was one. Its slot is a
-/// matter of [`slots::take`].
+/// Changes the time of a booking, but not its slot; see [`slots::take`]. Returns whether the booking
+/// exists and has not ended.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn move_to(
     connection: &mut Connection,
     id: BookingId,
@@ -189,12 +183,11 @@ pub async fn move_to(
     Ok(moved > 0)
 }
 
-/// Writes what the customer wants the workshop to know, or takes it away. The caller has locked the
-/// booking.
+/// Sets or removes the customer's notes. The caller must hold the lock of the booking.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn set_notes(
     connection: &mut Connection,
     id: BookingId,
@@ -207,12 +200,12 @@ pub async fn set_notes(
     Ok(())
 }
 
-/// Takes away what customers wanted workshops to know in the bookings of a vehicle that the caller has
-/// locked; says of how many bookings.
+/// Removes the customer's notes from the bookings of a vehicle and returns the number of bookings
+/// changed. The caller must hold the lock of the vehicle.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn remove_notes(
     connection: &mut Connection,
     vehicle_id: VehicleId,
@@ -227,12 +220,12 @@ pub async fn remove_notes(
     Ok(removed)
 }
 
-/// Writes what the workshop found of the anomaly; says whether the booking is about one of which
-/// nothing was found yet.
+/// Sets the workshop's finding about the anomaly; returns whether the booking has an anomaly without a
+/// finding.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn set_outcome(
     connection: &mut Connection,
     id: BookingId,
@@ -241,19 +234,20 @@ pub async fn set_outcome(
     let open = booking_anomalies::table
         .find(id.0)
         .filter(booking_anomalies::outcome.is_null());
-    let written = diesel::update(open)
+    let updated = diesel::update(open)
         .set(booking_anomalies::outcome.eq(outcome.as_str()))
         .execute(connection)
         .await?;
-    Ok(written > 0)
+    Ok(updated > 0)
 }
 
-/// Whether a booking that has not ended is about the anomaly. The caller has locked it with
-/// [`crate::maintenance::episodes::lock`], or a booking may come after the look.
+/// Returns whether the anomaly has a booking that has not ended. The caller must hold the lock of the
+/// anomaly ([`episodes::lock`](crate::maintenance::episodes::lock)), or a booking may be inserted
+/// concurrently.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn is_booked(
     connection: &mut Connection,
     anomaly_id: AnomalyId,
@@ -287,7 +281,7 @@ fn anomaly() -> _ {
         .single_value()
 }
 
-/// What was found of it.
+/// The finding about the anomaly of a booking.
 #[diesel::dsl::auto_type]
 fn outcome() -> _ {
     booking_anomalies::table

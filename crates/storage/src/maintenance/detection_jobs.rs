@@ -82,7 +82,7 @@ pub async fn next(
 /// Locks a job until the transaction ends and returns whether it exists.
 ///
 /// The command is locked first, in the order in which a deletion locks them; the caller must have locked
-/// the vehicle with [`crate::vehicles::keep`] for the same reason.
+/// the vehicle with [`crate::fleet::vehicles::keep`] for the same reason.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Anomalies that show in vehicles' answers.
+//! Anomalies detected in the responses of vehicles.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -13,55 +13,53 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError};
 
-/// One reading of a vehicle's faults.
+/// A command that read the faults of a vehicle.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
     /// The vehicle.
     pub vehicle_id: VehicleId,
-    /// The command that asked for it.
+    /// The command.
     pub command_id: CommandId,
 }
 
 /// A trouble code that a rule matched.
 #[derive(Debug, Clone)]
 pub struct Match<'a> {
-    /// Identifies the anomaly, should there be one.
+    /// The id of the anomaly, if one is inserted.
     pub anomaly_id: AnomalyId,
     /// The code.
     pub dtc: Dtc,
     /// The rule.
     pub rule: &'a Rule,
-    /// The part of the answer that has the code.
+    /// The response chunk that contains the code.
     pub response_id: ResponseId,
-    /// When that part came.
+    /// When that chunk was received.
     pub read_at: DateTime<Utc>,
-    /// The fault as the vehicle told it; a JSON object.
+    /// The fault as reported by the vehicle; a JSON object.
     pub sensor_snapshot: Value,
 }
 
-/// Writes an anomaly for each match whose code has no open episode of the vehicle, and none that a
-/// workshop closed after the code was read. Gives the ids of those that were written. No code may be in
-/// it twice.
+/// Inserts an anomaly for each match and returns the inserted ids. Skips a match if the vehicle has an
+/// open episode of the code, or one that was closed after the code was read. Each code must occur once.
 ///
 /// # Errors
 ///
-/// [`StorageError::Dangling`] when the vehicle, the command or a response is gone, and when the
-/// database is away.
+/// [`StorageError::Dangling`] if the vehicle, the command or a response does not exist.
 pub async fn insert(
     connection: &mut Connection,
     reading: Reading,
     mut matches: Vec<Match<'_>>,
 ) -> Result<Vec<AnomalyId>, StorageError> {
-    // Two that write about one vehicle wait for each other at the first code that both have, and
-    // never crosswise.
-    matches.sort_by(|one, other| one.dtc.cmp(&other.dtc));
-    let of = |read: fn(&Match<'_>) -> String| -> Vec<String> { matches.iter().map(read).collect() };
+    // A fixed order prevents deadlocks between concurrent inserts for one vehicle.
+    matches.sort_by(|a, b| a.dtc.cmp(&b.dtc));
+    let texts =
+        |field: fn(&Match<'_>) -> String| -> Vec<String> { matches.iter().map(field).collect() };
     let anomaly_ids: Vec<Uuid> = matches.iter().map(|found| found.anomaly_id.0).collect();
     let response_ids: Vec<Uuid> = matches.iter().map(|found| found.response_id.0).collect();
     let read_at: Vec<DateTime<Utc>> = matches.iter().map(|found| found.read_at).collect();
     let snapshots: Vec<&Value> = matches.iter().map(|found| &found.sensor_snapshot).collect();
-    // References are checked when the statement ends, so an episode may come before its anomaly.
-    let rows: Vec<Written> = sql_query(
+    // Foreign keys are checked at the end of the statement, so an episode may precede its anomaly.
+    let rows: Vec<Inserted> = sql_query(
         "WITH found AS (
              SELECT * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11) WITH ORDINALITY
                  AS found (id, response_id, read_at, dtc_code, rule_name, component_name,
@@ -90,11 +88,11 @@ pub async fn insert(
     .bind::<Array<SqlUuid>, _>(anomaly_ids)
     .bind::<Array<SqlUuid>, _>(response_ids)
     .bind::<Array<Timestamptz>, _>(read_at)
-    .bind::<Array<Text>, _>(of(|found| found.dtc.to_string()))
-    .bind::<Array<Text>, _>(of(|found| found.rule.name.clone()))
-    .bind::<Array<Text>, _>(of(|found| found.rule.component.clone()))
-    .bind::<Array<Text>, _>(of(|found| found.rule.anomaly_type.clone()))
-    .bind::<Array<Text>, _>(of(|found| found.rule.severity.to_string()))
+    .bind::<Array<Text>, _>(texts(|found| found.dtc.to_string()))
+    .bind::<Array<Text>, _>(texts(|found| found.rule.name.clone()))
+    .bind::<Array<Text>, _>(texts(|found| found.rule.component.clone()))
+    .bind::<Array<Text>, _>(texts(|found| found.rule.anomaly_type.clone()))
+    .bind::<Array<Text>, _>(texts(|found| found.rule.severity.to_string()))
     .bind::<Array<Jsonb>, _>(snapshots)
     .load(connection)
     .await?;
@@ -102,39 +100,39 @@ pub async fn insert(
 }
 
 #[derive(QueryableByName)]
-struct Written {
+struct Inserted {
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
 }
 
-/// What has become of the anomalies that a rule found.
+/// The anomalies that a rule has detected, counted by their state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, QueryableByName)]
 pub struct RuleRecord {
-    /// The rule.
+    /// The name of the rule.
     #[diesel(sql_type = Text)]
     pub rule_name: String,
-    /// How many it found.
+    /// Number of detected anomalies.
     #[diesel(sql_type = BigInt)]
     pub detected: i64,
-    /// How many of them no workshop has looked at.
+    /// Number of open anomalies.
     #[diesel(sql_type = BigInt)]
     pub open: i64,
-    /// How many were there.
+    /// Number of anomalies closed as `confirmed`.
     #[diesel(sql_type = BigInt)]
     pub confirmed: i64,
-    /// How many were none.
+    /// Number of anomalies closed as `no_fault_found`.
     #[diesel(sql_type = BigInt)]
     pub no_fault_found: i64,
-    /// How many were something else.
+    /// Number of anomalies closed as `other`.
     #[diesel(sql_type = BigInt)]
     pub other: i64,
 }
 
-/// What has become of the anomalies of each rule that found any, by the name of the rule.
+/// Returns the counts of each rule that has detected anomalies, ordered by rule name.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn records(connection: &mut Connection) -> Result<Vec<RuleRecord>, StorageError> {
     let records = sql_query(
         "SELECT rule_name, count(*) AS detected,

@@ -1,4 +1,4 @@
-//! What is taken for the causes of anomalies.
+//! Diagnoses of anomalies.
 
 use chrono::{DateTime, Utc};
 use diesel::{pg::Pg, prelude::*};
@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use crate::{Connection, StorageError, schema::diagnoses};
 
-/// Writes a diagnosis.
+/// Inserts a diagnosis.
 ///
 /// # Errors
 ///
-/// [`StorageError::Dangling`] when the anomaly is gone.
+/// [`StorageError::Dangling`] if the anomaly does not exist.
 pub async fn insert(
     connection: &mut Connection,
     diagnosis: &Diagnosis,
@@ -30,11 +30,11 @@ pub async fn insert(
     Ok(())
 }
 
-/// One page of the diagnoses of an anomaly, newest first, and how many there are in all.
+/// Returns a page of the diagnoses of an anomaly, newest first, and their total number.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn list(
     connection: &mut Connection,
     anomaly_id: AnomalyId,

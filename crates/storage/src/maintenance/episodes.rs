@@ -1,4 +1,4 @@
-//! How far anomalies have come: open until a workshop has looked.
+//! Episodes of anomalies: the period from detection until a workshop closes the anomaly.
 
 use diesel::{dsl::exists, prelude::*, query_dsl::methods, select};
 use diesel_async::RunQueryDsl;
@@ -11,38 +11,32 @@ use crate::{
     schema::{anomaly_episodes, anomaly_events},
 };
 
-/// How far an anomaly has come.
+/// The state of an episode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Episode {
-    /// No workshop has looked.
+    /// No workshop has closed it.
     Open,
-    /// One has.
+    /// A workshop has closed it.
     Closed,
 }
 
-/// The vehicle of an anomaly.
+/// Returns the vehicle of an anomaly.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn vehicle_of(
     connection: &mut Connection,
     anomaly_id: AnomalyId,
 ) -> Result<Option<VehicleId>, StorageError> {
-    let vehicle_id: Option<Uuid> = anomaly_events::table
-        .find(anomaly_id.0)
-        .select(anomaly_events::vehicle_id)
-        .first(connection)
-        .await
-        .optional()?;
-    Ok(vehicle_id.map(VehicleId))
+    vehicle_of_within(connection, anomaly_id, &VehicleScope::All).await
 }
 
 /// Returns the vehicle of an anomaly if it is in `scope`.
 ///
 /// # Errors
 ///
-/// When the database is unavailable.
+/// See [`StorageError`].
 pub async fn vehicle_of_within(
     connection: &mut Connection,
     anomaly_id: AnomalyId,
@@ -57,12 +51,12 @@ pub async fn vehicle_of_within(
     Ok(vehicle_id.map(VehicleId))
 }
 
-/// How far the anomaly with the id has come, which is locked until the transaction ends, so that it is
-/// neither closed nor booked meanwhile.
+/// Returns the state of an anomaly and locks it until the transaction ends, so that it is neither closed
+/// nor booked concurrently.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn lock(
     connection: &mut Connection,
     anomaly_id: AnomalyId,
@@ -88,12 +82,12 @@ pub async fn lock(
     }))
 }
 
-/// Closes the episode of an anomaly of the vehicle; says whether it was open. An anomaly that somebody
-/// reported may have no row of its episode before.
+/// Closes the episode of an anomaly; returns whether it was open. Inserts the episode if the anomaly has
+/// none.
 ///
 /// # Errors
 ///
-/// [`StorageError::Dangling`] when there is no such anomaly or vehicle.
+/// [`StorageError::Dangling`] if the anomaly or the vehicle does not exist.
 pub async fn close(
     connection: &mut Connection,
     anomaly_id: AnomalyId,

@@ -1,4 +1,4 @@
-//! What failures tell those who make the vehicles.
+//! Insights into component failures.
 
 mod derived;
 
@@ -17,12 +17,12 @@ use crate::{Connection, StorageError, schema::manufacturing_insights};
 
 pub use derived::{FailureGroup, Growth, grown, insert_derived, lock_derivation};
 
-/// One page of the insights, newest first, those about one component if one is named, and how many
-/// there are in all.
+/// Returns a page of the insights about `component_name`, or about every component, newest first, and
+/// their total number.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn list(
     connection: &mut Connection,
     component_name: Option<&str>,
@@ -42,11 +42,11 @@ pub async fn list(
     Ok((rows.into_iter().map(Insight::from).collect(), total))
 }
 
-/// The insight with the id.
+/// Returns the insight with the id.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn find(
     connection: &mut Connection,
     id: InsightId,
@@ -60,11 +60,11 @@ pub async fn find(
     Ok(row.map(Insight::from))
 }
 
-/// Writes an insight.
+/// Inserts an insight.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn insert(connection: &mut Connection, insight: &Insight) -> Result<(), StorageError> {
     diesel::insert_into(manufacturing_insights::table)
         .values(InsightRow::from(insight))
@@ -73,26 +73,26 @@ pub async fn insert(connection: &mut Connection, insight: &Insight) -> Result<()
     Ok(())
 }
 
-/// What is known of one component over the fleet.
+/// The counts of one component across the fleet.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct ComponentSummary {
     /// The component.
     #[diesel(sql_type = Text)]
     pub component_name: String,
-    /// How many of its failures workshops have confirmed.
+    /// Number of failures that workshops have confirmed.
     #[diesel(sql_type = BigInt)]
     pub confirmed_failures: i64,
-    /// How many insights there are about it.
+    /// Number of insights about it.
     #[diesel(sql_type = BigInt)]
     pub insights: i64,
 }
 
-/// One page of the components that have failed or that there are insights about, those with the most
-/// confirmed failures first, and how many components there are in all.
+/// Returns a page of the components with confirmed failures or insights, most confirmed failures first,
+/// and the total number of components.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn summary(
     connection: &mut Connection,
     page: Page,

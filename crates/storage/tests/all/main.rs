@@ -19,6 +19,7 @@ mod maintenance;
 mod migrations;
 mod notifications;
 mod outage;
+mod plans;
 mod pool;
 mod references;
 mod schema;

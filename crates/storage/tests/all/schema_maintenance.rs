@@ -1,4 +1,4 @@
-//! The second migration: the published model of predictive maintenance.
+//! The schema of the second migration, the published model of predictive maintenance.
 
 use std::collections::BTreeSet;
 
@@ -54,25 +54,25 @@ const TABLES: [&str; 5] = [
     "ueba_logs",
 ];
 
-/// The schema after the first migrations.
-async fn schema_after(migrations_left: usize) -> TestDatabase {
+/// Returns a database after the first `count` migrations.
+async fn schema_after(count: usize) -> TestDatabase {
     let stack = Stack::shared().unwrap();
     stack
-        .test_database(&format!("first {migrations_left}"), async move |url| {
+        .test_database(&format!("first {count}"), async move |url| {
             let applied = migrations::up(url).await?;
-            let later = Steps::Count(applied.len() - migrations_left);
+            let later = Steps::Count(applied.len() - count);
             migrations::down(url, later).await.map(|_| ())
         })
         .await
         .unwrap()
 }
 
-/// The objects that the second migration adds.
+/// Returns what the second migration adds.
 async fn added(read: impl AsyncFn(&Client) -> Vec<String>) -> BTreeSet<String> {
-    let (one, two) = (schema_after(1).await, schema_after(2).await);
-    let (one, two) = (one.client().await.unwrap(), two.client().await.unwrap());
-    let before: BTreeSet<String> = read(&one).await.into_iter().collect();
-    let after = read(&two).await.into_iter();
+    let (first, second) = (schema_after(1).await, schema_after(2).await);
+    let before = read(&first.client().await.unwrap()).await;
+    let before: BTreeSet<String> = before.into_iter().collect();
+    let after = read(&second.client().await.unwrap()).await.into_iter();
     after.filter(|fact| !before.contains(fact)).collect()
 }
 
@@ -83,12 +83,12 @@ fn assert_adds<const N: usize>(found: BTreeSet<String>, expected: [&str; N]) {
 }
 
 #[tokio::test]
-async fn predictive_maintenance_has_five_tables() {
+async fn creates_five_tables() {
     assert_adds(added(tables).await, TABLES);
 }
 
 #[tokio::test]
-async fn predictive_maintenance_has_the_published_columns() {
+async fn creates_the_published_columns() {
     let mut expected = COLUMNS.to_vec();
     expected.push("vehicles.vehicle_type character varying(20)");
     let found: Vec<String> = added(columns).await.into_iter().collect();
@@ -96,7 +96,7 @@ async fn predictive_maintenance_has_the_published_columns() {
 }
 
 #[tokio::test]
-async fn predictive_maintenance_has_the_published_indexes() {
+async fn creates_the_published_indexes() {
     let expected = [
         "idx_anomaly_events_vehicle_id_detected_at on anomaly_events (vehicle_id, detected_at)",
         "idx_diagnoses_anomaly_event_id on diagnoses (anomaly_event_id)",
@@ -121,14 +121,14 @@ async fn predictive_maintenance_has_the_published_indexes() {
 }
 
 #[tokio::test]
-async fn predictive_maintenance_has_uuids_as_primary_keys() {
+async fn uses_a_uuid_as_every_primary_key() {
     let found: Vec<String> = added(primary_keys).await.into_iter().collect();
     let expected = TABLES.map(|table| format!("unique {table}_pkey on {table} (id)"));
     assert_eq!(found, expected);
 }
 
 #[tokio::test]
-async fn predictive_maintenance_cascades_deletions_of_owners_and_vehicles() {
+async fn cascades_from_vehicles_and_their_owners() {
     let expected = [
         "anomaly_events.vehicle_id to vehicles.vehicle_id, delete c",
         "diagnoses.anomaly_event_id to anomaly_events.id, delete c",
@@ -139,7 +139,7 @@ async fn predictive_maintenance_cascades_deletions_of_owners_and_vehicles() {
 }
 
 #[tokio::test]
-async fn predictive_maintenance_names_its_checks() {
+async fn checks_enumerations_and_scores_by_name() {
     let expected = [
         "chk_anomaly_events_severity on anomaly_events: Low, Medium, High, Critical",
         "chk_diagnoses_confidence_score on diagnoses: CHECK (((confidence_score >= (0)::double precision) AND (confidence_score <= (1)::double precision)))",

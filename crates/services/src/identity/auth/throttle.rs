@@ -105,7 +105,10 @@ impl Throttle {
             return Ok(Admitted { is_known: false });
         }
         let names = [&login.known, &login.pair, &login.account, &login.address];
-        let held = self.failures.blocked_until(&names.map(String::as_str), now).await;
+        let held = self
+            .failures
+            .blocked_until(&names.map(String::as_str), now)
+            .await;
         let until = |name: &str| {
             let mut held = names.iter().zip(&held);
             held.find_map(|(it, until)| (*it == name).then_some(*until)?)

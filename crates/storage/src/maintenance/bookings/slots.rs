@@ -1,7 +1,7 @@
-//! The time that bookings take of workshops.
+//! The time slots that bookings occupy at workshops.
 //!
-//! A constraint keeps the slots of a workshop apart. Two that are inserted at once would each wait for
-//! the other, so whoever takes a slot first takes the workshop's turn.
+//! An exclusion constraint prevents overlapping slots of a workshop. Concurrent inserts of overlapping
+//! slots could deadlock on it, so an advisory lock serializes them per workshop.
 
 use std::ops::Bound;
 
@@ -12,14 +12,13 @@ use sovd_domain::BookingId;
 
 use crate::{Connection, StorageError, schema::booking_slots};
 
-/// Gives a booking the slot of the workshop from `start` until before `end`, in place of the one it may
-/// have. The workshop's turn lasts until the transaction ends.
+/// Assigns a booking the slot of the workshop from `start` to before `end`, replacing any slot it has.
+/// Holds the workshop's slot lock until the transaction ends.
 ///
 /// # Errors
 ///
-/// [`StorageError::Overlap`] when another booking has some of that time, or
-/// [`StorageError::Dangling`] when there is no such booking. The transaction is then good for nothing
-/// but a rollback.
+/// [`StorageError::Overlap`] if the slot overlaps another booking's, or [`StorageError::Dangling`] if the
+/// booking does not exist. Both abort the transaction.
 pub async fn take(
     connection: &mut Connection,
     booking_id: BookingId,
@@ -27,7 +26,7 @@ pub async fn take(
     start: DateTime<Utc>,
     end: DateTime<Utc>,
 ) -> Result<(), StorageError> {
-    wait_for_turn(connection, service_center_id).await?;
+    lock_workshop(connection, service_center_id).await?;
     let during = (Bound::Included(start), Bound::Excluded(end));
     diesel::insert_into(booking_slots::table)
         .values((
@@ -46,11 +45,11 @@ pub async fn take(
     Ok(())
 }
 
-/// Whether the booking has a slot.
+/// Returns whether the booking has a slot.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn is_taken(
     connection: &mut Connection,
     booking_id: BookingId,
@@ -59,11 +58,11 @@ pub async fn is_taken(
     Ok(select(exists(slot)).get_result(connection).await?)
 }
 
-/// Lets go of the slot of a booking; says whether it had one.
+/// Deletes the slot of a booking; returns whether it had one.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn free(
     connection: &mut Connection,
     booking_id: BookingId,
@@ -74,8 +73,7 @@ pub async fn free(
     Ok(freed > 0)
 }
 
-/// Nobody else takes a slot of the workshop until the transaction ends.
-async fn wait_for_turn(
+async fn lock_workshop(
     connection: &mut Connection,
     service_center_id: &str,
 ) -> Result<(), StorageError> {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::InsightRow;
 use crate::{Connection, StorageError, schema::manufacturing_insights};
 
-/// The confirmed failures of one component in one model and model year.
+/// The closed anomalies of one component in one model and model year.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct FailureGroup {
     /// The component.
@@ -27,35 +27,35 @@ pub struct FailureGroup {
     /// The model year.
     #[diesel(sql_type = Integer)]
     pub year: i32,
-    /// How many failures workshops have confirmed.
+    /// Number of failures that workshops have confirmed.
     #[diesel(sql_type = BigInt)]
     pub failures: i64,
-    /// How many suspected failures workshops have looked at.
+    /// Number of anomalies that workshops have closed.
     #[diesel(sql_type = BigInt)]
     pub closed: i64,
-    /// On how many vehicles the confirmed ones were.
+    /// Number of vehicles with confirmed failures.
     #[diesel(sql_type = BigInt)]
     pub vehicles: i64,
-    /// The trouble codes that showed them, each once.
+    /// The distinct trouble codes of the confirmed failures.
     #[diesel(sql_type = Array<Text>)]
     pub dtc_codes: Vec<String>,
 }
 
-/// A group that has grown since an insight was last derived from it.
+/// A group with failures that belong to no insight yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Growth {
-    /// All of its failures.
+    /// The group, with all of its failures.
     pub group: FailureGroup,
-    /// Its failures that are in no insight yet.
+    /// The failures that belong to no insight.
     pub failures: Vec<AnomalyId>,
 }
 
-/// Keeps everybody else from deriving insights until the transaction ends, so that what
-/// [`grown`] gives is still so when it is written. Nobody else waits for it.
+/// Serializes derivations until the transaction ends, so that the result of [`grown`] is still current
+/// when it is written.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn lock_derivation(connection: &mut Connection) -> Result<(), StorageError> {
     sql_query("SELECT pg_advisory_xact_lock(hashtextextended('sovd derivation', 0))")
         .execute(connection)
@@ -63,13 +63,13 @@ pub async fn lock_derivation(connection: &mut Connection) -> Result<(), StorageE
     Ok(())
 }
 
-/// The groups of more than `threshold` confirmed failures of which at least one is in no insight yet,
-/// those with the most failures first and `limit` at most. The failures that are in none are kept from
-/// deletion until the transaction ends; a group of which somebody deletes one now is left out.
+/// Returns up to `limit` groups with more than `threshold` confirmed failures, at least one of which
+/// belongs to no insight, most failures first. Locks the failures without an insight against deletion
+/// until the transaction ends, and omits groups with failures that are being deleted.
 ///
 /// # Errors
 ///
-/// When the database is away.
+/// See [`StorageError`].
 pub async fn grown(
     connection: &mut Connection,
     threshold: i64,
@@ -98,8 +98,8 @@ pub async fn grown(
     .bind::<BigInt, _>(limit)
     .load(connection)
     .await?;
-    // Whoever deletes vehicles has locked some of their episodes and wants more. To wait for one could
-    // be to wait for each other.
+    // A concurrent deletion of vehicles may hold some of these locks and wait for others; waiting here
+    // could deadlock.
     let new_failures: Vec<Uuid> = rows
         .iter()
         .flat_map(|row| row.new_failures.iter().copied())
@@ -122,12 +122,12 @@ pub async fn grown(
     Ok(grown.collect())
 }
 
-/// Writes insights, each with the failures that are in none before.
+/// Inserts insights, each with the failures that it was derived from.
 ///
 /// # Errors
 ///
-/// [`StorageError::Duplicate`] when one of the failures is in an insight already;
-/// [`StorageError::Dangling`] when one of them is gone.
+/// [`StorageError::Duplicate`] if a failure belongs to an insight already; [`StorageError::Dangling`] if
+/// a failure does not exist.
 pub async fn insert_derived(
     connection: &mut Connection,
     derived: &[(Insight, Vec<AnomalyId>)],

@@ -1,4 +1,4 @@
-use sovd_domain::{AgentAction, AgentActionId, AgentActionStatus, SuspensionId, UserId};
+use sovd_domain::{AgentAction, AgentActionId, AgentActionStatus, SuspensionId};
 use sovd_storage::agents::{
     activity::{self, AgentActionFilter},
     suspensions,
@@ -10,7 +10,7 @@ use crate::{
     fixture::{Fleet, at, page},
 };
 
-/// A blocked attempt of `monitor` to submit a command, some seconds after the beginning.
+/// A blocked attempt of `monitor` to submit a command, at `at(seconds)`.
 pub(crate) fn attempt(number: u128, seconds: i64) -> AgentAction {
     AgentAction {
         id: AgentActionId(Uuid::from_u128(number)),
@@ -32,20 +32,20 @@ async fn with_log(actions: &[AgentAction]) -> Fleet {
     fleet
 }
 
-/// The numbers of the lines that match, in their order, and how many match.
+/// Lists matching entries; returns their numbers and the total.
 async fn listed(fleet: &Fleet, filter: AgentActionFilter) -> (Vec<u128>, i64) {
     let mut connection = fleet.connection().await;
-    let (lines, total) = activity::list(&mut connection, &filter, page(10, 0))
+    let (entries, total) = activity::list(&mut connection, &filter, page(10, 0))
         .await
         .unwrap();
     (
-        lines.iter().map(|line| line.id.0.as_u128()).collect(),
+        entries.iter().map(|entry| entry.id.0.as_u128()).collect(),
         total,
     )
 }
 
 #[tokio::test]
-async fn a_line_is_kept_as_it_was_written() {
+async fn lists_entries_as_inserted() {
     let bare = AgentAction {
         source_node: None,
         target_node: None,
@@ -62,7 +62,7 @@ async fn a_line_is_kept_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn every_filter_narrows_and_the_edges_of_time_belong_to_it() {
+async fn filters_entries_with_inclusive_time_bounds() {
     let fleet = with_log(&[
         attempt(1, 10),
         AgentAction {
@@ -105,7 +105,7 @@ async fn every_filter_narrows_and_the_edges_of_time_belong_to_it() {
 }
 
 #[tokio::test]
-async fn blocked_attempts_come_newest_first_and_no_more_than_asked_for() {
+async fn lists_blocked_attempts_newest_first_up_to_the_limit() {
     let allowed = AgentAction {
         status: AgentActionStatus::Allowed,
         ..attempt(9, 90)
@@ -117,7 +117,7 @@ async fn blocked_attempts_come_newest_first_and_no_more_than_asked_for() {
 }
 
 #[tokio::test]
-async fn a_suspended_agent_is_kept_from_that_kind_of_action_until_it_may_go_on() {
+async fn logs_no_allowed_action_while_the_agent_is_suspended() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
     suspensions::insert(&mut connection, &suspension(1, 0))
@@ -135,32 +135,31 @@ async fn a_suspended_agent_is_kept_from_that_kind_of_action_until_it_may_go_on()
         (3, "robot", "commands.submit", true),
     ] {
         let action = call(number, agent_name, action_type);
-        let written = activity::log_unless_suspended(&mut connection, &action).await;
-        assert_eq!(written.unwrap(), expected, "{agent_name} {action_type}");
+        let logged = activity::log_unless_suspended(&mut connection, &action).await;
+        assert_eq!(logged.unwrap(), expected, "{agent_name} {action_type}");
     }
-    let UserId(admin) = fleet.engineer;
     suspensions::lift(
         &mut connection,
         SuspensionId(Uuid::from_u128(1)),
-        UserId(admin),
+        fleet.engineer,
         at(6),
     )
     .await
     .unwrap();
     let action = call(4, "monitor", "commands.submit");
-    let written = activity::log_unless_suspended(&mut connection, &action).await;
-    assert!(written.unwrap());
+    let logged = activity::log_unless_suspended(&mut connection, &action).await;
+    assert!(logged.unwrap());
 
     let any = AgentActionFilter::default();
     assert_eq!(listed(&fleet, any.clone()).await, (vec![4, 3, 2], 3));
-    let (lines, _) = activity::list(&mut connection, &any, page(1, 0))
+    let (entries, _) = activity::list(&mut connection, &any, page(1, 0))
         .await
         .unwrap();
-    assert_eq!(lines, [action]);
+    assert_eq!(entries, [action]);
 }
 
 #[tokio::test]
-async fn what_is_older_than_a_moment_is_forgotten_in_batches_oldest_first() {
+async fn deletes_old_entries_in_batches_oldest_first() {
     let fleet = with_log(&[
         attempt(1, 10),
         attempt(2, 20),
@@ -170,16 +169,16 @@ async fn what_is_older_than_a_moment_is_forgotten_in_batches_oldest_first() {
     .await;
     let mut connection = fleet.connection().await;
     let any = AgentActionFilter::default;
-    let forgotten = activity::forget(&mut connection, at(40), 2).await;
-    assert_eq!(forgotten.unwrap(), 2);
+    let deleted = activity::forget(&mut connection, at(40), 2).await;
+    assert_eq!(deleted.unwrap(), 2);
     assert_eq!(listed(&fleet, any()).await, (vec![4, 3], 2));
-    let forgotten = activity::forget(&mut connection, at(40), 2).await;
-    assert_eq!(forgotten.unwrap(), 1);
+    let deleted = activity::forget(&mut connection, at(40), 2).await;
+    assert_eq!(deleted.unwrap(), 1);
     assert_eq!(listed(&fleet, any()).await, (vec![4], 1));
 }
 
 #[tokio::test]
-async fn two_who_forget_at_once_take_different_lines() {
+async fn concurrent_deletions_take_different_entries() {
     let fleet = with_log(&[attempt(1, 10), attempt(2, 20)]).await;
     let mut first = fleet.pool.begin().await.unwrap();
     assert_eq!(activity::forget(&mut first, at(40), 1).await.unwrap(), 1);

@@ -6,7 +6,6 @@ use crate::{
     fixture::{Fleet, at},
 };
 
-/// A database in which these attempts count.
 async fn with_attempts(attempts: &[AgentAction]) -> Fleet {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
@@ -37,7 +36,7 @@ fn of_others() -> [AgentAction; 2] {
 }
 
 #[tokio::test]
-async fn they_are_counted_after_a_moment_of_one_agent_and_one_kind() {
+async fn counts_later_attempts_by_agent_and_action() {
     let [robot, reading] = of_others();
     let attempts = [
         attempt(1, 10),
@@ -55,7 +54,7 @@ async fn they_are_counted_after_a_moment_of_one_agent_and_one_kind() {
 }
 
 #[tokio::test]
-async fn those_of_one_agent_and_one_kind_are_taken_away() {
+async fn clears_attempts_by_agent_and_action() {
     let [robot, reading] = of_others();
     let fleet = with_attempts(&[attempt(1, 10), attempt(2, 11), robot, reading]).await;
     let mut connection = fleet.connection().await;
@@ -73,7 +72,7 @@ async fn those_of_one_agent_and_one_kind_are_taken_away() {
 }
 
 #[tokio::test]
-async fn what_is_not_later_than_a_moment_is_forgotten() {
+async fn deletes_attempts_up_to_and_including_a_time() {
     let fleet = with_attempts(&[attempt(1, 10), attempt(2, 11), attempt(3, 12)]).await;
     let mut connection = fleet.connection().await;
     blocked_attempts::forget(&mut connection, at(11))

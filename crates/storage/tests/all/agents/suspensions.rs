@@ -42,7 +42,7 @@ async fn lift(fleet: &Fleet, number: u128, seconds: i64) -> bool {
 }
 
 #[tokio::test]
-async fn an_agent_is_suspended_once_at_a_time() {
+async fn allows_one_active_suspension_per_agent_and_action() {
     let fleet = Fleet::new().await;
     assert!(insert(&fleet, &suspension(1, 0)).await);
     assert!(!insert(&fleet, &suspension(2, 1)).await);
@@ -57,7 +57,7 @@ async fn an_agent_is_suspended_once_at_a_time() {
 }
 
 #[tokio::test]
-async fn it_is_lifted_once_and_says_by_whom() {
+async fn lifts_once_and_records_the_admin() {
     let fleet = Fleet::new().await;
     insert(&fleet, &suspension(1, 0)).await;
     let mut connection = fleet.connection().await;
@@ -87,7 +87,7 @@ async fn it_is_lifted_once_and_says_by_whom() {
 }
 
 #[tokio::test]
-async fn they_are_listed_newest_first_by_agent_and_by_whether_they_last() {
+async fn lists_newest_first_filtered_by_agent_and_state() {
     let fleet = Fleet::new().await;
     insert(&fleet, &suspension(1, 10)).await;
     lift(&fleet, 1, 15).await;
@@ -128,7 +128,7 @@ async fn they_are_listed_newest_first_by_agent_and_by_whether_they_last() {
 }
 
 #[tokio::test]
-async fn the_lock_is_one_agent_s_for_one_kind_of_action() {
+async fn locks_attempts_per_agent_and_action() {
     let fleet = Fleet::new().await;
     let mut first = fleet.pool.begin().await.unwrap();
     suspensions::lock(&mut first, AGENT.0, AGENT.1)
@@ -153,13 +153,13 @@ async fn the_lock_is_one_agent_s_for_one_kind_of_action() {
 }
 
 #[tokio::test]
-async fn whoever_suspends_waits_for_a_change_and_a_change_for_whoever_suspends() {
+async fn suspensions_and_changes_wait_for_each_other() {
     let fleet = Fleet::new().await;
     let mut changes = Vec::new();
     for _ in 0..2 {
         let mut change = fleet.pool.begin().await.unwrap();
-        let held = in_time(suspensions::hold(&mut change, AGENT.0, AGENT.1)).await;
-        assert!(held.unwrap());
+        let permitted = in_time(suspensions::hold(&mut change, AGENT.0, AGENT.1)).await;
+        assert!(permitted.unwrap());
         changes.push(change);
     }
     let mut transaction = fleet.pool.begin().await.unwrap();
@@ -177,18 +177,18 @@ async fn whoever_suspends_waits_for_a_change_and_a_change_for_whoever_suspends()
 
     let mut late = fleet.pool.begin().await.unwrap();
     let changing = tokio::spawn(async move {
-        let held = suspensions::hold(&mut late, AGENT.0, AGENT.1).await;
-        late.rollback().await.map(|()| held)
+        let permitted = suspensions::hold(&mut late, AGENT.0, AGENT.1).await;
+        late.rollback().await.map(|()| permitted)
     });
     until_waiting(&fleet, 1).await;
     let mut other = fleet.pool.begin().await.unwrap();
-    // Attempts are counted meanwhile.
+    // The changes lock does not delay attempts.
     in_time(suspensions::lock(&mut other, AGENT.0, AGENT.1))
         .await
         .unwrap();
     for (agent, action) in [("robot", AGENT.1), (AGENT.0, "vehicles.read")] {
-        let held = in_time(suspensions::hold(&mut other, agent, action)).await;
-        assert!(held.unwrap());
+        let permitted = in_time(suspensions::hold(&mut other, agent, action)).await;
+        assert!(permitted.unwrap());
     }
     suspended.commit().await.unwrap();
     assert!(!in_time(changing).await.unwrap().unwrap().unwrap());

@@ -20,7 +20,7 @@ use crate::{
     fixture::{Fleet, at, page},
 };
 
-/// An anomaly that somebody reported.
+/// A reported anomaly.
 fn reported(number: u128, vehicle_id: VehicleId, detected_at: DateTime<Utc>) -> Anomaly {
     Anomaly {
         id: AnomalyId(Uuid::from_u128(number)),
@@ -53,12 +53,16 @@ async fn store(fleet: &Fleet, anomaly: &Anomaly) {
 }
 
 async fn stored(fleet: &Fleet, anomaly_id: AnomalyId) -> Option<Anomaly> {
-    anomalies::find(&mut *fleet.connection().await, anomaly_id)
-        .await
-        .unwrap()
+    anomalies::find_within(
+        &mut *fleet.connection().await,
+        anomaly_id,
+        &VehicleScope::All,
+    )
+    .await
+    .unwrap()
 }
 
-/// Six anomalies of two vehicles, found ten seconds apart.
+/// Six anomalies of two vehicles, detected ten seconds apart.
 struct History {
     fleet: Fleet,
     anomalies: Vec<Anomaly>,
@@ -81,7 +85,7 @@ impl History {
         Self { fleet, anomalies }
     }
 
-    /// The numbers of the anomalies that match, as listed, and the total.
+    /// Lists matching anomalies; returns their numbers and the total.
     async fn numbers(&self, filter: &AnomalyFilter, limit: i64, offset: i64) -> (Vec<u128>, i64) {
         let mut connection = self.fleet.connection().await;
         let (found, total) = anomalies::list(&mut connection, filter, page(limit, offset))
@@ -99,7 +103,7 @@ impl History {
 }
 
 #[tokio::test]
-async fn an_anomaly_comes_back_as_it_was_written() {
+async fn returns_an_anomaly_as_inserted() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let full = Anomaly {
@@ -145,7 +149,7 @@ async fn an_anomaly_comes_back_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn a_reported_anomaly_has_an_open_episode_and_one_without_is_read_all_the_same() {
+async fn inserts_an_open_episode_but_reads_anomalies_without_one() {
     let fleet = Fleet::new().await;
     let anomaly = reported(1, fleet.vehicle("VIN1").await, at(0));
     store(&fleet, &anomaly).await;
@@ -166,10 +170,10 @@ async fn a_reported_anomaly_has_an_open_episode_and_one_without_is_read_all_the_
 }
 
 #[tokio::test]
-async fn an_anomaly_without_a_vehicle_is_refused() {
+async fn rejects_an_anomaly_without_a_vehicle() {
     let fleet = Fleet::new().await;
-    let stranger = VehicleId(Uuid::from_u128(7));
-    let anomaly = reported(1, stranger, at(0));
+    let unknown = VehicleId(Uuid::from_u128(7));
+    let anomaly = reported(1, unknown, at(0));
     let error = anomalies::insert(&mut *fleet.connection().await, &anomaly)
         .await
         .unwrap_err();
@@ -186,7 +190,7 @@ async fn an_anomaly_without_a_vehicle_is_refused() {
 }
 
 #[tokio::test]
-async fn an_unknown_severity_is_refused_and_every_known_one_is_taken() {
+async fn accepts_exactly_the_known_severities() {
     let fleet = Fleet::new().await;
     let mut anomaly = reported(1, fleet.vehicle("VIN1").await, at(0));
     for (number, severity) in (1..).zip(Severity::ALL) {
@@ -206,14 +210,19 @@ async fn an_unknown_severity_is_refused_and_every_known_one_is_taken() {
 }
 
 #[tokio::test]
-async fn an_unreadable_severity_is_named() {
+async fn reports_an_unreadable_severity_as_corrupt() {
     let fleet = Fleet::new().await;
     let anomaly = reported(1, fleet.vehicle("VIN1").await, at(0));
     store(&fleet, &anomaly).await;
     let sql = "ALTER TABLE anomaly_events DROP CONSTRAINT chk_anomaly_events_severity;
                UPDATE anomaly_events SET severity = 'Severe'";
     fleet.client.batch_execute(sql).await.unwrap();
-    let found = anomalies::find(&mut *fleet.connection().await, anomaly.id).await;
+    let found = anomalies::find_within(
+        &mut *fleet.connection().await,
+        anomaly.id,
+        &VehicleScope::All,
+    )
+    .await;
     match found.unwrap_err() {
         StorageError::CorruptRow {
             table, column, row, ..
@@ -226,7 +235,7 @@ async fn an_unreadable_severity_is_named() {
 }
 
 #[tokio::test]
-async fn everything_is_listed_newest_first_and_what_was_found_at_once_has_one_order() {
+async fn lists_newest_first_in_a_stable_order() {
     let history = History::new().await;
     let all = AnomalyFilter::default();
     history.assert_lists(&all, [6, 5, 4, 3, 2, 1]).await;
@@ -236,7 +245,7 @@ async fn everything_is_listed_newest_first_and_what_was_found_at_once_has_one_or
 }
 
 #[tokio::test]
-async fn each_filter_narrows_the_list() {
+async fn applies_each_filter() {
     let history = History::new().await;
     let any = AnomalyFilter::default();
     let filter = AnomalyFilter {
@@ -262,7 +271,7 @@ async fn each_filter_narrows_the_list() {
 }
 
 #[tokio::test]
-async fn both_ends_of_a_date_range_belong_to_it() {
+async fn date_ranges_include_both_ends() {
     let history = History::new().await;
     for (start, end, expected) in [
         (Some(20), None, &[6, 5, 4, 3][..]),
@@ -284,7 +293,7 @@ async fn both_ends_of_a_date_range_belong_to_it() {
 }
 
 #[tokio::test]
-async fn all_filters_apply_together() {
+async fn combines_all_filters() {
     let history = History::new().await;
     let vehicle_id = history.anomalies[4].vehicle_id;
     let owner = history.fleet.engineer;
@@ -306,15 +315,15 @@ async fn all_filters_apply_together() {
         ..AnomalyFilter::default()
     };
     history.assert_lists(&of_others, []).await;
-    let nowhere = AnomalyFilter {
+    let none = AnomalyFilter {
         among: VehicleScope::Among(Vec::new()),
         ..AnomalyFilter::default()
     };
-    history.assert_lists(&nowhere, []).await;
+    history.assert_lists(&none, []).await;
 }
 
 #[tokio::test]
-async fn a_page_is_a_window_and_the_total_is_not() {
+async fn pages_the_list_but_counts_every_match() {
     let history = History::new().await;
     let all = AnomalyFilter::default();
     assert_eq!(history.numbers(&all, 2, 0).await, (vec![6, 5], 6));
@@ -328,7 +337,7 @@ async fn a_page_is_a_window_and_the_total_is_not() {
 }
 
 #[tokio::test]
-async fn the_newest_of_a_vehicle_are_those_and_no_more() {
+async fn returns_the_newest_anomalies_of_a_vehicle_up_to_the_limit() {
     let history = History::new().await;
     let mut connection = history.fleet.connection().await;
     let vehicle_id = history.anomalies[0].vehicle_id;
@@ -343,7 +352,7 @@ async fn the_newest_of_a_vehicle_are_those_and_no_more() {
 }
 
 #[tokio::test]
-async fn anomalies_are_joined_with_their_diagnoses() {
+async fn lists_diagnoses_newest_first_and_deletes_them_with_the_vehicle() {
     let history = History::new().await;
     let [first, second] = [0, 1].map(|number: usize| history.anomalies[number].id);
     let mut connection = history.fleet.connection().await;
@@ -379,7 +388,7 @@ async fn anomalies_are_joined_with_their_diagnoses() {
 }
 
 #[tokio::test]
-async fn a_diagnosis_belongs_to_an_anomaly_and_is_between_doubt_and_certainty() {
+async fn requires_an_anomaly_and_a_confidence_between_0_and_1() {
     let history = History::new().await;
     let mut connection = history.fleet.connection().await;
     let stray = diagnosis(1, AnomalyId(Uuid::nil()), at(0));

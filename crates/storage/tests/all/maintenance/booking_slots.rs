@@ -11,7 +11,7 @@ use crate::{
 
 const BERLIN: &str = "center-berlin";
 
-/// A vehicle with bookings 1 to `count`, none of which has a slot.
+/// A vehicle with bookings 1 to `count`, without slots.
 async fn with_bookings(count: u128) -> Fleet {
     let fleet = Fleet::new().await;
     let vehicle: VehicleId = fleet.vehicle("VIN1").await;
@@ -21,7 +21,7 @@ async fn with_bookings(count: u128) -> Fleet {
     fleet
 }
 
-/// Takes a slot of so many seconds in a transaction of its own.
+/// Takes a slot of `length` seconds in a separate transaction.
 async fn take(
     fleet: &Fleet,
     number: u128,
@@ -52,7 +52,7 @@ fn assert_overlaps(taken: Result<(), StorageError>) {
 }
 
 #[tokio::test]
-async fn slots_of_one_workshop_may_touch_and_not_overlap() {
+async fn slots_of_a_workshop_may_touch_but_not_overlap() {
     let fleet = with_bookings(3).await;
     take(&fleet, 1, BERLIN, 100, 50).await.unwrap();
     for (start, length) in [(100, 50), (99, 2), (149, 1), (110, 5), (0, 500)] {
@@ -64,7 +64,7 @@ async fn slots_of_one_workshop_may_touch_and_not_overlap() {
 }
 
 #[tokio::test]
-async fn another_workshop_has_slots_of_its_own() {
+async fn workshops_have_independent_slots() {
     let fleet = with_bookings(4).await;
     take(&fleet, 1, BERLIN, 0, 50).await.unwrap();
     for (number, center) in [(2, "center-berlin-2"), (3, "Center-Berlin"), (4, "ä")] {
@@ -73,7 +73,7 @@ async fn another_workshop_has_slots_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_freed_slot_is_taken_again() {
+async fn a_freed_slot_can_be_taken_again() {
     let fleet = with_bookings(2).await;
     take(&fleet, 1, BERLIN, 0, 50).await.unwrap();
     let id = BookingId(Uuid::from_u128(1));
@@ -89,7 +89,7 @@ async fn a_freed_slot_is_taken_again() {
 }
 
 #[tokio::test]
-async fn a_booking_moves_within_its_own_slot_but_not_into_another() {
+async fn a_booking_may_move_within_its_slot_but_not_into_another() {
     let fleet = with_bookings(2).await;
     take(&fleet, 1, BERLIN, 0, 50).await.unwrap();
     take(&fleet, 2, BERLIN, 100, 50).await.unwrap();
@@ -102,10 +102,10 @@ async fn a_booking_moves_within_its_own_slot_but_not_into_another() {
 }
 
 #[tokio::test]
-async fn a_slot_belongs_to_a_booking_and_goes_with_it() {
+async fn a_slot_is_deleted_with_its_booking() {
     let fleet = with_bookings(1).await;
-    let nobody = take(&fleet, 9, BERLIN, 0, 50).await;
-    assert!(matches!(nobody, Err(StorageError::Dangling { .. })));
+    let unknown = take(&fleet, 9, BERLIN, 0, 50).await;
+    assert!(matches!(unknown, Err(StorageError::Dangling { .. })));
     take(&fleet, 1, BERLIN, 0, 50).await.unwrap();
     let sql = "DELETE FROM vehicles";
     fleet.client.execute(sql, &[]).await.unwrap();
@@ -113,11 +113,11 @@ async fn a_slot_belongs_to_a_booking_and_goes_with_it() {
 }
 
 #[tokio::test]
-async fn of_twenty_at_once_one_gets_the_slot_and_nobody_a_deadlock() {
+async fn one_of_twenty_concurrent_bookings_wins_without_deadlock() {
     let fleet = with_bookings(20).await;
     for (round, start) in (0..5_i64).zip((0..).step_by(100)) {
         let attempts = (1..=20).map(|number| {
-            // Each overlaps every other one and begins elsewhere.
+            // All overlap, with different starts.
             let start = start + i64::try_from(number).unwrap();
             take(&fleet, number, BERLIN, start, 50)
         });
@@ -133,14 +133,14 @@ async fn of_twenty_at_once_one_gets_the_slot_and_nobody_a_deadlock() {
 }
 
 #[tokio::test]
-async fn a_workshop_gives_one_slot_at_a_time_and_keeps_no_other_waiting() {
+async fn slots_are_serialized_per_workshop() {
     let fleet = with_bookings(3).await;
     let mut first = fleet.pool.begin().await.unwrap();
     let id = BookingId(Uuid::from_u128(1));
     slots::take(&mut first, id, BERLIN, at(0), at(50))
         .await
         .unwrap();
-    // Waiting for the turn, before anything is written, is what keeps two from waiting for each other.
+    // The second booking waits before it writes anything, which prevents deadlocks.
     let second = take(&fleet, 2, BERLIN, 1000, 50);
     let others = async {
         until_waiting(&fleet, 1).await;

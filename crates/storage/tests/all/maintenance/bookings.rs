@@ -12,7 +12,7 @@ use crate::{
     waiting::{in_time, until_waiting},
 };
 
-/// A pending booking of a workshop, so many seconds after the others.
+/// A pending booking at `at(seconds)`.
 pub(crate) fn booking(number: u128, vehicle_id: VehicleId, seconds: i64) -> Booking {
     Booking {
         id: BookingId(Uuid::from_u128(number)),
@@ -39,7 +39,7 @@ async fn found(fleet: &Fleet, id: BookingId) -> Option<Booking> {
         .unwrap()
 }
 
-/// An anomaly of the vehicle, without a row of its episode.
+/// Inserts an anomaly of the vehicle, without an episode.
 pub(crate) async fn anomaly(fleet: &Fleet, vehicle_id: VehicleId) -> AnomalyId {
     let sql = "INSERT INTO anomaly_events (vehicle_id, anomaly_type, severity)
                VALUES ($1, 'battery', 'High') RETURNING id";
@@ -48,7 +48,7 @@ pub(crate) async fn anomaly(fleet: &Fleet, vehicle_id: VehicleId) -> AnomalyId {
 }
 
 #[tokio::test]
-async fn a_booking_is_kept_as_it_was_made() {
+async fn returns_a_booking_as_inserted() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let plain = Booking {
@@ -72,7 +72,7 @@ async fn a_booking_is_kept_as_it_was_made() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_nothing() {
+async fn handles_unknown_bookings_vehicles_and_anomalies() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let id = BookingId(Uuid::from_u128(9));
@@ -81,8 +81,8 @@ async fn what_is_not_there_is_nothing() {
     assert_eq!(bookings::lock(&mut connection, id).await.unwrap(), None);
     let moved = bookings::move_to(&mut connection, id, at(1)).await;
     assert!(!moved.unwrap());
-    let nobody = booking(1, VehicleId(Uuid::from_u128(1)), 0);
-    let dangling = bookings::insert(&mut connection, &nobody).await;
+    let dangling = booking(1, VehicleId(Uuid::from_u128(1)), 0);
+    let dangling = bookings::insert(&mut connection, &dangling).await;
     assert!(matches!(dangling, Err(StorageError::Dangling { .. })));
     let about_nothing = Booking {
         anomaly_event_id: Some(AnomalyId(Uuid::from_u128(1))),
@@ -93,7 +93,7 @@ async fn what_is_not_there_is_nothing() {
 }
 
 #[tokio::test]
-async fn the_database_knows_four_states_and_so_does_the_program() {
+async fn rejects_an_unknown_state_and_reports_it_as_corrupt() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     store(&fleet, &booking(1, vehicle, 0)).await;
@@ -111,15 +111,15 @@ async fn the_database_knows_four_states_and_so_does_the_program() {
         StorageError::CorruptRow {
             table, column, row, ..
         } => {
-            let place = (table, column, row);
-            assert_eq!(place, ("service_bookings", "status", id.0.to_string()));
+            let cell = (table, column, row);
+            assert_eq!(cell, ("service_bookings", "status", id.0.to_string()));
         }
         error => panic!("{error}"),
     }
 }
 
 #[tokio::test]
-async fn a_state_is_left_once() {
+async fn changes_the_state_only_from_the_expected_one() {
     use BookingStatus::{Cancelled, Completed, Confirmed, Pending};
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
@@ -143,7 +143,7 @@ async fn a_state_is_left_once() {
 }
 
 #[tokio::test]
-async fn what_has_ended_is_not_moved() {
+async fn moves_only_bookings_that_have_not_ended() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let mut connection = fleet.connection().await;
@@ -165,7 +165,7 @@ async fn what_has_ended_is_not_moved() {
 }
 
 #[tokio::test]
-async fn notes_and_the_outcome_are_written() {
+async fn sets_notes_and_sets_the_outcome_once() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let about = Booking {
@@ -197,7 +197,7 @@ async fn notes_and_the_outcome_are_written() {
 }
 
 #[tokio::test]
-async fn the_notes_of_one_vehicle_s_bookings_are_taken_away() {
+async fn removes_the_notes_of_one_vehicle() {
     let fleet = Fleet::new().await;
     let (sold, other) = (fleet.vehicle("VIN1").await, fleet.vehicle("VIN2").await);
     for (number, vehicle, notes) in [
@@ -224,7 +224,7 @@ async fn the_notes_of_one_vehicle_s_bookings_are_taken_away() {
 }
 
 #[tokio::test]
-async fn an_anomaly_is_booked_until_its_bookings_have_ended() {
+async fn an_anomaly_is_booked_while_a_booking_is_open() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let (booked, other) = (
@@ -249,7 +249,7 @@ async fn an_anomaly_is_booked_until_its_bookings_have_ended() {
     }
 }
 
-/// The numbers of the bookings that match, as listed, and how many match in all.
+/// Lists matching bookings; returns their numbers and the total.
 async fn numbers(fleet: &Fleet, filter: &BookingFilter, page: Page) -> (Vec<u128>, i64) {
     let mut connection = fleet.connection().await;
     let (found, total) = bookings::list(&mut connection, filter, page).await.unwrap();
@@ -258,7 +258,7 @@ async fn numbers(fleet: &Fleet, filter: &BookingFilter, page: Page) -> (Vec<u128
 }
 
 #[tokio::test]
-async fn the_list_goes_by_appointment_then_id_and_is_narrowed() {
+async fn lists_by_appointment_then_id_with_filters() {
     let fleet = Fleet::new().await;
     let (first, second) = (fleet.vehicle("VIN1").await, fleet.vehicle("VIN2").await);
     let customer = fleet.user("customer").await;
@@ -336,7 +336,7 @@ async fn the_list_goes_by_appointment_then_id_and_is_narrowed() {
 }
 
 #[tokio::test]
-async fn whoever_waited_for_a_locked_booking_sees_what_became_of_it() {
+async fn waiting_for_the_lock_observes_the_outcome() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let made = Booking {

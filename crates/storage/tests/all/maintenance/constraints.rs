@@ -1,4 +1,4 @@
-//! Checks, cascades and queries of the tables of predictive maintenance.
+//! Constraints and cascades of the maintenance tables.
 
 use sovd_storage::{StorageError, identity::users};
 use tokio_postgres::error::SqlState;
@@ -16,7 +16,7 @@ const VEHICLE: &str =
             '00000000-0000-0000-0000-0000000000c1')";
 
 /// A customer with a vehicle, three anomalies, diagnoses of two of them, and bookings.
-async fn populated() -> Fleet {
+async fn garage() -> Fleet {
     let fleet = Fleet::new().await;
     let history = "
         INSERT INTO anomaly_events (id, vehicle_id, anomaly_type, severity)
@@ -44,8 +44,8 @@ async fn populated() -> Fleet {
 }
 
 #[tokio::test]
-async fn unknown_enumeration_values_and_scores_out_of_range_are_refused() {
-    let fleet = populated().await;
+async fn rejects_unknown_values_and_scores_out_of_range() {
+    let fleet = garage().await;
     for (sql, constraint) in [
         ("UPDATE users SET role = 'mechanic'", "chk_users_role"),
         (
@@ -101,7 +101,7 @@ async fn unknown_enumeration_values_and_scores_out_of_range_are_refused() {
 }
 
 #[tokio::test]
-async fn dangling_references_are_refused() {
+async fn rejects_dangling_references() {
     let fleet = Fleet::new().await;
     let dangling = [
         (VEHICLE, "vehicles_owner_id_fkey"),
@@ -134,8 +134,8 @@ async fn dangling_references_are_refused() {
 
 #[tokio::test]
 async fn deleting_a_customer_deletes_vehicles_and_their_records() {
-    let fleet = populated().await;
-    let dependent = [
+    let fleet = garage().await;
+    let dependents = [
         "vehicles",
         "anomaly_events",
         "anomaly_episodes",
@@ -144,15 +144,15 @@ async fn deleting_a_customer_deletes_vehicles_and_their_records() {
         "booking_slots",
         "booking_anomalies",
     ];
-    for table in dependent {
+    for table in dependents {
         assert_ne!(fleet.count(table).await, 0, "{table}");
     }
-    let line = "INSERT INTO audit_logs (user_id, vehicle_id, action, entity_type)
+    let entry = "INSERT INTO audit_logs (user_id, vehicle_id, action, entity_type)
                 SELECT owner_id, vehicle_id, 'booking.create', 'booking' FROM vehicles";
-    for sql in [line, "DELETE FROM users WHERE username = 'owner'"] {
+    for sql in [entry, "DELETE FROM users WHERE username = 'owner'"] {
         fleet.client.batch_execute(sql).await.unwrap();
     }
-    for table in dependent {
+    for table in dependents {
         assert_eq!(fleet.count(table).await, 0, "{table}");
     }
     let untied = "SELECT count(*) FROM audit_logs WHERE user_id IS NULL AND vehicle_id IS NULL";
@@ -162,8 +162,8 @@ async fn deleting_a_customer_deletes_vehicles_and_their_records() {
 }
 
 #[tokio::test]
-async fn the_published_queries_have_results() {
-    let fleet = populated().await;
+async fn answers_the_published_queries() {
+    let fleet = garage().await;
     for (sql, expected) in [
         (
             "SELECT status || ' ' || count(*) FROM service_bookings GROUP BY status ORDER BY status",
@@ -189,8 +189,8 @@ async fn the_published_queries_have_results() {
 }
 
 #[tokio::test]
-async fn a_user_is_found_by_email() {
-    let fleet = populated().await;
+async fn finds_a_user_by_email() {
+    let fleet = garage().await;
     let mut connection = fleet.connection().await;
     let found = users::find_by_email(&mut connection, "Owner@Example.com").await;
     assert_eq!(found.unwrap().unwrap().username, "owner");

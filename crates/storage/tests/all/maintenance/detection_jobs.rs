@@ -19,7 +19,7 @@ async fn next(fleet: &Fleet, seconds: i64) -> Option<DetectionJob> {
 }
 
 #[tokio::test]
-async fn the_job_with_the_earliest_due_time_comes_first() {
+async fn returns_the_job_due_for_the_longest_time() {
     let fleet = Fleet::new().await;
     let vehicle_id = fleet.vehicle("VIN1").await;
     let [first, second] = [
@@ -45,7 +45,7 @@ async fn the_job_with_the_earliest_due_time_comes_first() {
         .unwrap();
     let expected = DetectionJob {
         command_id: first,
-        // What was pushed again stayed as it was.
+        // Inserting it again changed nothing.
         first_sequence_number: 1,
         ..expected
     };
@@ -60,48 +60,40 @@ async fn the_job_with_the_earliest_due_time_comes_first() {
             .await
             .unwrap()
     );
-    assert_eq!(next(&fleet, 5).await.map(|answer| answer.attempts), Some(1));
+    assert_eq!(next(&fleet, 5).await.map(|job| job.attempts), Some(1));
 }
 
 #[tokio::test]
-async fn a_job_needs_a_command() {
+async fn rejects_a_job_without_a_command() {
     let fleet = Fleet::new().await;
     let mut connection = fleet.connection().await;
-    let nowhere = CommandId(Uuid::from_u128(9));
-    let pushed = detection_jobs::push(&mut connection, nowhere, 1, at(0)).await;
+    let unknown = CommandId(Uuid::from_u128(9));
+    let pushed = detection_jobs::push(&mut connection, unknown, 1, at(0)).await;
     assert!(matches!(pushed, Err(StorageError::Dangling { .. })));
-    let locked = detection_jobs::lock(&mut connection, nowhere).await;
+    let locked = detection_jobs::lock(&mut connection, unknown).await;
     assert!(!locked.unwrap());
 }
 
-/// Both lock in the same order: the vehicle, its commands, their jobs.
+/// Both lock the vehicle, its commands and their jobs in this order.
 #[tokio::test]
-async fn a_detection_run_and_a_deletion_of_the_vehicle_do_not_deadlock() {
+async fn a_detection_run_and_a_vehicle_deletion_do_not_deadlock() {
     let fleet = Fleet::new().await;
     let vehicle_id = fleet.vehicle("VIN1").await;
     let command_id = fleet.submit(1, vehicle_id).await;
     detection_jobs::push(&mut *fleet.connection().await, command_id, 1, at(0))
         .await
         .unwrap();
-    let mut looking = fleet.pool.begin().await.unwrap();
-    assert!(vehicles::keep(&mut looking, vehicle_id).await.unwrap());
+    let mut run = fleet.pool.begin().await.unwrap();
+    assert!(vehicles::keep(&mut run, vehicle_id).await.unwrap());
     let deleter = fleet.another_client().await;
-    let deleting = tokio::spawn(async move {
+    let deletion = tokio::spawn(async move {
         let sql = "DELETE FROM vehicles WHERE vehicle_id = $1";
         deleter.execute(sql, &[&vehicle_id.0]).await.unwrap()
     });
     until_waiting(&fleet, 1).await;
-    assert!(
-        detection_jobs::lock(&mut looking, command_id)
-            .await
-            .unwrap()
-    );
-    assert!(
-        detection_jobs::remove(&mut looking, command_id)
-            .await
-            .unwrap()
-    );
-    looking.commit().await.unwrap();
-    assert_eq!(deleting.await.unwrap(), 1);
+    assert!(detection_jobs::lock(&mut run, command_id).await.unwrap());
+    assert!(detection_jobs::remove(&mut run, command_id).await.unwrap());
+    run.commit().await.unwrap();
+    assert_eq!(deletion.await.unwrap(), 1);
     assert_eq!(fleet.count("detection_jobs").await, 0);
 }

@@ -31,7 +31,7 @@ fn rules() -> RuleBook {
     RULES.parse().unwrap()
 }
 
-/// A command of the engineer with one stored response.
+/// Stores a command with one response.
 async fn reading(fleet: &Fleet, vehicle_id: VehicleId, number: u128) -> (Reading, ResponseId) {
     let command = command(number, fleet.engineer, vehicle_id, at(0));
     fleet.store(&command).await;
@@ -84,7 +84,7 @@ async fn close(fleet: &Fleet, code: &str, outcome: &str) {
 }
 
 #[tokio::test]
-async fn each_code_makes_an_anomaly_with_its_source() {
+async fn inserts_an_anomaly_with_its_source_per_code() {
     let fleet = Fleet::new().await;
     let vehicle_id = fleet.vehicle("VIN1").await;
     let reading = reading(&fleet, vehicle_id, 1).await;
@@ -119,7 +119,7 @@ async fn each_code_makes_an_anomaly_with_its_source() {
 }
 
 #[tokio::test]
-async fn a_code_makes_none_while_its_episode_is_open() {
+async fn skips_codes_with_an_open_episode() {
     let fleet = Fleet::new().await;
     let vehicle_id = fleet.vehicle("VIN1").await;
     let first = reading(&fleet, vehicle_id, 1).await;
@@ -139,7 +139,7 @@ async fn a_code_makes_none_while_its_episode_is_open() {
 }
 
 #[tokio::test]
-async fn many_that_read_the_same_at_once_write_each_code_once() {
+async fn concurrent_inserts_write_each_code_once() {
     let fleet = Fleet::new().await;
     let vehicle_id = fleet.vehicle("VIN1").await;
     let codes: Vec<String> = (0..40).map(|number| format!("P04{number:02}")).collect();
@@ -148,9 +148,9 @@ async fn many_that_read_the_same_at_once_write_each_code_once() {
         readings.push(reading(&fleet, vehicle_id, number).await);
     }
     let rules = rules();
-    let inserting = readings.iter().enumerate().map(async |(index, reading)| {
+    let inserts = readings.iter().enumerate().map(async |(index, reading)| {
         let mut codes: Vec<&str> = codes.iter().map(String::as_str).collect();
-        // Each of them hears of the codes in another order.
+        // Each insert has the codes in a different order.
         codes.rotate_left(index * 7 % 40);
         if index % 2 == 0 {
             codes.reverse();
@@ -163,7 +163,7 @@ async fn many_that_read_the_same_at_once_write_each_code_once() {
         transaction.commit().await.unwrap();
         written
     });
-    let written: Vec<AnomalyId> = join_all(inserting).await.concat();
+    let written: Vec<AnomalyId> = join_all(inserts).await.concat();
     assert_eq!(written.len(), 40);
     let unique: BTreeSet<AnomalyId> = written.into_iter().collect();
     assert_eq!(unique.len(), 40);
@@ -172,7 +172,7 @@ async fn many_that_read_the_same_at_once_write_each_code_once() {
 }
 
 #[tokio::test]
-async fn what_was_read_before_an_episode_was_closed_opens_none() {
+async fn skips_codes_read_before_their_episode_was_closed() {
     let fleet = Fleet::new().await;
     let vehicle_id = fleet.vehicle("VIN1").await;
     let reading = reading(&fleet, vehicle_id, 1).await;
@@ -186,7 +186,7 @@ async fn what_was_read_before_an_episode_was_closed_opens_none() {
 }
 
 #[tokio::test]
-async fn a_rule_s_record_counts_what_became_of_its_anomalies() {
+async fn counts_the_anomalies_of_a_rule_by_outcome() {
     let fleet = Fleet::new().await;
     let vehicle_id = fleet.vehicle("VIN1").await;
     let reading = reading(&fleet, vehicle_id, 1).await;
@@ -196,7 +196,7 @@ async fn a_rule_s_record_counts_what_became_of_its_anomalies() {
     close(&fleet, "P0421", "confirmed").await;
     close(&fleet, "P0422", "no_fault_found").await;
     close(&fleet, "P0423", "other").await;
-    // What somebody reported is no rule's.
+    // A reported anomaly belongs to no rule.
     let sql = "UPDATE anomaly_episodes SET rule_name = NULL WHERE dtc_code = 'U0100'";
     fleet.client.execute(sql, &[]).await.unwrap();
     let records = detections::records(&mut *fleet.connection().await).await;

@@ -20,7 +20,7 @@ fn closure(outcome: Outcome, seconds: i64) -> Closure {
 }
 
 #[tokio::test]
-async fn an_episode_is_closed_once_whether_or_not_it_had_a_row() {
+async fn closes_an_episode_once_with_or_without_an_existing_row() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let mut connection = fleet.connection().await;
@@ -61,7 +61,7 @@ async fn an_episode_is_closed_once_whether_or_not_it_had_a_row() {
 }
 
 #[tokio::test]
-async fn an_anomaly_that_is_not_there_is_neither_locked_nor_closed() {
+async fn neither_locks_nor_closes_an_unknown_anomaly() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let mut connection = fleet.connection().await;
@@ -78,7 +78,7 @@ async fn an_anomaly_that_is_not_there_is_neither_locked_nor_closed() {
 }
 
 #[tokio::test]
-async fn whoever_waited_for_a_locked_anomaly_sees_that_it_was_closed() {
+async fn waiting_for_the_lock_observes_the_closure() {
     let fleet = Fleet::new().await;
     let vehicle = fleet.vehicle("VIN1").await;
     let id = anomaly(&fleet, vehicle).await;

@@ -38,7 +38,7 @@ async fn list(fleet: &Fleet, component_name: Option<&str>, limit: i64) -> (Vec<u
     (ids.collect(), total)
 }
 
-/// A vehicle with an episode for each of the outcomes, all of one component.
+/// Stores a vehicle with an episode of the component for each outcome.
 async fn failures(fleet: &Fleet, vin: &str, year: i32, component: &str, outcomes: &[&str]) {
     let sql = "INSERT INTO vehicles (vin, make, model, year, connection_status)
                VALUES ($1, 'BMW', 'X5', $2, 'connected')
@@ -72,7 +72,7 @@ async fn groups(fleet: &Fleet, threshold: i64) -> Vec<FailureGroup> {
     grown.map(|growth| growth.group).collect()
 }
 
-/// How many failures each group that has grown has, and how many of them are in no insight.
+/// Returns the number of failures of each grown group, and how many of them are in no insight.
 async fn counts(fleet: &Fleet) -> Vec<(i64, usize)> {
     let grown = grown(fleet, 0).await.into_iter();
     grown
@@ -80,7 +80,7 @@ async fn counts(fleet: &Fleet) -> Vec<(i64, usize)> {
         .collect()
 }
 
-/// Writes an insight of all that has grown.
+/// Inserts an insight about every failure that is in none.
 async fn derive(fleet: &Fleet, number: u128) {
     let failures = grown(fleet, 0).await.into_iter();
     let failures = failures.flat_map(|growth| growth.failures).collect();
@@ -98,7 +98,7 @@ async fn insert_derived(
 }
 
 #[tokio::test]
-async fn the_newest_insight_comes_first() {
+async fn lists_insights_newest_first() {
     let fleet = Fleet::new().await;
     for (number, component, seconds) in [(1, "pump", 5), (2, "cell", 9), (3, "pump", 9)] {
         insert(&fleet, &insight(number, component, seconds)).await;
@@ -111,7 +111,7 @@ async fn the_newest_insight_comes_first() {
 }
 
 #[tokio::test]
-async fn an_insight_is_found_as_it_was_written() {
+async fn returns_an_insight_as_inserted() {
     let fleet = Fleet::new().await;
     let full = insight(1, "pump", 5);
     let bare = Insight {
@@ -130,7 +130,7 @@ async fn an_insight_is_found_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn components_are_summed_up_with_the_worst_first() {
+async fn summarizes_components_most_failures_first() {
     let fleet = Fleet::new().await;
     failures(
         &fleet,
@@ -163,7 +163,7 @@ async fn components_are_summed_up_with_the_worst_first() {
 }
 
 #[tokio::test]
-async fn failures_are_grouped_by_component_model_and_year() {
+async fn groups_failures_by_component_model_and_year() {
     let fleet = Fleet::new().await;
     failures(
         &fleet,
@@ -212,7 +212,7 @@ async fn failures_are_grouped_by_component_model_and_year() {
 }
 
 #[tokio::test]
-async fn a_group_is_derived_again_when_it_has_grown() {
+async fn returns_a_group_again_only_after_new_failures() {
     let fleet = Fleet::new().await;
     failures(&fleet, "VIN1", 2022, "pump", &["confirmed"]).await;
     let written = grown(&fleet, 0).await.remove(0).failures;
@@ -233,7 +233,7 @@ async fn a_group_is_derived_again_when_it_has_grown() {
 }
 
 #[tokio::test]
-async fn what_fails_after_a_deletion_is_news_again() {
+async fn counts_new_failures_after_a_vehicle_is_deleted() {
     let fleet = Fleet::new().await;
     let two = ["confirmed", "confirmed"];
     failures(&fleet, "VIN1", 2022, "pump", &two).await;
@@ -247,12 +247,12 @@ async fn what_fails_after_a_deletion_is_news_again() {
 }
 
 #[tokio::test]
-async fn failures_that_change_their_group_are_no_news() {
+async fn ignores_failures_that_move_to_another_group() {
     let fleet = Fleet::new().await;
     failures(&fleet, "VIN1", 2022, "pump", &["confirmed"]).await;
     failures(&fleet, "VIN2", 2023, "pump", &["confirmed"]).await;
     derive(&fleet, 1).await;
-    // One group now has more failures than it ever had, and the other none.
+    // Both failures are now in one group; the other group is empty.
     failures(&fleet, "VIN1", 2023, "pump", &[]).await;
     assert_eq!(grown(&fleet, 0).await, []);
     failures(&fleet, "VIN2", 2023, "pump", &["confirmed"]).await;
@@ -260,7 +260,7 @@ async fn failures_that_change_their_group_are_no_news() {
 }
 
 #[tokio::test]
-async fn one_derives_at_a_time() {
+async fn derivations_are_serialized() {
     let fleet = Fleet::new().await;
     let sql = "SELECT pg_try_advisory_xact_lock(hashtextextended('sovd derivation', 0))";
     let is_free = async || -> bool { fleet.client.query_one(sql, &[]).await.unwrap().get(0) };
@@ -272,7 +272,7 @@ async fn one_derives_at_a_time() {
 }
 
 #[tokio::test]
-async fn whoever_derives_does_not_wait_for_whoever_deletes() {
+async fn derivation_does_not_wait_for_deletions() {
     let fleet = Fleet::new().await;
     failures(&fleet, "VIN1", 2022, "pump", &["confirmed"]).await;
     failures(&fleet, "VIN2", 2023, "pump", &["confirmed"]).await;
@@ -285,7 +285,7 @@ async fn whoever_derives_does_not_wait_for_whoever_deletes() {
 }
 
 #[tokio::test]
-async fn what_is_being_derived_is_not_deleted_meanwhile() {
+async fn locks_derived_failures_against_deletion() {
     let fleet = Fleet::new().await;
     failures(&fleet, "VIN1", 2022, "pump", &["confirmed"]).await;
     let mut transaction = fleet.pool.begin().await.unwrap();
@@ -324,14 +324,14 @@ struct Scans {
 }
 
 #[tokio::test]
-async fn the_summary_counts_failures_in_an_index() {
-    // In the whole file it would hide the `execute` of the client.
+async fn the_summary_counts_failures_by_index() {
+    // Imported here, because it would shadow `execute` of the PostgreSQL client elsewhere in the file.
     use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
     let fleet = Fleet::new().await;
     failures(&fleet, "VIN1", 2022, "pump", &["confirmed", "other"]).await;
     let mut transaction = fleet.pool.begin().await.unwrap();
-    // PostgreSQL reads so small a table as a whole unless it is told not to.
+    // PostgreSQL would scan such a small table sequentially.
     let sql = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off";
     transaction.batch_execute(sql).await.unwrap();
     let summary = insights::summary(&mut transaction, page(1, 0)).await;
