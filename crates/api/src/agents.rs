@@ -1,4 +1,4 @@
-//! Endpoints of agent activity and suspensions.
+//! Endpoints of the agent activity log and of suspensions.
 
 pub(crate) mod activity;
 pub(crate) mod suspensions;

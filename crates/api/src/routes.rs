@@ -66,7 +66,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .service(anomalies::report::report)
                 .service(anomalies::get::get_anomaly)
                 .service(anomalies::diagnoses::list)
-                .service(anomalies::diagnose::diagnose),
+                .service(anomalies::diagnoses::diagnose),
         )
         .service(
             scope::scope("/api/v1/commands")
@@ -101,13 +101,13 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         )
         .service(
             scope::scope("/api/v1/ueba-logs")
-                .service(activity::list::list)
-                .service(activity::record::record),
+                .service(activity::list)
+                .service(activity::record),
         )
         .service(
             scope::scope("/api/v1/agent-suspensions")
-                .service(suspensions::list::list)
-                .service(suspensions::lift::lift),
+                .service(suspensions::list)
+                .service(suspensions::lift),
         )
         .service(commands::websocket::watch)
         .service(fleet::websocket::watch_fleet)

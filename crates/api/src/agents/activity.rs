@@ -1,36 +1,42 @@
 //! `/api/v1/ueba-logs`
 
-pub(crate) mod list;
-pub(crate) mod record;
-
+use actix_web::{HttpRequest, HttpResponse, get, post, web::Data};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use sovd_domain::AgentAction;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use sovd_domain::{AgentAction, AgentActionStatus};
+use sovd_services::agents::{AgentActionFilter, NewAgentAction};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-/// Something that an agent did or tried.
+use crate::{
+    extract::{Authorized, JsonBody, QueryParams, moment, page, page_of},
+    permissions::{ReadAgentLog, RecordAgentLog},
+    problem::Problem,
+    state::ApiState,
+};
+
+/// An action that an agent attempted.
 #[derive(Serialize, ToSchema)]
 #[schema(as = UebaLog)]
 pub(crate) struct UebaLogBody {
-    /// Identifies the line.
+    /// Identifies the entry.
     id: Uuid,
     /// The agent, by the name of its service account.
     #[schema(example = "fleet-monitor")]
     agent_name: String,
-    /// The kind of action: the permission that the call needs, or another word for agents elsewhere.
+    /// The kind of action: the permission that the call needs, or a term of an external system.
     #[schema(example = "commands.submit")]
     action_type: String,
     /// Where the call came from.
     #[schema(example = "192.0.2.7")]
     source_node: Option<String>,
-    /// What it was about: the method and the path, or the thing that the agent may not know of.
+    /// The target: the method and the path, or the resource concealed from the agent.
     #[schema(example = "POST /api/v1/commands")]
     target_node: Option<String>,
-    /// Whether it was let through: `ALLOWED` or `BLOCKED`.
+    /// Whether the action was allowed: `ALLOWED` or `BLOCKED`.
     #[schema(example = "BLOCKED")]
     status: &'static str,
-    /// When it was.
+    /// When the action was attempted.
     timestamp: DateTime<Utc>,
 }
 
@@ -46,4 +52,122 @@ impl From<AgentAction> for UebaLogBody {
             timestamp: action.timestamp,
         }
     }
+}
+
+/// Selects log entries.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListUebaLogs {
+    /// Entries with this status: `ALLOWED` or `BLOCKED`.
+    #[param(value_type = Option<String>, pattern = "^(ALLOWED|BLOCKED)$")]
+    status: Option<AgentActionStatus>,
+    /// Entries of this agent.
+    agent_name: Option<String>,
+    /// Entries of this kind of action, such as `commands.submit`.
+    action_type: Option<String>,
+    /// Entries at or after this time (RFC 3339).
+    start_date: Option<DateTime<Utc>>,
+    /// Entries at or before this time (RFC 3339).
+    end_date: Option<DateTime<Utc>>,
+    /// Maximum number of items: 1 to 100; default 50.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<i64>,
+    /// Number of items to skip: 0 or more; default 0.
+    #[param(minimum = 0)]
+    offset: Option<i64>,
+}
+
+/// List agent activity
+///
+/// Allowed and blocked actions, newest first. `X-Total-Count` is the number of matches; `Link` points
+/// to the next and the previous page. For admins.
+#[utoipa::path(
+    operation_id = "list_ueba_logs",
+    tag = "agents",
+    security(("bearer" = [])),
+    params(ListUebaLogs),
+    responses(
+        (status = 200, description = "A page of matching entries", body = Vec<UebaLogBody>,
+         headers(("X-Total-Count" = i64), ("Link" = String))),
+    ),
+)]
+#[get("")]
+pub(crate) async fn list(
+    request: HttpRequest,
+    authorized: Authorized<ReadAgentLog>,
+    state: Data<ApiState>,
+    query: QueryParams<ListUebaLogs>,
+) -> Result<HttpResponse, Problem> {
+    let query = query.0;
+    let page = page(query.limit, query.offset)?;
+    let filter = AgentActionFilter {
+        status: query.status,
+        agent_name: query.agent_name,
+        action_type: query.action_type,
+        start: moment("start_date", query.start_date)?,
+        end: moment("end_date", query.end_date)?,
+    };
+    let (actions, total) = state.agents.list(&authorized.caller, &filter, page).await?;
+    let bodies: Vec<UebaLogBody> = actions.into_iter().map(UebaLogBody::from).collect();
+    Ok(page_of(&request, page, total, bodies))
+}
+
+/// An action of an agent in an external system.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecordUebaLogRequest {
+    /// The agent: 1 to 50 characters.
+    #[schema(min_length = 1, max_length = 50, example = "line-robot")]
+    agent_name: String,
+    /// The kind of action: 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100, example = "firmware.flash")]
+    action_type: String,
+    /// Where the action came from: 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500, example = "192.0.2.7")]
+    source_node: Option<String>,
+    /// The target of the action: 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500, example = "plant 4")]
+    target_node: Option<String>,
+    /// Whether the action was allowed: `ALLOWED` or `BLOCKED`.
+    #[schema(value_type = String, pattern = "^(ALLOWED|BLOCKED)$", example = "BLOCKED")]
+    status: AgentActionStatus,
+}
+
+/// Record agent activity
+///
+/// For agents that external systems monitor. Recorded blocked actions count towards a suspension like
+/// blocked calls of this API. For admins.
+#[utoipa::path(
+    operation_id = "record_ueba_log",
+    tag = "agents",
+    security(("bearer" = [])),
+    request_body = RecordUebaLogRequest,
+    responses(
+        (status = 201, description = "The recorded entry, with the time of the server",
+         body = UebaLogBody),
+    ),
+)]
+#[post("")]
+pub(crate) async fn record(
+    authorized: Authorized<RecordAgentLog>,
+    state: Data<ApiState>,
+    body: JsonBody<RecordUebaLogRequest>,
+) -> Result<HttpResponse, Problem> {
+    let RecordUebaLogRequest {
+        agent_name,
+        action_type,
+        source_node,
+        target_node,
+        status,
+    } = body.0;
+    let new = NewAgentAction {
+        agent_name,
+        action_type,
+        source_node,
+        target_node,
+        status,
+    };
+    let action = state.agents.record(&authorized.caller, new).await?;
+    Ok(HttpResponse::Created().json(UebaLogBody::from(action)))
 }

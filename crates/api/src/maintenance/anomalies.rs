@@ -1,6 +1,5 @@
-//! `/api/v1/anomalies`, and those of one vehicle
+//! `/api/v1/anomalies` and `/api/v1/vehicles/{vehicle_id}/anomalies`
 
-pub(crate) mod diagnose;
 pub(crate) mod diagnoses;
 pub(crate) mod get;
 pub(crate) mod list;
@@ -13,7 +12,7 @@ use sovd_domain::{Anomaly, Detection, Diagnosis};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Something that is not as it should be with a vehicle.
+/// A suspected defect of a vehicle.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Anomaly)]
 pub(crate) struct AnomalyBody {
@@ -21,47 +20,48 @@ pub(crate) struct AnomalyBody {
     id: Uuid,
     /// The vehicle.
     vehicle_id: Uuid,
-    /// When it was found.
+    /// When it was detected.
     detected_at: DateTime<Utc>,
-    /// What kind it is.
+    /// The kind of anomaly.
     #[schema(example = "emissions")]
     anomaly_type: String,
     /// `Low`, `Medium`, `High` or `Critical`.
     #[schema(example = "Medium")]
     severity: &'static str,
-    /// What was measured or read when it was found.
+    /// The measurements at detection.
     #[schema(value_type = Option<Object>)]
     sensor_snapshot: Option<Value>,
-    /// The remaining useful life, in the unit of whoever predicts.
+    /// The remaining useful life, in the unit of the predictor.
     rul_prediction: Option<f64>,
-    /// The part of the vehicle that is suspected; null when nobody said.
+    /// The suspected component; null if unknown.
     #[schema(example = "catalytic converter")]
     component_name: Option<String>,
-    /// Where it came from; null when somebody reported it.
+    /// The rule match that detected it; null for a reported anomaly.
     source: Option<DetectionBody>,
-    /// What a workshop found: `confirmed`, `no_fault_found` or `other`; null while none has looked.
+    /// The finding of a workshop: `confirmed`, `no_fault_found` or `other`; null while the anomaly is
+    /// open.
     outcome: Option<&'static str>,
-    /// When it said so.
+    /// When the anomaly was closed; null while it is open.
     closed_at: Option<DateTime<Utc>>,
 }
 
-/// A trouble code that a rule matched.
+/// A trouble code that matched a rule.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Detection)]
 pub(crate) struct DetectionBody {
-    /// The rule.
+    /// The name of the rule.
     #[schema(example = "catalyst-efficiency")]
     rule: String,
-    /// The code (SAE J2012).
+    /// The trouble code (SAE J2012).
     #[schema(example = "P0420")]
     dtc_code: String,
-    /// The command whose answer had the code; null when it is deleted.
+    /// The command whose response contained the code; null after its deletion.
     command_id: Option<Uuid>,
-    /// The part of the answer that had the code; null when it is deleted.
+    /// The response chunk that contained the code; null after its deletion.
     response_id: Option<Uuid>,
 }
 
-/// What somebody takes for the cause of an anomaly.
+/// A presumed cause of an anomaly.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Diagnosis)]
 pub(crate) struct DiagnosisBody {
@@ -69,13 +69,13 @@ pub(crate) struct DiagnosisBody {
     id: Uuid,
     /// The anomaly.
     anomaly_event_id: Uuid,
-    /// The cause, in words.
+    /// The cause, in prose.
     #[schema(example = "The rear brake pads are worn.")]
     diagnosis_text: String,
-    /// How sure it is, from 0 to 1.
+    /// Confidence from 0 to 1.
     #[schema(example = 0.93)]
     confidence_score: f64,
-    /// When it was made.
+    /// When the diagnosis was created.
     created_at: DateTime<Utc>,
 }
 

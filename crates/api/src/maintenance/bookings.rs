@@ -11,7 +11,7 @@ use sovd_domain::{Booking, Outcome};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// An appointment of a vehicle in a workshop.
+/// An appointment of a vehicle at a workshop.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Booking)]
 pub(crate) struct BookingBody {
@@ -19,22 +19,22 @@ pub(crate) struct BookingBody {
     id: Uuid,
     /// The vehicle.
     vehicle_id: Uuid,
-    /// The workshop, as it was booked; null when the booking names none. It stays.
+    /// The workshop; null if none was chosen. It cannot be changed.
     #[schema(example = "center-berlin")]
     service_center_id: Option<String>,
-    /// When the vehicle is to be there.
+    /// When the appointment starts.
     appointment_time: DateTime<Utc>,
     /// `PENDING`, `CONFIRMED`, `COMPLETED` or `CANCELLED`.
     #[schema(example = "PENDING")]
     status: &'static str,
-    /// What the customer wants the workshop to know.
+    /// The customer's notes for the workshop.
     customer_notes: Option<String>,
-    /// When it was made.
+    /// When the booking was created.
     created_at: DateTime<Utc>,
-    /// The anomaly that it is about.
+    /// The anomaly to be examined; null if there is none.
     anomaly_event_id: Option<Uuid>,
-    /// `confirmed`, `no_fault_found` or `other`: what the workshop found of the anomaly; null until the
-    /// booking is completed.
+    /// The workshop's finding about the anomaly: `confirmed`, `no_fault_found` or `other`; null until
+    /// the booking is completed.
     outcome: Option<&'static str>,
 }
 

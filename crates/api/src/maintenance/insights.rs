@@ -13,28 +13,28 @@ use sovd_domain::Insight;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What failures over the fleet tell those who make the vehicles.
+/// A failure pattern of one component, reported to the manufacturer.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Insight)]
 pub(crate) struct InsightBody {
     /// Identifies the insight.
     id: Uuid,
-    /// The part that fails.
+    /// The component that fails.
     #[schema(example = "coolant pump")]
     component_name: String,
     /// How it fails.
     #[schema(example = "P0217: 3 confirmed failures on 2 vehicles")]
     failure_pattern: String,
-    /// Which vehicles it concerns; null when that is not known.
+    /// The affected vehicles; null if unknown.
     #[schema(example = "Tesla Model 3 2023")]
     affected_batch: Option<String>,
-    /// What to do about it; null while nobody knows.
+    /// The recommended remedy; null if unknown.
     recommendation: Option<String>,
-    /// How sure it is, from 0 to 1; null when nobody said. Of a derived one it is the share of
-    /// confirmed failures among those that workshops had looked at when it was written.
+    /// Confidence from 0 to 1; null if unknown. For a derived insight, the share of confirmed failures
+    /// among the anomalies that workshops had closed when it was derived.
     #[schema(example = 0.75)]
     confidence_score: Option<f64>,
-    /// When it was written.
+    /// When the insight was created.
     created_at: DateTime<Utc>,
 }
 

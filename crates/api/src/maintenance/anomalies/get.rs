@@ -14,19 +14,19 @@ use crate::{
     state::ApiState,
 };
 
-/// An anomaly and what is taken for its cause.
+/// An anomaly and its diagnoses.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DiagnosedAnomaly)]
 pub(crate) struct DiagnosedAnomalyBody {
     #[serde(flatten)]
     anomaly: AnomalyBody,
-    /// Newest first, 100 at most; the others are in the list of its diagnoses.
+    /// The newest 100 diagnoses, newest first. `GET /api/v1/anomalies/{anomaly_id}/diagnoses` lists all.
     diagnoses: Vec<DiagnosisBody>,
 }
 
-/// See an anomaly
+/// Get an anomaly
 ///
-/// With its diagnoses.
+/// Includes its diagnoses.
 #[utoipa::path(
     operation_id = "get_anomaly",
     tag = "anomalies",
@@ -42,8 +42,10 @@ pub(crate) async fn get_anomaly(
     state: Data<ApiState>,
     anomaly_id: PathId<AnomalyId>,
 ) -> Result<Json<DiagnosedAnomalyBody>, Problem> {
-    let reading = state.anomalies.get(&authorized.caller, anomaly_id.0);
-    let (anomaly, diagnoses) = reading.await?;
+    let (anomaly, diagnoses) = state
+        .anomalies
+        .get(&authorized.caller, anomaly_id.0)
+        .await?;
     Ok(Json(DiagnosedAnomalyBody {
         anomaly: anomaly.into(),
         diagnoses: diagnoses.into_iter().map(DiagnosisBody::from).collect(),

@@ -14,63 +14,63 @@ use crate::{
     state::ApiState,
 };
 
-/// Which anomalies.
+/// Selects anomalies.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListAnomalies {
-    /// Those of this vehicle.
+    /// Anomalies of this vehicle.
     vehicle_id: Option<Uuid>,
-    /// Those that are this bad: `Low`, `Medium`, `High` or `Critical`.
+    /// Anomalies of this severity: `Low`, `Medium`, `High` or `Critical`.
     #[param(value_type = Option<String>, pattern = "^(Low|Medium|High|Critical)$")]
     severity: Option<Severity>,
-    /// Those of this kind exactly.
+    /// Anomalies of exactly this type.
     anomaly_type: Option<String>,
-    /// Those found at or after this moment (RFC 3339).
+    /// Anomalies detected at or after this time (RFC 3339).
     start_date: Option<DateTime<Utc>>,
-    /// Those found at or before this moment (RFC 3339).
+    /// Anomalies detected at or before this time (RFC 3339).
     end_date: Option<DateTime<Utc>>,
-    /// How many at most: 1 to 100, 50 when left out.
+    /// Maximum number of items: 1 to 100; default 50.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<i64>,
-    /// How many to pass over: 0 or more.
+    /// Number of items to skip: 0 or more; default 0.
     #[param(minimum = 0)]
     offset: Option<i64>,
 }
 
-/// Which anomalies of a vehicle.
+/// Selects anomalies of a vehicle.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListVehicleAnomalies {
-    /// Those that are this bad: `Low`, `Medium`, `High` or `Critical`.
+    /// Anomalies of this severity: `Low`, `Medium`, `High` or `Critical`.
     #[param(value_type = Option<String>, pattern = "^(Low|Medium|High|Critical)$")]
     severity: Option<Severity>,
-    /// Those of this kind exactly.
+    /// Anomalies of exactly this type.
     anomaly_type: Option<String>,
-    /// Those found at or after this moment (RFC 3339).
+    /// Anomalies detected at or after this time (RFC 3339).
     start_date: Option<DateTime<Utc>>,
-    /// Those found at or before this moment (RFC 3339).
+    /// Anomalies detected at or before this time (RFC 3339).
     end_date: Option<DateTime<Utc>>,
-    /// How many at most: 1 to 100, 50 when left out.
+    /// Maximum number of items: 1 to 100; default 50.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<i64>,
-    /// How many to pass over: 0 or more.
+    /// Number of items to skip: 0 or more; default 0.
     #[param(minimum = 0)]
     offset: Option<i64>,
 }
 
 /// List anomalies
 ///
-/// Newest first; to a customer those of the own vehicles. `X-Total-Count` tells how many match, `Link`
-/// where the next and the previous page are.
+/// Newest first. Customers see the anomalies of their own vehicles. `X-Total-Count` is the number of
+/// matches; `Link` points to the next and the previous page.
 #[utoipa::path(
     operation_id = "list_anomalies",
     tag = "anomalies",
     security(("bearer" = [])),
     params(ListAnomalies),
     responses(
-        (status = 200, description = "One page of the anomalies that match",
+        (status = 200, description = "A page of matching anomalies",
          body = Vec<AnomalyBody>,
          headers(("X-Total-Count" = i64), ("Link" = String))),
     ),
@@ -90,21 +90,24 @@ pub(crate) async fn list(
         anomaly_type: query.anomaly_type,
         ..within(query.start_date, query.end_date)?
     };
-    let listing = state.anomalies.list(&authorized.caller, filter, page);
-    let (found, total) = listing.await?;
-    Ok(answer(&request, found, page, total))
+    let (anomalies, total) = state
+        .anomalies
+        .list(&authorized.caller, filter, page)
+        .await?;
+    Ok(respond(&request, anomalies, page, total))
 }
 
 /// List the anomalies of a vehicle
 ///
-/// Newest first. `X-Total-Count` tells how many match, `Link` where the next and the previous page are.
+/// Newest first. `X-Total-Count` is the number of matches; `Link` points to the next and the previous
+/// page.
 #[utoipa::path(
     operation_id = "list_vehicle_anomalies",
     tag = "anomalies",
     security(("bearer" = [])),
     params(("vehicle_id" = Uuid, Path, description = "The vehicle"), ListVehicleAnomalies),
     responses(
-        (status = 200, description = "One page of the vehicle's anomalies that match",
+        (status = 200, description = "A page of matching anomalies of the vehicle",
          body = Vec<AnomalyBody>,
          headers(("X-Total-Count" = i64), ("Link" = String))),
     ),
@@ -124,14 +127,13 @@ pub(crate) async fn list_of_vehicle(
         anomaly_type: query.anomaly_type,
         ..within(query.start_date, query.end_date)?
     };
-    let listing = state
+    let (anomalies, total) = state
         .anomalies
-        .list_of_vehicle(&authorized.caller, vehicle_id.0, filter, page);
-    let (found, total) = listing.await?;
-    Ok(answer(&request, found, page, total))
+        .list_of_vehicle(&authorized.caller, vehicle_id.0, filter, page)
+        .await?;
+    Ok(respond(&request, anomalies, page, total))
 }
 
-/// Those found between two moments.
 fn within(
     start_date: Option<DateTime<Utc>>,
     end_date: Option<DateTime<Utc>>,
@@ -143,7 +145,7 @@ fn within(
     })
 }
 
-fn answer(request: &HttpRequest, found: Vec<Anomaly>, page: Page, total: i64) -> HttpResponse {
-    let bodies: Vec<AnomalyBody> = found.into_iter().map(AnomalyBody::from).collect();
+fn respond(request: &HttpRequest, anomalies: Vec<Anomaly>, page: Page, total: i64) -> HttpResponse {
+    let bodies: Vec<AnomalyBody> = anomalies.into_iter().map(AnomalyBody::from).collect();
     page_of(request, page, total, bodies)
 }

@@ -14,54 +14,52 @@ use crate::{
     state::ApiState,
 };
 
-/// Something that is not as it should be with a vehicle.
+/// A new anomaly.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReportAnomalyRequest {
     /// The vehicle.
     #[schema(value_type = Uuid)]
     vehicle_id: VehicleId,
-    /// What kind it is: 1 to 100 characters.
+    /// The kind of anomaly: 1 to 100 characters.
     #[schema(min_length = 1, max_length = 100, example = "brakes")]
     anomaly_type: String,
     /// `Low`, `Medium`, `High` or `Critical`.
     #[schema(value_type = String, pattern = "^(Low|Medium|High|Critical)$", example = "Medium")]
     severity: Severity,
-    /// An object, what was measured when it was found; at most 64 KiB as JSON.
+    /// The measurements at detection: an object of at most 64 KiB as JSON.
     #[schema(value_type = Option<Object>)]
     sensor_snapshot: Option<Map<String, Value>>,
-    /// The remaining useful life, in the unit of whoever predicts: 0 or more.
+    /// The remaining useful life, in the unit of the predictor: 0 or more.
     #[schema(minimum = 0)]
     rul_prediction: Option<f64>,
-    /// The part of the vehicle that is suspected: 1 to 200 characters. Without one, the anomaly is in no
-    /// insight.
+    /// The suspected component: 1 to 200 characters. Insights ignore anomalies without one.
     #[schema(min_length = 1, max_length = 200, example = "brake system")]
     component_name: Option<String>,
-    /// When it was found (RFC 3339): in 2000 or later and not in the future; left out, it is now.
+    /// When it was detected (RFC 3339): in 2000 or later and not in the future; default now.
     detected_at: Option<DateTime<Utc>>,
 }
 
-/// Something that is not as it should be with the vehicle of the path.
+/// A new anomaly of the vehicle in the path.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReportVehicleAnomalyRequest {
-    /// What kind it is: 1 to 100 characters.
+    /// The kind of anomaly: 1 to 100 characters.
     #[schema(min_length = 1, max_length = 100, example = "brakes")]
     anomaly_type: String,
     /// `Low`, `Medium`, `High` or `Critical`.
     #[schema(value_type = String, pattern = "^(Low|Medium|High|Critical)$", example = "Medium")]
     severity: Severity,
-    /// An object, what was measured when it was found; at most 64 KiB as JSON.
+    /// The measurements at detection: an object of at most 64 KiB as JSON.
     #[schema(value_type = Option<Object>)]
     sensor_snapshot: Option<Map<String, Value>>,
-    /// The remaining useful life, in the unit of whoever predicts: 0 or more.
+    /// The remaining useful life, in the unit of the predictor: 0 or more.
     #[schema(minimum = 0)]
     rul_prediction: Option<f64>,
-    /// The part of the vehicle that is suspected: 1 to 200 characters. Without one, the anomaly is in no
-    /// insight.
+    /// The suspected component: 1 to 200 characters. Insights ignore anomalies without one.
     #[schema(min_length = 1, max_length = 200, example = "brake system")]
     component_name: Option<String>,
-    /// When it was found (RFC 3339): in 2000 or later and not in the future; left out, it is now.
+    /// When it was detected (RFC 3339): in 2000 or later and not in the future; default now.
     detected_at: Option<DateTime<Utc>>,
 }
 
@@ -72,9 +70,9 @@ pub(crate) struct ReportVehicleAnomalyRequest {
     security(("bearer" = [])),
     request_body = ReportAnomalyRequest,
     responses(
-        (status = 201, description = "It is written down", body = AnomalyBody,
+        (status = 201, description = "The anomaly", body = AnomalyBody,
          headers(("Location" = String))),
-        (status = 404, description = "`not_found`: no such vehicle that the caller may see",
+        (status = 404, description = "`not_found`: the vehicle does not exist or is not visible to the caller",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -94,8 +92,8 @@ pub(crate) async fn report(
         component_name: body.component_name,
         detected_at: body.detected_at,
     };
-    let reporting = state.anomalies.report(&authorized.caller, new);
-    Ok(created(reporting.await?))
+    let anomaly = state.anomalies.report(&authorized.caller, new).await?;
+    Ok(created(anomaly))
 }
 
 /// Report an anomaly of a vehicle
@@ -106,7 +104,7 @@ pub(crate) async fn report(
     params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
     request_body = ReportVehicleAnomalyRequest,
     responses(
-        (status = 201, description = "It is written down", body = AnomalyBody,
+        (status = 201, description = "The anomaly", body = AnomalyBody,
          headers(("Location" = String))),
     ),
 )]
@@ -127,9 +125,11 @@ pub(crate) async fn report_of_vehicle(
         component_name: body.component_name,
         detected_at: body.detected_at,
     };
-    let anomalies = &state.anomalies;
-    let reporting = anomalies.report_of_vehicle(&authorized.caller, new);
-    Ok(created(reporting.await?))
+    let anomaly = state
+        .anomalies
+        .report_of_vehicle(&authorized.caller, new)
+        .await?;
+    Ok(created(anomaly))
 }
 
 fn created(anomaly: Anomaly) -> HttpResponse {

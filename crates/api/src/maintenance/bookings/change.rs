@@ -16,30 +16,30 @@ use crate::{
     state::ApiState,
 };
 
-/// What is to be changed; what is left out stays.
+/// Changes to a booking; omitted fields stay unchanged.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1)]
 pub(crate) struct ChangeBookingRequest {
-    /// From `PENDING` to `CONFIRMED`, from there to `COMPLETED`, from both to `CANCELLED`.
+    /// `PENDING` to `CONFIRMED`, `CONFIRMED` to `COMPLETED`, either to `CANCELLED`.
     #[schema(nullable = false, value_type = Option<String>, pattern = "^(PENDING|CONFIRMED|COMPLETED|CANCELLED)$")]
     status: Option<BookingStatus>,
-    /// Another time (RFC 3339): in the future, at most 2 years ahead.
+    /// The new start (RFC 3339): in the future, at most 2 years ahead.
     #[schema(nullable = false)]
     appointment_time: Option<DateTime<Utc>>,
-    /// What the customer wants the workshop to know: at most 2,000 characters; null for nothing.
+    /// The customer's notes for the workshop: at most 2,000 characters; null removes them.
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 2000)]
     customer_notes: Patch<String>,
-    /// `confirmed`, `no_fault_found` or `other`: what the workshop found, when a booking about an
-    /// anomaly is completed.
+    /// The workshop's finding, required to complete a booking with an anomaly: `confirmed`,
+    /// `no_fault_found` or `other`.
     #[schema(nullable = false, value_type = Option<String>, pattern = "^(confirmed|no_fault_found|other)$")]
     outcome: Option<Outcome>,
 }
 
 /// Change a booking
 ///
-/// A customer can only call it off. Completing a booking about an anomaly closes the anomaly.
+/// Customers can only cancel. Completing a booking with an anomaly closes the anomaly.
 #[utoipa::path(
     operation_id = "change_booking",
     tag = "bookings",
@@ -47,9 +47,9 @@ pub(crate) struct ChangeBookingRequest {
     params(("booking_id" = Uuid, Path, description = "The booking")),
     request_body = ChangeBookingRequest,
     responses(
-        (status = 200, description = "The booking as it is now", body = BookingBody),
-        (status = 409, description = "`conflict`: it is past this change, or the workshop has another \
-                                      booking at that time",
+        (status = 200, description = "The changed booking", body = BookingBody),
+        (status = 409, description = "`conflict`: the state of the booking does not allow the change, \
+                                      or the workshop has another booking at that time",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -72,8 +72,9 @@ pub(crate) async fn change(
         customer_notes,
         outcome,
     };
-    let changing = state
+    let booking = state
         .bookings
-        .change(&authorized.caller, booking_id.0, change);
-    Ok(Json(changing.await?.into()))
+        .change(&authorized.caller, booking_id.0, change)
+        .await?;
+    Ok(Json(booking.into()))
 }

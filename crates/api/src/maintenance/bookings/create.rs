@@ -14,14 +14,15 @@ use crate::{
     state::ApiState,
 };
 
-/// A booking to be.
+/// A new booking.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateBookingRequest {
     /// The vehicle.
     vehicle_id: Uuid,
-    /// The workshop: 1 to 100 characters, no control characters and no blanks at its ends. It takes one
-    /// vehicle at a time, and stays the booking's. A booking without one conflicts with no other.
+    /// The workshop: 1 to 100 characters without control characters or surrounding blanks. A workshop
+    /// takes one vehicle at a time; a booking without a workshop conflicts with no other. It cannot be
+    /// changed.
     #[schema(
         min_length = 1,
         max_length = 100,
@@ -29,30 +30,31 @@ pub(crate) struct CreateBookingRequest {
         pattern = "^[^\\s\\x00-\\x1f\\x7f-\\x9f]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f])?$"
     )]
     service_center_id: Option<String>,
-    /// When the vehicle is to be there (RFC 3339): in the future, at most 2 years ahead.
+    /// When the appointment starts (RFC 3339): in the future, at most 2 years ahead.
     appointment_time: DateTime<Utc>,
-    /// What the customer wants the workshop to know: at most 2,000 characters.
+    /// The customer's notes for the workshop: at most 2,000 characters.
     #[schema(max_length = 2000)]
     customer_notes: Option<String>,
-    /// The anomaly of this vehicle that it is about. Completing the booking closes it.
+    /// The anomaly of this vehicle to be examined. Completing the booking closes it.
     anomaly_event_id: Option<Uuid>,
 }
 
 /// Book a service
 ///
-/// With a workshop, the booking takes a slot of it until it is completed or cancelled.
+/// The booking occupies a slot of its workshop, if any, until it is completed or cancelled.
 #[utoipa::path(
     operation_id = "create_booking",
     tag = "bookings",
     security(("bearer" = [])),
     request_body = CreateBookingRequest,
     responses(
-        (status = 201, description = "It is booked, and waits for the workshop's word",
+        (status = 201, description = "The pending booking",
          body = BookingBody, headers(("Location" = String))),
-        (status = 404, description = "`not_found`: no such vehicle or anomaly, or not for the caller",
+        (status = 404, description = "`not_found`: the vehicle or the anomaly does not exist or is not \
+                                      visible to the caller",
          body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`conflict`: the workshop has another booking at that time, or \
-                                      the anomaly is closed or booked",
+                                      the anomaly is closed or has another booking",
          body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

@@ -12,7 +12,7 @@ use crate::{
     state::ApiState,
 };
 
-/// See a booking
+/// Get a booking
 #[utoipa::path(
     operation_id = "get_booking",
     tag = "bookings",

@@ -13,35 +13,35 @@ use crate::{
     state::ApiState,
 };
 
-/// Which bookings.
+/// Selects bookings.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListBookings {
-    /// Those in this state: `PENDING`, `CONFIRMED`, `COMPLETED` or `CANCELLED`.
+    /// Bookings in this state: `PENDING`, `CONFIRMED`, `COMPLETED` or `CANCELLED`.
     #[param(value_type = Option<String>, pattern = "^(PENDING|CONFIRMED|COMPLETED|CANCELLED)$")]
     status: Option<BookingStatus>,
-    /// Those of this vehicle.
+    /// Bookings of this vehicle.
     vehicle_id: Option<Uuid>,
-    /// How many at most: 1 to 100, 50 when left out.
+    /// Maximum number of items: 1 to 100; default 50.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<i64>,
-    /// How many to pass over: 0 or more.
+    /// Number of items to skip: 0 or more; default 0.
     #[param(minimum = 0)]
     offset: Option<i64>,
 }
 
 /// List bookings
 ///
-/// By appointment; a customer sees those of the own vehicles. `X-Total-Count` tells how many match,
-/// `Link` where the next and the previous page are.
+/// Ordered by appointment. Customers see the bookings of their own vehicles. `X-Total-Count` is the
+/// number of matches; `Link` points to the next and the previous page.
 #[utoipa::path(
     operation_id = "list_bookings",
     tag = "bookings",
     security(("bearer" = [])),
     params(ListBookings),
     responses(
-        (status = 200, description = "One page of the bookings that match",
+        (status = 200, description = "A page of matching bookings",
          body = Vec<BookingBody>,
          headers(("X-Total-Count" = i64), ("Link" = String))),
     ),

@@ -11,11 +11,11 @@ use crate::{
     state::ApiState,
 };
 
-/// An insight to be.
+/// A new insight.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateInsightRequest {
-    /// The part that fails: 1 to 200 characters.
+    /// The component that fails: 1 to 200 characters.
     #[schema(min_length = 1, max_length = 200, example = "coolant pump")]
     component_name: String,
     /// How it fails: 1 to 2,000 characters.
@@ -25,18 +25,18 @@ pub(crate) struct CreateInsightRequest {
         example = "It slows down after about 20,000 km."
     )]
     failure_pattern: String,
-    /// Which vehicles it concerns: 1 to 200 characters.
+    /// The affected vehicles: 1 to 200 characters.
     #[schema(min_length = 1, max_length = 200, example = "Tesla Model 3 2023")]
     affected_batch: Option<String>,
-    /// What to do about it: 1 to 2,000 characters.
+    /// The recommended remedy: 1 to 2,000 characters.
     #[schema(min_length = 1, max_length = 2000, example = "Check the bearings.")]
     recommendation: Option<String>,
-    /// How sure it is: 0 to 1.
+    /// Confidence from 0 to 1.
     #[schema(minimum = 0, maximum = 1, example = 0.75)]
     confidence_score: Option<f64>,
 }
 
-/// Write an insight
+/// Create an insight
 #[utoipa::path(
     operation_id = "create_insight",
     tag = "insights",

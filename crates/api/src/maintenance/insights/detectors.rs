@@ -8,52 +8,51 @@ use utoipa::ToSchema;
 
 use crate::{extract::Authorized, permissions::ReadInsights, problem::Problem, state::ApiState};
 
-/// A rule that finds anomalies, and how often it was right.
+/// A detection rule and the outcomes of its anomalies.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Detector)]
 pub(crate) struct DetectorBody {
     /// The name of the rule.
     #[schema(example = "catalyst-efficiency")]
     rule: String,
-    /// What kind of anomaly it finds; null when it is not in force any more.
+    /// The kind of anomaly that it detects; null if the rule is no longer active.
     #[schema(example = "emissions")]
     anomaly_type: Option<String>,
-    /// `Low`, `Medium`, `High` or `Critical`; null when it is not in force any more.
+    /// `Low`, `Medium`, `High` or `Critical`; null if the rule is no longer active.
     #[schema(example = "Medium")]
     severity: Option<&'static str>,
-    /// The part of the vehicle that it suspects; null when it is not in force any more.
+    /// The suspected component; null if the rule is no longer active.
     #[schema(example = "catalytic converter")]
     component_name: Option<String>,
-    /// Whether it is in force.
+    /// Whether the rule is active.
     is_active: bool,
-    /// How many anomalies it found.
+    /// Number of detected anomalies.
     #[schema(example = 5)]
     detected: i64,
-    /// How many of them no workshop has looked at.
+    /// Number of open anomalies.
     #[schema(example = 1)]
     open: i64,
-    /// How many were there.
+    /// Number of anomalies closed as `confirmed`.
     #[schema(example = 3)]
     confirmed: i64,
-    /// How many were none.
+    /// Number of anomalies closed as `no_fault_found`.
     #[schema(example = 1)]
     no_fault_found: i64,
-    /// How many were something else.
+    /// Number of anomalies closed as `other`.
     #[schema(example = 0)]
     other: i64,
-    /// How many of them workshops have looked at.
+    /// Number of closed anomalies.
     #[schema(example = 4)]
     count: i64,
-    /// How much of what workshops have looked at was there, from 0 to 1; null while they have looked
-    /// at nothing.
+    /// Share of confirmed anomalies among the closed ones, from 0 to 1; null if none is closed.
     #[schema(example = 0.75)]
     precision: Option<f64>,
 }
 
-/// See how often each rule was right
+/// List detection rules with their precision
 ///
-/// The rules in force in the order of their file, then those that once were, by name. What is stored is
-/// counted: whoever deletes a vehicle or its owner deletes its anomalies too, and they count no more.
+/// Active rules in file order, then former rules by name. Deleting a vehicle or its owner deletes its
+/// anomalies, which then no longer count.
 #[utoipa::path(
     operation_id = "list_detectors",
     tag = "insights",

@@ -13,7 +13,7 @@ use crate::{
     state::ApiState,
 };
 
-/// See an insight
+/// Get an insight
 #[utoipa::path(
     operation_id = "get_insight",
     tag = "insights",
@@ -33,8 +33,7 @@ pub(crate) async fn get_insight(
     Ok(Json(insight.into()))
 }
 
-/// Leaves `/insights/derive` to the operation of that name, so that its other methods are 405 and not
-/// an insight with a bad id.
+/// Excludes `/insights/derive`, so that `GET` returns 405 instead of rejecting `derive` as an id.
 fn is_not_derive(context: &GuardContext<'_>) -> bool {
     !context.head().uri.path().ends_with("/derive")
 }

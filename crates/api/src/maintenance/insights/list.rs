@@ -10,32 +10,32 @@ use crate::{
     state::ApiState,
 };
 
-/// Which insights.
+/// Selects insights.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListInsights {
-    /// Those about this component exactly.
+    /// Insights about exactly this component.
     component_name: Option<String>,
-    /// How many at most: 1 to 100, 50 when left out.
+    /// Maximum number of items: 1 to 100; default 50.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<i64>,
-    /// How many to pass over: 0 or more.
+    /// Number of items to skip: 0 or more; default 0.
     #[param(minimum = 0)]
     offset: Option<i64>,
 }
 
 /// List insights
 ///
-/// Newest first. `X-Total-Count` tells how many match, `Link` where the next and the previous page
-/// are.
+/// Newest first. `X-Total-Count` is the number of matches; `Link` points to the next and the previous
+/// page.
 #[utoipa::path(
     operation_id = "list_insights",
     tag = "insights",
     security(("bearer" = [])),
     params(ListInsights),
     responses(
-        (status = 200, description = "One page of the insights that match",
+        (status = 200, description = "A page of matching insights",
          body = Vec<InsightBody>,
          headers(("X-Total-Count" = i64), ("Link" = String))),
     ),
