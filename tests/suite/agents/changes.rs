@@ -42,7 +42,7 @@ async fn begin(world: &World, machine: &Client, body: &Value) -> (TcpStream, Str
 }
 
 #[tokio::test]
-async fn a_call_that_ends_after_the_suspension_changes_nothing() {
+async fn rejects_a_call_that_completes_after_the_suspension() {
     let world = World::with(|settings| {
         settings.agents.allow = vec!["monitor:commands.submit".to_owned()];
         settings.agents.blocked_attempts = 1;
@@ -80,7 +80,7 @@ async fn a_call_that_ends_after_the_suspension_changes_nothing() {
 }
 
 #[tokio::test]
-async fn no_command_of_a_suspended_agent_has_a_time_after_its_suspension() {
+async fn accepts_no_command_after_the_suspension_time() {
     let world = World::with(|settings| {
         settings.agents.allow = vec!["monitor:commands.submit".to_owned()];
         settings.agents.blocked_attempts = 1;
@@ -137,7 +137,7 @@ async fn no_command_of_a_suspended_agent_has_a_time_after_its_suspension() {
 }
 
 #[tokio::test]
-async fn agents_that_tell_of_each_other_at_once_do_not_wait_for_ever() {
+async fn agents_recording_each_other_do_not_deadlock() {
     let world = allowing(&["left:agents.record", "right:agents.record"]).await;
     let account = |name: &str| {
         json!({
@@ -162,7 +162,7 @@ async fn agents_that_tell_of_each_other_at_once_do_not_wait_for_ever() {
 }
 
 #[tokio::test]
-async fn a_suspension_from_a_further_permission_holds_at_the_change_too() {
+async fn rechecks_the_suspension_from_an_additional_permission_at_the_change() {
     let world = allowing(&["monitor:bookings.book", "monitor:bookings.manage"]).await;
     let service = world.log_in("service").await;
     let time = moment(&world, "1 day").await;

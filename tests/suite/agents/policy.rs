@@ -94,7 +94,7 @@ pub(crate) fn expect_suspended(problem: &Value) {
 }
 
 #[tokio::test]
-async fn every_call_of_an_agent_is_logged_with_its_fields() {
+async fn logs_every_call_of_an_agent() {
     let world = allowing(&["monitor:commands.submit"]).await;
     let permissions = ["vehicles.read", "commands.submit", "commands.read"];
     let monitor = machine(&world, "monitor", &permissions).await;
@@ -150,7 +150,7 @@ async fn every_call_of_an_agent_is_logged_with_its_fields() {
 }
 
 #[tokio::test]
-async fn people_are_not_logged_whatever_they_try() {
+async fn does_not_log_human_users() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
@@ -175,7 +175,7 @@ async fn people_are_not_logged_whatever_they_try() {
 }
 
 #[tokio::test]
-async fn what_changes_something_needs_leave_and_reading_needs_none() {
+async fn changes_require_the_policy_but_reading_does_not() {
     let world = allowing(&["robot:commands.submit", "monitor:commands.cancel"]).await;
     let permissions = ["vehicles.read", "commands.submit"];
     let monitor = machine(&world, "monitor", &permissions).await;
@@ -215,7 +215,7 @@ async fn what_changes_something_needs_leave_and_reading_needs_none() {
 }
 
 #[tokio::test]
-async fn a_socket_that_a_key_does_not_cover_is_blocked_and_logged() {
+async fn blocks_and_logs_a_websocket_outside_the_key() {
     let world = World::start().await;
     let monitor = machine(&world, "monitor", &["account.read"]).await;
     let stranger = world.stranger();
@@ -248,7 +248,7 @@ async fn a_socket_that_a_key_does_not_cover_is_blocked_and_logged() {
 }
 
 #[tokio::test]
-async fn a_command_that_the_role_may_not_send_is_a_blocked_attempt() {
+async fn a_command_outside_the_role_is_a_blocked_attempt() {
     let world = allowing(&["garage:commands.submit"]).await;
     let garage = machine_as(
         &world,
@@ -270,7 +270,7 @@ async fn a_command_that_the_role_may_not_send_is_a_blocked_attempt() {
 }
 
 #[tokio::test]
-async fn what_needs_a_further_permission_needs_leave_for_that_too() {
+async fn additional_permissions_require_the_policy_too() {
     let world = allowing(&[
         "caller:bookings.book",
         "garage:bookings.book",
@@ -305,7 +305,7 @@ async fn what_needs_a_further_permission_needs_leave_for_that_too() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_logged_is_not_done() {
+async fn rejects_calls_that_cannot_be_logged() {
     let world = allowing(&["monitor:commands.submit"]).await;
     let monitor = machine(&world, "monitor", &["commands.submit"]).await;
     let mut sql = world.sql().await;
@@ -320,7 +320,7 @@ async fn what_cannot_be_logged_is_not_done() {
 }
 
 #[test]
-fn what_agents_may_do_is_checked_before_the_start() {
+fn validates_the_agent_policy_before_startup() {
     let with = |allow: &str| {
         let mut settings = Settings::for_tests("postgres://localhost/db", None);
         settings.agents.allow = vec![allow.to_owned()];

@@ -20,7 +20,7 @@ async fn suspend(admin: &Client, agent_name: &str, action_type: &str) {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_suspended_from_reading_commands_hears_no_news_of_them() {
+async fn an_agent_suspended_from_reading_commands_receives_no_command_events() {
     let world = own_bus().await;
     let admin = world.log_in("admin").await;
     let account = json!({
@@ -62,7 +62,7 @@ async fn an_agent_that_is_suspended_from_reading_commands_hears_no_news_of_them(
 }
 
 #[tokio::test]
-async fn following_up_the_command_of_somebody_else_does_not_count() {
+async fn requests_for_another_user_s_command_do_not_count() {
     let world = own_bus().await;
     let monitor = machine(&world, "monitor", &["commands.read"]).await;
     let engineer = world.log_in("engineer").await;

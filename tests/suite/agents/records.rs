@@ -8,7 +8,7 @@ fn elsewhere() -> Value {
 }
 
 #[tokio::test]
-async fn what_agents_elsewhere_did_is_recorded_and_counts() {
+async fn records_and_counts_external_activity() {
     let world = World::with(|settings| settings.agents.blocked_attempts = 1).await;
     let admin = world.log_in("admin").await;
     let mut body = elsewhere();
@@ -37,7 +37,7 @@ async fn what_agents_elsewhere_did_is_recorded_and_counts() {
 }
 
 #[tokio::test]
-async fn every_field_of_a_record_has_edges() {
+async fn validates_every_field_of_a_record() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     for (field, good, bad) in [
@@ -86,7 +86,7 @@ async fn every_field_of_a_record_has_edges() {
 }
 
 #[tokio::test]
-async fn the_log_is_filtered_and_paged() {
+async fn filters_and_pages_the_log() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let fill = "INSERT INTO ueba_logs (agent_name, action_type, status, timestamp)

@@ -8,7 +8,7 @@ use crate::agents::policy::{
 };
 
 #[tokio::test]
-async fn one_blocked_attempt_too_many_suspends_from_that_kind_of_action_only() {
+async fn exceeding_the_limit_suspends_only_from_that_action() {
     let world = World::start().await;
     let permissions = ["vehicles.read", "commands.submit", "commands.read"];
     let monitor = machine(&world, "monitor", &permissions).await;
@@ -47,7 +47,7 @@ async fn one_blocked_attempt_too_many_suspends_from_that_kind_of_action_only() {
 }
 
 #[tokio::test]
-async fn a_suspended_agent_does_not_even_read_until_an_admin_lifts_it() {
+async fn a_suspension_also_blocks_reading_until_lifted() {
     let world = World::with(|settings| settings.agents.blocked_attempts = 2).await;
     let account = json!({
         "name": "monitor", "role": "engineer", "permissions": ["vehicles.read", "commands.read"],
@@ -89,7 +89,7 @@ async fn a_suspended_agent_does_not_even_read_until_an_admin_lifts_it() {
 }
 
 #[tokio::test]
-async fn things_that_a_key_is_not_for_are_blocked_attempts_that_name_them() {
+async fn requests_outside_the_scope_of_a_key_are_blocked_attempts() {
     let world = allowing(&["monitor:commands.submit"]).await;
     let account = json!({
         "name": "monitor", "role": "engineer",
@@ -166,22 +166,22 @@ async fn storm(attempts: usize) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn as_many_attempts_at_once_as_are_borne_suspend_nobody() {
+async fn five_concurrent_attempts_do_not_suspend() {
     assert_eq!(storm(5).await, (0, 0));
 }
 
 #[tokio::test]
-async fn one_more_at_once_on_two_nodes_suspends_once() {
+async fn six_concurrent_attempts_on_two_nodes_suspend_once() {
     assert_eq!(storm(6).await, (1, 1));
 }
 
 #[tokio::test]
-async fn many_more_at_once_on_two_nodes_suspend_once() {
+async fn thirty_concurrent_attempts_on_two_nodes_suspend_once() {
     assert_eq!(storm(30).await, (1, 1));
 }
 
 #[tokio::test]
-async fn a_suspension_is_lifted_once_by_an_admin_and_the_trail_tells_of_it() {
+async fn only_an_admin_lifts_a_suspension_once_and_audited() {
     let world = allowing(&["boss:agents.record"]).await;
     let monitor = machine(&world, "monitor", &["vehicles.read"]).await;
     try_in_vain(&monitor, 6).await;

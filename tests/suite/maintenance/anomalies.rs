@@ -53,7 +53,7 @@ pub(crate) async fn audited(world: &World, result: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn who_reports_an_anomaly_finds_it_again_and_can_diagnose_it() {
+async fn reports_and_diagnoses_an_anomaly() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let reply = report(&service, |body| {
@@ -122,7 +122,7 @@ async fn who_reports_an_anomaly_finds_it_again_and_can_diagnose_it() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_of_a_report_is_not_known_and_its_time_is_now() {
+async fn omitted_report_fields_are_null_and_the_time_is_now() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let body = json!({ "anomaly_type": "brakes", "severity": "Low" });
@@ -142,7 +142,7 @@ async fn what_is_left_out_of_a_report_is_not_known_and_its_time_is_now() {
 }
 
 #[tokio::test]
-async fn an_anomaly_tells_where_it_came_from_and_how_it_ended() {
+async fn an_anomaly_shows_its_source_and_its_outcome() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let command_id = engineer.read_dtc().await;
@@ -176,7 +176,7 @@ async fn an_anomaly_tells_where_it_came_from_and_how_it_ended() {
 }
 
 #[tokio::test]
-async fn filters_narrow_the_list() {
+async fn applies_filters_to_the_list() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let third = engineer
@@ -210,7 +210,7 @@ async fn filters_narrow_the_list() {
 }
 
 #[tokio::test]
-async fn pages_have_edges_and_neighbours() {
+async fn pages_lists_and_links_to_neighboring_pages() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for path in [ANOMALIES.to_owned(), of_vehicle(OWNED)] {
@@ -260,7 +260,7 @@ async fn pages_have_edges_and_neighbours() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn returns_404_for_unknown_anomalies_and_vehicles() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     for path in [of(NOTHING), diagnoses(NOTHING), of_vehicle(NOTHING)] {
@@ -280,7 +280,7 @@ async fn what_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn many_who_diagnose_and_report_at_once_are_all_heard() {
+async fn accepts_concurrent_reports_and_diagnoses() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let (body, path) = (worn_pads(), diagnoses(OPEN));
@@ -297,7 +297,7 @@ async fn many_who_diagnose_and_report_at_once_are_all_heard() {
 }
 
 #[tokio::test]
-async fn the_anomalies_of_a_deleted_vehicle_are_gone_and_the_trail_stays() {
+async fn deleting_a_vehicle_deletes_anomalies_but_not_audit_entries() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let made = report(&admin, |_| {}).await.expect(201);

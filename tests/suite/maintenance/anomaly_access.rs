@@ -8,7 +8,7 @@ use crate::maintenance::anomalies::{
 };
 
 #[tokio::test]
-async fn a_manufacturer_and_a_customer_read_and_do_not_write() {
+async fn manufacturers_and_customers_only_read() {
     let world = World::start().await;
     for who in ["manufacturer", "customer"] {
         let reader = world.log_in(who).await;
@@ -29,7 +29,7 @@ async fn a_manufacturer_and_a_customer_read_and_do_not_write() {
 }
 
 #[tokio::test]
-async fn a_customer_knows_of_no_other_vehicle_s_anomalies() {
+async fn conceals_anomalies_of_other_vehicles_from_customers() {
     let world = World::start().await;
     let (engineer, customer) = (
         world.log_in("engineer").await,
@@ -80,7 +80,7 @@ async fn a_customer_knows_of_no_other_vehicle_s_anomalies() {
 }
 
 #[tokio::test]
-async fn a_key_for_some_vehicles_keeps_to_their_anomalies() {
+async fn restricts_a_key_to_the_anomalies_of_its_vehicles() {
     let allow = vec!["brake-monitor:anomalies.record".to_owned()];
     let world = World::with(|settings| settings.agents.allow = allow).await;
     let admin = world.log_in("admin").await;

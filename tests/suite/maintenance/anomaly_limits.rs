@@ -14,7 +14,7 @@ fn snapshot(bytes: usize) -> Value {
 }
 
 #[tokio::test]
-async fn every_field_of_a_report_has_edges() {
+async fn validates_every_field_of_a_report() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for (field, bad) in [
@@ -106,7 +106,7 @@ async fn every_field_of_a_report_has_edges() {
 }
 
 #[tokio::test]
-async fn every_field_of_a_diagnosis_has_edges() {
+async fn validates_every_field_of_a_diagnosis() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let diagnose = async |field: &str, value: Value| {
@@ -155,7 +155,7 @@ async fn every_field_of_a_diagnosis_has_edges() {
 }
 
 #[tokio::test]
-async fn a_bad_query_names_the_parameter() {
+async fn names_the_invalid_query_parameter() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     for base in [ANOMALIES.to_owned(), of_vehicle(OWNED)] {

@@ -62,7 +62,7 @@ async fn completing_a_booking_closes_its_anomaly() {
 }
 
 #[tokio::test]
-async fn a_booking_about_no_anomaly_is_completed_without_an_outcome() {
+async fn completes_a_booking_without_an_anomaly_only_without_an_outcome() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let time = moment(&world, "1 day").await;
@@ -77,7 +77,7 @@ async fn a_booking_about_no_anomaly_is_completed_without_an_outcome() {
 }
 
 #[tokio::test]
-async fn an_anomaly_that_is_closed_otherwise_leaves_the_booking_as_it_is() {
+async fn completing_fails_if_the_anomaly_is_already_closed() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let anomaly = anomaly(&world, CONNECTED).await;
@@ -98,7 +98,7 @@ async fn an_anomaly_that_is_closed_otherwise_leaves_the_booking_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_booking_is_about_an_anomaly_of_its_own_vehicle() {
+async fn rejects_an_anomaly_of_another_vehicle() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let elsewhere = anomaly(&world, OFFLINE).await;
@@ -111,7 +111,7 @@ async fn a_booking_is_about_an_anomaly_of_its_own_vehicle() {
 }
 
 #[tokio::test]
-async fn an_anomaly_has_one_booking_at_a_time() {
+async fn allows_one_open_booking_per_anomaly() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let anomaly = anomaly(&world, CONNECTED).await;
@@ -135,7 +135,7 @@ async fn an_anomaly_has_one_booking_at_a_time() {
 }
 
 #[tokio::test]
-async fn of_two_completions_at_once_one_says_what_was_found() {
+async fn one_of_two_concurrent_completions_sets_the_outcome() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     for _ in 0..5 {

@@ -40,7 +40,7 @@ async fn refused(world: &World) -> Vec<(String, String, String)> {
 }
 
 #[tokio::test]
-async fn a_customer_books_for_the_own_vehicle_and_calls_it_off() {
+async fn customers_book_and_cancel_for_their_own_vehicle() {
     let world = World::start().await;
     let customer = world.log_in("customer").await;
     let time = moment(&world, "1 day").await;
@@ -63,7 +63,7 @@ async fn a_customer_books_for_the_own_vehicle_and_calls_it_off() {
 }
 
 #[tokio::test]
-async fn a_customer_only_calls_off() {
+async fn customers_can_only_cancel() {
     let world = World::start().await;
     let (customer, service) = (
         world.log_in("customer").await,
@@ -99,7 +99,7 @@ async fn a_customer_only_calls_off() {
 }
 
 #[tokio::test]
-async fn what_is_another_s_is_not_there_for_a_customer_and_the_attempt_is_kept() {
+async fn conceals_bookings_of_other_vehicles_from_customers_and_audits_attempts() {
     let world = World::start().await;
     let (customer, service) = (
         world.log_in("customer").await,
@@ -153,7 +153,7 @@ async fn what_is_another_s_is_not_there_for_a_customer_and_the_attempt_is_kept()
 }
 
 #[tokio::test]
-async fn a_customer_who_sold_the_vehicle_is_a_stranger_to_its_bookings() {
+async fn conceals_bookings_from_a_former_owner() {
     let world = World::start().await;
     let (customer, admin) = (world.log_in("customer").await, world.log_in("admin").await);
     let time = moment(&world, "1 day").await;
@@ -173,7 +173,7 @@ async fn a_customer_who_sold_the_vehicle_is_a_stranger_to_its_bookings() {
 }
 
 #[tokio::test]
-async fn a_booking_for_a_vehicle_that_is_sold_meanwhile_is_refused_and_the_attempt_is_kept() {
+async fn rejects_and_audits_a_booking_for_a_vehicle_sold_concurrently() {
     let world = World::start().await;
     let customer = world.log_in("customer").await;
     let time = moment(&world, "1 day").await;
@@ -196,7 +196,7 @@ async fn a_booking_for_a_vehicle_that_is_sold_meanwhile_is_refused_and_the_attem
 }
 
 #[tokio::test]
-async fn engineers_look_on() {
+async fn engineers_only_read_bookings() {
     let world = World::start().await;
     let (engineer, service) = (
         world.log_in("engineer").await,
@@ -215,7 +215,7 @@ async fn engineers_look_on() {
 }
 
 #[tokio::test]
-async fn a_key_books_for_its_vehicles_and_manages_when_it_may() {
+async fn restricts_a_key_to_the_bookings_of_its_vehicles() {
     let world = robots().await;
     let permissions = ["bookings.read", "bookings.book", "bookings.manage"];
     let machine = machine(&world, &permissions, Some(OWNED)).await;
@@ -241,7 +241,7 @@ async fn a_key_books_for_its_vehicles_and_manages_when_it_may() {
 }
 
 #[tokio::test]
-async fn a_key_that_only_books_neither_manages_nor_learns_of_anomalies() {
+async fn a_key_for_booking_only_neither_manages_nor_reads_anomalies() {
     let world = robots().await;
     let machine = machine(&world, &["bookings.book"], None).await;
     let time = moment(&world, "1 day").await;

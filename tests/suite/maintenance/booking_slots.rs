@@ -50,7 +50,7 @@ async fn a_workshop_takes_one_vehicle_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_slot_is_as_long_as_the_setting_says() {
+async fn slots_have_the_configured_length() {
     let world = World::with(|settings| settings.maintenance.slot_minutes = 1).await;
     let service = world.log_in("service").await;
     let time = moment(&world, "1 day").await;
@@ -64,7 +64,7 @@ async fn a_slot_is_as_long_as_the_setting_says() {
 }
 
 #[tokio::test]
-async fn what_has_no_slot_takes_it_when_it_is_confirmed() {
+async fn confirming_a_booking_takes_a_missing_slot() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let time = moment(&world, "1 day").await;
@@ -92,7 +92,7 @@ async fn what_has_no_slot_takes_it_when_it_is_confirmed() {
 }
 
 #[tokio::test]
-async fn a_longer_slot_is_for_later_bookings() {
+async fn a_longer_slot_setting_does_not_affect_existing_bookings() {
     let world = World::with(|settings| settings.maintenance.slot_minutes = 1).await;
     let service = world.log_in("service").await;
     let time = moment(&world, "1 day").await;
@@ -109,7 +109,7 @@ async fn a_longer_slot_is_for_later_bookings() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_booking_frees_its_slot() {
+async fn ending_a_booking_frees_its_slot() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let time = moment(&world, "1 day").await;
@@ -132,7 +132,7 @@ async fn the_end_of_a_booking_frees_its_slot() {
 }
 
 #[tokio::test]
-async fn a_booking_takes_its_slot_along() {
+async fn rescheduling_a_booking_moves_its_slot() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let time = moment(&world, "1 day").await;
@@ -164,7 +164,7 @@ async fn a_booking_takes_its_slot_along() {
 }
 
 #[tokio::test]
-async fn of_twenty_who_want_one_slot_on_two_nodes_one_gets_it() {
+async fn one_of_twenty_concurrent_bookings_on_two_nodes_gets_the_slot() {
     let world = World::start().await;
     let other = world.beside(|_| {}).await;
     let service = world.log_in("service").await;
@@ -201,7 +201,7 @@ async fn of_twenty_who_want_one_slot_on_two_nodes_one_gets_it() {
 }
 
 #[tokio::test]
-async fn of_two_changes_of_state_at_once_one_wins() {
+async fn one_of_two_concurrent_state_changes_wins() {
     let world = World::start().await;
     let other = world.beside(|_| {}).await;
     let service = world.log_in("service").await;
@@ -221,7 +221,7 @@ async fn of_two_changes_of_state_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn a_confirmation_and_a_cancellation_at_once_are_one_after_the_other() {
+async fn serializes_a_concurrent_confirmation_and_cancellation() {
     let world = World::start().await;
     let other = world.beside(|_| {}).await;
     let service = world.log_in("service").await;
@@ -245,7 +245,7 @@ async fn a_confirmation_and_a_cancellation_at_once_are_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn two_bookings_that_change_places_do_not_wait_for_each_other() {
+async fn swapping_the_slots_of_two_bookings_does_not_deadlock() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let time = moment(&world, "1 day").await;

@@ -64,7 +64,7 @@ pub(crate) async fn audited(world: &World, booking: &Value) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_workshop_books_a_service_and_sees_it() {
+async fn creates_and_returns_a_booking() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let time = moment(&world, "3 days").await;
@@ -111,7 +111,7 @@ async fn a_workshop_books_a_service_and_sees_it() {
 }
 
 #[tokio::test]
-async fn a_time_is_answered_as_it_is_kept() {
+async fn returns_the_appointment_time_as_stored() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let time = moment(&world, "3 days").await + TimeDelta::nanoseconds(123_456_789);
@@ -124,7 +124,7 @@ async fn a_time_is_answered_as_it_is_kept() {
 }
 
 #[tokio::test]
-async fn every_field_of_a_new_booking_has_edges() {
+async fn validates_every_field_of_a_new_booking() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let time = moment(&world, "1 day").await;
@@ -192,7 +192,7 @@ async fn every_field_of_a_new_booking_has_edges() {
 }
 
 #[tokio::test]
-async fn a_booking_is_of_a_vehicle_that_is_there() {
+async fn a_booking_requires_an_existing_vehicle() {
     let world = World::start().await;
     let (service, admin) = (world.log_in("service").await, world.log_in("admin").await);
     let time = moment(&world, "1 day").await;
@@ -218,7 +218,7 @@ async fn a_booking_is_of_a_vehicle_that_is_there() {
 }
 
 #[tokio::test]
-async fn a_change_and_the_deletion_of_its_vehicle_are_one_after_the_other() {
+async fn serializes_a_change_and_the_deletion_of_its_vehicle() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let time = moment(&world, "1 day").await;
@@ -261,7 +261,7 @@ async fn a_change_and_the_deletion_of_its_vehicle_are_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn the_list_goes_by_appointment_and_is_narrowed() {
+async fn lists_bookings_by_appointment_with_filters() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let mut made = Vec::new();
@@ -313,7 +313,7 @@ async fn the_list_goes_by_appointment_and_is_narrowed() {
 }
 
 #[tokio::test]
-async fn a_bad_query_names_the_parameter() {
+async fn names_the_invalid_query_parameter() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     for (query, status, code, pointer) in [
@@ -341,7 +341,7 @@ async fn a_bad_query_names_the_parameter() {
 }
 
 #[tokio::test]
-async fn a_booking_goes_forward_or_is_called_off() {
+async fn allows_only_valid_state_changes() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let time = moment(&world, "1 day").await;
@@ -370,7 +370,7 @@ async fn a_booking_goes_forward_or_is_called_off() {
 }
 
 #[tokio::test]
-async fn a_change_changes_what_it_names_and_is_audited() {
+async fn changes_and_audits_only_the_given_fields() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let (time, later) = (
@@ -424,7 +424,7 @@ async fn a_change_changes_what_it_names_and_is_audited() {
 }
 
 #[tokio::test]
-async fn a_bad_change_changes_nothing() {
+async fn rejects_an_invalid_change_without_effect() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let time = moment(&world, "1 day").await;

@@ -25,7 +25,7 @@ async fn codes(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_reading_shows_the_anomalies_of_a_vehicle() {
+async fn reading_faults_detects_anomalies() {
     let world = World::with(|settings| settings.connector.mock.chunks = 3).await;
     let (engineer, admin) = (world.log_in("engineer").await, world.log_in("admin").await);
     let command_id = engineer.read_dtc().await;
@@ -61,7 +61,7 @@ async fn a_reading_shows_the_anomalies_of_a_vehicle() {
 }
 
 #[tokio::test]
-async fn reading_ten_times_on_two_nodes_finds_each_code_once() {
+async fn repeated_reads_on_two_nodes_detect_each_code_once() {
     let world = World::start().await;
     let beside = world.beside(|_| {}).await;
     let here = world.log_in("engineer").await;
@@ -77,7 +77,7 @@ async fn reading_ten_times_on_two_nodes_finds_each_code_once() {
 }
 
 #[tokio::test]
-async fn a_code_is_found_again_once_a_workshop_has_looked() {
+async fn detects_a_code_again_after_its_anomaly_is_closed() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let read = async || {
@@ -95,7 +95,7 @@ async fn a_code_is_found_again_once_a_workshop_has_looked() {
 }
 
 #[tokio::test]
-async fn a_file_of_rules_takes_the_place_of_the_built_in_ones() {
+async fn a_rules_file_replaces_the_built_in_rules() {
     let file = NamedTempFile::new().unwrap();
     let rules = r#"
         [[rule]]

@@ -48,7 +48,7 @@ fn total(reply: &Reply) -> &str {
 }
 
 #[tokio::test]
-async fn a_manufacturer_writes_an_insight() {
+async fn creates_and_returns_an_insight() {
     let world = World::start().await;
     let manufacturer = world.log_in("manufacturer").await;
     let mut full = pump();
@@ -75,7 +75,7 @@ async fn a_manufacturer_writes_an_insight() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_of_an_insight_is_not_known() {
+async fn omitted_insight_fields_are_null() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     for body in [
@@ -93,7 +93,7 @@ async fn what_is_left_out_of_an_insight_is_not_known() {
 }
 
 #[tokio::test]
-async fn every_field_of_a_new_insight_has_edges() {
+async fn validates_every_field_of_a_new_insight() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     for (field, limit) in [
@@ -148,7 +148,7 @@ async fn every_field_of_a_new_insight_has_edges() {
 }
 
 #[tokio::test]
-async fn insights_are_listed_with_the_newest_first() {
+async fn lists_insights_newest_first_with_filters() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let mut ids = Vec::new();
@@ -208,7 +208,7 @@ async fn insights_are_listed_with_the_newest_first() {
 }
 
 #[tokio::test]
-async fn failures_are_counted_by_component() {
+async fn counts_failures_by_component() {
     let world = World::start().await;
     let manufacturer = world.log_in("manufacturer").await;
     failures(
@@ -251,7 +251,7 @@ async fn failures_are_counted_by_component() {
 }
 
 #[tokio::test]
-async fn detectors_say_how_often_they_were_right() {
+async fn reports_the_precision_of_detectors() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let of = async |rule: &str| {
@@ -308,7 +308,7 @@ async fn detectors_say_how_often_they_were_right() {
 }
 
 #[tokio::test]
-async fn insights_are_derived_from_confirmed_failures() {
+async fn derives_insights_from_confirmed_failures() {
     let world = World::with(|settings| settings.maintenance.insight_threshold = 2).await;
     let manufacturer = world.log_in("manufacturer").await;
     failures(
@@ -354,7 +354,7 @@ async fn insights_are_derived_from_confirmed_failures() {
 }
 
 #[tokio::test]
-async fn many_that_derive_at_once_write_each_finding_once() {
+async fn concurrent_derivations_create_each_insight_once() {
     let world = World::start().await;
     let beside = world.beside(|_| {}).await;
     let here = world.log_in("admin").await;
@@ -386,7 +386,7 @@ async fn many_that_derive_at_once_write_each_finding_once() {
 }
 
 #[tokio::test]
-async fn the_threshold_has_edges() {
+async fn bounds_the_threshold() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     failures(&world, CONNECTED, ("catalyst", "P0420"), &["confirmed"]).await;
@@ -416,7 +416,7 @@ async fn the_threshold_has_edges() {
 }
 
 #[tokio::test]
-async fn a_key_for_some_vehicles_sees_no_insights() {
+async fn rejects_insight_permissions_for_a_key_restricted_to_vehicles() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     for permission in ["insights.read", "insights.record"] {

@@ -145,7 +145,7 @@ async fn a_trouble_code_becomes_an_insight() {
 
 /// Reads the faults ten times at once, on two nodes.
 #[tokio::test]
-async fn the_same_code_read_ten_times_at_once_is_one_anomaly() {
+async fn ten_concurrent_reads_of_a_code_create_one_anomaly() {
     let world = World::start().await;
     let second = world.beside(|_| {}).await;
     let engineer = world.log_in("engineer").await;

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_changes_something_is_allowed_unless_it_is_listed_for_this_agent() {
+    fn allows_only_listed_changes() {
         let policy = policy(&[
             "monitor:commands.submit",
             "monitor:bookings.book",
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_text_is_named_with_the_reason_and_what_is_accepted() {
+    fn names_the_invalid_entry_and_the_accepted_values() {
         let accepted = "expected name:permission, with the name of a service account and one of \
                         vehicles.manage, commands.submit, commands.cancel, anomalies.record, \
                         bookings.book, bookings.manage, insights.record, agents.record";

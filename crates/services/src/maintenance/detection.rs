@@ -214,7 +214,7 @@ async fn put_off(
     error: &StorageError,
 ) -> Result<(), StorageError> {
     let command_id = answer.command_id;
-    tracing::error!(%command_id, %error, cause = ?error, "a look for anomalies has failed");
+    tracing::error!(%command_id, %error, cause = ?error, "detection attempt failed");
     if answer.attempts + 1 < MOST_LOOKS {
         let due_at = next_look(worker.clock.now(), answer.attempts);
         let mut connection = worker.database.connection().await?;
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_ten_minutes() {
+    fn the_backoff_doubles_up_to_ten_minutes() {
         let now = DateTime::UNIX_EPOCH;
         for (attempts, seconds) in [
             (0, 1),

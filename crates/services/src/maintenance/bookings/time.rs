@@ -29,7 +29,7 @@ mod tests {
     }
 
     #[test]
-    fn an_appointment_is_after_now_and_within_two_years() {
+    fn accepts_appointments_within_two_years() {
         let now = at("2026-03-01T12:00:00Z");
         for (time, is_accepted) in [
             ("2026-03-01T11:59:59.999999Z", false),
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_what_the_database_will_say() {
+    fn truncates_the_time_to_microseconds() {
         let now = at("2016-12-31T12:00:00Z");
         for (time, kept) in [
             (

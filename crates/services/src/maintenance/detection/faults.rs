@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_kept_as_the_vehicle_told_it() {
+    fn keeps_the_first_report_of_a_code() {
         let faults = collected(json!({
             "ecu_address": "0x10",
             "dtcs": [
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_beside_a_code_is_kept_when_it_is_a_short_text() {
+    fn keeps_only_short_texts() {
         for (told, kept) in [
             (json!("é".repeat(100)), json!("é".repeat(100))),
             (json!("é".repeat(101)), Value::Null),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_code() {
+    fn ignores_malformed_faults() {
         for nonsense in [
             json!(null),
             json!("P0420"),

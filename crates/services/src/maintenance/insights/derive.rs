@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_names_the_codes_and_counts_failures_and_vehicles() {
+    fn an_insight_names_codes_and_counts_failures_and_vehicles() {
         let found = finding(&group(3, 2, 2));
         assert_eq!(found.component_name, "pump");
         assert_eq!(
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_names_some_codes_only() {
+    fn an_insight_names_at_most_20_codes() {
         let all = finding(&group(1, 1, 20)).failure_pattern;
         assert!(all.contains("P0418, P0419: 1"), "{all}");
         let some = finding(&group(1, 1, 22)).failure_pattern;

@@ -15,7 +15,7 @@ use crate::{
     scripted_connector::ScriptedConnector,
 };
 
-/// A machine whose key opens reading, and who is allowed nothing more.
+/// An agent whose key covers only reading.
 fn agent() -> Caller {
     Caller {
         credential: Credential::ApiKey("hash".to_owned()),
@@ -27,11 +27,13 @@ fn agent() -> Caller {
     }
 }
 
-/// Tries in vain to send a command.
-async fn try_in_vain(agents: &Agents) {
+/// Attempts to submit a command outside the scope of the key.
+async fn attempt_blocked(agents: &Agents) {
     let mut caller = agent();
-    let attempt = agents.admit(&mut caller, Permission::SubmitCommands, "POST", "/x");
-    let refused = attempt.await.unwrap_err();
+    let refused = agents
+        .admit(&mut caller, Permission::SubmitCommands, "POST", "/x")
+        .await
+        .unwrap_err();
     assert!(
         matches!(refused, ServiceError::Blocked(Block::NotCovered)),
         "{refused:?}"
@@ -44,73 +46,62 @@ async fn count(bed: &TestBed, table: &str) -> i64 {
     bed.sql().await.query_one(&sql, &[]).await.unwrap().get(0)
 }
 
-/// Gives `()` once so many transactions wait for a lock.
-async fn until_waiting(bed: &TestBed, transactions: i64) {
-    let sql = bed.sql().await;
-    let waiting = "SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    within("transactions to wait", async {
-        while sql.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) != transactions {}
-    })
-    .await;
-}
-
 async fn only_suspension(bed: &TestBed) -> SuspensionId {
     let sql = "SELECT suspension_id FROM agent_suspensions";
     let row = bed.sql().await.query_one(sql, &[]).await.unwrap();
     SuspensionId(row.get(0))
 }
 
-/// Tries five times in vain, then once more after a while; says whether that suspends.
-async fn suspends_after(pause: TimeDelta) -> bool {
+/// Makes five blocked attempts and one more after `delay`; returns whether that suspends.
+async fn suspends_after(delay: TimeDelta) -> bool {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let agents = bed.parts.agents();
     for _ in 0..5 {
-        try_in_vain(&agents).await;
+        attempt_blocked(&agents).await;
     }
     assert_eq!(count(&bed, "agent_suspensions").await, 0);
-    bed.timer.advance(pause);
-    try_in_vain(&agents).await;
+    bed.timer.advance(delay);
+    attempt_blocked(&agents).await;
     count(&bed, "agent_suspensions").await == 1
 }
 
 #[tokio::test]
-async fn attempts_count_for_ten_minutes_and_no_longer() {
+async fn counts_attempts_within_ten_minutes() {
     let window = TimeDelta::minutes(10);
     assert!(suspends_after(window - TimeDelta::microseconds(1)).await);
     assert!(!suspends_after(window).await);
 }
 
 #[tokio::test]
-async fn what_was_tried_until_the_lifting_does_not_count_after_it() {
+async fn lifting_clears_earlier_attempts() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let agents = bed.parts.agents();
     for _ in 0..6 {
-        try_in_vain(&agents).await;
+        attempt_blocked(&agents).await;
     }
     let id = only_suspension(&bed).await;
-    // At the very moment of the last attempts.
+    // At the time of the last attempts.
     agents.lift(&admin(), id).await.unwrap();
     bed.timer.advance(TimeDelta::microseconds(1));
     for _ in 0..5 {
-        try_in_vain(&agents).await;
+        attempt_blocked(&agents).await;
     }
     assert_eq!(count(&bed, "agent_suspensions").await, 1);
-    try_in_vain(&agents).await;
+    attempt_blocked(&agents).await;
     assert_eq!(count(&bed, "agent_suspensions").await, 2);
 }
 
 #[tokio::test]
-async fn what_a_suspension_blocks_does_not_count_whatever_a_clock_says() {
+async fn attempts_during_a_suspension_do_not_count_despite_clock_skew() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let agents = bed.parts.agents();
     for _ in 0..6 {
-        try_in_vain(&agents).await;
+        attempt_blocked(&agents).await;
     }
-    // A node whose clock is ahead.
+    // Simulates a node whose clock is ahead.
     bed.timer.advance(TimeDelta::minutes(5));
     for _ in 0..6 {
-        try_in_vain(&agents).await;
+        attempt_blocked(&agents).await;
     }
     bed.timer.advance(TimeDelta::minutes(-5));
     agents
@@ -118,25 +109,25 @@ async fn what_a_suspension_blocks_does_not_count_whatever_a_clock_says() {
         .await
         .unwrap();
     for _ in 0..5 {
-        try_in_vain(&agents).await;
+        attempt_blocked(&agents).await;
     }
     assert_eq!(count(&bed, "agent_suspensions").await, 1);
     assert_eq!(count(&bed, "ueba_logs").await, 17);
 }
 
 #[tokio::test]
-async fn what_a_suspended_agent_tries_does_not_fill_the_log() {
+async fn limits_the_log_entries_of_a_suspended_agent() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let agents = bed.parts.agents();
     for _ in 0..106 {
-        try_in_vain(&agents).await;
+        attempt_blocked(&agents).await;
     }
     let suspended = count(&bed, "ueba_logs").await - 6;
     assert!((60..75).contains(&suspended), "{suspended}");
 }
 
 #[tokio::test]
-async fn attempts_that_wait_to_be_counted_leave_connections_to_others() {
+async fn waiting_attempts_hold_no_connections() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let database = &bed.parts.database;
     let mut lock = database.begin().await.unwrap();
@@ -145,11 +136,11 @@ async fn attempts_that_wait_to_be_counted_leave_connections_to_others() {
         .unwrap();
     let attempts = (0..50).map(|_| {
         let agents = bed.parts.agents();
-        tokio::spawn(async move { try_in_vain(&agents).await })
+        tokio::spawn(async move { attempt_blocked(&agents).await })
     });
     let attempts: Vec<_> = attempts.collect();
-    until_waiting(&bed, 1).await;
-    // The lock, the one attempt that waits for it, and those that are being looked at.
+    bed.wait_for_blocked(1).await;
+    // One holds the lock, one waits for it.
     within("the others to queue", async {
         while database.connections_in_use() > 2 {
             tokio::task::yield_now().await;
@@ -167,23 +158,23 @@ async fn attempts_that_wait_to_be_counted_leave_connections_to_others() {
 }
 
 #[tokio::test]
-async fn a_lifting_and_what_is_recorded_meanwhile_wait_for_each_other() {
+async fn lifting_and_recording_are_serialized() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let agents = bed.parts.agents();
     for _ in 0..6 {
-        try_in_vain(&agents).await;
+        attempt_blocked(&agents).await;
     }
     let id = only_suspension(&bed).await;
     let mut lock = bed.parts.database.begin().await.unwrap();
     suspensions::lock(&mut lock, "engineer", "commands.submit")
         .await
         .unwrap();
-    let lifting = tokio::spawn({
+    let lift = tokio::spawn({
         let agents = bed.parts.agents();
         async move { agents.lift(&admin(), id).await }
     });
-    until_waiting(&bed, 1).await;
-    let recording = tokio::spawn({
+    bed.wait_for_blocked(1).await;
+    let record = tokio::spawn({
         let agents = bed.parts.agents();
         let new = NewAgentAction {
             agent_name: "engineer".to_owned(),
@@ -194,19 +185,19 @@ async fn a_lifting_and_what_is_recorded_meanwhile_wait_for_each_other() {
         };
         async move { agents.record(&admin(), new).await }
     });
-    until_waiting(&bed, 2).await;
-    // What a suspended agent tries itself needs no lock.
-    within("the attempt", try_in_vain(&agents)).await;
-    assert!(!lifting.is_finished() && !recording.is_finished());
+    bed.wait_for_blocked(2).await;
+    // Attempts of a suspended agent need no lock.
+    within("the attempt", attempt_blocked(&agents)).await;
+    assert!(!lift.is_finished() && !record.is_finished());
     lock.commit().await.unwrap();
-    lifting.await.unwrap().unwrap();
-    recording.await.unwrap().unwrap();
-    // The first to wait was the lifting, so that the record counts and nothing before it.
+    lift.await.unwrap().unwrap();
+    record.await.unwrap().unwrap();
+    // The lifting waited first, so only the record counts.
     assert_eq!(count(&bed, "blocked_attempts").await, 1);
 }
 
 #[tokio::test]
-async fn an_attempt_counts_also_when_whoever_tried_does_not_wait() {
+async fn counts_an_attempt_whose_caller_disconnects() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let agents = bed.parts.agents();
     let mut caller = agent();
@@ -217,21 +208,21 @@ async fn an_attempt_counts_also_when_whoever_tried_does_not_wait() {
         }
         () = std::future::ready(()) => {}
     }
-    within("the line", async {
+    within("the entry", async {
         while count(&bed, "ueba_logs").await == 0 {}
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_long_path_is_cut_off() {
+async fn truncates_a_long_path() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let agents = bed.parts.agents();
     let path = format!("/{}", "ä".repeat(511));
-    for tried in [path.clone(), format!("{path}x")] {
+    for requested in [path.clone(), format!("{path}x")] {
         let mut caller = agent();
         agents
-            .admit(&mut caller, Permission::ReadVehicles, "GET", &tried)
+            .admit(&mut caller, Permission::ReadVehicles, "GET", &requested)
             .await
             .unwrap();
         assert_eq!(caller.admitted, [Permission::ReadVehicles]);
@@ -243,7 +234,7 @@ async fn a_long_path_is_cut_off() {
 }
 
 #[tokio::test]
-async fn the_log_is_kept_as_long_as_it_is_said() {
+async fn deletes_entries_older_than_the_retention() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let write = "INSERT INTO ueba_logs (agent_name, action_type, status, timestamp)
                  SELECT 'monitor', n::text, 'ALLOWED', $1::timestamptz - interval '1 day' * n
@@ -255,7 +246,7 @@ async fn the_log_is_kept_as_long_as_it_is_said() {
         agents: Some(Duration::from_hours(48)),
         ..Retention::default()
     };
-    // What is exactly as old as that stays.
+    // Keeps entries that are exactly as old as the retention.
     run_housekeeping_with(&bed, retention).await;
     let rows = bed
         .sql()
@@ -263,6 +254,6 @@ async fn the_log_is_kept_as_long_as_it_is_said() {
         .query("SELECT action_type FROM ueba_logs ORDER BY 1", &[])
         .await
         .unwrap();
-    let left: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
-    assert_eq!(left, ["1", "2"]);
+    let kept: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(kept, ["1", "2"]);
 }

@@ -33,7 +33,7 @@ fn worn_pads() -> NewDiagnosis {
 }
 
 #[tokio::test]
-async fn an_anomaly_is_found_now_at_the_latest() {
+async fn rejects_a_detection_time_in_the_future() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let anomalies = bed.parts.anomalies();
     let now = bed.now();
@@ -44,16 +44,16 @@ async fn an_anomaly_is_found_now_at_the_latest() {
     let later = now + TimeDelta::nanoseconds(1);
     let refused = anomalies.report(&engineer(), found(Some(later))).await;
     let ServiceError::Invalid(errors) = refused.unwrap_err() else {
-        panic!("it was not refused for its time");
+        panic!("the report was accepted");
     };
     assert_eq!(errors[0].pointer, "/detected_at");
 }
 
 #[tokio::test]
-async fn a_moment_is_told_as_it_is_kept() {
+async fn returns_the_detection_time_as_stored() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let anomalies = bed.parts.anomalies();
-    for (said, expected) in [
+    for (detected_at, expected) in [
         (
             "2026-03-01T12:00:00.123456789Z",
             "2026-03-01T12:00:00.123456Z",
@@ -61,17 +61,17 @@ async fn a_moment_is_told_as_it_is_kept() {
         ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
         ("2000-01-01T00:00:00Z", "2000-01-01T00:00:00Z"),
     ] {
-        let told = found(Some(said.parse().unwrap()));
-        let told = anomalies.report(&engineer(), told).await.unwrap();
-        let (kept, _) = anomalies.get(&engineer(), told.id).await.unwrap();
-        assert_eq!(kept, told);
+        let new = found(Some(detected_at.parse().unwrap()));
+        let reported = anomalies.report(&engineer(), new).await.unwrap();
+        let (stored, _) = anomalies.get(&engineer(), reported.id).await.unwrap();
+        assert_eq!(stored, reported);
         let expected: DateTime<Utc> = expected.parse().unwrap();
-        assert_eq!(told.detected_at.to_rfc3339(), expected.to_rfc3339());
+        assert_eq!(reported.detected_at.to_rfc3339(), expected.to_rfc3339());
     }
 }
 
 #[tokio::test]
-async fn what_comes_while_the_vehicle_is_deleted_finds_none_and_is_in_nobody_s_way() {
+async fn reports_and_diagnoses_wait_for_the_deletion_of_the_vehicle() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let anomalies = bed.parts.anomalies();
     let open = anomalies.report(&engineer(), found(None)).await.unwrap();
@@ -80,18 +80,18 @@ async fn what_comes_while_the_vehicle_is_deleted_finds_none_and_is_in_nobody_s_w
     let lock = "SELECT FROM vehicles WHERE vehicle_id = $1 FOR UPDATE";
     deletion.execute(lock, &[&VEHICLE.0]).await.unwrap();
     let caller = engineer();
-    let diagnosing = async {
-        let diagnosing = anomalies.diagnose(&caller, open.id, worn_pads()).await;
-        diagnosing.map(|_| ())
+    let diagnosis = async {
+        let diagnosed = anomalies.diagnose(&caller, open.id, worn_pads()).await;
+        diagnosed.map(|_| ())
     };
-    let reporting = async { anomalies.report(&caller, found(None)).await.map(|_| ()) };
-    let deleting = async {
+    let report = async { anomalies.report(&caller, found(None)).await.map(|_| ()) };
+    let delete = async {
         bed.wait_for_blocked(2).await;
         let delete = "DELETE FROM vehicles WHERE vehicle_id = $1";
         deletion.execute(delete, &[&VEHICLE.0]).await.unwrap();
         deletion.commit().await.unwrap();
     };
-    let (diagnosed, reported, ()) = join3(diagnosing, reporting, deleting).await;
+    let (diagnosed, reported, ()) = join3(diagnosis, report, delete).await;
     for refused in [diagnosed, reported] {
         let is_gone = matches!(refused, Err(ServiceError::NotFound { .. }));
         assert!(is_gone, "{refused:?}");
@@ -99,7 +99,7 @@ async fn what_comes_while_the_vehicle_is_deleted_finds_none_and_is_in_nobody_s_w
 }
 
 #[tokio::test]
-async fn who_has_logged_out_since_writes_nothing() {
+async fn rejects_changes_after_logout() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let anomalies = bed.parts.anomalies();
     let open = anomalies.report(&engineer(), found(None)).await.unwrap();

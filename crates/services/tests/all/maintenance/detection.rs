@@ -1,4 +1,4 @@
-//! Anomalies that show in what vehicles say of their faults.
+//! Detecting anomalies in the responses of vehicles.
 
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -17,11 +17,11 @@ use crate::{
 
 const READ: &str = "ReadDTC";
 
-/// How often the detection looks by itself.
+/// The interval at which detection polls for jobs.
 const SWEEP: TimeDelta = TimeDelta::seconds(5);
 
 impl TestBed {
-    /// The open anomalies of the connected vehicle that have a code, by code.
+    /// Returns the anomalies of the connected vehicle that have a code, ordered by code.
     async fn anomalies(&self) -> Vec<Value> {
         let sql = "SELECT to_jsonb(episode) || to_jsonb(event)
                    FROM anomaly_episodes AS episode
@@ -38,63 +38,60 @@ impl TestBed {
         codes.map(|code| code.unwrap().to_owned()).collect()
     }
 
-    /// Reads the faults once, until somebody has looked for anomalies in them; the command must
-    /// complete.
+    /// Completes a command that reads the faults, and its detection job.
     async fn read_faults(&self) -> CommandId {
         let command_id = self.submit(READ).await;
         let ended = self.wait_for_end(command_id).await;
         assert_eq!(ended.status, CommandStatus::Completed);
-        self.until_unread(0).await;
+        self.until_no_job().await;
         command_id
     }
 
-    /// Waits until the open anomalies are those of the codes.
+    /// Waits until the anomalies are those of the codes.
     async fn until_codes(&self, codes: &[&str]) {
-        let looking = async {
+        within("the anomalies", async {
             while self.codes().await != codes {
                 tokio::task::yield_now().await;
             }
-        };
-        within("the anomalies", looking).await;
+        })
+        .await;
     }
 
-    /// Waits until so many answers are to be looked through.
-    async fn until_unread(&self, count: i64) {
+    /// Waits until no detection job is left.
+    async fn until_no_job(&self) {
+        let jobs = "SELECT count(*) FROM detection_jobs";
+        self.until_number(jobs, 0).await;
+    }
+
+    /// Waits until so many attempts at the only detection job have failed.
+    async fn until_attempts(&self, attempts: i64) {
+        let failed = "SELECT attempts::bigint FROM detection_jobs";
+        self.until_number(failed, attempts).await;
+    }
+
+    async fn until_number(&self, query: &str, number: i64) {
         let sql = self.sql().await;
-        let counting = async {
-            let unread = "SELECT count(*) FROM detection_jobs";
-            while sql.query_one(unread, &[]).await.unwrap().get::<_, i64>(0) != count {
+        within(query, async {
+            while sql.query_one(query, &[]).await.unwrap().get::<_, i64>(0) != number {
                 tokio::task::yield_now().await;
             }
-        };
-        within("the look", counting).await;
+        })
+        .await;
     }
 
-    /// How many looks at the only unread answer have failed.
-    async fn until_attempts(&self, attempts: i32) {
-        let sql = self.sql().await;
-        let counting = async {
-            let failed = "SELECT attempts FROM detection_jobs";
-            while sql.query_one(failed, &[]).await.unwrap().get::<_, i32>(0) != attempts {
-                tokio::task::yield_now().await;
-            }
-        };
-        within("the failed look", counting).await;
-    }
-
-    /// Lets the detection look again by itself.
+    /// Advances the time to the next poll.
     async fn sweep(&self) {
         let next = self.now() + SWEEP;
-        within("the detection to rest", self.timer.awaited(next)).await;
+        within("the detection to wait", self.timer.awaited(next)).await;
         self.timer.advance(SWEEP);
     }
 
-    /// A dispatcher and the detection at work.
+    /// Runs a dispatcher and detection.
     fn work(&self) -> Working {
         self.with_detection(self.start_dispatcher())
     }
 
-    /// The same in another process.
+    /// Runs a dispatcher and detection of another process.
     fn work_elsewhere(&self) -> Working {
         self.with_detection(self.start_remote_dispatcher())
     }
@@ -128,13 +125,13 @@ async fn bed(scripts: impl Into<Vec<Script>>) -> TestBed {
     TestBed::new(ScriptedConnector::new().on(READ, scripts)).await
 }
 
-/// A trigger that keeps the first `count` anomalies from being written.
+/// Creates a trigger that rejects the first `count` anomalies.
 async fn break_detection(bed: &TestBed, message: &str, count: i32) {
     let sql = format!(
-        "CREATE SEQUENCE tries;
+        "CREATE SEQUENCE attempts;
          CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN
-             IF nextval('tries') <= {count} THEN RAISE EXCEPTION '{message}'; END IF;
+             IF nextval('attempts') <= {count} THEN RAISE EXCEPTION '{message}'; END IF;
              RETURN NEW;
          END $$;
          CREATE TRIGGER refuse BEFORE INSERT ON anomaly_events
@@ -144,7 +141,7 @@ async fn break_detection(bed: &TestBed, message: &str, count: i32) {
 }
 
 #[tokio::test]
-async fn codes_that_a_rule_matches_become_anomalies() {
+async fn creates_anomalies_for_matching_codes() {
     let parts = vec![
         json!({ "ecu_address": "0x10", "dtcs": [
             { "code": "P0420-11", "status": "confirmed", "description": "Catalyst" },
@@ -188,18 +185,18 @@ async fn codes_that_a_rule_matches_become_anomalies() {
         assert_eq!(anomaly["outcome"], Value::Null);
     }
 
-    let lines = bed.audit_entries(command_id).await;
-    let told: Vec<&Value> = lines
+    let entries = bed.audit_entries(command_id).await;
+    let details: Vec<&Value> = entries
         .iter()
         .filter(|(action, _)| action == "anomaly.detect")
         .map(|(_, details)| details)
         .collect();
-    assert_eq!(told.len(), 2);
+    assert_eq!(details.len(), 2);
     let expected = json!({
         "rule_name": "brakes", "dtc_code": "C0035", "anomaly_type": "brakes",
         "severity": "High", "component_name": "brake system",
     });
-    assert_eq!(told[0], &expected);
+    assert_eq!(details[0], &expected);
     let sql = "SELECT count(*) FROM audit_logs
                JOIN anomaly_events ON id = entity_id
                JOIN anomaly_episodes ON anomaly_event_id = id
@@ -214,7 +211,7 @@ async fn codes_that_a_rule_matches_become_anomalies() {
 }
 
 #[tokio::test]
-async fn reading_again_finds_nothing_new_until_a_workshop_has_looked() {
+async fn detects_a_code_again_only_after_closure() {
     let bed = bed([Script::faults("P0420 U0100")]).await;
     let running = bed.work();
     for _ in 0..10 {
@@ -232,7 +229,7 @@ async fn reading_again_finds_nothing_new_until_a_workshop_has_looked() {
 }
 
 #[tokio::test]
-async fn two_nodes_that_read_at_once_find_each_code_once() {
+async fn two_nodes_detect_each_code_once() {
     let bed = bed([Script::faults("P0420 P0301 U0100")]).await;
     let mut commands = Vec::new();
     for _ in 0..10 {
@@ -243,7 +240,7 @@ async fn two_nodes_that_read_at_once_find_each_code_once() {
         let ended = bed.wait_for_end(command_id).await;
         assert_eq!(ended.status, CommandStatus::Completed);
     }
-    bed.until_unread(0).await;
+    bed.until_no_job().await;
     assert_eq!(bed.codes().await, ["P0301", "P0420", "U0100"]);
     for node in nodes {
         node.stop().await;
@@ -251,7 +248,7 @@ async fn two_nodes_that_read_at_once_find_each_code_once() {
 }
 
 #[tokio::test]
-async fn nonsense_makes_no_anomaly_and_the_command_completes() {
+async fn malformed_faults_create_no_anomaly() {
     let mut huge = String::new();
     for _ in 0..100_000 {
         write!(huge, "P0420").unwrap();
@@ -282,7 +279,7 @@ async fn nonsense_makes_no_anomaly_and_the_command_completes() {
 }
 
 #[tokio::test]
-async fn what_is_no_code_hides_no_other() {
+async fn malformed_codes_do_not_hide_valid_ones() {
     let payload = json!({ "dtcs": [null, { "code": 5 }, { "code": "P0420" }, { "code": "P04" }] });
     let bed = bed([Script::Respond(vec![payload])]).await;
     let running = bed.work();
@@ -292,12 +289,12 @@ async fn what_is_no_code_hides_no_other() {
 }
 
 #[tokio::test]
-async fn an_answer_with_more_codes_than_a_vehicle_has_makes_no_anomaly() {
+async fn a_response_with_too_many_codes_creates_no_anomaly() {
     let mut codes: BTreeSet<String> = (0..998).map(|code| format!("B1{code:03}")).collect();
     codes.extend(["P0420".to_owned(), "U0100".to_owned()]);
     let most: Vec<&str> = codes.iter().map(String::as_str).collect();
     let too_many = format!("C0035 {}", most.join(" "));
-    // Spread over more parts than are read at a time.
+    // Spread over more chunks than one read returns.
     let parts: Vec<Value> = most
         .chunks(10)
         .map(|codes| faults(&codes.join(" ")))
@@ -312,7 +309,7 @@ async fn an_answer_with_more_codes_than_a_vehicle_has_makes_no_anomaly() {
 }
 
 #[tokio::test]
-async fn a_reading_that_failed_finds_nothing() {
+async fn a_failed_command_creates_no_anomaly() {
     let reason = "conditions not correct".to_owned();
     let rejected = ConnectorError::Rejected { reason };
     let bed = bed([Script::RespondThenFail(vec![faults("P0420")], rejected)]).await;
@@ -326,7 +323,7 @@ async fn a_reading_that_failed_finds_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_clearing_reads_makes_no_anomaly() {
+async fn evidence_of_a_clear_creates_no_anomaly() {
     let bed = bed([Script::faults("P0420"), Script::faults("U0100")]).await;
     let running = bed.work();
     let command_id = bed.submit("ClearDTC").await;
@@ -338,7 +335,7 @@ async fn what_a_clearing_reads_makes_no_anomaly() {
 }
 
 #[tokio::test]
-async fn a_look_that_fails_costs_nobody_the_answer_and_is_taken_again() {
+async fn retries_a_failed_detection_run_without_losing_the_response() {
     let log = CapturedLog::start();
     let bed = bed([Script::faults("P0420 U0100")]).await;
     break_detection(&bed, "broken", 2).await;
@@ -352,14 +349,14 @@ async fn a_look_that_fails_costs_nobody_the_answer_and_is_taken_again() {
         assert_eq!(bed.codes().await, Vec::<String>::new());
         bed.sweep().await;
     }
-    bed.until_unread(0).await;
+    bed.until_no_job().await;
     assert_eq!(bed.codes().await, ["P0420", "U0100"]);
-    assert_eq!(log.count("a look for anomalies has failed"), 2);
+    assert_eq!(log.count("detection attempt failed"), 2);
     running.stop().await;
 }
 
 #[tokio::test]
-async fn an_answer_at_which_every_look_fails_is_given_up_and_the_trail_says_so() {
+async fn abandons_and_audits_a_job_after_the_last_attempt() {
     let bed = bed([Script::faults("P0420")]).await;
     break_detection(&bed, "broken", i32::MAX).await;
     let running = bed.work();
@@ -369,20 +366,20 @@ async fn an_answer_at_which_every_look_fails_is_given_up_and_the_trail_says_so()
     let last = "UPDATE detection_jobs SET attempts = 19, due_at = submitted_at FROM commands";
     bed.sql().await.execute(last, &[]).await.unwrap();
     bed.sweep().await;
-    bed.until_unread(0).await;
+    bed.until_no_job().await;
     assert_eq!(bed.codes().await, Vec::<String>::new());
     let sql = "SELECT result || ' ' || details::text FROM audit_logs
                WHERE action = 'anomaly.detect' AND command_id = $1 AND vehicle_id = $2";
     let client = bed.sql().await;
-    let line = client.query_one(sql, &[&command_id.0, &VEHICLE.0]).await;
-    let line: String = line.unwrap().get(0);
-    assert!(line.starts_with("failed {\"reason\":"), "{line}");
+    let entry = client.query_one(sql, &[&command_id.0, &VEHICLE.0]).await;
+    let entry: String = entry.unwrap().get(0);
+    assert!(entry.starts_with("failed {\"reason\":"), "{entry}");
     running.stop().await;
 }
 
-/// Also the queue of the vehicle goes on.
+/// The queue of the vehicle proceeds, too.
 #[tokio::test]
-async fn a_look_that_waits_for_a_lock_keeps_no_command_from_completing() {
+async fn a_blocked_detection_run_does_not_block_commands() {
     let bed = bed([Script::faults("P0420")]).await;
     let mut client = bed.sql().await;
     let transaction = client.transaction().await.unwrap();
@@ -400,22 +397,22 @@ async fn a_look_that_waits_for_a_lock_keeps_no_command_from_completing() {
 }
 
 #[tokio::test]
-async fn what_a_process_left_unread_the_next_one_looks_through() {
+async fn processes_jobs_left_by_another_process() {
     let bed = bed([Script::faults("P0420")]).await;
-    let dispatching = bed.start_dispatcher();
+    let dispatcher = bed.start_dispatcher();
     let command_id = bed.submit(READ).await;
     bed.wait_for_end(command_id).await;
-    dispatching.stop().await;
+    dispatcher.stop().await;
     assert_eq!(bed.codes().await, Vec::<String>::new());
     let running = bed.work();
-    bed.until_unread(0).await;
+    bed.until_no_job().await;
     assert_eq!(bed.codes().await, ["P0420"]);
     running.stop().await;
 }
 
-/// The first try broke off, so what it said is not the answer.
+/// The chunks of the interrupted first attempt are not part of the response.
 #[tokio::test]
-async fn what_a_try_said_that_broke_off_makes_no_anomaly() {
+async fn ignores_responses_of_an_interrupted_attempt() {
     let broken =
         Script::RespondThenFail(vec![faults("P0420")], ConnectorError::Broken { sent: true });
     let bed = bed([broken, Script::faults("U0100")]).await;
@@ -424,14 +421,14 @@ async fn what_a_try_said_that_broke_off_makes_no_anomaly() {
     bed.advance_past_backoff(command_id).await;
     let ended = bed.wait_for_end(command_id).await;
     assert_eq!(ended.status, CommandStatus::Completed);
-    bed.until_unread(0).await;
+    bed.until_no_job().await;
     assert_eq!(bed.responses(command_id).await.len(), 2);
     assert_eq!(bed.codes().await, ["U0100"]);
     running.stop().await;
 }
 
 #[tokio::test]
-async fn what_was_read_before_a_workshop_looked_opens_nothing_again() {
+async fn ignores_codes_read_before_the_closure() {
     let bed = bed([Script::faults("P0420 U0100")]).await;
     let running = bed.work();
     bed.read_faults().await;

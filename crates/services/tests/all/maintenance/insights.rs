@@ -1,4 +1,4 @@
-//! Deriving insights from what workshops have confirmed.
+//! Deriving insights from confirmed failures.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     scripted_connector::ScriptedConnector,
 };
 
-/// So many episodes of the connected vehicle's catalyst that have ended like this.
+/// Stores `count` closed episodes of the connected vehicle's catalyst.
 async fn failures(bed: &TestBed, count: i32, outcome: &str) {
     let sql = "WITH event AS (
                    INSERT INTO anomaly_events (vehicle_id, anomaly_type, severity)
@@ -49,7 +49,7 @@ async fn audited(bed: &TestBed) -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
-async fn more_failures_than_the_threshold_make_an_insight() {
+async fn derives_an_insight_above_the_threshold() {
     let bed = bed().await;
     failures(&bed, 3, "confirmed").await;
     failures(&bed, 1, "no_fault_found").await;
@@ -67,16 +67,16 @@ async fn more_failures_than_the_threshold_make_an_insight() {
     assert_eq!(derived[0].created_at, bed.now());
     let found = service(&bed, 0).get(&admin(), derived[0].id).await.unwrap();
     assert_eq!(found.failure_pattern, pattern);
-    let lines = audited(&bed).await;
-    assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0].0, "insight.derive");
+    let entries = audited(&bed).await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].0, "insight.derive");
     let expected = json!({
         "component_name": "catalyst", "failure_pattern": pattern, "affected_batch": batch,
         "recommendation": null, "confidence_score": 0.75,
     });
     for (field, value) in expected.as_object().unwrap() {
         assert_eq!(
-            lines[0].1.get(field).unwrap_or(&Value::Null),
+            entries[0].1.get(field).unwrap_or(&Value::Null),
             value,
             "{field}"
         );
@@ -84,7 +84,7 @@ async fn more_failures_than_the_threshold_make_an_insight() {
 }
 
 #[tokio::test]
-async fn a_finding_is_written_once_and_again_when_it_has_grown() {
+async fn derives_an_insight_again_only_after_new_failures() {
     let bed = bed().await;
     failures(&bed, 1, "confirmed").await;
     assert_eq!(derive(&bed, None).await.len(), 1);
@@ -97,7 +97,7 @@ async fn a_finding_is_written_once_and_again_when_it_has_grown() {
 }
 
 #[tokio::test]
-async fn many_that_derive_at_once_write_each_finding_once() {
+async fn concurrent_derivations_create_each_insight_once() {
     let bed = bed().await;
     failures(&bed, 2, "confirmed").await;
     let derived = join_all((0..8).map(|_| derive(&bed, None))).await;
@@ -107,7 +107,7 @@ async fn many_that_derive_at_once_write_each_finding_once() {
 }
 
 #[tokio::test]
-async fn what_somebody_is_deleting_is_derived_by_the_next_call() {
+async fn the_next_call_derives_groups_with_concurrent_deletions() {
     let bed = bed().await;
     failures(&bed, 3, "confirmed").await;
     let mut client = bed.sql().await;
@@ -126,7 +126,7 @@ async fn what_somebody_is_deleting_is_derived_by_the_next_call() {
 }
 
 #[tokio::test]
-async fn failures_after_a_deletion_make_an_insight() {
+async fn derives_an_insight_after_a_deletion() {
     let bed = bed().await;
     failures(&bed, 3, "confirmed").await;
     assert_eq!(derive(&bed, None).await.len(), 1);
@@ -141,7 +141,7 @@ async fn failures_after_a_deletion_make_an_insight() {
 }
 
 #[tokio::test]
-async fn failures_of_a_vehicle_whose_model_is_corrected_make_no_insight_again() {
+async fn ignores_failures_after_a_model_correction() {
     let bed = bed().await;
     failures(&bed, 2, "confirmed").await;
     assert_eq!(derive(&bed, None).await.len(), 1);
@@ -158,7 +158,7 @@ async fn failures_of_a_vehicle_whose_model_is_corrected_make_no_insight_again() 
 }
 
 #[tokio::test]
-async fn a_hundred_insights_are_written_at_once() {
+async fn derives_at_most_100_insights_per_call() {
     let bed = bed().await;
     failures(&bed, 102, "confirmed").await;
     let sql = "UPDATE anomaly_episodes SET component_name = 'part ' || number
@@ -177,7 +177,7 @@ async fn a_hundred_insights_are_written_at_once() {
 }
 
 #[tokio::test]
-async fn a_session_that_has_ended_writes_nothing() {
+async fn rejects_changes_after_the_session_ended() {
     let bed = bed().await;
     failures(&bed, 1, "confirmed").await;
     let sql = "DELETE FROM sessions";
@@ -208,7 +208,7 @@ async fn a_session_that_has_ended_writes_nothing() {
 }
 
 #[tokio::test]
-async fn only_those_who_make_vehicles_write_insights() {
+async fn only_manufacturers_derive_insights() {
     let bed = bed().await;
     failures(&bed, 1, "confirmed").await;
     let refused = service(&bed, 0).derive(&engineer(), None).await;
@@ -225,7 +225,7 @@ fn with_role(role: Role) -> Caller {
 }
 
 #[tokio::test]
-async fn detectors_are_the_rules_in_force_and_then_those_of_the_past() {
+async fn lists_active_rules_before_former_ones() {
     let bed = bed().await;
     failures(&bed, 3, "confirmed").await;
     failures(&bed, 1, "no_fault_found").await;
