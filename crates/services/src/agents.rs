@@ -1,53 +1,57 @@
-//! Agents, which are the machines that call with a key: what they may do, what they did, and which of
-//! them are suspended.
+//! Agents, the service accounts that act on their own: what they may do, their activity log and their
+//! suspensions.
 
-mod gate;
+mod activity;
 mod guard;
-mod lift;
-mod log;
 mod policy;
+mod suspensions;
 
 use std::sync::Arc;
 
-use sovd_domain::{Page, Permission, Random, Suspension};
-use sovd_storage::agents::suspensions;
+use sovd_domain::{Permission, Random};
 
 use crate::{
     error::ServiceError,
     identity::{access::Access, caller::Caller},
 };
 
-pub use gate::Block;
+pub use activity::NewAgentAction;
 pub use guard::AgentGuard;
-pub use log::NewAgentAction;
-pub use policy::{AgentPolicy, InvalidAgentPolicy};
+pub use policy::{AgentPolicy, Block, InvalidAgentPolicy};
 pub use sovd_storage::agents::{activity::AgentActionFilter, suspensions::SuspensionFilter};
 
-/// Lets agents in, writes down what they do, and lets admins see it.
+/// The maximum length of a logged path, in characters.
+const MAX_PATH: usize = 512;
+
+/// Admits agents, and manages their log and their suspensions.
 pub struct Agents {
     access: Access,
     random: Arc<dyn Random>,
 }
 
 impl Agents {
-    /// A service for agents.
+    /// Creates the service.
     pub fn new(access: Access, random: Arc<dyn Random>) -> Self {
         Self { access, random }
     }
 
-    /// One page of the suspensions that match, newest first, and how many match in all.
+    /// Admits the caller to a request that requires `permission`. Logs the method and the path first if
+    /// the caller is an agent.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] to all but admins.
-    pub async fn suspensions(
+    /// [`ServiceError::Forbidden`] for a user without the permission; [`ServiceError::Blocked`] for an
+    /// agent without it; [`ServiceError::Unavailable`] if the action cannot be logged.
+    pub async fn admit(
         &self,
-        caller: &Caller,
-        filter: &SuspensionFilter,
-        page: Page,
-    ) -> Result<(Vec<Suspension>, i64), ServiceError> {
-        caller.require(Permission::ReadAgentLog)?;
-        let mut connection = self.access.bulk_connection(caller).await?;
-        Ok(suspensions::list(&mut connection, filter, page).await?)
+        caller: &mut Caller,
+        permission: Permission,
+        method: &str,
+        path: &str,
+    ) -> Result<(), ServiceError> {
+        let path: String = path.chars().take(MAX_PATH).collect();
+        let target = format!("{method} {path}");
+        *caller = self.access.admit(caller, permission, target).await?;
+        Ok(())
     }
 }

@@ -20,15 +20,18 @@ use crate::{
     timer::Timer,
 };
 
-/// How many blocked attempts of one agent at one kind of action wait to be counted in this process.
-/// Of more it cannot be said in time, so that they are refused as unavailable.
-const WAITING: usize = 200;
+/// The maximum number of blocked attempts of one agent at one kind of action that wait to be counted in
+/// this process. Further attempts fail as unavailable.
+const MAX_WAITING: usize = 200;
 
 /// Time that an attempt waits for those before it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Decides what agents may do, logs it, and suspends those that are blocked too often. Clones share
-/// their state.
+/// Checks and logs the actions of agents, and suspends an agent after too many blocked attempts. Clones
+/// share their state.
+///
+/// The table of blocked attempts is the only count that leads to a suspension. [`RefusalCount`] only
+/// limits how many attempts of a suspended agent are logged.
 #[derive(Clone)]
 pub struct AgentGuard {
     database: Database,
@@ -41,7 +44,7 @@ pub struct AgentGuard {
 }
 
 impl AgentGuard {
-    /// Creates the guard that follows `policy`.
+    /// Creates the guard that applies `policy`.
     pub fn new(
         database: Database,
         policy: AgentPolicy,
@@ -52,7 +55,7 @@ impl AgentGuard {
         Self {
             database,
             policy: Arc::new(policy),
-            locks: Arc::new(KeyedPermits::new(1, WAITING - 1, LOCK_TIMEOUT)),
+            locks: Arc::new(KeyedPermits::new(1, MAX_WAITING - 1, LOCK_TIMEOUT)),
             refusals,
             clock,
             random,
@@ -64,7 +67,7 @@ impl AgentGuard {
         &self.policy
     }
 
-    /// Waits until the attempts before this one are counted. To be called before a connection is taken.
+    /// Waits until earlier attempts are counted. Call it before checking out a connection.
     pub(super) async fn lock(
         &self,
         action: &AgentAction,
@@ -75,8 +78,8 @@ impl AgentGuard {
         lock.ok_or_else(|| StorageError::Unavailable(too_many.to_owned()))
     }
 
-    /// Admits the caller to what needs `permission`, and logs it for an agent. `target` describes the
-    /// object.
+    /// Admits the caller to an action that requires `permission`, and logs it for an agent. `target`
+    /// describes the object.
     ///
     /// # Errors
     ///
@@ -90,20 +93,13 @@ impl AgentGuard {
         let Some(agent_name) = caller.agent_name() else {
             return caller.require(permission);
         };
-        let block = if !caller.may(permission) {
-            Some(Block::NotCovered)
-        } else if self.policy.allows(agent_name, permission) {
-            None
-        } else {
-            Some(Block::NotAllowed)
-        };
-        if let Some(block) = block {
+        if let Err(block) = self.policy.check(caller, agent_name, permission) {
             self.record_blocked_attempt(caller, permission, target)
                 .await?;
             return Err(block.into());
         }
         let status = AgentActionStatus::Allowed;
-        let action = self.agent_action(agent_name, caller, permission, target, status);
+        let action = self.action(agent_name, caller, permission, target, status);
         let mut connection = self.database.connection().await?;
         if activity::log_unless_suspended(&mut connection, &action).await? {
             return Ok(());
@@ -114,8 +110,41 @@ impl AgentGuard {
         Err(Block::Suspended.into())
     }
 
-    /// What an agent does or tries now.
-    pub(super) fn agent_action(
+    /// Records a blocked attempt of an agent, and suspends the agent after too many. Ignores users.
+    ///
+    /// Completes even if the agent disconnects; otherwise disconnecting early would evade suspension.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Unavailable`] if the attempt cannot be recorded or too many attempts of the agent
+    /// are waiting.
+    pub(crate) async fn record_blocked_attempt(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        target: String,
+    ) -> Result<(), ServiceError> {
+        let Some(agent_name) = caller.agent_name() else {
+            return Ok(());
+        };
+        let status = AgentActionStatus::Blocked;
+        let action = self.action(agent_name, caller, permission, target, status);
+        let (guard, caller) = (self.clone(), caller.clone());
+        let recording = tokio::spawn(async move {
+            if guard.is_suspended(&action).await? {
+                let user_id = caller.user.user_id;
+                return guard.log_suspended_attempt(user_id, action).await;
+            }
+            let _lock = guard.lock(&action).await?;
+            let record = async |transaction: &mut Transaction| {
+                guard.record(transaction, &action, &caller).await
+            };
+            guard.database.transaction(record).await
+        });
+        Ok(recording.await.map_err(ServiceError::internal)??)
+    }
+
+    fn action(
         &self,
         agent_name: &str,
         caller: &Caller,
@@ -134,51 +163,14 @@ impl AgentGuard {
         }
     }
 
-    /// Writes down that an agent was kept from something, and suspends it when that was once too often.
-    /// It is done even if the agent goes away meanwhile, or it could try for ever. Of people nothing is
-    /// written.
-    ///
-    /// # Errors
-    ///
-    /// When the database is away, or too many attempts of the agent wait already.
-    pub(crate) async fn record_blocked_attempt(
-        &self,
-        caller: &Caller,
-        permission: Permission,
-        target: String,
-    ) -> Result<(), ServiceError> {
-        let Some(agent_name) = caller.agent_name() else {
-            return Ok(());
-        };
-        let status = AgentActionStatus::Blocked;
-        let action = self.agent_action(agent_name, caller, permission, target, status);
-        let (guard, entry) = (self.clone(), suspending(caller));
-        let user_id = caller.user.user_id;
-        let writing = tokio::spawn(async move {
-            if guard.is_suspended(&action).await? {
-                return guard.log_suspended_attempt(user_id, action).await;
-            }
-            let _lock = guard.lock(&action).await?;
-            let record = async |transaction: &mut Transaction| {
-                guard.record(transaction, &action, entry).await
-            };
-            guard.database.transaction(record).await
-        });
-        Ok(writing.await.map_err(ServiceError::internal)??)
-    }
-
     async fn is_suspended(&self, action: &AgentAction) -> Result<bool, StorageError> {
         let mut connection = self.database.connection().await?;
         suspensions::is_active(&mut connection, &action.agent_name, &action.action_type).await
     }
 
-    /// Writes down what a suspended agent tries, which counts for nothing: of one agent no more than so
-    /// much in a minute, or it could fill the log.
-    ///
-    /// # Errors
-    ///
-    /// When the database is away.
-    pub(super) async fn log_suspended_attempt(
+    /// Logs an attempt of a suspended agent, which does not count. The rate is limited per agent, so that
+    /// an agent cannot fill the log.
+    async fn log_suspended_attempt(
         &self,
         user_id: UserId,
         action: AgentAction,
@@ -187,7 +179,7 @@ impl AgentGuard {
             tracing::warn!(
                 agent = action.agent_name,
                 action = action.action_type,
-                "a suspended agent tries, as many times before"
+                "attempt of suspended agent not logged: rate limit reached"
             );
             return Ok(());
         }
@@ -199,17 +191,13 @@ impl AgentGuard {
         activity::log(&mut connection, &blocked).await
     }
 
-    /// Writes a line of the agents' log. One that says blocked suspends the agent, and `entry` tells of
-    /// it in the audit trail, when that was once too often.
-    ///
-    /// # Errors
-    ///
-    /// When the database is away.
+    /// Logs an action, and counts it if it was blocked. Suspends the agent, on the audited account of
+    /// `caller`, if it now has too many blocked attempts.
     pub(super) async fn record(
         &self,
         transaction: &mut Transaction,
         action: &AgentAction,
-        entry: AuditEntry,
+        caller: &Caller,
     ) -> Result<(), StorageError> {
         let AgentAction {
             agent_name,
@@ -220,8 +208,8 @@ impl AgentGuard {
         if action.status == AgentActionStatus::Allowed {
             return activity::log(transaction, action).await;
         }
-        // Or two at once would each count without the other.
-        suspensions::lock(transaction, agent_name, action_type).await?;
+        // Without the lock, concurrent transactions would not count each other's attempts.
+        suspensions::lock_attempts(transaction, agent_name, action_type).await?;
         activity::log(transaction, action).await?;
         if suspensions::is_active(transaction, agent_name, action_type).await? {
             return Ok(());
@@ -229,13 +217,29 @@ impl AgentGuard {
         blocked_attempts::add(transaction, action).await?;
         let since = *now - self.policy.window();
         let attempts = blocked_attempts::count(transaction, agent_name, action_type, since).await?;
-        if attempts <= self.policy.blocked_attempts {
-            return Ok(());
+        if attempts > self.policy.blocked_attempts {
+            self.suspend(transaction, action, attempts, caller).await?;
         }
-        suspensions::await_changes(transaction, agent_name, action_type).await?;
-        // Taken under the lock, after the agent's last change was committed: no change has a later time.
+        Ok(())
+    }
+
+    async fn suspend(
+        &self,
+        transaction: &mut Transaction,
+        action: &AgentAction,
+        attempts: i64,
+        caller: &Caller,
+    ) -> Result<(), StorageError> {
+        let AgentAction {
+            agent_name,
+            action_type,
+            ..
+        } = action;
+        suspensions::lock_changes(transaction, agent_name, action_type).await?;
+        // Read under the lock, after the last change of the agent has committed, so that no change has a
+        // later time.
         let suspended_at = self.clock.now();
-        // They are paid for: whoever lifts the suspension lets the agent start anew.
+        // After the suspension is lifted, counting starts from zero.
         blocked_attempts::clear(transaction, agent_name, action_type).await?;
         let suspension = Suspension {
             suspension_id: SuspensionId(self.random.uuid()),
@@ -255,20 +259,11 @@ impl AgentGuard {
                     "attempts": attempts,
                     "minutes": self.policy.window().num_minutes(),
                 }),
-                ..entry
+                ..caller.audit("agent.suspend", "agent")
             };
             audit::insert(transaction, &entry, suspended_at).await?;
-            tracing::warn!(
-                agent = agent_name,
-                action = action_type,
-                "suspended an agent"
-            );
+            tracing::warn!(agent = agent_name, action = action_type, "agent suspended");
         }
         Ok(())
     }
-}
-
-/// The beginning of the audit line of a suspension that the caller's attempt brings about.
-pub(super) fn suspending(caller: &Caller) -> AuditEntry {
-    caller.audit("agent.suspend", "agent")
 }

@@ -7,16 +7,32 @@ use chrono::TimeDelta;
 use sovd_domain::Permission;
 use thiserror::Error;
 
-/// What agents may change, and when they are suspended.
+use crate::identity::caller::Caller;
+
+/// The reason why an agent is refused an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Block {
+    /// Its role or its key does not have the permission.
+    #[error("the key does not cover this")]
+    NotCovered,
+    /// The action is a change, and the policy does not allow it to this agent.
+    #[error("this is not among the actions that are allowed to this agent")]
+    NotAllowed,
+    /// The agent is suspended from this kind of action.
+    #[error("this agent is suspended from this until an admin lifts it")]
+    Suspended,
+}
+
+/// The changes that agents may make, and the limit of blocked attempts.
 #[derive(Debug, Clone)]
 pub struct AgentPolicy {
     allowed: HashMap<String, HashSet<Permission>>,
-    /// How many attempts may be blocked before one more suspends.
+    /// The number of blocked attempts above which an agent is suspended.
     pub(super) blocked_attempts: i64,
     window: TimeDelta,
 }
 
-/// Why a text does not say what an agent may change.
+/// An entry of the policy is not `name:permission` with a permission that can be allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "{text:?} {reason}: expected name:permission, with the name of a service account and one of {}",
@@ -28,13 +44,14 @@ pub struct InvalidAgentPolicy {
 }
 
 impl AgentPolicy {
-    /// Agents may change what `allow` says, each `name:permission`, and nothing else. More than
-    /// `blocked_attempts` attempts at one kind of action that are blocked within `window` suspend an
-    /// agent from it.
+    /// Creates the policy that allows agents the changes in `allow`, each `name:permission`, and no
+    /// others. More than `blocked_attempts` blocked attempts at one kind of action within `window`
+    /// suspend an agent from it.
     ///
     /// # Errors
     ///
-    /// The first text with a permission that is none, that needs no leave or that no key opens.
+    /// [`InvalidAgentPolicy`] for the first entry whose permission is unknown, is not a change or is not
+    /// available to keys.
     pub fn new(
         allow: &[String],
         blocked_attempts: u32,
@@ -42,7 +59,7 @@ impl AgentPolicy {
     ) -> Result<Self, InvalidAgentPolicy> {
         let mut allowed: HashMap<String, HashSet<Permission>> = HashMap::new();
         for text in allow {
-            let (agent_name, permission) = leave(text).map_err(|reason| InvalidAgentPolicy {
+            let (agent_name, permission) = parse(text).map_err(|reason| InvalidAgentPolicy {
                 text: text.clone(),
                 reason,
             })?;
@@ -58,25 +75,41 @@ impl AgentPolicy {
         })
     }
 
-    /// The time in which blocked attempts are counted.
+    /// Returns the period in which blocked attempts are counted.
     pub(crate) fn window(&self) -> TimeDelta {
         self.window
     }
 
-    /// Whether the agent may do what needs the permission, if its key opens it. Reading needs no leave.
-    pub(super) fn allows(&self, agent_name: &str, permission: Permission) -> bool {
+    /// Checks that the role and the key of an agent cover the permission and that the policy allows it.
+    pub(super) fn check(
+        &self,
+        caller: &Caller,
+        agent_name: &str,
+        permission: Permission,
+    ) -> Result<(), Block> {
+        if !caller.may(permission) {
+            Err(Block::NotCovered)
+        } else if !self.allows(agent_name, permission) {
+            Err(Block::NotAllowed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Returns whether the permission is not for a change, or is allowed to the agent.
+    fn allows(&self, agent_name: &str, permission: Permission) -> bool {
         let allowed = self.allowed.get(agent_name);
         !permission.is_write() || allowed.is_some_and(|allowed| allowed.contains(&permission))
     }
 }
 
-/// The permissions that an agent may be given leave for.
+/// Returns the permissions that a policy can contain.
 fn allowable() -> impl Iterator<Item = Permission> {
     let all = Permission::ALL.iter().copied();
     all.filter(|permission| permission.is_write() && permission.is_for_keys())
 }
 
-fn leave(text: &str) -> Result<(&str, Permission), String> {
+fn parse(text: &str) -> Result<(&str, Permission), String> {
     let (agent_name, word) = text
         .split_once(':')
         .filter(|(agent_name, _)| !agent_name.is_empty())

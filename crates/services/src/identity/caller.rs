@@ -150,7 +150,9 @@ impl Caller {
         for (index, permission) in self.admitted.iter().enumerate() {
             // Of the further permissions only those to change something are locked.
             let is_locked = index == 0 || permission.is_write();
-            if is_locked && !suspensions::hold(transaction, agent_name, permission.as_str()).await?
+            if is_locked
+                && !suspensions::lock_permission(transaction, agent_name, permission.as_str())
+                    .await?
             {
                 return Err(Block::Suspended.into());
             }

@@ -33,7 +33,7 @@ pub struct SuspensionFilter {
 /// # Errors
 ///
 /// [`StorageError::Unavailable`] if the lock times out.
-pub async fn lock(
+pub async fn lock_attempts(
     transaction: &mut Transaction,
     agent_name: &str,
     action_type: &str,
@@ -48,7 +48,7 @@ pub async fn lock(
 /// # Errors
 ///
 /// [`StorageError::Unavailable`] if the lock times out.
-pub async fn hold(
+pub async fn lock_permission(
     transaction: &mut Transaction,
     agent_name: &str,
     action_type: &str,
@@ -60,12 +60,12 @@ pub async fn hold(
 }
 
 /// Acquires the changes lock of an agent and kind of action in exclusive mode until the transaction
-/// ends. Inserting a suspension requires it, after [`lock`].
+/// ends. Inserting a suspension requires it, after [`lock_attempts`].
 ///
 /// # Errors
 ///
 /// [`StorageError::Unavailable`] if the lock times out.
-pub async fn await_changes(
+pub async fn lock_changes(
     transaction: &mut Transaction,
     agent_name: &str,
     action_type: &str,

@@ -131,7 +131,7 @@ async fn waiting_attempts_hold_no_connections() {
     let bed = TestBed::new(ScriptedConnector::new()).await;
     let database = &bed.parts.database;
     let mut lock = database.begin().await.unwrap();
-    suspensions::lock(&mut lock, "engineer", "commands.submit")
+    suspensions::lock_attempts(&mut lock, "engineer", "commands.submit")
         .await
         .unwrap();
     let attempts = (0..50).map(|_| {
@@ -166,7 +166,7 @@ async fn lifting_and_recording_are_serialized() {
     }
     let id = only_suspension(&bed).await;
     let mut lock = bed.parts.database.begin().await.unwrap();
-    suspensions::lock(&mut lock, "engineer", "commands.submit")
+    suspensions::lock_attempts(&mut lock, "engineer", "commands.submit")
         .await
         .unwrap();
     let lift = tokio::spawn({

@@ -131,19 +131,19 @@ async fn lists_newest_first_filtered_by_agent_and_state() {
 async fn locks_attempts_per_agent_and_action() {
     let fleet = Fleet::new().await;
     let mut first = fleet.pool.begin().await.unwrap();
-    suspensions::lock(&mut first, AGENT.0, AGENT.1)
+    suspensions::lock_attempts(&mut first, AGENT.0, AGENT.1)
         .await
         .unwrap();
     for (agent, action) in [("robot", AGENT.1), (AGENT.0, "vehicles.read")] {
         let mut other = fleet.pool.begin().await.unwrap();
-        in_time(suspensions::lock(&mut other, agent, action))
+        in_time(suspensions::lock_attempts(&mut other, agent, action))
             .await
             .unwrap();
         other.rollback().await.unwrap();
     }
     let mut second = fleet.pool.begin().await.unwrap();
     let waiting = tokio::spawn(async move {
-        suspensions::lock(&mut second, AGENT.0, AGENT.1).await?;
+        suspensions::lock_attempts(&mut second, AGENT.0, AGENT.1).await?;
         second.rollback().await
     });
     until_waiting(&fleet, 1).await;
@@ -158,13 +158,13 @@ async fn suspensions_and_changes_wait_for_each_other() {
     let mut changes = Vec::new();
     for _ in 0..2 {
         let mut change = fleet.pool.begin().await.unwrap();
-        let permitted = in_time(suspensions::hold(&mut change, AGENT.0, AGENT.1)).await;
+        let permitted = in_time(suspensions::lock_permission(&mut change, AGENT.0, AGENT.1)).await;
         assert!(permitted.unwrap());
         changes.push(change);
     }
     let mut transaction = fleet.pool.begin().await.unwrap();
     let suspending = tokio::spawn(async move {
-        suspensions::await_changes(&mut transaction, AGENT.0, AGENT.1).await?;
+        suspensions::lock_changes(&mut transaction, AGENT.0, AGENT.1).await?;
         suspensions::insert(&mut transaction, &suspension(1, 0)).await?;
         Ok::<_, StorageError>(transaction)
     });
@@ -177,17 +177,17 @@ async fn suspensions_and_changes_wait_for_each_other() {
 
     let mut late = fleet.pool.begin().await.unwrap();
     let changing = tokio::spawn(async move {
-        let permitted = suspensions::hold(&mut late, AGENT.0, AGENT.1).await;
+        let permitted = suspensions::lock_permission(&mut late, AGENT.0, AGENT.1).await;
         late.rollback().await.map(|()| permitted)
     });
     until_waiting(&fleet, 1).await;
     let mut other = fleet.pool.begin().await.unwrap();
     // The changes lock does not delay attempts.
-    in_time(suspensions::lock(&mut other, AGENT.0, AGENT.1))
+    in_time(suspensions::lock_attempts(&mut other, AGENT.0, AGENT.1))
         .await
         .unwrap();
     for (agent, action) in [("robot", AGENT.1), (AGENT.0, "vehicles.read")] {
-        let permitted = in_time(suspensions::hold(&mut other, agent, action)).await;
+        let permitted = in_time(suspensions::lock_permission(&mut other, agent, action)).await;
         assert!(permitted.unwrap());
     }
     suspended.commit().await.unwrap();

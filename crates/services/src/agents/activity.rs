@@ -6,30 +6,30 @@ use sovd_storage::{
     audit,
 };
 
-use super::{AgentActionFilter, Agents, guard::suspending};
+use super::{AgentActionFilter, Agents};
 use crate::{error::ServiceError, identity::caller::Caller};
 
-/// Something that an agent elsewhere did or tried.
+/// An action of an agent in an external system.
 #[derive(Debug, Clone)]
 pub struct NewAgentAction {
     /// The agent.
     pub agent_name: String,
     /// The kind of action.
     pub action_type: String,
-    /// Where the agent acted from.
+    /// Where the action came from.
     pub source_node: Option<String>,
-    /// What it was about.
+    /// The target of the action.
     pub target_node: Option<String>,
-    /// Whether it was let through.
+    /// Whether the action was allowed.
     pub status: AgentActionStatus,
 }
 
 impl Agents {
-    /// One page of what agents did and tried, newest first, and how much of it matches in all.
+    /// Returns a page of the matching entries, newest first, and the number of matching entries.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] to all but admins.
+    /// [`ServiceError::Forbidden`] for callers other than admins.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -41,11 +41,11 @@ impl Agents {
         Ok(activity::list(&mut connection, filter, page).await?)
     }
 
-    /// Writes down what an agent elsewhere did or tried. What was blocked there counts here too.
+    /// Records an action of an agent in an external system. A blocked action counts towards a suspension.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] to all but admins.
+    /// [`ServiceError::Forbidden`] for callers other than admins.
     pub async fn record(
         &self,
         caller: &Caller,
@@ -69,19 +69,17 @@ impl Agents {
         let lock = async |transaction: &mut Transaction| {
             let subject = (action.agent_name.as_str(), action.action_type.as_str());
             let agent = caller.agent_name().zip(caller.acting());
-            // Two agents that report each other at once would deadlock without one order of locks.
+            // A fixed order prevents deadlocks between agents that record each other.
             let is_first =
                 agent.is_some_and(|(name, permission)| subject <= (name, permission.as_str()));
             if is_first && action.status == AgentActionStatus::Blocked {
-                suspensions::lock(transaction, subject.0, subject.1).await?;
-                suspensions::await_changes(transaction, subject.0, subject.1).await?;
+                suspensions::lock_attempts(transaction, subject.0, subject.1).await?;
+                suspensions::lock_changes(transaction, subject.0, subject.1).await?;
             }
             Ok(())
         };
         let write = async |transaction: &mut Transaction, (), _| {
-            guard
-                .record(transaction, &action, suspending(caller))
-                .await?;
+            guard.record(transaction, &action, caller).await?;
             let entry = AuditEntry {
                 entity_id: Some(action.id.0),
                 details: json!({

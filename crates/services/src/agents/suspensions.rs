@@ -1,0 +1,77 @@
+use serde_json::json;
+use sovd_domain::{AuditEntry, Page, Permission, Suspension, SuspensionId};
+use sovd_storage::{Transaction, agents::suspensions, audit};
+
+use super::{Agents, SuspensionFilter};
+use crate::{error::ServiceError, identity::caller::Caller};
+
+const UNKNOWN: ServiceError = ServiceError::NotFound {
+    what: "suspension",
+    pointer: None,
+};
+
+const LIFTED: ServiceError = ServiceError::Conflict {
+    reason: "the suspension is lifted already",
+    pointer: None,
+};
+
+impl Agents {
+    /// Returns a page of the matching suspensions, newest first, and the number of matching suspensions.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Forbidden`] for callers other than admins.
+    pub async fn suspensions(
+        &self,
+        caller: &Caller,
+        filter: &SuspensionFilter,
+        page: Page,
+    ) -> Result<(Vec<Suspension>, i64), ServiceError> {
+        caller.require(Permission::ReadAgentLog)?;
+        let mut connection = self.access.bulk_connection(caller).await?;
+        Ok(suspensions::list(&mut connection, filter, page).await?)
+    }
+
+    /// Lifts a suspension. Earlier blocked attempts no longer count.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Forbidden`] for callers other than admins; [`ServiceError::NotFound`] if the
+    /// suspension does not exist; [`ServiceError::Conflict`] if it is lifted already.
+    pub async fn lift(
+        &self,
+        caller: &Caller,
+        suspension_id: SuspensionId,
+    ) -> Result<(), ServiceError> {
+        caller.require(Permission::ManageAgents)?;
+        let lift = async |transaction: &mut Transaction, _| {
+            let Suspension {
+                agent_name,
+                action_type,
+                suspended_at,
+                ..
+            } = suspensions::find(transaction, suspension_id)
+                .await?
+                .ok_or(UNKNOWN)?;
+            // Serializes with an attempt that is being counted.
+            suspensions::lock_attempts(transaction, &agent_name, &action_type).await?;
+            let now = self.access.now();
+            let lifted_by = caller.user.user_id;
+            if !suspensions::lift(transaction, suspension_id, lifted_by, now).await? {
+                return Err(LIFTED);
+            }
+            let entry = AuditEntry {
+                entity_id: Some(suspension_id.0),
+                details: json!({
+                    "agent": agent_name,
+                    "action_type": action_type,
+                    "seconds": (now - suspended_at).num_seconds(),
+                }),
+                ..caller.audit("agent.lift", "agent")
+            };
+            audit::insert(transaction, &entry, now).await?;
+            Ok(())
+        };
+        self.access.change(caller, lift).await
+    }
+}
