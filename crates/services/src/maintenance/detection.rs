@@ -1,8 +1,8 @@
-//! Finding anomalies in what vehicles say of their faults.
+//! Detects anomalies in the faults that vehicles report.
 //!
-//! A command that completes leaves a note that its answer is to be looked through, in the transaction
-//! that completes it. The look is another transaction: nothing that it waits for, or fails at, keeps a
-//! vehicle's answer from being stored.
+//! The transaction that completes a command inserts a detection job for its response. A detection run
+//! processes the job in a separate transaction, so that a failed or blocked run never affects the
+//! response.
 
 mod faults;
 
@@ -23,36 +23,35 @@ use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::timer::Timer;
-use faults::{Faults, MOST_CODES};
+use faults::{Faults, MAX_CODES};
 
-/// How often a process looks for answers that nobody told it of, because whoever should have may have
-/// died.
-const SWEEP: Duration = Duration::from_secs(5);
+/// The interval at which a worker polls for jobs. Covers notifications that were lost in a crash.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long to wait before the database is tried again.
-const PAUSE: Duration = Duration::from_millis(250);
+/// The delay before a worker retries after the database failed.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
 
-/// How many looks at one answer may fail.
-const MOST_LOOKS: i32 = 20;
+/// The maximum number of attempts at a job.
+const MAX_ATTEMPTS: i32 = 20;
 
-/// The pause after the first look that failed; it doubles with each.
-const FIRST_PAUSE: TimeDelta = TimeDelta::seconds(1);
+/// The backoff after the first failed attempt; it doubles with each further one.
+const MIN_BACKOFF: TimeDelta = TimeDelta::seconds(1);
 
-/// The longest pause between two looks.
-const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(10);
+/// The longest backoff.
+const MAX_BACKOFF: TimeDelta = TimeDelta::minutes(10);
 
-/// Tells the detection of this process that there may be an answer to look through. Clones share it.
+/// Notifies the worker of this process of new jobs. Clones share their state.
 #[derive(Debug, Clone, Default)]
 pub struct DetectionNotifier(Arc<Notify>);
 
 impl DetectionNotifier {
-    /// Tells it; never waits.
+    /// Notifies the worker without waiting.
     pub(crate) fn notify(&self) {
         self.0.notify_one();
     }
 }
 
-/// Finds anomalies in the responses of completed commands. Any number of processes may run one.
+/// Processes detection jobs. Any number of processes may run one.
 pub struct DetectionWorker {
     database: Database,
     rules: Arc<RuleBook>,
@@ -62,7 +61,7 @@ pub struct DetectionWorker {
 }
 
 impl DetectionWorker {
-    /// Creates a worker that detects by `rules`.
+    /// Creates a worker that applies `rules`.
     pub fn new(
         database: Database,
         rules: Arc<RuleBook>,
@@ -79,119 +78,157 @@ impl DetectionWorker {
         }
     }
 
-    /// Looks through complete answers for trouble codes until `stop`. Each code that a rule matches becomes
-    /// an anomaly, unless one of that code waits for a workshop. Any number of processes may.
+    /// Processes jobs until `stop`. Each code that matches a rule becomes an anomaly, unless the vehicle
+    /// has an open anomaly of that code.
     pub async fn run(self, stop: CancellationToken) {
-        let looking = async {
+        let work = async {
             loop {
-                match look_through_next(&self).await {
+                match self.process_next().await {
                     Ok(true) => {}
-                    Ok(false) => rest(&self).await,
+                    Ok(false) => self.wait().await,
                     Err(error) => {
-                        tracing::warn!(%error, "cannot look for anomalies, trying again");
-                        sleep(PAUSE).await;
+                        tracing::warn!(%error, "failed to process a detection job; retrying");
+                        sleep(RETRY_DELAY).await;
                     }
                 }
             }
         };
-        stop.run_until_cancelled(looking).await;
+        stop.run_until_cancelled(work).await;
     }
-}
 
-/// Waits for the next answer.
-async fn rest(worker: &DetectionWorker) {
-    let sweep = worker.clock.now() + SWEEP;
-    tokio::select! {
-        () = worker.notifier.0.notified() => {}
-        () = worker.clock.sleep_until(sweep) => {}
+    /// Waits until there may be a new job.
+    async fn wait(&self) {
+        let next_poll = self.clock.now() + POLL_INTERVAL;
+        tokio::select! {
+            () = self.notifier.0.notified() => {}
+            () = self.clock.sleep_until(next_poll) => {}
+        }
     }
-}
 
-/// Looks through the answer that is due for longest; says whether there was one.
-async fn look_through_next(worker: &DetectionWorker) -> Result<bool, StorageError> {
-    let now = worker.clock.now();
-    let next = {
-        let mut connection = worker.database.connection().await?;
-        detection_jobs::next(&mut connection, now).await?
-    };
-    let Some(answer) = next else {
-        return Ok(false);
-    };
-    if let Err(error) = look_through(worker, answer).await {
-        put_off(worker, answer, &error).await?;
+    /// Processes the job that has been due for the longest time; returns whether there was one.
+    async fn process_next(&self) -> Result<bool, StorageError> {
+        let next = {
+            let mut connection = self.database.connection().await?;
+            detection_jobs::next(&mut connection, self.clock.now()).await?
+        };
+        let Some(job) = next else {
+            return Ok(false);
+        };
+        if let Err(error) = self.detect(job).await {
+            self.handle_failure(job, &error).await?;
+        }
+        Ok(true)
     }
-    Ok(true)
-}
 
-async fn look_through(worker: &DetectionWorker, answer: DetectionJob) -> Result<(), StorageError> {
-    let faults = {
-        let mut connection = worker.database.connection().await?;
-        faults::read(&mut connection, answer).await?
-    };
-    let matches = matches(worker, faults);
-    let write = async |transaction: &mut Transaction| {
-        if !hold(transaction, answer).await? {
+    async fn detect(&self, job: DetectionJob) -> Result<(), StorageError> {
+        let faults = {
+            let mut connection = self.database.connection().await?;
+            faults::read(&mut connection, job).await?
+        };
+        if faults.len() > MAX_CODES {
+            let reason = format!("the response has more than {MAX_CODES} codes");
+            return self.abandon(job, &reason).await;
+        }
+        let matches = self.matches(faults);
+        let finish = async |transaction: &mut Transaction| {
+            self.insert_anomalies(transaction, job, matches).await
+        };
+        self.finish(job, finish).await
+    }
+
+    fn matches(&self, faults: Faults) -> Vec<Match<'_>> {
+        let matches = faults.into_iter().filter_map(|(dtc, fault)| {
+            Some(Match {
+                anomaly_id: AnomalyId(self.random.uuid()),
+                rule: self.rules.first_match(&dtc)?,
+                dtc,
+                response_id: fault.response_id,
+                read_at: fault.read_at,
+                sensor_snapshot: fault.snapshot,
+            })
+        });
+        matches.collect()
+    }
+
+    async fn insert_anomalies(
+        &self,
+        connection: &mut Connection,
+        job: DetectionJob,
+        matches: Vec<Match<'_>>,
+    ) -> Result<(), StorageError> {
+        if matches.is_empty() {
             return Ok(());
         }
-        if let Some(matches) = matches {
-            record(worker, transaction, answer, matches).await?;
-        } else {
-            let reason = format!("the answer has over {MOST_CODES} codes");
-            give_up(worker, transaction, answer, &reason).await?;
+        let mut entries: Vec<AuditEntry> = matches.iter().map(|found| entry(job, found)).collect();
+        let reading = Reading {
+            vehicle_id: job.vehicle_id,
+            command_id: job.command_id,
+        };
+        let inserted = detections::insert(connection, reading, matches).await?;
+        let is_inserted = |id| inserted.contains(&AnomalyId(id));
+        entries.retain(|entry| entry.entity_id.is_some_and(is_inserted));
+        audit::insert_all(connection, &entries, self.clock.now()).await
+    }
+
+    /// Postpones a job after a failed attempt, or abandons it after the last one.
+    async fn handle_failure(
+        &self,
+        job: DetectionJob,
+        error: &StorageError,
+    ) -> Result<(), StorageError> {
+        let command_id = job.command_id;
+        tracing::error!(%command_id, %error, cause = ?error, "detection attempt failed");
+        if job.attempts + 1 >= MAX_ATTEMPTS {
+            return self.abandon(job, &error.to_string()).await;
         }
-        detection_jobs::remove(transaction, answer.command_id).await?;
-        Ok(())
-    };
-    worker.database.transaction(write).await
-}
-
-/// Locks what is about to be written about, in the order in which a deletion does; says whether the
-/// answer is still to be looked through.
-async fn hold(transaction: &mut Transaction, answer: DetectionJob) -> Result<bool, StorageError> {
-    Ok(vehicles::keep(transaction, answer.vehicle_id).await?
-        && detection_jobs::lock(transaction, answer.command_id).await?)
-}
-
-/// What the rules say of the codes of an answer; nothing when it has more than a vehicle can have.
-fn matches(worker: &DetectionWorker, faults: Faults) -> Option<Vec<Match<'_>>> {
-    if faults.len() > MOST_CODES {
-        return None;
+        let due_at = due_after(self.clock.now(), job.attempts);
+        let mut connection = self.database.connection().await?;
+        // Without a lock on the vehicle, which may be the cause of the failure.
+        detection_jobs::postpone(&mut connection, command_id, due_at).await
     }
-    let matches = faults.into_iter().filter_map(|(dtc, fault)| {
-        Some(Match {
-            anomaly_id: AnomalyId(worker.random.uuid()),
-            rule: worker.rules.first_match(&dtc)?,
-            dtc,
-            response_id: fault.response_id,
-            read_at: fault.read_at,
-            sensor_snapshot: fault.snapshot,
-        })
-    });
-    Some(matches.collect())
-}
 
-async fn record(
-    worker: &DetectionWorker,
-    connection: &mut Connection,
-    answer: DetectionJob,
-    matches: Vec<Match<'_>>,
-) -> Result<(), StorageError> {
-    if matches.is_empty() {
-        return Ok(());
+    /// Deletes a job without a detection run, and audits that.
+    async fn abandon(&self, job: DetectionJob, reason: &str) -> Result<(), StorageError> {
+        let audit = async |transaction: &mut Transaction| {
+            let command_id = job.command_id;
+            tracing::error!(%command_id, reason, "detection job abandoned");
+            let entry = AuditEntry {
+                result: AuditResult::Failed,
+                details: json!({ "reason": sovd_storage::text::storable(reason) }),
+                ..detection(job)
+            };
+            audit::insert(transaction, &entry, self.clock.now()).await
+        };
+        self.finish(job, audit).await
     }
-    let mut entries: Vec<AuditEntry> = matches.iter().map(|found| entry(answer, found)).collect();
-    let reading = Reading {
-        vehicle_id: answer.vehicle_id,
-        command_id: answer.command_id,
-    };
-    let written = detections::insert(connection, reading, matches).await?;
-    let is_written = |id| written.contains(&AnomalyId(id));
-    entries.retain(|entry| entry.entity_id.is_some_and(is_written));
-    audit::insert_all(connection, &entries, worker.clock.now()).await
+
+    /// Runs `write` and deletes the job in one transaction, if the job still exists.
+    async fn finish(
+        &self,
+        job: DetectionJob,
+        write: impl AsyncFnOnce(&mut Transaction) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let finish = async |transaction: &mut Transaction| {
+            // In the order in which a deletion locks.
+            if vehicles::keep(transaction, job.vehicle_id).await?
+                && detection_jobs::lock(transaction, job.command_id).await?
+            {
+                write(transaction).await?;
+                detection_jobs::remove(transaction, job.command_id).await?;
+            }
+            Ok(())
+        };
+        self.database.transaction(finish).await
+    }
 }
 
-/// That a code was found, for the audit trail.
-fn entry(answer: DetectionJob, found: &Match<'_>) -> AuditEntry {
+/// Returns when a job is due again after `attempts` failed attempts and one more.
+fn due_after(now: DateTime<Utc>, attempts: i32) -> DateTime<Utc> {
+    let factor = 1 << attempts.clamp(0, MAX_ATTEMPTS);
+    now + (MIN_BACKOFF * factor).min(MAX_BACKOFF)
+}
+
+fn entry(job: DetectionJob, found: &Match<'_>) -> AuditEntry {
     let rule = found.rule;
     AuditEntry {
         entity_id: Some(found.anomaly_id.0),
@@ -202,63 +239,14 @@ fn entry(answer: DetectionJob, found: &Match<'_>) -> AuditEntry {
             "severity": rule.severity,
             "component_name": rule.component,
         }),
-        ..about(answer)
+        ..detection(job)
     }
 }
 
-/// Puts an answer off after a look that failed. Of one at which too many have failed, nobody looks any
-/// more, and the audit trail says so.
-async fn put_off(
-    worker: &DetectionWorker,
-    answer: DetectionJob,
-    error: &StorageError,
-) -> Result<(), StorageError> {
-    let command_id = answer.command_id;
-    tracing::error!(%command_id, %error, cause = ?error, "detection attempt failed");
-    if answer.attempts + 1 < MOST_LOOKS {
-        let due_at = next_look(worker.clock.now(), answer.attempts);
-        let mut connection = worker.database.connection().await?;
-        // Without a lock on the vehicle, which may be what the look failed at.
-        return detection_jobs::postpone(&mut connection, command_id, due_at).await;
-    }
-    let write = async |transaction: &mut Transaction| {
-        if !hold(transaction, answer).await? {
-            return Ok(());
-        }
-        give_up(worker, transaction, answer, &error.to_string()).await?;
-        detection_jobs::remove(transaction, command_id).await?;
-        Ok(())
-    };
-    worker.database.transaction(write).await
-}
-
-/// When to look again after `attempts` looks that failed before this one.
-fn next_look(now: DateTime<Utc>, attempts: i32) -> DateTime<Utc> {
-    let factor = 1 << attempts.clamp(0, MOST_LOOKS);
-    now + (FIRST_PAUSE * factor).min(LONGEST_PAUSE)
-}
-
-/// Writes down that no anomalies are looked for in an answer.
-async fn give_up(
-    worker: &DetectionWorker,
-    connection: &mut Connection,
-    answer: DetectionJob,
-    reason: &str,
-) -> Result<(), StorageError> {
-    let command_id = answer.command_id;
-    tracing::error!(%command_id, reason, "no anomalies are looked for in an answer");
-    let entry = AuditEntry {
-        result: AuditResult::Failed,
-        details: json!({ "reason": sovd_storage::text::storable(reason) }),
-        ..about(answer)
-    };
-    audit::insert(connection, &entry, worker.clock.now()).await
-}
-
-fn about(answer: DetectionJob) -> AuditEntry {
+fn detection(job: DetectionJob) -> AuditEntry {
     AuditEntry {
-        vehicle_id: Some(answer.vehicle_id),
-        command_id: Some(answer.command_id),
+        vehicle_id: Some(job.vehicle_id),
+        command_id: Some(job.command_id),
         ..AuditEntry::new("anomaly.detect", "anomaly")
     }
 }
@@ -279,8 +267,8 @@ mod tests {
             (31, 600),
             (99, 600),
         ] {
-            let pause = next_look(now, attempts) - now;
-            assert_eq!(pause.num_seconds(), seconds, "{attempts}");
+            let backoff = due_after(now, attempts) - now;
+            assert_eq!(backoff.num_seconds(), seconds, "{attempts}");
         }
     }
 }

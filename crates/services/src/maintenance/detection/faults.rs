@@ -7,82 +7,80 @@ use sovd_storage::{
     Connection, StorageError, commands::responses, maintenance::detection_jobs::DetectionJob,
 };
 
-/// How many different trouble codes one answer has at most. No vehicle has that many faults, so what
-/// says so is broken itself.
-pub(super) const MOST_CODES: usize = 1000;
+/// The maximum number of distinct trouble codes in a response. No vehicle has that many faults, so a
+/// response with more is considered invalid.
+pub(super) const MAX_CODES: usize = 1000;
 
-/// How many parts of an answer are in memory at a time.
-const PARTS_AT_A_TIME: i64 = 64;
+/// The number of response chunks that are read at a time.
+const CHUNKS_PER_READ: i64 = 64;
 
-/// How many characters of what a vehicle says beside a code are kept.
-const LONGEST_WORD: usize = 100;
+/// The maximum length of a text that is kept with a code, in characters.
+const MAX_TEXT: usize = 100;
 
-/// What an answer says of each trouble code, where it says so first.
+/// The first report of each trouble code in a response.
 pub(super) type Faults = BTreeMap<Dtc, Fault>;
 
-/// What an answer says of one code.
+/// A reported trouble code.
 pub(super) struct Fault {
-    /// The part that says so.
+    /// The chunk that contains the code.
     pub(super) response_id: ResponseId,
-    /// When that part came.
+    /// When that chunk was received.
     pub(super) read_at: DateTime<Utc>,
-    /// The code with what stands beside it; a JSON object.
+    /// The code and its context; a JSON object.
     pub(super) snapshot: Value,
 }
 
-/// Reads an answer, at least as far as it has no more codes than it may.
-///
-/// # Errors
-///
-/// When the database is away.
+/// Reads the faults of a response, and stops after more than [`MAX_CODES`].
 pub(super) async fn read(
     connection: &mut Connection,
-    answer: DetectionJob,
+    job: DetectionJob,
 ) -> Result<Faults, StorageError> {
     let mut faults = Faults::new();
-    let mut place = (answer.command_id, answer.first_sequence_number - 1);
-    while faults.len() <= MOST_CODES {
-        let mut next = responses::list_next(connection, &[place], PARTS_AT_A_TIME).await?;
-        let parts = next.remove(&place).unwrap_or_default();
-        let Some(last) = parts.last() else {
+    let mut position = (job.command_id, job.first_sequence_number - 1);
+    while faults.len() <= MAX_CODES {
+        let mut next = responses::list_next(connection, &[position], CHUNKS_PER_READ).await?;
+        let chunks = next.remove(&position).unwrap_or_default();
+        let Some(last) = chunks.last() else {
             break;
         };
-        place.1 = last.sequence_number;
-        for part in &parts {
-            collect(part, &mut faults);
+        position.1 = last.sequence_number;
+        for chunk in &chunks {
+            collect(chunk, &mut faults);
         }
     }
     Ok(faults)
 }
 
-/// Adds the trouble codes of one part. What is no code is passed over: vehicles say all sorts of
-/// things.
-fn collect(part: &Response, faults: &mut Faults) {
-    let payload = &part.response_payload;
+/// Adds the trouble codes of one chunk, and ignores everything else.
+fn collect(chunk: &Response, faults: &mut Faults) {
+    let payload = &chunk.response_payload;
     let list = payload.get("dtcs").and_then(Value::as_array);
-    for told in list.into_iter().flatten() {
-        let code = told.get("code").and_then(Value::as_str).unwrap_or_default();
+    for reported in list.into_iter().flatten() {
+        let code = reported
+            .get("code")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let Ok(dtc) = code.parse() else {
             continue;
         };
         if let Entry::Vacant(vacant) = faults.entry(dtc) {
             vacant.insert(Fault {
-                response_id: part.response_id,
-                read_at: part.received_at,
+                response_id: chunk.response_id,
+                read_at: chunk.received_at,
                 snapshot: json!({
-                    "ecu_address": word(payload, "ecu_address"),
+                    "ecu_address": short_text(payload, "ecu_address"),
                     "code": code,
-                    "status": word(told, "status"),
+                    "status": short_text(reported, "status"),
                 }),
             });
         }
     }
 }
 
-/// A short text that a vehicle told; nothing when it is none.
-fn word<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
+/// Returns a field if it is a text of at most [`MAX_TEXT`] characters.
+fn short_text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
     let text = object.get(field)?.as_str()?;
-    (text.chars().count() <= LONGEST_WORD).then_some(text)
+    (text.chars().count() <= MAX_TEXT).then_some(text)
 }
 
 #[cfg(test)]
@@ -93,7 +91,7 @@ mod tests {
     use super::*;
 
     fn collected(payload: Value) -> Faults {
-        let part = Response {
+        let chunk = Response {
             response_id: ResponseId(Uuid::from_u128(1)),
             command_id: CommandId(Uuid::from_u128(2)),
             response_payload: payload,
@@ -102,7 +100,7 @@ mod tests {
             received_at: DateTime::UNIX_EPOCH,
         };
         let mut faults = Faults::new();
-        collect(&part, &mut faults);
+        collect(&chunk, &mut faults);
         faults
     }
 
@@ -122,14 +120,14 @@ mod tests {
 
     #[test]
     fn keeps_only_short_texts() {
-        for (told, kept) in [
+        for (reported, kept) in [
             (json!("é".repeat(100)), json!("é".repeat(100))),
             (json!("é".repeat(101)), Value::Null),
             (json!({ "deep": [] }), Value::Null),
             (json!(5), Value::Null),
         ] {
             let faults = collected(json!({
-                "ecu_address": told, "dtcs": [{ "code": "P0420", "status": told }],
+                "ecu_address": reported, "dtcs": [{ "code": "P0420", "status": reported }],
             }));
             let snapshot = &faults.values().next().unwrap().snapshot;
             assert_eq!(snapshot["status"], kept);
@@ -139,7 +137,7 @@ mod tests {
 
     #[test]
     fn ignores_malformed_faults() {
-        for nonsense in [
+        for malformed in [
             json!(null),
             json!("P0420"),
             json!({ "dtcs": "P0420" }),
@@ -150,7 +148,7 @@ mod tests {
             json!({ "dtcs": [{ "code": "P0420".repeat(10_000) }, { "code": "P0420; DROP" }] }),
             json!({ "faults": [{ "code": "P0420" }] }),
         ] {
-            assert!(collected(nonsense.clone()).is_empty(), "{nonsense}");
+            assert!(collected(malformed.clone()).is_empty(), "{malformed}");
         }
     }
 }
