@@ -1,6 +1,6 @@
-//! What is not as it should be with vehicles.
+//! Anomalies of vehicles and their diagnoses.
 
-mod diagnose;
+mod diagnoses;
 mod report;
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sovd_domain::{Anomaly, AnomalyId, Diagnosis, Page, Permission, Random, VehicleId};
 use sovd_storage::{
     fleet::vehicles,
-    maintenance::{anomalies, diagnoses},
+    maintenance::{self, anomalies},
 };
 
 use crate::{
@@ -17,27 +17,41 @@ use crate::{
     identity::{access::Access, caller::Caller},
 };
 
-pub use diagnose::NewDiagnosis;
+pub use diagnoses::NewDiagnosis;
 pub use report::NewAnomaly;
 pub use sovd_storage::maintenance::anomalies::AnomalyFilter;
 
-/// Looks at anomalies and their diagnoses, and takes in what people report.
+/// The audited action of reading anomalies.
+const READ: &str = "anomaly.read";
+
+const UNKNOWN: ServiceError = ServiceError::NotFound {
+    what: "anomaly",
+    pointer: None,
+};
+
+const UNKNOWN_VEHICLE: ServiceError = ServiceError::NotFound {
+    what: "vehicle",
+    pointer: None,
+};
+
+/// Reads, reports and diagnoses anomalies.
 pub struct Anomalies {
     access: Access,
     random: Arc<dyn Random>,
 }
 
 impl Anomalies {
-    /// An anomaly service.
+    /// Creates the service.
     pub fn new(access: Access, random: Arc<dyn Random>) -> Self {
         Self { access, random }
     }
 
-    /// One page of the anomalies that match, newest first, and how many match in all.
+    /// Returns a page of the matching anomalies that the caller can access, newest first, and the number
+    /// of matching anomalies.
     ///
     /// # Errors
     ///
-    /// When the caller may not see anomalies.
+    /// [`ServiceError::Forbidden`] without the permission to read anomalies.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -53,11 +67,13 @@ impl Anomalies {
         Ok(anomalies::list(&mut connection, &filter, page).await?)
     }
 
-    /// The same of one vehicle.
+    /// Returns a page of the matching anomalies of one vehicle, newest first, and the number of matching
+    /// anomalies.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is no such vehicle that the caller may see.
+    /// [`ServiceError::Forbidden`] without the permission to read anomalies; [`ServiceError::NotFound`]
+    /// if the vehicle does not exist or the caller cannot access it.
     pub async fn list_of_vehicle(
         &self,
         caller: &Caller,
@@ -66,8 +82,11 @@ impl Anomalies {
         page: Page,
     ) -> Result<(Vec<Anomaly>, i64), ServiceError> {
         caller.require(Permission::ReadAnomalies)?;
-        let reading = self.access.can_access_vehicle(caller, vehicle_id, READ);
-        if !reading.await? {
+        if !self
+            .access
+            .can_access_vehicle(caller, vehicle_id, READ)
+            .await?
+        {
             return Err(UNKNOWN_VEHICLE);
         }
         let filter = AnomalyFilter {
@@ -81,44 +100,28 @@ impl Anomalies {
         Ok(anomalies::list(&mut connection, &filter, page).await?)
     }
 
-    /// The anomaly with the id, and the newest of its diagnoses, 100 at most.
+    /// Returns the anomaly with the id and up to 100 of its diagnoses, newest first.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is none that the caller may see.
+    /// [`ServiceError::Forbidden`] without the permission to read anomalies; [`ServiceError::NotFound`]
+    /// if the anomaly does not exist or the caller cannot access its vehicle.
     pub async fn get(
         &self,
         caller: &Caller,
         anomaly_id: AnomalyId,
     ) -> Result<(Anomaly, Vec<Diagnosis>), ServiceError> {
         caller.require(Permission::ReadAnomalies)?;
-        let anomaly = self.reached(caller, anomaly_id, READ).await?;
+        let anomaly = self.find(caller, anomaly_id, READ).await?;
         let mut connection = self.access.connection().await?;
         let page = Page::new(Some(Page::MAX_LIMIT), None).map_err(ServiceError::internal)?;
-        let (diagnoses, _) = diagnoses::list(&mut connection, anomaly_id, page).await?;
+        let (diagnoses, _) =
+            maintenance::diagnoses::list(&mut connection, anomaly_id, page).await?;
         Ok((anomaly, diagnoses))
     }
 
-    /// One page of the diagnoses of an anomaly, newest first, and how many there are in all.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::NotFound`] when there is no such anomaly that the caller may see.
-    pub async fn diagnoses(
-        &self,
-        caller: &Caller,
-        anomaly_id: AnomalyId,
-        page: Page,
-    ) -> Result<(Vec<Diagnosis>, i64), ServiceError> {
-        caller.require(Permission::ReadAnomalies)?;
-        self.reached(caller, anomaly_id, READ).await?;
-        let mut connection = self.access.bulk_connection(caller).await?;
-        Ok(diagnoses::list(&mut connection, anomaly_id, page).await?)
-    }
-
-    /// The anomaly with the id, if it is of a vehicle that the caller may know of. Whoever asks for one
-    /// that is there and of another vehicle is told that there is none, and it is written down.
-    async fn reached(
+    /// Returns the anomaly with the id if the caller can access its vehicle; records the attempt if not.
+    async fn find(
         &self,
         caller: &Caller,
         anomaly_id: AnomalyId,
@@ -136,16 +139,3 @@ impl Anomalies {
         Err(UNKNOWN)
     }
 }
-
-/// What the audit trail calls looking at anomalies.
-const READ: &str = "anomaly.read";
-
-const UNKNOWN: ServiceError = ServiceError::NotFound {
-    what: "anomaly",
-    pointer: None,
-};
-
-const UNKNOWN_VEHICLE: ServiceError = ServiceError::NotFound {
-    what: "vehicle",
-    pointer: None,
-};

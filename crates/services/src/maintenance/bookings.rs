@@ -1,4 +1,4 @@
-//! Appointments of vehicles in workshops.
+//! Workshop bookings.
 
 mod change;
 mod create;
@@ -18,14 +18,21 @@ use crate::{
     identity::{access::Access, caller::Caller},
 };
 
+use time::appointment_time;
+
 pub use change::BookingChange;
 pub use create::NewBooking;
 pub use sovd_storage::maintenance::bookings::BookingFilter;
 
-/// Books, moves, completes and calls off.
+const UNKNOWN: ServiceError = ServiceError::NotFound {
+    what: "booking",
+    pointer: None,
+};
+
+/// Creates, changes and lists bookings.
 ///
-/// What is locked is locked in this order: the caller, the vehicle, the booking, the anomaly, the
-/// workshop's turn. A deletion begins with the vehicle, so nothing that hangs on it is locked before.
+/// Locks are acquired in this order: credential, vehicle, booking, anomaly, workshop. The deletion of a
+/// vehicle locks the vehicle before everything that refers to it, too.
 pub struct Bookings {
     access: Access,
     random: Arc<dyn Random>,
@@ -33,7 +40,7 @@ pub struct Bookings {
 }
 
 impl Bookings {
-    /// A booking service; a booking takes `slot` of its workshop.
+    /// Creates the service; a booking occupies its workshop for the duration `slot`.
     pub fn new(access: Access, random: Arc<dyn Random>, slot: Duration) -> Self {
         Self {
             access,
@@ -42,11 +49,12 @@ impl Bookings {
         }
     }
 
-    /// One page of the bookings that match, by appointment, and how many match in all.
+    /// Returns a page of the matching bookings that the caller can access, ordered by appointment, and the
+    /// number of matching bookings.
     ///
     /// # Errors
     ///
-    /// When the caller may not see bookings.
+    /// [`ServiceError::Forbidden`] without the permission to read bookings.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -59,11 +67,12 @@ impl Bookings {
         Ok(bookings::list(&mut connection, &filter, page).await?)
     }
 
-    /// The booking with the id.
+    /// Returns the booking with the id.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is none that the caller may see.
+    /// [`ServiceError::Forbidden`] without the permission to read bookings; [`ServiceError::NotFound`] if
+    /// the booking does not exist or the caller cannot access its vehicle.
     pub async fn get(&self, caller: &Caller, id: BookingId) -> Result<Booking, ServiceError> {
         caller.require(Permission::ReadBookings)?;
         let found = {
@@ -76,8 +85,7 @@ impl Bookings {
         }
     }
 
-    /// Returns that there is no such booking, and records the attempt if there is one that the caller may
-    /// not see.
+    /// Returns the error for an unknown booking, and records the attempt if the booking exists.
     async fn missing(
         &self,
         caller: &Caller,
@@ -89,7 +97,7 @@ impl Bookings {
         Ok(UNKNOWN)
     }
 
-    /// Takes the slot of a booking that is open, if it has a workshop.
+    /// Takes the slot of an open booking if it has a workshop.
     async fn take_slot(
         &self,
         transaction: &mut Transaction,
@@ -107,31 +115,20 @@ impl Bookings {
             start + self.slot,
         )
         .await
-        .map_err(taken)
+        .map_err(|error| match error {
+            StorageError::Overlap { .. } => ServiceError::Conflict {
+                reason: "the workshop has another booking at that time",
+                pointer: Some("/appointment_time"),
+            },
+            _ => error.into(),
+        })
     }
 }
 
-const UNKNOWN: ServiceError = ServiceError::NotFound {
-    what: "booking",
-    pointer: None,
-};
-
-/// The beginning of an audit line about a booking.
-fn about(caller: &Caller, action: &'static str, booking: &Booking) -> AuditEntry {
+fn audit_entry(caller: &Caller, action: &'static str, booking: &Booking) -> AuditEntry {
     AuditEntry {
         entity_id: Some(booking.id.0),
         vehicle_id: Some(booking.vehicle_id),
         ..caller.audit(action, "booking")
-    }
-}
-
-/// A slot that another booking has.
-fn taken(error: StorageError) -> ServiceError {
-    match error {
-        StorageError::Overlap { .. } => ServiceError::Conflict {
-            reason: "the workshop has another booking at that time",
-            pointer: Some("/appointment_time"),
-        },
-        _ => error.into(),
     }
 }

@@ -1,4 +1,4 @@
-//! What failures over the fleet tell those who make the vehicles.
+//! Insights into component failures, for the manufacturer.
 
 mod derive;
 mod detectors;
@@ -17,7 +17,7 @@ use crate::{
 pub use detectors::{Detector, Finds};
 pub use sovd_storage::maintenance::insights::ComponentSummary;
 
-/// Reads and writes insights, and derives them from what workshops have confirmed.
+/// Reads, creates and derives insights.
 pub struct Insights {
     access: Access,
     rules: Arc<RuleBook>,
@@ -25,24 +25,24 @@ pub struct Insights {
     threshold: u32,
 }
 
-/// An insight to be.
+/// A new insight.
 #[derive(Debug, Clone)]
 pub struct NewInsight {
-    /// The part that fails.
+    /// The component that fails.
     pub component_name: String,
     /// How it fails.
     pub failure_pattern: String,
-    /// Which vehicles it concerns.
+    /// The affected vehicles.
     pub affected_batch: Option<String>,
-    /// What to do about it.
+    /// The recommended remedy.
     pub recommendation: Option<String>,
-    /// How sure it is, from 0 to 1.
+    /// Confidence from 0 to 1.
     pub confidence_score: Option<f64>,
 }
 
 impl Insights {
-    /// An insight service. More confirmed failures than `threshold`, on however many vehicles, make an
-    /// insight, unless whoever derives it says otherwise.
+    /// Creates the service. A group with more confirmed failures than `threshold`, the default of
+    /// [`Self::derive`], makes an insight.
     pub fn new(
         access: Access,
         rules: Arc<RuleBook>,
@@ -57,12 +57,12 @@ impl Insights {
         }
     }
 
-    /// One page of the insights, newest first, those about one component if one is named, and how
-    /// many there are in all.
+    /// Returns a page of the insights about `component_name`, or about every component, newest first, and
+    /// their total number.
     ///
     /// # Errors
     ///
-    /// When the caller may not see insights.
+    /// [`ServiceError::Forbidden`] without the permission to read insights.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -74,11 +74,12 @@ impl Insights {
         Ok(insights::list(&mut connection, component_name, page).await?)
     }
 
-    /// The insight with the id.
+    /// Returns the insight with the id.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] when there is none.
+    /// [`ServiceError::Forbidden`] without the permission to read insights; [`ServiceError::NotFound`] if
+    /// the insight does not exist.
     pub async fn get(&self, caller: &Caller, id: InsightId) -> Result<Insight, ServiceError> {
         caller.require(Permission::ReadInsights)?;
         let mut connection = self.access.connection().await?;
@@ -90,12 +91,12 @@ impl Insights {
             })
     }
 
-    /// One page of what is known of each component, those with the most confirmed failures first,
-    /// and how many components there are in all.
+    /// Returns a page of the components with confirmed failures or insights, most confirmed failures
+    /// first, and the total number of components.
     ///
     /// # Errors
     ///
-    /// When the caller may not see insights.
+    /// [`ServiceError::Forbidden`] without the permission to read insights.
     pub async fn summary(
         &self,
         caller: &Caller,
@@ -106,21 +107,25 @@ impl Insights {
         Ok(insights::summary(&mut connection, page).await?)
     }
 
-    /// Writes an insight.
+    /// Creates an insight.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] to all but those who make vehicles, and admins.
+    /// [`ServiceError::Forbidden`] for callers other than manufacturers and admins.
     pub async fn create(&self, caller: &Caller, new: NewInsight) -> Result<Insight, ServiceError> {
         caller.require(Permission::RecordInsights)?;
-        let insight = self.made(new);
-        let write =
-            async |transaction: &mut Transaction, _| write(transaction, caller, &insight).await;
-        self.access.change(caller, write).await?;
+        let insight = self.new_insight(new);
+        let insert = async |transaction: &mut Transaction, _| {
+            insights::insert(transaction, &insight).await?;
+            let entry = audit_entry(caller, "insight.create", &insight);
+            audit::insert(transaction, &entry, insight.created_at).await?;
+            Ok(())
+        };
+        self.access.change(caller, insert).await?;
         Ok(insight)
     }
 
-    fn made(&self, new: NewInsight) -> Insight {
+    fn new_insight(&self, new: NewInsight) -> Insight {
         Insight {
             id: InsightId(self.random.uuid()),
             component_name: new.component_name,
@@ -133,18 +138,7 @@ impl Insights {
     }
 }
 
-async fn write(
-    transaction: &mut Transaction,
-    caller: &Caller,
-    insight: &Insight,
-) -> Result<(), ServiceError> {
-    insights::insert(transaction, insight).await?;
-    let entry = about(caller, "insight.create", insight);
-    Ok(audit::insert(transaction, &entry, insight.created_at).await?)
-}
-
-/// An audit line about an insight that was written.
-fn about(caller: &Caller, action: &'static str, insight: &Insight) -> AuditEntry {
+fn audit_entry(caller: &Caller, action: &'static str, insight: &Insight) -> AuditEntry {
     AuditEntry {
         entity_id: Some(insight.id.0),
         details: json!({

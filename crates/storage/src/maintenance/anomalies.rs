@@ -91,6 +91,37 @@ pub async fn find_within(
     row.map(read).transpose()
 }
 
+/// Returns the vehicle of an anomaly.
+///
+/// # Errors
+///
+/// See [`StorageError`].
+pub async fn vehicle_of(
+    connection: &mut Connection,
+    anomaly_id: AnomalyId,
+) -> Result<Option<VehicleId>, StorageError> {
+    vehicle_of_within(connection, anomaly_id, &VehicleScope::All).await
+}
+
+/// Returns the vehicle of an anomaly if it is in `scope`.
+///
+/// # Errors
+///
+/// See [`StorageError`].
+pub async fn vehicle_of_within(
+    connection: &mut Connection,
+    anomaly_id: AnomalyId,
+    scope: &VehicleScope,
+) -> Result<Option<VehicleId>, StorageError> {
+    let query = anomaly_events::table.find(anomaly_id.0).into_boxed();
+    let vehicle_id: Option<Uuid> = within!(query, anomaly_events::vehicle_id, scope)
+        .select(anomaly_events::vehicle_id)
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(vehicle_id.map(VehicleId))
+}
+
 /// Returns a page of the matching anomalies, newest first, and the number of matching anomalies.
 ///
 /// A page of one vehicle, one severity, one type or the fleet is an index scan in list order, so its cost

@@ -2,12 +2,11 @@
 
 use diesel::{dsl::exists, prelude::*, query_dsl::methods, select};
 use diesel_async::RunQueryDsl;
-use sovd_domain::{AnomalyId, Closure, Outcome, VehicleId, VehicleScope};
+use sovd_domain::{AnomalyId, Closure, Outcome, VehicleId};
 use uuid::Uuid;
 
 use crate::{
     Connection, StorageError,
-    fleet::scope::within,
     schema::{anomaly_episodes, anomaly_events},
 };
 
@@ -18,37 +17,6 @@ pub enum Episode {
     Open,
     /// A workshop has closed it.
     Closed,
-}
-
-/// Returns the vehicle of an anomaly.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn vehicle_of(
-    connection: &mut Connection,
-    anomaly_id: AnomalyId,
-) -> Result<Option<VehicleId>, StorageError> {
-    vehicle_of_within(connection, anomaly_id, &VehicleScope::All).await
-}
-
-/// Returns the vehicle of an anomaly if it is in `scope`.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn vehicle_of_within(
-    connection: &mut Connection,
-    anomaly_id: AnomalyId,
-    scope: &VehicleScope,
-) -> Result<Option<VehicleId>, StorageError> {
-    let query = anomaly_events::table.find(anomaly_id.0).into_boxed();
-    let vehicle_id: Option<Uuid> = within!(query, anomaly_events::vehicle_id, scope)
-        .select(anomaly_events::vehicle_id)
-        .first(connection)
-        .await
-        .optional()?;
-    Ok(vehicle_id.map(VehicleId))
 }
 
 /// Returns the state of an anomaly and locks it until the transaction ends, so that it is neither closed

@@ -1,6 +1,7 @@
 //! Insights into component failures.
 
 mod derived;
+mod detectors;
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use crate::{Connection, StorageError, schema::manufacturing_insights};
 
 pub use derived::{FailureGroup, Growth, grown, insert_derived, lock_derivation};
+pub use detectors::{RuleOutcomes, rule_outcomes};
 
 /// Returns a page of the insights about `component_name`, or about every component, newest first, and
 /// their total number.

@@ -2,7 +2,7 @@ use sovd_domain::{AnomalyId, AuditEntry, BookingId, CommandId, SessionId};
 use sovd_storage::{
     Connection, StorageError, commands,
     identity::sessions,
-    maintenance::{bookings, episodes},
+    maintenance::{anomalies, bookings},
 };
 
 use crate::identity::caller::Caller;
@@ -30,7 +30,7 @@ impl Concealed {
         };
         Ok(match self {
             Self::Anomaly(id) => {
-                let vehicle_id = episodes::vehicle_of(connection, id).await?;
+                let vehicle_id = anomalies::vehicle_of(connection, id).await?;
                 vehicle_id.map(|vehicle_id| AuditEntry {
                     vehicle_id: Some(vehicle_id),
                     ..about("anomaly", id.0)

@@ -6,46 +6,52 @@ use sovd_storage::{Transaction, audit, fleet::vehicles, maintenance::anomalies};
 use super::Anomalies;
 use crate::{error::ServiceError, identity::caller::Caller, json_limits};
 
-/// The first year in which anything can have been found.
+/// The earliest year of a detection.
 const FIRST_YEAR: i32 = 2000;
 
 const REPORT: &str = "anomaly.report";
 
-/// An anomaly that somebody reports.
+const UNKNOWN_VEHICLE: ServiceError = ServiceError::NotFound {
+    what: "vehicle",
+    pointer: Some("/vehicle_id"),
+};
+
+/// A new anomaly.
 #[derive(Debug, Clone)]
 pub struct NewAnomaly {
     /// The vehicle.
     pub vehicle_id: VehicleId,
-    /// What kind it is.
+    /// The kind of anomaly.
     pub anomaly_type: String,
-    /// How bad it is.
+    /// How urgent it is.
     pub severity: Severity,
-    /// What was measured when it was found; at most 64 KiB as JSON.
+    /// The measurements at detection; at most 64 KiB as JSON.
     pub sensor_snapshot: Option<Map<String, Value>>,
-    /// The remaining useful life, in the unit of whoever predicts.
+    /// The remaining useful life, in the unit of the predictor.
     pub rul_prediction: Option<f64>,
-    /// The part of the vehicle that is suspected.
+    /// The suspected component.
     pub component_name: Option<String>,
-    /// When it was found: in 2000 or later and not in the future. Now, when it is not said.
+    /// When it was detected: in 2000 or later and not in the future; `None` for now.
     pub detected_at: Option<DateTime<Utc>>,
 }
 
 impl Anomalies {
-    /// Takes in an anomaly that somebody reports.
+    /// Reports an anomaly.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] to those who only read; [`ServiceError::Invalid`] when the snapshot is
-    /// too large or the moment cannot be; [`ServiceError::NotFound`] when there is no such vehicle that
-    /// the caller may know of.
+    /// [`ServiceError::Forbidden`] without the permission to record anomalies;
+    /// [`ServiceError::Invalid`] if the snapshot is too large or the time is out of range;
+    /// [`ServiceError::NotFound`] if the vehicle does not exist or the caller cannot access it.
     pub async fn report(&self, caller: &Caller, new: NewAnomaly) -> Result<Anomaly, ServiceError> {
         caller.require(Permission::RecordAnomalies)?;
         let now = self.access.now();
         let detected_at = new.check(now)?;
-        let reporting = self
+        if !self
             .access
-            .can_access_vehicle(caller, new.vehicle_id, REPORT);
-        if !reporting.await? {
+            .can_access_vehicle(caller, new.vehicle_id, REPORT)
+            .await?
+        {
             return Err(UNKNOWN_VEHICLE);
         }
         let anomaly = Anomaly {
@@ -61,17 +67,34 @@ impl Anomalies {
             closure: None,
         };
         let insert = async |transaction: &mut Transaction, _| {
-            insert(transaction, caller, &anomaly, now).await
+            if !vehicles::keep(transaction, anomaly.vehicle_id).await? {
+                return Err(UNKNOWN_VEHICLE);
+            }
+            anomalies::insert(transaction, &anomaly).await?;
+            let entry = AuditEntry {
+                entity_id: Some(anomaly.id.0),
+                vehicle_id: Some(anomaly.vehicle_id),
+                details: json!({
+                    "anomaly_type": anomaly.anomaly_type,
+                    "severity": anomaly.severity,
+                    "detected_at": anomaly.detected_at,
+                    "rul_prediction": anomaly.rul_prediction,
+                    "component_name": anomaly.component_name,
+                }),
+                ..caller.audit(REPORT, "anomaly")
+            };
+            audit::insert(transaction, &entry, now).await?;
+            Ok(())
         };
         self.access.change(caller, insert).await?;
         Ok(anomaly)
     }
 
-    /// The same of a vehicle that the caller has not named beside what was found.
+    /// Reports an anomaly of a vehicle that is named in the path and not in the body of the request.
     ///
     /// # Errors
     ///
-    /// Those of [`Anomalies::report`]; that there is no such vehicle points nowhere.
+    /// The same as [`Self::report`], but [`ServiceError::NotFound`] points to no field.
     pub async fn report_of_vehicle(
         &self,
         caller: &Caller,
@@ -88,13 +111,13 @@ impl Anomalies {
 }
 
 impl NewAnomaly {
-    /// When it was found, if all of it can be so at `now`.
+    /// Validates the anomaly at `now` and returns its time of detection.
     fn check(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, ServiceError> {
         let mut errors = Vec::new();
         if let Some(snapshot) = &self.sensor_snapshot {
             errors.extend(json_limits::check_size(snapshot, "/sensor_snapshot")?);
         }
-        match detection(self.detected_at.unwrap_or(now), now) {
+        match detection_time(self.detected_at.unwrap_or(now), now) {
             Ok(detected_at) if errors.is_empty() => return Ok(detected_at),
             Ok(_) => {}
             Err(error) => errors.push(error),
@@ -103,42 +126,12 @@ impl NewAnomaly {
     }
 }
 
-/// The moment of a detection as it is kept, to the microsecond, if it can be one at `now`.
-fn detection(moment: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>, FieldError> {
-    let kept = DateTime::from_timestamp_micros(moment.timestamp_micros());
-    kept.filter(|_| moment <= now && moment.year() >= FIRST_YEAR)
+/// Validates a time of detection at `now` and truncates it to microseconds, as it is stored.
+fn detection_time(time: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>, FieldError> {
+    DateTime::from_timestamp_micros(time.timestamp_micros())
+        .filter(|_| time <= now && time.year() >= FIRST_YEAR)
         .ok_or_else(|| {
             let detail = format!("must be in {FIRST_YEAR} or later and not in the future");
             FieldError::new("/detected_at", detail)
         })
-}
-
-const UNKNOWN_VEHICLE: ServiceError = ServiceError::NotFound {
-    what: "vehicle",
-    pointer: Some("/vehicle_id"),
-};
-
-async fn insert(
-    transaction: &mut Transaction,
-    caller: &Caller,
-    anomaly: &Anomaly,
-    now: DateTime<Utc>,
-) -> Result<(), ServiceError> {
-    if !vehicles::keep(transaction, anomaly.vehicle_id).await? {
-        return Err(UNKNOWN_VEHICLE);
-    }
-    anomalies::insert(transaction, anomaly).await?;
-    let entry = AuditEntry {
-        entity_id: Some(anomaly.id.0),
-        vehicle_id: Some(anomaly.vehicle_id),
-        details: json!({
-            "anomaly_type": anomaly.anomaly_type,
-            "severity": anomaly.severity,
-            "detected_at": anomaly.detected_at,
-            "rul_prediction": anomaly.rul_prediction,
-            "component_name": anomaly.component_name,
-        }),
-        ..caller.audit(REPORT, "anomaly")
-    };
-    Ok(audit::insert(transaction, &entry, now).await?)
 }

@@ -12,19 +12,26 @@ use sovd_storage::{
     },
 };
 
-use super::{Bookings, UNKNOWN, about, time::appointment};
+use super::{Bookings, UNKNOWN, audit_entry};
 use crate::{differences::Differences, error::ServiceError, identity::caller::Caller};
 
-/// What is to be changed of a booking; what is not set stays.
+const UPDATE: &str = "booking.update";
+
+const INVALID_TRANSITION: ServiceError = ServiceError::Conflict {
+    reason: "a booking goes from PENDING to CONFIRMED to COMPLETED, or is CANCELLED before that",
+    pointer: Some("/status"),
+};
+
+/// Changes to a booking; unset fields stay unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct BookingChange {
-    /// Another state.
+    /// The new state.
     pub status: Option<BookingStatus>,
-    /// Another time: in the future, at most two years ahead.
+    /// The new start: in the future, at most two years ahead.
     pub appointment_time: Option<DateTime<Utc>>,
-    /// What the customer wants the workshop to know now.
+    /// The customer's notes for the workshop.
     pub customer_notes: Patch<String>,
-    /// What the workshop found of the anomaly, when a booking about one is completed.
+    /// The workshop's finding, required to complete a booking with an anomaly.
     pub outcome: Option<Outcome>,
 }
 
@@ -33,7 +40,7 @@ impl BookingChange {
         self.status.is_none() && self.has_only_status()
     }
 
-    /// Whether it calls the booking off and does nothing else.
+    /// Returns whether the change only cancels the booking.
     fn is_cancellation(&self) -> bool {
         self.status == Some(BookingStatus::Cancelled) && self.has_only_status()
     }
@@ -42,7 +49,7 @@ impl BookingChange {
         self.appointment_time.is_none() && self.customer_notes.is_keep() && self.outcome.is_none()
     }
 
-    /// The change with its time as it is kept, if it makes sense whatever it is a change of.
+    /// Validates what does not depend on the booking, and truncates the time as it is stored.
     fn checked(self, now: DateTime<Utc>) -> Result<Self, ServiceError> {
         let mut errors = Vec::new();
         if self.outcome.is_some() && self.status != Some(BookingStatus::Completed) {
@@ -51,7 +58,7 @@ impl BookingChange {
         }
         let mut appointment_time = None;
         if let Some(time) = self.appointment_time {
-            match appointment(time, now) {
+            match super::appointment_time(time, now) {
                 Ok(time) => appointment_time = Some(time),
                 Err(error) => errors.push(error),
             }
@@ -70,11 +77,11 @@ impl BookingChange {
         }
     }
 
-    /// The booking as it is after the change, if it can become that.
+    /// Returns the booking after the change.
     fn applied_to(self, old: &Booking) -> Result<Booking, ServiceError> {
         let status = self.status.unwrap_or(old.status);
         if self.status.is_some() && !old.status.may_become(status) {
-            return Err(NO_WAY);
+            return Err(INVALID_TRANSITION);
         }
         if self.appointment_time.is_some() && old.status.has_ended() {
             return Err(ServiceError::Conflict {
@@ -104,16 +111,16 @@ impl BookingChange {
 }
 
 impl Bookings {
-    /// Changes a booking. Completing one that is about an anomaly closes the anomaly. Confirming one takes
-    /// the slot of its workshop, should it have none.
+    /// Changes a booking. Completing a booking with an anomaly closes the anomaly. Confirming a booking
+    /// without a slot takes one.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] to those who may not book, and to those who may not manage bookings
-    /// and do more than call one off; [`ServiceError::NotFound`] when there is none that the caller may
-    /// see; [`ServiceError::Invalid`] when nothing is to be changed, the time is not ahead, or the
-    /// outcome is missing or out of place; [`ServiceError::Conflict`] when the booking is past this
-    /// change, or its workshop has another one at that time.
+    /// [`ServiceError::Forbidden`] without the permission to book or, except for a cancellation, to manage
+    /// bookings; [`ServiceError::NotFound`] if the booking does not exist or the caller cannot access its
+    /// vehicle; [`ServiceError::Invalid`] if the change is empty, the time is out of range, or the outcome
+    /// is missing or not allowed; [`ServiceError::Conflict`] if the state of the booking does not allow
+    /// the change, or its workshop has another booking at that time.
     pub async fn change(
         &self,
         caller: &Caller,
@@ -139,9 +146,7 @@ impl Bookings {
             self.update(transaction, &caller, id, change, now).await
         };
         match self.access.change(&caller, update).await {
-            Err(ServiceError::NotFound { .. }) => {
-                Err(self.missing(&caller, id, "booking.update").await?)
-            }
+            Err(ServiceError::NotFound { .. }) => Err(self.missing(&caller, id, UPDATE).await?),
             changed => changed,
         }
     }
@@ -163,10 +168,10 @@ impl Bookings {
         write(transaction, &old, &booking, now).await?;
         let entry = AuditEntry {
             details: Value::Object(differences(&old, &booking)),
-            ..about(caller, "booking.update", &booking)
+            ..audit_entry(caller, UPDATE, &booking)
         };
         audit::insert(transaction, &entry, now).await?;
-        // Last, so that others wait for the workshop's turn no longer than they must.
+        // Last, to hold the lock of the workshop as briefly as possible.
         if booking.status.has_ended() {
             slots::free(transaction, id).await?;
         } else if is_moved || (is_confirmed && !slots::is_taken(transaction, id).await?) {
@@ -176,19 +181,14 @@ impl Bookings {
     }
 }
 
-const NO_WAY: ServiceError = ServiceError::Conflict {
-    reason: "a booking goes from PENDING to CONFIRMED to COMPLETED, or is CANCELLED before that",
-    pointer: Some("/status"),
-};
-
-/// The booking with the id, locked after its vehicle, if the caller may know of it.
+/// Locks the vehicle and then the booking, if the caller can access them.
 async fn lock(
     transaction: &mut Transaction,
     caller: &Caller,
     id: BookingId,
 ) -> Result<Booking, ServiceError> {
     let scope = caller.vehicles();
-    // A booking of another vehicle ends here too, so that it takes no more statements than none.
+    // Takes the same number of statements for an unknown and a concealed booking.
     let found = bookings::find_within(transaction, id, &scope).await?;
     let vehicle_id = found.ok_or(UNKNOWN)?.vehicle_id;
     let vehicle = vehicles::lock(transaction, vehicle_id).await?;
@@ -198,7 +198,7 @@ async fn lock(
     bookings::lock(transaction, id).await?.ok_or(UNKNOWN)
 }
 
-/// Writes what is another than before, but the slot.
+/// Writes the differences, except for the slot.
 async fn write(
     transaction: &mut Transaction,
     old: &Booking,
@@ -206,11 +206,11 @@ async fn write(
     now: DateTime<Utc>,
 ) -> Result<(), ServiceError> {
     let id = old.id;
-    // Before the state: what has ended is not moved.
+    // Before the state, because a booking that has ended cannot be moved.
     if new.appointment_time != old.appointment_time
         && !bookings::move_to(transaction, id, new.appointment_time).await?
     {
-        return Err(NO_WAY);
+        return Err(INVALID_TRANSITION);
     }
     if new.customer_notes != old.customer_notes {
         bookings::set_notes(transaction, id, new.customer_notes.as_deref()).await?;
@@ -218,7 +218,7 @@ async fn write(
     if new.status != old.status
         && !bookings::change_status(transaction, id, old.status, new.status).await?
     {
-        return Err(NO_WAY);
+        return Err(INVALID_TRANSITION);
     }
     if new.outcome != old.outcome {
         close(transaction, new, now).await?;
@@ -226,7 +226,7 @@ async fn write(
     Ok(())
 }
 
-/// Closes the anomaly of a booking with what the workshop found.
+/// Closes the anomaly of a booking with the workshop's finding.
 async fn close(
     transaction: &mut Transaction,
     booking: &Booking,
@@ -251,8 +251,7 @@ async fn close(
     })
 }
 
-/// What is another than before, for the audit trail; of the notes, which are the customer's words, only
-/// that they are.
+/// Returns the differences for the audit trail, without the text of the customer's notes.
 fn differences(old: &Booking, new: &Booking) -> Map<String, Value> {
     Differences::default()
         .compare("status", &old.status, &new.status)

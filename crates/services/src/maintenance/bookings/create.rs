@@ -7,39 +7,51 @@ use sovd_storage::{
     Transaction, audit,
     fleet::vehicles,
     maintenance::{
-        bookings,
+        anomalies, bookings,
         episodes::{self, Episode},
     },
 };
 
-use super::{Bookings, about, time::appointment};
+use super::{Bookings, appointment_time, audit_entry};
 use crate::{audit::refusals::Concealed, error::ServiceError, identity::caller::Caller};
 
-/// A booking to be.
+const CREATE: &str = "booking.create";
+
+const UNKNOWN_VEHICLE: ServiceError = ServiceError::NotFound {
+    what: "vehicle",
+    pointer: Some("/vehicle_id"),
+};
+
+const UNKNOWN_ANOMALY: ServiceError = ServiceError::NotFound {
+    what: "anomaly",
+    pointer: Some("/anomaly_event_id"),
+};
+
+/// A new booking.
 #[derive(Debug, Clone)]
 pub struct NewBooking {
     /// The vehicle.
     pub vehicle_id: VehicleId,
-    /// The workshop, which then has no other booking at that time.
+    /// The workshop, which must have no other booking at that time.
     pub service_center_id: Option<String>,
-    /// When the vehicle is to be there: in the future, at most two years ahead.
+    /// When the appointment starts: in the future, at most two years ahead.
     pub appointment_time: DateTime<Utc>,
-    /// What the customer wants the workshop to know.
+    /// The customer's notes for the workshop.
     pub customer_notes: Option<String>,
-    /// The anomaly of this vehicle that it is about.
+    /// The anomaly of this vehicle to be examined.
     pub anomaly_event_id: Option<AnomalyId>,
 }
 
 impl Bookings {
-    /// Books a service.
+    /// Creates a booking.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] to those who may not book, or not see anomalies and name one;
-    /// [`ServiceError::Invalid`] when the time is not ahead or the anomaly is another vehicle's;
-    /// [`ServiceError::NotFound`] when there is no such vehicle or anomaly that the caller may see;
-    /// [`ServiceError::Conflict`] when the workshop has another booking at that time, or the anomaly is
-    /// closed or booked.
+    /// [`ServiceError::Forbidden`] without the permission to book or, with an anomaly, to read anomalies;
+    /// [`ServiceError::Invalid`] if the time is out of range or the anomaly is of another vehicle;
+    /// [`ServiceError::NotFound`] if the vehicle or the anomaly does not exist or the caller cannot access
+    /// it; [`ServiceError::Conflict`] if the workshop has another booking at that time, or the anomaly is
+    /// closed or has another booking.
     pub async fn create(&self, caller: &Caller, new: NewBooking) -> Result<Booking, ServiceError> {
         caller.require(Permission::Book)?;
         let caller = match new.anomaly_event_id {
@@ -51,11 +63,11 @@ impl Bookings {
             }
             None => caller.clone(),
         };
-        let booking = self.made(new)?;
+        let booking = self.new_booking(new)?;
         let vehicle_id = booking.vehicle_id;
         if !self
             .access
-            .can_access_vehicle(&caller, vehicle_id, "booking.create")
+            .can_access_vehicle(&caller, vehicle_id, CREATE)
             .await?
         {
             return Err(UNKNOWN_VEHICLE);
@@ -68,17 +80,17 @@ impl Bookings {
         };
         let written = self.access.change(&caller, write).await;
         if matches!(written, Err(ServiceError::NotFound { .. })) {
-            // Records the attempt if the vehicle has changed its owner meanwhile.
+            // Records the attempt if the owner of the vehicle has changed concurrently.
             self.access
-                .can_access_vehicle(&caller, vehicle_id, "booking.create")
+                .can_access_vehicle(&caller, vehicle_id, CREATE)
                 .await?;
         }
         written.map(|()| booking)
     }
 
-    fn made(&self, new: NewBooking) -> Result<Booking, ServiceError> {
+    fn new_booking(&self, new: NewBooking) -> Result<Booking, ServiceError> {
         let now = self.access.now();
-        let appointment_time = appointment(new.appointment_time, now)
+        let appointment_time = appointment_time(new.appointment_time, now)
             .map_err(|error| ServiceError::Invalid(vec![error]))?;
         Ok(Booking {
             id: BookingId(self.random.uuid()),
@@ -93,8 +105,7 @@ impl Bookings {
         })
     }
 
-    /// Refuses an anomaly that is not the vehicle's. One that the caller may not know of is none, and
-    /// the attempt is written down.
+    /// Checks that the anomaly is of the vehicle. Records the attempt if the caller cannot access it.
     async fn check_anomaly(
         &self,
         caller: &Caller,
@@ -104,7 +115,7 @@ impl Bookings {
         let found = {
             let mut connection = self.access.connection().await?;
             let scope = caller.vehicles();
-            episodes::vehicle_of_within(&mut connection, anomaly_id, &scope).await?
+            anomalies::vehicle_of_within(&mut connection, anomaly_id, &scope).await?
         };
         match found {
             Some(found) if found == vehicle_id => Ok(()),
@@ -115,9 +126,7 @@ impl Bookings {
             }
             None => {
                 let object = Concealed::Anomaly(anomaly_id);
-                self.access
-                    .record_missing(caller, object, "booking.create")
-                    .await?;
+                self.access.record_missing(caller, object, CREATE).await?;
                 Err(UNKNOWN_ANOMALY)
             }
         }
@@ -130,13 +139,13 @@ impl Bookings {
         booking: &Booking,
     ) -> Result<(), ServiceError> {
         let vehicle = vehicles::lock(transaction, booking.vehicle_id).await?;
-        // It may have got another owner since the first look.
+        // The owner may have changed since the first check.
         let scope = caller.vehicles();
         if !vehicle.is_some_and(|vehicle| scope.covers(vehicle.vehicle_id, vehicle.owner_id)) {
             return Err(UNKNOWN_VEHICLE);
         }
         if let Some(anomaly_id) = booking.anomaly_event_id {
-            keep_open(transaction, anomaly_id).await?;
+            lock_open_anomaly(transaction, anomaly_id).await?;
         }
         bookings::insert(transaction, booking).await?;
         let entry = AuditEntry {
@@ -145,26 +154,16 @@ impl Bookings {
                 "appointment_time": booking.appointment_time,
                 "anomaly_event_id": booking.anomaly_event_id,
             }),
-            ..about(caller, "booking.create", booking)
+            ..audit_entry(caller, CREATE, booking)
         };
         audit::insert(transaction, &entry, booking.created_at).await?;
-        // Last, so that others wait for the workshop's turn no longer than they must.
+        // Last, to hold the lock of the workshop as briefly as possible.
         self.take_slot(transaction, booking).await
     }
 }
 
-const UNKNOWN_VEHICLE: ServiceError = ServiceError::NotFound {
-    what: "vehicle",
-    pointer: Some("/vehicle_id"),
-};
-
-const UNKNOWN_ANOMALY: ServiceError = ServiceError::NotFound {
-    what: "anomaly",
-    pointer: Some("/anomaly_event_id"),
-};
-
-/// Makes sure that an anomaly is neither closed nor booked, and keeps it so until the transaction ends.
-async fn keep_open(
+/// Checks that an anomaly is neither closed nor booked, and locks it until the transaction ends.
+async fn lock_open_anomaly(
     transaction: &mut Transaction,
     anomaly_id: AnomalyId,
 ) -> Result<(), ServiceError> {

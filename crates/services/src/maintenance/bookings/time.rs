@@ -1,23 +1,23 @@
 use chrono::{DateTime, Months, Utc};
 use sovd_domain::FieldError;
 
-/// How far ahead a service can be booked.
-const FARTHEST: Months = Months::new(24);
+/// The maximum time between a booking and its appointment.
+const MAX_LEAD: Months = Months::new(24);
 
-/// The time of an appointment as it is kept, to the microsecond, if it can be one at `now`.
-pub(super) fn appointment(
+/// Validates the time of an appointment at `now` and truncates it to microseconds, as it is stored.
+pub(super) fn appointment_time(
     time: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<DateTime<Utc>, FieldError> {
-    let wrong = |detail| FieldError::new("/appointment_time", detail);
-    let farthest = now.checked_add_months(FARTHEST);
+    let error = |detail| FieldError::new("/appointment_time", detail);
+    let latest = now.checked_add_months(MAX_LEAD);
     if time <= now {
-        return Err(wrong("must be in the future"));
+        return Err(error("must be in the future"));
     }
-    if farthest.is_none_or(|farthest| time > farthest) {
-        return Err(wrong("must be at most 2 years ahead"));
+    if latest.is_none_or(|latest| time > latest) {
+        return Err(error("must be at most 2 years ahead"));
     }
-    DateTime::from_timestamp_micros(time.timestamp_micros()).ok_or_else(|| wrong("is no time"))
+    DateTime::from_timestamp_micros(time.timestamp_micros()).ok_or_else(|| error("is no time"))
 }
 
 #[cfg(test)]
@@ -38,7 +38,7 @@ mod tests {
             ("2028-03-01T12:00:00Z", true),
             ("2028-03-01T12:00:00.000001Z", false),
         ] {
-            let accepted = appointment(at(time), now);
+            let accepted = appointment_time(at(time), now);
             assert_eq!(accepted.is_ok(), is_accepted, "{time}");
         }
     }
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn truncates_the_time_to_microseconds() {
         let now = at("2016-12-31T12:00:00Z");
-        for (time, kept) in [
+        for (time, stored) in [
             (
                 "2017-01-01T00:00:00.123456789Z",
                 "2017-01-01T00:00:00.123456Z",
@@ -54,8 +54,8 @@ mod tests {
             ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
         ] {
             assert_eq!(
-                appointment(at(time), now).unwrap().to_rfc3339(),
-                at(kept).to_rfc3339()
+                appointment_time(at(time), now).unwrap().to_rfc3339(),
+                at(stored).to_rfc3339()
             );
         }
     }

@@ -5,24 +5,23 @@ use sovd_storage::{
     maintenance::insights::{self, FailureGroup},
 };
 
-use super::{Insights, NewInsight, about};
+use super::{Insights, NewInsight, audit_entry};
 use crate::{error::ServiceError, identity::caller::Caller};
 
-/// How many trouble codes are named in an insight.
-const NAMED_CODES: usize = 20;
+/// The maximum number of trouble codes in the text of an insight.
+const MAX_CODES: usize = 20;
 
-/// How many insights one call writes at most.
-const MOST_AT_ONCE: i64 = 100;
+/// The maximum number of insights per call.
+const MAX_INSIGHTS: i64 = 100;
 
 impl Insights {
-    /// Counts the confirmed failures of each component in each model and model year, and writes an
-    /// insight for every group of more than `threshold` of which at least one is in no insight yet.
-    /// Gives those that were written, the most failures first and 100 at most. However often and by
-    /// however many at once it is called, each failure is new to one insight.
+    /// Groups the confirmed failures by component, model and model year, and creates an insight for each
+    /// group with more than `threshold` failures, at least one of which belongs to no insight. Returns up
+    /// to 100 insights, most failures first. Each failure counts as new once, also for concurrent calls.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Forbidden`] to all but those who make vehicles, and admins.
+    /// [`ServiceError::Forbidden`] for callers other than manufacturers and admins.
     pub async fn derive(
         &self,
         caller: &Caller,
@@ -30,13 +29,13 @@ impl Insights {
     ) -> Result<Vec<Insight>, ServiceError> {
         caller.require(Permission::RecordInsights)?;
         let threshold = i64::from(threshold.unwrap_or(self.threshold));
-        let write = async |transaction: &mut Transaction, now| {
-            self.write_grown(transaction, caller, threshold, now).await
+        let insert = async |transaction: &mut Transaction, now| {
+            self.insert_grown(transaction, caller, threshold, now).await
         };
-        self.access.change(caller, write).await
+        self.access.change(caller, insert).await
     }
 
-    async fn write_grown(
+    async fn insert_grown(
         &self,
         transaction: &mut Transaction,
         caller: &Caller,
@@ -44,27 +43,26 @@ impl Insights {
         now: DateTime<Utc>,
     ) -> Result<Vec<Insight>, ServiceError> {
         insights::lock_derivation(transaction).await?;
-        let grown = insights::grown(transaction, threshold, MOST_AT_ONCE).await?;
+        let grown = insights::grown(transaction, threshold, MAX_INSIGHTS).await?;
         if grown.is_empty() {
             return Ok(Vec::new());
         }
         let derived: Vec<(Insight, Vec<AnomalyId>)> = grown
             .into_iter()
-            .map(|growth| (self.made(finding(&growth.group)), growth.failures))
+            .map(|growth| (self.new_insight(summarize(&growth.group)), growth.failures))
             .collect();
         insights::insert_derived(transaction, &derived).await?;
-        let written: Vec<Insight> = derived.into_iter().map(|(insight, _)| insight).collect();
-        let entries: Vec<AuditEntry> = written
+        let insights: Vec<Insight> = derived.into_iter().map(|(insight, _)| insight).collect();
+        let entries: Vec<AuditEntry> = insights
             .iter()
-            .map(|insight| about(caller, "insight.derive", insight))
+            .map(|insight| audit_entry(caller, "insight.derive", insight))
             .collect();
         audit::insert_all(transaction, &entries, now).await?;
-        Ok(written)
+        Ok(insights)
     }
 }
 
-/// What a group of failures tells.
-fn finding(group: &FailureGroup) -> NewInsight {
+fn summarize(group: &FailureGroup) -> NewInsight {
     NewInsight {
         component_name: group.component_name.clone(),
         failure_pattern: format!(
@@ -79,14 +77,14 @@ fn finding(group: &FailureGroup) -> NewInsight {
     }
 }
 
-/// The codes, to precede the rest of a sentence.
+/// Returns the codes as the beginning of a sentence.
 fn codes(codes: &[String]) -> String {
     if codes.is_empty() {
         return String::new();
     }
-    let named: Vec<&str> = codes.iter().take(NAMED_CODES).map(String::as_str).collect();
+    let named: Vec<&str> = codes.iter().take(MAX_CODES).map(String::as_str).collect();
     let named = named.join(", ");
-    match codes.len().saturating_sub(NAMED_CODES) {
+    match codes.len().saturating_sub(MAX_CODES) {
         0 => format!("{named}: "),
         others => format!("{named} and {others} more: "),
     }
@@ -97,10 +95,10 @@ fn counted(count: i64, what: &str) -> String {
     format!("{count} {what}{ending}")
 }
 
-/// How much of the whole a part is, from 0 to 1.
+/// Returns the share of `part` in `whole`, from 0 to 1.
 #[expect(
     clippy::cast_precision_loss,
-    reason = "no fleet has as many failures as a double has whole numbers"
+    reason = "a fleet has fewer than 2^53 failures"
 )]
 pub(super) fn share(part: i64, whole: i64) -> f64 {
     part as f64 / whole as f64
@@ -125,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_insight_names_codes_and_counts_failures_and_vehicles() {
-        let found = finding(&group(3, 2, 2));
+        let found = summarize(&group(3, 2, 2));
         assert_eq!(found.component_name, "pump");
         assert_eq!(
             found.failure_pattern,
@@ -133,15 +131,15 @@ mod tests {
         );
         assert_eq!(found.affected_batch.as_deref(), Some("Tesla Model 3 2023"));
         assert_eq!(found.confidence_score, Some(0.75));
-        let found = finding(&group(1, 1, 0));
+        let found = summarize(&group(1, 1, 0));
         assert_eq!(found.failure_pattern, "1 confirmed failure on 1 vehicle");
     }
 
     #[test]
     fn an_insight_names_at_most_20_codes() {
-        let all = finding(&group(1, 1, 20)).failure_pattern;
+        let all = summarize(&group(1, 1, 20)).failure_pattern;
         assert!(all.contains("P0418, P0419: 1"), "{all}");
-        let some = finding(&group(1, 1, 22)).failure_pattern;
+        let some = summarize(&group(1, 1, 22)).failure_pattern;
         assert!(some.contains("P0419 and 2 more: 1"), "{some}");
     }
 }

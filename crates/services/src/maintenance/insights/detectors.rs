@@ -1,63 +1,63 @@
 use std::collections::BTreeMap;
 
 use sovd_domain::{Permission, Rule, Severity};
-use sovd_storage::maintenance::detections::{self, RuleRecord};
+use sovd_storage::maintenance::insights::{self, RuleOutcomes};
 
 use super::{Insights, derive::share};
 use crate::{error::ServiceError, identity::caller::Caller};
 
-/// A rule, and how often it was right.
+/// A detection rule and the outcomes of its anomalies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detector {
     /// The name of the rule.
     pub rule: String,
-    /// What the rule looks for is; nothing when it is not in force any more.
+    /// What the rule detects; `None` if it is no longer active.
     pub finds: Option<Finds>,
-    /// How many anomalies it found.
+    /// Number of detected anomalies.
     pub detected: i64,
-    /// How many of them no workshop has looked at.
+    /// Number of open anomalies.
     pub open: i64,
-    /// How many were there.
+    /// Number of anomalies closed as `confirmed`.
     pub confirmed: i64,
-    /// How many were none.
+    /// Number of anomalies closed as `no_fault_found`.
     pub no_fault_found: i64,
-    /// How many were something else.
+    /// Number of anomalies closed as `other`.
     pub other: i64,
 }
 
-/// What a rule in force makes of what it finds.
+/// The anomalies that an active rule detects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finds {
-    /// What kind of anomaly.
+    /// The kind of anomaly.
     pub anomaly_type: String,
-    /// How bad it is.
+    /// How urgent it is.
     pub severity: Severity,
-    /// The part of the vehicle that it suspects.
+    /// The suspected component.
     pub component: String,
 }
 
 impl Detector {
-    /// How many of what it found workshops have looked at.
+    /// Returns the number of closed anomalies.
     pub const fn count(&self) -> i64 {
         self.confirmed + self.no_fault_found + self.other
     }
 
-    /// How much of what workshops have looked at was there, from 0 to 1; nothing while they have
-    /// looked at nothing.
+    /// Returns the share of confirmed anomalies among the closed ones, from 0 to 1; `None` if none is
+    /// closed.
     pub fn precision(&self) -> Option<f64> {
         let count = self.count();
         (count > 0).then(|| share(self.confirmed, count))
     }
 
-    fn of(rule: String, finds: Option<Finds>, record: &RuleRecord) -> Self {
+    fn of(rule: String, finds: Option<Finds>, outcomes: &RuleOutcomes) -> Self {
         Self {
             rule,
             finds,
-            detected: record.detected,
-            open: record.open,
-            confirmed: record.confirmed,
-            no_fault_found: record.no_fault_found,
-            other: record.other,
+            detected: outcomes.detected,
+            open: outcomes.open,
+            confirmed: outcomes.confirmed,
+            no_fault_found: outcomes.no_fault_found,
+            other: outcomes.other,
         }
     }
 }
@@ -73,29 +73,28 @@ impl From<&Rule> for Finds {
 }
 
 impl Insights {
-    /// How often each rule was right: the rules in force in their order, then those that once were,
-    /// by name.
+    /// Returns the active rules in file order, then former rules by name, with their outcomes.
     ///
     /// # Errors
     ///
-    /// When the caller may not see insights.
+    /// [`ServiceError::Forbidden`] without the permission to read insights.
     pub async fn detectors(&self, caller: &Caller) -> Result<Vec<Detector>, ServiceError> {
         caller.require(Permission::ReadInsights)?;
-        let records = {
+        let outcomes = {
             let mut connection = self.access.bulk_connection(caller).await?;
-            detections::records(&mut connection).await?
+            insights::rule_outcomes(&mut connection).await?
         };
-        let mut records: BTreeMap<String, RuleRecord> = records
+        let mut outcomes: BTreeMap<String, RuleOutcomes> = outcomes
             .into_iter()
-            .map(|record| (record.rule_name.clone(), record))
+            .map(|outcomes| (outcomes.rule_name.clone(), outcomes))
             .collect();
-        let in_force = self.rules.iter().map(|rule| {
-            let record = records.remove(&rule.name).unwrap_or_default();
-            Detector::of(rule.name.clone(), Some(rule.into()), &record)
+        let active = self.rules.iter().map(|rule| {
+            let outcomes = outcomes.remove(&rule.name).unwrap_or_default();
+            Detector::of(rule.name.clone(), Some(rule.into()), &outcomes)
         });
-        let mut detectors: Vec<Detector> = in_force.collect();
-        let past = records.into_iter();
-        detectors.extend(past.map(|(name, record)| Detector::of(name, None, &record)));
+        let mut detectors: Vec<Detector> = active.collect();
+        let former = outcomes.into_iter();
+        detectors.extend(former.map(|(name, outcomes)| Detector::of(name, None, &outcomes)));
         Ok(detectors)
     }
 }

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use sovd_domain::{AnomalyId, Random, ResponseId, RuleBook, SystemRandom, VehicleId};
 use sovd_storage::{
     commands::responses,
-    maintenance::detections::{self, Match, Reading, RuleRecord},
+    maintenance::{
+        detections::{self, Match, Reading},
+        insights::{self, RuleOutcomes},
+    },
 };
 use uuid::Uuid;
 
@@ -199,8 +202,8 @@ async fn counts_the_anomalies_of_a_rule_by_outcome() {
     // A reported anomaly belongs to no rule.
     let sql = "UPDATE anomaly_episodes SET rule_name = NULL WHERE dtc_code = 'U0100'";
     fleet.client.execute(sql, &[]).await.unwrap();
-    let records = detections::records(&mut *fleet.connection().await).await;
-    let expected = RuleRecord {
+    let outcomes = insights::rule_outcomes(&mut *fleet.connection().await).await;
+    let expected = RuleOutcomes {
         rule_name: "catalyst".to_owned(),
         detected: 5,
         open: 1,
@@ -208,5 +211,5 @@ async fn counts_the_anomalies_of_a_rule_by_outcome() {
         no_fault_found: 1,
         other: 1,
     };
-    assert_eq!(records.unwrap(), [expected]);
+    assert_eq!(outcomes.unwrap(), [expected]);
 }

@@ -2,7 +2,10 @@ use futures_util::future::join;
 use sovd_domain::{AnomalyId, Closure, Outcome};
 use sovd_storage::{
     StorageError,
-    maintenance::episodes::{self, Episode},
+    maintenance::{
+        anomalies,
+        episodes::{self, Episode},
+    },
 };
 use uuid::Uuid;
 
@@ -69,7 +72,7 @@ async fn neither_locks_nor_closes_an_unknown_anomaly() {
     assert_eq!(episodes::lock(&mut connection, id).await.unwrap(), None);
     let there = anomaly(&fleet, vehicle).await;
     for (id, expected) in [(id, None), (there, Some(vehicle))] {
-        let found = episodes::vehicle_of(&mut connection, id).await;
+        let found = anomalies::vehicle_of(&mut connection, id).await;
         assert_eq!(found.unwrap(), expected);
     }
     let end = closure(Outcome::Other, 0);

@@ -1,0 +1,79 @@
+use serde_json::json;
+use sovd_domain::{AnomalyId, AuditEntry, Diagnosis, DiagnosisId, Page, Permission};
+use sovd_storage::{Transaction, audit, fleet::vehicles, maintenance::diagnoses};
+
+use super::{Anomalies, READ, UNKNOWN};
+use crate::{error::ServiceError, identity::caller::Caller};
+
+const DIAGNOSE: &str = "anomaly.diagnose";
+
+/// A new diagnosis of an anomaly.
+#[derive(Debug, Clone)]
+pub struct NewDiagnosis {
+    /// The presumed cause, in prose.
+    pub diagnosis_text: String,
+    /// Confidence from 0 to 1.
+    pub confidence_score: f64,
+}
+
+impl Anomalies {
+    /// Returns a page of the diagnoses of an anomaly, newest first, and their total number.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`Self::get`].
+    pub async fn diagnoses(
+        &self,
+        caller: &Caller,
+        anomaly_id: AnomalyId,
+        page: Page,
+    ) -> Result<(Vec<Diagnosis>, i64), ServiceError> {
+        caller.require(Permission::ReadAnomalies)?;
+        self.find(caller, anomaly_id, READ).await?;
+        let mut connection = self.access.bulk_connection(caller).await?;
+        Ok(diagnoses::list(&mut connection, anomaly_id, page).await?)
+    }
+
+    /// Adds a diagnosis to an anomaly.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Forbidden`] without the permission to record anomalies;
+    /// [`ServiceError::NotFound`] if the anomaly does not exist or the caller cannot access its vehicle.
+    pub async fn diagnose(
+        &self,
+        caller: &Caller,
+        anomaly_id: AnomalyId,
+        new: NewDiagnosis,
+    ) -> Result<Diagnosis, ServiceError> {
+        caller.require(Permission::RecordAnomalies)?;
+        let anomaly = self.find(caller, anomaly_id, DIAGNOSE).await?;
+        let diagnosis = Diagnosis {
+            id: DiagnosisId(self.random.uuid()),
+            anomaly_event_id: anomaly_id,
+            diagnosis_text: new.diagnosis_text,
+            confidence_score: new.confidence_score,
+            created_at: self.access.now(),
+        };
+        let insert = async |transaction: &mut Transaction, _| {
+            // An anomaly is only deleted with its vehicle.
+            if !vehicles::keep(transaction, anomaly.vehicle_id).await? {
+                return Err(UNKNOWN);
+            }
+            diagnoses::insert(transaction, &diagnosis).await?;
+            let entry = AuditEntry {
+                entity_id: Some(anomaly_id.0),
+                vehicle_id: Some(anomaly.vehicle_id),
+                details: json!({
+                    "diagnosis_id": diagnosis.id,
+                    "confidence_score": diagnosis.confidence_score,
+                }),
+                ..caller.audit(DIAGNOSE, "anomaly")
+            };
+            audit::insert(transaction, &entry, diagnosis.created_at).await?;
+            Ok(())
+        };
+        self.access.change(caller, insert).await?;
+        Ok(diagnosis)
+    }
+}
