@@ -1,23 +1,20 @@
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, Client, OFFLINE, World, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
 };
 
 use crate::{
     agents::policy::{
-        COMMANDS, LOGS, allowing, audited, expect_suspended, line, listed, logged, machine_as,
+        COMMANDS, LOGS, allowing, audited, expect_suspended, listed, log_entry, logged, machine_as,
         reading,
     },
     maintenance::bookings::{book, moment},
 };
 
-/// A machine that may send commands to one vehicle only.
+/// Creates an agent that may submit commands to one vehicle only.
 async fn keeper(world: &World) -> Client {
     let account = json!({
         "name": "monitor", "role": "engineer", "permissions": ["commands.submit"],
@@ -26,7 +23,7 @@ async fn keeper(world: &World) -> Client {
     machine_as(world, account).await
 }
 
-/// Sends the head of a request and all of its body but the last byte, which it gives.
+/// Sends a request except for the last byte of its body; returns that byte.
 async fn begin(world: &World, machine: &Client, body: &Value) -> (TcpStream, String) {
     let body = body.to_string();
     let (begun, rest) = body.split_at(body.len() - 1);
@@ -50,12 +47,11 @@ async fn rejects_a_call_that_completes_after_the_suspension() {
     .await;
     let monitor = keeper(&world).await;
     let (mut stream, rest) = begin(&world, &monitor, &reading(OFFLINE)).await;
-    let admitted = line("commands.submit", "POST /api/v1/commands", "ALLOWED");
-    timeout(Duration::from_secs(30), async {
+    let admitted = log_entry("commands.submit", "POST /api/v1/commands", "ALLOWED");
+    within("the request to be admitted", async {
         while logged(&world).await != [admitted.clone()] {}
     })
-    .await
-    .unwrap();
+    .await;
     for _ in 0..2 {
         let refused = monitor.post(COMMANDS, &reading(CONNECTED)).await;
         refused.expect_problem(404, "not_found");
@@ -63,10 +59,10 @@ async fn rejects_a_call_that_completes_after_the_suspension() {
     assert_eq!(audited(&world, "agent.suspend").await.len(), 1);
 
     stream.write_all(rest.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 403 "), "{response}");
+    let (_, body) = response.split_once("\r\n\r\n").unwrap();
     let problem = &body[body.find('{').unwrap()..=body.rfind('}').unwrap()];
     expect_suspended(&serde_json::from_str(problem).unwrap());
     let commands = world
@@ -96,15 +92,15 @@ async fn accepts_no_command_after_the_suspension_time() {
     };
     blocked().await;
 
-    // The attempt that is one too many has its time and is not counted yet.
+    // The last attempt before the suspension has its time but is not counted yet.
     let counting = world.sql().await;
     let lock = "BEGIN; LOCK TABLE blocked_attempts IN SHARE MODE";
     counting.batch_execute(lock).await.unwrap();
-    let sending = async {
+    let submissions = async {
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
                        AND datname = current_database()
                        AND query LIKE 'INSERT INTO \"blocked_attempts\"%'";
-        // On a connection of its own, because a transaction sees one state of this view only.
+        // On a separate connection, because a transaction sees a single snapshot of this view.
         let observer = world.sql().await;
         within("the attempt to be counted", async {
             while observer
@@ -124,7 +120,7 @@ async fn accepts_no_command_after_the_suspension_time() {
         }
         counting.batch_execute("COMMIT").await.unwrap();
     };
-    tokio::join!(blocked(), sending);
+    tokio::join!(blocked(), submissions);
 
     let times = "SELECT count(*), count(*) FILTER (WHERE submitted_at > suspended_at)
                  FROM commands, agent_suspensions";
@@ -147,13 +143,13 @@ async fn agents_recording_each_other_do_not_deadlock() {
     let left = machine_as(&world, account("left")).await;
     let right = machine_as(&world, account("right")).await;
     let about = |name: &str| json!({ "agent_name": name, "action_type": "agents.record", "status": "BLOCKED" });
-    let told = join_all((0..2).flat_map(|_| {
+    let recorded = join_all((0..2).flat_map(|_| {
         [(&left, "right"), (&right, "left"), (&left, "left")].map(|(client, name)| {
             let body = about(name);
             async move { client.post(LOGS, &body).await }
         })
     }));
-    for reply in told.await {
+    for reply in recorded.await {
         reply.expect(201);
     }
     let admin = world.log_in("admin").await;
@@ -174,17 +170,17 @@ async fn rechecks_the_suspension_from_an_additional_permission_at_the_change() {
     });
     let monitor = machine_as(&world, account).await;
     let mut sql = world.sql().await;
-    let suspending = sql.transaction().await.unwrap();
-    let taken = "SELECT pg_advisory_xact_lock(hashtextextended(E'monitor\\nbookings.manage', $1))";
-    suspending.query(taken, &[&0x7565_6262_i64]).await.unwrap();
+    let transaction = sql.transaction().await.unwrap();
+    let lock = "SELECT pg_advisory_xact_lock(hashtextextended(E'monitor\\nbookings.manage', $1))";
+    transaction.query(lock, &[&0x7565_6262_i64]).await.unwrap();
     let confirm = json!({ "status": "CONFIRMED" });
     let suspended = async {
         world.until_waiting(1).await;
         let suspension = "INSERT INTO agent_suspensions
                               (agent_name, action_type, blocked_attempts, suspended_at)
                           VALUES ('monitor', 'bookings.manage', 6, now())";
-        suspending.execute(suspension, &[]).await.unwrap();
-        suspending.commit().await.unwrap();
+        transaction.execute(suspension, &[]).await.unwrap();
+        transaction.commit().await.unwrap();
     };
     let (refused, ()) = tokio::join!(monitor.patch(&path, &confirm), suspended);
     expect_suspended(&refused.expect_problem(403, "forbidden"));

@@ -9,13 +9,13 @@ pub(crate) const SUSPENSIONS: &str = "/api/v1/agent-suspensions";
 pub(crate) const VEHICLES: &str = "/api/v1/vehicles";
 pub(crate) const COMMANDS: &str = "/api/v1/commands";
 
-/// A world in which agents may do this.
+/// Starts the program with these entries in `agents.allow`.
 pub(crate) async fn allowing(allow: &[&str]) -> World {
     let allow = allow.iter().map(|text| (*text).to_owned()).collect();
     World::with(|settings| settings.agents.allow = allow).await
 }
 
-/// An engineer's machine whose key opens these permissions, for all vehicles.
+/// Creates a service account of role engineer with these permissions, for all vehicles.
 pub(crate) async fn machine(world: &World, name: &str, permissions: &[&str]) -> Client {
     machine_as(
         world,
@@ -49,22 +49,19 @@ pub(crate) async fn listed(admin: &Client, path: &str) -> Vec<Value> {
     list.as_array().unwrap().clone()
 }
 
-/// The kind, the target and the status of each line, oldest first.
+/// Returns the kind, the target and the status of each log entry, oldest first.
 pub(crate) async fn logged(world: &World) -> Vec<(String, String, String)> {
     let admin = world.log_in("admin").await;
-    let lines = listed(&admin, LOGS).await;
-    let text = |line: &Value, field: &str| line[field].as_str().unwrap().to_owned();
-    let line = |line: &Value| {
-        (
-            text(line, "action_type"),
-            text(line, "target_node"),
-            text(line, "status"),
-        )
+    let entries = listed(&admin, LOGS).await;
+    let entry = |entry: &Value| {
+        let [action_type, target, status] =
+            ["action_type", "target_node", "status"].map(|field| entry[field].as_str().unwrap());
+        log_entry(action_type, target, status)
     };
-    lines.iter().rev().map(line).collect()
+    entries.iter().rev().map(entry).collect()
 }
 
-pub(crate) fn line(action_type: &str, target: &str, status: &str) -> (String, String, String) {
+pub(crate) fn log_entry(action_type: &str, target: &str, status: &str) -> (String, String, String) {
     (action_type.to_owned(), target.to_owned(), status.to_owned())
 }
 
@@ -77,9 +74,9 @@ pub(crate) async fn audited(world: &World, action: &str) -> Vec<Value> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// Tries in vain to send a command, so many times one after the other.
-pub(crate) async fn try_in_vain(machine: &Client, times: usize) {
-    for _ in 0..times {
+/// Attempts to submit a command without the permission, `count` times.
+pub(crate) async fn attempt_blocked(machine: &Client, count: usize) {
+    for _ in 0..count {
         machine
             .post(COMMANDS, &reading(CONNECTED))
             .await
@@ -114,28 +111,28 @@ async fn logs_every_call_of_an_agent() {
     monitor.get(nothing).await.expect_problem(404, "not_found");
 
     let expected = [
-        line("vehicles.read", "GET /api/v1/vehicles", "ALLOWED"),
-        line("commands.submit", "POST /api/v1/commands", "ALLOWED"),
-        line(
+        log_entry("vehicles.read", "GET /api/v1/vehicles", "ALLOWED"),
+        log_entry("commands.submit", "POST /api/v1/commands", "ALLOWED"),
+        log_entry(
             "commands.read",
             &format!("GET /ws/responses/{id}"),
             "ALLOWED",
         ),
-        line(
+        log_entry(
             "commands.read",
             &format!("GET /api/v1/commands/{id}/events"),
             "ALLOWED",
         ),
-        line("vehicles.read", "GET /ws/events", "ALLOWED"),
-        line("commands.read", "news of commands", "ALLOWED"),
-        line("commands.read", &format!("GET {nothing}"), "ALLOWED"),
+        log_entry("vehicles.read", "GET /ws/events", "ALLOWED"),
+        log_entry("commands.read", "news of commands", "ALLOWED"),
+        log_entry("commands.read", &format!("GET {nothing}"), "ALLOWED"),
     ];
     assert_eq!(logged(&world).await, expected);
     let admin = world.log_in("admin").await;
-    for line in listed(&admin, LOGS).await {
-        assert_eq!(line["agent_name"], "monitor");
-        assert_eq!(line["source_node"], "127.0.0.1");
-        let fields: Vec<&String> = line.as_object().unwrap().keys().collect();
+    for entry in listed(&admin, LOGS).await {
+        assert_eq!(entry["agent_name"], "monitor");
+        assert_eq!(entry["source_node"], "127.0.0.1");
+        let fields: Vec<&String> = entry.as_object().unwrap().keys().collect();
         let expected = [
             "action_type",
             "agent_name",
@@ -184,7 +181,7 @@ async fn changes_require_the_policy_but_reading_does_not() {
     let problem = refused.expect_problem(403, "forbidden");
     let detail = "this is not among the actions that are allowed to this agent";
     assert_eq!(problem["detail"], detail);
-    // Leave does not widen a key.
+    // The policy does not extend the scope of a key.
     let refused = monitor
         .post(&format!("{COMMANDS}/{CONNECTED}/cancel"), &json!({}))
         .await;
@@ -194,14 +191,14 @@ async fn changes_require_the_policy_but_reading_does_not() {
     robot.read_dtc().await;
 
     let expected = [
-        line("vehicles.read", "GET /api/v1/vehicles", "ALLOWED"),
-        line("commands.submit", "POST /api/v1/commands", "BLOCKED"),
-        line(
+        log_entry("vehicles.read", "GET /api/v1/vehicles", "ALLOWED"),
+        log_entry("commands.submit", "POST /api/v1/commands", "BLOCKED"),
+        log_entry(
             "commands.cancel",
             &format!("POST /api/v1/commands/{CONNECTED}/cancel"),
             "BLOCKED",
         ),
-        line("commands.submit", "POST /api/v1/commands", "ALLOWED"),
+        log_entry("commands.submit", "POST /api/v1/commands", "ALLOWED"),
     ];
     assert_eq!(logged(&world).await, expected);
     let commands: i64 = world
@@ -219,7 +216,7 @@ async fn blocks_and_logs_a_websocket_outside_the_key() {
     let world = World::start().await;
     let monitor = machine(&world, "monitor", &["account.read"]).await;
     let stranger = world.stranger();
-    // What is wrong with the request is nobody's business who may not send it.
+    // Authorization precedes validation.
     for path in [
         format!("/ws/responses/{CONNECTED}"),
         format!("/ws/responses/{CONNECTED}?after=-1"),
@@ -238,11 +235,11 @@ async fn blocks_and_logs_a_websocket_outside_the_key() {
     }
     let watching = format!("GET /ws/responses/{CONNECTED}");
     let expected = [
-        line("commands.read", &watching, "BLOCKED"),
-        line("commands.read", &watching, "BLOCKED"),
-        line("commands.read", "GET /ws/responses/x", "BLOCKED"),
-        line("vehicles.read", "GET /ws/events", "BLOCKED"),
-        line("vehicles.read", "GET /ws/events", "BLOCKED"),
+        log_entry("commands.read", &watching, "BLOCKED"),
+        log_entry("commands.read", &watching, "BLOCKED"),
+        log_entry("commands.read", "GET /ws/responses/x", "BLOCKED"),
+        log_entry("vehicles.read", "GET /ws/events", "BLOCKED"),
+        log_entry("vehicles.read", "GET /ws/events", "BLOCKED"),
     ];
     assert_eq!(logged(&world).await, expected);
 }
@@ -263,8 +260,8 @@ async fn a_command_outside_the_role_is_a_blocked_attempt() {
     let refused = garage.post(COMMANDS, &command).await;
     refused.expect_problem(403, "forbidden");
     let expected = [
-        line("commands.submit", "POST /api/v1/commands", "ALLOWED"),
-        line("commands.submit", "command ClearDTC", "BLOCKED"),
+        log_entry("commands.submit", "POST /api/v1/commands", "ALLOWED"),
+        log_entry("commands.submit", "command ClearDTC", "BLOCKED"),
     ];
     assert_eq!(logged(&world).await, expected);
 }
@@ -296,10 +293,10 @@ async fn additional_permissions_require_the_policy_too() {
     garage.patch(&path, &confirm).await.expect(200);
     let (call, target) = (format!("PATCH {path}"), format!("booking {id}"));
     let expected = [
-        line("bookings.book", &call, "ALLOWED"),
-        line("bookings.manage", &target, "BLOCKED"),
-        line("bookings.book", &call, "ALLOWED"),
-        line("bookings.manage", &target, "ALLOWED"),
+        log_entry("bookings.book", &call, "ALLOWED"),
+        log_entry("bookings.manage", &target, "BLOCKED"),
+        log_entry("bookings.book", &call, "ALLOWED"),
+        log_entry("bookings.manage", &target, "ALLOWED"),
     ];
     assert_eq!(logged(&world).await, expected);
 }

@@ -3,12 +3,12 @@ use sovd_tests::{CONNECTED, Client, within};
 
 use crate::{
     agents::policy::{
-        COMMANDS, LOGS, SUSPENSIONS, audited, line, listed, logged, machine, machine_as,
+        COMMANDS, LOGS, SUSPENSIONS, audited, listed, log_entry, logged, machine, machine_as,
     },
     fleet::events::{listening, next_of_command, own_bus},
 };
 
-/// Suspends an agent from a kind of action.
+/// Suspends an agent from a kind of action by recording blocked attempts.
 async fn suspend(admin: &Client, agent_name: &str, action_type: &str) {
     let blocked = json!({
         "agent_name": agent_name, "action_type": action_type, "target_node": "x",
@@ -38,26 +38,26 @@ async fn an_agent_suspended_from_reading_commands_receives_no_command_events() {
     let mut after = listening(&world, &monitor, "/ws/events").await;
     let mut all = listening(&world, &admin, "/ws/events").await;
     let id = engineer.read_dtc().await;
-    within("the admin to hear of the end", async {
+    within("the admin to receive the completion", async {
         while next_of_command(&mut all).await["status"] != "completed" {}
     })
     .await;
-    let away = format!(
+    let disconnect = format!(
         "UPDATE vehicles SET connection_status = 'disconnected' WHERE vehicle_id = '{CONNECTED}'"
     );
-    world.sql().await.execute(&away, &[]).await.unwrap();
+    world.sql().await.execute(&disconnect, &[]).await.unwrap();
     within("the vehicle", async {
         loop {
-            let news = after.next().await.unwrap();
-            assert_ne!(news["command_id"], id, "{news}");
-            if news["vehicle_id"] == CONNECTED {
-                assert_eq!(news["event"], "vehicle");
+            let event = after.next().await.unwrap();
+            assert_ne!(event["command_id"], id, "{event}");
+            if event["vehicle_id"] == CONNECTED {
+                assert_eq!(event["event"], "vehicle");
                 return;
             }
         }
     })
     .await;
-    let blocked = line("commands.read", "news of commands", "BLOCKED");
+    let blocked = log_entry("commands.read", "news of commands", "BLOCKED");
     assert!(logged(&world).await.contains(&blocked));
 }
 
@@ -71,12 +71,12 @@ async fn requests_for_another_user_s_command_do_not_count() {
     for _ in 0..7 {
         monitor.get(&path).await.expect_problem(404, "not_found");
     }
-    let call = line("commands.read", &format!("GET {path}"), "ALLOWED");
+    let call = log_entry("commands.read", &format!("GET {path}"), "ALLOWED");
     assert_eq!(logged(&world).await, vec![call; 7]);
     world.refusals_written().await;
     let refused = audited(&world, "command.read").await;
     assert_eq!(refused.len(), 7);
-    assert!(refused.iter().all(|line| line["result"] == "refused"));
+    assert!(refused.iter().all(|entry| entry["result"] == "refused"));
     let admin = world.log_in("admin").await;
     assert!(listed(&admin, SUSPENSIONS).await.is_empty());
 }

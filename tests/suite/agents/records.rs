@@ -3,7 +3,7 @@ use sovd_tests::World;
 
 use crate::agents::policy::{LOGS, SUSPENSIONS, audited, listed};
 
-fn elsewhere() -> Value {
+fn external_action() -> Value {
     json!({ "agent_name": "line-robot", "action_type": "firmware.flash", "status": "BLOCKED" })
 }
 
@@ -11,7 +11,7 @@ fn elsewhere() -> Value {
 async fn records_and_counts_external_activity() {
     let world = World::with(|settings| settings.agents.blocked_attempts = 1).await;
     let admin = world.log_in("admin").await;
-    let mut body = elsewhere();
+    let mut body = external_action();
     body["source_node"] = json!("plant 4");
     body["target_node"] = json!("VIN123456789");
     let recorded = admin.post(LOGS, &body).await.expect(201);
@@ -19,21 +19,21 @@ async fn records_and_counts_external_activity() {
     for field in body.as_object().unwrap().keys() {
         assert_eq!(recorded[field], body[field]);
     }
-    let mut allowed = elsewhere();
+    let mut allowed = external_action();
     allowed["status"] = json!("ALLOWED");
     let allowed = admin.post(LOGS, &allowed).await.expect(201);
     assert_eq!(allowed["source_node"], Value::Null);
     assert!(listed(&admin, SUSPENSIONS).await.is_empty());
-    admin.post(LOGS, &elsewhere()).await.expect(201);
+    admin.post(LOGS, &external_action()).await.expect(201);
     let suspensions = listed(&admin, SUSPENSIONS).await;
     assert_eq!(suspensions.len(), 1);
     assert_eq!(suspensions[0]["agent_name"], "line-robot");
     assert_eq!(suspensions[0]["action_type"], "firmware.flash");
     assert_eq!(audited(&world, "agent.suspend").await.len(), 1);
-    let lines = audited(&world, "agent.record").await;
-    assert_eq!(lines.len(), 3);
-    assert_eq!(lines[0]["entity_id"], recorded["id"]);
-    assert_eq!(lines[0]["details"]["status"], "BLOCKED");
+    let entries = audited(&world, "agent.record").await;
+    assert_eq!(entries.len(), 3);
+    assert_eq!(entries[0]["entity_id"], recorded["id"]);
+    assert_eq!(entries[0]["details"]["status"], "BLOCKED");
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn validates_every_field_of_a_record() {
         ("agent_name", json!("n"), Value::Null),
         ("status", json!("BLOCKED"), Value::Null),
     ] {
-        let mut body = elsewhere();
+        let mut body = external_action();
         body[field] = good;
         let recorded = admin.post(LOGS, &body).await.expect(201);
         assert_eq!(recorded[field], body[field]);
@@ -74,12 +74,12 @@ async fn validates_every_field_of_a_record() {
         refused.expect_bad_field(422, "validation_failed", &format!("/{field}"));
     }
     for field in ["agent_name", "action_type", "status"] {
-        let mut body = elsewhere();
+        let mut body = external_action();
         body.as_object_mut().unwrap().remove(field);
         let refused = admin.post(LOGS, &body).await;
         refused.expect_bad_field(422, "validation_failed", &format!("/{field}"));
     }
-    let mut body = elsewhere();
+    let mut body = external_action();
     body["timestamp"] = json!("2020-01-01T00:00:00Z");
     let refused = admin.post(LOGS, &body).await;
     refused.expect_bad_field(422, "validation_failed", "/timestamp");
@@ -104,12 +104,12 @@ async fn filters_and_pages_the_log() {
         ("?end_date=2026-01-01T00:00:02Z", vec![2, 1]),
         ("?agent_name=odd&status=ALLOWED", vec![5, 1]),
         ("?limit=2&offset=1", vec![4, 3]),
-        ("?agent_name=nobody", vec![]),
+        ("?agent_name=unknown", vec![]),
     ] {
         let found = listed(&admin, &format!("{LOGS}{query}")).await;
         let kinds: Vec<&str> = found
             .iter()
-            .map(|line| line["action_type"].as_str().unwrap())
+            .map(|entry| entry["action_type"].as_str().unwrap())
             .collect();
         let expected: Vec<String> = expected.iter().map(|n| format!("count.{n}")).collect();
         assert_eq!(kinds, expected, "{query}");

@@ -3,8 +3,8 @@ use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, OFFLINE, World};
 
 use crate::agents::policy::{
-    COMMANDS, SUSPENSIONS, VEHICLES, allowing, audited, expect_suspended, line, listed, logged,
-    machine, machine_as, reading, try_in_vain,
+    COMMANDS, SUSPENSIONS, VEHICLES, allowing, attempt_blocked, audited, expect_suspended, listed,
+    log_entry, logged, machine, machine_as, reading,
 };
 
 #[tokio::test]
@@ -13,10 +13,10 @@ async fn exceeding_the_limit_suspends_only_from_that_action() {
     let permissions = ["vehicles.read", "commands.submit", "commands.read"];
     let monitor = machine(&world, "monitor", &permissions).await;
     let admin = world.log_in("admin").await;
-    try_in_vain(&monitor, 5).await;
+    attempt_blocked(&monitor, 5).await;
     assert!(listed(&admin, SUSPENSIONS).await.is_empty());
     assert!(audited(&world, "agent.suspend").await.is_empty());
-    try_in_vain(&monitor, 1).await;
+    attempt_blocked(&monitor, 1).await;
 
     let suspensions = listed(&admin, SUSPENSIONS).await;
     assert_eq!(suspensions.len(), 1);
@@ -27,17 +27,17 @@ async fn exceeding_the_limit_suspends_only_from_that_action() {
     assert!(suspension["suspended_at"].is_string());
     assert_eq!(suspension["lifted_at"], Value::Null);
     assert_eq!(suspension["lifted_by"], Value::Null);
-    let lines = audited(&world, "agent.suspend").await;
-    assert_eq!(lines.len(), 1);
+    let entries = audited(&world, "agent.suspend").await;
+    assert_eq!(entries.len(), 1);
     let details = json!({
         "agent": "monitor", "action_type": "commands.submit", "attempts": 6, "minutes": 10,
     });
-    assert_eq!(lines[0]["details"], details);
-    assert_eq!(lines[0]["entity_type"], "agent");
-    assert_eq!(lines[0]["entity_id"], suspension["suspension_id"]);
-    assert_eq!(lines[0]["ip_address"], "127.0.0.1");
+    assert_eq!(entries[0]["details"], details);
+    assert_eq!(entries[0]["entity_type"], "agent");
+    assert_eq!(entries[0]["entity_id"], suspension["suspension_id"]);
+    assert_eq!(entries[0]["ip_address"], "127.0.0.1");
 
-    try_in_vain(&monitor, 7).await;
+    attempt_blocked(&monitor, 7).await;
     assert_eq!(listed(&admin, SUSPENSIONS).await.len(), 1);
     assert_eq!(audited(&world, "agent.suspend").await.len(), 1);
     monitor.get(VEHICLES).await.expect(200);
@@ -77,7 +77,7 @@ async fn a_suspension_also_blocks_reading_until_lifted() {
         .await
         .expect(204);
     monitor.get(VEHICLES).await.expect(200);
-    // Only what comes after the lifting counts.
+    // Attempts before the lifting no longer count.
     for _ in 0..2 {
         monitor.get(&hidden).await.expect_problem(404, "not_found");
     }
@@ -120,38 +120,39 @@ async fn requests_outside_the_scope_of_a_key_are_blocked_attempts() {
         .collect();
     let (vehicle, command) = (format!("vehicle {CONNECTED}"), format!("command {id}"));
     let expected = [
-        line("vehicles.read", &vehicle, "BLOCKED"),
-        line("commands.submit", &vehicle, "BLOCKED"),
-        line("commands.read", &command, "BLOCKED"),
-        line("vehicles.read", &vehicle, "BLOCKED"),
-        line("commands.read", &command, "BLOCKED"),
+        log_entry("vehicles.read", &vehicle, "BLOCKED"),
+        log_entry("commands.submit", &vehicle, "BLOCKED"),
+        log_entry("commands.read", &command, "BLOCKED"),
+        log_entry("vehicles.read", &vehicle, "BLOCKED"),
+        log_entry("commands.read", &command, "BLOCKED"),
     ];
     assert_eq!(blocked, expected);
     assert_eq!(logged(&world).await.len(), 10);
 }
 
-/// Tries so many times at once, on two nodes in turn; gives how many suspensions and how many lines in
-/// the audit trail come of it.
-async fn storm(attempts: usize) -> (usize, usize) {
+/// Makes concurrent blocked attempts on two nodes; returns the number of suspensions and of their audit
+/// entries.
+async fn concurrent_attempts(attempts: usize) -> (usize, usize) {
     let world = World::start().await;
     let node = world.beside(|_| {}).await;
     let here = machine(&world, "monitor", &["vehicles.read"]).await;
     let there = here.at(node.address());
     let body = reading(CONNECTED);
     let nodes = [&here, &there].into_iter().cycle();
-    let storm = nodes
+    let requests = nodes
         .take(attempts)
         .map(|client| client.post(COMMANDS, &body));
     let mut sql = world.sql().await;
     let lock = sql.transaction().await.unwrap();
-    let taken = "SELECT pg_advisory_xact_lock(hashtextextended(E'monitor\\ncommands.submit', $1))";
-    lock.query(taken, &[&0x7565_6261_i64]).await.unwrap();
-    let releasing = async {
-        // The others of each node wait for the one that waits here.
+    let acquire =
+        "SELECT pg_advisory_xact_lock(hashtextextended(E'monitor\\ncommands.submit', $1))";
+    lock.query(acquire, &[&0x7565_6261_i64]).await.unwrap();
+    let release = async {
+        // One attempt of each node waits here, and the others wait for it.
         world.until_waiting(2).await;
         lock.commit().await.unwrap();
     };
-    let (replies, ()) = tokio::join!(join_all(storm), releasing);
+    let (replies, ()) = tokio::join!(join_all(requests), release);
     for reply in replies {
         reply.expect_problem(403, "forbidden");
     }
@@ -161,30 +162,30 @@ async fn storm(attempts: usize) -> (usize, usize) {
     if let Some(suspension) = suspensions.first() {
         assert_eq!(suspension["blocked_attempts"], 6);
     }
-    let lines = audited(&world, "agent.suspend").await.len();
-    (suspensions.len(), lines)
+    let entries = audited(&world, "agent.suspend").await.len();
+    (suspensions.len(), entries)
 }
 
 #[tokio::test]
 async fn five_concurrent_attempts_do_not_suspend() {
-    assert_eq!(storm(5).await, (0, 0));
+    assert_eq!(concurrent_attempts(5).await, (0, 0));
 }
 
 #[tokio::test]
 async fn six_concurrent_attempts_on_two_nodes_suspend_once() {
-    assert_eq!(storm(6).await, (1, 1));
+    assert_eq!(concurrent_attempts(6).await, (1, 1));
 }
 
 #[tokio::test]
 async fn thirty_concurrent_attempts_on_two_nodes_suspend_once() {
-    assert_eq!(storm(30).await, (1, 1));
+    assert_eq!(concurrent_attempts(30).await, (1, 1));
 }
 
 #[tokio::test]
 async fn only_an_admin_lifts_a_suspension_once_and_audited() {
     let world = allowing(&["boss:agents.record"]).await;
     let monitor = machine(&world, "monitor", &["vehicles.read"]).await;
-    try_in_vain(&monitor, 6).await;
+    attempt_blocked(&monitor, 6).await;
     let admin = world.log_in("admin").await;
     let suspension = listed(&admin, SUSPENSIONS).await.remove(0);
     let id = suspension["suspension_id"].as_str().unwrap();
@@ -226,13 +227,13 @@ async fn only_an_admin_lifts_a_suspension_once_and_audited() {
     assert!(lifted["lifted_at"].is_string());
     let admin_id = "00000000-0000-0000-0000-000000000001";
     assert_eq!(lifted["lifted_by"], admin_id);
-    let lines = audited(&world, "agent.lift").await;
-    assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0]["user_id"], admin_id);
-    assert_eq!(lines[0]["entity_type"], "agent");
-    assert_eq!(lines[0]["entity_id"], suspension["suspension_id"]);
-    assert_eq!(lines[0]["details"]["agent"], "monitor");
-    assert_eq!(lines[0]["details"]["action_type"], "commands.submit");
+    let entries = audited(&world, "agent.lift").await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["user_id"], admin_id);
+    assert_eq!(entries[0]["entity_type"], "agent");
+    assert_eq!(entries[0]["entity_id"], suspension["suspension_id"]);
+    assert_eq!(entries[0]["details"]["agent"], "monitor");
+    assert_eq!(entries[0]["details"]["action_type"], "commands.submit");
     for (query, expected) in [
         ("", 1),
         ("?is_active=true", 0),

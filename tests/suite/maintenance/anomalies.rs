@@ -4,9 +4,9 @@ use sovd_tests::{CONNECTED, Client, OFFLINE, OWNED, Reply, World};
 
 pub(crate) const ANOMALIES: &str = "/api/v1/anomalies";
 pub(crate) const NOTHING: &str = "00000000-0000-0000-0000-00000000ffff";
-/// The newest of the seeds, a battery's, which nobody has looked at.
+/// The newest anomaly of the seeds, open.
 pub(crate) const OPEN: &str = "00000000-0000-0000-0000-000000000205";
-/// The oldest of the seeds, which a workshop has confirmed.
+/// The oldest anomaly of the seeds, confirmed.
 const CLOSED: &str = "00000000-0000-0000-0000-000000000201";
 
 fn worn_brakes() -> Value {
@@ -35,7 +35,7 @@ pub(crate) fn diagnoses(anomaly_id: &str) -> String {
     format!("{ANOMALIES}/{anomaly_id}/diagnoses")
 }
 
-/// The last part of each id in a list.
+/// Returns the last digits of each id in a list.
 pub(crate) async fn listed(client: &Client, path: &str) -> Vec<String> {
     let list = client.get(path).await.expect(200);
     let ids = list.as_array().unwrap().iter();
@@ -43,7 +43,7 @@ pub(crate) async fn listed(client: &Client, path: &str) -> Vec<String> {
         .collect()
 }
 
-/// The lines of the audit trail about anomalies, oldest first.
+/// Returns the audit entries about anomalies with this result, oldest first.
 pub(crate) async fn audited(world: &World, result: &str) -> Vec<Value> {
     world.refusals_written().await;
     let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs
@@ -100,25 +100,25 @@ async fn reports_and_diagnoses_an_anomaly() {
         assert_eq!(list.expect(200), json!([expected]));
     }
 
-    let lines = audited(&world, "done").await;
-    let actions: Vec<&Value> = lines.iter().map(|line| &line["action"]).collect();
+    let entries = audited(&world, "done").await;
+    let actions: Vec<&Value> = entries.iter().map(|entry| &entry["action"]).collect();
     assert_eq!(
         actions,
         ["anomaly.report", "anomaly.diagnose", "anomaly.diagnose"]
     );
-    for line in &lines {
-        assert_eq!(line["entity_type"], "anomaly");
-        assert_eq!(line["entity_id"], id);
-        assert_eq!(line["vehicle_id"], CONNECTED);
-        assert_eq!(line["user_id"], "00000000-0000-0000-0000-000000000004");
+    for entry in &entries {
+        assert_eq!(entry["entity_type"], "anomaly");
+        assert_eq!(entry["entity_id"], id);
+        assert_eq!(entry["vehicle_id"], CONNECTED);
+        assert_eq!(entry["user_id"], "00000000-0000-0000-0000-000000000004");
     }
     let details = json!({
         "anomaly_type": "brakes", "severity": "Medium", "rul_prediction": 60.5,
         "detected_at": "2026-03-01T12:00:00.123456Z", "component_name": "brake pads",
     });
-    assert_eq!(lines[0]["details"], details);
+    assert_eq!(entries[0]["details"], details);
     let details = json!({ "diagnosis_id": first["id"], "confidence_score": 0.9 });
-    assert_eq!(lines[1]["details"], details);
+    assert_eq!(entries[1]["details"], details);
 }
 
 #[tokio::test]
@@ -272,7 +272,7 @@ async fn returns_404_for_unknown_anomalies_and_vehicles() {
     reply.expect_bad_field(404, "not_found", "/vehicle_id");
     let body = json!({ "anomaly_type": "brakes", "severity": "Low" });
     let reply = admin.post(&of_vehicle(NOTHING), &body).await;
-    // The body has no vehicle to point at.
+    // The body has no field for the vehicle.
     assert_eq!(reply.body["errors"], Value::Null);
     reply.expect_problem(404, "not_found");
     assert!(audited(&world, "done").await.is_empty());
@@ -284,10 +284,10 @@ async fn accepts_concurrent_reports_and_diagnoses() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let (body, path) = (worn_pads(), diagnoses(OPEN));
-    let diagnosing = (0..10).map(|_| engineer.post(&path, &body));
-    let reporting = (0..10).map(|_| report(&engineer, |_| {}));
+    let posts = (0..10).map(|_| engineer.post(&path, &body));
+    let reports = (0..10).map(|_| report(&engineer, |_| {}));
     let (diagnosed, reported) =
-        futures_util::future::join(join_all(diagnosing), join_all(reporting)).await;
+        futures_util::future::join(join_all(posts), join_all(reports)).await;
     for reply in diagnosed.into_iter().chain(reported) {
         reply.expect(201);
     }

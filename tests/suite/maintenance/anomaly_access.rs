@@ -1,17 +1,20 @@
-//! Whose anomalies somebody may know of.
+//! Access to anomalies by role and key.
 
 use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, OFFLINE, OWNED, World};
 
-use crate::maintenance::anomalies::{
-    ANOMALIES, OPEN, audited, diagnoses, listed, of, of_vehicle, report, worn_pads,
+use crate::{
+    agents::policy::{allowing, machine_as},
+    maintenance::anomalies::{
+        ANOMALIES, OPEN, audited, diagnoses, listed, of, of_vehicle, report, worn_pads,
+    },
 };
 
 #[tokio::test]
 async fn manufacturers_and_customers_only_read() {
     let world = World::start().await;
-    for who in ["manufacturer", "customer"] {
-        let reader = world.log_in(who).await;
+    for role in ["manufacturer", "customer"] {
+        let reader = world.log_in(role).await;
         assert_eq!(listed(&reader, ANOMALIES).await.len(), 5);
         assert_eq!(listed(&reader, &of_vehicle(OWNED)).await.len(), 5);
         reader.get(&of(OPEN)).await.expect(200);
@@ -52,10 +55,10 @@ async fn conceals_anomalies_of_other_vehicles_from_customers() {
     assert_eq!(elsewhere.headers["x-total-count"], "0");
     assert_eq!(elsewhere.expect(200), json!([]));
 
-    let lines = audited(&world, "refused").await;
-    let named: Vec<[&Value; 3]> = lines
+    let entries = audited(&world, "refused").await;
+    let named: Vec<[&Value; 3]> = entries
         .iter()
-        .map(|line| [&line["action"], &line["entity_type"], &line["entity_id"]])
+        .map(|entry| [&entry["action"], &entry["entity_type"], &entry["entity_id"]])
         .collect();
     let (reading, hidden) = (json!("anomaly.read"), json!(hidden));
     let (anomaly, vehicle, connected) = (json!("anomaly"), json!("vehicle"), json!(CONNECTED));
@@ -64,10 +67,10 @@ async fn conceals_anomalies_of_other_vehicles_from_customers() {
         named,
         [of_anomaly, of_anomaly, [&reading, &vehicle, &connected]]
     );
-    for line in &lines {
-        assert_eq!(line["user_id"], "00000000-0000-0000-0000-000000000003");
+    for entry in &entries {
+        assert_eq!(entry["user_id"], "00000000-0000-0000-0000-000000000003");
     }
-    assert_eq!(lines[0]["vehicle_id"], CONNECTED);
+    assert_eq!(entries[0]["vehicle_id"], CONNECTED);
 
     let sold = json!({ "owner_id": null });
     let admin = world.log_in("admin").await;
@@ -81,8 +84,7 @@ async fn conceals_anomalies_of_other_vehicles_from_customers() {
 
 #[tokio::test]
 async fn restricts_a_key_to_the_anomalies_of_its_vehicles() {
-    let allow = vec!["brake-monitor:anomalies.record".to_owned()];
-    let world = World::with(|settings| settings.agents.allow = allow).await;
+    let world = allowing(&["brake-monitor:anomalies.record"]).await;
     let admin = world.log_in("admin").await;
     let hidden = report(&admin, |_| {}).await.expect(201);
     let hidden = hidden["id"].as_str().unwrap();
@@ -90,12 +92,7 @@ async fn restricts_a_key_to_the_anomalies_of_its_vehicles() {
         "name": "brake-monitor", "role": "engineer", "vehicle_ids": [OFFLINE],
         "permissions": ["anomalies.read", "anomalies.record"], "expires_in_days": 1,
     });
-    let issued = admin
-        .post("/api/v1/service-accounts", &account)
-        .await
-        .expect(201);
-    let mut machine = world.stranger();
-    machine.token = issued["api_key"].as_str().map(str::to_owned);
+    let machine = machine_as(&world, account).await;
 
     let shown = report(&machine, |body| body["vehicle_id"] = json!(OFFLINE)).await;
     let shown = shown.expect(201);
@@ -123,8 +120,8 @@ async fn restricts_a_key_to_the_anomalies_of_its_vehicles() {
         admin.get(&diagnoses(hidden)).await.headers["x-total-count"],
         "0"
     );
-    let lines = audited(&world, "refused").await;
-    let actions: Vec<&Value> = lines.iter().map(|line| &line["action"]).collect();
+    let entries = audited(&world, "refused").await;
+    let actions: Vec<&Value> = entries.iter().map(|entry| &entry["action"]).collect();
     let expected = [
         "anomaly.read",
         "anomaly.diagnose",

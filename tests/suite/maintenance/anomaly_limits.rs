@@ -1,4 +1,4 @@
-//! Every limit of what is said and asked about anomalies, at its edge.
+//! Limits of requests about anomalies, at their boundaries.
 
 use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, OWNED, World};
@@ -7,7 +7,7 @@ use crate::maintenance::anomalies::{
     ANOMALIES, NOTHING, OPEN, audited, diagnoses, listed, of, of_vehicle, report, worn_pads,
 };
 
-/// An object of so many bytes as JSON.
+/// Returns an object of `bytes` bytes as JSON.
 fn snapshot(bytes: usize) -> Value {
     let empty = json!({ "note": "" }).to_string().len();
     json!({ "note": "x".repeat(bytes - empty) })

@@ -4,8 +4,8 @@ use sovd_tests::{CONNECTED, Client, OFFLINE, Reply, World};
 
 use crate::maintenance::bookings::{anomaly, audited, book, moment, path};
 
-/// Books a service of the connected vehicle about an anomaly.
-async fn book_about(world: &World, client: &Client, anomaly: &str) -> Reply {
+/// Books an appointment of the connected vehicle for an anomaly.
+async fn book_for(world: &World, client: &Client, anomaly: &str) -> Reply {
     let time = moment(world, "1 day").await;
     book(client, CONNECTED, time, |body| {
         body["anomaly_event_id"] = json!(anomaly);
@@ -13,7 +13,7 @@ async fn book_about(world: &World, client: &Client, anomaly: &str) -> Reply {
     .await
 }
 
-/// The episode of an anomaly, or null.
+/// Returns the episode of an anomaly, or null.
 async fn episode(world: &World, anomaly: &str) -> Value {
     let sql = "SELECT to_jsonb(anomaly_episodes) FROM anomaly_episodes
                WHERE anomaly_event_id::text = $1";
@@ -27,9 +27,9 @@ async fn completing_a_booking_closes_its_anomaly() {
     let service = world.log_in("service").await;
     for outcome in ["confirmed", "no_fault_found", "other"] {
         let anomaly = anomaly(&world, CONNECTED).await;
-        let booking = book_about(&world, &service, &anomaly).await.expect(201);
+        let booking = book_for(&world, &service, &anomaly).await.expect(201);
         let change = async |change: Value| service.patch(&path(&booking), &change).await;
-        // It is not confirmed yet.
+        // A pending booking cannot be completed.
         change(json!({ "status": "COMPLETED", "outcome": outcome }))
             .await
             .expect_bad_field(409, "conflict", "/status");
@@ -49,15 +49,17 @@ async fn completing_a_booking_closes_its_anomaly() {
         assert_eq!(episode["outcome"], outcome);
         assert_eq!(episode["vehicle_id"], CONNECTED);
         assert_ne!(episode["closed_at"], Value::Null);
-        let lines = audited(&world, &booking).await;
+        let entries = audited(&world, &booking).await;
         let details = json!({
             "status": { "from": "CONFIRMED", "to": "COMPLETED" },
             "outcome": { "from": null, "to": outcome },
         });
-        assert_eq!(lines.last().unwrap()["details"], details);
-        book_about(&world, &service, &anomaly)
-            .await
-            .expect_bad_field(409, "conflict", "/anomaly_event_id");
+        assert_eq!(entries.last().unwrap()["details"], details);
+        book_for(&world, &service, &anomaly).await.expect_bad_field(
+            409,
+            "conflict",
+            "/anomaly_event_id",
+        );
     }
 }
 
@@ -81,7 +83,7 @@ async fn completing_fails_if_the_anomaly_is_already_closed() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let anomaly = anomaly(&world, CONNECTED).await;
-    let booking = book_about(&world, &service, &anomaly).await.expect(201);
+    let booking = book_for(&world, &service, &anomaly).await.expect(201);
     let confirm = json!({ "status": "CONFIRMED" });
     let confirmed = service.patch(&path(&booking), &confirm).await.expect(200);
     let sql = "INSERT INTO anomaly_episodes (anomaly_event_id, vehicle_id, outcome, closed_at)
@@ -102,10 +104,10 @@ async fn rejects_an_anomaly_of_another_vehicle() {
     let world = World::start().await;
     let service = world.log_in("service").await;
     let elsewhere = anomaly(&world, OFFLINE).await;
-    book_about(&world, &service, &elsewhere)
+    book_for(&world, &service, &elsewhere)
         .await
         .expect_bad_field(422, "validation_failed", "/anomaly_event_id");
-    book_about(&world, &service, "00000000-0000-0000-0000-00000000ffff")
+    book_for(&world, &service, "00000000-0000-0000-0000-00000000ffff")
         .await
         .expect_bad_field(404, "not_found", "/anomaly_event_id");
 }
@@ -116,7 +118,7 @@ async fn allows_one_open_booking_per_anomaly() {
     let service = world.log_in("service").await;
     let anomaly = anomaly(&world, CONNECTED).await;
     for confirms in [false, true] {
-        let attempts = (0..5).map(|_| book_about(&world, &service, &anomaly));
+        let attempts = (0..5).map(|_| book_for(&world, &service, &anomaly));
         let booking = Reply::won(join_all(attempts).await, 201, "/anomaly_event_id");
         let statuses: &[&str] = if confirms {
             &["CONFIRMED", "CANCELLED"]
@@ -124,9 +126,11 @@ async fn allows_one_open_booking_per_anomaly() {
             &["CANCELLED"]
         };
         for status in statuses {
-            book_about(&world, &service, &anomaly)
-                .await
-                .expect_bad_field(409, "conflict", "/anomaly_event_id");
+            book_for(&world, &service, &anomaly).await.expect_bad_field(
+                409,
+                "conflict",
+                "/anomaly_event_id",
+            );
             let change = json!({ "status": status });
             service.patch(&path(&booking), &change).await.expect(200);
         }
@@ -140,7 +144,7 @@ async fn one_of_two_concurrent_completions_sets_the_outcome() {
     let service = world.log_in("service").await;
     for _ in 0..5 {
         let anomaly = anomaly(&world, CONNECTED).await;
-        let booking = book_about(&world, &service, &anomaly).await.expect(201);
+        let booking = book_for(&world, &service, &anomaly).await.expect(201);
         let booking = path(&booking);
         let confirm = json!({ "status": "CONFIRMED" });
         service.patch(&booking, &confirm).await.expect(200);

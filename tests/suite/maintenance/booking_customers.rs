@@ -1,34 +1,31 @@
-//! What customers and keys see of bookings, and what they may do with them.
+//! Access to bookings by customers and keys.
 
 use futures_util::future::join;
 use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, Client, OWNED, World};
 
-use crate::maintenance::bookings::{BOOKINGS, anomaly, audited, book, moment, path};
+use crate::{
+    agents::policy::{allowing, machine_as},
+    maintenance::bookings::{BOOKINGS, anomaly, audited, book, moment, path},
+};
 
-/// A world in which a machine may do all that its key opens.
+/// Starts the program with a policy that allows `robot` to book and to manage bookings.
 async fn robots() -> World {
-    let allow = ["robot:bookings.book", "robot:bookings.manage"];
-    let allow = allow.map(str::to_owned).to_vec();
-    World::with(|settings| settings.agents.allow = allow).await
+    allowing(&["robot:bookings.book", "robot:bookings.manage"]).await
 }
 
-/// A machine whose key opens these permissions, for one vehicle or for all.
+/// Creates the service account `robot` with these permissions, for one vehicle or for all.
 async fn machine(world: &World, permissions: &[&str], vehicle: Option<&str>) -> Client {
-    let admin = world.log_in("admin").await;
-    let mut body = json!({
+    let mut account = json!({
         "name": "robot", "role": "service", "permissions": permissions, "expires_in_days": 1,
     });
     if let Some(vehicle) = vehicle {
-        body["vehicle_ids"] = json!([vehicle]);
+        account["vehicle_ids"] = json!([vehicle]);
     }
-    let issued = admin.post("/api/v1/service-accounts", &body).await;
-    let mut machine = world.stranger();
-    machine.token = issued.expect(201)["api_key"].as_str().map(str::to_owned);
-    machine
+    machine_as(world, account).await
 }
 
-/// The refused attempts at bookings: what was tried and at what.
+/// Returns the action and the object of each audited refusal about bookings.
 async fn refused(world: &World) -> Vec<(String, String, String)> {
     world.refusals_written().await;
     let sql = "SELECT action, entity_type, entity_id::text FROM audit_logs
@@ -57,8 +54,8 @@ async fn customers_book_and_cancel_for_their_own_vehicle() {
         .await;
     booking["status"] = json!("CANCELLED");
     assert_eq!(cancelled.expect(200), booking);
-    let lines = audited(&world, &booking).await;
-    let users: Vec<&Value> = lines.iter().map(|line| &line["user_id"]).collect();
+    let entries = audited(&world, &booking).await;
+    let users: Vec<&Value> = entries.iter().map(|entry| &entry["user_id"]).collect();
     assert_eq!(users, [&json!("00000000-0000-0000-0000-000000000003"); 2]);
 }
 
@@ -141,7 +138,7 @@ async fn conceals_bookings_of_other_vehicles_from_customers_and_audits_attempts(
     );
     assert_eq!(service.get(&path(&other)).await.expect(200), other);
 
-    // Three are of the seeds.
+    // Three are seeds.
     let reply = customer.get(BOOKINGS).await;
     assert_eq!(reply.headers["x-total-count"], "4");
     let list = reply.expect(200);

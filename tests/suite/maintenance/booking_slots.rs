@@ -37,13 +37,11 @@ async fn a_workshop_takes_one_vehicle_at_a_time() {
     })
     .await
     .expect_bad_field(409, "conflict", "/appointment_time");
-    for neighbour in [time + minutes(30), time - minutes(30)] {
-        book_at(&service, "center-bonn", neighbour)
-            .await
-            .expect(201);
+    for adjacent in [time + minutes(30), time - minutes(30)] {
+        book_at(&service, "center-bonn", adjacent).await.expect(201);
     }
     book_at(&service, "Center-Bonn", time).await.expect(201);
-    // Nobody waits for those who have not chosen a workshop.
+    // Bookings without a workshop never conflict.
     for _ in 0..2 {
         book(&service, CONNECTED, time, |_| {}).await.expect(201);
     }
@@ -146,7 +144,7 @@ async fn rescheduling_a_booking_moves_its_slot() {
         .await
         .expect_bad_field(409, "conflict", "/appointment_time");
     assert_eq!(service.get(&path(&first)).await.expect(200), first);
-    // Within its own slot, which nobody else has.
+    // Overlaps only its own slot.
     change(&service, &first, to(time + TimeDelta::minutes(10)))
         .await
         .expect(200);
@@ -170,7 +168,7 @@ async fn one_of_twenty_concurrent_bookings_on_two_nodes_gets_the_slot() {
     let service = world.log_in("service").await;
     let elsewhere = service.at(other.address());
     let time = moment(&world, "1 day").await;
-    // Different vehicles, or they would wait for each other at the vehicle already.
+    // Different vehicles, so that the bookings do not wait for the lock of a vehicle.
     let admin = world.log_in("admin").await;
     let mut vehicles = Vec::new();
     for number in 0..20 {
@@ -186,7 +184,7 @@ async fn one_of_twenty_concurrent_bookings_on_two_nodes_gets_the_slot() {
         } else {
             &elsewhere
         };
-        // Every one overlaps every other one.
+        // All overlap each other.
         let time = time + TimeDelta::minutes(number);
         book(client, vehicle, time, |body| {
             body["service_center_id"] = json!("center-bonn");
@@ -234,7 +232,7 @@ async fn serializes_a_concurrent_confirmation_and_cancellation() {
             change(&elsewhere, &booking, json!({ "status": "CANCELLED" })),
         )
         .await;
-        // What was confirmed first can still be called off.
+        // A confirmed booking can still be cancelled.
         cancelled.expect(200);
         if confirmed.status != 200 {
             confirmed.expect_bad_field(409, "conflict", "/status");

@@ -5,7 +5,7 @@ use sovd_tests::{CONNECTED, Client, OFFLINE, OWNED, Reply, World};
 
 pub(crate) const BOOKINGS: &str = "/api/v1/bookings";
 
-/// A moment so far from now, such as `1 day`, to the second.
+/// Returns the time after an interval such as `1 day`, truncated to seconds.
 pub(crate) async fn moment(world: &World, interval: &str) -> DateTime<Utc> {
     let sql = "SELECT to_json(now() + $1::text::interval)::text";
     let row = world.sql().await.query_one(sql, &[&interval]).await;
@@ -14,7 +14,7 @@ pub(crate) async fn moment(world: &World, interval: &str) -> DateTime<Utc> {
     moment.trunc_subsecs(0)
 }
 
-/// Books a service of a vehicle.
+/// Books an appointment of a vehicle.
 pub(crate) async fn book(
     client: &Client,
     vehicle: &str,
@@ -30,7 +30,7 @@ pub(crate) fn path(booking: &Value) -> String {
     format!("{BOOKINGS}/{}", booking["id"].as_str().unwrap())
 }
 
-/// An anomaly of a vehicle that nobody has looked at.
+/// Inserts an open anomaly of a vehicle.
 pub(crate) async fn anomaly(world: &World, vehicle: &str) -> String {
     let sql = "INSERT INTO anomaly_events (vehicle_id, anomaly_type, severity)
                VALUES ($1::text::uuid, 'battery', 'High') RETURNING id::text";
@@ -38,22 +38,22 @@ pub(crate) async fn anomaly(world: &World, vehicle: &str) -> String {
     row.unwrap().get(0)
 }
 
-/// Brings a pending booking to a state.
-async fn bring(service: &Client, booking: &Value, status: &str) {
-    let way: &[&str] = match status {
+/// Changes a pending booking to a state.
+async fn change_to(service: &Client, booking: &Value, status: &str) {
+    let transitions: &[&str] = match status {
         "PENDING" => &[],
         "CONFIRMED" => &["CONFIRMED"],
         "COMPLETED" => &["CONFIRMED", "COMPLETED"],
         "CANCELLED" => &["CANCELLED"],
         other => panic!("{other}"),
     };
-    for status in way {
+    for status in transitions {
         let change = json!({ "status": status });
         service.patch(&path(booking), &change).await.expect(200);
     }
 }
 
-/// The lines of the audit trail about a booking, oldest first.
+/// Returns the audit entries about a booking, oldest first.
 pub(crate) async fn audited(world: &World, booking: &Value) -> Vec<Value> {
     world.refusals_written().await;
     let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs
@@ -94,20 +94,23 @@ async fn creates_and_returns_a_booking() {
     assert_eq!(booking.as_object().unwrap().len(), 9);
     assert!(booking["created_at"].as_str().unwrap().ends_with('Z'));
     for name in ["service", "engineer", "admin"] {
-        let somebody = world.log_in(name).await;
-        assert_eq!(somebody.get(&location).await.expect(200), booking);
+        let reader = world.log_in(name).await;
+        assert_eq!(reader.get(&location).await.expect(200), booking);
     }
 
-    let lines = audited(&world, &booking).await;
-    assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0]["action"], "booking.create");
-    assert_eq!(lines[0]["vehicle_id"], CONNECTED);
-    assert_eq!(lines[0]["user_id"], "00000000-0000-0000-0000-000000000004");
+    let entries = audited(&world, &booking).await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["action"], "booking.create");
+    assert_eq!(entries[0]["vehicle_id"], CONNECTED);
+    assert_eq!(
+        entries[0]["user_id"],
+        "00000000-0000-0000-0000-000000000004"
+    );
     let details = json!({
         "service_center_id": "center-bonn", "appointment_time": time,
         "anomaly_event_id": anomaly,
     });
-    assert_eq!(lines[0]["details"], details);
+    assert_eq!(entries[0]["details"], details);
 }
 
 #[tokio::test]
@@ -196,11 +199,11 @@ async fn a_booking_requires_an_existing_vehicle() {
     let world = World::start().await;
     let (service, admin) = (world.log_in("service").await, world.log_in("admin").await);
     let time = moment(&world, "1 day").await;
-    let nobody = "00000000-0000-0000-0000-00000000ffff";
-    book(&service, nobody, time, |_| {})
+    let unknown = "00000000-0000-0000-0000-00000000ffff";
+    book(&service, unknown, time, |_| {})
         .await
         .expect_bad_field(404, "not_found", "/vehicle_id");
-    let missing = format!("{BOOKINGS}/{nobody}");
+    let missing = format!("{BOOKINGS}/{unknown}");
     let change = json!({ "status": "CONFIRMED" });
     service.get(&missing).await.expect_problem(404, "not_found");
     service
@@ -233,28 +236,28 @@ async fn serializes_a_change_and_the_deletion_of_its_vehicle() {
             body["anomaly_event_id"] = json!(anomaly);
         });
         let booking = booking.await.expect(201);
-        bring(&admin, &booking, "CONFIRMED").await;
+        change_to(&admin, &booking, "CONFIRMED").await;
         let change = json!({ "status": "COMPLETED", "outcome": "confirmed" });
         let (booking, vehicle) = (path(&booking), format!("/api/v1/vehicles/{vehicle}"));
-        let (changing, deleting) = (admin.patch(&booking, &change), admin.delete(&vehicle));
+        let (patch, delete) = (admin.patch(&booking, &change), admin.delete(&vehicle));
         let (first, second, expected) = if is_changed_first {
-            (changing.boxed_local(), deleting.boxed_local(), [200, 204])
+            (patch.boxed_local(), delete.boxed_local(), [200, 204])
         } else {
-            (deleting.boxed_local(), changing.boxed_local(), [204, 404])
+            (delete.boxed_local(), patch.boxed_local(), [204, 404])
         };
 
-        // Both wait for the vehicle, and get it in the order in which they came.
-        let holding = format!("BEGIN; SELECT FROM vehicles WHERE vin = '{vin}' FOR UPDATE");
-        sql.batch_execute(&holding).await.unwrap();
+        // Both wait for the lock of the vehicle and acquire it in order of arrival.
+        let lock = format!("BEGIN; SELECT FROM vehicles WHERE vin = '{vin}' FOR UPDATE");
+        sql.batch_execute(&lock).await.unwrap();
         let second = async {
             world.until_waiting(1).await;
             second.await
         };
-        let releasing = async {
+        let release = async {
             world.until_waiting(2).await;
             sql.batch_execute("COMMIT").await.unwrap();
         };
-        let (first, second, ()) = join3(first, second, releasing).await;
+        let (first, second, ()) = join3(first, second, release).await;
         assert_eq!([first, second].map(|reply| reply.status.as_u16()), expected);
         admin.get(&booking).await.expect_problem(404, "not_found");
     }
@@ -273,9 +276,9 @@ async fn lists_bookings_by_appointment_with_filters() {
         let time = moment(&world, interval).await;
         made.push(book(&service, vehicle, time, |_| {}).await.expect(201));
     }
-    bring(&service, &made[1], "CONFIRMED").await;
+    change_to(&service, &made[1], "CONFIRMED").await;
     let [third, first, second] = [0, 1, 2].map(|number| made[number]["id"].clone());
-    // Those of the seeds are over.
+    // The bookings of the seeds are in the past.
     for (query, total, expected) in [
         ("?offset=3", 6, vec![&first, &second, &third]),
         ("?status=PENDING", 2, vec![&second, &third]),
@@ -349,7 +352,7 @@ async fn allows_only_valid_state_changes() {
     for from in states {
         for to in states {
             let booking = book(&service, CONNECTED, time, |_| {}).await.expect(201);
-            bring(&service, &booking, from).await;
+            change_to(&service, &booking, from).await;
             let change = json!({ "status": to });
             let reply = service.patch(&path(&booking), &change).await;
             let may = matches!(
@@ -414,12 +417,12 @@ async fn changes_and_audits_only_the_given_fields() {
         let after = admin.patch(&path(&expected), &change).await.expect(200);
         assert_eq!(after, expected, "{change}");
         assert_eq!(admin.get(&path(&expected)).await.expect(200), expected);
-        let lines = audited(&world, &expected).await;
-        let line = lines.last().unwrap();
-        assert_eq!(line["action"], "booking.update");
-        assert_eq!(line["vehicle_id"], OWNED);
-        assert_eq!(line["user_id"], "00000000-0000-0000-0000-000000000001");
-        assert_eq!(line["details"], details);
+        let entries = audited(&world, &expected).await;
+        let entry = entries.last().unwrap();
+        assert_eq!(entry["action"], "booking.update");
+        assert_eq!(entry["vehicle_id"], OWNED);
+        assert_eq!(entry["user_id"], "00000000-0000-0000-0000-000000000001");
+        assert_eq!(entry["details"], details);
     }
 }
 
@@ -472,7 +475,7 @@ async fn rejects_an_invalid_change_without_effect() {
     assert_eq!(audited(&world, &before).await.len(), 1);
     for end in ["COMPLETED", "CANCELLED"] {
         let ended = book(&service, CONNECTED, time, |_| {}).await.expect(201);
-        bring(&service, &ended, end).await;
+        change_to(&service, &ended, end).await;
         let change = json!({ "appointment_time": time });
         service
             .patch(&path(&ended), &change)

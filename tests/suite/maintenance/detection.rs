@@ -1,4 +1,4 @@
-//! Anomalies that show in what vehicles say of their faults.
+//! Detection of anomalies in reported faults.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, World};
 use tempfile::NamedTempFile;
 
-/// The anomalies of the connected vehicle, by code.
+/// Returns the anomalies of the connected vehicle, ordered by code.
 async fn anomalies(world: &World) -> Vec<Value> {
     let sql = "SELECT to_jsonb(episode) || to_jsonb(event)
                FROM anomaly_episodes AS episode
@@ -35,7 +35,7 @@ async fn reading_faults_detects_anomalies() {
     assert_eq!(codes(&world).await, ["P0301", "P0420", "U0100"]);
     let responses = format!("/api/v1/commands/{command_id}/responses");
     let responses = engineer.get(&responses).await.expect(200);
-    // The simulated vehicle tells P0420 in the first of its parts.
+    // The simulated vehicle reports P0420 in its first chunk.
     assert_eq!(anomalies[1]["response_id"], responses[0]["response_id"]);
     assert_eq!(anomalies[1]["command_id"], json!(command_id));
     assert_eq!(anomalies[1]["rule_name"], "catalyst-efficiency");
@@ -47,16 +47,16 @@ async fn reading_faults_detects_anomalies() {
         json!({ "ecu_address": "0x10", "code": "P0420", "status": "confirmed" })
     );
 
-    let lines = "/api/v1/audit-logs?action=anomaly.detect";
-    let lines = admin.get(lines).await.expect(200);
-    let lines = lines["audit_logs"].as_array().unwrap();
-    assert_eq!(lines.len(), 3);
-    for line in lines {
-        assert_eq!(line["vehicle_id"], CONNECTED);
-        assert_eq!(line["command_id"], json!(command_id));
-        assert_eq!(line["user_id"], Value::Null);
+    let audited = "/api/v1/audit-logs?action=anomaly.detect";
+    let audited = admin.get(audited).await.expect(200);
+    let entries = audited["audit_logs"].as_array().unwrap();
+    assert_eq!(entries.len(), 3);
+    for entry in entries {
+        assert_eq!(entry["vehicle_id"], CONNECTED);
+        assert_eq!(entry["command_id"], json!(command_id));
+        assert_eq!(entry["user_id"], Value::Null);
         let mut ids = anomalies.iter().map(|anomaly| &anomaly["id"]);
-        assert!(ids.any(|id| *id == line["entity_id"]), "{line}");
+        assert!(ids.any(|id| *id == entry["entity_id"]), "{entry}");
     }
 }
 

@@ -1,10 +1,12 @@
-//! What failures over the fleet tell those who make the vehicles.
+//! Insights, their derivation and the precision of detectors.
 
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sovd_tests::{CONNECTED, Client, OWNED, Reply, World};
 use tokio_postgres::types::ToSql;
+
+use crate::agents::policy::audited;
 
 const INSIGHTS: &str = "/api/v1/insights";
 const SUMMARY: &str = "/api/v1/insights/summary";
@@ -21,8 +23,8 @@ async fn create(client: &Client, change: impl FnOnce(&mut Value)) -> Reply {
     client.post(INSIGHTS, &body).await
 }
 
-/// Closed episodes of a vehicle: a component, the code that showed it, and how each ended.
-async fn failures(world: &World, vehicle_id: &str, found: (&str, &str), outcomes: &[&str]) {
+/// Inserts a closed episode of the component and code for each outcome.
+async fn failures(world: &World, vehicle_id: &str, fault: (&str, &str), outcomes: &[&str]) {
     let sql = "WITH event AS (
                    INSERT INTO anomaly_events (vehicle_id, anomaly_type, severity)
                    VALUES ($1::text::uuid, 'emissions', 'Medium') RETURNING id, vehicle_id)
@@ -32,15 +34,9 @@ async fn failures(world: &World, vehicle_id: &str, found: (&str, &str), outcomes
                SELECT id, vehicle_id, 'catalyst-efficiency', $2, $3, $4, now() FROM event";
     let client = world.sql().await;
     for outcome in outcomes {
-        let values: [&(dyn ToSql + Sync); 4] = [&vehicle_id, &found.0, &found.1, outcome];
+        let values: [&(dyn ToSql + Sync); 4] = [&vehicle_id, &fault.0, &fault.1, outcome];
         client.execute(sql, &values).await.unwrap();
     }
-}
-
-async fn audited(world: &World, action: &str) -> Vec<Value> {
-    let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs WHERE action = $1 ORDER BY timestamp";
-    let rows = world.sql().await.query(sql, &[&action]).await.unwrap();
-    rows.iter().map(|row| row.get(0)).collect()
 }
 
 fn total(reply: &Reply) -> &str {
@@ -66,12 +62,15 @@ async fn creates_and_returns_an_insight() {
     let engineer = world.log_in("engineer").await;
     assert_eq!(engineer.get(&location).await.expect(200), insight);
 
-    let lines = audited(&world, "insight.create").await;
-    assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0]["entity_type"], "insight");
-    assert_eq!(lines[0]["entity_id"], id);
-    assert_eq!(lines[0]["user_id"], "00000000-0000-0000-0000-000000000005");
-    assert_eq!(lines[0]["details"], full);
+    let entries = audited(&world, "insight.create").await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["entity_type"], "insight");
+    assert_eq!(entries[0]["entity_id"], id);
+    assert_eq!(
+        entries[0]["user_id"],
+        "00000000-0000-0000-0000-000000000005"
+    );
+    assert_eq!(entries[0]["details"], full);
 }
 
 #[tokio::test]
@@ -168,7 +167,7 @@ async fn lists_insights_newest_first_with_filters() {
             .map(|one| one["id"].clone());
         (ids.collect::<Vec<_>>(), total)
     };
-    // Two more are in the seeds, and older.
+    // Two older ones are seeds.
     let (all, count) = listed("").await;
     assert_eq!((&all[..3], all.len(), count.as_str()), (&ids[..], 5, "5"));
     let (page, count) = listed("?limit=2&offset=1").await;
@@ -289,15 +288,15 @@ async fn reports_the_precision_of_detectors() {
         (&json!(1), &json!(0.5))
     );
 
-    // A rule that was taken out of the file keeps its record.
-    let sql = "UPDATE anomaly_episodes SET rule_name = 'a past rule'
+    // A rule that was removed from the file keeps its statistics.
+    let sql = "UPDATE anomaly_episodes SET rule_name = 'a former rule'
                WHERE rule_name = 'lost-communication'";
     world.sql().await.batch_execute(sql).await.unwrap();
     let detectors = engineer.get(DETECTORS).await.expect(200);
     let detectors = detectors.as_array().unwrap();
     assert_eq!(detectors[0]["rule"], "catalyst-efficiency");
     let past = detectors.last().unwrap();
-    assert_eq!(past["rule"], "a past rule");
+    assert_eq!(past["rule"], "a former rule");
     assert_eq!(
         (&past["is_active"], &past["detected"]),
         (&json!(false), &json!(1))
@@ -347,10 +346,13 @@ async fn derives_insights_from_confirmed_failures() {
         derive(json!({ "threshold": 0 })).await.expect(200),
         json!([])
     );
-    let lines = audited(&world, "insight.derive").await;
-    assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0]["entity_id"], derived[0]["id"]);
-    assert_eq!(lines[0]["user_id"], "00000000-0000-0000-0000-000000000005");
+    let entries = audited(&world, "insight.derive").await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["entity_id"], derived[0]["id"]);
+    assert_eq!(
+        entries[0]["user_id"],
+        "00000000-0000-0000-0000-000000000005"
+    );
 }
 
 #[tokio::test]
@@ -368,20 +370,20 @@ async fn concurrent_derivations_create_each_insight_once() {
     )
     .await;
     let nothing = json!({});
-    let deriving = (0..10).map(|index| {
+    let calls = (0..10).map(|index| {
         let client = if index % 2 == 0 { &here } else { &there };
         client.post(DERIVE, &nothing)
     });
-    let mut written = Vec::new();
-    for reply in join_all(deriving).await {
+    let mut created = Vec::new();
+    for reply in join_all(calls).await {
         let insights = reply.body.as_array().unwrap().clone();
         assert_eq!(
             reply.status.as_u16(),
             if insights.is_empty() { 200 } else { 201 }
         );
-        written.extend(insights);
+        created.extend(insights);
     }
-    assert_eq!(written.len(), 2);
+    assert_eq!(created.len(), 2);
     assert_eq!(total(&here.get(INSIGHTS).await), "4");
 }
 

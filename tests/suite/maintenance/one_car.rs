@@ -1,4 +1,4 @@
-//! The path of one car: from a trouble code over the workshop to its manufacturer.
+//! One vehicle from a trouble code to an insight for its manufacturer.
 
 use serde_json::{Value, json};
 use sovd_tests::{Client, OWNED, World};
@@ -7,7 +7,7 @@ use crate::maintenance::bookings::{book, moment, path};
 
 const CUSTOMER: &str = "00000000-0000-0000-0000-000000000003";
 
-/// Reads the faults of the customer's vehicle, until somebody has looked for anomalies in them.
+/// Reads the faults of the customer's vehicle and waits for the detection run.
 async fn read_faults(world: &World, client: &Client) -> String {
     let command = json!({
         "vehicle_id": OWNED, "command_name": "ReadDTC",
@@ -20,7 +20,7 @@ async fn read_faults(world: &World, client: &Client) -> String {
     id
 }
 
-/// The anomalies of the customer's vehicle that one code made, newest first.
+/// Returns the anomalies of the customer's vehicle with this code, newest first.
 async fn anomalies_of(client: &Client, dtc_code: &str) -> Vec<Value> {
     let list = format!("/api/v1/vehicles/{OWNED}/anomalies?limit=100");
     let list = client.get(&list).await.expect(200);
@@ -29,7 +29,7 @@ async fn anomalies_of(client: &Client, dtc_code: &str) -> Vec<Value> {
         .collect()
 }
 
-/// How the detector of a rule stands.
+/// Returns the detector of a rule.
 async fn detector(client: &Client, rule: &Value) -> Value {
     let detectors = client.get("/api/v1/insights/detectors").await.expect(200);
     let mut found = detectors.as_array().unwrap().iter();
@@ -119,7 +119,7 @@ async fn a_trouble_code_becomes_an_insight() {
     let listed = engineer.get("/api/v1/insights").await.expect(200);
     assert_eq!(listed[0], *insight);
 
-    // The fault is still stored, so it is a new episode.
+    // The vehicle still reports the fault, so a new episode begins.
     read_faults(&world, &engineer).await;
     let found = anomalies_of(&customer, "P0420").await;
     assert_eq!(found.len(), 2);
@@ -143,15 +143,14 @@ async fn a_trouble_code_becomes_an_insight() {
     assert_eq!(row.get::<_, String>(0), CUSTOMER);
 }
 
-/// Reads the faults ten times at once, on two nodes.
 #[tokio::test]
 async fn ten_concurrent_reads_of_a_code_create_one_anomaly() {
     let world = World::start().await;
     let second = world.beside(|_| {}).await;
     let engineer = world.log_in("engineer").await;
     let nodes = [engineer.clone(), engineer.at(second.address())];
-    let reading = (0..10).map(|number| read_faults(&world, &nodes[number % 2]));
-    futures_util::future::join_all(reading).await;
+    let reads = (0..10).map(|number| read_faults(&world, &nodes[number % 2]));
+    futures_util::future::join_all(reads).await;
     read_faults(&world, &engineer).await;
     for code in ["P0420", "U0100"] {
         assert_eq!(anomalies_of(&engineer, code).await.len(), 1, "{code}");

@@ -14,7 +14,7 @@ use crate::{
     identity::{access::Access, caller::Caller},
 };
 
-pub use detectors::{Detector, Finds};
+pub use detectors::{ActiveRule, Detector};
 pub use sovd_storage::maintenance::insights::ComponentSummary;
 
 /// Reads, creates and derives insights.

@@ -116,7 +116,7 @@ pub async fn blocked(
     load(newest_first(&filter).limit(limit), connection).await
 }
 
-/// Deletes up to `limit` entries from before `moment`, oldest first, and returns their number.
+/// Deletes up to `limit` entries from before `cutoff`, oldest first, and returns their number.
 /// Concurrent calls delete different entries.
 ///
 /// # Errors
@@ -124,7 +124,7 @@ pub async fn blocked(
 /// See [`StorageError`].
 pub async fn forget(
     connection: &mut Connection,
-    moment: DateTime<Utc>,
+    cutoff: DateTime<Utc>,
     limit: i64,
 ) -> Result<usize, StorageError> {
     Ok(sql_query(
@@ -132,7 +132,7 @@ pub async fn forget(
              SELECT id FROM ueba_logs WHERE timestamp < $1
              ORDER BY timestamp LIMIT $2 FOR UPDATE SKIP LOCKED)",
     )
-    .bind::<Timestamptz, _>(moment)
+    .bind::<Timestamptz, _>(cutoff)
     .bind::<BigInt, _>(limit)
     .execute(connection)
     .await?)

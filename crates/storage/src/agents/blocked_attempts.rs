@@ -63,16 +63,16 @@ pub async fn clear(
     Ok(())
 }
 
-/// Deletes the attempts at or before `moment`.
+/// Deletes the attempts at or before `cutoff`.
 ///
 /// # Errors
 ///
 /// See [`StorageError`].
 pub async fn forget(
     connection: &mut Connection,
-    moment: DateTime<Utc>,
+    cutoff: DateTime<Utc>,
 ) -> Result<(), StorageError> {
-    let attempts = blocked_attempts::table.filter(blocked_attempts::blocked_at.le(moment));
+    let attempts = blocked_attempts::table.filter(blocked_attempts::blocked_at.le(cutoff));
     diesel::delete(attempts).execute(connection).await?;
     Ok(())
 }

@@ -75,12 +75,12 @@ pub(crate) async fn detectors(
 impl From<Detector> for DetectorBody {
     fn from(detector: Detector) -> Self {
         let (count, precision) = (detector.count(), detector.precision());
-        let is_active = detector.finds.is_some();
-        let (anomaly_type, severity, component_name) = match detector.finds {
-            Some(finds) => (
-                Some(finds.anomaly_type),
-                Some(finds.severity.as_str()),
-                Some(finds.component),
+        let is_active = detector.active_rule.is_some();
+        let (anomaly_type, severity, component_name) = match detector.active_rule {
+            Some(rule) => (
+                Some(rule.anomaly_type),
+                Some(rule.severity.as_str()),
+                Some(rule.component),
             ),
             None => (None, None, None),
         };

@@ -169,9 +169,9 @@ async fn lock_open_anomaly(
 ) -> Result<(), ServiceError> {
     let reason = match episodes::lock(transaction, anomaly_id).await? {
         None => return Err(UNKNOWN_ANOMALY),
-        Some(Episode::Closed) => "a workshop has looked at this anomaly already",
+        Some(Episode::Closed) => "the anomaly is closed already",
         Some(Episode::Open) if bookings::is_booked(transaction, anomaly_id).await? => {
-            "another booking is about this anomaly"
+            "the anomaly has another booking"
         }
         Some(Episode::Open) => return Ok(()),
     };

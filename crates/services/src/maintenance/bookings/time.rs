@@ -17,7 +17,8 @@ pub(super) fn appointment_time(
     if latest.is_none_or(|latest| time > latest) {
         return Err(error("must be at most 2 years ahead"));
     }
-    DateTime::from_timestamp_micros(time.timestamp_micros()).ok_or_else(|| error("is no time"))
+    DateTime::from_timestamp_micros(time.timestamp_micros())
+        .ok_or_else(|| error("is not a valid time"))
 }
 
 #[cfg(test)]

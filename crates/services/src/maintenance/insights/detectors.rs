@@ -12,7 +12,7 @@ pub struct Detector {
     /// The name of the rule.
     pub rule: String,
     /// What the rule detects; `None` if it is no longer active.
-    pub finds: Option<Finds>,
+    pub active_rule: Option<ActiveRule>,
     /// Number of detected anomalies.
     pub detected: i64,
     /// Number of open anomalies.
@@ -27,7 +27,7 @@ pub struct Detector {
 
 /// The anomalies that an active rule detects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finds {
+pub struct ActiveRule {
     /// The kind of anomaly.
     pub anomaly_type: String,
     /// How urgent it is.
@@ -49,10 +49,10 @@ impl Detector {
         (count > 0).then(|| share(self.confirmed, count))
     }
 
-    fn of(rule: String, finds: Option<Finds>, outcomes: &RuleOutcomes) -> Self {
+    fn of(rule: String, active_rule: Option<ActiveRule>, outcomes: &RuleOutcomes) -> Self {
         Self {
             rule,
-            finds,
+            active_rule,
             detected: outcomes.detected,
             open: outcomes.open,
             confirmed: outcomes.confirmed,
@@ -62,7 +62,7 @@ impl Detector {
     }
 }
 
-impl From<&Rule> for Finds {
+impl From<&Rule> for ActiveRule {
     fn from(rule: &Rule) -> Self {
         Self {
             anomaly_type: rule.anomaly_type.clone(),

@@ -242,14 +242,14 @@ async fn lists_active_rules_before_former_ones() {
     let mut parts = bed.parts.clone();
     parts.rules = Arc::new(rules);
     let detectors = parts.insights(0).detectors(&engineer()).await;
-    let [new, past] = &detectors.unwrap()[..] else {
+    let [new, former] = &detectors.unwrap()[..] else {
         panic!("two detectors");
     };
     assert_eq!((new.rule.as_str(), new.detected), ("new", 0));
-    assert_eq!(new.finds.as_ref().unwrap().component, "speed sensor");
+    assert_eq!(new.active_rule.as_ref().unwrap().component, "speed sensor");
     assert_eq!(new.precision(), None);
-    assert_eq!(past.rule, "catalyst-efficiency");
-    assert_eq!(past.finds, None);
-    assert_eq!((past.detected, past.open, past.confirmed), (4, 0, 3));
-    assert_eq!(past.precision(), Some(0.75));
+    assert_eq!(former.rule, "catalyst-efficiency");
+    assert_eq!(former.active_rule, None);
+    assert_eq!((former.detected, former.open, former.confirmed), (4, 0, 3));
+    assert_eq!(former.precision(), Some(0.75));
 }
