@@ -4,7 +4,7 @@
 
 use std::{error::Error, fmt};
 
-use sovd_domain::{Anomaly, CommandStatus, Page, Vehicle};
+use sovd_domain::{Anomaly, CommandStatus, Page, Vehicle, VehicleScope};
 use sovd_storage::{
     Connection, Database,
     commands::{self, CommandFilter},
@@ -43,7 +43,8 @@ impl FleetReport {
         loop {
             let offset = i64::try_from(entries.len())?;
             let page = Page::new(Some(Page::MAX_LIMIT), Some(offset))?;
-            let (vehicles, _total) = vehicles::list(&mut connection, &filter, page).await?;
+            let (vehicles, _total) =
+                vehicles::list(&mut connection, &filter, &VehicleScope::All, page).await?;
             if vehicles.is_empty() {
                 break;
             }
