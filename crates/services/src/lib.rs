@@ -1,5 +1,4 @@
 #![doc = include_str!("../README.md")]
-#![doc = include_str!("../ASVS.md")]
 
 pub mod agents;
 pub mod audit;

@@ -1,4 +1,4 @@
-//! The table of outcomes in the documentation of the crate, for commands of every risk.
+//! The table of `docs/command-outcomes.md`, row by row and risk by risk.
 
 use serde_json::{Value, json};
 use sovd_connector::ConnectorError;
