@@ -4,6 +4,7 @@ mod agents;
 mod architecture;
 mod audit;
 mod commands;
+mod documentation;
 mod fleet;
 mod frozen_database;
 mod health;
