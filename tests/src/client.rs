@@ -129,7 +129,7 @@ impl Client {
 
     /// Sends `ReadDTC` to the disconnected vehicle and returns the id of the command, which expires after
     /// the given time.
-    pub async fn read_dtc_later(&self, expires_in_seconds: u32) -> String {
+    pub async fn read_dtc_offline(&self, expires_in_seconds: u32) -> String {
         let body = json!({
             "vehicle_id": OFFLINE, "command_name": "ReadDTC",
             "command_params": { "ecuAddress": "0x10" },

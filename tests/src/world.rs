@@ -18,7 +18,7 @@ pub const OFFLINE: &str = "00000000-0000-0000-0000-000000000102";
 /// The connected vehicle of the seeds that the customer owns.
 pub const OWNED: &str = "00000000-0000-0000-0000-000000000103";
 
-/// The SQL condition that excludes the audit entries of [`World::refusals_written`].
+/// The SQL condition that excludes the audit entries of [`World::wait_for_refusals`].
 pub const NO_MARKER: &str = "coalesce(request_id, '') NOT LIKE 'marker-%'";
 
 /// Hashes the seeded passwords with bcrypt at cost 4, because cost 12 would dominate the time of a test.
@@ -141,7 +141,7 @@ impl World {
     }
 
     /// Waits until the detection of anomalies has read every complete response.
-    pub async fn looked_through(&self) {
+    pub async fn wait_for_detection(&self) {
         let sql = self.sql().await;
         let detection = async {
             let unread = "SELECT count(*) FROM detection_jobs";
@@ -154,10 +154,10 @@ impl World {
 
     /// Waits until the audit trail contains every refusal so far. Refusals are written in order, so this
     /// sends one more and waits for its entry, which [`NO_MARKER`] excludes.
-    pub async fn refusals_written(&self) {
+    pub async fn wait_for_refusals(&self) {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let marker = format!("marker-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let mut forger = self.stranger();
+        let mut forger = self.anonymous();
         forger.token = Some("forged".to_owned());
         let request = forger
             .request(Method::GET, "/api/v1/vehicles")
@@ -181,18 +181,18 @@ impl World {
     }
 
     /// Waits until at least `count` transactions of the database wait for a lock.
-    pub async fn until_waiting(&self, count: i64) {
+    pub async fn wait_until_blocked(&self, count: i64) {
         wait_for_blocked(&self.sql().await, count).await;
     }
 
     /// Returns an unauthenticated client.
-    pub fn stranger(&self) -> Client {
+    pub fn anonymous(&self) -> Client {
         Client::new(self.address)
     }
 
     /// A client with an access token or API key.
     pub fn with_token(&self, token: &str) -> Client {
-        let mut client = self.stranger();
+        let mut client = self.anonymous();
         client.token = Some(token.to_owned());
         client
     }
@@ -211,7 +211,7 @@ impl World {
             "other" => "engineer123".to_owned(),
             username => format!("{username}123"),
         };
-        let mut client = self.stranger();
+        let mut client = self.anonymous();
         client.log_in(username, &password).await;
         client
     }
@@ -222,7 +222,7 @@ impl World {
     }
 
     /// Stops the server and returns its database for [`WorldOptions::again`].
-    pub async fn stop_for_restart(mut self) -> TestDatabase {
+    pub async fn stop_and_keep_database(mut self) -> TestDatabase {
         let database = self.database.take().unwrap();
         self.stop();
         self.stopped().await.unwrap();

@@ -124,7 +124,7 @@ async fn every_operation_responds_while_the_database_is_frozen() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let world = world(&postgres).await;
     let admin = world.log_in("admin").await;
-    let clients = [("admin", admin.clone()), ("anonymous", world.stranger())];
+    let clients = [("admin", admin.clone()), ("anonymous", world.anonymous())];
 
     let frozen = postgres.freeze().unwrap();
     let slowest = send_all_operations(&clients).await;

@@ -4,7 +4,7 @@ use sovd_tests::World;
 #[tokio::test]
 async fn health_endpoints_require_no_token() {
     let world = World::start().await;
-    let anonymous = world.stranger();
+    let anonymous = world.anonymous();
     assert_eq!(
         anonymous.get("/health/live").await.expect(200),
         json!({ "status": "ok" })
@@ -22,7 +22,7 @@ async fn health_endpoints_require_no_token() {
 #[tokio::test]
 async fn serves_swagger_ui_offline() {
     let world = World::start().await;
-    let anonymous = world.stranger();
+    let anonymous = world.anonymous();
     let page = reqwest::get(format!("http://{}/docs", world.address()))
         .await
         .unwrap();

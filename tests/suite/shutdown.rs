@@ -116,7 +116,7 @@ async fn seals_all_audit_entries() {
     let unsealed = "SELECT count(*) FROM audit_logs WHERE position IS NULL";
     let before: i64 = sql.query_one(unsealed, &[]).await.unwrap().get(0);
     assert!(before > 0);
-    let _database = world.stop_for_restart().await;
+    let _database = world.stop_and_keep_database().await;
     let after: i64 = sql.query_one(unsealed, &[]).await.unwrap().get(0);
     assert_eq!(after, 0);
 }

@@ -9,9 +9,9 @@ mod server;
 
 use std::sync::{Arc, Mutex};
 
-use server::{PATIENCE, Running, server};
+use server::{Running, server};
 use sovd_app::{Settings, migrate::Migrator};
-use sovd_devstack::{Stack, TestDatabase};
+use sovd_devstack::{Stack, TIMEOUT, TestDatabase};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -53,7 +53,7 @@ async fn run_client(address: &str, password: &str) -> (Option<i32>, String, Stri
         .args([CLIENT, &format!("http://{address}"), "engineer", password])
         .env("no_proxy", "*")
         .kill_on_drop(true);
-    let output = timeout(PATIENCE, command.output()).await.unwrap();
+    let output = timeout(TIMEOUT, command.output()).await.unwrap();
     let output = output.expect("python3 is installed");
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (

@@ -71,7 +71,7 @@ async fn rejects_a_call_that_completes_after_the_suspension() {
         .query_one("SELECT count(*) FROM commands", &[])
         .await;
     assert_eq!(commands.unwrap().get::<_, i64>(0), 0);
-    world.refusals_written().await;
+    world.wait_for_refusals().await;
     assert_eq!(audited(&world, "access.refuse").await.len(), 1);
 }
 
@@ -84,7 +84,7 @@ async fn accepts_no_command_after_the_suspension_time() {
     .await;
     let other_node = world.beside(|_| {}).await;
     let keeper = keeper(&world).await;
-    let mut elsewhere = other_node.stranger();
+    let mut elsewhere = other_node.anonymous();
     elsewhere.token.clone_from(&keeper.token);
     let blocked = async || {
         let refused = keeper.post(COMMANDS, &reading(CONNECTED)).await;
@@ -175,7 +175,7 @@ async fn rechecks_the_suspension_from_an_additional_permission_at_the_change() {
     transaction.query(lock, &[&0x7565_6262_i64]).await.unwrap();
     let confirm = json!({ "status": "CONFIRMED" });
     let suspended = async {
-        world.until_waiting(1).await;
+        world.wait_until_blocked(1).await;
         let suspension = "INSERT INTO agent_suspensions
                               (agent_name, action_type, blocked_attempts, suspended_at)
                           VALUES ('monitor', 'bookings.manage', 6, now())";

@@ -32,7 +32,7 @@ pub(crate) async fn machine_as(world: &World, account: Value) -> Client {
         .post("/api/v1/service-accounts", &account)
         .await
         .expect(201);
-    let mut machine = world.stranger();
+    let mut machine = world.anonymous();
     machine.token = issued["api_key"].as_str().map(str::to_owned);
     machine
 }
@@ -162,7 +162,7 @@ async fn does_not_log_human_users() {
     let theirs = format!("{COMMANDS}/{id}");
     other.get(&theirs).await.expect_problem(404, "not_found");
     world
-        .stranger()
+        .anonymous()
         .get(VEHICLES)
         .await
         .expect_problem(401, "not_authenticated");
@@ -215,7 +215,7 @@ async fn changes_require_the_policy_but_reading_does_not() {
 async fn blocks_and_logs_a_websocket_outside_the_key() {
     let world = World::start().await;
     let monitor = machine(&world, "monitor", &["account.read"]).await;
-    let stranger = world.stranger();
+    let anonymous = world.anonymous();
     // Authorization precedes validation.
     for path in [
         format!("/ws/responses/{CONNECTED}"),
@@ -224,7 +224,7 @@ async fn blocks_and_logs_a_websocket_outside_the_key() {
         "/ws/events".to_owned(),
         "/ws/events?vehicle_id=x".to_owned(),
     ] {
-        let closing = stranger.open_at(&path).await.rest().await.1;
+        let closing = anonymous.open_at(&path).await.rest().await.1;
         assert!(
             closing.reason.starts_with("not_authenticated"),
             "{closing:?}"

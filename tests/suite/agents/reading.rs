@@ -66,14 +66,14 @@ async fn requests_for_another_user_s_command_do_not_count() {
     let world = own_bus().await;
     let monitor = machine(&world, "monitor", &["commands.read"]).await;
     let engineer = world.log_in("engineer").await;
-    let id = engineer.read_dtc_later(3600).await;
+    let id = engineer.read_dtc_offline(3600).await;
     let path = format!("{COMMANDS}/{id}");
     for _ in 0..7 {
         monitor.get(&path).await.expect_problem(404, "not_found");
     }
     let call = log_entry("commands.read", &format!("GET {path}"), "ALLOWED");
     assert_eq!(logged(&world).await, vec![call; 7]);
-    world.refusals_written().await;
+    world.wait_for_refusals().await;
     let refused = audited(&world, "command.read").await;
     assert_eq!(refused.len(), 7);
     assert!(refused.iter().all(|entry| entry["result"] == "refused"));

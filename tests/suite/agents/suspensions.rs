@@ -149,7 +149,7 @@ async fn concurrent_attempts(attempts: usize) -> (usize, usize) {
     lock.query(acquire, &[&0x7565_6261_i64]).await.unwrap();
     let release = async {
         // One attempt of each node waits here, and the others wait for it.
-        world.until_waiting(2).await;
+        world.wait_until_blocked(2).await;
         lock.commit().await.unwrap();
     };
     let (replies, ()) = tokio::join!(join_all(requests), release);

@@ -35,7 +35,7 @@ async fn lists_entries_newest_first() {
     let engineer = world.log_in("engineer").await;
     let command_id = engineer.read_dtc().await;
     engineer.ended(&command_id).await;
-    world.looked_through().await;
+    world.wait_for_detection().await;
     let admin = world.log_in("admin").await;
     let expected = [
         "auth.login",
@@ -97,7 +97,7 @@ async fn filters_match_entries_of_deleted_objects() {
     let engineer = world.log_in("engineer").await;
     let command_id = engineer.read_dtc().await;
     engineer.ended(&command_id).await;
-    world.looked_through().await;
+    world.wait_for_detection().await;
     let admin = world.log_in("admin").await;
     let user_id = engineer.get("/api/v1/auth/me").await.expect(200)["user_id"].clone();
     let user_id = user_id.as_str().unwrap();
@@ -387,7 +387,7 @@ async fn an_export_is_aborted_when_its_session_ends() {
 async fn exports_count_towards_the_stream_limit() {
     let world = World::with(|settings| settings.streams.per_user = 1).await;
     let admin = world.log_in("admin").await;
-    let command_id = admin.read_dtc_later(600).await;
+    let command_id = admin.read_dtc_offline(600).await;
     let watching = admin.listen(&command_id, None).await;
     assert!(watching.is_ok());
     admin

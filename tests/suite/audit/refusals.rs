@@ -5,7 +5,7 @@ const OTHER: &str = "00000000-0000-0000-0000-000000000002";
 
 /// Returns the audited refusals, oldest first.
 async fn refusals(world: &World) -> Vec<Value> {
-    world.refusals_written().await;
+    world.wait_for_refusals().await;
     let sql = format!(
         "SELECT to_jsonb(audit_logs) FROM audit_logs WHERE result = 'refused' AND {NO_MARKER}
          ORDER BY timestamp, log_id"
@@ -16,7 +16,7 @@ async fn refusals(world: &World) -> Vec<Value> {
 
 async fn command_of_another_user(world: &World) -> (Client, String) {
     let engineer = world.log_in("engineer").await;
-    let id = engineer.read_dtc_later(3600).await;
+    let id = engineer.read_dtc_offline(3600).await;
     (world.log_in("other").await, id)
 }
 
@@ -41,7 +41,7 @@ async fn audits_forbidden_requests() {
 #[tokio::test]
 async fn audits_forged_tokens_but_not_missing_ones() {
     let world = World::start().await;
-    let mut forger = world.stranger();
+    let mut forger = world.anonymous();
     forger.token = Some("eyJhbGciOiJIUzI1NiJ9.e30.x".to_owned());
     forger
         .get("/api/v1/vehicles")
@@ -49,7 +49,7 @@ async fn audits_forged_tokens_but_not_missing_ones() {
         .expect_problem(401, "token_invalid");
     forger.open_at("/ws/events").await.rest().await;
     world
-        .stranger()
+        .anonymous()
         .get("/api/v1/vehicles")
         .await
         .expect_problem(401, "not_authenticated");
@@ -135,10 +135,10 @@ async fn audits_service_accounts_outside_their_scope() {
         .post("/api/v1/service-accounts", &body)
         .await
         .expect(201);
-    let mut machine = world.stranger();
+    let mut machine = world.anonymous();
     machine.token = issued["api_key"].as_str().map(str::to_owned);
     let engineer = world.log_in("engineer").await;
-    let id = engineer.read_dtc_later(3600).await;
+    let id = engineer.read_dtc_offline(3600).await;
 
     let closing = machine.watch(&id).await.1;
     assert!(closing.reason.starts_with("forbidden"), "{closing:?}");
@@ -218,7 +218,7 @@ async fn writes_queued_refusals_at_the_shutdown() {
         .get("/api/v1/users")
         .await
         .expect_problem(403, "forbidden");
-    let _database = world.stop_for_restart().await;
+    let _database = world.stop_and_keep_database().await;
     let sealed = "SELECT count(*) FROM audit_logs
                   WHERE action = 'access.refuse' AND position IS NOT NULL";
     let row = sql.query_one(sealed, &[]).await.unwrap();

@@ -13,7 +13,7 @@ async fn cancel(client: &Client, id: &str) -> sovd_tests::Reply {
 async fn a_cancelled_command_is_never_sent() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
-    let id = engineer.read_dtc_later(3600).await;
+    let id = engineer.read_dtc_offline(3600).await;
     let mut socket = engineer.open(&id).await;
     let cancelled = cancel(&engineer, &id).await.expect(200);
     assert_eq!(cancelled["status"], "failed");
@@ -96,10 +96,10 @@ async fn cancelling_a_sent_clear_has_an_unknown_outcome() {
 async fn engineers_cancel_their_own_commands_and_admins_any() {
     let world = World::start().await;
     let (engineer, other) = (world.log_in("engineer").await, world.log_in("other").await);
-    let id = engineer.read_dtc_later(3600).await;
+    let id = engineer.read_dtc_offline(3600).await;
     cancel(&other, &id).await.expect_problem(404, "not_found");
     world
-        .stranger()
+        .anonymous()
         .post(&format!("/api/v1/commands/{id}/cancel"), &json!(null))
         .await
         .expect_problem(401, "not_authenticated");

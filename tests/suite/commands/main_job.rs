@@ -72,7 +72,7 @@ async fn stores_the_command_its_responses_and_its_audit_entries() {
     let engineer = world.log_in("engineer").await;
     let id = engineer.read_dtc().await;
     engineer.ended(&id).await;
-    world.looked_through().await;
+    world.wait_for_detection().await;
 
     let sql = world.sql().await;
     let statuses = sql.query("SELECT status FROM commands", &[]).await.unwrap();

@@ -103,7 +103,7 @@ async fn a_response_without_final_chunk_has_an_unknown_outcome() {
 async fn a_command_expires_unsent() {
     let world = World::with(|settings| settings.dispatch.sweep_ms = 50).await;
     let engineer = world.log_in("engineer").await;
-    let id = engineer.read_dtc_later(1).await;
+    let id = engineer.read_dtc_offline(1).await;
     let (events, closing) = engineer.watch(&id).await;
     assert_eq!(closing.code, 1000);
     assert_eq!(events.len(), 1, "no status before the failure");
@@ -141,7 +141,7 @@ async fn an_unknown_connector_is_an_internal_failure() {
 async fn a_command_expires_while_others_keep_the_dispatcher_busy() {
     let world = World::with(|settings| settings.dispatch.sweep_ms = 500).await;
     let engineer = world.log_in("engineer").await;
-    let id = engineer.read_dtc_later(1).await;
+    let id = engineer.read_dtc_offline(1).await;
     let mut socket = engineer.open(&id).await;
     let busy = async {
         loop {

@@ -22,7 +22,7 @@ async fn listen(client: &Client, id: &str) -> EventSource {
 async fn delivers_all_events_to_early_and_late_clients() {
     let world = five_chunks().await;
     let engineer = world.log_in("engineer").await;
-    let id = engineer.read_dtc_later(3600).await;
+    let id = engineer.read_dtc_offline(3600).await;
     let before = listen(&engineer, &id).await;
     connect_vehicles(&world).await;
     let before = before.rest().await;
@@ -163,7 +163,7 @@ async fn unauthorized_and_invalid_requests_get_a_problem() {
     refused(&engineer, "7", None)
         .await
         .expect_problem(400, "malformed_request");
-    refused(&world.stranger(), &id, None)
+    refused(&world.anonymous(), &id, None)
         .await
         .expect_problem(401, "not_authenticated");
     for bad in ["-1", "x", "", "1.5", "2147483648"] {

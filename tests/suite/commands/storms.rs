@@ -137,7 +137,7 @@ async fn a_stalled_client_delays_no_others_and_loses_nothing() {
     const RESPONSES: i64 = 200;
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
-    let id = engineer.read_dtc_later(3600).await;
+    let id = engineer.read_dtc_offline(3600).await;
     let sql = world.sql().await;
     // 20 MB, far more than the socket buffers hold.
     let answer = format!(

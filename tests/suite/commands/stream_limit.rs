@@ -109,7 +109,7 @@ async fn websockets_and_sse_streams_share_the_limit_of_a_user() {
     let engineer = world.log_in("engineer").await;
     let other = world.log_in("other").await;
     let id = engineer.read_dtc().await;
-    let others = other.read_dtc_later(3600).await;
+    let others = other.read_dtc_offline(3600).await;
     let _first = engineer.open(&id).await;
     let second = listen(&engineer, &id).await.unwrap();
     let _third = engineer.open(&id).await;

@@ -40,7 +40,7 @@ async fn clients_receive_the_same_tail_at_any_time() {
 async fn a_client_may_connect_before_the_command_starts() {
     let world = many_chunks().await;
     let engineer = world.log_in("engineer").await;
-    let id = engineer.read_dtc_later(3600).await;
+    let id = engineer.read_dtc_offline(3600).await;
     let socket = engineer.open(&id).await;
     connect_vehicles(&world).await;
     let (events, closing) = socket.rest().await;
@@ -79,7 +79,7 @@ async fn accepts_the_token_in_three_ways() {
     assert_eq!(socket.headers["sec-websocket-protocol"], alone.as_str());
     socket.next().await.unwrap();
     let mut socket = world
-        .stranger()
+        .anonymous()
         .open_at(&format!("{path}?token={token}"))
         .await;
     socket.next().await.unwrap();
@@ -94,8 +94,12 @@ async fn unauthorized_and_invalid_requests_are_closed_with_a_reason() {
     let path = format!("/ws/responses/{id}");
     let unknown = "/ws/responses/00000000-0000-0000-0000-00000000ffff";
     for (client, path, reason) in [
-        (world.stranger(), path.clone(), "not_authenticated"),
-        (world.stranger(), format!("{path}?token=x"), "token_invalid"),
+        (world.anonymous(), path.clone(), "not_authenticated"),
+        (
+            world.anonymous(),
+            format!("{path}?token=x"),
+            "token_invalid",
+        ),
         (other, path.clone(), "not_found"),
         (engineer.clone(), unknown.to_owned(), "not_found"),
         (engineer.clone(), "/ws/responses/7".to_owned(), "command_id"),

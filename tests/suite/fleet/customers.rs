@@ -32,7 +32,7 @@ async fn buyer(admin: &Client) -> String {
 }
 
 async fn log_in_buyer(world: &World) -> Client {
-    let mut buyer = world.stranger();
+    let mut buyer = world.anonymous();
     buyer.log_in("buyer", "a long enough password").await;
     buyer
 }
@@ -48,7 +48,7 @@ async fn details(world: &World, action: &str) -> Vec<Value> {
 
 /// The action and entity of each refusal of the customer in the audit trail.
 async fn refused(world: &World) -> Vec<(String, String)> {
-    world.refusals_written().await;
+    world.wait_for_refusals().await;
     let sql = "SELECT action, entity_id::text FROM audit_logs
                WHERE result = 'refused' AND actor_id::text = $1 ORDER BY timestamp, log_id";
     let rows = world.sql().await.query(sql, &[&CUSTOMER]).await.unwrap();
@@ -282,11 +282,11 @@ async fn role_change_and_ownership_are_serialized() {
     sql.batch_execute(hold).await.unwrap();
     let change_role = async {
         // By now the transaction has locked the new owner.
-        world.until_waiting(1).await;
+        world.wait_until_blocked(1).await;
         admin.patch(&customer, &role).await
     };
     let release = async {
-        world.until_waiting(2).await;
+        world.wait_until_blocked(2).await;
         sql.batch_execute("COMMIT").await.unwrap();
     };
     let give_vehicle = admin.patch(&vehicle, &owner);
@@ -301,11 +301,11 @@ async fn role_change_and_ownership_are_serialized() {
                    WHERE username = 'customer' FOR UPDATE OF sessions";
     sql.batch_execute(hold).await.unwrap();
     let give_vehicle = async {
-        world.until_waiting(1).await;
+        world.wait_until_blocked(1).await;
         admin.patch(&vehicle, &owner).await
     };
     let release = async {
-        world.until_waiting(2).await;
+        world.wait_until_blocked(2).await;
         sql.batch_execute("COMMIT").await.unwrap();
     };
     let change_role = admin.patch(&customer, &role);
@@ -347,7 +347,7 @@ async fn keeps_a_customer_whose_vehicle_has_open_commands() {
     let world = World::start().await;
     let (admin, engineer) = (world.log_in("admin").await, world.log_in("engineer").await);
     give(&admin, OFFLINE, &json!(CUSTOMER)).await;
-    let command_id = engineer.read_dtc_later(3600).await;
+    let command_id = engineer.read_dtc_offline(3600).await;
     let customer = format!("/api/v1/users/{CUSTOMER}");
     admin
         .delete(&customer)

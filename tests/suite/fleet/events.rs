@@ -100,7 +100,7 @@ async fn filters_by_vehicle() {
     let mut socket = listening(&world, &engineer, &path).await;
     let other = engineer.read_dtc().await;
     engineer.ended(&other).await;
-    let own = engineer.read_dtc_later(60).await;
+    let own = engineer.read_dtc_offline(60).await;
     let event = next_of_command(&mut socket).await;
     assert_eq!(event["command_id"], own);
     assert_eq!(event["status"], "pending");
@@ -112,7 +112,7 @@ async fn closes_unauthenticated_and_invalid_requests() {
     let engineer = world.log_in("engineer").await;
     let unknown = "00000000-0000-0000-0000-00000000abcd";
     for (client, path, reason) in [
-        (world.stranger(), EVENTS.to_owned(), "not_authenticated"),
+        (world.anonymous(), EVENTS.to_owned(), "not_authenticated"),
         (engineer.clone(), format!("{EVENTS}?vehicle_id=x"), "UUID"),
         (
             engineer,

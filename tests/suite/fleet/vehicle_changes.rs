@@ -246,7 +246,7 @@ async fn invalid_change_has_no_effect() {
 async fn reconnection_updates_last_seen_and_sends_queued_commands() {
     let world = World::with(|settings| settings.dispatch.sweep_ms = 60_000).await;
     let (admin, engineer) = (world.log_in("admin").await, world.log_in("engineer").await);
-    let waiting = engineer.read_dtc_later(3600).await;
+    let waiting = engineer.read_dtc_offline(3600).await;
     let seen = async |status: &str| {
         let change = json!({ "connection_status": status });
         let vehicle = admin.patch(&path(OFFLINE), &change).await.expect(200);
@@ -334,7 +334,7 @@ async fn deletion_keeps_the_audit_trail() {
 async fn keeps_a_vehicle_with_open_commands() {
     let world = World::start().await;
     let (admin, engineer) = (world.log_in("admin").await, world.log_in("engineer").await);
-    let waiting = engineer.read_dtc_later(3600).await;
+    let waiting = engineer.read_dtc_offline(3600).await;
     admin
         .delete(&path(OFFLINE))
         .await

@@ -238,7 +238,7 @@ async fn returns_a_problem_for_an_unknown_path() {
         "/openapi.yaml",
     ] {
         world
-            .stranger()
+            .anonymous()
             .get(path)
             .await
             .expect_problem(404, "not_found");
@@ -248,7 +248,7 @@ async fn returns_a_problem_for_an_unknown_path() {
 #[tokio::test]
 async fn keeps_a_well_formed_request_id() {
     let world = World::start().await;
-    let anonymous = world.stranger();
+    let anonymous = world.anonymous();
     let send = async |id: &str| {
         let request = anonymous
             .request(Method::GET, "/health/live")
@@ -273,7 +273,7 @@ async fn answers_head_like_get_without_the_body() {
         assert_eq!(reply.status, 200, "{path}");
         assert_eq!(reply.body, Value::Null, "{path}");
     }
-    let anonymous = world.stranger();
+    let anonymous = world.anonymous();
     let reply = anonymous
         .send(anonymous.request(Method::HEAD, "/api/v1/vehicles"))
         .await;

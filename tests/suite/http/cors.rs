@@ -22,7 +22,7 @@ async fn preflight_of(client: &Client, origin: &str, method: &str) -> Reply {
 #[tokio::test]
 async fn allows_a_configured_origin() {
     let world = World::with(|settings| settings.server.cors_origins = vec![ORIGIN.into()]).await;
-    let anonymous = world.stranger();
+    let anonymous = world.anonymous();
     let reply = preflight(&anonymous, ORIGIN).await;
     assert_eq!(reply.status, 200);
     let allowed = reply.headers["access-control-allow-headers"]
@@ -56,7 +56,7 @@ async fn allows_a_configured_origin() {
 #[tokio::test]
 async fn rejects_other_origins() {
     let world = World::with(|settings| settings.server.cors_origins = vec![ORIGIN.into()]).await;
-    let anonymous = world.stranger();
+    let anonymous = world.anonymous();
     for origin in [
         "https://evil.example.com",
         "https://app.example.com.evil.com",
@@ -84,7 +84,7 @@ async fn rejects_other_origins() {
 async fn rejects_every_origin_by_default() {
     let world = World::start().await;
     for origin in [ORIGIN, "http://localhost:3000", "null"] {
-        assert_nothing_allowed(&preflight(&world.stranger(), origin).await, origin);
+        assert_nothing_allowed(&preflight(&world.anonymous(), origin).await, origin);
     }
 }
 
@@ -103,7 +103,7 @@ fn assert_nothing_allowed(reply: &Reply, case: &str) {
 #[tokio::test]
 async fn allows_only_the_methods_and_headers_of_the_api() {
     let world = World::with(|settings| settings.server.cors_origins = vec![ORIGIN.into()]).await;
-    let anonymous = world.stranger();
+    let anonymous = world.anonymous();
     for method in ["GET", "POST", "PATCH", "DELETE"] {
         let reply = preflight_of(&anonymous, ORIGIN, method).await;
         assert_eq!(reply.status, 200, "{method}");

@@ -37,7 +37,7 @@ async fn post_text(client: &Client, path: &str, body: impl Into<reqwest::Body>) 
 }
 
 async fn assert_serves(world: &World) {
-    world.stranger().get("/health/live").await.expect(200);
+    world.anonymous().get("/health/live").await.expect(200);
 }
 
 #[tokio::test]
@@ -277,7 +277,7 @@ async fn limits_the_size_of_an_error() {
         .map(|number| format!("\"{number}\":0"))
         .collect();
     let unknown = format!("{{{}}}", fields.join(","));
-    let anonymous = world.stranger();
+    let anonymous = world.anonymous();
     for body in [nuls, unknown] {
         let request = anonymous
             .request(Method::POST, "/api/v1/auth/login")

@@ -42,7 +42,7 @@ const ME: &str = "/api/v1/auth/me";
 
 /// Returns a client of the same user with separate connections, which close with it.
 fn separate(world: &World, client: &Client) -> Client {
-    let mut separate = world.stranger();
+    let mut separate = world.anonymous();
     separate.token.clone_from(&client.token);
     separate
 }
@@ -63,7 +63,7 @@ async fn rejects_a_request_that_waits_too_long_at_the_limit() {
     let (engineer, other) = (world.log_in("engineer").await, world.log_in("other").await);
     let blocker = block(&world, "vehicles").await;
     let in_flight: Vec<_> = (0..3).map(|_| spawn_get(&engineer, VEHICLE)).collect();
-    world.until_waiting(3).await;
+    world.wait_until_blocked(3).await;
     assert_rejected(engineer.get(ME).await, "3 requests of one caller");
     other.get(ME).await.expect(200);
     blocker.batch_execute("COMMIT").await.unwrap();
@@ -79,7 +79,7 @@ async fn serves_a_waiting_request_when_another_ends() {
     let engineer = world.log_in("engineer").await;
     let blocker = block(&world, "vehicles").await;
     let first = spawn_get(&engineer, VEHICLE);
-    world.until_waiting(1).await;
+    world.wait_until_blocked(1).await;
     let second = spawn_get(&engineer, ME);
     blocker.batch_execute("COMMIT").await.unwrap();
     first.await.unwrap().expect(200);
@@ -93,7 +93,7 @@ async fn releases_the_permit_of_a_disconnected_caller() {
     let blocker = block(&world, "vehicles").await;
     for _ in 0..3 {
         let request = spawn_get(&separate(&world, &engineer), VEHICLE);
-        world.until_waiting(1).await;
+        world.wait_until_blocked(1).await;
         request.abort();
         wait_until_served(&engineer, ME).await;
     }
@@ -127,11 +127,11 @@ async fn limits_logins_from_one_address() {
     };
     let other_address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
     let other_address = Client::from_address(world.address(), Some(other_address));
-    let first = log_in(world.stranger(), "engineer");
+    let first = log_in(world.anonymous(), "engineer");
     let later = async {
-        world.until_waiting(1).await;
+        world.wait_until_blocked(1).await;
         let second = async {
-            let rejected = log_in(world.stranger(), "engineer").await;
+            let rejected = log_in(world.anonymous(), "engineer").await;
             blocker.batch_execute("COMMIT").await.unwrap();
             rejected
         };
@@ -154,7 +154,7 @@ async fn blocked_lists_leave_connections_for_other_requests() {
     let lists: Vec<_> = (0..20)
         .map(|_| spawn_get(&engineer, "/api/v1/insights"))
         .collect();
-    world.until_waiting(3).await;
+    world.wait_until_blocked(3).await;
     for _ in 0..20 {
         other.get(VEHICLE).await.expect(200);
         other.read_dtc().await;
@@ -177,7 +177,7 @@ async fn limits_the_lists_of_one_user() {
     let (engineer, other) = (world.log_in("engineer").await, world.log_in("other").await);
     let blocker = block(&world, "commands").await;
     let lists: Vec<_> = (0..20).map(|_| spawn_get(&engineer, COMMANDS)).collect();
-    world.until_waiting(2).await;
+    world.wait_until_blocked(2).await;
     let (first_rejected, _, lists) = select_all(lists).await;
     assert_rejected(first_rejected.unwrap(), "2 lists of one user");
     other.get("/api/v1/vehicles").await.expect(200);
@@ -207,7 +207,7 @@ async fn rejects_an_export_at_the_limit_until_another_ends() {
         let admin = world.log_in("admin").await;
         let blocker = block(&world, "audit_logs").await;
         let first = spawn_get(&admin, EXPORT);
-        world.until_waiting(1).await;
+        world.wait_until_blocked(1).await;
         assert_rejected(admin.get(EXPORT).await, limit);
         admin.get(ME).await.expect(200);
         blocker.batch_execute("COMMIT").await.unwrap();

@@ -114,7 +114,7 @@ async fn a_websocket_rejects_empty_and_repeated_values() {
 async fn ignores_an_empty_token_in_the_query() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
-    let reason = closing_reason(&world.stranger(), "/ws/events?token=").await;
+    let reason = closing_reason(&world.anonymous(), "/ws/events?token=").await;
     assert!(reason.starts_with("not_authenticated"), "{reason}");
 
     let mut socket = engineer.open_at("/ws/events?token=").await;

@@ -47,7 +47,7 @@ async fn rejects_a_repeated_token_in_the_query_of_a_handshake() {
     let world = World::start().await;
     let engineer = world.log_in("engineer").await;
     let token = engineer.token.clone().unwrap();
-    let anonymous = world.stranger();
+    let anonymous = world.anonymous();
     let path = format!("/ws/events?token={token}&token={token}");
     let reply = anonymous.get(&path).await;
     reply.expect_problem(400, "malformed_request");

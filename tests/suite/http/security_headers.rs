@@ -48,7 +48,7 @@ async fn every_response_has_security_headers() {
             "{path}"
         );
     }
-    let anonymous = world.stranger().get("/api/v1/auth/me").await;
+    let anonymous = world.anonymous().get("/api/v1/auth/me").await;
     assert_secure(&anonymous.headers, "unauthenticated");
     anonymous.expect_problem(401, "not_authenticated");
 
@@ -62,7 +62,7 @@ async fn every_response_has_security_headers() {
 #[tokio::test]
 async fn swagger_ui_loads_only_its_own_files() {
     let world = World::start().await;
-    let anonymous = world.stranger();
+    let anonymous = world.anonymous();
     let page = anonymous
         .request(Method::GET, "/docs/")
         .send()
@@ -102,7 +102,7 @@ async fn swagger_ui_loads_only_its_own_files() {
 async fn sends_hsts_if_configured() {
     let world = World::with(|settings| settings.server.hsts_seconds = 63_072_000).await;
     for path in ["/health/live", "/nothing", "/docs/"] {
-        let reply = world.stranger().get(path).await;
+        let reply = world.anonymous().get(path).await;
         assert_eq!(
             reply.headers["strict-transport-security"], "max-age=63072000",
             "{path}"

@@ -31,7 +31,7 @@ async fn trickle(mut connection: RawHttp, head: &str, byte: u8) -> String {
 }
 
 async fn assert_serves(world: &World) {
-    world.stranger().get("/health/live").await.expect(200);
+    world.anonymous().get("/health/live").await.expect(200);
 }
 
 async fn with_short_timeouts() -> World {

@@ -4,7 +4,7 @@ use sovd_tests::World;
 
 /// Logs in with the given headers and returns the address in the audit entry.
 async fn audited_address(world: &World, headers: &[(&str, &str)]) -> Option<String> {
-    let anonymous = world.stranger();
+    let anonymous = world.anonymous();
     let mut request = anonymous
         .request(Method::POST, "/api/v1/auth/login")
         .json(&json!({ "username": "engineer", "password": "engineer123" }));

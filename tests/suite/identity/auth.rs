@@ -10,7 +10,7 @@ const ME: &str = "/api/v1/auth/me";
 async fn login_returns_tokens_of_the_documented_shape() {
     let world = World::start().await;
     let body = json!({ "username": "engineer", "password": "engineer123" });
-    let tokens = world.stranger().post(LOGIN, &body).await.expect(200);
+    let tokens = world.anonymous().post(LOGIN, &body).await.expect(200);
     assert_eq!(tokens["token_type"], "bearer");
     assert_eq!(tokens["expires_in"], 900);
     let fields: Vec<&String> = tokens.as_object().unwrap().keys().collect();
@@ -34,7 +34,7 @@ async fn unknown_user_and_wrong_password_get_the_same_response() {
     let attempt = async |username: &str, password: &str| {
         let body = json!({ "username": username, "password": password });
         let mut problem = world
-            .stranger()
+            .anonymous()
             .post(LOGIN, &body)
             .await
             .expect_problem(401, "invalid_credentials");
@@ -67,7 +67,7 @@ async fn audits_a_digest_in_place_of_an_unknown_user_name() {
     let world = World::with(|settings| settings.auth.account_attempts = 1).await;
     let attempt = async |username: &str| {
         let body = json!({ "username": username, "password": "x" });
-        world.stranger().post(LOGIN, &body).await
+        world.anonymous().post(LOGIN, &body).await
     };
     for username in [PASSWORD, PASSWORD, "another one", "engineer", "engineer"] {
         attempt(username)
@@ -101,7 +101,7 @@ async fn validates_login_fields() {
     let world = World::start().await;
     let attempt = async |username: String, password: String| {
         let body = json!({ "username": username, "password": password });
-        world.stranger().post(LOGIN, &body).await
+        world.anonymous().post(LOGIN, &body).await
     };
     let engineer = || "engineer".to_owned();
     attempt("u".repeat(50), "p".repeat(128))
@@ -126,7 +126,7 @@ async fn validates_login_fields() {
         );
     }
     world
-        .stranger()
+        .anonymous()
         .post(LOGIN, &json!({ "username": "engineer" }))
         .await
         .expect_bad_field(422, "validation_failed", "/password");

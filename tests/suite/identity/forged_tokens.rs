@@ -324,7 +324,7 @@ async fn rejects_malformed_tokens() {
 
 /// Restarts the program with other settings on the same database.
 async fn restarted(world: World, settings: Settings) -> World {
-    let database = world.stop_for_restart().await;
+    let database = world.stop_and_keep_database().await;
     WorldOptions::again(settings, database).start().await
 }
 
@@ -386,7 +386,7 @@ async fn key_rotation_keeps_sessions() {
         let world = restarted(world, after).await;
         assert_invalid(&world, token_of(&old_client)).await;
         get_me(&world, token_of(&new_client)).await.expect(200);
-        let mut refreshed = world.stranger();
+        let mut refreshed = world.anonymous();
         let body = json!({ "refresh_token": old_client.refresh_token });
         let tokens = refreshed
             .post("/api/v1/auth/refresh", &body)

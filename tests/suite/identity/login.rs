@@ -64,8 +64,8 @@ fn elsewhere(address: SocketAddr) -> Client {
 #[tokio::test]
 async fn throttles_known_and_unknown_users_alike() {
     let world = throttling().await.start().await;
-    let known = throttled(&world.stranger(), "engineer").await;
-    assert_eq!(throttled(&world.stranger(), "nobody").await, known);
+    let known = throttled(&world.anonymous(), "engineer").await;
+    assert_eq!(throttled(&world.anonymous(), "nobody").await, known);
     let sql = "SELECT count(*) FROM audit_logs WHERE action = 'auth.login_throttled'
                AND result = 'refused' AND ip_address = '127.0.0.1'";
     let entries: i64 = world.sql().await.query_one(sql, &[]).await.unwrap().get(0);
@@ -78,10 +78,10 @@ async fn processes_share_failure_counters() {
     let one = options.start().await;
     let other = one.beside(|_| {}).await;
     for process in [&one, &other, &one] {
-        let reply = log_in(&process.stranger(), "engineer", "wrong").await;
+        let reply = log_in(&process.anonymous(), "engineer", "wrong").await;
         reply.expect_problem(401, "invalid_credentials");
     }
-    let reply = log_in(&other.stranger(), "engineer", "engineer123").await;
+    let reply = log_in(&other.anonymous(), "engineer", "engineer123").await;
     assert_eq!(reply.headers["retry-after"], "1");
     reply.expect_problem(429, "rate_limited");
 }
@@ -92,15 +92,15 @@ async fn without_redis_each_process_counts_failures_alone() {
     let mut options = throttling().await;
     options.settings.redis.url = Some(SecretUrl::new(redis.url()));
     let world = options.start().await;
-    log_in(&world.stranger(), "engineer", "engineer123")
+    log_in(&world.anonymous(), "engineer", "engineer123")
         .await
         .expect(200);
     redis.stop().unwrap();
-    log_in(&world.stranger(), "engineer", "engineer123")
+    log_in(&world.anonymous(), "engineer", "engineer123")
         .await
         .expect(200);
     throttled(&elsewhere(world.address()), "engineer").await;
-    log_in(&world.stranger(), "engineer", "engineer123")
+    log_in(&world.anonymous(), "engineer", "engineer123")
         .await
         .expect(200);
 }
@@ -160,7 +160,7 @@ async fn rejects_every_password_for_an_unreadable_hash() {
     let world = World::start().await;
     let change = "UPDATE users SET password_hash = 'engineer123' WHERE username = 'engineer'";
     world.sql().await.batch_execute(change).await.unwrap();
-    let reply = log_in(&world.stranger(), "engineer", "engineer123").await;
+    let reply = log_in(&world.anonymous(), "engineer", "engineer123").await;
     reply.expect_problem(401, "invalid_credentials");
 }
 

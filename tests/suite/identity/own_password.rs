@@ -11,7 +11,7 @@ async fn change(client: &Client, current: &str, new: &str) -> Reply {
 
 async fn log_in(world: &World, password: &str) -> Reply {
     let body = json!({ "username": "engineer", "password": password });
-    world.stranger().post("/api/v1/auth/login", &body).await
+    world.anonymous().post("/api/v1/auth/login", &body).await
 }
 
 #[tokio::test]

@@ -302,7 +302,7 @@ fn row(operation: &Operation) -> (Roles, Option<&'static str>) {
 }
 
 async fn document(world: &World) -> Vec<Operation> {
-    let document: Value = world.stranger().get("/openapi.json").await.expect(200);
+    let document: Value = world.anonymous().get("/openapi.json").await.expect(200);
     operations(&document)
 }
 
@@ -332,7 +332,7 @@ async fn table_lists_every_operation_once() {
 async fn unauthenticated_requests_match_the_table() {
     let world = World::start().await;
     for operation in document(&world).await {
-        let access = attempt(&world.stranger(), &operation).await;
+        let access = attempt(&world.anonymous(), &operation).await;
         let name = name(&operation);
         if row(&operation).0 == PUBLIC {
             // The empty body is invalid, but no token is required.

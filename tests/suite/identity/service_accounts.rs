@@ -106,7 +106,7 @@ async fn key_is_limited_to_its_vehicles() {
     });
     let refused = agent.post("/api/v1/commands", &command).await;
     refused.expect_bad_field(404, "not_found", "/vehicle_id");
-    let mine = agent.read_dtc_later(60).await;
+    let mine = agent.read_dtc_offline(60).await;
     agent
         .get(&format!("/api/v1/commands/{mine}"))
         .await
@@ -126,7 +126,10 @@ async fn key_that_reads_all_commands_is_limited_to_its_vehicles() {
     })
     .await;
     let engineer = world.log_in("engineer").await;
-    let (hidden, shown) = (engineer.read_dtc().await, engineer.read_dtc_later(60).await);
+    let (hidden, shown) = (
+        engineer.read_dtc().await,
+        engineer.read_dtc_offline(60).await,
+    );
     engineer.ended(&hidden).await;
     let agent = agent(&world, &issued);
     agent
@@ -252,7 +255,7 @@ async fn rejects_invalid_keys() {
 async fn service_account_is_not_a_human_user() {
     let (world, admin, issued) = with_account(|body| body["role"] = json!("admin")).await;
     let body = json!({ "username": "fleet-monitor", "password": "!" });
-    let login = world.stranger().post("/api/v1/auth/login", &body).await;
+    let login = world.anonymous().post("/api/v1/auth/login", &body).await;
     login.expect_problem(401, "invalid_credentials");
     let id = issued["service_account"]["service_account_id"]
         .as_str()

@@ -177,7 +177,7 @@ async fn open_streams_end_with_their_session_on_every_node() {
     let engineer = world.log_in("engineer").await;
     let stays = world.log_in("engineer").await;
     let there = engineer.at(node.address());
-    let waiting = engineer.read_dtc_later(3600).await;
+    let waiting = engineer.read_dtc_offline(3600).await;
     let mut sockets = Vec::new();
     for client in [&engineer, &there] {
         sockets.push(client.open(&waiting).await);
@@ -217,7 +217,7 @@ async fn without_redis_streams_end_when_the_cache_expires() {
         .await;
     let engineer = world.log_in("engineer").await;
     let there = engineer.at(node.address());
-    let waiting = engineer.read_dtc_later(3600).await;
+    let waiting = engineer.read_dtc_offline(3600).await;
     let socket = there.open(&waiting).await;
     log_out(&engineer).await;
     let (_, closing) = socket.rest().await;

@@ -47,11 +47,11 @@ async fn get_me(world: &World, token: &str) -> sovd_tests::Reply {
 async fn requires_a_bearer_token() {
     let world = World::start().await;
     world
-        .stranger()
+        .anonymous()
         .get(ME)
         .await
         .expect_problem(401, "not_authenticated");
-    let client = world.stranger();
+    let client = world.anonymous();
     let basic = client
         .request(reqwest::Method::GET, ME)
         .header("Authorization", "Basic eDp5");
@@ -175,7 +175,7 @@ async fn rejects_another_audience_issuer_or_session() {
 #[tokio::test]
 async fn command_stream_outlives_its_token_but_fleet_stream_does_not() {
     let (world, mut engineer, secret) = world().await;
-    let waiting = engineer.read_dtc_later(3600).await;
+    let waiting = engineer.read_dtc_offline(3600).await;
     let fresh = engineer.clone();
     let mut claims = claims_of(&engineer);
     claims["exp"] = json!(claims["iat"].as_i64().unwrap() + 4);

@@ -26,7 +26,7 @@ fn path(user: &Value) -> String {
 
 /// Logs in with the password of [`anna`].
 async fn log_in(world: &World, username: &str) -> Client {
-    let mut client = world.stranger();
+    let mut client = world.anonymous();
     client.log_in(username, "tightening the nuts").await;
     client
 }
@@ -206,10 +206,10 @@ async fn change_of_role_password_or_state_ends_the_sessions() {
             .expect_problem(401, "token_invalid");
     }
     let body = json!({ "username": "anna", "password": "tightening the nuts" });
-    let login = world.stranger().post("/api/v1/auth/login", &body).await;
+    let login = world.anonymous().post("/api/v1/auth/login", &body).await;
     login.expect_problem(403, "account_disabled");
     let wrong = json!({ "username": "anna", "password": "wrong" });
-    let login = world.stranger().post("/api/v1/auth/login", &wrong).await;
+    let login = world.anonymous().post("/api/v1/auth/login", &wrong).await;
     login.expect_problem(401, "invalid_credentials");
 
     admin
@@ -340,7 +340,7 @@ async fn keeps_a_user_with_open_commands() {
     let world = World::start().await;
     let admin = world.log_in("admin").await;
     let engineer = world.log_in("engineer").await;
-    let waiting = engineer.read_dtc_later(3600).await;
+    let waiting = engineer.read_dtc_offline(3600).await;
     admin.delete(ENGINEER).await.expect_problem(409, "conflict");
     engineer.get(ME).await.expect(200);
     let cancel = format!("/api/v1/commands/{waiting}/cancel");
@@ -408,8 +408,8 @@ async fn revoked_credentials_cannot_write_through_a_stale_cache() {
         .expect(201);
     let mut agent = anna.clone();
     agent.token = issued["api_key"].as_str().map(str::to_owned);
-    agent.read_dtc_later(60).await;
-    let waiting = anna.read_dtc_later(60).await;
+    agent.read_dtc_offline(60).await;
+    let waiting = anna.read_dtc_offline(60).await;
 
     admin
         .patch(&path(&other), &json!({ "role": "engineer" }))

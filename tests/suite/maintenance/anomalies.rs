@@ -45,7 +45,7 @@ pub(crate) async fn listed(client: &Client, path: &str) -> Vec<String> {
 
 /// Returns the audit entries about anomalies with this result, oldest first.
 pub(crate) async fn audited(world: &World, result: &str) -> Vec<Value> {
-    world.refusals_written().await;
+    world.wait_for_refusals().await;
     let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs
                WHERE action LIKE 'anomaly.%' AND result = $1 ORDER BY timestamp, log_id";
     let rows = world.sql().await.query(sql, &[&result]).await.unwrap();
@@ -147,7 +147,7 @@ async fn an_anomaly_shows_its_source_and_its_outcome() {
     let engineer = world.log_in("engineer").await;
     let command_id = engineer.read_dtc().await;
     engineer.ended(&command_id).await;
-    world.looked_through().await;
+    world.wait_for_detection().await;
     let sql = format!(
         "INSERT INTO anomaly_episodes
              (anomaly_event_id, vehicle_id, rule_name, component_name, dtc_code, command_id, response_id)

@@ -27,7 +27,7 @@ async fn machine(world: &World, permissions: &[&str], vehicle: Option<&str>) -> 
 
 /// Returns the action and the object of each audited refusal about bookings.
 async fn refused(world: &World) -> Vec<(String, String, String)> {
-    world.refusals_written().await;
+    world.wait_for_refusals().await;
     let sql = "SELECT action, entity_type, entity_id::text FROM audit_logs
                WHERE result = 'refused' AND action LIKE 'booking.%' ORDER BY timestamp";
     let rows = world.sql().await.query(sql, &[]).await.unwrap();
@@ -178,7 +178,7 @@ async fn rejects_and_audits_a_booking_for_a_vehicle_sold_concurrently() {
     let selling = "BEGIN; UPDATE vehicles SET owner_id = NULL WHERE owner_id IS NOT NULL";
     sql.batch_execute(selling).await.unwrap();
     let sold = async {
-        world.until_waiting(1).await;
+        world.wait_until_blocked(1).await;
         sql.batch_execute("COMMIT").await.unwrap();
     };
     let (booked, ()) = join(book(&customer, OWNED, time, |_| {}), sold).await;

@@ -55,7 +55,7 @@ async fn change_to(service: &Client, booking: &Value, status: &str) {
 
 /// Returns the audit entries about a booking, oldest first.
 pub(crate) async fn audited(world: &World, booking: &Value) -> Vec<Value> {
-    world.refusals_written().await;
+    world.wait_for_refusals().await;
     let sql = "SELECT to_jsonb(audit_logs) FROM audit_logs
                WHERE entity_type = 'booking' AND entity_id::text = $1 ORDER BY timestamp";
     let id = booking["id"].as_str().unwrap();
@@ -250,11 +250,11 @@ async fn serializes_a_change_and_the_deletion_of_its_vehicle() {
         let lock = format!("BEGIN; SELECT FROM vehicles WHERE vin = '{vin}' FOR UPDATE");
         sql.batch_execute(&lock).await.unwrap();
         let second = async {
-            world.until_waiting(1).await;
+            world.wait_until_blocked(1).await;
             second.await
         };
         let release = async {
-            world.until_waiting(2).await;
+            world.wait_until_blocked(2).await;
             sql.batch_execute("COMMIT").await.unwrap();
         };
         let (first, second, ()) = join3(first, second, release).await;

@@ -30,7 +30,7 @@ async fn reading_faults_detects_anomalies() {
     let (engineer, admin) = (world.log_in("engineer").await, world.log_in("admin").await);
     let command_id = engineer.read_dtc().await;
     assert_eq!(engineer.ended(&command_id).await["status"], "completed");
-    world.looked_through().await;
+    world.wait_for_detection().await;
     let anomalies = anomalies(&world).await;
     assert_eq!(codes(&world).await, ["P0301", "P0420", "U0100"]);
     let responses = format!("/api/v1/commands/{command_id}/responses");
@@ -72,7 +72,7 @@ async fn repeated_reads_on_two_nodes_detect_each_code_once() {
             assert_eq!(client.ended(&command_id).await["status"], "completed");
         }
     }
-    world.looked_through().await;
+    world.wait_for_detection().await;
     assert_eq!(codes(&world).await, ["P0301", "P0420", "U0100"]);
 }
 
@@ -83,7 +83,7 @@ async fn detects_a_code_again_after_its_anomaly_is_closed() {
     let read = async || {
         let command_id = engineer.read_dtc().await;
         engineer.ended(&command_id).await;
-        world.looked_through().await;
+        world.wait_for_detection().await;
     };
     read().await;
     let sql = "UPDATE anomaly_episodes SET outcome = 'no_fault_found', closed_at = now()
@@ -111,7 +111,7 @@ async fn a_rules_file_replaces_the_built_in_rules() {
     let engineer = world.log_in("engineer").await;
     let command_id = engineer.read_dtc().await;
     engineer.ended(&command_id).await;
-    world.looked_through().await;
+    world.wait_for_detection().await;
     let anomalies = anomalies(&world).await;
     assert_eq!(codes(&world).await, ["P0420"]);
     assert_eq!(anomalies[0]["rule_name"], "engine");

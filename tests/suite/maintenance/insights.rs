@@ -260,7 +260,7 @@ async fn reports_the_precision_of_detectors() {
     };
     let command_id = engineer.read_dtc().await;
     engineer.ended(&command_id).await;
-    world.looked_through().await;
+    world.wait_for_detection().await;
     let fresh = json!({
         "rule": "catalyst-efficiency", "anomaly_type": "emissions", "severity": "Medium",
         "component_name": "catalytic converter", "is_active": true, "detected": 1, "open": 1,

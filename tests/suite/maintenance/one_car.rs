@@ -16,7 +16,7 @@ async fn read_faults(world: &World, client: &Client) -> String {
     let command = client.post("/api/v1/commands", &command).await.expect(201);
     let id = command["command_id"].as_str().unwrap().to_owned();
     assert_eq!(client.ended(&id).await["status"], "completed");
-    world.looked_through().await;
+    world.wait_for_detection().await;
     id
 }
 

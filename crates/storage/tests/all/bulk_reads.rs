@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::{
     fixture::{Fleet, page},
-    waiting::{in_time, until_waiting},
+    waiting::{wait_until_blocked, within_deadline},
 };
 
 fn pool(fleet: &Fleet, size: u32) -> Database {
@@ -24,7 +24,7 @@ fn pool(fleet: &Fleet, size: u32) -> Database {
 
 /// Waits until a condition is true.
 async fn wait_until(condition: impl Fn() -> bool) {
-    in_time(async {
+    within_deadline(async {
         while !condition() {
             sleep(Duration::from_millis(2)).await;
         }
@@ -50,7 +50,7 @@ async fn bulk_reads_take_a_third_of_the_pool() {
             pool.ping().await.unwrap();
         }
         taken.pop();
-        taken.push(in_time(pool.bulk_connection(())).await.unwrap());
+        taken.push(within_deadline(pool.bulk_connection(())).await.unwrap());
         drop(taken);
         wait_until(|| pool.connections_in_use() == 0).await;
     }
@@ -72,7 +72,7 @@ async fn keeps_the_permit_of_an_abandoned_read_until_the_server_has_finished() {
         let read = vehicles::list(&mut connection, &filter, &scope, page(50, 0));
         tokio::select! {
             _ = read => panic!("the table is locked"),
-            () = until_waiting(&fleet, 1) => {}
+            () = wait_until_blocked(&fleet, 1) => {}
         }
     }
     drop(connection);

@@ -9,7 +9,7 @@ use sovd_storage::{Database, PoolSettings, StorageError, migrations};
 use tokio::time::sleep;
 use tokio_postgres::NoTls;
 
-use crate::waiting::in_time;
+use crate::waiting::within_deadline;
 
 const SETTINGS: PoolSettings = PoolSettings {
     size: 1,
@@ -57,7 +57,7 @@ async fn primary_and_replica() -> (Postgres, Postgres) {
 /// Waits until the replica has `count` rows.
 async fn wait_until_replicated(replica: &Postgres, count: i32) {
     let pool = Database::new(&replica.url(), SETTINGS);
-    in_time(async {
+    within_deadline(async {
         while number(&pool, "SELECT count(*) FROM t").await < count {
             sleep(Duration::from_millis(10)).await;
         }
@@ -80,7 +80,7 @@ async fn connects_to_a_promoted_replica() {
     wait_until_replicated(&replica, 1).await;
 
     primary.stop().unwrap();
-    assert!(in_time(listener.next()).await.is_err());
+    assert!(within_deadline(listener.next()).await.is_err());
     let rejected = insert(&pool).await;
     assert!(
         matches!(rejected, Err(StorageError::Unavailable(_))),
@@ -96,14 +96,14 @@ async fn connects_to_a_promoted_replica() {
         .unwrap();
     tokio::spawn(connection);
     client.simple_query("SELECT pg_promote()").await.unwrap();
-    in_time(async {
+    within_deadline(async {
         while insert(&pool).await.is_err() {
             sleep(Duration::from_millis(10)).await;
         }
     })
     .await;
     assert_eq!(number(&pool, "SELECT count(*) FROM t").await, 2);
-    in_time(pool.listen()).await.unwrap();
+    within_deadline(pool.listen()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

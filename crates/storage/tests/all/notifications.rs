@@ -8,7 +8,7 @@ use sovd_storage::{
 use tokio::{runtime::Builder, task::spawn_blocking};
 use uuid::Uuid;
 
-use crate::{fixture::Fleet, waiting::in_time};
+use crate::{fixture::Fleet, waiting::within_deadline};
 
 fn cancelled(number: u128) -> Notification {
     Notification::Cancelled(Uuid::from_u128(number))
@@ -21,7 +21,7 @@ async fn send(fleet: &Fleet, notification: Notification) {
 }
 
 async fn next(listener: &mut Listener) -> Notification {
-    in_time(listener.next()).await.unwrap()
+    within_deadline(listener.next()).await.unwrap()
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn a_listener_reports_a_lost_connection() {
     let row = fleet.client.query_one(sql, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 1);
     for _ in 0..3 {
-        let error = in_time(listener.next()).await.unwrap_err();
+        let error = within_deadline(listener.next()).await.unwrap_err();
         assert!(matches!(error, StorageError::Unavailable(_)), "{error:?}");
     }
     let mut again = fleet.pool.listen().await.unwrap();
@@ -138,7 +138,9 @@ async fn listening_to_an_unavailable_database_fails() {
         checkout_timeout: Duration::from_secs(1),
         statement_timeout: Duration::from_secs(30),
     };
-    let error = in_time(Database::new(&url, settings).listen()).await.err();
+    let error = within_deadline(Database::new(&url, settings).listen())
+        .await
+        .err();
     assert!(
         matches!(error, Some(StorageError::Unavailable(_))),
         "{error:?}"

@@ -11,7 +11,7 @@ use sovd_devstack::{Postgres, PostgresOptions, SearchPath};
 use sovd_storage::{Connection, Database, PoolSettings, StorageError};
 use tempfile::TempDir;
 
-use crate::{fixture::Fleet, waiting::in_time};
+use crate::{fixture::Fleet, waiting::within_deadline};
 
 const LOCALE: &str = "de_DE.UTF-8";
 
@@ -111,7 +111,7 @@ async fn classifies_outages_of_a_german_server() {
     run(&mut other, &lock(2)).await.unwrap();
     let (two, one) = (lock(2), lock(1));
     let both = async { tokio::join!(run(&mut holder, &two), run(&mut other, &one)) };
-    let (first, second) = in_time(both).await;
+    let (first, second) = within_deadline(both).await;
     assert_unavailable(first.and(second), "40P01");
     drop((holder, other));
 
@@ -127,7 +127,7 @@ async fn classifies_outages_of_a_german_server() {
         }
     };
     let sleep = run(&mut connection, "SELECT pg_sleep(60)");
-    let (outcome, ()) = in_time(async { tokio::join!(sleep, termination) }).await;
+    let (outcome, ()) = within_deadline(async { tokio::join!(sleep, termination) }).await;
     assert_unavailable(outcome, "57P01");
 
     let rejected = run(&mut administrator, "SELECT FROM nowhere").await;
@@ -174,7 +174,7 @@ async fn cancels_a_slow_statement_and_keeps_the_connection() {
     );
     let mut connection = pool.connection().await.unwrap();
     let before = pid(&mut connection).await;
-    let slow = in_time(run(&mut connection, "SELECT pg_sleep(30)")).await;
+    let slow = within_deadline(run(&mut connection, "SELECT pg_sleep(30)")).await;
     assert_unavailable(slow, "57014");
     drop(connection);
     let mut connection = pool.connection().await.unwrap();
@@ -196,14 +196,14 @@ async fn replaces_a_connection_whose_statement_expires() {
     let before = pid(&mut connection).await;
     let frozen = server.freeze().unwrap();
     assert_unavailable(
-        in_time(run(&mut connection, "SELECT 1")).await,
+        within_deadline(run(&mut connection, "SELECT 1")).await,
         "no result before the deadline",
     );
     assert_unavailable(run(&mut connection, "SELECT 1").await, "is broken");
     drop(connection);
-    in_time(pool.ping()).await.unwrap_err();
-    in_time(pool.listen()).await.map(drop).unwrap_err();
+    within_deadline(pool.ping()).await.unwrap_err();
+    within_deadline(pool.listen()).await.map(drop).unwrap_err();
     drop(frozen);
-    let mut connection = in_time(pool.connection()).await.unwrap();
+    let mut connection = within_deadline(pool.connection()).await.unwrap();
     assert_ne!(pid(&mut connection).await, before);
 }

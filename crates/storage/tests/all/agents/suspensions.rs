@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     fixture::{Fleet, at, page},
-    waiting::{in_time, until_waiting},
+    waiting::{wait_until_blocked, within_deadline},
 };
 
 const AGENT: (&str, &str) = ("monitor", "commands.submit");
@@ -136,7 +136,7 @@ async fn locks_attempts_per_agent_and_action() {
         .unwrap();
     for (agent, action) in [("robot", AGENT.1), (AGENT.0, "vehicles.read")] {
         let mut other = fleet.pool.begin().await.unwrap();
-        in_time(suspensions::lock_attempts(&mut other, agent, action))
+        within_deadline(suspensions::lock_attempts(&mut other, agent, action))
             .await
             .unwrap();
         other.rollback().await.unwrap();
@@ -146,10 +146,10 @@ async fn locks_attempts_per_agent_and_action() {
         suspensions::lock_attempts(&mut second, AGENT.0, AGENT.1).await?;
         second.rollback().await
     });
-    until_waiting(&fleet, 1).await;
+    wait_until_blocked(&fleet, 1).await;
     assert!(!waiting.is_finished());
     first.commit().await.unwrap();
-    in_time(waiting).await.unwrap().unwrap();
+    within_deadline(waiting).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -158,7 +158,8 @@ async fn suspensions_and_changes_wait_for_each_other() {
     let mut changes = Vec::new();
     for _ in 0..2 {
         let mut change = fleet.pool.begin().await.unwrap();
-        let permitted = in_time(suspensions::lock_permission(&mut change, AGENT.0, AGENT.1)).await;
+        let permitted =
+            within_deadline(suspensions::lock_permission(&mut change, AGENT.0, AGENT.1)).await;
         assert!(permitted.unwrap());
         changes.push(change);
     }
@@ -168,28 +169,29 @@ async fn suspensions_and_changes_wait_for_each_other() {
         suspensions::insert(&mut transaction, &suspension(1, 0)).await?;
         Ok::<_, StorageError>(transaction)
     });
-    until_waiting(&fleet, 1).await;
+    wait_until_blocked(&fleet, 1).await;
     for change in changes {
         assert!(!suspending.is_finished());
         change.commit().await.unwrap();
     }
-    let suspended = in_time(suspending).await.unwrap().unwrap();
+    let suspended = within_deadline(suspending).await.unwrap().unwrap();
 
     let mut late = fleet.pool.begin().await.unwrap();
     let changing = tokio::spawn(async move {
         let permitted = suspensions::lock_permission(&mut late, AGENT.0, AGENT.1).await;
         late.rollback().await.map(|()| permitted)
     });
-    until_waiting(&fleet, 1).await;
+    wait_until_blocked(&fleet, 1).await;
     let mut other = fleet.pool.begin().await.unwrap();
     // The changes lock does not delay attempts.
-    in_time(suspensions::lock_attempts(&mut other, AGENT.0, AGENT.1))
+    within_deadline(suspensions::lock_attempts(&mut other, AGENT.0, AGENT.1))
         .await
         .unwrap();
     for (agent, action) in [("robot", AGENT.1), (AGENT.0, "vehicles.read")] {
-        let permitted = in_time(suspensions::lock_permission(&mut other, agent, action)).await;
+        let permitted =
+            within_deadline(suspensions::lock_permission(&mut other, agent, action)).await;
         assert!(permitted.unwrap());
     }
     suspended.commit().await.unwrap();
-    assert!(!in_time(changing).await.unwrap().unwrap().unwrap());
+    assert!(!within_deadline(changing).await.unwrap().unwrap().unwrap());
 }

@@ -4,14 +4,14 @@ use sovd_storage::commands::queue::{self, Expired, Task};
 use crate::{
     commands::queue::{claim, ids},
     fixture::{EXPIRY, Fleet, at},
-    waiting::in_time,
+    waiting::within_deadline,
 };
 
 /// Returns the tasks that have expired at `now`, in order, without keeping them locked.
 pub(crate) async fn expired(fleet: &Fleet, now: i64, limit: i64) -> Vec<Expired> {
     let mut connection = fleet.connection().await;
     // The timeout fails the test if the call waits for a lock.
-    in_time(queue::expired(&mut connection, at(now), limit))
+    within_deadline(queue::expired(&mut connection, at(now), limit))
         .await
         .unwrap()
 }

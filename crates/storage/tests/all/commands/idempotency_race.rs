@@ -7,7 +7,7 @@ use sovd_storage::{
 use crate::{
     commands::idempotency::{id, known, remember_since, three_commands},
     fixture::{Fleet, at, command},
-    waiting::{in_time, until_waiting},
+    waiting::{wait_until_blocked, within_deadline},
 };
 
 /// Submits the command with the number unless the key is in use, and returns the existing use after the
@@ -28,7 +28,7 @@ async fn submit(fleet: &Fleet, number: u8) -> Option<Known> {
 }
 
 async fn remember(fleet: &Fleet, transaction: &mut Transaction, number: u8) -> Option<Known> {
-    in_time(remember_since(
+    within_deadline(remember_since(
         transaction,
         (fleet.engineer, "key"),
         number,
@@ -76,7 +76,7 @@ async fn concurrent_requests_wait_for_the_first_to_commit() {
     assert_eq!(remember(&fleet, &mut first, 100).await, None);
     let others = join_all((0..19).map(|number| submit(&fleet, number)));
     let (others, ()) = tokio::join!(others, async {
-        until_waiting(&fleet, 19).await;
+        wait_until_blocked(&fleet, 19).await;
         write(&fleet, &mut first, 100).await;
         first.commit().await.unwrap();
     });
@@ -91,7 +91,7 @@ async fn another_request_takes_the_key_if_the_first_rolls_back() {
     assert_eq!(remember(&fleet, &mut first, 100).await, None);
     let others = join_all((0..5).map(|number| submit(&fleet, number)));
     let (others, ()) = tokio::join!(others, async {
-        until_waiting(&fleet, 5).await;
+        wait_until_blocked(&fleet, 5).await;
         write(&fleet, &mut first, 100).await;
         first.rollback().await.unwrap();
     });
@@ -111,7 +111,7 @@ async fn requests_with_other_keys_do_not_wait() {
     assert_eq!(remember(&fleet, &mut first, 1).await, None);
     let mut connection = fleet.connection().await;
     for (key, number) in [((fleet.engineer, "other"), 2), ((other, "key"), 3)] {
-        let known = in_time(remember_since(&mut connection, key, number, 10, 5)).await;
+        let known = within_deadline(remember_since(&mut connection, key, number, 10, 5)).await;
         assert_eq!(known, None);
     }
     first.commit().await.unwrap();
@@ -127,7 +127,7 @@ async fn an_expired_key_is_replaced_once() {
     let mut other = fleet.pool.begin().await.unwrap();
     assert_eq!(remember(&fleet, &mut one, 2).await, None);
     let (found, ()) = tokio::join!(remember(&fleet, &mut other, 3), async {
-        until_waiting(&fleet, 1).await;
+        wait_until_blocked(&fleet, 1).await;
         one.commit().await.unwrap();
     });
     assert_eq!(found, Some(known(2)));
@@ -145,7 +145,7 @@ async fn a_key_is_free_once_its_command_is_deleted() {
     deleting.batch_execute(&delete).await.unwrap();
     let mut request = fleet.pool.begin().await.unwrap();
     let (found, ()) = tokio::join!(remember(&fleet, &mut request, 2), async {
-        until_waiting(&fleet, 1).await;
+        wait_until_blocked(&fleet, 1).await;
         deleting.batch_execute("COMMIT").await.unwrap();
     });
     assert_eq!(found, None);

@@ -3,14 +3,14 @@ use sovd_storage::commands::queue::{self, Claim, Entry, Lease, NewEntry, Task};
 
 use crate::{
     fixture::{EXPIRY, Fleet, at, command},
-    waiting::in_time,
+    waiting::within_deadline,
 };
 
 /// Claims at `now` with leases of 30 s.
 pub(crate) async fn claim(fleet: &Fleet, now: i64, limit: i64) -> Vec<Claim> {
     let mut connection = fleet.connection().await;
     // The timeout fails the test if the call waits for a lock.
-    in_time(queue::claim(&mut connection, at(now), at(now + 30), limit))
+    within_deadline(queue::claim(&mut connection, at(now), at(now + 30), limit))
         .await
         .unwrap()
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     commands::queue::{claim, claimed, ids},
     fixture::{EXPIRY, Fleet, at, command},
-    waiting::{in_time, until_waiting},
+    waiting::{wait_until_blocked, within_deadline},
 };
 
 /// Queues a command as a submission does, under the lock of the vehicle.
@@ -34,7 +34,9 @@ async fn push(
         expires_at: at(EXPIRY),
         skip_evidence: false,
     };
-    in_time(queue::push(transaction, &entry)).await.unwrap();
+    within_deadline(queue::push(transaction, &entry))
+        .await
+        .unwrap();
     command.command_id
 }
 
@@ -61,10 +63,13 @@ async fn a_removal_waits_for_a_submission_and_promotes_it() {
     let mut submitting = fleet.pool.begin().await.unwrap();
     let second = push(&fleet, &mut submitting, 2, vehicle).await;
     let mut connection = fleet.connection().await;
-    let (removed, ()) = tokio::join!(in_time(queue::remove(&mut connection, first)), async {
-        until_waiting(&fleet, 1).await;
-        submitting.commit().await.unwrap();
-    });
+    let (removed, ()) = tokio::join!(
+        within_deadline(queue::remove(&mut connection, first)),
+        async {
+            wait_until_blocked(&fleet, 1).await;
+            submitting.commit().await.unwrap();
+        }
+    );
     removed.unwrap();
     assert_heads_match(&fleet).await;
     assert_eq!(ids(&claim(&fleet, 0, 10).await), [second]);
@@ -80,7 +85,7 @@ async fn a_submission_waits_for_the_removal_of_the_last_entry() {
         queue::remove(&mut removing, first).await.unwrap();
         let mut submitting = fleet.pool.begin().await.unwrap();
         let (second, ()) = tokio::join!(push(&fleet, &mut submitting, 2, vehicle), async {
-            until_waiting(&fleet, 1).await;
+            wait_until_blocked(&fleet, 1).await;
             if is_committed {
                 removing.commit().await.unwrap();
             } else {
@@ -118,10 +123,11 @@ async fn concurrent_removals_of_the_first_two_promote_the_third() {
         let mut earlier = fleet.pool.begin().await.unwrap();
         queue::remove(&mut earlier, one).await.unwrap();
         let mut later = fleet.pool.begin().await.unwrap();
-        let (removed, ()) = tokio::join!(in_time(queue::remove(&mut later, other)), async {
-            until_waiting(&fleet, 1).await;
-            earlier.commit().await.unwrap();
-        });
+        let (removed, ()) =
+            tokio::join!(within_deadline(queue::remove(&mut later, other)), async {
+                wait_until_blocked(&fleet, 1).await;
+                earlier.commit().await.unwrap();
+            });
         removed.unwrap();
         later.commit().await.unwrap();
         assert_heads_match(&fleet).await;
@@ -168,8 +174,8 @@ async fn a_vehicle_that_returns_during_a_removal_is_reachable() {
     queue::remove(&mut removing, first).await.unwrap();
     let client = fleet.another_client().await;
     let sql = "UPDATE vehicles SET connection_status = 'connected'";
-    let (returned, ()) = tokio::join!(in_time(client.batch_execute(sql)), async {
-        until_waiting(&fleet, 1).await;
+    let (returned, ()) = tokio::join!(within_deadline(client.batch_execute(sql)), async {
+        wait_until_blocked(&fleet, 1).await;
         removing.commit().await.unwrap();
     });
     returned.unwrap();
@@ -223,9 +229,9 @@ async fn heads_match_the_queue_after_concurrent_changes() {
                 if round % 3 == 0 {
                     let postponed =
                         queue::postpone(&mut transaction, claim.command_id, at(0), 1, "no answer");
-                    in_time(postponed).await.unwrap();
+                    within_deadline(postponed).await.unwrap();
                 } else {
-                    in_time(queue::remove(&mut transaction, claim.command_id))
+                    within_deadline(queue::remove(&mut transaction, claim.command_id))
                         .await
                         .unwrap();
                 }
@@ -237,11 +243,11 @@ async fn heads_match_the_queue_after_concurrent_changes() {
         for round in 0..ROUNDS {
             let mut transaction = fleet.pool.begin().await.unwrap();
             let command = CommandId(Uuid::from_u128(from * 1000 + round + 1));
-            let entry = in_time(queue::lock(&mut transaction, command))
+            let entry = within_deadline(queue::lock(&mut transaction, command))
                 .await
                 .unwrap();
             if entry.is_some_and(|entry| entry.lease.is_none()) {
-                in_time(queue::remove(&mut transaction, command))
+                within_deadline(queue::remove(&mut transaction, command))
                     .await
                     .unwrap();
             }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::{
     commands::queue::claimed,
     fixture::{EXPIRY, at},
-    waiting::{in_time, until_waiting},
+    waiting::{wait_until_blocked, within_deadline},
 };
 
 #[tokio::test]
@@ -65,15 +65,16 @@ async fn the_lease_holder_waits_for_a_cancellation() {
         assert_eq!(lease.id, first.lease_id);
 
         let mut writing = fleet.pool.begin().await.unwrap();
-        let (is_held, ()) = tokio::join!(in_time(queue::hold(&mut writing, &first)), async {
-            until_waiting(&fleet, 1).await;
-            if is_cancelled {
-                queue::remove(&mut cancelling, first.command_id)
-                    .await
-                    .unwrap();
-            }
-            cancelling.commit().await.unwrap();
-        });
+        let (is_held, ()) =
+            tokio::join!(within_deadline(queue::hold(&mut writing, &first)), async {
+                wait_until_blocked(&fleet, 1).await;
+                if is_cancelled {
+                    queue::remove(&mut cancelling, first.command_id)
+                        .await
+                        .unwrap();
+                }
+                cancelling.commit().await.unwrap();
+            });
         assert_eq!(is_held.unwrap(), !is_cancelled);
         writing.rollback().await.unwrap();
     }
@@ -87,9 +88,9 @@ async fn a_cancellation_waits_for_the_lease_holder() {
 
     let mut cancelling = fleet.pool.begin().await.unwrap();
     let (entry, ()) = tokio::join!(
-        in_time(queue::lock(&mut cancelling, first.command_id)),
+        within_deadline(queue::lock(&mut cancelling, first.command_id)),
         async {
-            until_waiting(&fleet, 1).await;
+            wait_until_blocked(&fleet, 1).await;
             queue::mark_sent(&mut writing, first.command_id, 1)
                 .await
                 .unwrap();
@@ -110,9 +111,9 @@ async fn a_lease_is_not_renewed_after_a_cancellation() {
 
     let mut connection = fleet.connection().await;
     let (is_renewed, ()) = tokio::join!(
-        in_time(queue::renew(&mut connection, &first, at(99))),
+        within_deadline(queue::renew(&mut connection, &first, at(99))),
         async {
-            until_waiting(&fleet, 1).await;
+            wait_until_blocked(&fleet, 1).await;
             queue::turn_into_probe(&mut cancelling, first.command_id, at(0), at(10))
                 .await
                 .unwrap();

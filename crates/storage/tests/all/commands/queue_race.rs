@@ -7,7 +7,7 @@ use sovd_storage::commands::queue;
 use crate::{
     commands::queue::{claim, ids},
     fixture::{Fleet, at},
-    waiting::in_time,
+    waiting::within_deadline,
 };
 
 /// Returns a fleet of ten vehicles with five commands each.
@@ -68,7 +68,7 @@ async fn concurrent_claims_keep_the_order_of_each_vehicle() {
             }
         }
     };
-    let done = in_time(join_all((0..20).map(|_| work()))).await;
+    let done = within_deadline(join_all((0..20).map(|_| work()))).await;
     for of_one in &done {
         // Each worker sees the commands of a vehicle in order, with gaps.
         let mut latest: std::collections::HashMap<u128, u128> = std::collections::HashMap::new();

@@ -7,7 +7,7 @@ use sovd_storage::commands::queue;
 use crate::{
     commands::queue::{claim, ids},
     fixture::{EXPIRY, Fleet, at},
-    waiting::in_time,
+    waiting::within_deadline,
 };
 
 /// The maximum number of rows read by a plan node: claimed rows and rolled-back row versions.
@@ -151,7 +151,7 @@ async fn a_long_queue_of_one_vehicle_is_claimed_in_order() {
             panic!("not exactly one claim")
         };
         assert_eq!(claim.command_id.0, row.get::<_, uuid::Uuid>(0));
-        in_time(queue::remove(&mut connection, claim.command_id))
+        within_deadline(queue::remove(&mut connection, claim.command_id))
             .await
             .unwrap();
     }

@@ -6,7 +6,7 @@ use sovd_storage::{
 };
 use uuid::Uuid;
 
-use crate::{commands::queue::ids, fixture::Fleet, waiting::in_time};
+use crate::{commands::queue::ids, fixture::Fleet, waiting::within_deadline};
 
 /// A vehicle in `status` with two commands that are due in one day by the clock of PostgreSQL.
 async fn with_queue(status: &str) -> (Fleet, VehicleId, [CommandId; 2]) {
@@ -44,7 +44,7 @@ async fn is_silent(fleet: &Fleet, listener: &mut Listener) -> bool {
     notifications::send(&mut *fleet.connection().await, last)
         .await
         .unwrap();
-    in_time(listener.next()).await.unwrap() == last
+    within_deadline(listener.next()).await.unwrap() == last
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn reconnection_makes_the_first_command_due() {
         let mut listener = fleet.pool.listen().await.unwrap();
         fleet.set_status(vehicle, "connected").await;
         for notification in [Notification::Vehicle(vehicle), Notification::Work] {
-            let received = in_time(listener.next()).await;
+            let received = within_deadline(listener.next()).await;
             assert_eq!(received.unwrap(), notification, "{status}");
         }
         let after = now(&fleet).await;
@@ -133,7 +133,7 @@ async fn other_status_changes_make_no_command_due() {
         fleet.set_status(vehicle, after).await;
         assert_eq!(fleet.queued(first).await, unchanged, "{before} to {after}");
         if before != after {
-            let received = in_time(listener.next()).await;
+            let received = within_deadline(listener.next()).await;
             assert_eq!(received.unwrap(), Notification::Vehicle(vehicle));
         }
         assert!(

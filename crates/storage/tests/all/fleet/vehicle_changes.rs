@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     fixture::{Fleet, at},
-    waiting::until_waiting,
+    waiting::wait_until_blocked,
 };
 
 fn vehicle(number: u128, vin: &str) -> Vehicle {
@@ -118,7 +118,7 @@ async fn submission_waits_for_the_deletion() {
         seen
     };
     let deletion = async {
-        until_waiting(&fleet, 1).await;
+        wait_until_blocked(&fleet, 1).await;
         vehicles::delete(&mut deletion, id).await.unwrap();
         deletion.commit().await.unwrap();
     };
@@ -141,7 +141,7 @@ async fn deletion_waits_for_a_kept_vehicle() {
         vehicle.unwrap().is_some()
     };
     let commit = async {
-        until_waiting(&fleet, 1).await;
+        wait_until_blocked(&fleet, 1).await;
         transaction.commit().await.unwrap();
     };
     assert_eq!(join(delete, commit).await, (true, ()));

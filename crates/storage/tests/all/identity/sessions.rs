@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     fixture::{Fleet, at},
-    waiting::until_waiting,
+    waiting::wait_until_blocked,
 };
 
 /// A session that expires at `at(100)`.
@@ -240,7 +240,7 @@ async fn ending_a_session_waits_for_its_lock() {
         sessions::end(&mut connection, fleet.engineer, id(1)).await
     };
     let commit = async {
-        until_waiting(&fleet, 1).await;
+        wait_until_blocked(&fleet, 1).await;
         transaction.commit().await.unwrap();
     };
     let (ended, ()) = join(end, commit).await;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     fixture::{Fleet, at, page},
-    waiting::until_waiting,
+    waiting::wait_until_blocked,
 };
 
 fn user(number: u128, name: &str, role: Role) -> User {
@@ -146,7 +146,7 @@ async fn locking_the_admins_waits_and_sees_the_change() {
         seen
     };
     let first = async {
-        until_waiting(&fleet, 1).await;
+        wait_until_blocked(&fleet, 1).await;
         anna.role = Role::Engineer;
         users::update(&mut first, &anna, at(1)).await.unwrap();
         first.commit().await.unwrap();
@@ -228,7 +228,7 @@ async fn deletion_waits_for_a_kept_user() {
         user.unwrap().is_some()
     };
     let commit = async {
-        until_waiting(&fleet, 1).await;
+        wait_until_blocked(&fleet, 1).await;
         transaction.commit().await.unwrap();
     };
     assert_eq!(join(delete, commit).await, (true, ()));
@@ -254,9 +254,9 @@ async fn change_waits_for_all_shared_locks() {
         user.is_some()
     };
     let commit = async {
-        until_waiting(&fleet, 1).await;
+        wait_until_blocked(&fleet, 1).await;
         one.commit().await.unwrap();
-        until_waiting(&fleet, 1).await;
+        wait_until_blocked(&fleet, 1).await;
         two.commit().await.unwrap();
     };
     assert_eq!(join(change, commit).await, (true, ()));
@@ -280,7 +280,7 @@ async fn shared_lock_waits_and_sees_the_change() {
         user.unwrap().unwrap().role
     };
     let commit = async {
-        until_waiting(&fleet, 1).await;
+        wait_until_blocked(&fleet, 1).await;
         users::update(&mut change, &promoted, at(5)).await.unwrap();
         change.commit().await.unwrap();
     };

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     fixture::{Fleet, at},
     maintenance::bookings::{booking, store},
-    waiting::{in_time, until_waiting},
+    waiting::{wait_until_blocked, within_deadline},
 };
 
 const BERLIN: &str = "center-berlin";
@@ -121,7 +121,7 @@ async fn one_of_twenty_concurrent_bookings_wins_without_deadlock() {
             let start = start + i64::try_from(number).unwrap();
             take(&fleet, number, BERLIN, start, 50)
         });
-        let taken = in_time(join_all(attempts)).await;
+        let taken = within_deadline(join_all(attempts)).await;
         let (won, lost): (Vec<_>, Vec<_>) = taken.into_iter().partition(Result::is_ok);
         assert_eq!(won.len(), 1, "round {round}: {lost:?}");
         for lost in lost {
@@ -143,10 +143,10 @@ async fn slots_are_serialized_per_workshop() {
     // The second booking waits before it writes anything, which prevents deadlocks.
     let second = take(&fleet, 2, BERLIN, 1000, 50);
     let others = async {
-        until_waiting(&fleet, 1).await;
+        wait_until_blocked(&fleet, 1).await;
         take(&fleet, 3, "center-bonn", 0, 50).await.unwrap();
         first.commit().await.unwrap();
     };
-    let (second, ()) = in_time(join(second, others)).await;
+    let (second, ()) = within_deadline(join(second, others)).await;
     second.unwrap();
 }

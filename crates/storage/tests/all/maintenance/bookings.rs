@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     fixture::{Fleet, at, page},
-    waiting::{in_time, until_waiting},
+    waiting::{wait_until_blocked, within_deadline},
 };
 
 /// A pending booking at `at(seconds)`.
@@ -352,12 +352,12 @@ async fn waiting_for_the_lock_observes_the_outcome() {
         locked.unwrap().outcome
     };
     let change = async {
-        until_waiting(&fleet, 1).await;
+        wait_until_blocked(&fleet, 1).await;
         bookings::set_outcome(&mut first, made.id, Outcome::Other)
             .await
             .unwrap();
         first.commit().await.unwrap();
     };
-    let (seen, ()) = in_time(futures_util::future::join(second, change)).await;
+    let (seen, ()) = within_deadline(futures_util::future::join(second, change)).await;
     assert_eq!(seen, Some(Outcome::Other));
 }

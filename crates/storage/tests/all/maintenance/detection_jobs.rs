@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     fixture::{Fleet, at},
-    waiting::until_waiting,
+    waiting::wait_until_blocked,
 };
 
 async fn next(fleet: &Fleet, seconds: i64) -> Option<DetectionJob> {
@@ -90,7 +90,7 @@ async fn a_detection_run_and_a_vehicle_deletion_do_not_deadlock() {
         let sql = "DELETE FROM vehicles WHERE vehicle_id = $1";
         deleter.execute(sql, &[&vehicle_id.0]).await.unwrap()
     });
-    until_waiting(&fleet, 1).await;
+    wait_until_blocked(&fleet, 1).await;
     assert!(detection_jobs::lock(&mut run, command_id).await.unwrap());
     assert!(detection_jobs::remove(&mut run, command_id).await.unwrap());
     run.commit().await.unwrap();

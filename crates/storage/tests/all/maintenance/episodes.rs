@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     fixture::{Fleet, at},
     maintenance::bookings::anomaly,
-    waiting::{in_time, until_waiting},
+    waiting::{wait_until_blocked, within_deadline},
 };
 
 fn closure(outcome: Outcome, seconds: i64) -> Closure {
@@ -92,12 +92,12 @@ async fn waiting_for_the_lock_observes_the_closure() {
         episodes::lock(&mut second, id).await.unwrap()
     };
     let closing = async {
-        until_waiting(&fleet, 1).await;
+        wait_until_blocked(&fleet, 1).await;
         let end = closure(Outcome::Confirmed, 1);
         let closed = episodes::close(&mut first, id, vehicle, end).await;
         assert!(closed.unwrap());
         first.commit().await.unwrap();
     };
-    let (seen, ()) = in_time(join(second, closing)).await;
+    let (seen, ()) = within_deadline(join(second, closing)).await;
     assert_eq!(seen, Some(Episode::Closed));
 }
