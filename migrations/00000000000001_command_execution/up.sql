@@ -119,7 +119,7 @@ CREATE TABLE audit_logs (
     timestamp TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE audit_logs IS 'Who did what to what, when and from where.';
-COMMENT ON COLUMN audit_logs.user_id IS 'Who did it; null for the program itself, a stranger or a deleted user.';
+COMMENT ON COLUMN audit_logs.user_id IS 'The user who acted; null for the program itself, an unauthenticated caller or a deleted user.';
 COMMENT ON COLUMN audit_logs.action IS 'What was done, such as command.submit.';
 COMMENT ON COLUMN audit_logs.entity_type IS 'The kind of thing it was done to, such as command.';
 COMMENT ON COLUMN audit_logs.entity_id IS 'The thing it was done to; kept when the thing is deleted.';

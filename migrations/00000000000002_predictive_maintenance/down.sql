@@ -1,5 +1,4 @@
--- Fails while somebody has one of the roles that only the newer program knows: nobody is deleted or
--- given another role by the way.
+-- Fails while a user has one of the roles that this migration adds, rather than deleting or changing users.
 ALTER TABLE users DROP CONSTRAINT chk_users_role;
 ALTER TABLE users ADD CONSTRAINT chk_users_role CHECK (role IN ('engineer', 'admin'));
 

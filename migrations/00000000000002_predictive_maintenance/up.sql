@@ -6,7 +6,7 @@ ALTER TABLE vehicles
     ADD COLUMN owner_id UUID REFERENCES users (user_id) ON DELETE CASCADE,
     ADD COLUMN vehicle_type VARCHAR(20)
         CONSTRAINT chk_vehicles_vehicle_type CHECK (vehicle_type IN ('EV', 'ICE'));
-COMMENT ON COLUMN vehicles.owner_id IS 'The customer it belongs to; null while nobody is known.';
+COMMENT ON COLUMN vehicles.owner_id IS 'The customer who owns the vehicle; null if unknown.';
 COMMENT ON COLUMN vehicles.vehicle_type IS 'Electric (EV) or with a combustion engine (ICE); null while it is not known.';
 
 -- The vehicles of one customer.
@@ -25,7 +25,7 @@ CREATE TABLE anomaly_events (
 );
 COMMENT ON TABLE anomaly_events IS 'What is not as it should be with a vehicle.';
 COMMENT ON COLUMN anomaly_events.sensor_snapshot IS 'What was measured or read when it was found.';
-COMMENT ON COLUMN anomaly_events.rul_prediction IS 'Remaining useful life, in the unit of whoever predicts.';
+COMMENT ON COLUMN anomaly_events.rul_prediction IS 'Remaining useful life, in the unit of the predictor.';
 
 -- The newest anomalies of one vehicle.
 CREATE INDEX idx_anomaly_events_vehicle_id_detected_at
@@ -39,7 +39,7 @@ CREATE TABLE diagnoses (
         CONSTRAINT chk_diagnoses_confidence_score CHECK (confidence_score BETWEEN 0 AND 1),
     created_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE diagnoses IS 'What somebody takes for the cause of an anomaly.';
+COMMENT ON TABLE diagnoses IS 'Suspected causes of anomalies.';
 COMMENT ON COLUMN diagnoses.confidence_score IS 'How sure they are, from 0 to 1.';
 
 -- The diagnoses of one anomaly.

@@ -75,8 +75,13 @@ BEGIN
 END
 $$;
 
+-- Only sealing gives an entry its position.
 CREATE FUNCTION copy_audit_references() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF num_nonnulls(NEW.position, NEW.hash) > 0 THEN
+        RAISE EXCEPTION 'INSERT of a sealed entry is refused'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
     NEW.actor_id := coalesce(NEW.user_id, NEW.actor_id);
     NEW.subject_vehicle_id := coalesce(NEW.vehicle_id, NEW.subject_vehicle_id);
     NEW.subject_command_id := coalesce(NEW.command_id, NEW.subject_command_id);
@@ -84,11 +89,25 @@ BEGIN
 END
 $$;
 
--- A reference may become NULL, as it does when its row is deleted, and an entry may be sealed once.
+-- A reference may become NULL, as it does when its row is deleted, and an entry may be sealed once, at a
+-- position between the newest pruning and the head of the chain, which sealing advances first. A position
+-- outside would stop all further sealing or pruning, or let a pruning delete an entry unseen.
 CREATE FUNCTION guard_audit_update() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     expected RECORD;
+    is_in_chain BOOLEAN;
 BEGIN
+    IF NEW.position IS DISTINCT FROM OLD.position THEN
+        EXECUTE format(
+            'SELECT $1 <= (SELECT position FROM %1$I.audit_chain_head)
+                AND $1 > coalesce((SELECT max(position) FROM %1$I.audit_prunings), 0)',
+            TG_TABLE_SCHEMA
+        ) INTO is_in_chain USING NEW.position;
+        IF is_in_chain IS NOT TRUE THEN
+            RAISE EXCEPTION 'UPDATE of audit_logs is refused: position % is outside the chain', NEW.position
+                USING ERRCODE = 'restrict_violation';
+        END IF;
+    END IF;
     expected := OLD;
     IF NEW.user_id IS NULL THEN expected.user_id := NULL; END IF;
     IF NEW.vehicle_id IS NULL THEN expected.vehicle_id := NULL; END IF;

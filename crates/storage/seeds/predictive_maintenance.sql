@@ -7,7 +7,7 @@ INSERT INTO users (user_id, username, email, password_hash, role) VALUES
      '$2b$12$1F7u5Oi2rVQljga.Jr0MH.GLxXyNq1WR3jXWpvS/Sc1zXbtiQtpYi', 'manufacturer')
 ON CONFLICT DO NOTHING;
 
--- What is not there, because somebody else has its name, takes what belongs to it along.
+-- A row whose unique value is taken is skipped, together with the rows that refer to it.
 INSERT INTO vehicles
     (vehicle_id, vin, make, model, year, vehicle_type, owner_id, connection_status, last_seen_at)
 SELECT '00000000-0000-0000-0000-000000000103', 'VIN123456789', 'Tesla', 'Model 3', 2023, 'EV',

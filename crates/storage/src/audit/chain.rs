@@ -100,11 +100,11 @@ pub async fn lock_unsealed(
 }
 
 /// Advances the head of the chain to the last of the entries, which must be locked, and stores their
-/// links. Call this in a transaction because the constraints are checked on commit.
+/// links. Call this in a transaction.
 ///
 /// # Errors
 ///
-/// Returns an error if a position is taken or does not follow the head of the chain.
+/// Returns an error if a position is taken.
 pub async fn seal(
     connection: &mut Connection,
     sealed: &[(Uuid, Link)],
