@@ -262,3 +262,23 @@ async fn login_beyond_the_limit_ends_the_oldest_session() {
     refused.expect_problem(401, "token_invalid");
     assert_eq!(sessions(&last).await.len(), 100);
 }
+
+#[tokio::test]
+async fn concurrent_logouts_of_one_user_do_not_deadlock() {
+    let world = World::start().await;
+    for _ in 0..20 {
+        let (one, two) = (
+            world.log_in("engineer").await,
+            world.log_in("engineer").await,
+        );
+        let log_out = async |client: &Client| {
+            let request = client.request(Method::POST, LOGOUT);
+            client.send(request).await.status.as_u16()
+        };
+        let (a, b, c) = tokio::join!(log_out(&one), log_out(&two), log_out(&one));
+        let statuses = [a, b, c];
+        let is_expected = |status: &u16| [200, 401].contains(status);
+        assert!(statuses.iter().all(is_expected), "{statuses:?}");
+        assert!(statuses.contains(&200), "{statuses:?}");
+    }
+}

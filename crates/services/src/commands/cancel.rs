@@ -34,6 +34,8 @@ impl Commands {
             let entry = open_entry(queue::lock(transaction, command_id).await?)?;
             let failure = self.failure(&command, &entry);
             audit::insert(transaction, &audit_entry(caller, &command, &failure), now).await?;
+            // The locks may have taken a while, in which the command may have started.
+            let now = self.access.now();
             let holder = entry.lease.filter(|lease| lease.until > now);
             let ended = completion::fail(
                 &self.catalog,

@@ -50,7 +50,7 @@ impl WaitingLimits {
         }
         let mut waiting = queue::count_of_user(transaction, user_id, most).await?;
         if waiting < most && waiting + UNLOCKED_MARGIN >= most {
-            users::lock_submissions(transaction, user_id).await?;
+            users::lock_exclusively(transaction, user_id).await?;
             waiting = queue::count_of_user(transaction, user_id, most).await?;
         }
         if waiting < most {

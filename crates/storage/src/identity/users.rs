@@ -92,9 +92,9 @@ pub async fn lock(
     read(row)
 }
 
-/// Locks a user or service account until the transaction ends, which serializes its submissions. Lock a
-/// vehicle only afterwards.
-pub async fn lock_submissions(
+/// Locks a user or service account until the transaction ends, which serializes its submissions and the
+/// transactions that end its sessions. Lock a vehicle or a session only afterwards.
+pub async fn lock_exclusively(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<(), StorageError> {

@@ -9,7 +9,11 @@ use sovd_storage::{
 };
 
 use super::{Auth, refresh_token};
-use crate::{audit::refusals::Concealed, error::ServiceError, identity::caller::Caller};
+use crate::{
+    audit::refusals::Concealed,
+    error::{AuthFailure, ServiceError},
+    identity::caller::Caller,
+};
 
 impl Auth {
     /// Lists the caller's sessions, most recently used first.
@@ -58,12 +62,12 @@ impl Auth {
         Ok(())
     }
 
-    /// Ends the caller's session with `refresh_token`, or all sessions of the caller. An unknown token is not
-    /// an error.
+    /// Ends the caller's session with `refresh_token`, or all sessions of the caller. An unknown token or a
+    /// session that has ended already is not an error.
     ///
     /// # Errors
     ///
-    /// [`AuthFailure::SessionRevoked`](crate::AuthFailure::SessionRevoked) if the caller's session has ended.
+    /// [`ServiceError::Unavailable`] if the database is unavailable.
     pub async fn logout(
         &self,
         caller: &Caller,
@@ -83,12 +87,17 @@ impl Auth {
             }
             Ok(audit::insert(transaction, &entry, now).await?)
         };
-        self.access
+        let ended = self
+            .access
             .change_with_locks(caller, lock_user(user_id), end)
-            .await?;
+            .await;
         self.credentials
             .access_changed(AccessChange::User { user_id });
-        Ok(())
+        match ended {
+            // Another logout or a revocation came first.
+            Err(ServiceError::NotAuthenticated(AuthFailure::SessionRevoked)) => Ok(()),
+            ended => ended,
+        }
     }
 }
 
@@ -97,9 +106,10 @@ const UNKNOWN: ServiceError = ServiceError::NotFound {
     pointer: None,
 };
 
-/// Returns a lock on the user, which must precede locks on their sessions.
+/// Returns a lock on the user, which must precede locks on their sessions. Two transactions that each lock
+/// their own session and end the other's would deadlock without it.
 fn lock_user(user_id: UserId) -> impl AsyncFnOnce(&mut Transaction) -> Result<(), ServiceError> {
-    async move |transaction| Ok(users::keep(transaction, user_id).await?)
+    async move |transaction| Ok(users::lock_exclusively(transaction, user_id).await?)
 }
 
 /// Ends the session of a token, even of a spent one: the client may not have received its successor.

@@ -24,7 +24,7 @@ pub async fn count_of_vehicle(
 
 /// Returns the number of queue entries that a user has submitted, counted up to `most`. The number
 /// cannot grow until the transaction ends if the caller has locked the submissions of the user
-/// ([`crate::identity::users::lock_submissions`]).
+/// ([`crate::identity::users::lock_exclusively`]).
 pub async fn count_of_user(
     connection: &mut Connection,
     user_id: UserId,
