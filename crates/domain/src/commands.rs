@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod findings;
 pub mod idempotency;
 pub mod responses;
+pub mod scope;
 pub mod stream_events;
 
 use chrono::{DateTime, Utc};

@@ -22,6 +22,7 @@ pub use commands::catalog::{Catalog, CommandSpec, Evidence, Risk};
 pub use commands::findings::Finding;
 pub use commands::idempotency::IdempotencyKey;
 pub use commands::responses::Response;
+pub use commands::scope::CommandScope;
 pub use commands::stream_events::StreamEvent;
 pub use commands::{Command, CommandStatus, FailureKind};
 pub use fleet::events::FleetEvent;

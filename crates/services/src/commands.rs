@@ -12,7 +12,8 @@ pub(crate) mod work_notifier;
 use std::{sync::Arc, time::Duration};
 
 use sovd_domain::{
-    Catalog, Command, CommandId, Page, Permission, Random, Response, UserId, VehicleId,
+    Catalog, Command, CommandId, CommandScope, Page, Permission, Random, Response, UserId,
+    VehicleId,
 };
 use sovd_storage::{
     Connection, StorageError,
@@ -89,22 +90,16 @@ impl Commands {
     pub async fn list(
         &self,
         caller: &Caller,
-        filter: CommandFilter,
+        filter: &CommandFilter,
         page: Page,
     ) -> Result<(Vec<Command>, i64), ServiceError> {
         caller.require(Permission::ReadOwnCommands)?;
-        let mut filter = CommandFilter {
-            among: caller.vehicles(),
-            ..filter
+        let scope = CommandScope {
+            user_id: visible_owner(caller),
+            vehicles: caller.vehicles(),
         };
-        if let Some(owner) = visible_owner(caller) {
-            if filter.user_id.is_some_and(|other| other != owner) {
-                return Ok((Vec::new(), 0));
-            }
-            filter.user_id = Some(owner);
-        }
         let mut connection = self.access.bulk_connection(caller).await?;
-        Ok(commands::list(&mut connection, &filter, page).await?)
+        Ok(commands::list(&mut connection, filter, &scope, page).await?)
     }
 
     /// Returns a command.

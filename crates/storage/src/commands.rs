@@ -18,7 +18,7 @@ use diesel::{pg::Pg, prelude::*};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use sovd_domain::{
-    Command, CommandId, CommandStatus, FailureKind, Finding, Page, UserId, VehicleId, VehicleScope,
+    Command, CommandId, CommandScope, CommandStatus, FailureKind, Finding, Page, UserId, VehicleId,
 };
 use uuid::Uuid;
 
@@ -39,8 +39,6 @@ pub struct CommandFilter {
     pub start: Option<DateTime<Utc>>,
     /// Submitted at or before this time.
     pub end: Option<DateTime<Utc>>,
-    /// Addressed to one of these vehicles.
-    pub among: VehicleScope,
 }
 
 /// Inserts an accepted command.
@@ -96,14 +94,18 @@ pub async fn find_all(
     rows.into_iter().map(Command::try_from).collect()
 }
 
-/// Returns a page of the matching commands, newest first, and the total number of matches.
+/// Returns a page of the matching commands in `scope`, newest first, and the total number of matches.
 pub async fn list(
     connection: &mut Connection,
     filter: &CommandFilter,
+    scope: &CommandScope,
     page: Page,
 ) -> Result<(Vec<Command>, i64), StorageError> {
-    let total = matching(filter).count().get_result(connection).await?;
-    let rows: Vec<CommandRow> = matching(filter)
+    let total = matching(filter, scope)
+        .count()
+        .get_result(connection)
+        .await?;
+    let rows: Vec<CommandRow> = matching(filter, scope)
         .select(CommandRow::as_select())
         .order((commands::submitted_at.desc(), commands::command_id.desc()))
         .limit(page.limit())
@@ -202,15 +204,15 @@ fn read(row: QueryResult<CommandRow>) -> Result<Option<Command>, StorageError> {
     row.optional()?.map(Command::try_from).transpose()
 }
 
-fn matching(filter: &CommandFilter) -> commands::BoxedQuery<'_, Pg> {
+fn matching<'a>(filter: &'a CommandFilter, scope: &CommandScope) -> commands::BoxedQuery<'a, Pg> {
     let mut query = commands::table.into_boxed();
-    if let Some(user_id) = filter.user_id {
+    for user_id in [filter.user_id, scope.user_id].into_iter().flatten() {
         query = query.filter(commands::user_id.eq(user_id.0));
     }
     if let Some(vehicle_id) = filter.vehicle_id {
         query = query.filter(commands::vehicle_id.eq(vehicle_id.0));
     }
-    query = within!(query, commands::vehicle_id, &filter.among);
+    query = within!(query, commands::vehicle_id, &scope.vehicles);
     if let Some(status) = filter.status {
         query = query.filter(commands::status.eq(status.as_str()));
     }

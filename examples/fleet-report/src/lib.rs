@@ -4,7 +4,7 @@
 
 use std::{error::Error, fmt};
 
-use sovd_domain::{Anomaly, CommandStatus, Page, Vehicle, VehicleScope};
+use sovd_domain::{Anomaly, CommandScope, CommandStatus, Page, Vehicle, VehicleScope};
 use sovd_storage::{
     Connection, Database,
     commands::{self, CommandFilter},
@@ -67,7 +67,8 @@ impl Entry {
                 status: Some(status),
                 ..CommandFilter::default()
             };
-            let (_latest, total) = commands::list(connection, &filter, page).await?;
+            let (_latest, total) =
+                commands::list(connection, &filter, &CommandScope::ALL, page).await?;
             open_commands += total;
         }
         let anomalies = anomalies::newest_of(connection, vehicle_id, Page::MAX_LIMIT).await?;

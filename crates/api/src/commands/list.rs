@@ -84,11 +84,10 @@ pub(crate) async fn list(
         command_name: query.command_name,
         start: moment("start_date", query.start_date)?,
         end: moment("end_date", query.end_date)?,
-        ..CommandFilter::default()
     };
     let (commands, total) = state
         .commands
-        .list(&authorized.caller, filter, page)
+        .list(&authorized.caller, &filter, page)
         .await?;
     let body = CommandListBody {
         commands: commands.into_iter().map(CommandBody::from).collect(),

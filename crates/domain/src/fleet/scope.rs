@@ -3,10 +3,9 @@
 use crate::ids::{UserId, VehicleId};
 
 /// The vehicles that a caller is authorized to see.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VehicleScope {
     /// The whole fleet.
-    #[default]
     All,
     /// Only these.
     Among(Vec<VehicleId>),

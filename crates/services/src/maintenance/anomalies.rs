@@ -5,7 +5,9 @@ mod report;
 
 use std::sync::Arc;
 
-use sovd_domain::{Anomaly, AnomalyId, Diagnosis, Page, Permission, Random, VehicleId};
+use sovd_domain::{
+    Anomaly, AnomalyId, Diagnosis, Page, Permission, Random, VehicleId, VehicleScope,
+};
 use sovd_storage::{
     fleet::vehicles,
     maintenance::{self, anomalies},
@@ -55,16 +57,12 @@ impl Anomalies {
     pub async fn list(
         &self,
         caller: &Caller,
-        filter: AnomalyFilter,
+        filter: &AnomalyFilter,
         page: Page,
     ) -> Result<(Vec<Anomaly>, i64), ServiceError> {
         caller.require(Permission::ReadAnomalies)?;
-        let filter = AnomalyFilter {
-            among: caller.vehicles(),
-            ..filter
-        };
         let mut connection = self.access.bulk_connection(caller).await?;
-        Ok(anomalies::list(&mut connection, &filter, page).await?)
+        Ok(anomalies::list(&mut connection, filter, &caller.vehicles(), page).await?)
     }
 
     /// Returns a page of the matching anomalies of one vehicle, newest first, and the number of matching
@@ -97,7 +95,7 @@ impl Anomalies {
         if vehicles::find(&mut connection, vehicle_id).await?.is_none() {
             return Err(UNKNOWN_VEHICLE);
         }
-        Ok(anomalies::list(&mut connection, &filter, page).await?)
+        Ok(anomalies::list(&mut connection, &filter, &VehicleScope::All, page).await?)
     }
 
     /// Returns the anomaly with the id and up to 100 of its diagnoses, newest first.

@@ -58,13 +58,12 @@ impl Bookings {
     pub async fn list(
         &self,
         caller: &Caller,
-        mut filter: BookingFilter,
+        filter: &BookingFilter,
         page: Page,
     ) -> Result<(Vec<Booking>, i64), ServiceError> {
         caller.require(Permission::ReadBookings)?;
-        filter.among = caller.vehicles();
         let mut connection = self.access.bulk_connection(caller).await?;
-        Ok(bookings::list(&mut connection, &filter, page).await?)
+        Ok(bookings::list(&mut connection, filter, &caller.vehicles(), page).await?)
     }
 
     /// Returns the booking with the id.

@@ -29,8 +29,6 @@ pub struct AnomalyFilter {
     pub start: Option<DateTime<Utc>>,
     /// Anomalies detected at or before this time.
     pub end: Option<DateTime<Utc>>,
-    /// Anomalies of vehicles in this scope.
-    pub among: VehicleScope,
 }
 
 /// Inserts an anomaly and its episode. The caller must be in a transaction.
@@ -135,10 +133,14 @@ pub async fn vehicle_of_within(
 pub async fn list(
     connection: &mut Connection,
     filter: &AnomalyFilter,
+    scope: &VehicleScope,
     page: Page,
 ) -> Result<(Vec<Anomaly>, i64), StorageError> {
-    let total = matching(filter).count().get_result(connection).await?;
-    let found = newest(connection, filter, page.limit(), page.offset()).await?;
+    let total = matching(filter, scope)
+        .count()
+        .get_result(connection)
+        .await?;
+    let found = newest(connection, filter, scope, page.limit(), page.offset()).await?;
     Ok((found, total))
 }
 
@@ -156,22 +158,23 @@ pub async fn newest_of(
         vehicle_id: Some(vehicle_id),
         ..AnomalyFilter::default()
     };
-    newest(connection, &filter, limit, 0).await
+    newest(connection, &filter, &VehicleScope::All, limit, 0).await
 }
 
 async fn newest(
     connection: &mut Connection,
     filter: &AnomalyFilter,
+    scope: &VehicleScope,
     limit: i64,
     offset: i64,
 ) -> Result<Vec<Anomaly>, StorageError> {
-    let page = matching(filter)
+    let page = matching(filter, scope)
         .left_join(anomaly_episodes::table)
         .select((AnomalyRow::as_select(), Option::<EpisodeRow>::as_select()))
         .limit(limit)
         .offset(offset);
     let newest_id = anomaly_events::id.desc();
-    let page = if has_several_vehicles(filter) {
+    let page = if has_several_vehicles(filter, scope) {
         // Ordering by an expression keeps PostgreSQL from scanning the fleet's index in list order, which
         // would read the anomalies of every vehicle to find those of a few.
         let detected_at = anomaly_events::detected_at + 0.seconds();
@@ -183,17 +186,20 @@ async fn newest(
     rows.into_iter().map(read).collect()
 }
 
-/// Returns whether the filter selects several vehicles, but not the whole fleet.
-fn has_several_vehicles(filter: &AnomalyFilter) -> bool {
-    filter.vehicle_id.is_none() && filter.among != VehicleScope::All
+/// Returns whether several vehicles are selected, but not the whole fleet.
+fn has_several_vehicles(filter: &AnomalyFilter, scope: &VehicleScope) -> bool {
+    filter.vehicle_id.is_none() && *scope != VehicleScope::All
 }
 
-fn matching(filter: &AnomalyFilter) -> anomaly_events::BoxedQuery<'_, Pg> {
+fn matching<'a>(
+    filter: &'a AnomalyFilter,
+    scope: &VehicleScope,
+) -> anomaly_events::BoxedQuery<'a, Pg> {
     let mut query = anomaly_events::table.into_boxed();
     if let Some(vehicle_id) = filter.vehicle_id {
         query = query.filter(anomaly_events::vehicle_id.eq(vehicle_id.0));
     }
-    query = within!(query, anomaly_events::vehicle_id, &filter.among);
+    query = within!(query, anomaly_events::vehicle_id, scope);
     if let Some(severity) = filter.severity {
         query = query.filter(anomaly_events::severity.eq(severity.as_str()));
     }

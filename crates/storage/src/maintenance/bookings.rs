@@ -29,11 +29,9 @@ pub struct BookingFilter {
     pub status: Option<BookingStatus>,
     /// Bookings of this vehicle.
     pub vehicle_id: Option<VehicleId>,
-    /// Bookings of vehicles in this scope.
-    pub among: VehicleScope,
 }
 
-/// Returns a page of the matching bookings, ordered by appointment, and the number of matching bookings.
+/// Returns a page of the matching bookings of vehicles in `scope`, ordered by appointment, and the number of matching bookings.
 ///
 /// # Errors
 ///
@@ -41,10 +39,14 @@ pub struct BookingFilter {
 pub async fn list(
     connection: &mut Connection,
     filter: &BookingFilter,
+    scope: &VehicleScope,
     page: Page,
 ) -> Result<(Vec<Booking>, i64), StorageError> {
-    let total = matching(filter).count().get_result(connection).await?;
-    let rows: Vec<BookingRow> = matching(filter)
+    let total = matching(filter, scope)
+        .count()
+        .get_result(connection)
+        .await?;
+    let rows: Vec<BookingRow> = matching(filter, scope)
         .order((service_bookings::appointment_time, service_bookings::id))
         .limit(page.limit())
         .offset(page.offset())
@@ -261,7 +263,10 @@ pub async fn is_booked(
     Ok(select(exists(open)).get_result(connection).await?)
 }
 
-fn matching(filter: &BookingFilter) -> service_bookings::BoxedQuery<'_, Pg> {
+fn matching<'a>(
+    filter: &'a BookingFilter,
+    scope: &VehicleScope,
+) -> service_bookings::BoxedQuery<'a, Pg> {
     let mut query = service_bookings::table.into_boxed();
     if let Some(status) = filter.status {
         query = query.filter(service_bookings::status.eq(status.as_str()));
@@ -269,7 +274,7 @@ fn matching(filter: &BookingFilter) -> service_bookings::BoxedQuery<'_, Pg> {
     if let Some(vehicle_id) = filter.vehicle_id {
         query = query.filter(service_bookings::vehicle_id.eq(vehicle_id.0));
     }
-    within!(query, service_bookings::vehicle_id, &filter.among)
+    within!(query, service_bookings::vehicle_id, scope)
 }
 
 /// The anomaly of a booking.

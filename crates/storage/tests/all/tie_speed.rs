@@ -4,7 +4,7 @@
 use diesel::{QueryableByName, sql_query, sql_types};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
-use sovd_domain::AuditRecord;
+use sovd_domain::{AuditRecord, CommandScope};
 use sovd_storage::{
     Connection,
     audit::{self, AuditFilter, Cursor},
@@ -126,7 +126,7 @@ async fn a_page_of_tied_commands_reads_only_its_own_rows() {
     fleet.client.batch_execute(analyze).await.unwrap();
     let mut connection = fleet.connection().await;
     let all = CommandFilter::default();
-    let (found, total) = commands::list(&mut connection, &all, page(50, 0))
+    let (found, total) = commands::list(&mut connection, &all, &CommandScope::ALL, page(50, 0))
         .await
         .unwrap();
     assert_eq!((found.len(), total), (50, TIES));

@@ -92,7 +92,7 @@ pub(crate) async fn list(
     };
     let (anomalies, total) = state
         .anomalies
-        .list(&authorized.caller, filter, page)
+        .list(&authorized.caller, &filter, page)
         .await?;
     Ok(respond(&request, anomalies, page, total))
 }

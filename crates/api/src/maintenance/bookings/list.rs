@@ -58,11 +58,10 @@ pub(crate) async fn list(
     let filter = BookingFilter {
         status: query.status,
         vehicle_id: query.vehicle_id.map(VehicleId),
-        ..BookingFilter::default()
     };
     let (bookings, total) = state
         .bookings
-        .list(&authorized.caller, filter, page)
+        .list(&authorized.caller, &filter, page)
         .await?;
     let bodies: Vec<BookingBody> = bookings.into_iter().map(BookingBody::from).collect();
     Ok(page_of(&request, page, total, bodies))

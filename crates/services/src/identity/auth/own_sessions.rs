@@ -67,7 +67,7 @@ impl Auth {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Unavailable`] if the database is unavailable.
+    /// [`AuthFailure::SessionRevoked`] if the caller was deleted.
     pub async fn logout(
         &self,
         caller: &Caller,
@@ -93,11 +93,14 @@ impl Auth {
             .await;
         self.credentials
             .access_changed(AccessChange::User { user_id });
-        match ended {
-            // Another logout or a revocation came first.
-            Err(ServiceError::NotAuthenticated(AuthFailure::SessionRevoked)) => Ok(()),
-            ended => ended,
+        if let Err(ServiceError::NotAuthenticated(AuthFailure::SessionRevoked)) = ended {
+            // Another logout or a revocation came first, unless the user was deleted.
+            let mut connection = self.access.connection().await?;
+            if users::find(&mut connection, user_id).await?.is_some() {
+                return Ok(());
+            }
         }
+        ended
     }
 }
 

@@ -1,4 +1,6 @@
-use sovd_domain::{Command, CommandStatus, FailureKind, VehicleId, VehicleScope};
+use sovd_domain::{
+    Command, CommandScope, CommandStatus, FailureKind, UserId, VehicleId, VehicleScope,
+};
 use sovd_storage::commands::{self, CommandFilter};
 use uuid::Uuid;
 
@@ -35,9 +37,14 @@ impl History {
     /// Returns the numbers of the matching commands, as listed, and the total.
     async fn numbers(&self, filter: &CommandFilter, limit: i64, offset: i64) -> (Vec<u128>, i64) {
         let mut connection = self.fleet.connection().await;
-        let (found, total) = commands::list(&mut connection, filter, page(limit, offset))
-            .await
-            .unwrap();
+        let (found, total) = commands::list(
+            &mut connection,
+            filter,
+            &CommandScope::ALL,
+            page(limit, offset),
+        )
+        .await
+        .unwrap();
         let numbers = found.iter().map(|command| command.command_id.0.as_u128());
         (numbers.collect(), total)
     }
@@ -158,14 +165,39 @@ async fn filters_combine() {
         command_name: Some("ClearDTC".to_owned()),
         start: Some(at(0)),
         end: Some(at(100)),
-        among: VehicleScope::Among(vec![history.commands[5].vehicle_id]),
     };
     history.assert_lists(&filter, [5]).await;
-    let elsewhere = CommandFilter {
-        among: VehicleScope::Among(vec![VehicleId(Uuid::nil())]),
-        ..CommandFilter::default()
+}
+
+#[tokio::test]
+async fn a_scope_restricts_every_filter() {
+    let history = History::new().await;
+    let (engineer, vehicle_id) = (history.fleet.engineer, history.commands[5].vehicle_id);
+    let list = async |user_id, filter_user, vehicles| {
+        let scope = CommandScope { user_id, vehicles };
+        let filter = CommandFilter {
+            user_id: filter_user,
+            ..CommandFilter::default()
+        };
+        let mut connection = history.fleet.connection().await;
+        let listed = commands::list(&mut connection, &filter, &scope, page(100, 0)).await;
+        let (found, total) = listed.unwrap();
+        assert_eq!(i64::try_from(found.len()), Ok(total));
+        total
     };
-    history.assert_lists(&elsewhere, []).await;
+    let of_engineer = list(Some(engineer), None, VehicleScope::All).await;
+    assert_eq!(of_engineer, 3);
+    let other = Some(UserId(Uuid::nil()));
+    assert_eq!(list(Some(engineer), other, VehicleScope::All).await, 0);
+    let here = VehicleScope::Among(vec![vehicle_id]);
+    let expected = history
+        .commands
+        .iter()
+        .filter(|it| it.vehicle_id == vehicle_id);
+    let expected = i64::try_from(expected.count()).unwrap();
+    assert_eq!(list(None, None, here).await, expected);
+    let elsewhere = VehicleScope::Among(vec![VehicleId(Uuid::nil())]);
+    assert_eq!(list(None, None, elsewhere).await, 0);
 }
 
 #[tokio::test]

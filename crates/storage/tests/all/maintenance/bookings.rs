@@ -250,9 +250,15 @@ async fn an_anomaly_is_booked_while_a_booking_is_open() {
 }
 
 /// Lists matching bookings; returns their numbers and the total.
-async fn numbers(fleet: &Fleet, filter: &BookingFilter, page: Page) -> (Vec<u128>, i64) {
+async fn numbers(
+    fleet: &Fleet,
+    filter: &BookingFilter,
+    scope: &VehicleScope,
+    page: Page,
+) -> (Vec<u128>, i64) {
     let mut connection = fleet.connection().await;
-    let (found, total) = bookings::list(&mut connection, filter, page).await.unwrap();
+    let listed = bookings::list(&mut connection, filter, scope, page).await;
+    let (found, total) = listed.unwrap();
     let numbers = found.iter().map(|booking| booking.id.0.as_u128());
     (numbers.collect(), total)
 }
@@ -278,13 +284,14 @@ async fn lists_by_appointment_then_id_with_filters() {
         store(&fleet, &made).await;
     }
     let filter = BookingFilter::default;
-    for (filter, expected) in [
-        (filter(), vec![2, 3, 4, 1]),
+    for (filter, scope, expected) in [
+        (filter(), VehicleScope::All, vec![2, 3, 4, 1]),
         (
             BookingFilter {
                 status: Some(BookingStatus::Pending),
                 ..filter()
             },
+            VehicleScope::All,
             vec![2, 1],
         ),
         (
@@ -292,28 +299,17 @@ async fn lists_by_appointment_then_id_with_filters() {
                 vehicle_id: Some(second),
                 ..filter()
             },
+            VehicleScope::All,
             vec![2, 3],
         ),
-        (
-            BookingFilter {
-                among: VehicleScope::Among(vec![first]),
-                ..filter()
-            },
-            vec![4, 1],
-        ),
-        (
-            BookingFilter {
-                among: VehicleScope::OwnedBy(customer),
-                ..filter()
-            },
-            vec![2, 3],
-        ),
+        (filter(), VehicleScope::Among(vec![first]), vec![4, 1]),
+        (filter(), VehicleScope::OwnedBy(customer), vec![2, 3]),
         (
             BookingFilter {
                 vehicle_id: Some(first),
-                among: VehicleScope::OwnedBy(customer),
                 ..filter()
             },
+            VehicleScope::OwnedBy(customer),
             vec![],
         ),
         (
@@ -321,16 +317,17 @@ async fn lists_by_appointment_then_id_with_filters() {
                 status: Some(BookingStatus::Completed),
                 ..filter()
             },
+            VehicleScope::All,
             vec![],
         ),
     ] {
         let total = i64::try_from(expected.len()).unwrap();
-        let listed = numbers(&fleet, &filter, page(100, 0)).await;
+        let listed = numbers(&fleet, &filter, &scope, page(100, 0)).await;
         assert_eq!(listed, (expected, total), "{filter:?}");
     }
     let all = filter();
     for (limit, offset, expected) in [(1, 0, vec![2]), (2, 1, vec![3, 4]), (1, 4, vec![])] {
-        let listed = numbers(&fleet, &all, page(limit, offset)).await;
+        let listed = numbers(&fleet, &all, &VehicleScope::All, page(limit, offset)).await;
         assert_eq!(listed, (expected, 4), "{limit} {offset}");
     }
 }
