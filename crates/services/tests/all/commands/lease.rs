@@ -114,6 +114,8 @@ async fn a_holder_that_cannot_renew_stops_at_the_expiry() {
     assert_eq!(command.status, CommandStatus::InProgress);
     // The next holder finds that it was sent. The blocked renewal may now complete.
     blocking.rollback().await.unwrap();
+    // Waits for that renewal, because a claim skips a locked entry.
+    client.execute(sql, &[&command_id.0]).await.unwrap();
     bed.timer
         .advance(SHORT + TimeDelta::from_std(SWEEP).unwrap());
     let command = bed.wait_for_end(command_id).await;
