@@ -163,10 +163,10 @@ impl Commands {
         if !spec.is_allowed_to(caller.user.role) {
             let target = format!("command {}", spec.name);
             let permission = Permission::SubmitCommands;
-            let noting = self
-                .access
-                .record_blocked_attempt(caller, permission, target);
-            noting.await?;
+            self.access
+                .agents()
+                .record_blocked_attempt(caller, permission, target)
+                .await?;
             return Err(ServiceError::Forbidden);
         }
         let mut errors = spec.check_params(&submission.command_params, "/command_params");

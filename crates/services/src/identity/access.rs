@@ -180,22 +180,6 @@ impl Access {
         Ok(caller.clone().admitted_for(permission))
     }
 
-    /// Records that an agent was kept from something. Attempts of users are not recorded.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Unavailable`] if the attempt cannot be recorded.
-    pub(crate) async fn record_blocked_attempt(
-        &self,
-        caller: &Caller,
-        permission: Permission,
-        target: String,
-    ) -> Result<(), ServiceError> {
-        self.agents
-            .record_blocked_attempt(caller, permission, target)
-            .await
-    }
-
     /// Audits the refusal of what `entry` describes. For an agent it also counts as a blocked attempt.
     ///
     /// # Errors
@@ -210,7 +194,8 @@ impl Access {
         self.refusals.record(entry);
         match caller.acting() {
             Some(permission) => {
-                self.record_blocked_attempt(caller, permission, target)
+                self.agents
+                    .record_blocked_attempt(caller, permission, target)
                     .await
             }
             None => Ok(()),

@@ -54,7 +54,7 @@ pub(super) async fn run(task: &ClaimedTask, subject: Subject) -> Result<Disposit
         if let Err(interruption) = attempt.secure_evidence(&evidence).await {
             let failure = interruption.into_failure()?;
             if failure.is_unsent() {
-                return task.postpone(&failure, entry.send_count).await;
+                return task.postpone(&failure).await;
             }
             let message =
                 format!("nothing was cleared, because the faults could not be read: {failure}");
@@ -74,7 +74,7 @@ pub(super) async fn run(task: &ClaimedTask, subject: Subject) -> Result<Disposit
 
     if let Err(interruption) = attempt.exchange().await {
         let failure = interruption.into_failure()?;
-        return task.settle(&failure, spec.idempotent, send_count).await;
+        return task.settle(&failure, spec.idempotent).await;
     }
     if spec.evidence.is_some() {
         return attempt.complete_with_evidence().await;
@@ -194,7 +194,7 @@ impl Attempt<'_> {
             return Ok(Disposition::Done);
         };
         let failure = interruption.into_failure()?;
-        self.task.settle(&failure, self.spec.idempotent, 1).await
+        self.task.settle(&failure, self.spec.idempotent).await
     }
 
     /// Stores the next response. A database that rejects it is a failure of the attempt; one that is

@@ -35,10 +35,7 @@ pub(super) async fn run(task: &ClaimedTask, subject: Subject) -> Result<Disposit
         Ok(chunks) => compare(task, &evidence, &subject, chunks).await,
         Err(failure) => match failure.resolution(true, send_count) {
             Resolution::Fail(_) => cannot_tell(task, &failure.to_string()).await,
-            Resolution::Retry if failure.is_unsent() => {
-                task.postpone(&failure, send_count - 1).await
-            }
-            Resolution::Retry => task.postpone(&failure, send_count).await,
+            Resolution::Retry => task.postpone(&failure).await,
         },
     }
 }

@@ -273,23 +273,16 @@ impl ClaimedTask {
         &self,
         failure: &SendFailure,
         is_idempotent: bool,
-        send_count: i32,
     ) -> Result<Disposition, Abandoned> {
-        match failure.resolution(is_idempotent, send_count) {
+        match failure.resolution(is_idempotent, self.claim.entry.send_count + 1) {
             Resolution::Fail(kind) => self.fail(Failure::new(kind, failure.to_string())).await,
-            Resolution::Retry if failure.is_unsent() => {
-                self.postpone(failure, send_count - 1).await
-            }
-            Resolution::Retry => self.postpone(failure, send_count).await,
+            Resolution::Retry => self.postpone(failure).await,
         }
     }
 
-    /// Postpones the task, which may have reached the vehicle `send_count` times.
-    pub(super) async fn postpone(
-        &self,
-        failure: &SendFailure,
-        send_count: i32,
-    ) -> Result<Disposition, Abandoned> {
+    /// Postpones the task after `failure`. Unless the failure proves that nothing was sent, the attempt
+    /// counts as one more send.
+    pub(super) async fn postpone(&self, failure: &SendFailure) -> Result<Disposition, Abandoned> {
         let (entry, command_id) = (&self.claim.entry, self.claim.command_id);
         let random = self.dispatcher.context.random.as_ref();
         let delay = self
@@ -298,6 +291,7 @@ impl ClaimedTask {
             .backoff
             .delay(entry.attempt, random);
         let due_at = (self.now() + delay).min(entry.expires_at);
+        let send_count = entry.send_count + i32::from(!failure.is_unsent());
         let reason = sovd_storage::text::storable(&failure.to_string());
         tracing::info!(%command_id, %due_at, reason, "attempt failed; retrying");
         self.write(Write::Postpone {
