@@ -340,11 +340,12 @@ pub(crate) fn signing_keys(auth: &settings::Auth) -> Result<SigningKeys, StartEr
         settings::JwtAlgorithm::EdDsa => SignatureAlgorithm::EdDsa,
     };
     let key = auth.signing_key().cloned().unwrap_or_default();
+    let (current, previous) = auth.jwt_algorithm.key_paths();
     SigningKeys::new(algorithm, &key, auth.previous_key()).map_err(|source| {
         StartError::SigningKey {
             key: match source {
-                SigningKeyError::Current(_) => auth.jwt_algorithm.signing_key_path(),
-                SigningKeyError::Previous(_) => auth.jwt_algorithm.previous_key_path(),
+                SigningKeyError::Current(_) => current,
+                SigningKeyError::Previous(_) => previous,
             },
             source,
         }

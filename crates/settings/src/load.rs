@@ -1,18 +1,19 @@
-use config::{Config, ConfigError};
+use std::mem;
+
 use serde::de::DeserializeOwned;
 
-use crate::effective_values::EffectiveValues;
-use crate::error::{InvalidSetting, SettingsError};
-use crate::layers::{self, Layer};
-use crate::section::Key;
-use crate::{DeploymentEnvironment, Settings, Sources, rules, variables};
+use crate::error::SettingsError;
+use crate::key::Key;
+use crate::loader::Loader;
+use crate::sections::{ENVIRONMENT, KEYS};
+use crate::{DeploymentEnvironment, Settings, Sources, rules};
 
 /// Settings, and the origin of each value.
 #[derive(Debug, Clone)]
 pub struct Loaded<T = Settings> {
     /// The settings.
     pub settings: T,
-    values: Vec<EffectiveValue>,
+    pub(crate) values: Vec<EffectiveValue>,
 }
 
 /// The effective value of one key.
@@ -28,7 +29,6 @@ pub struct EffectiveValue {
 
 impl<T> Loaded<T> {
     /// Returns the value of each key, without secrets.
-    #[must_use]
     pub fn describe(&self) -> &[EffectiveValue] {
         &self.values
     }
@@ -43,7 +43,7 @@ impl Settings {
     /// Returns every problem found: unreadable files, unknown keys and variables, missing values,
     /// and values that are not accepted. Production rejects more of them.
     pub fn load(sources: Sources) -> Result<Loaded, SettingsError> {
-        load(sources, &Key::all().collect::<Vec<_>>())
+        load(sources, |_| true)
     }
 }
 
@@ -57,93 +57,46 @@ pub fn load_sections<T: DeserializeOwned>(
     sources: Sources,
     sections: &[&str],
 ) -> Result<Loaded<T>, SettingsError> {
-    let is_selected = |key: &&'static Key| {
-        let is_in_section = sections.iter().any(|section| key.is_in(section));
-        is_in_section || key.path == DeploymentEnvironment::PATH
-    };
-    load(sources, &Key::all().filter(is_selected).collect::<Vec<_>>())
+    load(sources, |key| {
+        key.path == ENVIRONMENT || sections.iter().any(|section| key.is_in(section))
+    })
 }
 
 fn load<T: DeserializeOwned>(
     sources: Sources,
-    keys: &[&'static Key],
+    is_selected: impl Fn(&Key) -> bool,
 ) -> Result<Loaded<T>, SettingsError> {
-    let mut problems = Vec::new();
-    let dir = sources.config_dir.clone();
-    let given = given(sources, keys, &mut problems);
-    let environment = environment(&given);
-
-    let mut layers = layers::defaults(dir.as_deref(), &mut problems);
-    if let Some(environment) = environment {
-        let dir = dir.as_deref();
-        layers.push(layers::of_environment(environment, dir, &mut problems));
-    }
-    let mut builder = Config::builder();
-    for layer in layers.into_iter().chain(given) {
-        builder = builder.add_source(layer);
-    }
-    let config = builder.build().map_err(|error| mismatch(&error))?;
-    let values = EffectiveValues::validate(&config, keys, &mut problems);
-    rules::check(&values, environment, &mut problems);
-    if !problems.is_empty() {
-        return Err(SettingsError::new(problems));
-    }
-    let described = values.list();
-    Ok(Loaded {
-        settings: values.deserialize().map_err(|error| mismatch(&error))?,
-        values: described,
-    })
-}
-
-/// Keeps the key of the error and drops its message, which quotes the value.
-fn mismatch(error: &ConfigError) -> SettingsError {
-    let key = match error {
-        ConfigError::Type { key: Some(key), .. }
-        | ConfigError::At { key: Some(key), .. }
-        | ConfigError::NotFound(key) => key,
-        _ => "a key",
+    let keys: Vec<&Key> = KEYS.iter().filter(|key| is_selected(key)).collect();
+    let mut loader = Loader {
+        keys: &keys,
+        ..Loader::default()
     };
-    let problem = InvalidSetting::new(format!("{key} does not match its field"));
-    SettingsError::new(vec![problem])
-}
-
-/// Returns the layers above the files, in ascending order of precedence. They are read first
-/// because they select the file of the environment.
-fn given(
-    sources: Sources,
-    keys: &[&'static Key],
-    problems: &mut Vec<InvalidSetting>,
-) -> Vec<Layer> {
-    let mut layers = Vec::new();
     if let Some(path) = sources.dotenv {
-        let variables = variables::read_dotenv(&path, problems);
-        let place = path.display().to_string();
-        layers.push(variables::layer(&variables, &place, keys, problems));
+        loader.read_dotenv(&path);
     }
-    layers.push(variables::layer(
-        &sources.env,
-        "environment",
-        keys,
-        problems,
-    ));
-    let mut overrides = Layer::default();
+    loader.read_variables(&sources.env, "environment");
     for (path, value) in sources.overrides {
         match Key::find(&path) {
-            Some(key) => overrides.insert(key.path, "override", value),
-            None => problems.push(layers::unknown(&path, "override")),
+            Some(key) => loader.set(key.path, "override", value),
+            None => loader.reject_unknown(&path, "override"),
         }
     }
-    layers.push(overrides);
-    layers
-}
-
-/// Returns `None` if the name is not accepted, which the validation of the values reports.
-fn environment(given: &[Layer]) -> Option<DeploymentEnvironment> {
-    let path = DeploymentEnvironment::PATH;
-    match given.iter().rev().find_map(|layer| layer.get(path)) {
+    // These values select the file of the environment, and override it.
+    let given = mem::take(&mut loader.values);
+    let environment = match given.get(ENVIRONMENT) {
+        // The validation reports a name that is not accepted.
         Some(value) => value.to_string().parse().ok(),
         None => Some(DeploymentEnvironment::default()),
+    };
+    let dir = sources.config_dir.as_deref();
+    loader.read_defaults(dir);
+    if let Some(environment) = environment {
+        loader.read_environment(environment, dir);
     }
+    loader.values.extend(given);
+    loader.validate();
+    rules::check(&mut loader, environment);
+    loader.finish()
 }
 
 #[cfg(test)]
@@ -165,8 +118,8 @@ mod tests {
 
     #[test]
     fn every_number_choice_and_switch_reaches_its_field() {
-        for key in Key::all().filter(|key| key.path != DeploymentEnvironment::PATH) {
-            for value in samples(&(key.expected)()) {
+        for key in KEYS.iter().filter(|key| key.path != ENVIRONMENT) {
+            for value in samples(&key.kind.expected()) {
                 let overrides = [
                     ("database.url", "postgres://localhost/sovd"),
                     // Wide bounds, so that no rule about two numbers applies.

@@ -42,12 +42,6 @@ impl ConnectionUri {
         (!uri.hosts.is_empty() && uri.has_consistent_tls()).then_some(uri)
     }
 
-    /// Returns the password in the authority or the query.
-    pub(crate) fn password(&self) -> Option<String> {
-        let in_authority = self.url.password().map(str::to_owned);
-        in_authority.or_else(|| self.parameter("password"))
-    }
-
     /// Returns whether a connection to another machine may be plaintext.
     pub(crate) fn may_be_plaintext(&self) -> bool {
         matches!(self.mode().as_str(), "disable" | "prefer")

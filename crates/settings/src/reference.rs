@@ -5,20 +5,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::{env, fs};
 
-use crate::layers::{DEFAULT, DEVELOPMENT, PRODUCTION, parse};
-use crate::section::Key;
+use crate::files::{DEFAULT, DEVELOPMENT, PRODUCTION};
+use crate::loader::Loader;
+use crate::sections::KEYS;
 
 const INTRODUCTION: &str = include_str!("reference.md");
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
 
-/// The description of a key in a file, and its value in TOML if it is set there.
-struct Described {
-    description: String,
-    default: Option<String>,
-}
-
-/// Reads the comment above each key. A key that is commented out has no default.
-fn describe(file: &str) -> BTreeMap<String, Described> {
+/// Reads the comment above each key, and its value in TOML. A key that is commented out has none.
+fn describe(file: &str) -> BTreeMap<String, (String, Option<&str>)> {
     let mut described = BTreeMap::new();
     let (mut section, mut comment) = (String::new(), Vec::new());
     for line in file.lines() {
@@ -27,10 +22,7 @@ fn describe(file: &str) -> BTreeMap<String, Described> {
             .split_once(" = ")
             .filter(|(name, _)| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
         if let Some((name, value)) = assignment {
-            let entry = Described {
-                description: comment.join(" "),
-                default: (line == text).then(|| value.to_owned()),
-            };
+            let entry = (comment.join(" "), (line == text).then_some(value));
             let path = format!("{section}{name}");
             assert!(described.insert(path, entry).is_none(), "{line}");
             comment.clear();
@@ -51,16 +43,13 @@ fn page() -> String {
     let [development, production] = [DEVELOPMENT, PRODUCTION].map(describe);
     let mut page = INTRODUCTION.to_owned();
     let mut section = "";
-    for key in Key::all() {
+    for key in KEYS {
         let (parent, _) = key.path.rsplit_once('.').unwrap_or_default();
         if parent != section {
             section = parent;
             write!(page, "\n## `{section}`\n").unwrap();
         }
-        let Described {
-            description,
-            default,
-        } = &described[key.path];
+        let (description, default) = &described[key.path];
         let variables: Vec<String> = key.variables().map(|name| format!("`{name}`")).collect();
         let mut default = match default {
             Some(value) => format!("`{value}`"),
@@ -68,7 +57,7 @@ fn page() -> String {
             None => "none".to_owned(),
         };
         for (environment, file) in [("development", &development), ("production", &production)] {
-            if let Some(value) = file.get(key.path).and_then(|it| it.default.as_ref()) {
+            if let Some(value) = file.get(key.path).and_then(|(_, value)| *value) {
                 write!(default, "; {environment}: `{value}`").unwrap();
             }
         }
@@ -77,7 +66,7 @@ fn page() -> String {
             page,
             "\n{level} `{}`\n\n{description}\n\n- Accepts: {}\n- Default: {default}\n- Variables: {}\n",
             key.path,
-            (key.expected)(),
+            key.kind.expected(),
             variables.join(", "),
         )
         .unwrap();
@@ -102,7 +91,7 @@ fn the_configuration_reference_is_up_to_date() {
 
 #[test]
 fn the_default_file_describes_exactly_the_keys() {
-    let mut keys: Vec<&str> = Key::all().map(|key| key.path).collect();
+    let mut keys: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
     keys.sort_unstable();
     assert!(describe(DEFAULT).keys().eq(keys));
 }
@@ -110,11 +99,11 @@ fn the_default_file_describes_exactly_the_keys() {
 #[test]
 fn every_key_in_a_file_has_a_comment() {
     for file in [DEFAULT, DEVELOPMENT, PRODUCTION] {
-        let mut problems = Vec::new();
-        parse(file, "file", &mut problems);
-        assert!(problems.is_empty(), "{problems:?}");
-        for (key, described) in describe(file) {
-            assert!(!described.description.is_empty(), "{key}");
+        let mut loader = Loader::default();
+        loader.parse(file, "file");
+        assert!(loader.problems.is_empty(), "{:?}", loader.problems);
+        for (key, (description, _)) in describe(file) {
+            assert!(!description.is_empty(), "{key}");
         }
     }
 }

@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use url::Url;
+use url::{Position, Url};
 
 /// Replacement for a secret in shown text.
 pub(crate) const MASK: &str = "***";
@@ -15,13 +15,11 @@ pub struct SecretUrl(SecretString);
 
 impl SecretUrl {
     /// Wraps a URL without validating it.
-    #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self(SecretString::from(url.into()))
     }
 
     /// Returns the URL with its password.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -75,16 +73,16 @@ fn host_range(text: &str) -> Option<(Range<usize>, &str)> {
 
 fn masked_single(text: &str) -> Option<String> {
     let mut url = Url::parse(text).ok()?;
-    let after_host = [Some(url.path()), url.query(), url.fragment()];
-    let misplaced = after_host
-        .into_iter()
-        .flatten()
-        .any(|part| part.contains('@'));
-    if !text.contains("://") || misplaced || url.fragment().is_some() {
+    let is_misplaced = url[Position::AfterPort..].contains('@');
+    if !text.contains("://") || is_misplaced || url.fragment().is_some() {
         return None;
     }
-    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-    let query_is_secret = pairs.iter().any(|(name, _)| is_secret(name));
+    let mut pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    let mut query_is_secret = false;
+    for (_, value) in pairs.iter_mut().filter(|(name, _)| is_secret(name)) {
+        MASK.clone_into(value);
+        query_is_secret = true;
+    }
     if url.password().is_none() && !query_is_secret {
         // Parsing normalizes; errors show the URL as it was written.
         return Some(text.to_owned());
@@ -93,11 +91,7 @@ fn masked_single(text: &str) -> Option<String> {
         url.set_password(Some(MASK)).ok()?;
     }
     if query_is_secret {
-        url.query_pairs_mut().clear().extend_pairs(
-            pairs
-                .iter()
-                .map(|(name, value)| (name, if is_secret(name) { MASK } else { value })),
-        );
+        url.query_pairs_mut().clear().extend_pairs(pairs);
     }
     Some(url.to_string())
 }

@@ -3,8 +3,8 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::error::{InvalidSetting, SettingsError};
-use crate::{layers, variables};
+use crate::error::SettingsError;
+use crate::{files, variables};
 
 /// Sources of settings. The default reads the built-in files only.
 ///
@@ -50,8 +50,8 @@ fn config_dir(named: Option<OsString>) -> Result<PathBuf, SettingsError> {
         Ok(_) => Ok(path),
         Err(error) => {
             let reason = format!("SOVD_CONFIG_DIR names no readable directory: {error}");
-            let problem = layers::unreadable(&path, &reason);
-            Err(SettingsError::new(vec![problem]))
+            let problems = vec![files::unreadable(&path, &reason)];
+            Err(SettingsError { problems })
         }
     }
 }
@@ -70,16 +70,13 @@ fn settings_in(
             Ok(value) => {
                 found.insert(name.to_owned(), value);
             }
-            Err(_) => problems.push(InvalidSetting::new(format!(
-                "{name} (from environment) is not valid Unicode"
-            ))),
+            Err(_) => problems.push(format!("{name} (from environment) is not valid Unicode")),
         }
     }
-    if problems.is_empty() {
-        Ok(found)
-    } else {
-        Err(SettingsError::new(problems))
+    if !problems.is_empty() {
+        return Err(SettingsError { problems });
     }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use crate::{SecretUrl, Settings, Sources};
 /// What tests need other than the defaults: a free port, one worker, a small pool, the cheapest
 /// bcrypt, no clock skew, vehicles that respond at once, and limits that no test reaches unless it
 /// sets its own.
-const OVERRIDES: &[(&str, &str)] = &[
+const OVERRIDES: [(&str, &str); 26] = [
     ("environment", "test"),
     ("server.port", "0"),
     ("server.workers", "1"),
@@ -43,14 +43,12 @@ impl Settings {
     /// # Panics
     ///
     /// If the defaults are not valid.
-    #[must_use]
     #[expect(clippy::expect_used, reason = "compiled for tests only")]
     pub fn for_tests(database_url: &str, redis_url: Option<&str>) -> Self {
-        let overrides = OVERRIDES.iter();
         let sources = Sources {
-            overrides: overrides
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect(),
+            overrides: OVERRIDES
+                .map(|(key, value)| (key.into(), value.into()))
+                .into(),
             ..Sources::default()
         };
         let mut settings = Self::load(sources).expect("valid defaults").settings;

@@ -1,125 +1,104 @@
 //! Formats of the texts in settings.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
+use config::ValueKind;
 use ipnet::IpNet;
-use secrecy::SecretString;
+use regex::Regex;
 use url::Url;
 
-use crate::SecretUrl;
-use crate::kind::{Kind, Text, Visibility};
 use crate::postgres_url::ConnectionUri;
 use crate::secret_url;
 
-/// Defines kinds of texts: the type of the field, its visibility, the check and its description.
+/// How the value of a setting is shown in errors and listings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Visibility {
+    Shown,
+    /// A URL, shown without its password.
+    WithoutPassword,
+    Hidden,
+}
+
+/// A format of texts.
+pub(crate) struct Text {
+    pub(crate) visibility: Visibility,
+    /// Describes the format, to follow "expected".
+    pub(crate) expected: &'static str,
+    is_valid: fn(&str) -> bool,
+}
+
+impl Text {
+    pub(crate) fn accepts(&self, value: &ValueKind) -> bool {
+        matches!(value, ValueKind::String(text) if (self.is_valid)(text))
+    }
+}
+
+/// Defines formats: the visibility, the check and the description.
 macro_rules! texts {
-    ($(
-        #[$doc:meta]
-        $name:ident, $field:ty, $visibility:ident, $is_valid:expr, $expected:literal;
-    )*) => {$(
-        #[$doc]
-        pub enum $name {}
-
-        impl Kind for $name {
-            type Field = $field;
-        }
-
-        impl Text for $name {
-            const VISIBILITY: Visibility = Visibility::$visibility;
-            const EXPECTED: &str = $expected;
-
-            fn is_valid(text: &str) -> bool {
-                let is_valid: fn(&str) -> bool = $is_valid;
-                is_valid(text)
-            }
-        }
+    ($($(#[$doc:meta])* $name:ident: $visibility:ident, $is_valid:expr, $expected:literal;)*) => {$(
+        $(#[$doc])*
+        pub(crate) const $name: Text = Text {
+            visibility: Visibility::$visibility,
+            is_valid: $is_valid,
+            expected: $expected,
+        };
     )*};
 }
 
 texts! {
-    /// A name that is part of a key or identifier.
-    Name, String, Shown, is_name,
+    NAME: Shown, |text| matches(text, "[a-z][a-z0-9_-]{0,63}"),
         "a name of 1 to 64 lower-case letters, digits, - and _, beginning with a letter";
-
-    /// An IP address or a host name (RFC 1123).
-    HostName, String, Shown, is_host, "an IP address or a host name";
-
-    /// A secret that its consumer validates.
-    Secret, SecretString, Hidden, |_| true, "a text";
-
-    /// An Ed25519 private key in PEM (PKCS #8).
-    PrivateKey, SecretString, Hidden, |text| is_pem(text, "PRIVATE KEY"),
+    /// See RFC 1123.
+    HOST: Shown, is_host, "an IP address or a host name";
+    /// Validated by its consumer.
+    SECRET: Hidden, |_| true, "a text";
+    PRIVATE_KEY: Hidden, |text| is_pem(text, "PRIVATE KEY"),
         "an Ed25519 private key in PEM, which begins with -----BEGIN PRIVATE KEY-----";
-
-    /// An Ed25519 public key in PEM. Hidden, as the private key may be in its place by mistake.
-    PublicKey, String, Hidden, |text| is_pem(text, "PUBLIC KEY"),
+    /// Hidden, as the private key may be in its place by mistake.
+    PUBLIC_KEY: Hidden, |text| is_pem(text, "PUBLIC KEY"),
         "an Ed25519 public key in PEM, which begins with -----BEGIN PUBLIC KEY-----";
-
-    /// The URL of a PostgreSQL database.
-    PostgresUrl, SecretUrl, Url, |text| ConnectionUri::parse(text).is_some(),
+    POSTGRES_URL: WithoutPassword, |text| ConnectionUri::parse(text).is_some(),
         "postgres://user:password@host:port/database, several hosts separated by commas, with \
          special characters of the password percent-encoded; sslmode disable, prefer, require, \
          verify-ca or verify-full, the last two with sslrootcert; sslcert with sslkey";
-
-    /// The URL of a Redis server.
-    RedisUrl, SecretUrl, Url, is_redis_url,
+    REDIS_URL: WithoutPassword, is_redis_url,
         "redis://host:port or rediss://host:port, with special characters of the password \
          percent-encoded";
-
-    /// An origin (RFC 6454) as browsers send it, or `*` for any.
-    BrowserOrigin, String, Shown, is_origin,
+    /// An origin (RFC 6454).
+    BROWSER_ORIGIN: Shown, is_origin,
         "* or http(s)://host[:port] as browsers send it, without path, final slash or default port";
-
-    /// An IP address or a network.
-    Network, String, Shown, |text| network(text).is_some(),
+    NETWORK: Shown, |text| network(text).is_some(),
         "IP addresses, or networks as 10.0.0.0/8 without bits past the prefix, and not all \
          addresses at once";
-
-    /// The name of a command.
-    CommandName, String, Shown, is_command_name, "command names of 1 to 100 letters and digits";
-
-    /// A service account and one of its permissions.
-    AgentAction, String, Shown, is_agent_action,
+    COMMAND_NAME: Shown, |text| matches(text, "[a-zA-Z0-9]{1,100}"),
+        "command names of 1 to 100 letters and digits";
+    /// The consumer knows the permissions.
+    AGENT_ACTION: Shown, |text| matches(text, "[a-z0-9][a-z0-9._-]{0,49}:[a-z_.]+"),
         "the name of a service account, a colon and a permission, as fleet-monitor:commands.submit";
-
-    /// The path of a file.
-    FilePath, PathBuf, Shown, is_file_path, "the path of a file";
-
-    /// A log level, or directives of a level per target.
-    LogLevel, String, Shown, is_log_level,
+    /// Without NUL, which no system accepts in a path, and a final slash, which names a directory.
+    FILE_PATH: Shown, |text| matches(text, r"[^\x00]*[^\x00/]"),
+        "the path of a file";
+    LOG_LEVEL: Shown, is_log_level,
         "off, error, warn, info, debug or trace, or target=level, several separated by commas";
 }
 
-fn is_name(text: &str) -> bool {
-    text.len() <= 64
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text
-            .chars()
-            .all(|c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_'))
+fn matches(text: &str, pattern: &str) -> bool {
+    Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|pattern| pattern.is_match(text))
 }
 
 fn is_host(text: &str) -> bool {
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
+    const LABEL: &str = "[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?";
+    let is_label = |label: &str| label.len() <= 63 && matches(label, LABEL);
     // No top-level domain consists of digits: such a name is a mistyped address.
-    let ends_in_number = text
-        .rsplit('.')
-        .next()
-        .is_some_and(|label| label.chars().all(|c| c.is_ascii_digit()));
+    let ends_in_number = || matches(text.rsplit('.').next().unwrap_or_default(), "[0-9]+");
     text.parse::<IpAddr>().is_ok()
-        || (text.len() <= 253 && text.split('.').all(is_label) && !ends_in_number)
+        || (text.len() <= 253 && text.split('.').all(is_label) && !ends_in_number())
 }
 
 /// Checks the encapsulation boundaries (RFC 7468) only. The consumer parses the key.
 fn is_pem(text: &str, label: &str) -> bool {
-    text.trim()
-        .strip_prefix(&format!("-----BEGIN {label}-----"))
-        .is_some_and(|rest| rest.ends_with(&format!("-----END {label}-----")))
+    let pattern = format!("-----BEGIN {label}-----(?s:.*)-----END {label}-----");
+    matches(text.trim(), &pattern)
 }
 
 fn is_redis_url(text: &str) -> bool {
@@ -149,34 +128,6 @@ pub(crate) fn network(text: &str) -> Option<IpNet> {
     // Peers are compared by their IPv4 address, which a mapped network never contains.
     let is_mapped = matches!(network, IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some());
     (network == network.trunc() && network.prefix_len() > 0 && !is_mapped).then_some(network)
-}
-
-fn is_command_name(text: &str) -> bool {
-    (1..=100).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric())
-}
-
-/// Checks the format only. The consumer knows the permissions.
-fn is_agent_action(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(name, permission)| {
-        is_account_name(name)
-            && !permission.is_empty()
-            && permission
-                .chars()
-                .all(|c| matches!(c, 'a'..='z' | '_' | '.'))
-    })
-}
-
-fn is_account_name(text: &str) -> bool {
-    text.len() <= 50
-        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && text
-            .chars()
-            .all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '_' | '-'))
-}
-
-/// Rejects NUL, which no system accepts in a path, and a final slash, which names a directory.
-fn is_file_path(text: &str) -> bool {
-    !text.is_empty() && !text.contains('\0') && !text.ends_with('/')
 }
 
 fn is_log_level(text: &str) -> bool {

@@ -8,37 +8,21 @@ pub(crate) fn is_weak(secret: &str) -> bool {
         .chars()
         .filter(|c| !matches!(c, '-' | '_' | '.' | ' '))
         .collect();
-    let is_sample = SAMPLE_PHRASES.iter().any(|phrase| plain.contains(phrase));
+    let is_sample = SAMPLE_PHRASES
+        .split(' ')
+        .any(|phrase| plain.contains(phrase));
     let rest = COMMON_WORDS
-        .iter()
+        .split(' ')
         .fold(plain.clone(), |rest, word| rest.replace(word, ""));
     is_sample || is_repetition(&plain) || rest.chars().count() < MIN_REST
 }
 
-/// Phrases that mark the secrets of examples.
-const SAMPLE_PHRASES: &[&str] = &[
-    "changeme",
-    "replaceme",
-    "changethis",
-    "placeholder",
-    "yoursecret",
-];
+/// Phrases that mark the secrets of examples, separated by spaces.
+const SAMPLE_PHRASES: &str = "changeme replaceme changethis placeholder yoursecret";
 
 /// Words that make a secret longer but not harder to guess.
-const COMMON_WORDS: &[&str] = &[
-    "secret",
-    "password",
-    "example",
-    "sample",
-    "default",
-    "production",
-    "development",
-    "token",
-    "super",
-    "jwt",
-    "key",
-    "test",
-];
+const COMMON_WORDS: &str =
+    "secret password example sample default production development token super jwt key test";
 
 /// Minimum length of a secret without its common words.
 const MIN_REST: usize = 16;
