@@ -51,7 +51,7 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
 fn print_config(loaded: &Loaded) -> std::io::Result<()> {
     let mut out = stdout().lock();
-    for row in loaded.describe() {
+    for row in &loaded.values {
         writeln!(out, "{:<32} {:<40} {}", row.key, row.value, row.origin)?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 use std::io::{Result, Write, stdout};
 
-use sovd_app::migrate::{MigrationState, SchemaCheck, audit};
+use sovd_app::migrate::{Count, MigrationState, SchemaCheck, audit};
 
 pub(crate) fn print(text: &str) -> Result<()> {
     writeln!(stdout(), "{text}")
@@ -10,9 +10,8 @@ pub(crate) fn print_names(operation: &str, names: &[String]) -> Result<()> {
     if names.is_empty() {
         return print("nothing to do");
     }
-    names
-        .iter()
-        .try_for_each(|name| print(&format!("{operation} {name}")))
+    let mut names = names.iter();
+    names.try_for_each(|name| print(&format!("{operation} {name}")))
 }
 
 pub(crate) fn print_states(states: &[MigrationState]) -> Result<()> {
@@ -26,12 +25,13 @@ pub(crate) fn print_states(states: &[MigrationState]) -> Result<()> {
 pub(crate) fn print_schema_check(verification: &SchemaCheck) -> Result<()> {
     let mut out = stdout().lock();
     writeln!(out, "{:<32} {:>8} {:>8}", "kind", "expected", "found")?;
-    for count in &verification.counts {
-        writeln!(
-            out,
-            "{:<32} {:>8} {:>8}",
-            count.kind, count.expected, count.found
-        )?;
+    for Count {
+        kind,
+        expected,
+        found,
+    } in &verification.counts
+    {
+        writeln!(out, "{kind:<32} {expected:>8} {found:>8}")?;
     }
     for difference in &verification.differences {
         let expected = definition_or_state(difference.expected.as_deref());
@@ -57,26 +57,19 @@ fn definition_or_state(definition: Option<&str>) -> &str {
 
 /// Prints what was verified, then the warnings and the first error.
 pub(crate) fn print_audit_verification(verification: &audit::Verification) -> Result<()> {
-    let (beginning, end) = (verification.beginning, verification.end);
     let mut out = stdout().lock();
-    if beginning.position > 0 {
-        writeln!(
-            out,
-            "pruned      up to position {}, hash {}",
-            beginning.position, beginning.hash
-        )?;
+    let (position, hash) = (verification.beginning.position, verification.beginning.hash);
+    if position > 0 {
+        writeln!(out, "pruned      up to position {position}, hash {hash}")?;
     }
     writeln!(out, "verified    {} entries", verification.entries)?;
-    writeln!(
-        out,
-        "end         position {}, hash {}",
-        end.position, end.hash
-    )?;
+    let (position, hash) = (verification.end.position, verification.end.hash);
+    writeln!(out, "end         position {position}, hash {hash}")?;
     writeln!(out, "unsealed    {} entries", verification.unsealed)?;
+    let (agreed, pruned) = (verification.checkpoints, verification.pruned_checkpoints);
     writeln!(
         out,
-        "checkpoints {} agree, {} refer to pruned entries",
-        verification.checkpoints, verification.pruned_checkpoints
+        "checkpoints {agreed} agree, {pruned} refer to pruned entries"
     )?;
     for doubt in &verification.doubts {
         writeln!(out, "\n{doubt}")?;
@@ -84,20 +77,13 @@ pub(crate) fn print_audit_verification(verification: &audit::Verification) -> Re
     let Some(broken) = &verification.broken else {
         return writeln!(out, "\nthe sealed entries are unchanged");
     };
+    let (position, reason) = (broken.position, &broken.reason);
     let log_id = broken.log_id.map(|log_id| format!(", log_id {log_id}"));
-    writeln!(
-        out,
-        "\nbroken at position {}{}: {}",
-        broken.position,
-        log_id.unwrap_or_default(),
-        broken.reason
-    )
+    let log_id = log_id.unwrap_or_default();
+    writeln!(out, "\nbroken at position {position}{log_id}: {reason}")
 }
 
 pub(crate) fn print_checkpoint(checkpoint: &audit::Checkpoint) -> Result<()> {
-    let link = checkpoint.link;
-    print(&format!(
-        "signed position {}, hash {}",
-        link.position, link.hash
-    ))
+    let (position, hash) = (checkpoint.link.position, checkpoint.link.hash);
+    print(&format!("signed position {position}, hash {hash}"))
 }

@@ -11,21 +11,20 @@ const BUILT_IN: &str = include_str!("../../../config/anomaly_rules.toml");
 
 /// Reads the rules from `file`, or returns the built-in ones.
 pub(crate) fn read(file: Option<&Path>) -> Result<RuleBook, StartError> {
-    let (name, text) = match file {
+    let (file, text) = match file {
         None => (
             "built-in anomaly_rules.toml".to_owned(),
-            BUILT_IN.to_owned(),
+            Ok(BUILT_IN.to_owned()),
         ),
-        Some(path) => {
-            let name = path.display().to_string();
-            match fs::read_to_string(path) {
-                Ok(text) => (name, text),
-                Err(source) => return Err(StartError::AnomalyRulesAway { file: name, source }),
-            }
-        }
+        Some(path) => (path.display().to_string(), fs::read_to_string(path)),
     };
+    let text = text.map_err(|source| StartError::File {
+        key: "maintenance.anomaly_rules",
+        file: file.clone(),
+        source,
+    })?;
     text.parse()
-        .map_err(|source| StartError::AnomalyRules { file: name, source })
+        .map_err(|source| StartError::AnomalyRules { file, source })
 }
 
 #[cfg(test)]

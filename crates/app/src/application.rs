@@ -19,6 +19,7 @@ use crate::{
     anomaly_rules,
     build::{self, Parts},
     error::StartError,
+    migrate::Migrator,
     redis_server,
     shutdown::Shutdown,
 };
@@ -46,7 +47,7 @@ impl Application {
     /// # Errors
     ///
     /// [`StartError::SigningKey`], [`StartError::AgentPolicy`], [`StartError::Redis`],
-    /// [`StartError::RedisFile`], [`StartError::AnomalyRulesAway`] or [`StartError::AnomalyRules`].
+    /// [`StartError::File`] or [`StartError::AnomalyRules`].
     pub fn check(settings: &Settings) -> Result<(), StartError> {
         build::signing_keys(&settings.auth)?;
         build::agent_policy(&settings.agents)?;
@@ -63,7 +64,9 @@ impl Application {
         let keys = build::signing_keys(&settings.auth)?;
         let policy = build::agent_policy(&settings.agents)?;
         let rules = anomaly_rules::read(settings.maintenance.anomaly_rules.as_deref())?;
-        build::ready_database(&settings.database).await?;
+        let migrator = Migrator::new(&settings);
+        migrator.wait(settings.database.start_timeout()).await?;
+        migrator.refuse_pending().await?;
         let file = settings.maintenance.anomaly_rules.as_deref();
         let file = file.map(|path| path.display().to_string());
         tracing::info!(
@@ -113,16 +116,16 @@ impl Application {
             grace,
         } = self;
         let abort = CancellationToken::new();
-        let _background = start_background_tasks(&parts, retention, shutdown.soft()).drop_guard();
+        let _background = start_background_tasks(&parts, retention, &shutdown.soft).drop_guard();
         let sealing = start_sealing(&parts, &audit);
         let handle = server.handle();
         let mut dispatcher =
-            dispatcher.map(|it| tokio::spawn(it.run(shutdown.soft().clone(), abort.clone())));
+            dispatcher.map(|it| tokio::spawn(it.run(shutdown.soft.clone(), abort.clone())));
         let mut server = tokio::spawn(server.run());
 
         tokio::select! {
             biased;
-            () = shutdown.soft().cancelled() => {}
+            () = shutdown.soft.cancelled() => {}
             // A server must not accept commands that it cannot send.
             failure = failure_of(&mut dispatcher) => {
                 tracing::error!(error = %failure, "the dispatcher failed");
@@ -147,15 +150,18 @@ impl Application {
             tokio::join!(sockets, commands, handle.stop(true));
             tokio::join!(parts.event_publisher.flush(), parts.refusals.flush());
             // Last, so that all entries written until now are sealed.
-            if let Some(sealing) = sealing {
-                sealing.finish().await;
+            if let Some((stop, task)) = sealing {
+                drop(stop);
+                if let Err(error) = task.await {
+                    tracing::warn!(%error, "sealing the audit trail failed");
+                }
             }
         };
         // After the deadline, the end of the process closes the remaining connections.
         tokio::select! {
             () = finish => {}
             () = sleep_until(deadline) => server.abort(),
-            () = shutdown.hard().cancelled() => server.abort(),
+            () = shutdown.hard.cancelled() => server.abort(),
         }
         abort.cancel();
         tracing::info!("stopped");
@@ -206,14 +212,9 @@ fn start_background_tasks(
     stop
 }
 
-/// The task that seals the audit trail. It outlasts the other tasks, and stops when it is dropped.
-struct Sealing {
-    stop: DropGuard,
-    task: JoinHandle<()>,
-}
-
-/// Starts sealing unless it is disabled.
-fn start_sealing(parts: &Parts, audit: &Audit) -> Option<Sealing> {
+/// Starts sealing the audit trail unless it is disabled. The task outlasts the other tasks, and stops
+/// when the guard is dropped.
+fn start_sealing(parts: &Parts, audit: &Audit) -> Option<(DropGuard, JoinHandle<()>)> {
     let interval = audit.seal_interval()?;
     let stop = CancellationToken::new();
     let task = tokio::spawn(sealing::run(
@@ -222,20 +223,7 @@ fn start_sealing(parts: &Parts, audit: &Audit) -> Option<Sealing> {
         interval,
         stop.clone(),
     ));
-    Some(Sealing {
-        stop: stop.drop_guard(),
-        task,
-    })
-}
-
-impl Sealing {
-    /// Seals the entries written so far and stops.
-    async fn finish(self) {
-        drop(self.stop);
-        if let Err(error) = self.task.await {
-            tracing::warn!(%error, "sealing the audit trail failed");
-        }
-    }
+    Some((stop.drop_guard(), task))
 }
 
 async fn close_sockets(state: &ApiState, deadline: Instant) {

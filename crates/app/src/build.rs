@@ -35,10 +35,7 @@ use sovd_services::{
 };
 use sovd_settings as settings;
 use sovd_settings::Settings;
-use sovd_storage::{
-    Database, PoolSettings,
-    migrations::{self, MigrationState},
-};
+use sovd_storage::{Database, PoolSettings};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{error::StartError, redis_server};
@@ -46,38 +43,6 @@ use crate::{error::StartError, redis_server};
 /// The interval at which a dispatcher checks the queue without a notification. Half of the time within which
 /// the work of a killed process must be taken over.
 const IDLE_SWEEP: Duration = Duration::from_secs(5);
-
-/// Waits for the database and checks that all migrations are applied.
-pub(crate) async fn ready_database(settings: &settings::Database) -> Result<(), StartError> {
-    let url = settings.url.expose();
-    migrations::wait_for(url, settings.start_timeout())
-        .await
-        .map_err(|source| StartError::DatabaseAway {
-            url: settings.url.to_string(),
-            seconds: settings.wait_seconds,
-            source,
-        })?;
-    let states = migrations::status(url)
-        .await
-        .map_err(|source| StartError::Database {
-            url: settings.url.to_string(),
-            source,
-        })?;
-    refuse_pending(states)
-}
-
-pub(crate) fn refuse_pending(states: Vec<MigrationState>) -> Result<(), StartError> {
-    let pending: Vec<String> = states
-        .into_iter()
-        .filter(|state| !state.applied)
-        .map(|state| state.name)
-        .collect();
-    if pending.is_empty() {
-        Ok(())
-    } else {
-        Err(StartError::PendingMigrations { pending })
-    }
-}
 
 /// The parts that several services share.
 pub(crate) struct Parts {
@@ -98,17 +63,13 @@ pub(crate) struct Parts {
     limits: Arc<Limits>,
 }
 
-/// Creates the shared parts.
+/// Creates the parts.
 pub(crate) fn parts(
     settings: &Settings,
     rules: RuleBook,
     policy: AgentPolicy,
 ) -> Result<Parts, StartError> {
-    let Shared {
-        bus,
-        failure_counters,
-        limits,
-    } = shared(settings)?;
+    let (bus, failure_counters, limits) = shared(settings)?;
     let clock: Arc<dyn Timer> = Arc::new(SystemTimer);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let database = Database::new(
@@ -169,11 +130,7 @@ pub(crate) fn agent_policy(agents: &settings::Agents) -> Result<AgentPolicy, Sta
 }
 
 /// What processes share over Redis, or a single process has for itself.
-struct Shared {
-    bus: Arc<dyn EventBus>,
-    failure_counters: Arc<dyn FailureCounters>,
-    limits: Limits,
-}
+type Shared = (Arc<dyn EventBus>, Arc<dyn FailureCounters>, Limits);
 
 fn shared(settings: &Settings) -> Result<Shared, StartError> {
     let limits = LimitSettings {
@@ -184,26 +141,21 @@ fn shared(settings: &Settings) -> Result<Shared, StartError> {
     if let Some(server) = redis_server::from(&settings.redis)? {
         let bus = RedisBus::new(server, &settings.redis.key_prefix, buffer);
         let rates = (!limits.are_off()).then(|| Arc::new(bus.rates()) as Arc<dyn SharedRates>);
-        return Ok(Shared {
-            failure_counters: Arc::new(bus.failure_counters()),
-            limits: Limits::new(limits, rates),
-            bus: Arc::new(bus),
-        });
+        let failure_counters = Arc::new(bus.failure_counters());
+        return Ok((Arc::new(bus), failure_counters, Limits::new(limits, rates)));
     }
     tracing::info!("redis.url is not set; running as a single process");
-    Ok(Shared {
-        bus: Arc::new(LocalBus::new(buffer)),
-        failure_counters: Arc::new(LocalFailureCounters::default()),
-        limits: Limits::new(limits, None),
-    })
+    let failure_counters = Arc::new(LocalFailureCounters::default());
+    let bus = Arc::new(LocalBus::new(buffer));
+    Ok((bus, failure_counters, Limits::new(limits, None)))
 }
 
 pub(crate) fn dispatcher(settings: &Settings, parts: &Parts) -> Result<Dispatcher, StartError> {
-    let mock = MockConnector::new(
-        mock_behavior(&settings.connector.mock),
-        Arc::clone(&parts.random),
-    )
-    .with_journal(mock_journal(&settings.connector.mock));
+    let behavior = mock_behavior(&settings.connector.mock);
+    let mut mock = MockConnector::new(behavior, Arc::clone(&parts.random));
+    if let Some(path) = &settings.connector.mock.journal {
+        mock = mock.with_journal(Journal::file(path));
+    }
     let connectors: Vec<Arc<dyn Connector>> = vec![Arc::new(mock)];
     let registry = Registry::new(connectors, &settings.connector.default)?;
     let dispatch = DispatchSettings {
@@ -243,13 +195,6 @@ fn mock_behavior(mock: &settings::MockConnector) -> MockBehavior {
         hang: mock.hang,
         lose_final: mock.lose_final,
         only: mock.only.clone(),
-    }
-}
-
-fn mock_journal(mock: &settings::MockConnector) -> Journal {
-    match &mock.journal {
-        Some(path) => Journal::file(path),
-        None => Journal::in_memory(),
     }
 }
 

@@ -46,6 +46,9 @@ pub enum StartError {
         /// The migrations that are not applied.
         pending: Vec<String>,
     },
+    /// The environment is production, and the seeds have known passwords.
+    #[error("the environment is production, and the seeds have known passwords; --force insists")]
+    SeedsInProduction,
     /// A token key is not valid for the algorithm.
     #[error("{key}: {source}")]
     SigningKey {
@@ -65,9 +68,9 @@ pub enum StartError {
         /// The cause.
         source: BusError,
     },
-    /// A file of certificates for Redis cannot be read.
+    /// A file of the settings cannot be read.
     #[error("{key}: {file} cannot be read: {source}")]
-    RedisFile {
+    File {
         /// Path of the setting.
         key: &'static str,
         /// The file.
@@ -78,14 +81,6 @@ pub enum StartError {
     /// The default connector is unknown.
     #[error("connector.default: {0}")]
     Connector(#[from] UnknownConnector),
-    /// The file of the anomaly rules cannot be read.
-    #[error("maintenance.anomaly_rules: {file} cannot be read: {source}")]
-    AnomalyRulesAway {
-        /// The file.
-        file: String,
-        /// The cause.
-        source: io::Error,
-    },
     /// The anomaly rules are invalid.
     #[error("maintenance.anomaly_rules: {file}: {source}")]
     AnomalyRules {

@@ -15,7 +15,13 @@ pub(crate) fn from(redis: &Redis) -> Result<Option<RedisServer>, StartError> {
     let Some(url) = &redis.url else {
         return Ok(None);
     };
-    let certificates = certificates(redis)?;
+    let authorities = content("redis.ca_path", redis.ca_path.as_deref())?;
+    let certificate = content("redis.cert_path", redis.cert_path.as_deref())?;
+    let key = content("redis.key_path", redis.key_path.as_deref())?;
+    let certificates = RedisCertificates {
+        authorities,
+        client: certificate.zip(key),
+    };
     RedisServer::new(url.expose(), &certificates)
         .map(Some)
         .map_err(|source| StartError::Redis {
@@ -24,26 +30,15 @@ pub(crate) fn from(redis: &Redis) -> Result<Option<RedisServer>, StartError> {
         })
 }
 
-fn certificates(redis: &Redis) -> Result<RedisCertificates, StartError> {
-    let authorities = content("redis.ca_path", redis.ca_path.as_deref())?;
-    let certificate = content("redis.cert_path", redis.cert_path.as_deref())?;
-    let key = content("redis.key_path", redis.key_path.as_deref())?;
-    Ok(RedisCertificates {
-        authorities,
-        client: certificate.zip(key),
-    })
-}
-
 fn content(key: &'static str, file: Option<&Path>) -> Result<Option<Vec<u8>>, StartError> {
-    let Some(file) = file else {
-        return Ok(None);
+    let read = |file: &Path| {
+        fs::read(file).map_err(|source| StartError::File {
+            key,
+            file: file.display().to_string(),
+            source,
+        })
     };
-    let content = fs::read(file).map_err(|source| StartError::RedisFile {
-        key,
-        file: file.display().to_string(),
-        source,
-    })?;
-    Ok(Some(content))
+    file.map(read).transpose()
 }
 
 /// Returns the setting that caused the error, with its value if that is a file.

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 /// Stops a running application. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    soft: CancellationToken,
-    hard: CancellationToken,
+    pub(crate) soft: CancellationToken,
+    pub(crate) hard: CancellationToken,
 }
 
 impl Shutdown {
@@ -53,13 +53,5 @@ impl Shutdown {
     /// Waits until a shutdown is requested.
     pub async fn requested(&self) {
         self.soft.cancelled().await;
-    }
-
-    pub(crate) fn soft(&self) -> &CancellationToken {
-        &self.soft
-    }
-
-    pub(crate) fn hard(&self) -> &CancellationToken {
-        &self.hard
     }
 }

@@ -6,14 +6,8 @@ use thiserror::Error;
 /// and what is accepted. None contains the value of a secret.
 #[derive(Debug, Error)]
 pub struct SettingsError {
-    pub(crate) problems: Vec<String>,
-}
-
-impl SettingsError {
     /// The problems, at least one.
-    pub fn problems(&self) -> &[String] {
-        &self.problems
-    }
+    pub problems: Vec<String>,
 }
 
 impl fmt::Display for SettingsError {

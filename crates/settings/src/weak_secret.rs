@@ -29,10 +29,6 @@ const MIN_REST: usize = 16;
 
 fn is_repetition(text: &str) -> bool {
     let bytes = text.as_bytes();
-    (1..=bytes.len() / 2).any(|period| {
-        bytes
-            .iter()
-            .zip(bytes.iter().skip(period))
-            .all(|(a, b)| a == b)
-    })
+    let repeats = |period| bytes.windows(period + 1).all(|it| it.first() == it.last());
+    (1..=bytes.len() / 2).any(repeats)
 }

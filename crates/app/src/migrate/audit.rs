@@ -16,7 +16,7 @@ use sovd_storage::{Database, PoolSettings};
 use thiserror::Error;
 
 use super::Migrator;
-use crate::{build::refuse_pending, error::StartError};
+use crate::error::StartError;
 
 pub use sovd_services::audit::{
     checkpoint::Checkpoint,
@@ -32,7 +32,7 @@ pub enum AuditError {
         /// The setting.
         key: &'static str,
         /// The environment variable of the setting.
-        variable: &'static str,
+        variable: String,
     },
     /// The key is invalid.
     #[error("{key} {source}")]
@@ -86,7 +86,7 @@ impl Migrator {
         let database = self.audit_database().await?;
         let terms = Terms {
             now: SystemClock.now(),
-            retention: self.audit_retention,
+            retention: self.audit.retention(),
             checkpoints: checkpoints.as_deref(),
         };
         let verified = verification::verify(&database, &terms).await;
@@ -101,19 +101,13 @@ impl Migrator {
     /// [`AuditError::NoEnd`], [`AuditError::File`] and [`AuditError::Database`].
     pub async fn checkpoint_audit(&self, out: &Path) -> Result<Checkpoint, AuditError> {
         const KEY: &str = "audit.checkpoint_private_key";
-        let pem = self
-            .checkpoint_private_key
-            .as_ref()
-            .ok_or(AuditError::KeyMissing {
-                key: KEY,
-                variable: "SOVD__AUDIT__CHECKPOINT_PRIVATE_KEY",
-            })?;
-        let unfit = |source| AuditError::Key { key: KEY, source };
-        let signer = CheckpointSigner::new(pem).map_err(unfit)?;
+        let pem = self.audit.checkpoint_private_key.as_ref();
+        let signer = parse_key(KEY, pem, CheckpointSigner::new)?;
         let database = self.audit_database().await?;
         let taken = Checkpoint::take(&database, SystemClock.now()).await;
         let checkpoint = self.with_url(taken)?.ok_or(AuditError::NoEnd)?;
-        let line = signer.sign(&checkpoint).map_err(unfit)?;
+        let line = signer.sign(&checkpoint);
+        let line = line.map_err(|source| AuditError::Key { key: KEY, source })?;
         append(out, &line).map_err(|source| AuditError::File {
             path: out.to_owned(),
             source,
@@ -122,16 +116,8 @@ impl Migrator {
     }
 
     fn read_checkpoints(&self, path: &Path) -> Result<Vec<Checkpoint>, AuditError> {
-        const KEY: &str = "audit.checkpoint_public_key";
-        let pem = self
-            .checkpoint_public_key
-            .as_ref()
-            .ok_or(AuditError::KeyMissing {
-                key: KEY,
-                variable: "SOVD__AUDIT__CHECKPOINT_PUBLIC_KEY",
-            })?;
-        let verifier =
-            CheckpointVerifier::new(pem).map_err(|source| AuditError::Key { key: KEY, source })?;
+        let pem = self.audit.checkpoint_public_key.as_deref();
+        let verifier = parse_key("audit.checkpoint_public_key", pem, CheckpointVerifier::new)?;
         let text = fs::read_to_string(path).map_err(|source| AuditError::File {
             path: path.to_owned(),
             source,
@@ -149,7 +135,7 @@ impl Migrator {
     }
 
     async fn audit_database(&self) -> Result<Database, StartError> {
-        refuse_pending(self.status().await?)?;
+        self.refuse_pending().await?;
         let one = PoolSettings {
             size: 1,
             overflow: 0,
@@ -157,8 +143,21 @@ impl Migrator {
             // Verifying a long audit trail takes minutes, and no request waits for it.
             statement_timeout: Duration::from_mins(10),
         };
-        Ok(Database::new(&self.url, one))
+        Ok(Database::new(self.url(), one))
     }
+}
+
+/// Parses the PEM of the setting `key`.
+fn parse_key<P: ?Sized, K>(
+    key: &'static str,
+    pem: Option<&P>,
+    parse: impl FnOnce(&P) -> Result<K, CheckpointError>,
+) -> Result<K, AuditError> {
+    let pem = pem.ok_or_else(|| AuditError::KeyMissing {
+        key,
+        variable: format!("SOVD__{}", key.replace('.', "__").to_uppercase()),
+    })?;
+    parse(pem).map_err(|source| AuditError::Key { key, source })
 }
 
 /// Appends a line and waits until it is on the disk.

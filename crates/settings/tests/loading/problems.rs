@@ -24,7 +24,7 @@ fn reports_all_problems_together() {
 
     let error = Settings::load(sources).unwrap_err();
 
-    assert_eq!(error.problems().len(), 8, "{error}");
+    assert_eq!(error.problems.len(), 8, "{error}");
     let text = error.to_string();
     let file = dir.path("development.toml");
     for expected in [

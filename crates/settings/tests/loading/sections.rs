@@ -33,7 +33,7 @@ fn a_section_needs_no_value_of_another_one() {
     assert_eq!(settings.environment, DeploymentEnvironment::Production);
     assert_eq!(settings.database.url.expose(), DATABASE);
     assert_eq!(settings.database.pool_size, 7);
-    let keys = loaded.describe().iter().map(|value| value.key);
+    let keys = loaded.values.iter().map(|value| value.key);
     assert!(
         keys.clone()
             .all(|key| key == "environment" || key.starts_with("database."))
@@ -71,6 +71,6 @@ fn a_part_of_a_name_selects_no_section() {
 
     let loaded = load_sections::<Nothing>(env([]), &["data", "connector.mo"]).unwrap();
 
-    let keys: Vec<&str> = loaded.describe().iter().map(|value| value.key).collect();
+    let keys: Vec<&str> = loaded.values.iter().map(|value| value.key).collect();
     assert_eq!(keys, ["environment"]);
 }

@@ -80,8 +80,7 @@ pub(crate) fn error(sources: Sources) -> String {
 
 /// The value and origin of a key.
 pub(crate) fn effective<'a>(loaded: &'a Loaded, key: &str) -> (&'a str, &'a str) {
-    let values = loaded.describe();
-    let value = values.iter().find(|value| value.key == key).unwrap();
+    let value = loaded.values.iter().find(|value| value.key == key).unwrap();
     (&value.value, &value.origin)
 }
 

@@ -54,7 +54,7 @@ fn a_private_key_may_come_from_a_file() {
 
     let key = loaded.settings.auth.signing_key().unwrap();
     assert_eq!(key.expose_secret(), pem);
-    let shown = format!("{loaded:?} {:?}", loaded.describe());
+    let shown = format!("{loaded:?} {:?}", loaded.values);
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 
