@@ -47,7 +47,7 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         () = shutdown.requested() => return Err("interrupted during startup".into()),
     };
     let vehicle_id = tokio::select! {
-        result = scenario::run(program.address()) => result,
+        result = scenario::run(program.address) => result,
         () = shutdown.requested() => Err("interrupted during the scenario".into()),
     };
     if let (Ok(vehicle_id), false) = (&vehicle_id, arguments.once) {

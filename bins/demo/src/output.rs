@@ -19,8 +19,8 @@ pub(crate) fn print_error(reason: &str) {
 
 /// Prints the addresses and credentials, and commands to repeat the scenario manually.
 pub(crate) fn print_instructions(program: &Program, vehicle_id: &str) {
-    let base = format!("http://{}", program.address());
-    let socket = format!("ws://{}", program.address());
+    let base = format!("http://{}", program.address);
+    let socket = format!("ws://{}", program.address);
     let (name, password) = (Engineer::NAME, Engineer::PASSWORD);
     print(&format!(
         r#"
@@ -47,7 +47,7 @@ With Node.js, follow the responses live or replay them:
 npx --yes wscat -H "Authorization: Bearer $TOKEN" -c {socket}/ws/responses/$COMMAND
 
 Ctrl-C stops all servers."#,
-        database = program.database_url(),
-        redis = program.redis_url(),
+        database = program.stack.database_url(),
+        redis = program.stack.redis_url(),
     ));
 }

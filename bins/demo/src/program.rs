@@ -1,9 +1,8 @@
 use std::{error::Error, net::SocketAddr, time::Duration};
 
 use sovd_app::{
-    Application, Settings, Shutdown, StartError, init_telemetry,
-    migrate::Migrator,
-    settings::{Loaded, Sources},
+    Application, Settings, Shutdown, StartError, init_telemetry, migrate::Migrator,
+    settings::Sources,
 };
 use sovd_devstack::Stack;
 use tokio::{task::JoinHandle, time::sleep};
@@ -15,8 +14,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The complete system on private servers.
 pub(crate) struct Program {
-    stack: Stack,
-    address: SocketAddr,
+    pub(crate) stack: Stack,
+    pub(crate) address: SocketAddr,
     shutdown: Shutdown,
     serving: JoinHandle<Result<(), StartError>>,
 }
@@ -31,18 +30,14 @@ impl Program {
 
         print_step("migrating and seeding the database");
         let migrator = Migrator::new(&settings);
-        migrator
-            .wait(Duration::from_secs(settings.database.wait_seconds))
-            .await?;
+        migrator.wait(settings.database.start_timeout()).await?;
         migrator.up().await?;
         migrator.seed(false).await?;
 
         print_step("starting the server");
         let application = build(settings).await?;
-        let address = *application
-            .addresses()
-            .first()
-            .ok_or("the server has no address")?;
+        let address = application.addresses().first().copied();
+        let address = address.ok_or("the server has no address")?;
         let serving = tokio::spawn(application.run(shutdown.clone()));
         Ok(Self {
             stack,
@@ -50,18 +45,6 @@ impl Program {
             shutdown,
             serving,
         })
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    pub(crate) fn database_url(&self) -> &str {
-        self.stack.database_url()
-    }
-
-    pub(crate) fn redis_url(&self) -> &str {
-        self.stack.redis_url()
     }
 
     /// Waits for a shutdown signal or the end of the server.
@@ -83,20 +66,14 @@ impl Program {
 /// Loads the settings, with the servers of `stack` and only warnings in the log.
 fn settings(stack: &Stack) -> Result<Settings, Box<dyn Error>> {
     let mut sources = Sources::from_process()?;
-    let overrides = [
-        ("database.url", stack.database_url()),
-        ("redis.url", stack.redis_url()),
-    ];
-    for (key, value) in overrides {
-        sources.overrides.insert(key.to_owned(), value.to_owned());
-    }
+    let mut set =
+        |key: &str, value: &str| sources.overrides.insert(key.to_owned(), value.to_owned());
+    set("database.url", stack.database_url());
+    set("redis.url", stack.redis_url());
     if !sources.env.contains_key("LOG_LEVEL") {
-        sources
-            .overrides
-            .insert("log.level".to_owned(), "warn".to_owned());
+        set("log.level", "warn");
     }
-    let Loaded { settings, .. } = Settings::load(sources)?;
-    Ok(settings)
+    Ok(Settings::load(sources)?.settings)
 }
 
 /// Binds the configured port, or any free one if that is in use.

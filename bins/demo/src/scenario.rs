@@ -28,10 +28,9 @@ pub(crate) async fn run(address: SocketAddr) -> Result<String, Box<dyn Error>> {
     for vehicle in vehicles {
         print(&describe_vehicle(vehicle)?);
     }
-    let vehicle = vehicles
-        .iter()
-        .find(|vehicle| vehicle["connection_status"] == "connected")
-        .ok_or("no vehicle is connected")?;
+    let is_connected = |vehicle: &&Value| vehicle["connection_status"] == "connected";
+    let connected = vehicles.iter().find(is_connected);
+    let vehicle = connected.ok_or("no vehicle is connected")?;
     let vehicle_id = text(vehicle, "vehicle_id")?;
 
     print_step(&format!("sending ReadDTC to {}", text(vehicle, "vin")?));
@@ -47,27 +46,21 @@ pub(crate) async fn run(address: SocketAddr) -> Result<String, Box<dyn Error>> {
     print_step("following the responses");
     let mut last = String::new();
     let print_event = |event: &str| {
-        print(&format!(
-            "  after {:>5} ms  {event}",
-            submitted.elapsed().as_millis()
-        ));
+        let elapsed = submitted.elapsed().as_millis();
+        print(&format!("  after {elapsed:>5} ms  {event}"));
         event.clone_into(&mut last);
     };
-    engineer
-        .follow(&text(&command, "stream_url")?, print_event)
-        .await?;
+    let stream = text(&command, "stream_url")?;
+    engineer.follow(&stream, print_event).await?;
     let last: Value = serde_json::from_str(&last)?;
     if last.get("status").and_then(Value::as_str) != Some("completed") {
         return Err("the command did not complete".into());
     }
 
     print_step("reading the stored command");
-    let stored = engineer
-        .get(&format!("/api/v1/commands/{command_id}"))
-        .await?;
-    let responses = engineer
-        .get(&format!("/api/v1/commands/{command_id}/responses"))
-        .await?;
+    let path = format!("/api/v1/commands/{command_id}");
+    let stored = engineer.get(&path).await?;
+    let responses = engineer.get(&format!("{path}/responses")).await?;
     let status = text(&stored, "status")?;
     let count = responses.as_array().map_or(0, Vec::len);
     print(&format!("  {command_id}  {status}, {count} response(s)"));
