@@ -1,16 +1,12 @@
 use std::io;
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, Error};
 
 use crate::directory::random_number;
 use crate::error::StackError;
-
-const TIMEOUT: Duration = Duration::from_secs(10);
+use crate::runtime::{self, TIMEOUT};
 
 /// The connection on which databases are created and dropped, one after the other.
 ///
@@ -22,16 +18,14 @@ pub(crate) struct Administration {
     pub(crate) url: String,
     owner: u64,
     client: Mutex<Option<Client>>,
-    runtime: Handle,
 }
 
 impl Administration {
-    pub(crate) fn new(url: String, runtime: Handle) -> Result<Self, StackError> {
+    pub(crate) fn new(url: String) -> Result<Self, StackError> {
         Ok(Self {
             url,
             owner: random_number()?,
             client: Mutex::default(),
-            runtime,
         })
     }
 
@@ -43,21 +37,8 @@ impl Administration {
     /// Executes the statements even if the caller is cancelled.
     pub(crate) async fn run(self: &Arc<Self>, statements: Vec<String>) -> Result<(), StackError> {
         let this = Arc::clone(self);
-        let execution = self
-            .runtime
-            .spawn(async move { this.execute(&statements).await });
+        let execution = runtime::spawn(async move { this.execute(&statements).await });
         execution.await.unwrap_or(Err(StackError::Ended))
-    }
-
-    /// Blocks until the work is done or has failed, or the timeout is over.
-    pub(crate) fn block_on(
-        &self,
-        work: impl Future<Output = Result<(), StackError>> + Send + 'static,
-    ) {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        self.runtime
-            .spawn(async move { sender.send(work.await.is_ok()) });
-        let _ = receiver.recv_timeout(TIMEOUT);
     }
 
     /// Executes the statements one by one, up to the first that fails.
@@ -78,8 +59,7 @@ impl Administration {
 
     async fn connect(&self) -> Result<Client, StackError> {
         let connecting = async {
-            let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await?;
-            tokio::spawn(connection);
+            let client = runtime::connect(&self.url).await?;
             let lock = "SELECT pg_advisory_lock($1)";
             client.execute(lock, &[&self.owner.cast_signed()]).await?;
             drop_abandoned(&client).await?;
@@ -93,20 +73,13 @@ impl Administration {
             .map_err(StackError::database("connect to PostgreSQL"))
     }
 
-    pub(crate) async fn drop_all(&self) -> Result<(), StackError> {
-        let names = match &*self.client.lock().await {
-            Some(client) => {
-                let sql = "SELECT datname FROM pg_database WHERE starts_with(datname, $1)";
-                names(client, sql, &[&self.prefix()])
-                    .await
-                    .map_err(StackError::database("list databases"))?
-            }
-            None => Vec::new(),
-        };
-        for name in names {
-            self.execute(&drop_statements(&name)).await?;
+    /// Drops all its databases. Another process drops those that remain.
+    pub(crate) async fn drop_all(&self) -> Result<(), Error> {
+        let condition = format!("starts_with(datname, '{}')", self.prefix());
+        match &*self.client.lock().await {
+            Some(client) => drop_databases(client, &condition, "WITH (FORCE)").await,
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -116,33 +89,23 @@ impl Administration {
 /// snapshot of `pg_database` before it reads `pg_locks`; so the lock of every listed database is
 /// visible if its owner is alive. An owner that has just lost its connection keeps the databases
 /// that are in use, because the drop is not forced. `objsubid` 1 marks keys of 64 bits.
-async fn drop_abandoned(client: &Client) -> Result<(), tokio_postgres::Error> {
+async fn drop_abandoned(client: &Client) -> Result<(), Error> {
     const ABANDONED: &str = "
-        SELECT datname FROM pg_database
-        WHERE datname ~ '^sovd_test_[0-9a-f]{16}_[0-9]+$' AND substr(datname, 11, 16) NOT IN (
+        datname ~ '^sovd_test_[0-9a-f]{16}_[0-9]+$' AND substr(datname, 11, 16) NOT IN (
             SELECT lpad(to_hex(classid::bigint), 8, '0') || lpad(to_hex(objid::bigint), 8, '0')
             FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted)";
-    for name in names(client, ABANDONED, &[]).await? {
+    drop_databases(client, ABANDONED, "").await
+}
+
+async fn drop_databases(client: &Client, condition: &str, option: &str) -> Result<(), Error> {
+    let list = format!("SELECT datname FROM pg_database WHERE {condition}");
+    for row in client.query(&list, &[]).await? {
+        let name: String = row.try_get(0)?;
+        let drop = format!("DROP DATABASE IF EXISTS {name} {option}");
         // Fails if the database is in use or another process drops it; both are expected.
-        let _ = client
-            .batch_execute(&format!("DROP DATABASE IF EXISTS {name}"))
-            .await;
+        let _ = client.batch_execute(&drop).await;
     }
     Ok(())
-}
-
-async fn names(
-    client: &Client,
-    sql: &str,
-    parameters: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<String>, tokio_postgres::Error> {
-    let rows = client.query(sql, parameters).await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
-}
-
-pub(crate) fn drop_statements(name: &str) -> [String; 2] {
-    let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-    [terminate_sessions(name), drop]
 }
 
 /// Terminates the client sessions of a database and waits up to a second for their end. `FORCE`

@@ -4,18 +4,16 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::runtime::{self, Runtime};
 use tokio::sync::Mutex;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 use url::Url;
 
-use crate::administration::{Administration, drop_statements, terminate_sessions};
+use crate::administration::{Administration, terminate_sessions};
 use crate::error::StackError;
+use crate::runtime;
+use crate::stack::Stack;
 
 /// Test databases on one server, and the templates they are copied from.
-///
-/// They are created and dropped on a runtime of their own, because every test has its own runtime
-/// and `drop` has none.
 #[derive(Debug)]
 pub(crate) struct Databases {
     administration: Arc<Administration>,
@@ -23,36 +21,15 @@ pub(crate) struct Databases {
     templates: Mutex<HashMap<String, String>>,
     count: AtomicU64,
     is_external: bool,
-    runtime: Option<Runtime>,
 }
 
-impl Databases {
-    /// The databases on an external server are dropped with this value; a private server is removed
-    /// with all its data.
-    pub(crate) fn new(url: String, is_external: bool) -> Result<Self, StackError> {
-        with_database(&url, "")?;
-        let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("devstack-databases")
-            .enable_all()
-            .build()
-            .map_err(StackError::io("start", "a runtime"))?;
-        let administration = Administration::new(url, runtime.handle().clone())?;
-        Ok(Self {
-            administration: Arc::new(administration),
-            templates: Mutex::default(),
-            count: AtomicU64::new(0),
-            is_external,
-            runtime: Some(runtime),
-        })
-    }
-
-    /// `template0` accepts no connections, so none can prevent a copy.
-    pub(crate) async fn empty(&self) -> Result<TestDatabase, StackError> {
-        self.copy("template0").await
-    }
-
-    pub(crate) async fn migrated<E>(
+impl Stack {
+    /// Creates a database as a copy of a template.
+    ///
+    /// The first call with a `key` passes the URL of an empty database to `migrate`; that database
+    /// becomes the template of all calls with the same key. If `migrate` fails, the next call runs
+    /// its own. Connections that `migrate` leaves open are terminated.
+    pub async fn test_database<E>(
         &self,
         key: &str,
         migrate: impl AsyncFnOnce(&str) -> Result<(), E>,
@@ -60,42 +37,46 @@ impl Databases {
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        let mut templates = self.templates.lock().await;
+        let mut templates = self.databases.templates.lock().await;
         let name = if let Some(name) = templates.get(key) {
             name.clone()
         } else {
-            let name = self.template(key, migrate).await?;
+            let database = self.empty_database().await?;
+            let migrated = migrate(database.url()).await;
+            migrated.map_err(|error| StackError::Migration {
+                key: key.to_owned(),
+                source: error.into(),
+            })?;
+            let name = database.into_template().await?;
             templates.insert(key.to_owned(), name.clone());
             name
         };
         drop(templates);
-        self.copy(&name).await
+        self.databases.copy(&name).await
     }
 
-    /// PostgreSQL cannot copy a database that has connections, and a migration may leave one that
-    /// closes later. So the template refuses connections, and the remaining ones are terminated.
-    async fn template<E>(
-        &self,
-        key: &str,
-        migrate: impl AsyncFnOnce(&str) -> Result<(), E>,
-    ) -> Result<String, StackError>
-    where
-        E: Into<Box<dyn Error + Send + Sync>>,
-    {
-        let database = self.empty().await?;
-        migrate(database.url())
-            .await
-            .map_err(|error| StackError::Migration {
-                key: key.to_owned(),
-                source: error.into(),
-            })?;
-        let name = database.name();
-        let close = vec![
-            format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
-            terminate_sessions(name),
-        ];
-        self.administration.run(close).await?;
-        Ok(database.keep())
+    /// Creates a database without tables.
+    pub async fn empty_database(&self) -> Result<TestDatabase, StackError> {
+        // `template0` accepts no connections, so none can prevent a copy.
+        self.databases.copy("template0").await
+    }
+}
+
+impl Databases {
+    /// The databases on an external server are dropped with this value; a private server is removed
+    /// with all its data.
+    pub(crate) fn new(url: String, is_external: bool) -> Result<Self, StackError> {
+        with_database(&url, "")?;
+        Ok(Self {
+            administration: Arc::new(Administration::new(url)?),
+            templates: Mutex::default(),
+            count: AtomicU64::new(0),
+            is_external,
+        })
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.administration.url
     }
 
     async fn copy(&self, template: &str) -> Result<TestDatabase, StackError> {
@@ -118,13 +99,7 @@ impl Drop for Databases {
     fn drop(&mut self) {
         if self.is_external {
             let administration = Arc::clone(&self.administration);
-            // Another process drops the databases that remain.
-            let drop_all = async move { administration.drop_all().await };
-            self.administration.block_on(drop_all);
-        }
-        if let Some(runtime) = self.runtime.take() {
-            // A runtime that waits for its tasks must not be dropped within another runtime.
-            runtime.shutdown_background();
+            runtime::block_on(async move { administration.drop_all().await });
         }
     }
 }
@@ -154,16 +129,21 @@ impl TestDatabase {
     ///
     /// Panics outside a tokio runtime.
     pub async fn client(&self) -> Result<Client, StackError> {
-        let (client, connection) = tokio_postgres::connect(&self.url, NoTls)
-            .await
-            .map_err(StackError::database(format!("connect to {}", self.name)))?;
-        tokio::spawn(connection);
-        Ok(client)
+        let connected = runtime::connect(&self.url).await;
+        connected.map_err(StackError::database(format!("connect to {}", self.name)))
     }
 
     /// Keeps the database and returns its name.
-    fn keep(mut self) -> String {
-        mem::take(&mut self.name)
+    ///
+    /// PostgreSQL cannot copy a database that has connections, and a migration may leave one that
+    /// closes later. So the template refuses connections, and the remaining ones are terminated.
+    async fn into_template(mut self) -> Result<String, StackError> {
+        let close = vec![
+            format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name),
+            terminate_sessions(&self.name),
+        ];
+        self.administration.run(close).await?;
+        Ok(mem::take(&mut self.name))
     }
 }
 
@@ -172,10 +152,10 @@ impl Drop for TestDatabase {
     /// indefinitely, because the server may be stopped.
     fn drop(&mut self) {
         if !self.name.is_empty() {
-            let statements = drop_statements(&self.name);
+            let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+            let statements = [terminate_sessions(&self.name), drop];
             let administration = Arc::clone(&self.administration);
-            let drop_database = async move { administration.execute(&statements).await };
-            self.administration.block_on(drop_database);
+            runtime::block_on(async move { administration.execute(&statements).await });
         }
     }
 }

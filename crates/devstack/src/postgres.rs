@@ -2,16 +2,13 @@ use std::fs::{self, Permissions};
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tokio::runtime;
-use tokio_postgres::NoTls;
 
 use crate::directory::ServerDirectory;
 use crate::error::StackError;
 use crate::process::{command_as, run, send_signal};
+use crate::runtime;
 use crate::search_path::{PostgresBinaries, SearchPath};
 use crate::server::{Program, Server};
 
@@ -121,9 +118,8 @@ impl Postgres {
     /// and no request is answered.
     pub fn freeze(&self) -> Result<Frozen, StackError> {
         let (url, postmaster) = (self.url(), self.pid()?);
-        // On its own thread, because the caller's may be running a runtime.
-        let frozen = thread::spawn(move || freeze(&url, postmaster)).join();
-        frozen.ok().flatten().ok_or(StackError::Processes)
+        let frozen = runtime::block_on(freeze(url, postmaster));
+        frozen.flatten().ok_or(StackError::Processes)
     }
 }
 
@@ -157,22 +153,15 @@ impl Drop for Frozen {
 }
 
 /// Suspends the postmaster, which starts the other processes, then those.
-fn freeze(url: &str, postmaster: u32) -> Option<Frozen> {
+async fn freeze(url: String, postmaster: u32) -> Option<Frozen> {
     let sql = "SELECT pid FROM pg_stat_activity ORDER BY pid = pg_backend_pid()";
-    let freezing = async {
-        let (client, connection) = tokio_postgres::connect(url, NoTls).await.ok()?;
-        tokio::spawn(connection);
-        let mut frozen = Frozen(Vec::new());
-        frozen.add(postmaster);
-        for row in client.query(sql, &[]).await.ok()? {
-            frozen.add(row.try_get::<_, i32>(0).ok()?.cast_unsigned());
-        }
-        Some(frozen)
-    };
-    let mut runtime = runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().build().ok()?;
-    let limited = async { tokio::time::timeout(Duration::from_secs(2), freezing).await };
-    runtime.block_on(limited).ok()?
+    let client = runtime::connect(&url).await.ok()?;
+    let mut frozen = Frozen(Vec::new());
+    frozen.add(postmaster);
+    for row in client.query(sql, &[]).await.ok()? {
+        frozen.add(row.try_get::<_, i32>(0).ok()?.cast_unsigned());
+    }
+    Some(frozen)
 }
 
 /// Reads the PID file, as `pg_ctl` does: its first line is the process ID, its eighth the status.

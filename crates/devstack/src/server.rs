@@ -83,15 +83,8 @@ impl Server {
         let child = guard.as_mut().ok_or_else(|| self.already("stopped"))?;
         send_signal(self.program.stop, child.id())?;
         send_signal(Signal::SIGCONT, child.id())?;
-        let started = Instant::now();
-        let mut stopped = Ok(());
-        while stopped.is_ok() && !self.has_exited(child)? {
-            thread::sleep(POLL_INTERVAL);
-            if started.elapsed() > TIMEOUT {
-                kill(child);
-                stopped = Err(self.timed_out("stop"));
-            }
-        }
+        let exit = |child: &mut Child| Ok(self.has_exited(child)?.then_some(()));
+        let stopped = self.wait_for("stop", child, exit);
         *guard = None;
         stopped
     }
@@ -132,25 +125,46 @@ impl Server {
             return Err(self.already("running"));
         }
         let mut child = self.spawn()?;
-        let started = Instant::now();
-        while !(self.program.is_ready)(&self.program.pid_file, self.port, child.id()) {
-            if self.has_exited(&mut child)? {
-                if TcpListener::bind(("127.0.0.1", self.port)).is_err() {
-                    return Ok(false);
-                }
-                return Err(StackError::Exited {
-                    server: self.program.name,
-                    log: self.log(),
-                });
+        let is_started = self.wait_for("start", &mut child, |child| {
+            if (self.program.is_ready)(&self.program.pid_file, self.port, child.id()) {
+                return Ok(Some(true));
             }
-            if started.elapsed() > TIMEOUT {
-                kill(&mut child);
-                return Err(self.timed_out("start"));
+            if !self.has_exited(child)? {
+                return Ok(None);
+            }
+            if TcpListener::bind(("127.0.0.1", self.port)).is_err() {
+                return Ok(Some(false));
+            }
+            Err(StackError::Exited {
+                server: self.program.name,
+                log: self.log(),
+            })
+        })?;
+        *guard = is_started.then_some(child);
+        Ok(is_started)
+    }
+
+    /// Polls until `check` returns a value, and kills the process if that takes too long.
+    fn wait_for<T>(
+        &self,
+        action: &'static str,
+        child: &mut Child,
+        check: impl Fn(&mut Child) -> Result<Option<T>, StackError>,
+    ) -> Result<T, StackError> {
+        let started = Instant::now();
+        while started.elapsed() < TIMEOUT {
+            if let Some(outcome) = check(child)? {
+                return Ok(outcome);
             }
             thread::sleep(POLL_INTERVAL);
         }
-        *guard = Some(child);
-        Ok(true)
+        let _ = child.kill();
+        let _ = child.wait();
+        Err(StackError::TimedOut {
+            server: self.program.name,
+            action,
+            log: self.log(),
+        })
     }
 
     fn spawn(&self) -> Result<Child, StackError> {
@@ -175,14 +189,6 @@ impl Server {
         let status = child.try_wait();
         let status = status.map_err(StackError::io("wait for", self.program.name))?;
         Ok(status.is_some())
-    }
-
-    fn timed_out(&self, action: &'static str) -> StackError {
-        StackError::TimedOut {
-            server: self.program.name,
-            action,
-            log: self.log(),
-        }
     }
 
     fn already(&self, state: &'static str) -> StackError {
@@ -221,9 +227,4 @@ fn free_port() -> Result<u16, StackError> {
     let address = listener.and_then(|listener| listener.local_addr());
     let address = address.map_err(StackError::io("bind a port on", "127.0.0.1"))?;
     Ok(address.port())
-}
-
-fn kill(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
 }

@@ -1,8 +1,7 @@
 use std::env;
-use std::error::Error;
 use std::sync::OnceLock;
 
-use crate::databases::{Databases, TestDatabase};
+use crate::databases::Databases;
 use crate::error::StackError;
 use crate::postgres::Postgres;
 use crate::redis::Redis;
@@ -13,45 +12,38 @@ use crate::search_path::SearchPath;
 /// A stack does not belong to a tokio runtime, so tests with one runtime each can share it.
 #[derive(Debug)]
 pub struct Stack {
-    database_url: String,
     redis_url: String,
     // Dropped before the server that it is connected to.
-    databases: Databases,
+    pub(crate) databases: Databases,
     postgres: Option<Postgres>,
     redis: Option<Redis>,
 }
 
-/// The external servers of a stack. The default is none: both servers are private.
-#[derive(Clone, Debug, Default)]
-pub struct StackOptions {
-    /// The URL of an external PostgreSQL (`postgres://…`, without TLS). Its user must be allowed to
-    /// create databases.
-    pub database_url: Option<String>,
-    /// The URL of an external Redis.
-    pub redis_url: Option<String>,
-}
-
 impl Stack {
-    /// Starts the servers that the environment does not name; see [`StackOptions::from_env`].
-    /// Blocks for about half a second.
+    /// Starts the servers that `DATABASE_URL` and `REDIS_URL` do not name. Blocks for about half a
+    /// second.
     pub fn start() -> Result<Self, StackError> {
-        Self::start_with(StackOptions::from_env())
+        let url = |name| env::var(name).ok().filter(|url| !url.is_empty());
+        Self::start_beside(url("DATABASE_URL"), url("REDIS_URL"))
     }
 
-    /// Starts the servers that the options do not name.
-    pub fn start_with(options: StackOptions) -> Result<Self, StackError> {
+    /// Starts the servers whose URLs are `None`; the others are external. The user of an external
+    /// PostgreSQL (`postgres://…`, without TLS) must be allowed to create databases.
+    pub fn start_beside(
+        database_url: Option<String>,
+        redis_url: Option<String>,
+    ) -> Result<Self, StackError> {
         let search_path = SearchPath::system();
-        let (redis_url, redis) = match options.redis_url {
+        let (redis_url, redis) = match redis_url {
             Some(url) => (url, None),
             None => Redis::start(&search_path).map(|redis| (redis.url(), Some(redis)))?,
         };
-        let (database_url, postgres) = match options.database_url {
+        let (database_url, postgres) = match database_url {
             Some(url) => (url, None),
             None => Postgres::start(&search_path).map(|server| (server.url(), Some(server)))?,
         };
-        let databases = Databases::new(database_url.clone(), postgres.is_none())?;
+        let databases = Databases::new(database_url, postgres.is_none())?;
         Ok(Self {
-            database_url,
             redis_url,
             databases,
             postgres,
@@ -67,7 +59,7 @@ impl Stack {
 
     /// Returns the URL of PostgreSQL with the database to connect to first.
     pub fn database_url(&self) -> &str {
-        &self.database_url
+        self.databases.url()
     }
 
     /// Returns the URL of Redis.
@@ -83,37 +75,5 @@ impl Stack {
     /// Returns the private Redis.
     pub fn redis(&self) -> Option<&Redis> {
         self.redis.as_ref()
-    }
-
-    /// Creates a database as a copy of a template.
-    ///
-    /// The first call with a `key` passes the URL of an empty database to `migrate`; that database
-    /// becomes the template of all calls with the same key. If `migrate` fails, the next call runs
-    /// its own. Connections that `migrate` leaves open are terminated.
-    pub async fn test_database<E>(
-        &self,
-        key: &str,
-        migrate: impl AsyncFnOnce(&str) -> Result<(), E>,
-    ) -> Result<TestDatabase, StackError>
-    where
-        E: Into<Box<dyn Error + Send + Sync>>,
-    {
-        self.databases.migrated(key, migrate).await
-    }
-
-    /// Creates a database without tables.
-    pub async fn empty_database(&self) -> Result<TestDatabase, StackError> {
-        self.databases.empty().await
-    }
-}
-
-impl StackOptions {
-    /// Returns the values of `DATABASE_URL` and `REDIS_URL`, as far as they are set and not empty.
-    pub fn from_env() -> Self {
-        let value = |name| env::var(name).ok().filter(|url| !url.is_empty());
-        Self {
-            database_url: value("DATABASE_URL"),
-            redis_url: value("REDIS_URL"),
-        }
     }
 }

@@ -26,17 +26,11 @@ pub async fn within<T>(description: &str, event: impl Future<Output = T>) -> T {
 pub async fn wait_for_blocked(client: &Client, count: i64) {
     let query = "SELECT count(*) FROM pg_stat_activity
                  WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let blocked = async {
-        loop {
-            let row = client.query_one(query, &[]).await;
-            if row
-                .expect("failed to count the blocked transactions")
-                .get::<_, i64>(0)
-                >= count
-            {
-                return;
-            }
-        }
+    let count_blocked = async || {
+        let row = client.query_one(query, &[]).await;
+        row.expect("failed to count the blocked transactions")
+            .get::<_, i64>(0)
     };
+    let blocked = async { while count_blocked().await < count {} };
     within("transactions to wait for a lock", blocked).await;
 }

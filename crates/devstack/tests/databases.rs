@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sovd_devstack::{Postgres, SearchPath, Stack, StackError, StackOptions};
+use sovd_devstack::{Postgres, SearchPath, Stack, StackError};
 use tokio_postgres::{Client, NoTls};
 
 async fn connect(url: &str) -> Client {
@@ -40,13 +40,6 @@ async fn test_databases(url: &str) -> i64 {
         .await
         .unwrap()
         .get(0)
-}
-
-fn external(postgres: &Postgres) -> StackOptions {
-    StackOptions {
-        database_url: Some(postgres.url()),
-        ..StackOptions::default()
-    }
 }
 
 #[tokio::test]
@@ -139,11 +132,7 @@ async fn a_failed_migration_is_reported_and_retried() {
 async fn an_external_server_keeps_no_test_database() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let url = format!("{}?connect_timeout=3", postgres.url());
-    let options = StackOptions {
-        database_url: Some(url.clone()),
-        ..StackOptions::default()
-    };
-    let stack = Stack::start_with(options).unwrap();
+    let stack = Stack::start_beside(Some(url.clone()), None).unwrap();
     assert!(stack.postgres().is_none());
     assert_eq!(stack.database_url(), url);
     let redis = ("127.0.0.1", stack.redis().unwrap().port());
@@ -172,7 +161,7 @@ async fn only_databases_of_dead_owners_are_dropped() {
         .batch_execute(&format!("CREATE DATABASE {dead}"))
         .await
         .unwrap();
-    let other = Stack::start_with(external(&postgres)).unwrap();
+    let other = Stack::start_beside(Some(postgres.url()), None).unwrap();
     let alive = other.test_database("notes", migrate).await.unwrap();
     assert!(!exists(&url, dead).await);
 
@@ -181,7 +170,7 @@ async fn only_databases_of_dead_owners_are_dropped() {
         .batch_execute(&format!("CREATE DATABASE {dead}"))
         .await
         .unwrap();
-    let stack = Stack::start_with(external(&postgres)).unwrap();
+    let stack = Stack::start_beside(Some(postgres.url()), None).unwrap();
     let own = stack.empty_database().await.unwrap();
     assert!(!exists(&url, dead).await);
     for name in unrelated.into_iter().chain([alive.name(), own.name()]) {
@@ -192,7 +181,7 @@ async fn only_databases_of_dead_owners_are_dropped() {
 
 #[tokio::test]
 async fn test_databases_survive_an_outage() {
-    let stack = Stack::start_with(StackOptions::default()).unwrap();
+    let stack = Stack::start_beside(None, None).unwrap();
     let database = stack.empty_database().await.unwrap();
     let postgres = stack.postgres().unwrap();
     postgres.stop().unwrap();
@@ -208,11 +197,8 @@ async fn test_databases_survive_an_outage() {
 #[test]
 fn rejects_other_forms_of_a_database_url() {
     for url in ["host=localhost user=sovd", "mysql://db/x", ""] {
-        let options = StackOptions {
-            database_url: Some(url.to_owned()),
-            redis_url: Some("redis://127.0.0.1:1".to_owned()),
-        };
-        let stack = Stack::start_with(options);
+        let redis_url = "redis://127.0.0.1:1".to_owned();
+        let stack = Stack::start_beside(Some(url.to_owned()), Some(redis_url));
         assert!(matches!(stack, Err(StackError::DatabaseUrl)), "{url}");
     }
 }
