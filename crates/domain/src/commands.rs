@@ -1,11 +1,11 @@
 //! Commands, their states and their outcomes.
 
-pub mod catalog;
+pub(crate) mod catalog;
 pub mod findings;
-pub mod idempotency;
-pub mod responses;
-pub mod scope;
-pub mod stream_events;
+pub(crate) mod idempotency;
+pub(crate) mod responses;
+pub(crate) mod scope;
+pub(crate) mod stream_events;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;

@@ -1,6 +1,4 @@
-//! Vehicles, their connection state, and fleet events.
-
-pub mod events;
-pub mod scope;
-pub mod vehicles;
-pub mod vin;
+pub(crate) mod events;
+pub(crate) mod scope;
+pub(crate) mod vehicles;
+pub(crate) mod vin;

@@ -1,7 +1,5 @@
-//! Users, sessions, service accounts, roles and permissions.
-
-pub mod access_change;
-pub mod permissions;
-pub mod service_accounts;
-pub mod sessions;
-pub mod users;
+pub(crate) mod access_change;
+pub(crate) mod permissions;
+pub(crate) mod service_accounts;
+pub(crate) mod sessions;
+pub(crate) mod users;

@@ -1,74 +1,40 @@
-//! A type for the id of each entity.
-
+use derive_more::{Display, FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-macro_rules! id {
-    ($(#[$meta:meta])* $name:ident) => {
+macro_rules! ids {
+    ($( $(#[$meta:meta])* $name:ident ),+ $(,)?) => {$(
         $(#[$meta])*
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+            Display, FromStr,
         )]
         #[serde(transparent)]
         pub struct $name(pub Uuid);
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = uuid::Error;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                text.parse().map(Self)
-            }
-        }
-    };
+    )+};
 }
 
-id!(
+ids! {
     /// The id of a user.
-    UserId
-);
-id!(
+    UserId,
     /// The id of a vehicle.
-    VehicleId
-);
-id!(
+    VehicleId,
     /// The id of a command.
-    CommandId
-);
-id!(
+    CommandId,
     /// The id of a chunk of a response.
-    ResponseId
-);
-id!(
+    ResponseId,
     /// The id of an anomaly.
-    AnomalyId
-);
-id!(
+    AnomalyId,
     /// The id of a diagnosis.
-    DiagnosisId
-);
-id!(
+    DiagnosisId,
     /// The id of a workshop booking.
-    BookingId
-);
-id!(
+    BookingId,
     /// The id of an insight.
-    InsightId
-);
-id!(
+    InsightId,
     /// The id of an agent's action.
-    AgentActionId
-);
-id!(
+    AgentActionId,
     /// The id of an agent's suspension.
-    SuspensionId
-);
-id!(
+    SuspensionId,
     /// The id of a session.
-    SessionId
-);
+    SessionId,
+}

@@ -1,17 +1,17 @@
 #![doc = include_str!("../README.md")]
 
-pub mod agents;
+mod agents;
 pub mod audit;
-pub mod clock;
+mod clock;
 pub mod commands;
-pub mod fleet;
-pub mod identity;
-pub mod ids;
+mod fleet;
+mod identity;
+mod ids;
 pub mod json_schema;
 pub mod maintenance;
 pub mod paging;
-pub mod patch;
-pub mod random;
+mod patch;
+mod random;
 
 mod text_enum;
 

@@ -1,6 +1,6 @@
 //! Anomalies, the rules that detect them, bookings and insights.
 
-pub mod anomalies;
-pub mod bookings;
-pub mod insights;
+pub(crate) mod anomalies;
+pub(crate) mod bookings;
+pub(crate) mod insights;
 pub mod rules;

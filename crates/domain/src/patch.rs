@@ -1,8 +1,6 @@
-//! Fields of a JSON merge patch (RFC 7396).
-
 use serde::{Deserialize, Deserializer};
 
-/// What a merge patch does to an optional value. In JSON, an absent field keeps the value (with
+/// What a JSON merge patch (RFC 7396) does to an optional value. In JSON, an absent field keeps the value (with
 /// `#[serde(default)]`), `null` removes it, and any other value replaces it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Patch<T> {

@@ -91,15 +91,9 @@ mod tests {
     #[test]
     fn parses_only_64_lowercase_digits() {
         assert!("a".repeat(64).parse::<ChainHash>().is_ok());
-        for text in [
-            "",
-            "0",
-            &"a".repeat(62),
-            &"a".repeat(63),
-            &"a".repeat(65),
-            &"A".repeat(64),
-            &"g".repeat(64),
-        ] {
+        let lengths = [0, 1, 62, 63, 65].map(|length| "a".repeat(length));
+        let digits = ["A", "g"].map(|digit| digit.repeat(64));
+        for text in lengths.iter().chain(&digits) {
             assert_eq!(text.parse::<ChainHash>(), Err(InvalidChainHash), "{text}");
         }
     }

@@ -6,11 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
-use crate::{
-    identity::users::Role,
-    json_schema::{FieldError, JsonSchema},
-    text_enum::text_enum,
-};
+use crate::{identity::users::Role, json_schema::JsonSchema, text_enum::text_enum};
 
 /// The specification of a command.
 #[derive(Debug)]
@@ -74,11 +70,6 @@ impl CommandSpec {
     pub fn is_allowed_to(&self, role: Role) -> bool {
         self.allowed_roles.contains(&role)
     }
-
-    /// Returns all errors in `params`, with pointers that start with `prefix`.
-    pub fn check_params(&self, params: &Value, prefix: &str) -> Vec<FieldError> {
-        self.params_schema.check(params, prefix)
-    }
 }
 
 text_enum! {
@@ -115,15 +106,11 @@ pub struct Catalog(BTreeMap<&'static str, CommandSpec>);
 impl Catalog {
     /// Returns the commands that every vehicle supports.
     pub fn standard() -> Self {
-        Self::of(vec![
+        let specs = [
             standard::read_dtc(),
             standard::clear_dtc(),
             standard::read_data_by_id(),
-        ])
-    }
-
-    /// Returns a catalog of `specs`.
-    pub fn of(specs: Vec<CommandSpec>) -> Self {
+        ];
         Self(specs.into_iter().map(|spec| (spec.name, spec)).collect())
     }
 
@@ -131,15 +118,6 @@ impl Catalog {
     #[must_use]
     pub fn with(mut self, spec: CommandSpec) -> Self {
         self.0.insert(spec.name, spec);
-        self
-    }
-
-    /// Sets the timeout of every command.
-    #[must_use]
-    pub fn with_timeout(mut self, timeout: Duration) -> Self {
-        for spec in self.0.values_mut() {
-            spec.timeout = timeout;
-        }
         self
     }
 

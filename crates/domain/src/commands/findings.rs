@@ -80,7 +80,10 @@ pub fn fault_codes(chunks: &[Value]) -> Option<BTreeSet<String>> {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{
+        Finding::{CannotTell, Cleared, NotCleared},
+        *,
+    };
 
     fn codes(text: &str) -> BTreeSet<String> {
         text.split_whitespace().map(str::to_owned).collect()
@@ -92,52 +95,44 @@ mod tests {
 
     #[test]
     fn compares_all_faults() {
-        assert_eq!(of(None, Some("P0420 U0100"), ""), Finding::Cleared);
-        assert_eq!(of(None, Some("P0420"), "U0100"), Finding::Cleared);
-        assert_eq!(of(None, Some("P0420"), "P0420 U0100"), Finding::NotCleared);
-        for (before, after) in [
-            (Some("P0420 U0100"), "U0100"),
-            (Some(""), "U0100"),
-            (Some(""), ""),
-            (None, ""),
-            (None, "U0100"),
+        for (before, after, expected) in [
+            (Some("P0420 U0100"), "", Cleared),
+            (Some("P0420"), "U0100", Cleared),
+            (Some("P0420"), "P0420 U0100", NotCleared),
+            (Some("P0420 U0100"), "U0100", CannotTell),
+            (Some(""), "U0100", CannotTell),
+            (Some(""), "", CannotTell),
+            (None, "", CannotTell),
+            (None, "U0100", CannotTell),
         ] {
-            assert_eq!(of(None, before, after), Finding::CannotTell, "{before:?}");
+            assert_eq!(of(None, before, after), expected, "{before:?}, {after}");
         }
     }
 
     #[test]
     fn compares_a_single_fault() {
         let of = |before, after| of(Some("P0420"), before, after);
-        assert_eq!(of(Some("P0420 U0100"), "U0100"), Finding::Cleared);
-        assert_eq!(of(Some("P0420"), "P0420 U0100"), Finding::NotCleared);
-        assert_eq!(of(None, "P0420"), Finding::NotCleared);
-        assert_eq!(of(None, "U0100"), Finding::CannotTell);
-        assert_eq!(of(Some("U0100"), "U0100"), Finding::CannotTell);
+        assert_eq!(of(Some("P0420 U0100"), "U0100"), Cleared);
+        assert_eq!(of(Some("P0420"), "P0420 U0100"), NotCleared);
+        assert_eq!(of(None, "P0420"), NotCleared);
+        assert_eq!(of(None, "U0100"), CannotTell);
+        assert_eq!(of(Some("U0100"), "U0100"), CannotTell);
     }
 
     #[test]
     fn a_fault_without_failure_type_matches_all_types() {
         let of = |fault, before, after| of(Some(fault), Some(before), after);
-        assert_eq!(of("P0420", "P0420-11", "P0420-11"), Finding::NotCleared);
-        assert_eq!(of("P0420", "P0420-11 P0420-12", ""), Finding::Cleared);
-        assert_eq!(
-            of("P0420", "P0420-11 P0420-12", "P0420-12"),
-            Finding::CannotTell
-        );
-        assert_eq!(
-            of("P0420-11", "P0420-11 P0420-12", "P0420-12"),
-            Finding::Cleared
-        );
-        assert_eq!(of("P042", "P0420", "P0420"), Finding::CannotTell);
+        assert_eq!(of("P0420", "P0420-11", "P0420-11"), NotCleared);
+        assert_eq!(of("P0420", "P0420-11 P0420-12", ""), Cleared);
+        assert_eq!(of("P0420", "P0420-11 P0420-12", "P0420-12"), CannotTell);
+        assert_eq!(of("P0420-11", "P0420-11 P0420-12", "P0420-12"), Cleared);
+        assert_eq!(of("P042", "P0420", "P0420"), CannotTell);
     }
 
     #[test]
     fn cannot_tell_without_a_read_after_the_clear() {
-        assert_eq!(
-            Finding::of(Some("P0420"), Some(&codes("P0420")), None),
-            Finding::CannotTell
-        );
+        let before = codes("P0420");
+        assert_eq!(Finding::of(Some("P0420"), Some(&before), None), CannotTell);
     }
 
     #[test]
@@ -153,11 +148,9 @@ mod tests {
 
     #[test]
     fn rejects_responses_without_a_list_of_codes() {
-        assert_eq!(fault_codes(&[]), None);
-        assert_eq!(fault_codes(&[json!({ "value": "0x00" })]), None);
-        assert_eq!(
-            fault_codes(&[json!({ "dtcs": [{ "name": "P0420" }] })]),
-            None
-        );
+        let without_code = json!({ "dtcs": [{ "name": "P0420" }] });
+        for chunks in [vec![], vec![json!({ "value": "0x00" })], vec![without_code]] {
+            assert_eq!(fault_codes(&chunks), None, "{chunks:?}");
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Keys with which a client repeats a request whose response was lost.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
+use derive_more::Display;
 use thiserror::Error;
 
 /// The value of an `Idempotency-Key` header: 1 to 255 visible ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Display)]
 pub struct IdempotencyKey(String);
 
 /// The error for a text that is not an [`IdempotencyKey`].
@@ -30,12 +31,6 @@ impl FromStr for IdempotencyKey {
         } else {
             Err(InvalidIdempotencyKey)
         }
-    }
-}
-
-impl fmt::Display for IdempotencyKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

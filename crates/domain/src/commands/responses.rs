@@ -1,5 +1,3 @@
-//! Responses of vehicles.
-
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 

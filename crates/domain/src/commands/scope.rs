@@ -1,5 +1,3 @@
-//! The commands that a caller is authorized to see.
-
 use crate::{fleet::scope::VehicleScope, ids::UserId};
 
 /// The commands that a caller is authorized to see.

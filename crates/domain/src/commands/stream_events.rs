@@ -1,5 +1,3 @@
-//! The events of a command's stream.
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,5 +1,3 @@
-//! Changes in the fleet, as dashboards receive them.
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -98,25 +96,26 @@ mod tests {
             status: CommandStatus::Pending,
             failure_kind: None,
         };
-        assert_eq!(
-            to_value(command).unwrap(),
-            json!({ "event": "command", "command_id": id, "vehicle_id": id, "user_id": id,
-                    "command_name": "ReadDTC", "status": "pending", "failure_kind": null })
-        );
         let vehicle = FleetEvent::Vehicle {
             vehicle_id: VehicleId(id),
             owner_id: None,
             connection_status: ConnectionStatus::Connected,
             last_seen_at: None,
         };
-        assert_eq!(
-            to_value(vehicle).unwrap(),
-            json!({ "event": "vehicle", "vehicle_id": id, "owner_id": null,
-                    "connection_status": "connected", "last_seen_at": null })
-        );
-        assert_eq!(
-            to_value(FleetEvent::Resync).unwrap(),
-            json!({ "event": "resync" })
-        );
+        for (event, expected) in [
+            (
+                command,
+                json!({ "event": "command", "command_id": id, "vehicle_id": id, "user_id": id,
+                        "command_name": "ReadDTC", "status": "pending", "failure_kind": null }),
+            ),
+            (
+                vehicle,
+                json!({ "event": "vehicle", "vehicle_id": id, "owner_id": null,
+                        "connection_status": "connected", "last_seen_at": null }),
+            ),
+            (FleetEvent::Resync, json!({ "event": "resync" })),
+        ] {
+            assert_eq!(to_value(event).unwrap(), expected);
+        }
     }
 }

@@ -1,5 +1,3 @@
-//! The vehicles that a caller is authorized to see.
-
 use crate::ids::{UserId, VehicleId};
 
 /// The vehicles that a caller is authorized to see.

@@ -1,5 +1,3 @@
-//! Vehicles and their connection state.
-
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 

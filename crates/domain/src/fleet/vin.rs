@@ -1,15 +1,14 @@
-//! Vehicle identification numbers.
+use std::str::FromStr;
 
-use std::{fmt, str::FromStr};
-
-use serde::Deserialize;
+use derive_more::Display;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// A vehicle identification number: 1 to 17 characters from A-Z and 0-9, stored in upper case.
 ///
 /// ISO 3779 requires exactly 17 characters without I, O and Q. This type is more lenient because
 /// prototypes and trailers do not follow the standard.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Display)]
 #[serde(try_from = "String")]
 pub struct Vin(String);
 
@@ -48,12 +47,6 @@ impl TryFrom<String> for Vin {
     }
 }
 
-impl fmt::Display for Vin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,10 +59,13 @@ mod tests {
 
     #[test]
     fn accepts_one_to_seventeen_characters() {
-        assert!("A".parse::<Vin>().is_ok());
-        assert!("A".repeat(17).parse::<Vin>().is_ok());
-        assert_eq!("A".repeat(18).parse::<Vin>(), Err(InvalidVin));
-        assert_eq!("".parse::<Vin>(), Err(InvalidVin));
+        for (length, is_valid) in [(0, false), (1, true), (17, true), (18, false)] {
+            assert_eq!(
+                "A".repeat(length).parse::<Vin>().is_ok(),
+                is_valid,
+                "{length}"
+            );
+        }
     }
 
     #[test]

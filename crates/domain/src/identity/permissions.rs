@@ -104,28 +104,17 @@ impl Permission {
     /// Returns whether the permission allows changes, for which an agent needs an entry in its policy
     /// besides the scope of its key.
     pub const fn is_write(self) -> bool {
-        match self {
+        !matches!(
+            self,
             Self::Account
-            | Self::ReadVehicles
-            | Self::ReadOwnCommands
-            | Self::ReadAllCommands
-            | Self::ReadAnomalies
-            | Self::ReadBookings
-            | Self::ReadInsights
-            | Self::ReadAgentLog
-            | Self::ReadAudit => false,
-            Self::OwnAccount
-            | Self::ManageVehicles
-            | Self::SubmitCommands
-            | Self::CancelCommands
-            | Self::RecordAnomalies
-            | Self::Book
-            | Self::ManageBookings
-            | Self::RecordInsights
-            | Self::RecordAgentLog
-            | Self::ManageAgents
-            | Self::ManageUsers
-            | Self::ManageServiceAccounts => true,
-        }
+                | Self::ReadVehicles
+                | Self::ReadOwnCommands
+                | Self::ReadAllCommands
+                | Self::ReadAnomalies
+                | Self::ReadBookings
+                | Self::ReadInsights
+                | Self::ReadAgentLog
+                | Self::ReadAudit
+        )
     }
 }

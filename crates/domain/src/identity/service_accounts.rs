@@ -1,5 +1,3 @@
-//! Service accounts, which authenticate with an API key.
-
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
@@ -9,7 +7,7 @@ use crate::{
     ids::{UserId, VehicleId},
 };
 
-/// The account of a machine. Only storage has the hash of its key.
+/// The account of a machine, which authenticates with an API key. Only storage has the hash of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceAccount {
     /// The user that owns its commands and audit entries.

@@ -1,5 +1,3 @@
-//! Sessions of users.
-
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};

@@ -1,5 +1,3 @@
-//! Users and roles.
-
 use chrono::{DateTime, Utc};
 
 use crate::{ids::UserId, text_enum::text_enum};
@@ -13,7 +11,7 @@ pub struct User {
     pub username: String,
     /// The unique e-mail address.
     pub email: String,
-    /// The role, which determines the [permissions](crate::identity::permissions).
+    /// The role, which determines the [permissions](crate::Permission).
     pub role: Role,
     /// Whether the user may log in.
     pub is_active: bool,

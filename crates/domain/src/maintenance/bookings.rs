@@ -1,5 +1,3 @@
-//! Workshop appointments.
-
 use chrono::{DateTime, Utc};
 
 use crate::{

@@ -1,5 +1,3 @@
-//! Insights: patterns in confirmed failures across the fleet, for the manufacturer.
-
 use chrono::{DateTime, Utc};
 
 use crate::ids::InsightId;

@@ -120,78 +120,56 @@ mod tests {
 
     use crate::commands::catalog::Catalog;
 
-    fn accepts(name: &str, params: &Value) -> bool {
+    /// Checks the parameters of a command that consist of `field`, and an ECU address unless that is the
+    /// field.
+    fn check(name: &str, field: &str, good: &[&str], bad: &[&str]) {
         let catalog = Catalog::standard();
-        catalog
-            .get(name)
-            .unwrap()
-            .check_params(params, "")
-            .is_empty()
+        let schema = &catalog.get(name).unwrap().params_schema;
+        for (values, is_valid) in [(good, true), (bad, false)] {
+            for value in values {
+                let mut params = json!({ "ecuAddress": "0x10" });
+                params[field] = json!(value);
+                assert_eq!(schema.check(&params, "").is_empty(), is_valid, "{value:?}");
+            }
+        }
     }
 
     #[test]
     fn ecu_addresses_have_2_4_or_8_digits() {
-        for good in ["0x10", "0x1A2b", "0x18DA10F1"] {
-            assert!(accepts("ReadDTC", &json!({"ecuAddress": good})), "{good}");
-        }
-        for bad in [
-            "",
-            "10",
-            "0x",
-            "0x1",
-            "0x123",
-            "0x12345",
-            "0x1234567",
-            "0x123456789",
-            "0xZZ",
-            "0x10\n",
-            "0X10",
-        ] {
-            assert!(!accepts("ReadDTC", &json!({"ecuAddress": bad})), "{bad:?}");
-        }
+        let good = ["0x10", "0x1A2b", "0x18DA10F1"];
+        let bad = ["", "10", "0x", "0x1", "0x123", "0x12345", "0x1234567"];
+        check("ReadDTC", "ecuAddress", &good, &bad);
+        let bad = ["0x123456789", "0xZZ", "0x10\n", "0X10"];
+        check("ReadDTC", "ecuAddress", &[], &bad);
     }
 
     #[test]
     fn data_ids_have_4_digits() {
-        let with = |id: &str| json!({"ecuAddress": "0x10", "dataId": id});
-        assert!(accepts("ReadDataByID", &with("0xF190")));
-        assert!(!accepts("ReadDataByID", &with("0xF19")));
-        assert!(!accepts("ReadDataByID", &with("0xF1900")));
-        assert!(!accepts("ReadDataByID", &json!({"ecuAddress": "0x10"})));
+        check("ReadDataByID", "dataId", &["0xF190"], &["0xF19", "0xF1900"]);
+        check("ReadDataByID", "ecuAddress", &[], &["0x10"]);
     }
 
     #[test]
     fn trouble_codes_follow_sae_j2012() {
-        let with = |code: &str| json!({"ecuAddress": "0x10", "dtcCode": code});
-        for good in ["P0420", "U0100", "B1234-1A", "C3FFF"] {
-            assert!(accepts("ClearDTC", &with(good)), "{good}");
-        }
-        for bad in [
-            "P042",
-            "P04200",
-            "X0420",
-            "P4420",
-            "p0420",
-            "B1234-1",
-            "B1234-1AB",
-            "P0420\n",
-        ] {
-            assert!(!accepts("ClearDTC", &with(bad)), "{bad:?}");
-        }
-        assert!(accepts("ClearDTC", &json!({"ecuAddress": "0x10"})));
+        let good = ["P0420", "U0100", "B1234-1A", "C3FFF"];
+        let bad = ["P042", "P04200", "X0420", "P4420", "p0420"];
+        check("ClearDTC", "dtcCode", &good, &bad);
+        let bad = ["B1234-1", "B1234-1AB", "P0420\n"];
+        check("ClearDTC", "dtcCode", &[], &bad);
+        check("ClearDTC", "ecuAddress", &["0x10"], &[]);
     }
 
     #[test]
     fn rejects_unknown_properties_and_values() {
-        assert!(!accepts(
-            "ReadDTC",
-            &json!({"ecuAddress": "0x10", "force": true})
-        ));
-        assert!(!accepts(
-            "ReadDTC",
-            &json!({"ecuAddress": "0x10", "format": "KWP"})
-        ));
-        assert!(!accepts("ReadDTC", &json!([])));
-        assert!(!accepts("ReadDTC", &Value::Null));
+        let catalog = Catalog::standard();
+        let schema = &catalog.get("ReadDTC").unwrap().params_schema;
+        for params in [
+            json!({"ecuAddress": "0x10", "force": true}),
+            json!({"ecuAddress": "0x10", "format": "KWP"}),
+            json!([]),
+            Value::Null,
+        ] {
+            assert!(!schema.check(&params, "").is_empty(), "{params}");
+        }
     }
 }

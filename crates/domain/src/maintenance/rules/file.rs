@@ -195,37 +195,41 @@ fn patterns(value: Option<Value>) -> Result<Vec<DtcPattern>, String> {
 mod tests {
     use super::*;
 
-    /// Returns a valid rule with `change` applied to its lines.
-    fn rule(change: impl FnOnce(&mut Vec<String>)) -> String {
-        let mut lines: Vec<String> = [
-            r#"name = "catalyst""#,
-            r#"patterns = ["P0420"]"#,
-            r#"anomaly_type = "emissions""#,
-            r#"severity = "Medium""#,
-            r#"component = "catalytic converter""#,
-        ]
-        .map(str::to_owned)
-        .into();
-        change(&mut lines);
-        format!("[[rule]]\n{}\n", lines.join("\n"))
+    const FIELDS: [(&str, &str); 5] = [
+        ("name", r#""catalyst""#),
+        ("patterns", r#"["P0420"]"#),
+        ("anomaly_type", r#""emissions""#),
+        ("severity", r#""Medium""#),
+        ("component", r#""catalytic converter""#),
+    ];
+
+    /// Returns a valid rule without one field.
+    fn without(field: &str) -> String {
+        let others = FIELDS.iter().filter(|(name, _)| *name != field);
+        let lines = others.map(|(name, value)| format!("{name} = {value}\n"));
+        format!("[[rule]]\n{}", lines.collect::<String>())
     }
 
-    /// Returns the rule with another value of one field.
+    /// Returns a valid rule with another value of one field.
     fn with(field: &str, value: &str) -> String {
-        rule(|lines| {
-            lines.retain(|line| !line.starts_with(field));
-            lines.push(format!("{field} = {value}"));
-        })
+        format!("{}{field} = {value}\n", without(field))
+    }
+
+    /// Returns the number of rules, or the error.
+    fn parse(text: &str) -> Result<usize, String> {
+        let book = text.parse::<RuleBook>().map_err(|error| error.to_string());
+        book.map(|book| book.iter().count())
     }
 
     #[track_caller]
-    fn error(text: &str) -> String {
-        text.parse::<RuleBook>().unwrap_err().to_string()
+    fn assert_rejected(text: &str, expected: &str) {
+        let error = parse(text).unwrap_err();
+        assert!(error.starts_with(expected), "{text}: {error}");
     }
 
     #[test]
     fn requires_all_five_fields() {
-        let book: RuleBook = rule(|_| {}).parse().unwrap();
+        let book: RuleBook = without("").parse().unwrap();
         let expected = Rule {
             name: "catalyst".to_owned(),
             patterns: vec!["P0420".parse().unwrap()],
@@ -234,21 +238,10 @@ mod tests {
             component: "catalytic converter".to_owned(),
         };
         assert_eq!(book.iter().collect::<Vec<_>>(), [&expected]);
-        for (index, field) in ["name", "patterns", "anomaly_type", "severity", "component"]
-            .into_iter()
-            .enumerate()
-        {
-            let text = rule(|lines| drop(lines.remove(index)));
-            let named = if field == "name" {
-                "rule 1"
-            } else {
-                "rule \"catalyst\""
-            };
-            let error = error(&text);
-            assert!(
-                error.starts_with(&format!("{named}, {field}: expected")),
-                "{error}"
-            );
+        assert_rejected(&without("name"), "rule 1, name: expected");
+        for (field, _) in &FIELDS[1..] {
+            let expected = format!("rule \"catalyst\", {field}: expected");
+            assert_rejected(&without(field), &expected);
         }
     }
 
@@ -256,21 +249,12 @@ mod tests {
     fn bounds_the_length_of_texts() {
         for (field, limit) in [("name", 100), ("anomaly_type", 100), ("component", 200)] {
             for good in ["x".to_owned(), "é".repeat(limit)] {
-                let text = with(field, &format!("{good:?}"));
-                assert!(text.parse::<RuleBook>().is_ok(), "{field} = {good}");
+                assert_eq!(parse(&with(field, &format!("{good:?}"))), Ok(1));
             }
             let long = format!("{:?}", "é".repeat(limit + 1));
-            for bad in [
-                r#""""#,
-                r#"" ""#,
-                r#""a\u0000""#,
-                r#""a\nb""#,
-                "5",
-                "true",
-                "[]",
-                &long,
-            ] {
-                let error = error(&with(field, bad));
+            let texts = [r#""""#, r#"" ""#, r#""a\u0000""#, r#""a\nb""#, &long];
+            for bad in texts.into_iter().chain(["5", "true", "[]"]) {
+                let error = parse(&with(field, bad)).unwrap_err();
                 let expected =
                     format!("{field}: expected a text of 1 to {limit} characters in one line");
                 assert!(error.ends_with(&expected), "{field} = {bad}: {error}");
@@ -281,46 +265,36 @@ mod tests {
     #[test]
     fn bounds_the_number_of_patterns() {
         let list = |count: usize| format!("{:?}", vec!["P0A.."; count]);
-        for good in [list(1), list(100)] {
-            assert!(
-                with("patterns", &good).parse::<RuleBook>().is_ok(),
-                "{good}"
-            );
+        for count in [1, 100] {
+            assert_eq!(parse(&with("patterns", &list(count))), Ok(1));
         }
         for bad in ["[]", r#""P0420""#, "5", &list(101)] {
-            let error = error(&with("patterns", bad));
             let expected = "rule \"catalyst\", patterns: expected a list of 1 to 100 patterns";
-            assert_eq!(error, expected, "{bad}");
+            assert_eq!(parse(&with("patterns", bad)), Err(expected.to_owned()));
         }
-        for bad in [
-            r#"["P0420", "P042"]"#,
-            r#"["P0420", 420]"#,
-            r#"["P0420", ".0420"]"#,
-        ] {
-            let error = error(&with("patterns", bad));
+        for bad in [r#""P042""#, "420", r#"".0420""#] {
+            let text = with("patterns", &format!(r#"["P0420", {bad}]"#));
             let expected = "rule \"catalyst\", patterns: pattern 2 is not a trouble code";
-            assert!(error.starts_with(expected), "{error}");
+            assert_rejected(&text, expected);
         }
     }
 
     #[test]
     fn accepts_the_severities_of_anomalies() {
-        for word in ["Low", "Medium", "High", "Critical"] {
-            let text = with("severity", &format!("{word:?}"));
-            assert!(text.parse::<RuleBook>().is_ok(), "{word}");
+        for good in ["Low", "Medium", "High", "Critical"] {
+            assert_eq!(parse(&with("severity", &format!("{good:?}"))), Ok(1));
         }
         for bad in [r#""low""#, r#""""#, "1"] {
             let expected =
                 "rule \"catalyst\", severity: expected one of Low, Medium, High, Critical";
-            assert_eq!(error(&with("severity", bad)), expected, "{bad}");
+            assert_eq!(parse(&with("severity", bad)), Err(expected.to_owned()));
         }
     }
 
     #[test]
     fn rejects_a_duplicate_name() {
-        let text = rule(|_| {}) + &rule(|_| {});
         let expected = "rule \"catalyst\", name: expected a name that no rule before has";
-        assert_eq!(error(&text), expected);
+        assert_eq!(parse(&without("").repeat(2)), Err(expected.to_owned()));
     }
 
     #[test]
@@ -329,33 +303,28 @@ mod tests {
         let InvalidRules::Rules(errors) = text.parse::<RuleBook>().unwrap_err() else {
             panic!("{text}");
         };
-        let places: Vec<(&str, &str)> = errors
-            .iter()
-            .map(|error| (error.rule.as_str(), error.field.as_str()))
-            .collect();
-        assert_eq!(
-            places,
-            [("rule \"catalyst\"", "severity"), ("rule 2", "name")]
-        );
+        let places = errors.iter().map(|error| (&*error.rule, &*error.field));
+        let expected = [("rule \"catalyst\"", "severity"), ("rule 2", "name")];
+        assert_eq!(places.collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn rejects_unknown_fields() {
-        let error_in_rule = error(&with("sevrity", "1"));
         let expected = "rule \"catalyst\", sevrity: is not known here";
-        assert!(error_in_rule.starts_with(expected), "{error_in_rule}");
-        let beside = error(&format!("version = 1\n{}", rule(|_| {})));
-        assert_eq!(beside, "version is not known here; accepted is [[rule]]");
+        assert_rejected(&with("sevrity", "1"), expected);
+        let expected = "version is not known here; accepted is [[rule]]";
+        let text = format!("version = 1\n{}", without(""));
+        assert_eq!(parse(&text), Err(expected.to_owned()));
     }
 
     #[test]
     fn rejects_a_missing_list_but_accepts_an_empty_one() {
-        assert_eq!("rule = []".parse::<RuleBook>().unwrap().iter().count(), 0);
+        assert_eq!(parse("rule = []"), Ok(0));
         for bad in ["", "# nothing", "rule = 5", "[rule]"] {
             assert_eq!(bad.parse::<RuleBook>(), Err(InvalidRules::NoRules), "{bad}");
         }
-        let error = error("rule = [5]");
-        assert_eq!(error, "rule 1, name: expected [[rule]] and its fields");
+        let expected = "rule 1, name: expected [[rule]] and its fields";
+        assert_eq!(parse("rule = [5]"), Err(expected.to_owned()));
     }
 
     #[test]
@@ -365,16 +334,12 @@ mod tests {
                 .map(|number| with("name", &format!("\"{number}\"")))
                 .collect()
         };
-        assert_eq!(
-            rules(1000).parse::<RuleBook>().unwrap().iter().count(),
-            1000
-        );
+        assert_eq!(parse(&rules(1000)), Ok(1000));
         assert_eq!(rules(1001).parse::<RuleBook>(), Err(InvalidRules::NoRules));
     }
 
     #[test]
     fn names_the_line_of_a_syntax_error() {
-        let error = error("rule = []\nname = = 5");
-        assert!(error.starts_with("line 2: not valid TOML: "), "{error}");
+        assert_rejected("rule = []\nname = = 5", "line 2: not valid TOML: ");
     }
 }

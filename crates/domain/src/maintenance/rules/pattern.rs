@@ -1,10 +1,11 @@
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
+use derive_more::Display;
 use thiserror::Error;
 
 /// A diagnostic trouble code (SAE J2012) such as `P0420` or `B1234-1A`, with or without a failure
 /// type byte. Parsing ignores case and normalizes to upper case.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Display)]
 pub struct Dtc(String);
 
 /// The text is not a [`Dtc`].
@@ -32,12 +33,6 @@ impl FromStr for Dtc {
         } else {
             Err(InvalidDtc)
         }
-    }
-}
-
-impl fmt::Display for Dtc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
     }
 }
 
