@@ -8,68 +8,77 @@ use tokio::sync::{
     watch,
 };
 
-use crate::{broadcast::BroadcastReceiver, fleet_event_hint::FleetEventHint, hint::Hint};
+use crate::{
+    broadcast::BroadcastReceiver, fleet_event_hint::FleetEventHint, hint::Hint, local::LocalBus,
+    subscriptions::CommandSubscriptions,
+};
 
 /// Carries events between processes, or within one.
 ///
 /// Methods that return a `Result` fail with [`BusError::Unavailable`] while the bus is unavailable.
 #[async_trait]
 pub trait EventBus: Send + Sync {
-    /// Sends an event to the subscribers of its command. Its content must have been committed.
-    ///
-    /// # Errors
-    ///
-    /// [`BusError::Unavailable`]. The event can still be read from the database.
+    /// Returns the part of the bus that delivers messages within this process.
+    fn local(&self) -> &LocalBus;
+
+    /// Sends an event to the subscribers of its command. Its content must have been committed, so that it
+    /// can be read from the database after an error.
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError>;
 
     /// Sends a fleet event to all receivers.
-    ///
-    /// # Errors
-    ///
-    /// [`BusError::Unavailable`].
     async fn publish_fleet_event(&self, event: &FleetEvent) -> Result<(), BusError>;
 
+    /// Tells every process to discard cached access data, which must expire by itself after an error.
+    async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError>;
+
+    /// Checks that the bus responds.
+    async fn ping(&self) -> Result<(), BusError>;
+
+    /// Subscribes to the events of a command.
+    fn subscribe(&self, command_id: CommandId) -> Subscription {
+        Subscription::new(&self.local().subscriptions, command_id, || {})
+    }
+
     /// Sends a fleet event to the receivers of this process only.
-    fn broadcast_locally(&self, event: FleetEvent);
+    fn broadcast_locally(&self, event: FleetEvent) {
+        self.local().fleet_events.send(event);
+    }
 
     /// Subscribes to the fleet events of this process, including those sent with
     /// [`broadcast_locally`](Self::broadcast_locally).
-    fn fleet_events(&self) -> BroadcastReceiver<FleetEvent>;
+    fn fleet_events(&self) -> BroadcastReceiver<FleetEvent> {
+        self.local().fleet_events.subscribe()
+    }
 
     /// Whether this process has receivers of fleet events.
-    fn has_fleet_event_receivers(&self) -> bool;
+    fn has_fleet_event_receivers(&self) -> bool {
+        self.local().fleet_events.has_receivers()
+    }
 
     /// Subscribes to hints from other processes. They must be looked up before they become fleet events.
-    fn fleet_event_hints(&self) -> BroadcastReceiver<FleetEventHint>;
-
-    /// Tells every process to discard cached access data.
-    ///
-    /// # Errors
-    ///
-    /// [`BusError::Unavailable`]. Cached data must expire by itself then.
-    async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError>;
+    fn fleet_event_hints(&self) -> BroadcastReceiver<FleetEventHint> {
+        self.local().hints.subscribe()
+    }
 
     /// Subscribes to access changes.
-    fn access_changes(&self) -> BroadcastReceiver<AccessChange>;
-
-    /// Subscribes to the events of a command.
-    fn subscribe(&self, command_id: CommandId) -> Subscription;
+    fn access_changes(&self) -> BroadcastReceiver<AccessChange> {
+        self.local().access_changes.subscribe()
+    }
 
     /// Returns the commands that have subscriptions in this process.
-    fn subscribed_commands(&self) -> Vec<CommandId>;
+    fn subscribed_commands(&self) -> Vec<CommandId> {
+        self.local().subscriptions.commands()
+    }
 
     /// Tells the subscribers of a command in this process to read the database.
-    fn request_reread(&self, command_id: CommandId);
+    fn request_reread(&self, command_id: CommandId) {
+        self.local().subscriptions.request_reread(command_id);
+    }
 
     /// Whether messages of other processes are received. While they are not, the database must be polled.
-    fn connected(&self) -> watch::Receiver<bool>;
-
-    /// Checks that the bus responds.
-    ///
-    /// # Errors
-    ///
-    /// [`BusError::Unavailable`].
-    async fn ping(&self) -> Result<(), BusError>;
+    fn connected(&self) -> watch::Receiver<bool> {
+        self.local().connected.subscribe()
+    }
 }
 
 /// A failure of the event bus.
@@ -108,13 +117,19 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// Subscribes to a command; `on_drop` runs after the subscription has been removed.
     pub(crate) fn new(
-        receiver: Receiver<CommandSignal>,
-        on_drop: impl FnOnce() + Send + Sync + 'static,
+        subscriptions: &Arc<CommandSubscriptions>,
+        command_id: CommandId,
+        on_drop: impl Fn() + Send + Sync + 'static,
     ) -> Self {
+        let subscriptions = Arc::clone(subscriptions);
         Self {
-            receiver,
-            _on_drop: OnDrop(Some(Box::new(on_drop))),
+            receiver: subscriptions.add(command_id),
+            _on_drop: OnDrop(Box::new(move || {
+                subscriptions.remove_unused(command_id);
+                on_drop();
+            })),
         }
     }
 
@@ -129,12 +144,10 @@ impl Subscription {
     }
 }
 
-struct OnDrop(Option<Box<dyn FnOnce() + Send + Sync>>);
+struct OnDrop(Box<dyn Fn() + Send + Sync>);
 
 impl Drop for OnDrop {
     fn drop(&mut self) {
-        if let Some(run) = self.0.take() {
-            run();
-        }
+        (self.0)();
     }
 }

@@ -47,10 +47,7 @@ pub struct BackoffPolicy {
 impl BackoffPolicy {
     /// Returns how long the failure with this number, from 1, blocks its name.
     fn delay(self, failures: u32) -> Duration {
-        let Some(doublings) = failures
-            .checked_sub(self.free)
-            .and_then(|it| it.checked_sub(1))
-        else {
+        let Some(doublings) = failures.checked_sub(self.free.saturating_add(1)) else {
             return Duration::ZERO;
         };
         let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);

@@ -1,24 +1,24 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sovd_domain::{AccessChange, CommandId, FleetEvent, StreamEvent};
+use sovd_domain::{AccessChange, FleetEvent, StreamEvent};
 use tokio::sync::watch;
 
 use crate::{
-    broadcast::{Broadcast, BroadcastReceiver},
-    bus::{BusError, EventBus, Subscription},
+    broadcast::Broadcast,
+    bus::{BusError, EventBus},
     fleet_event_hint::FleetEventHint,
     subscriptions::CommandSubscriptions,
 };
 
-/// An event bus within one process.
+/// An event bus within one process. Clones share it.
 #[derive(Clone)]
 pub struct LocalBus {
-    subscriptions: Arc<CommandSubscriptions>,
-    fleet_events: Broadcast<FleetEvent>,
-    hints: Broadcast<FleetEventHint>,
-    access_changes: Broadcast<AccessChange>,
-    connected: Arc<watch::Sender<bool>>,
+    pub(crate) subscriptions: Arc<CommandSubscriptions>,
+    pub(crate) fleet_events: Broadcast<FleetEvent>,
+    pub(crate) hints: Broadcast<FleetEventHint>,
+    pub(crate) access_changes: Broadcast<AccessChange>,
+    pub(crate) connected: Arc<watch::Sender<bool>>,
 }
 
 impl LocalBus {
@@ -37,6 +37,10 @@ impl LocalBus {
 
 #[async_trait]
 impl EventBus for LocalBus {
+    fn local(&self) -> &LocalBus {
+        self
+    }
+
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
         self.subscriptions.deliver(event.clone());
         Ok(())
@@ -47,49 +51,9 @@ impl EventBus for LocalBus {
         Ok(())
     }
 
-    fn broadcast_locally(&self, event: FleetEvent) {
-        self.fleet_events.send(event);
-    }
-
-    fn fleet_events(&self) -> BroadcastReceiver<FleetEvent> {
-        self.fleet_events.subscribe()
-    }
-
-    fn has_fleet_event_receivers(&self) -> bool {
-        self.fleet_events.has_receivers()
-    }
-
-    fn fleet_event_hints(&self) -> BroadcastReceiver<FleetEventHint> {
-        self.hints.subscribe()
-    }
-
     async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
         self.access_changes.send(change);
         Ok(())
-    }
-
-    fn access_changes(&self) -> BroadcastReceiver<AccessChange> {
-        self.access_changes.subscribe()
-    }
-
-    fn subscribe(&self, command_id: CommandId) -> Subscription {
-        let receiver = self.subscriptions.add(command_id);
-        let subscriptions = Arc::clone(&self.subscriptions);
-        Subscription::new(receiver, move || {
-            subscriptions.remove_unused(command_id);
-        })
-    }
-
-    fn subscribed_commands(&self) -> Vec<CommandId> {
-        self.subscriptions.commands()
-    }
-
-    fn request_reread(&self, command_id: CommandId) {
-        self.subscriptions.request_reread(command_id);
-    }
-
-    fn connected(&self) -> watch::Receiver<bool> {
-        self.connected.subscribe()
     }
 
     async fn ping(&self) -> Result<(), BusError> {

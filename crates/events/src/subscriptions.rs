@@ -1,8 +1,6 @@
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
+use parking_lot::Mutex;
 use sovd_domain::{CommandId, StreamEvent};
 use tokio::sync::broadcast::{self, Receiver, Sender};
 
@@ -12,7 +10,6 @@ use crate::{bus::CommandSignal, hint::Hint};
 pub(crate) struct CommandSubscriptions {
     /// The number of signals that a subscriber may be behind before it must read the database.
     backlog: usize,
-
     commands: Mutex<HashMap<CommandId, Subscribers>>,
 }
 
@@ -32,7 +29,8 @@ impl CommandSubscriptions {
     }
 
     pub(crate) fn add(&self, command_id: CommandId) -> Receiver<CommandSignal> {
-        self.lock()
+        self.commands
+            .lock()
             .entry(command_id)
             .or_insert_with(|| Subscribers {
                 signals: broadcast::channel(self.backlog).0,
@@ -44,7 +42,7 @@ impl CommandSubscriptions {
 
     /// Removes the command if it has no subscribers.
     pub(crate) fn remove_unused(&self, command_id: CommandId) {
-        let mut commands = self.lock();
+        let mut commands = self.commands.lock();
         let is_unused = |subscribers: &Subscribers| subscribers.signals.receiver_count() == 0;
         if commands.get(&command_id).is_some_and(is_unused) {
             commands.remove(&command_id);
@@ -52,11 +50,11 @@ impl CommandSubscriptions {
     }
 
     pub(crate) fn contains(&self, command_id: CommandId) -> bool {
-        self.lock().contains_key(&command_id)
+        self.commands.lock().contains_key(&command_id)
     }
 
     pub(crate) fn deliver(&self, event: StreamEvent) {
-        if let Some(subscribers) = self.lock().get_mut(&event.command_id()) {
+        if let Some(subscribers) = self.commands.lock().get_mut(&event.command_id()) {
             subscribers.delivered = subscribers.delivered.max(Some(Hint::from(&event)));
             subscribers.send(CommandSignal::Event(Arc::new(event)));
         }
@@ -64,7 +62,7 @@ impl CommandSubscriptions {
 
     /// Delivers a hint unless this process's events have reported that progress.
     pub(crate) fn deliver_hint(&self, command_id: CommandId, hint: Hint) {
-        if let Some(subscribers) = self.lock().get(&command_id)
+        if let Some(subscribers) = self.commands.lock().get(&command_id)
             && subscribers.delivered < Some(hint)
         {
             subscribers.send(CommandSignal::Hint(hint));
@@ -72,17 +70,13 @@ impl CommandSubscriptions {
     }
 
     pub(crate) fn request_reread(&self, command_id: CommandId) {
-        if let Some(subscribers) = self.lock().get(&command_id) {
+        if let Some(subscribers) = self.commands.lock().get(&command_id) {
             subscribers.send(CommandSignal::Reread);
         }
     }
 
     pub(crate) fn commands(&self) -> Vec<CommandId> {
-        self.lock().keys().copied().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<CommandId, Subscribers>> {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+        self.commands.lock().keys().copied().collect()
     }
 }
 

@@ -1,10 +1,8 @@
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 use super::{BackoffPolicy, FailureCounters};
 
@@ -28,12 +26,6 @@ struct Entry {
     expires_at: DateTime<Utc>,
 }
 
-impl LocalFailureCounters {
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[async_trait]
 impl FailureCounters for LocalFailureCounters {
     async fn blocked_until(
@@ -41,7 +33,7 @@ impl FailureCounters for LocalFailureCounters {
         names: &[&str],
         now: DateTime<Utc>,
     ) -> Vec<Option<DateTime<Utc>>> {
-        let entries = self.lock();
+        let entries = self.0.lock();
         let blocked_until = |name: &&str| Some(entries.names.get(*name)?.blocked_until);
         names
             .iter()
@@ -50,7 +42,7 @@ impl FailureCounters for LocalFailureCounters {
     }
 
     async fn record_failures(&self, failures: &[(&str, BackoffPolicy)], now: DateTime<Utc>) {
-        let mut entries = self.lock();
+        let mut entries = self.0.lock();
         for (name, policy) in failures {
             let entry = entries.entry(name, now);
             entry.failures = entry.failures.saturating_add(1);
@@ -61,7 +53,7 @@ impl FailureCounters for LocalFailureCounters {
     }
 
     async fn block(&self, name: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        let mut entries = self.lock();
+        let mut entries = self.0.lock();
         let entry = entries.entry(name, now);
         let was_free = entry.blocked_until <= now;
         entry.blocked_until = entry.blocked_until.max(until);
@@ -70,7 +62,7 @@ impl FailureCounters for LocalFailureCounters {
     }
 
     async fn reset(&self, name: &str) {
-        self.lock().names.remove(name);
+        self.0.lock().names.remove(name);
     }
 }
 
@@ -112,7 +104,7 @@ mod tests {
             let now = start + TimeDelta::seconds(number);
             let until = now + TimeDelta::seconds(1);
             counters.block(&number.to_string(), until, now).await;
-            assert!(counters.lock().names.len() <= FIRST_CLEANUP);
+            assert!(counters.0.lock().names.len() <= FIRST_CLEANUP);
         }
     }
 }

@@ -1,12 +1,10 @@
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bb8_redis::{
     bb8::{ManageConnection, Pool, PooledConnection, RunError},
-    redis::{Client, ErrorKind, RedisError, aio::MultiplexedConnection, cmd},
+    redis::{Client, Cmd, ErrorKind, RedisError, aio::MultiplexedConnection, cmd},
 };
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::unavailable;
@@ -45,11 +43,17 @@ impl Connections {
         self.pool.get().await.map_err(|error| match error {
             RunError::User(error) => unavailable(error),
             RunError::TimedOut => {
-                let last_failure = self.last_failure.lock();
-                let reason = last_failure.unwrap_or_else(PoisonError::into_inner).clone();
+                let reason = self.last_failure.lock().clone();
                 unavailable(reason.unwrap_or_else(|| "no connection was free in time".to_owned()))
             }
         })
+    }
+
+    /// Executes a command whose reply is not needed.
+    pub(super) async fn execute(&self, command: &Cmd) -> Result<(), BusError> {
+        let mut connection = self.get().await?;
+        let executed = command.exec_async(&mut *connection).await;
+        executed.map_err(unavailable)
     }
 }
 
@@ -72,11 +76,7 @@ impl ManageConnection for ConnectionManager {
             .spawn(async move { client.get_multiplexed_async_connection().await })
             .await
             .unwrap_or_else(|_| Err((ErrorKind::Io, "the runtime is shutting down").into()));
-        let failure = connected.as_ref().err().map(ToString::to_string);
-        *self
-            .last_failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = failure;
+        *self.last_failure.lock() = connected.as_ref().err().map(ToString::to_string);
         connected
     }
 

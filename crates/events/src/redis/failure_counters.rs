@@ -1,21 +1,16 @@
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bb8_redis::redis::{FromRedisValue, Pipeline, pipe};
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::{
     connections::{Connections, TIMEOUT},
     unavailable,
 };
-use crate::{
-    bus::BusError,
-    failure_counters::{BackoffPolicy, FailureCounters, LocalFailureCounters},
-};
+use crate::failure_counters::{BackoffPolicy, FailureCounters, LocalFailureCounters};
 
 /// Counts a failure of each key; the arguments are the time and the four numbers of each policy.
 const FAIL: &str = include_str!("fail.lua");
@@ -55,7 +50,7 @@ impl RedisFailureCounters {
     /// Returns the response of Redis, or `None` while it is unavailable.
     async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Option<T> {
         let is_recent = |failure: Instant| failure.elapsed() < RETRY_DELAY;
-        if self.lock().is_some_and(is_recent) {
+        if self.failed_at.lock().is_some_and(is_recent) {
             return None;
         }
         let query = async {
@@ -66,32 +61,18 @@ impl RedisFailureCounters {
         let response = timeout(TIMEOUT, query).await.map_err(unavailable);
         match response.flatten() {
             Ok(response) => {
-                self.record_success();
+                if self.failed_at.lock().take().is_some() {
+                    tracing::info!("failures are counted in redis again");
+                }
                 Some(response)
             }
             Err(error) => {
-                self.record_failure(&error);
+                if self.failed_at.lock().replace(Instant::now()).is_none() {
+                    tracing::warn!(%error, "redis is unavailable; each process counts failures alone");
+                }
                 None
             }
         }
-    }
-
-    fn record_success(&self) {
-        if self.lock().take().is_some() {
-            tracing::info!("failures are counted in redis again");
-        }
-    }
-
-    fn record_failure(&self, error: &BusError) {
-        if self.lock().replace(Instant::now()).is_none() {
-            tracing::warn!(%error, "redis is unavailable; each process counts failures alone");
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.failed_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,6 @@
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
 
 /// The maximum number of messages that are expected at a time.
 const CAPACITY: usize = 1024;
@@ -16,7 +15,7 @@ pub(super) struct OwnMessageFilter(Mutex<HashMap<String, usize>>);
 impl OwnMessageFilter {
     /// Expects the message to be delivered back once.
     pub(super) fn expect(&self, payload: &str) {
-        let mut expected = self.lock();
+        let mut expected = self.0.lock();
         if expected.len() < CAPACITY {
             *expected.entry(payload.to_owned()).or_default() += 1;
         }
@@ -27,7 +26,7 @@ impl OwnMessageFilter {
         let Ok(payload) = str::from_utf8(payload) else {
             return false;
         };
-        let mut expected = self.lock();
+        let mut expected = self.0.lock();
         let Some(count) = expected.get_mut(payload) else {
             return false;
         };
@@ -40,10 +39,6 @@ impl OwnMessageFilter {
 
     /// Expects no messages, because those of a previous connection are lost.
     pub(super) fn clear(&self) {
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().clear();
     }
 }

@@ -1,21 +1,19 @@
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
 
 use bb8_redis::redis::{
-    Client, Msg, RedisError, RedisResult,
+    Client, Msg, RedisError, RedisResult, Value,
     aio::{PubSub, PubSubSink},
 };
 use futures_util::StreamExt;
-use sovd_domain::{AccessChange, CommandId, FleetEvent};
+use sovd_domain::CommandId;
 use tokio::{
-    sync::{mpsc::UnboundedReceiver, watch},
+    sync::mpsc::UnboundedReceiver,
     time::{MissedTickBehavior, interval, timeout},
 };
 
 use super::{channels::Channels, log_throttle::LogThrottle, own_messages::OwnMessageFilter};
 use crate::{
-    broadcast::{Broadcast, Broadcastable},
-    fleet_event_hint::FleetEventHint,
-    hint::Hint,
+    broadcast::Broadcastable, fleet_event_hint::FleetEventHint, hint::Hint, local::LocalBus,
     subscriptions::CommandSubscriptions,
 };
 
@@ -34,49 +32,25 @@ pub(super) enum Request {
 
 /// Maintains the subscribing connection of a process.
 pub(super) struct Subscriber {
-    client: Client,
-    channels: Channels,
-    destinations: Destinations,
-    requests: UnboundedReceiver<Request>,
-    log_throttle: LogThrottle,
-}
-
-/// The destinations of received messages.
-#[derive(Clone)]
-pub(super) struct Destinations {
-    pub(super) subscriptions: Arc<CommandSubscriptions>,
-    pub(super) fleet_events: Broadcast<FleetEvent>,
-    pub(super) hints: Broadcast<FleetEventHint>,
+    pub(super) client: Client,
+    pub(super) channels: Channels,
+    /// Where received messages are delivered.
+    pub(super) local: LocalBus,
     pub(super) own_messages: Arc<OwnMessageFilter>,
-    pub(super) access_changes: Broadcast<AccessChange>,
-    pub(super) connected: Arc<watch::Sender<bool>>,
+    pub(super) requests: UnboundedReceiver<Request>,
+    pub(super) log_throttle: LogThrottle,
 }
 
 impl Subscriber {
-    pub(super) fn new(
-        client: Client,
-        channels: Channels,
-        destinations: Destinations,
-        requests: UnboundedReceiver<Request>,
-    ) -> Self {
-        Self {
-            client,
-            channels,
-            destinations,
-            requests,
-            log_throttle: LogThrottle::default(),
-        }
-    }
-
     /// Runs until it is dropped.
     pub(super) async fn run(mut self) {
         let mut delay = FIRST_DELAY;
         loop {
-            match self.connect().await {
+            match within_heartbeat(self.client.get_async_pubsub()).await {
                 Ok(connection) => {
                     tracing::debug!("subscribed to redis");
                     delay = FIRST_DELAY;
-                    let error = self.serve(connection).await;
+                    let Err(error) = self.serve(connection).await;
                     tracing::warn!(%error, "lost the subscription to redis; reconnecting");
                 }
                 Err(error) if delay == FIRST_DELAY => {
@@ -84,7 +58,7 @@ impl Subscriber {
                 }
                 Err(_) => {}
             }
-            self.destinations.connected.send_replace(false);
+            self.local.connected.send_replace(false);
             // Without a connection, requests need no handling: `subscriptions` has the current state.
             let discard = async { while self.requests.recv().await.is_some() {} };
             let _ = timeout(delay, discard).await;
@@ -92,53 +66,36 @@ impl Subscriber {
         }
     }
 
-    async fn connect(&self) -> RedisResult<PubSub> {
-        timeout(HEARTBEAT, self.client.get_async_pubsub())
-            .await
-            .unwrap_or_else(|_| Err(no_response()))
-    }
-
     /// Serves one connection until it fails.
-    async fn serve(&mut self, connection: PubSub) -> RedisError {
+    async fn serve(&mut self, connection: PubSub) -> RedisResult<Infallible> {
         let (sink, mut messages) = connection.split();
         let mut channels = SubscribedChannels {
             channels: self.channels.clone(),
             sink,
             commands: HashSet::new(),
-            subscriptions: Arc::clone(&self.destinations.subscriptions),
+            subscriptions: Arc::clone(&self.local.subscriptions),
         };
         // `subscriptions` includes the effect of earlier requests.
         while self.requests.try_recv().is_ok() {}
-        for command_id in self.destinations.subscriptions.commands() {
-            if let Err(error) = channels.handle(Request::Subscribe(command_id)).await {
-                return error;
-            }
+        for command_id in self.local.subscriptions.commands() {
+            channels.handle(Request::Subscribe(command_id)).await?;
         }
         let common = &[&self.channels.fleet_events, &self.channels.access_changes];
-        if let Err(error) = within_heartbeat(channels.sink.subscribe(common)).await {
-            return error;
-        }
-        self.destinations.own_messages.clear();
-        self.destinations.connected.send_replace(true);
+        within_heartbeat(channels.sink.subscribe(common)).await?;
+        self.own_messages.clear();
+        self.local.connected.send_replace(true);
         // Messages that were published without a connection are lost.
-        self.destinations.fleet_events.send(Broadcastable::MISSED);
-        self.destinations.access_changes.send(Broadcastable::MISSED);
+        self.local.fleet_events.send(Broadcastable::MISSED);
+        self.local.access_changes.send(Broadcastable::MISSED);
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let outcome = tokio::select! {
-                message = messages.next() => match message {
-                    Some(message) => {
-                        self.deliver(&message);
-                        Ok(())
-                    }
-                    None => Err(no_response()),
-                },
-                Some(request) = self.requests.recv() => channels.handle(request).await,
-                _ = heartbeat.tick() => channels.ping().await,
-            };
-            if let Err(error) = outcome {
-                return error;
+            tokio::select! {
+                message = messages.next() => self.deliver(&message.ok_or_else(no_response)?),
+                Some(request) = self.requests.recv() => channels.handle(request).await?,
+                _ = heartbeat.tick() => {
+                    within_heartbeat(channels.sink.ping::<Value>()).await?;
+                }
             }
         }
     }
@@ -146,17 +103,13 @@ impl Subscriber {
     /// Delivers a message as a hint, because any client of Redis may have sent it.
     fn deliver(&mut self, message: &Msg) {
         let (channel, payload) = (message.get_channel_name(), message.get_payload_bytes());
-        let Destinations {
-            subscriptions,
-            access_changes,
-            ..
-        } = &self.destinations;
         let delivered = if channel == self.channels.fleet_events {
             self.deliver_fleet_event(payload)
         } else if channel == self.channels.access_changes {
-            serde_json::from_slice(payload).map(|change| access_changes.send(change))
+            serde_json::from_slice(payload).map(|change| self.local.access_changes.send(change))
         } else if let Some(command_id) = self.channels.command_of(channel) {
-            Hint::from_json(payload).map(|hint| subscriptions.deliver_hint(command_id, hint))
+            Hint::from_json(payload)
+                .map(|hint| self.local.subscriptions.deliver_hint(command_id, hint))
         } else {
             Ok(())
         };
@@ -166,10 +119,10 @@ impl Subscriber {
     }
 
     fn deliver_fleet_event(&self, payload: &[u8]) -> Result<(), serde_json::Error> {
-        if !self.destinations.own_messages.remove(payload)
+        if !self.own_messages.remove(payload)
             && let Some(hint) = FleetEventHint::from_json(payload)?
         {
-            self.destinations.hints.send(hint);
+            self.local.hints.send(hint);
         }
         Ok(())
     }
@@ -202,12 +155,6 @@ impl SubscribedChannels {
             }
         }
         Ok(())
-    }
-
-    async fn ping(&mut self) -> RedisResult<()> {
-        within_heartbeat(self.sink.ping::<bb8_redis::redis::Value>())
-            .await
-            .map(|_| ())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use sovd_domain::{AccessChange, CommandId, FleetEvent, StreamEvent};
-use sovd_events::{BroadcastReceiver, BusError, EventBus, FleetEventHint, LocalBus, Subscription};
+use sovd_events::{BusError, EventBus, LocalBus};
 use tokio::sync::watch;
 
 /// A local bus that records the command events published on it.
@@ -50,16 +50,16 @@ impl RecordingBus {
 
 #[async_trait]
 impl EventBus for RecordingBus {
+    fn local(&self) -> &LocalBus {
+        &self.bus
+    }
+
     async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
         self.events.lock().unwrap().push(event.clone());
         if self.drops_messages.load(Ordering::Relaxed) {
             return Ok(());
         }
         self.bus.publish(event).await
-    }
-
-    fn subscribe(&self, command_id: CommandId) -> Subscription {
-        self.bus.subscribe(command_id)
     }
 
     async fn publish_fleet_event(&self, event: &FleetEvent) -> Result<(), BusError> {
@@ -69,36 +69,8 @@ impl EventBus for RecordingBus {
         self.bus.publish_fleet_event(event).await
     }
 
-    fn broadcast_locally(&self, event: FleetEvent) {
-        self.bus.broadcast_locally(event);
-    }
-
-    fn fleet_events(&self) -> BroadcastReceiver<FleetEvent> {
-        self.bus.fleet_events()
-    }
-
-    fn has_fleet_event_receivers(&self) -> bool {
-        self.bus.has_fleet_event_receivers()
-    }
-
-    fn fleet_event_hints(&self) -> BroadcastReceiver<FleetEventHint> {
-        self.bus.fleet_event_hints()
-    }
-
     async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
         self.bus.publish_access_change(change).await
-    }
-
-    fn access_changes(&self) -> BroadcastReceiver<AccessChange> {
-        self.bus.access_changes()
-    }
-
-    fn subscribed_commands(&self) -> Vec<CommandId> {
-        self.bus.subscribed_commands()
-    }
-
-    fn request_reread(&self, command_id: CommandId) {
-        self.bus.request_reread(command_id);
     }
 
     fn connected(&self) -> watch::Receiver<bool> {
