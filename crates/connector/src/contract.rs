@@ -5,7 +5,7 @@
 
 use std::{fmt::Display, time::Duration};
 
-use futures_util::{StreamExt, future::join_all};
+use futures_util::{TryStreamExt, future::join_all};
 use serde_json::{Value, json};
 use sovd_domain::{CommandId, Random, SeededRandom, VehicleId, Vin};
 use thiserror::Error;
@@ -75,11 +75,8 @@ impl Suite<'_> {
 
     async fn unknown_commands_are_unsupported(&self) -> Result<(), Violation> {
         const RULE: &str = "a command that the connector does not support fails with Unsupported";
-        match self
-            .connector
-            .execute(self.request("NoSuchCommand", json!({})))
-            .await
-        {
+        let request = self.request("NoSuchCommand", json!({}));
+        match self.connector.execute(request).await {
             Err(ConnectorError::Unsupported { .. }) => Ok(()),
             Err(other) => Err(violation(RULE, other)),
             Ok(_) => Err(violation(RULE, "a stream")),
@@ -110,11 +107,7 @@ impl Suite<'_> {
     ) -> Result<Vec<ResponseChunk>, Violation> {
         let collect = async {
             let stream = self.connector.execute(request).await?;
-            stream
-                .collect::<Vec<_>>()
-                .await
-                .into_iter()
-                .collect::<Result<Vec<_>, _>>()
+            stream.try_collect().await
         };
         match timeout(TIMEOUT, collect).await {
             Ok(Ok(chunks)) => Ok(chunks),

@@ -15,7 +15,6 @@ use serde_json::Value;
 use sovd_domain::Random;
 use tokio::time::sleep;
 
-use self::failure_injection::FailureInjection;
 pub use self::journal::{Journal, JournalEntry};
 use crate::{
     error::ConnectorError,
@@ -113,11 +112,8 @@ impl MockConnector {
     }
 
     fn delay(&self) -> Duration {
-        let micros = |delay: Duration| u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
-        let (low, high) = (
-            micros(self.behavior.min_delay),
-            micros(self.behavior.max_delay),
-        );
+        let limits = [self.behavior.min_delay, self.behavior.max_delay];
+        let [low, high] = limits.map(|delay| u64::try_from(delay.as_micros()).unwrap_or(u64::MAX));
         Duration::from_micros(self.random.between(low, high))
     }
 }
@@ -130,22 +126,22 @@ impl Connector for MockConnector {
 
     async fn execute(&self, request: CommandRequest) -> Result<ResponseStream, ConnectorError> {
         let response = self.response(&request)?;
-        let injection = FailureInjection::new(&self.behavior, &request.command_name);
-        if let Some(failure) = injection.failure_before_sending() {
+        let behavior = self.behavior.for_command(&request.command_name);
+        if let Some(failure) = behavior.failure_before_sending() {
             return Err(failure);
         }
         // The command counts as sent from here on. The file is written on this thread, because no
         // cancellation may come between the entry and the sending; a write takes no longer than that
         // of a log line.
-        let entry = JournalEntry::new(&request, injection.vehicle_acts());
+        let entry = JournalEntry::new(&request, behavior.vehicle_acts());
         self.journal
             .record(entry)
             .map_err(|error| journal_unavailable(&error))?;
-        if injection.hang {
+        if behavior.hang {
             return Ok(stream::once(future::pending()).boxed());
         }
-        let items: Vec<_> = injection
-            .apply(response)
+        let items: Vec<_> = behavior
+            .apply_failure(response)
             .into_iter()
             .map(|item| (self.delay(), item))
             .collect();

@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
+use serde_json::Value;
 use sovd_domain::Vehicle;
 use thiserror::Error;
 
@@ -33,10 +34,7 @@ impl Registry {
             .into_iter()
             .map(|connector| (connector.name(), connector))
             .collect();
-        let default = connectors
-            .get(default)
-            .cloned()
-            .ok_or_else(|| UnknownConnector::new(default, &connectors))?;
+        let default = Arc::clone(find(&connectors, default)?);
         Ok(Self {
             connectors,
             default,
@@ -49,27 +47,19 @@ impl Registry {
     ///
     /// Returns [`UnknownConnector`] if the named connector is not registered.
     pub fn connector_for(&self, vehicle: &Vehicle) -> Result<&dyn Connector, UnknownConnector> {
-        match vehicle
-            .metadata
-            .get("connector")
-            .and_then(|name| name.as_str())
-        {
+        match vehicle.metadata.get("connector").and_then(Value::as_str) {
             None => Ok(self.default.as_ref()),
-            Some(name) => self
-                .connectors
-                .get(name)
-                .map(AsRef::as_ref)
-                .ok_or_else(|| UnknownConnector::new(name, &self.connectors)),
+            Some(name) => find(&self.connectors, name).map(AsRef::as_ref),
         }
     }
 }
 
-impl UnknownConnector {
-    fn new(name: &str, connectors: &BTreeMap<&'static str, Arc<dyn Connector>>) -> Self {
-        let registered = connectors.keys().copied().collect::<Vec<_>>().join(", ");
-        Self {
-            name: name.to_owned(),
-            registered,
-        }
-    }
+fn find<'a>(
+    connectors: &'a BTreeMap<&'static str, Arc<dyn Connector>>,
+    name: &str,
+) -> Result<&'a Arc<dyn Connector>, UnknownConnector> {
+    connectors.get(name).ok_or_else(|| UnknownConnector {
+        name: name.to_owned(),
+        registered: connectors.keys().copied().collect::<Vec<_>>().join(", "),
+    })
 }

@@ -3,31 +3,23 @@ use serde_json::Value;
 use super::{MockBehavior, MockFailure};
 use crate::{error::ConnectorError, request::ResponseChunk};
 
-/// The simulated failure of one command.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct FailureInjection {
-    failure: Option<MockFailure>,
-    pub(super) hang: bool,
-    lose_final: bool,
-}
-
-impl FailureInjection {
-    /// Returns the failure that `behavior` configures for the command `command_name`.
-    pub(super) fn new(behavior: &MockBehavior, command_name: &str) -> Self {
-        let only = &behavior.only;
-        if only.is_empty() || only.iter().any(|name| name == command_name) {
-            Self {
-                failure: behavior.failure,
-                hang: behavior.hang,
-                lose_final: behavior.lose_final,
-            }
-        } else {
-            Self::default()
+impl MockBehavior {
+    /// Returns the behavior for a command, without failures if `only` excludes it.
+    pub(super) fn for_command(&self, command_name: &str) -> Self {
+        let behavior = self.clone();
+        if self.only.is_empty() || self.only.iter().any(|name| name == command_name) {
+            return behavior;
+        }
+        Self {
+            failure: None,
+            hang: false,
+            lose_final: false,
+            ..behavior
         }
     }
 
     /// Returns the error of a command that is not sent or is rejected.
-    pub(super) fn failure_before_sending(self) -> Option<ConnectorError> {
+    pub(super) fn failure_before_sending(&self) -> Option<ConnectorError> {
         match self.failure? {
             MockFailure::Unreachable => Some(ConnectorError::Unreachable {
                 reason: "no link to the vehicle".into(),
@@ -41,12 +33,15 @@ impl FailureInjection {
 
     /// Returns whether the vehicle executes the command. A lost connection or chunk affects only the
     /// response.
-    pub(super) fn vehicle_acts(self) -> bool {
+    pub(super) fn vehicle_acts(&self) -> bool {
         !self.hang && self.failure != Some(MockFailure::Timeout)
     }
 
     /// Applies the failure to a response.
-    pub(super) fn apply(self, response: Vec<Value>) -> Vec<Result<ResponseChunk, ConnectorError>> {
+    pub(super) fn apply_failure(
+        &self,
+        response: Vec<Value>,
+    ) -> Vec<Result<ResponseChunk, ConnectorError>> {
         let last = response.len().saturating_sub(1);
         let mut items: Vec<_> = response
             .into_iter()

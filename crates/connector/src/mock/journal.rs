@@ -1,12 +1,8 @@
 mod file;
 
-use std::{
-    collections::VecDeque,
-    io,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::VecDeque, io, path::PathBuf, sync::Arc};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sovd_domain::{CommandId, Vin};
@@ -28,7 +24,6 @@ pub struct JournalEntry {
     /// The command's name in the catalog.
     pub command_name: String,
     /// The vehicle.
-    #[serde(with = "vin_as_text")]
     pub vin: Vin,
     /// The parameters.
     pub params: Value,
@@ -72,7 +67,7 @@ impl Journal {
     /// Returns an error if the file cannot be read or contains a line that is not an entry.
     pub fn entries(&self) -> io::Result<Vec<JournalEntry>> {
         match self.0.as_ref() {
-            Storage::Memory(memory) => Ok(lock(memory).entries.iter().cloned().collect()),
+            Storage::Memory(memory) => Ok(memory.lock().entries.iter().cloned().collect()),
             Storage::File(file) => file.entries(),
         }
     }
@@ -81,7 +76,7 @@ impl Journal {
     pub(super) fn record(&self, entry: JournalEntry) -> io::Result<()> {
         match self.0.as_ref() {
             Storage::Memory(memory) => {
-                lock(memory).add(entry);
+                memory.lock().add(entry);
                 Ok(())
             }
             Storage::File(file) => file.append(&entry),
@@ -91,7 +86,7 @@ impl Journal {
     /// Returns the cleared trouble codes of the ECU that `params` address.
     pub(super) fn cleared_codes(&self, vin: &Vin, params: &Value) -> io::Result<ClearedCodes> {
         match self.0.as_ref() {
-            Storage::Memory(memory) => Ok(lock(memory).faults.cleared_codes(vin, params)),
+            Storage::Memory(memory) => Ok(memory.lock().faults.cleared_codes(vin, params)),
             Storage::File(file) => file.cleared_codes(vin, params),
         }
     }
@@ -116,24 +111,5 @@ impl Memory {
             self.entries.pop_front();
         }
         self.entries.push_back(entry);
-    }
-}
-
-/// No panic can leave the data inconsistent, so a poisoned lock is usable.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-mod vin_as_text {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use sovd_domain::Vin;
-
-    pub(super) fn serialize<S: Serializer>(vin: &Vin, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(vin)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vin, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(D::Error::custom)
     }
 }

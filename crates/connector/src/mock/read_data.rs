@@ -1,5 +1,3 @@
-use std::fmt::Write;
-
 use serde_json::{Value, json};
 use sovd_domain::Random;
 
@@ -40,8 +38,5 @@ pub(super) fn response(request: &CommandRequest, chunks: usize, random: &dyn Ran
 fn random_bytes(random: &dyn Random) -> String {
     let mut bytes = [0_u8; 4];
     random.fill(&mut bytes);
-    bytes.iter().fold("0x".to_owned(), |mut text, byte| {
-        let _ = write!(text, "{byte:02X}");
-        text
-    })
+    format!("0x{:08X}", u32::from_be_bytes(bytes))
 }

@@ -2,13 +2,13 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
     path::PathBuf,
-    sync::Mutex,
 };
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use sovd_domain::Vin;
 
-use super::{ClearedCodes, FaultMemory, JournalEntry, lock};
+use super::{ClearedCodes, FaultMemory, JournalEntry};
 
 /// A file of entries, one per line, to which other processes may write concurrently.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl JournalFile {
     }
 
     pub(super) fn cleared_codes(&self, vin: &Vin, params: &Value) -> io::Result<ClearedCodes> {
-        let mut progress = lock(&self.progress);
+        let mut progress = self.progress.lock();
         let Some(mut file) = self.open()? else {
             *progress = Progress::default();
             return Ok(ClearedCodes::default());
@@ -103,12 +103,8 @@ fn has_unfinished_line(file: &mut File) -> io::Result<bool> {
 fn read_entries(mut file: File) -> io::Result<(Vec<JournalEntry>, u64)> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    let unfinished = bytes
-        .iter()
-        .rev()
-        .take_while(|byte| **byte != b'\n')
-        .count();
-    bytes.truncate(bytes.len() - unfinished);
+    let last_break = bytes.iter().rposition(|byte| *byte == b'\n');
+    bytes.truncate(last_break.map_or(0, |position| position + 1));
     let entries = bytes
         .split(|byte| *byte == b'\n')
         .filter_map(|line| parse_entry(line).transpose())
