@@ -76,9 +76,8 @@ impl Client {
 
     /// Returns a request that can be changed before it is sent.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self
-            .http
-            .request(method, format!("http://{}{path}", self.address));
+        let url = format!("http://{}{path}", self.address);
+        let request = self.http.request(method, url);
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -102,8 +101,8 @@ impl Client {
 
     /// `PATCH`
     pub async fn patch(&self, path: &str, body: &Value) -> Reply {
-        self.send(self.request(Method::PATCH, path).json(body))
-            .await
+        let request = self.request(Method::PATCH, path);
+        self.send(request.json(body)).await
     }
 
     /// `DELETE`
@@ -121,10 +120,8 @@ impl Client {
 
     /// Sends `ReadDTC` to the connected vehicle and returns the id of the command.
     pub async fn read_dtc(&self) -> String {
-        let command = self
-            .submit("ReadDTC", json!({ "ecuAddress": "0x10" }))
-            .await;
-        command["command_id"].as_str().unwrap().to_owned()
+        let params = json!({ "ecuAddress": "0x10" });
+        id(&self.submit("ReadDTC", params).await)
     }
 
     /// Sends `ReadDTC` to the disconnected vehicle and returns the id of the command, which expires after
@@ -135,8 +132,7 @@ impl Client {
             "command_params": { "ecuAddress": "0x10" },
             "expires_in_seconds": expires_in_seconds,
         });
-        let command = self.post("/api/v1/commands", &body).await.expect(201);
-        command["command_id"].as_str().unwrap().to_owned()
+        id(&self.post("/api/v1/commands", &body).await.expect(201))
     }
 
     /// Opens the stream of a command.
@@ -180,10 +176,13 @@ impl Client {
     /// Waits for the end of a command and returns it.
     pub async fn ended(&self, command_id: &str) -> Value {
         self.watch(command_id).await;
-        self.get(&format!("/api/v1/commands/{command_id}"))
-            .await
-            .expect(200)
+        let path = format!("/api/v1/commands/{command_id}");
+        self.get(&path).await.expect(200)
     }
+}
+
+fn id(command: &Value) -> String {
+    command["command_id"].as_str().unwrap().to_owned()
 }
 
 /// Sends a request and checks the status of the response against the OpenAPI document.
@@ -211,9 +210,8 @@ impl Reply {
     /// `pointer`.
     #[track_caller]
     pub fn won(replies: Vec<Self>, status: u16, pointer: &str) -> Value {
-        let (won, lost): (Vec<Self>, Vec<Self>) = replies
-            .into_iter()
-            .partition(|reply| reply.status == status);
+        let replies = replies.into_iter();
+        let (won, lost): (Vec<_>, Vec<_>) = replies.partition(|reply| reply.status == status);
         for lost in lost {
             lost.expect_bad_field(409, "conflict", pointer);
         }
@@ -231,27 +229,23 @@ impl Reply {
     /// Returns the body of a complete problem with the expected status and code.
     #[track_caller]
     pub fn expect_problem(self, status: u16, code: &str) -> Value {
-        let problem = &self.body;
+        let (problem, headers) = (&self.body, &self.headers);
         assert_eq!(self.status.as_u16(), status, "{problem}");
         assert_eq!(
-            self.headers["content-type"], "application/problem+json",
+            headers["content-type"], "application/problem+json",
             "{problem}"
         );
         assert_eq!(problem["code"], code, "{problem}");
         assert_eq!(problem["status"], status, "{problem}");
         assert_eq!(problem["type"], format!("/problems/{code}"), "{problem}");
-        assert_eq!(
-            problem["correlation_id"],
-            self.headers["x-request-id"].to_str().unwrap()
-        );
+        let request_id = headers["x-request-id"].to_str().unwrap();
+        assert_eq!(problem["correlation_id"], request_id);
         for field in ["title", "detail", "instance"] {
-            assert!(
-                problem[field].as_str().is_some_and(|text| !text.is_empty()),
-                "{problem}"
-            );
+            let text = problem[field].as_str().unwrap_or_default();
+            assert!(!text.is_empty(), "{problem}");
         }
         if status == 401 {
-            assert_eq!(self.headers["www-authenticate"], "Bearer");
+            assert_eq!(headers["www-authenticate"], "Bearer");
         }
         self.body
     }
@@ -260,11 +254,9 @@ impl Reply {
     #[track_caller]
     pub fn expect_bad_field(self, status: u16, code: &str, pointer: &str) -> Value {
         let problem = self.expect_problem(status, code);
-        let errors = problem["errors"].as_array().cloned().unwrap_or_default();
-        assert!(
-            errors.iter().any(|error| error["pointer"] == pointer),
-            "{problem}"
-        );
+        let mut errors = problem["errors"].as_array().into_iter().flatten();
+        let is_named = errors.any(|error| error["pointer"] == pointer);
+        assert!(is_named, "{problem}");
         problem
     }
 }

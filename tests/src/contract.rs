@@ -1,11 +1,9 @@
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-/// The statuses of each operation in the OpenAPI document.
-struct Contract(Vec<DocumentedPath>);
-
+/// The statuses of the operations of a path in the OpenAPI document.
 struct DocumentedPath {
     segments: Vec<String>,
     statuses: BTreeMap<Method, Vec<String>>,
@@ -18,9 +16,8 @@ struct DocumentedPath {
 ///
 /// If the operation does not list the status.
 pub(crate) fn check_status(method: &Method, path: &str, status: StatusCode) {
-    static CONTRACT: OnceLock<Contract> = OnceLock::new();
-    let contract = CONTRACT.get_or_init(Contract::published);
-    let Some(documented) = contract.find(path) else {
+    static PATHS: LazyLock<Vec<DocumentedPath>> = LazyLock::new(published);
+    let Some(documented) = find(path, &PATHS) else {
         return;
     };
     let method = if method == Method::HEAD {
@@ -39,23 +36,19 @@ pub(crate) fn check_status(method: &Method, path: &str, status: StatusCode) {
     }
 }
 
-impl Contract {
-    fn published() -> Self {
-        let document: Value = serde_json::from_str(&sovd_app::openapi_json()).unwrap();
-        let paths = document["paths"].as_object().unwrap().iter();
-        Self(
-            paths
-                .map(|(path, item)| DocumentedPath::of(path, item))
-                .collect(),
-        )
-    }
+fn published() -> Vec<DocumentedPath> {
+    let document: Value = serde_json::from_str(&sovd_app::openapi_json()).unwrap();
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths
+        .map(|(path, item)| DocumentedPath::of(path, item))
+        .collect()
+}
 
-    /// Returns the matching path with the most literal segments.
-    fn find(&self, path: &str) -> Option<&DocumentedPath> {
-        let segments: Vec<&str> = path.split('/').collect();
-        let matching = self.0.iter().filter(|it| it.matches(&segments));
-        matching.max_by_key(|it| it.segments.iter().filter(|it| !is_variable(it)).count())
-    }
+/// Returns the matching path with the most literal segments.
+fn find<'a>(path: &str, paths: &'a [DocumentedPath]) -> Option<&'a DocumentedPath> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let matching = paths.iter().filter(|it| it.matches(&segments));
+    matching.max_by_key(|it| it.segments.iter().filter(|it| !is_variable(it)).count())
 }
 
 impl DocumentedPath {

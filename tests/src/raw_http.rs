@@ -4,10 +4,9 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
 };
+use tokio_tungstenite::client_async;
 
-use tokio_tungstenite::{client_async, tungstenite::client::IntoClientRequest};
-
-use crate::within;
+use crate::{socket, within};
 
 /// A connection on which a test sends bytes that an HTTP library would not.
 pub struct RawHttp(pub TcpStream);
@@ -28,10 +27,7 @@ impl RawHttp {
     /// Connects and performs the handshake of a WebSocket.
     pub async fn open_websocket(address: SocketAddr, path: &str, token: &str) -> Self {
         let mut connection = Self::connect(address).await;
-        let url = format!("ws://{address}{path}");
-        let mut request = url.into_client_request().unwrap();
-        let value = format!("Bearer {token}").parse().unwrap();
-        request.headers_mut().insert("Authorization", value);
+        let request = socket::request(address, path, Some(token));
         let handshake = client_async(request, &mut connection.0);
         within("the handshake", handshake).await.unwrap();
         connection

@@ -19,7 +19,7 @@ pub struct Socket {
 }
 
 /// How a server closed a WebSocket.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Closing {
     /// The close code (RFC 6455); 0 if the connection broke.
     pub code: u16,
@@ -30,17 +30,12 @@ pub struct Closing {
 impl Socket {
     /// Opens a WebSocket with the token in the `Authorization` header.
     pub async fn open(address: SocketAddr, path: &str, token: Option<&str>) -> Self {
-        let mut request = request(address, path);
-        if let Some(token) = token {
-            let value = format!("Bearer {token}").parse().unwrap();
-            request.headers_mut().insert("Authorization", value);
-        }
-        Self::handshake(request).await
+        Self::handshake(request(address, path, token)).await
     }
 
     /// Opens a WebSocket that offers subprotocols.
     pub async fn offering(address: SocketAddr, path: &str, protocols: &str) -> Self {
-        let mut request = request(address, path);
+        let mut request = request(address, path, None);
         request
             .headers_mut()
             .insert("Sec-WebSocket-Protocol", protocols.parse().unwrap());
@@ -62,21 +57,16 @@ impl Socket {
     /// How the server closed the WebSocket, if it did.
     pub async fn next(&mut self) -> Result<Value, Closing> {
         loop {
-            return match within("an event", self.stream.next()).await {
-                Some(Ok(Message::Text(text))) => Ok(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(Some(frame)))) => {
-                    let reason = frame.reason.to_string();
-                    Err(Closing {
-                        code: frame.code.into(),
-                        reason,
-                    })
-                }
-                Some(Ok(Message::Close(None)) | Err(_)) | None => Err(Closing {
-                    code: 0,
-                    reason: String::new(),
-                }),
+            let closing = match within("an event", self.stream.next()).await {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(Some(frame)))) => Closing {
+                    code: frame.code.into(),
+                    reason: frame.reason.to_string(),
+                },
+                Some(Ok(Message::Close(None)) | Err(_)) | None => Closing::default(),
                 Some(Ok(_)) => continue,
             };
+            return Err(closing);
         }
     }
 
@@ -104,8 +94,13 @@ impl Socket {
     }
 }
 
-fn request(address: SocketAddr, path: &str) -> Request<()> {
-    format!("ws://{address}{path}")
-        .into_client_request()
-        .unwrap()
+/// Returns the request of a handshake, with the token in the `Authorization` header.
+pub(crate) fn request(address: SocketAddr, path: &str, token: Option<&str>) -> Request<()> {
+    let url = format!("ws://{address}{path}");
+    let mut request = url.into_client_request().unwrap();
+    if let Some(token) = token {
+        let value = format!("Bearer {token}").parse().unwrap();
+        request.headers_mut().insert("Authorization", value);
+    }
+    request
 }

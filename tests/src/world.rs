@@ -6,8 +6,9 @@ use std::{
 
 use reqwest::Method;
 use sovd_app::{Application, Settings, Shutdown, StartError, migrate::Migrator};
-use sovd_devstack::{Postgres, Stack, TestDatabase, wait_for_blocked};
+use sovd_devstack::{Postgres, Stack, TestDatabase, connect, wait_for_blocked};
 use tokio::{task::JoinHandle, time::sleep};
+use tokio_postgres::types::ToSql;
 
 use crate::{Client, within};
 
@@ -45,7 +46,8 @@ pub struct World {
 pub struct WorldOptions {
     /// The settings.
     pub settings: Settings,
-    database: Option<TestDatabase>,
+    /// The database, which the server drops; `None` if another value owns it.
+    pub database: Option<TestDatabase>,
 }
 
 impl WorldOptions {
@@ -53,10 +55,8 @@ impl WorldOptions {
     pub async fn new() -> Self {
         let stack = Stack::shared().unwrap();
         let database = stack.test_database("seeded", prepare).await.unwrap();
-        let mut settings = Settings::for_tests(database.url(), Some(stack.redis_url()));
-        settings.redis.key_prefix = unique_prefix();
         Self {
-            settings,
+            settings: unique_settings(database.url()),
             database: Some(database),
         }
     }
@@ -65,20 +65,9 @@ impl WorldOptions {
     pub async fn on(postgres: &Postgres) -> Self {
         let url = postgres.url();
         prepare(&url).await.unwrap();
-        let redis_url = Stack::shared().unwrap().redis_url();
-        let mut settings = Settings::for_tests(&url, Some(redis_url));
-        settings.redis.key_prefix = unique_prefix();
         Self {
-            settings,
+            settings: unique_settings(&url),
             database: None,
-        }
-    }
-
-    /// Returns options with the database of a stopped server.
-    pub fn again(settings: Settings, database: TestDatabase) -> Self {
-        Self {
-            settings,
-            database: Some(database),
         }
     }
 
@@ -99,11 +88,14 @@ impl WorldOptions {
     }
 }
 
-/// Returns a unique key prefix, because all tests share one Redis.
-fn unique_prefix() -> String {
+/// Returns settings with a unique key prefix, because all tests share one Redis.
+fn unique_settings(database_url: &str) -> Settings {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("test-{}-{number}", std::process::id())
+    let redis_url = Stack::shared().unwrap().redis_url();
+    let mut settings = Settings::for_tests(database_url, Some(redis_url));
+    settings.redis.key_prefix = format!("test-{}-{number}", std::process::id());
+    settings
 }
 
 impl World {
@@ -142,14 +134,9 @@ impl World {
 
     /// Waits until the detection of anomalies has read every complete response.
     pub async fn wait_for_detection(&self) {
-        let sql = self.sql().await;
-        let detection = async {
-            let unread = "SELECT count(*) FROM detection_jobs";
-            while sql.query_one(unread, &[]).await.unwrap().get::<_, i64>(0) > 0 {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        within("the detection of anomalies", detection).await;
+        let all_read = "SELECT count(*) = 0 FROM detection_jobs";
+        self.wait_until("the detection of anomalies", all_read, &[])
+            .await;
     }
 
     /// Waits until the audit trail contains every refusal so far. Refusals are written in order, so this
@@ -157,27 +144,27 @@ impl World {
     pub async fn wait_for_refusals(&self) {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let marker = format!("marker-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let mut forger = self.anonymous();
-        forger.token = Some("forged".to_owned());
+        let forger = self.with_token("forged");
         let request = forger
             .request(Method::GET, "/api/v1/vehicles")
             .header("x-request-id", &marker);
         let reply = forger.send(request).await;
         reply.expect_problem(401, "token_invalid");
-        let sql = "SELECT count(*) FROM audit_logs WHERE request_id = $1";
-        let client = self.sql().await;
-        within("refusals to be audited", async {
-            while client
-                .query_one(sql, &[&marker])
-                .await
-                .unwrap()
-                .get::<_, i64>(0)
-                == 0
-            {
+        let is_audited = "SELECT count(*) > 0 FROM audit_logs WHERE request_id = $1";
+        self.wait_until("refusals to be audited", is_audited, &[&marker])
+            .await;
+    }
+
+    /// Waits until the query returns true.
+    async fn wait_until(&self, event: &str, query: &str, parameters: &[&(dyn ToSql + Sync)]) {
+        let sql = self.sql().await;
+        let polling = async {
+            let holds = async || sql.query_one(query, parameters).await.unwrap().get(0);
+            while !holds().await {
                 sleep(Duration::from_millis(5)).await;
             }
-        })
-        .await;
+        };
+        within(event, polling).await;
     }
 
     /// Waits until at least `count` transactions of the database wait for a lock.
@@ -207,12 +194,13 @@ impl World {
 
     /// A client that is logged in; the password is the user name's with `123`.
     pub async fn log_in(&self, username: &str) -> Client {
-        let password = match username {
-            "other" => "engineer123".to_owned(),
-            username => format!("{username}123"),
+        let known_as = if username == "other" {
+            "engineer"
+        } else {
+            username
         };
         let mut client = self.anonymous();
-        client.log_in(username, &password).await;
+        client.log_in(username, &format!("{known_as}123")).await;
         client
     }
 
@@ -221,7 +209,7 @@ impl World {
         self.shutdown.stop();
     }
 
-    /// Stops the server and returns its database for [`WorldOptions::again`].
+    /// Stops the server and returns its database for another.
     pub async fn stop_and_keep_database(mut self) -> TestDatabase {
         let database = self.database.take().unwrap();
         self.stop();
@@ -244,10 +232,6 @@ async fn prepare(url: &str) -> Result<(), Box<dyn std::error::Error + Send + Syn
     migrator.wait(Duration::from_secs(10)).await?;
     migrator.up().await?;
     migrator.seed(false).await?;
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
-    let driver = tokio::spawn(connection);
-    client.batch_execute(CHEAP_USERS).await?;
-    drop(client);
-    driver.await??;
+    connect(url).await?.batch_execute(CHEAP_USERS).await?;
     Ok(())
 }

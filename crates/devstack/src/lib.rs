@@ -24,6 +24,7 @@ pub use error::StackError;
 pub use install::install;
 pub use postgres::{Frozen, Postgres, PostgresOptions};
 pub use redis::Redis;
+pub use runtime::connect;
 pub use search_path::{PostgresBinaries, SearchPath};
 pub use server::Server;
 pub use stack::Stack;

@@ -39,8 +39,12 @@ pub(crate) fn block_on<T: Send + 'static>(
     receiver.recv().ok().flatten()
 }
 
-/// Opens a connection to PostgreSQL, driven by a task of the current runtime.
-pub(crate) async fn connect(url: &str) -> Result<Client, Error> {
+/// Opens a connection to PostgreSQL (without TLS), driven by a task of the current runtime.
+///
+/// # Panics
+///
+/// Panics outside a tokio runtime.
+pub async fn connect(url: &str) -> Result<Client, Error> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
     Ok(client)

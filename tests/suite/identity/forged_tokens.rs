@@ -325,7 +325,8 @@ async fn rejects_malformed_tokens() {
 /// Restarts the program with other settings on the same database.
 async fn restarted(world: World, settings: Settings) -> World {
     let database = world.stop_and_keep_database().await;
-    WorldOptions::again(settings, database).start().await
+    let database = Some(database);
+    WorldOptions { settings, database }.start().await
 }
 
 #[tokio::test]
