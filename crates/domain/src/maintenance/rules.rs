@@ -35,17 +35,6 @@ impl Rule {
 pub struct RuleBook(Vec<Rule>);
 
 impl RuleBook {
-    /// The maximum number of rules.
-    pub const MAX_RULES: usize = 1000;
-    /// The maximum number of patterns of a rule.
-    pub const MAX_PATTERNS: usize = 100;
-    /// The maximum length of a rule name, in characters.
-    pub const MAX_NAME: usize = 100;
-    /// The maximum length of an anomaly type, in characters.
-    pub const MAX_ANOMALY_TYPE: usize = 100;
-    /// The maximum length of a component name, in characters.
-    pub const MAX_COMPONENT: usize = 200;
-
     /// Returns the first rule in file order that matches the code.
     pub fn first_match(&self, dtc: &Dtc) -> Option<&Rule> {
         self.0.iter().find(|rule| rule.matches(dtc))

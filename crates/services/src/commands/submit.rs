@@ -169,7 +169,8 @@ impl Commands {
                 .await?;
             return Err(ServiceError::Forbidden);
         }
-        let mut errors = spec.params_schema.check(&submission.command_params, "/command_params");
+        let schema = &spec.params_schema;
+        let mut errors = schema.check(&submission.command_params, "/command_params");
         if submission.skip_evidence && spec.evidence.is_none() {
             let detail = "must be false: this command erases nothing that could be secured";
             errors.push(FieldError::new("/skip_evidence", detail));

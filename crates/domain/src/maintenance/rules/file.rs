@@ -6,6 +6,13 @@ use toml::{Table, Value};
 use super::{DtcPattern, Rule, RuleBook};
 use crate::{maintenance::anomalies::Severity, text_enum::UnknownText};
 
+const MAX_RULES: usize = 1000;
+const MAX_PATTERNS: usize = 100;
+/// The maximum lengths of texts, in characters.
+const MAX_NAME: usize = 100;
+const MAX_ANOMALY_TYPE: usize = 100;
+const MAX_COMPONENT: usize = 200;
+
 /// Why a text is not a [`RuleBook`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidRules {
@@ -22,8 +29,7 @@ pub enum InvalidRules {
     UnknownField(String),
     /// The file has no list of rules, or too many rules.
     #[error(
-        "expected up to {} rules, each beginning with [[rule]], or rule = [] for none",
-        RuleBook::MAX_RULES
+        "expected up to {MAX_RULES} rules, each beginning with [[rule]], or rule = [] for none"
     )]
     NoRules,
     /// At least one rule is invalid.
@@ -62,7 +68,7 @@ impl FromStr for RuleBook {
         let Some(Value::Array(rules)) = rules else {
             return Err(InvalidRules::NoRules);
         };
-        if rules.len() > Self::MAX_RULES {
+        if rules.len() > MAX_RULES {
             return Err(InvalidRules::NoRules);
         }
         let mut errors = Vec::new();
@@ -102,7 +108,7 @@ fn read(
         });
         return None;
     };
-    let name = text(table.remove("name"), RuleBook::MAX_NAME);
+    let name = text(table.remove("name"), MAX_NAME);
     let mut fields = Fields {
         rule: match &name {
             Ok(name) => format!("rule {name:?}"),
@@ -117,11 +123,10 @@ fn read(
         fields.refuse("name", "expected a name that no rule before has");
     }
     let patterns = fields.keep("patterns", patterns(table.remove("patterns")));
-    let anomaly_type = text(table.remove("anomaly_type"), RuleBook::MAX_ANOMALY_TYPE);
+    let anomaly_type = text(table.remove("anomaly_type"), MAX_ANOMALY_TYPE);
     let anomaly_type = fields.keep("anomaly_type", anomaly_type);
     let severity = fields.keep("severity", severity(table.remove("severity").as_ref()));
-    let component = text(table.remove("component"), RuleBook::MAX_COMPONENT);
-    let component = fields.keep("component", component);
+    let component = fields.keep("component", text(table.remove("component"), MAX_COMPONENT));
     for field in table.keys() {
         fields.refuse(
             field,
@@ -178,10 +183,9 @@ fn severity(value: Option<&Value>) -> Result<Severity, String> {
 }
 
 fn patterns(value: Option<Value>) -> Result<Vec<DtcPattern>, String> {
-    let max = RuleBook::MAX_PATTERNS;
     let items = match value {
-        Some(Value::Array(items)) if (1..=max).contains(&items.len()) => items,
-        _ => return Err(format!("expected a list of 1 to {max} patterns")),
+        Some(Value::Array(items)) if (1..=MAX_PATTERNS).contains(&items.len()) => items,
+        _ => return Err(format!("expected a list of 1 to {MAX_PATTERNS} patterns")),
     };
     let parsed = items.iter().zip(1..).map(|(item, number)| {
         let text = item.as_str().unwrap_or_default();
