@@ -37,6 +37,7 @@ pub(crate) struct ReadinessBody {
 #[utoipa::path(
     operation_id = "get_liveness",
     tag = "health",
+    security(()),
     responses((status = 200, description = "The process is running", body = LivenessBody)),
 )]
 #[get("/health/live")]
@@ -50,6 +51,7 @@ pub(crate) async fn live() -> Json<LivenessBody> {
 #[utoipa::path(
     operation_id = "get_health",
     tag = "health",
+    security(()),
     responses((status = 200, description = "The process is running", body = LivenessBody)),
 )]
 #[get("/health")]
@@ -61,6 +63,7 @@ pub(crate) async fn health() -> Json<LivenessBody> {
 #[utoipa::path(
     operation_id = "get_readiness",
     tag = "health",
+    security(()),
     responses(
         (status = 200, description = "The process can serve requests; events are late if degraded",
          body = ReadinessBody),

@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+#[macro_use]
+mod bodies;
+
 mod agents;
 mod audit;
 mod commands;

@@ -8,20 +8,20 @@ use actix_web::{
     web::{self, Bytes},
 };
 use utoipa::{
-    Modify, OpenApi,
+    Modify, OpenApi, PartialSchema,
     openapi::{
-        self, Content, Object, OpenApi as OpenApiDocument, PathItem, Ref, RefOr, Response,
-        ResponseBuilder, Schema, Type,
+        self, Content, Header, Object, OpenApi as OpenApiDocument, PathItem, Ref, RefOr, Response,
+        Schema, Type,
         path::{Operation, Parameter, ParameterIn},
         schema::SchemaType,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 use utoipa_actix_web::AppExt;
 use utoipa_swagger_ui::Config;
 
 use crate::{
-    problem::{Code, Problem},
+    problem::{Code, Problem, ProblemBody},
     routes,
 };
 
@@ -30,6 +30,8 @@ pub fn document() -> OpenApiDocument {
     let app = App::new().into_utoipa_app().openapi(Base::openapi());
     let (_, mut document) = app.configure(routes::routes).split_for_parts();
     for operation in document.paths.paths.values_mut().flat_map(operations_of) {
+        require_token(operation);
+        add_page_headers(operation);
         add_common_problems(operation);
         narrow_parameters(operation);
     }
@@ -48,11 +50,33 @@ fn operations_of(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, post, put, patch, delete].into_iter().flatten()
 }
 
+/// Adds the bearer token to all operations but those with `security(())`.
+fn require_token(operation: &mut Operation) {
+    let is_public = operation.security.take().is_some();
+    if !is_public && !is_socket(operation) {
+        let no_scopes: [&str; 0] = [];
+        operation.security = Some(vec![SecurityRequirement::new("bearer", no_scopes)]);
+    }
+}
+
+/// Adds the headers of a page to the lists.
+fn add_page_headers(operation: &mut Operation) {
+    if !parameters_of(operation).any(|parameter| parameter.name == "offset") {
+        return;
+    }
+    if let Some(RefOr::T(page)) = operation.responses.responses.get_mut("200") {
+        for (name, schema) in [("X-Total-Count", i64::schema()), ("Link", String::schema())] {
+            let header = RefOr::T(Header::new(schema));
+            page.headers.insert(name.to_owned(), header);
+        }
+    }
+}
+
 /// A status, a problem code and a condition.
 type Reason = (&'static str, &'static str, &'static str);
 
-/// Adds the problems that all operations of a kind share. The handler's own description of a status
-/// takes precedence.
+/// Adds the problems that all operations of a kind share, and the schema of all problems. The handler's
+/// own description of a status takes precedence.
 fn add_common_problems(operation: &mut Operation) {
     let mut descriptions: BTreeMap<&str, String> = BTreeMap::new();
     for (status, code, reason) in common_problems(operation) {
@@ -66,7 +90,16 @@ fn add_common_problems(operation: &mut Operation) {
     }
     for (status, description) in descriptions {
         let response = operation.responses.responses.entry(status.to_owned());
-        response.or_insert_with(|| problem(&description).into());
+        response.or_insert_with(|| Response::new(description).into());
+    }
+    for (status, response) in &mut operation.responses.responses {
+        if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response)
+            && response.content.is_empty()
+        {
+            let body = Content::new(Some(Ref::from_schema_name("Problem")));
+            let media_type = "application/problem+json".to_owned();
+            response.content.insert(media_type, RefOr::T(body));
+        }
     }
 }
 
@@ -228,14 +261,6 @@ fn exclude_null(schema_type: &mut SchemaType) {
     }
 }
 
-fn problem(description: &str) -> Response {
-    let body = Content::new(Some(Ref::from_schema_name("Problem")));
-    ResponseBuilder::new()
-        .description(description)
-        .content("application/problem+json", body)
-        .build()
-}
-
 /// The serialized document. All responses share its bytes.
 pub(crate) struct Document(pub(crate) Bytes);
 
@@ -305,6 +330,7 @@ async fn ui_file(
         (name = "audit", description = "The audit trail"),
         (name = "health", description = "Liveness and readiness"),
     ),
+    components(schemas(ProblemBody)),
     modifiers(&Bearer),
 )]
 struct Base;

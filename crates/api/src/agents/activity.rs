@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, post, web::Data};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sovd_domain::{AgentAction, AgentActionStatus};
 use sovd_services::agents::{AgentActionFilter, NewAgentAction};
 use utoipa::{IntoParams, ToSchema};
@@ -15,42 +15,29 @@ use crate::{
     state::ApiState,
 };
 
-/// An action that an agent attempted.
-#[derive(Serialize, ToSchema)]
-#[schema(as = UebaLog)]
-pub(crate) struct UebaLogBody {
-    /// Identifies the entry.
-    id: Uuid,
-    /// The agent, by the name of its service account.
-    #[schema(example = "fleet-monitor")]
-    agent_name: String,
-    /// The kind of action: the permission that the call needs, or a term of an external system.
-    #[schema(example = "commands.submit")]
-    action_type: String,
-    /// Where the call came from.
-    #[schema(example = "192.0.2.7")]
-    source_node: Option<String>,
-    /// The target: the method and the path, or the resource concealed from the agent.
-    #[schema(example = "POST /api/v1/commands")]
-    target_node: Option<String>,
-    /// Whether the action was allowed: `ALLOWED` or `BLOCKED`.
-    #[schema(example = "BLOCKED")]
-    status: &'static str,
-    /// When the action was attempted.
-    timestamp: DateTime<Utc>,
-}
-
-impl From<AgentAction> for UebaLogBody {
-    fn from(action: AgentAction) -> Self {
-        Self {
-            id: action.id.0,
-            agent_name: action.agent_name,
-            action_type: action.action_type,
-            source_node: action.source_node,
-            target_node: action.target_node,
-            status: action.status.as_str(),
-            timestamp: action.timestamp,
-        }
+response_body! {
+    /// An action that an agent attempted.
+    #[schema(as = UebaLog)]
+    UebaLogBody from action: AgentAction {
+        /// Identifies the entry.
+        id: Uuid = action.id.0,
+        /// The agent, by the name of its service account.
+        #[schema(example = "fleet-monitor")]
+        agent_name: String,
+        /// The kind of action: the permission that the call needs, or a term of an external system.
+        #[schema(example = "commands.submit")]
+        action_type: String,
+        /// Where the call came from.
+        #[schema(example = "192.0.2.7")]
+        source_node: Option<String>,
+        /// The target: the method and the path, or the resource concealed from the agent.
+        #[schema(example = "POST /api/v1/commands")]
+        target_node: Option<String>,
+        /// Whether the action was allowed: `ALLOWED` or `BLOCKED`.
+        #[schema(example = "BLOCKED")]
+        status: &'static str = action.status.as_str(),
+        /// When the action was attempted.
+        timestamp: DateTime<Utc>,
     }
 }
 
@@ -85,12 +72,8 @@ pub(crate) struct ListUebaLogs {
 #[utoipa::path(
     operation_id = "list_ueba_logs",
     tag = "agents",
-    security(("bearer" = [])),
     params(ListUebaLogs),
-    responses(
-        (status = 200, description = "A page of matching entries", body = Vec<UebaLogBody>,
-         headers(("X-Total-Count" = i64), ("Link" = String))),
-    ),
+    responses((status = 200, description = "A page of matching entries", body = Vec<UebaLogBody>)),
 )]
 #[get("")]
 pub(crate) async fn list(
@@ -141,7 +124,6 @@ pub(crate) struct RecordUebaLogRequest {
 #[utoipa::path(
     operation_id = "record_ueba_log",
     tag = "agents",
-    security(("bearer" = [])),
     request_body = RecordUebaLogRequest,
     responses(
         (status = 201, description = "The recorded entry, with the time of the server",

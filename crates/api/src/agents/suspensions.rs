@@ -2,53 +2,40 @@
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, web::Data};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sovd_domain::{Suspension, SuspensionId};
 use sovd_services::agents::SuspensionFilter;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::{
     extract::{Authorized, PathId, QueryParams, page, page_of},
     permissions::{ManageAgents, ReadAgentLog},
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
-/// The exclusion of an agent from one kind of action.
-#[derive(Serialize, ToSchema)]
-#[schema(as = AgentSuspension)]
-pub(crate) struct SuspensionBody {
-    /// Identifies the suspension.
-    suspension_id: Uuid,
-    /// The agent.
-    #[schema(example = "fleet-monitor")]
-    agent_name: String,
-    /// The kind of action.
-    #[schema(example = "commands.submit")]
-    action_type: String,
-    /// Number of blocked attempts that led to the suspension.
-    #[schema(example = 6)]
-    blocked_attempts: i64,
-    /// When it began.
-    suspended_at: DateTime<Utc>,
-    /// When an admin lifted it; null while it is active.
-    lifted_at: Option<DateTime<Utc>>,
-    /// The admin who lifted it; null while it is active or after that account was deleted.
-    lifted_by: Option<Uuid>,
-}
-
-impl From<Suspension> for SuspensionBody {
-    fn from(suspension: Suspension) -> Self {
-        Self {
-            suspension_id: suspension.suspension_id.0,
-            agent_name: suspension.agent_name,
-            action_type: suspension.action_type,
-            blocked_attempts: suspension.blocked_attempts,
-            suspended_at: suspension.suspended_at,
-            lifted_at: suspension.lifted_at,
-            lifted_by: suspension.lifted_by.map(|id| id.0),
-        }
+response_body! {
+    /// The exclusion of an agent from one kind of action.
+    #[schema(as = AgentSuspension)]
+    SuspensionBody from suspension: Suspension {
+        /// Identifies the suspension.
+        suspension_id: Uuid = suspension.suspension_id.0,
+        /// The agent.
+        #[schema(example = "fleet-monitor")]
+        agent_name: String,
+        /// The kind of action.
+        #[schema(example = "commands.submit")]
+        action_type: String,
+        /// Number of blocked attempts that led to the suspension.
+        #[schema(example = 6)]
+        blocked_attempts: i64,
+        /// When it began.
+        suspended_at: DateTime<Utc>,
+        /// When an admin lifted it; null while it is active.
+        lifted_at: Option<DateTime<Utc>>,
+        /// The admin who lifted it; null while it is active or after that account was deleted.
+        lifted_by: Option<Uuid> = suspension.lifted_by.map(|id| id.0),
     }
 }
 
@@ -76,11 +63,9 @@ pub(crate) struct ListSuspensions {
 #[utoipa::path(
     operation_id = "list_agent_suspensions",
     tag = "agents",
-    security(("bearer" = [])),
     params(ListSuspensions),
     responses(
-        (status = 200, description = "A page of matching suspensions", body = Vec<SuspensionBody>,
-         headers(("X-Total-Count" = i64), ("Link" = String))),
+        (status = 200, description = "A page of matching suspensions", body = Vec<SuspensionBody>),
     ),
 )]
 #[get("")]
@@ -111,12 +96,10 @@ pub(crate) async fn list(
 #[utoipa::path(
     operation_id = "lift_agent_suspension",
     tag = "agents",
-    security(("bearer" = [])),
     params(("suspension_id" = Uuid, Path, description = "The suspension")),
     responses(
         (status = 204, description = "The suspension is lifted"),
-        (status = 409, description = "`conflict`: it is lifted already",
-         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: it is lifted already"),
     ),
 )]
 #[delete("/{suspension_id}")]

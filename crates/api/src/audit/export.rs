@@ -10,7 +10,7 @@ use super::download;
 use crate::{
     extract::{Authorized, QueryParams, moment},
     permissions::ReadAudit,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -68,15 +68,13 @@ impl From<FormatParam> for ExportFormat {
 #[utoipa::path(
     operation_id = "export_audit_logs",
     tag = "audit",
-    security(("bearer" = [])),
     params(ExportAuditLogs),
     responses(
         (status = 200, description = "The entries",
          content((String = "text/csv"), (String = "application/x-ndjson")),
          headers(("Content-Disposition" = String))),
         (status = 429, description = "`rate_limited`: too many requests, exports or open \
-                                      streams; `Retry-After` contains the delay in seconds",
-         body = ProblemBody, content_type = "application/problem+json"),
+                                      streams; `Retry-After` contains the delay in seconds"),
     ),
 )]
 #[get("/export")]

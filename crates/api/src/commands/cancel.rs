@@ -8,7 +8,7 @@ use super::CommandBody;
 use crate::{
     extract::{Authorized, PathId},
     permissions::CancelCommands,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -19,12 +19,10 @@ use crate::{
 #[utoipa::path(
     operation_id = "cancel_command",
     tag = "commands",
-    security(("bearer" = [])),
     params(("command_id" = Uuid, Path, description = "The command")),
     responses(
         (status = 200, description = "The failed command", body = CommandBody),
-        (status = 409, description = "`not_cancellable`: it has completed or failed, or the vehicle has responded",
-         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`not_cancellable`: it has completed or failed, or the vehicle has responded"),
     ),
 )]
 #[post("/{command_id}/cancel")]

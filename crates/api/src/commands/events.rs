@@ -6,7 +6,7 @@ use utoipa::IntoParams;
 use crate::{
     extract::{Authorized, LastEventId, PathId, QueryParams},
     permissions::ReadOwnCommands,
-    problem::{Code, Problem, ProblemBody},
+    problem::{Code, Problem},
     sse,
     state::ApiState,
 };
@@ -32,7 +32,6 @@ pub(crate) struct EventsQuery {
 #[utoipa::path(
     operation_id = "stream_command_events",
     tag = "streams",
-    security(("bearer" = [])),
     params(
         ("command_id" = Uuid, Path, description = "The command"),
         EventsQuery,
@@ -44,11 +43,9 @@ pub(crate) struct EventsQuery {
          content_type = "text/event-stream"),
         (status = 400, description = "`malformed_request`: the id is not a UUID, `Last-Event-ID` \
                                       is not a non-negative integer, or a parameter is unknown or \
-                                      malformed",
-         body = ProblemBody, content_type = "application/problem+json"),
+                                      malformed"),
         (status = 429, description = "`rate_limited`: too many requests or open streams; \
-                                      `Retry-After` contains the delay in seconds",
-         body = ProblemBody, content_type = "application/problem+json"),
+                                      `Retry-After` contains the delay in seconds"),
     ),
 )]
 #[get("/{command_id}/events")]

@@ -16,11 +16,8 @@ use crate::{
 #[utoipa::path(
     operation_id = "get_command",
     tag = "commands",
-    security(("bearer" = [])),
     params(("command_id" = Uuid, Path, description = "The command")),
-    responses(
-        (status = 200, description = "The command", body = CommandBody),
-    ),
+    responses((status = 200, description = "The command", body = CommandBody)),
 )]
 #[get("/{command_id}")]
 pub(crate) async fn get_command(

@@ -3,10 +3,8 @@ use actix_web::{
     web::{Data, Json},
 };
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::Value;
 use sovd_domain::{CommandId, Response};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
@@ -16,23 +14,24 @@ use crate::{
     state::ApiState,
 };
 
-/// A chunk of a vehicle's response.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Response)]
-pub(crate) struct ResponseBody {
-    /// Identifies the chunk.
-    response_id: Uuid,
-    /// The command it answers.
-    command_id: Uuid,
-    /// The payload sent by the vehicle.
-    response_payload: Value,
-    /// Its number within the response, counted from 1.
-    #[schema(example = 1)]
-    sequence_number: i32,
-    /// Whether it is the last chunk.
-    is_final: bool,
-    /// The time of its arrival.
-    received_at: DateTime<Utc>,
+response_body! {
+    /// A chunk of a vehicle's response.
+    #[schema(as = Response)]
+    ResponseBody from response: Response {
+        /// Identifies the chunk.
+        response_id: Uuid = response.response_id.0,
+        /// The command it answers.
+        command_id: Uuid = response.command_id.0,
+        /// The payload sent by the vehicle.
+        response_payload: Value,
+        /// Its number within the response, counted from 1.
+        #[schema(example = 1)]
+        sequence_number: i32,
+        /// Whether it is the last chunk.
+        is_final: bool,
+        /// The time of its arrival.
+        received_at: DateTime<Utc>,
+    }
 }
 
 /// List the responses to a command
@@ -41,11 +40,8 @@ pub(crate) struct ResponseBody {
 #[utoipa::path(
     operation_id = "list_responses",
     tag = "commands",
-    security(("bearer" = [])),
     params(("command_id" = Uuid, Path, description = "The command")),
-    responses(
-        (status = 200, description = "The chunks, in order", body = Vec<ResponseBody>),
-    ),
+    responses((status = 200, description = "The chunks, in order", body = Vec<ResponseBody>)),
 )]
 #[get("/{command_id}/responses")]
 pub(crate) async fn responses(
@@ -60,17 +56,4 @@ pub(crate) async fn responses(
     Ok(Json(
         responses.into_iter().map(ResponseBody::from).collect(),
     ))
-}
-
-impl From<Response> for ResponseBody {
-    fn from(response: Response) -> Self {
-        Self {
-            response_id: response.response_id.0,
-            command_id: response.command_id.0,
-            response_payload: response.response_payload,
-            sequence_number: response.sequence_number,
-            is_final: response.is_final,
-            received_at: response.received_at,
-        }
-    }
 }

@@ -12,7 +12,7 @@ use super::CommandBody;
 use crate::{
     extract::{Authorized, JsonBody, Keyed},
     permissions::SubmitCommands,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -49,7 +49,6 @@ pub(crate) struct SubmitRequest {
 #[utoipa::path(
     operation_id = "submit_command",
     tag = "commands",
-    security(("bearer" = [])),
     params(
         ("Idempotency-Key" = Option<String>, Header,
          description = "1 to 255 visible ASCII characters that identify this request for 24 hours",
@@ -65,17 +64,13 @@ pub(crate) struct SubmitRequest {
               description = "`true` if an earlier request with the same key created the command"),
          )),
         (status = 403, description = "`forbidden`: the role does not permit the command, or the agent \
-         lacks the permission or is suspended",
-         body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "`not_found`: no such vehicle",
-         body = ProblemBody, content_type = "application/problem+json"),
+         lacks the permission or is suspended"),
+        (status = 404, description = "`not_found`: no such vehicle"),
         (status = 409, description = "`vehicle_offline`: the vehicle is disconnected and the command does more than read; \
             `idempotency_mismatch`: the key was used for a different request; `queue_full`: the queue of the \
-            vehicle has reached its limit",
-         body = ProblemBody, content_type = "application/problem+json"),
+            vehicle has reached its limit"),
         (status = 429, description = "`rate_limited`: too many requests or commands, or the queued \
-            commands of the caller have reached their limit; `Retry-After` contains the delay in seconds",
-         body = ProblemBody, content_type = "application/problem+json"),
+            commands of the caller have reached their limit; `Retry-After` contains the delay in seconds"),
     ),
 )]
 #[post("")]

@@ -9,7 +9,6 @@ use sovd_services::commands::streams::Follower;
 
 use crate::{
     open_streams::OpenStream,
-    problem::ProblemBody,
     state::ApiState,
     websocket::{
         close::{policy, session_revoked},
@@ -29,7 +28,6 @@ use crate::{
 #[utoipa::path(
     operation_id = "watch_command",
     tag = "streams",
-    security(("bearer" = [])),
     params(
         ("command_id" = Uuid, Path, description = "The command"),
         ("after" = Option<i32>, Query, minimum = 0,
@@ -39,8 +37,7 @@ use crate::{
     responses(
         (status = 101, description = "The stream"),
         (status = 400, description = "`malformed_request`: not a WebSocket handshake, or several \
-         `Authorization` headers or tokens",
-         body = ProblemBody, content_type = "application/problem+json"),
+         `Authorization` headers or tokens"),
     ),
 )]
 #[get("/ws/responses/{command_id}")]

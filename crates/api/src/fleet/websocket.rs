@@ -9,7 +9,6 @@ use sovd_services::fleet::events::FleetWatch;
 
 use crate::{
     open_streams::OpenStream,
-    problem::ProblemBody,
     state::ApiState,
     websocket::{
         close::{policy, session_revoked},
@@ -29,7 +28,6 @@ use crate::{
 #[utoipa::path(
     operation_id = "watch_fleet",
     tag = "streams",
-    security(("bearer" = [])),
     params(
         ("vehicle_id" = Option<Uuid>, Query, description = "Only events of this vehicle"),
         ("token" = Option<String>, Query, description = "An access token, for clients that cannot set headers; ignored if empty"),
@@ -37,8 +35,7 @@ use crate::{
     responses(
         (status = 101, description = "The stream"),
         (status = 400, description = "`malformed_request`: not a WebSocket handshake, or more than one \
-         `Authorization` header or `token`",
-         body = ProblemBody, content_type = "application/problem+json"),
+         `Authorization` header or `token`"),
     ),
 )]
 #[get("/ws/events")]

@@ -53,12 +53,9 @@ pub(crate) struct ChangeVehicleRequest {
 #[utoipa::path(
     operation_id = "change_vehicle",
     tag = "vehicles",
-    security(("bearer" = [])),
     params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
     request_body = ChangeVehicleRequest,
-    responses(
-        (status = 200, description = "The changed vehicle", body = VehicleBody),
-    ),
+    responses((status = 200, description = "The changed vehicle", body = VehicleBody)),
 )]
 #[patch("/{vehicle_id}")]
 pub(crate) async fn change(

@@ -9,7 +9,7 @@ use super::VehicleBody;
 use crate::{
     extract::{Authorized, JsonBody},
     permissions::ManageVehicles,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -47,13 +47,11 @@ pub(crate) struct CreateVehicleRequest {
 #[utoipa::path(
     operation_id = "create_vehicle",
     tag = "vehicles",
-    security(("bearer" = [])),
     request_body = CreateVehicleRequest,
     responses(
         (status = 201, description = "The created vehicle", body = VehicleBody,
          headers(("Location" = String))),
-        (status = 409, description = "`conflict`: the VIN is taken",
-         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: the VIN is taken"),
     ),
 )]
 #[post("")]

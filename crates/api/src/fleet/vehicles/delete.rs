@@ -4,7 +4,7 @@ use sovd_domain::VehicleId;
 use crate::{
     extract::{Authorized, PathId},
     permissions::ManageVehicles,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -14,12 +14,10 @@ use crate::{
 #[utoipa::path(
     operation_id = "delete_vehicle",
     tag = "vehicles",
-    security(("bearer" = [])),
     params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
     responses(
         (status = 204, description = "The vehicle is deleted"),
-        (status = 409, description = "`conflict`: commands to the vehicle have not ended",
-         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: commands to the vehicle have not ended"),
     ),
 )]
 #[delete("/{vehicle_id}")]

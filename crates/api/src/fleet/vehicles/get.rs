@@ -16,11 +16,8 @@ use crate::{
 #[utoipa::path(
     operation_id = "get_vehicle",
     tag = "vehicles",
-    security(("bearer" = [])),
     params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
-    responses(
-        (status = 200, description = "The vehicle", body = VehicleBody),
-    ),
+    responses((status = 200, description = "The vehicle", body = VehicleBody)),
 )]
 #[get("/{vehicle_id}")]
 pub(crate) async fn get_vehicle(

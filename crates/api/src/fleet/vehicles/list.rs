@@ -45,12 +45,10 @@ pub(crate) struct ListVehicles {
 #[utoipa::path(
     operation_id = "list_vehicles",
     tag = "vehicles",
-    security(("bearer" = [])),
     params(ListVehicles),
     responses(
         (status = 200, description = "One page of the matching vehicles",
-         body = Vec<VehicleBody>,
-         headers(("X-Total-Count" = i64), ("Link" = String))),
+         body = Vec<VehicleBody>),
     ),
 )]
 #[get("")]

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::TokensBody;
 use crate::{
     extract::{Anonymous, JsonBody, origin_of},
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -32,16 +32,14 @@ pub(crate) struct LoginRequest {
 #[utoipa::path(
     operation_id = "log_in",
     tag = "auth",
+    security(()),
     request_body = LoginRequest,
     responses(
         (status = 200, description = "Tokens for the new session", body = TokensBody),
-        (status = 401, description = "`invalid_credentials`", body = ProblemBody,
-         content_type = "application/problem+json"),
-        (status = 403, description = "`account_disabled`: the password is correct", body = ProblemBody,
-         content_type = "application/problem+json"),
+        (status = 401, description = "`invalid_credentials`"),
+        (status = 403, description = "`account_disabled`: the password is correct"),
         (status = 429, description = "`rate_limited`: too many failures for the account or from the \
-         address, or too many concurrent logins; `Retry-After` has the delay in seconds",
-         body = ProblemBody, content_type = "application/problem+json"),
+         address, or too many concurrent logins; `Retry-After` has the delay in seconds"),
     ),
 )]
 #[post("/login")]

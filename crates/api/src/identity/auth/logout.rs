@@ -38,11 +38,8 @@ pub(crate) struct MessageBody {
 #[utoipa::path(
     operation_id = "log_out",
     tag = "auth",
-    security(("bearer" = [])),
     request_body(content = Option<LogoutRequest>),
-    responses(
-        (status = 200, description = "Logged out", body = MessageBody),
-    ),
+    responses((status = 200, description = "Logged out", body = MessageBody)),
 )]
 #[post("/logout")]
 pub(crate) async fn logout(

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::{
     extract::{Authorized, JsonBody},
     permissions::OwnAccount,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -28,12 +28,10 @@ pub(crate) struct PasswordRequest {
 #[utoipa::path(
     operation_id = "change_own_password",
     tag = "auth",
-    security(("bearer" = [])),
     request_body = PasswordRequest,
     responses(
         (status = 204, description = "The password is changed"),
-        (status = 409, description = "`conflict`: the password was changed concurrently",
-         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: the password was changed concurrently"),
     ),
 )]
 #[post("/password")]

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::TokensBody;
 use crate::{
     extract::{Anonymous, JsonBody, origin_of},
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -30,12 +30,12 @@ pub(crate) struct RefreshRequest {
 #[utoipa::path(
     operation_id = "refresh_tokens",
     tag = "auth",
+    security(()),
     request_body = RefreshRequest,
     responses(
         (status = 200, description = "New tokens for the same session", body = TokensBody),
         (status = 401, description = "`token_invalid`: unknown or expired; \
-            `session_revoked`: already spent, so the session has ended",
-         body = ProblemBody, content_type = "application/problem+json"),
+            `session_revoked`: already spent, so the session has ended"),
     ),
 )]
 #[post("/refresh")]

@@ -42,10 +42,7 @@ pub(crate) struct SessionBody {
 #[utoipa::path(
     operation_id = "list_own_sessions",
     tag = "auth",
-    security(("bearer" = [])),
-    responses(
-        (status = 200, description = "The sessions", body = Vec<SessionBody>),
-    ),
+    responses((status = 200, description = "The sessions", body = Vec<SessionBody>)),
 )]
 #[get("/sessions")]
 pub(crate) async fn list(
@@ -66,11 +63,8 @@ pub(crate) async fn list(
 #[utoipa::path(
     operation_id = "end_own_session",
     tag = "auth",
-    security(("bearer" = [])),
     params(("session_id" = Uuid, Path, description = "The session")),
-    responses(
-        (status = 204, description = "The session has ended"),
-    ),
+    responses((status = 204, description = "The session has ended")),
 )]
 #[delete("/sessions/{session_id}")]
 pub(crate) async fn end(

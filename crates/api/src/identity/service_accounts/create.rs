@@ -11,7 +11,7 @@ use super::IssuedKeyBody;
 use crate::{
     extract::{Authorized, JsonBody},
     permissions::ManageServiceAccounts,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -49,13 +49,11 @@ pub(crate) struct CreateServiceAccountRequest {
 #[utoipa::path(
     operation_id = "create_service_account",
     tag = "service accounts",
-    security(("bearer" = [])),
     request_body = CreateServiceAccountRequest,
     responses(
         (status = 201, description = "The account and its key", body = IssuedKeyBody,
          headers(("Location" = String))),
-        (status = 409, description = "`conflict`: the name is taken",
-         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: the name is taken"),
     ),
 )]
 #[post("")]

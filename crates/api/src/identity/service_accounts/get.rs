@@ -16,7 +16,6 @@ use crate::{
 #[utoipa::path(
     operation_id = "get_service_account",
     tag = "service accounts",
-    security(("bearer" = [])),
     params(("service_account_id" = Uuid, Path, description = "The account")),
     responses(
         (status = 200, description = "The account, without its key", body = ServiceAccountBody),

@@ -30,11 +30,9 @@ pub(crate) struct ListServiceAccounts {
 #[utoipa::path(
     operation_id = "list_service_accounts",
     tag = "service accounts",
-    security(("bearer" = [])),
     params(ListServiceAccounts),
     responses(
-        (status = 200, description = "One page of the accounts", body = Vec<ServiceAccountBody>,
-         headers(("X-Total-Count" = i64), ("Link" = String))),
+        (status = 200, description = "One page of the accounts", body = Vec<ServiceAccountBody>),
     ),
 )]
 #[get("")]

@@ -10,7 +10,7 @@ use super::{IssuedKeyBody, create::days};
 use crate::{
     extract::{Authorized, JsonBody, PathId},
     permissions::ManageServiceAccounts,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -29,13 +29,11 @@ pub(crate) struct RenewKeyRequest {
 #[utoipa::path(
     operation_id = "renew_service_account_key",
     tag = "service accounts",
-    security(("bearer" = [])),
     params(("service_account_id" = Uuid, Path, description = "The account")),
     request_body = RenewKeyRequest,
     responses(
         (status = 200, description = "The account and its new key", body = IssuedKeyBody),
-        (status = 409, description = "`conflict`: the account is revoked",
-         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: the account is revoked"),
     ),
 )]
 #[post("/{service_account_id}/key")]

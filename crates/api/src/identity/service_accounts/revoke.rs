@@ -4,7 +4,7 @@ use sovd_domain::UserId;
 use crate::{
     extract::{Authorized, PathId},
     permissions::ManageServiceAccounts,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -15,12 +15,10 @@ use crate::{
 #[utoipa::path(
     operation_id = "revoke_service_account",
     tag = "service accounts",
-    security(("bearer" = [])),
     params(("service_account_id" = Uuid, Path, description = "The account")),
     responses(
         (status = 204, description = "The account is revoked"),
-        (status = 409, description = "`conflict`: the account is already revoked",
-         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: the account is already revoked"),
     ),
 )]
 #[delete("/{service_account_id}")]

@@ -12,7 +12,7 @@ use super::UserBody;
 use crate::{
     extract::{Authorized, JsonBody, PathId},
     permissions::ManageUsers,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -43,14 +43,12 @@ pub(crate) struct ChangeUserRequest {
 #[utoipa::path(
     operation_id = "change_user",
     tag = "users",
-    security(("bearer" = [])),
     params(("user_id" = Uuid, Path, description = "The user")),
     request_body = ChangeUserRequest,
     responses(
         (status = 200, description = "The changed user", body = UserBody),
         (status = 409, description = "`conflict`: the address is taken, no active admin would \
-                                      remain, or the user owns vehicles and must remain a customer",
-         body = ProblemBody, content_type = "application/problem+json"),
+                                      remain, or the user owns vehicles and must remain a customer"),
     ),
 )]
 #[patch("/{user_id}")]

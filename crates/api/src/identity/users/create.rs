@@ -9,7 +9,7 @@ use super::UserBody;
 use crate::{
     extract::{Authorized, JsonBody},
     permissions::ManageUsers,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -35,13 +35,11 @@ pub(crate) struct CreateUserRequest {
 #[utoipa::path(
     operation_id = "create_user",
     tag = "users",
-    security(("bearer" = [])),
     request_body = CreateUserRequest,
     responses(
         (status = 201, description = "The created user", body = UserBody,
          headers(("Location" = String))),
-        (status = 409, description = "`conflict`: the name or address is taken",
-         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: the name or address is taken"),
     ),
 )]
 #[post("")]

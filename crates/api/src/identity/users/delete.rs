@@ -4,7 +4,7 @@ use sovd_domain::UserId;
 use crate::{
     extract::{Authorized, PathId},
     permissions::ManageUsers,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -15,13 +15,11 @@ use crate::{
 #[utoipa::path(
     operation_id = "delete_user",
     tag = "users",
-    security(("bearer" = [])),
     params(("user_id" = Uuid, Path, description = "The user")),
     responses(
         (status = 204, description = "The user is deleted"),
         (status = 409, description = "`conflict`: no active admin would remain, or commands of the \
-                                      user, or to their vehicles, have not ended",
-         body = ProblemBody, content_type = "application/problem+json"),
+                                      user, or to their vehicles, have not ended"),
     ),
 )]
 #[delete("/{user_id}")]

@@ -16,11 +16,8 @@ use crate::{
 #[utoipa::path(
     operation_id = "get_user",
     tag = "users",
-    security(("bearer" = [])),
     params(("user_id" = Uuid, Path, description = "The user")),
-    responses(
-        (status = 200, description = "The user", body = UserBody),
-    ),
+    responses((status = 200, description = "The user", body = UserBody)),
 )]
 #[get("/{user_id}")]
 pub(crate) async fn get_user(

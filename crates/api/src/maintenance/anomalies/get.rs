@@ -30,11 +30,8 @@ pub(crate) struct DiagnosedAnomalyBody {
 #[utoipa::path(
     operation_id = "get_anomaly",
     tag = "anomalies",
-    security(("bearer" = [])),
     params(("anomaly_id" = Uuid, Path, description = "The anomaly")),
-    responses(
-        (status = 200, description = "The anomaly", body = DiagnosedAnomalyBody),
-    ),
+    responses((status = 200, description = "The anomaly", body = DiagnosedAnomalyBody)),
 )]
 #[get("/{anomaly_id}")]
 pub(crate) async fn get_anomaly(

@@ -67,12 +67,10 @@ pub(crate) struct ListVehicleAnomalies {
 #[utoipa::path(
     operation_id = "list_anomalies",
     tag = "anomalies",
-    security(("bearer" = [])),
     params(ListAnomalies),
     responses(
         (status = 200, description = "A page of matching anomalies",
-         body = Vec<AnomalyBody>,
-         headers(("X-Total-Count" = i64), ("Link" = String))),
+         body = Vec<AnomalyBody>),
     ),
 )]
 #[get("")]
@@ -104,12 +102,10 @@ pub(crate) async fn list(
 #[utoipa::path(
     operation_id = "list_vehicle_anomalies",
     tag = "anomalies",
-    security(("bearer" = [])),
     params(("vehicle_id" = Uuid, Path, description = "The vehicle"), ListVehicleAnomalies),
     responses(
         (status = 200, description = "A page of matching anomalies of the vehicle",
-         body = Vec<AnomalyBody>,
-         headers(("X-Total-Count" = i64), ("Link" = String))),
+         body = Vec<AnomalyBody>),
     ),
 )]
 #[get("/{vehicle_id}/anomalies")]

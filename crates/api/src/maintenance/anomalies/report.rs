@@ -10,7 +10,7 @@ use super::AnomalyBody;
 use crate::{
     extract::{Authorized, JsonBody, PathId},
     permissions::RecordAnomalies,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -67,13 +67,11 @@ pub(crate) struct ReportVehicleAnomalyRequest {
 #[utoipa::path(
     operation_id = "report_anomaly",
     tag = "anomalies",
-    security(("bearer" = [])),
     request_body = ReportAnomalyRequest,
     responses(
         (status = 201, description = "The anomaly", body = AnomalyBody,
          headers(("Location" = String))),
-        (status = 404, description = "`not_found`: the vehicle does not exist or is not visible to the caller",
-         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: the vehicle does not exist or is not visible to the caller"),
     ),
 )]
 #[post("")]
@@ -100,7 +98,6 @@ pub(crate) async fn report(
 #[utoipa::path(
     operation_id = "report_vehicle_anomaly",
     tag = "anomalies",
-    security(("bearer" = [])),
     params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
     request_body = ReportVehicleAnomalyRequest,
     responses(

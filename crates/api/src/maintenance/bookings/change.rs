@@ -12,7 +12,7 @@ use super::BookingBody;
 use crate::{
     extract::{Authorized, JsonBody, PathId},
     permissions::Book,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -43,14 +43,12 @@ pub(crate) struct ChangeBookingRequest {
 #[utoipa::path(
     operation_id = "change_booking",
     tag = "bookings",
-    security(("bearer" = [])),
     params(("booking_id" = Uuid, Path, description = "The booking")),
     request_body = ChangeBookingRequest,
     responses(
         (status = 200, description = "The changed booking", body = BookingBody),
         (status = 409, description = "`conflict`: the state of the booking does not allow the change, \
-                                      or the workshop has another booking at that time",
-         body = ProblemBody, content_type = "application/problem+json"),
+                                      or the workshop has another booking at that time"),
     ),
 )]
 #[patch("/{booking_id}")]

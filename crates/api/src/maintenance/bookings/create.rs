@@ -10,7 +10,7 @@ use super::BookingBody;
 use crate::{
     extract::{Authorized, JsonBody},
     permissions::Book,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     state::ApiState,
 };
 
@@ -45,17 +45,14 @@ pub(crate) struct CreateBookingRequest {
 #[utoipa::path(
     operation_id = "create_booking",
     tag = "bookings",
-    security(("bearer" = [])),
     request_body = CreateBookingRequest,
     responses(
         (status = 201, description = "The pending booking",
          body = BookingBody, headers(("Location" = String))),
         (status = 404, description = "`not_found`: the vehicle or the anomaly does not exist or is not \
-                                      visible to the caller",
-         body = ProblemBody, content_type = "application/problem+json"),
+                                      visible to the caller"),
         (status = 409, description = "`conflict`: the workshop has another booking at that time, or \
-                                      the anomaly is closed or has another booking",
-         body = ProblemBody, content_type = "application/problem+json"),
+                                      the anomaly is closed or has another booking"),
     ),
 )]
 #[post("")]

@@ -16,11 +16,8 @@ use crate::{
 #[utoipa::path(
     operation_id = "get_booking",
     tag = "bookings",
-    security(("bearer" = [])),
     params(("booking_id" = Uuid, Path, description = "The booking")),
-    responses(
-        (status = 200, description = "The booking", body = BookingBody),
-    ),
+    responses((status = 200, description = "The booking", body = BookingBody)),
 )]
 #[get("/{booking_id}")]
 pub(crate) async fn get_booking(

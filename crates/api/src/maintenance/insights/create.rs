@@ -40,7 +40,6 @@ pub(crate) struct CreateInsightRequest {
 #[utoipa::path(
     operation_id = "create_insight",
     tag = "insights",
-    security(("bearer" = [])),
     request_body = CreateInsightRequest,
     responses(
         (status = 201, description = "The insight", body = InsightBody,

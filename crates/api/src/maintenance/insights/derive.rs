@@ -28,7 +28,6 @@ pub(crate) struct DeriveInsightsRequest {
 #[utoipa::path(
     operation_id = "derive_insights",
     tag = "insights",
-    security(("bearer" = [])),
     request_body(content = Option<DeriveInsightsRequest>),
     responses(
         (status = 200, description = "No group has new failures", body = Vec<InsightBody>),

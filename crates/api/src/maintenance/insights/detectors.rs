@@ -56,10 +56,7 @@ pub(crate) struct DetectorBody {
 #[utoipa::path(
     operation_id = "list_detectors",
     tag = "insights",
-    security(("bearer" = [])),
-    responses(
-        (status = 200, description = "Every rule", body = Vec<DetectorBody>),
-    ),
+    responses((status = 200, description = "Every rule", body = Vec<DetectorBody>)),
 )]
 #[get("/detectors")]
 pub(crate) async fn detectors(

@@ -17,11 +17,8 @@ use crate::{
 #[utoipa::path(
     operation_id = "get_insight",
     tag = "insights",
-    security(("bearer" = [])),
     params(("insight_id" = Uuid, Path, description = "The insight")),
-    responses(
-        (status = 200, description = "The insight", body = InsightBody),
-    ),
+    responses((status = 200, description = "The insight", body = InsightBody)),
 )]
 #[get("/{insight_id}", guard = "is_not_derive")]
 pub(crate) async fn get_insight(

@@ -1,7 +1,7 @@
 use actix_web::{HttpRequest, HttpResponse, get, web::Data};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sovd_services::maintenance::insights::ComponentSummary;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use crate::{
     extract::{Authorized, QueryParams, page, page_of},
@@ -23,19 +23,20 @@ pub(crate) struct SummariseInsights {
     offset: Option<i64>,
 }
 
-/// The counts of one component across the fleet.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ComponentSummary)]
-pub(crate) struct ComponentSummaryBody {
-    /// The component.
-    #[schema(example = "catalytic converter")]
-    component_name: String,
-    /// Number of failures that workshops have confirmed.
-    #[schema(example = 3)]
-    confirmed_failures: i64,
-    /// Number of insights about it.
-    #[schema(example = 1)]
-    insights: i64,
+response_body! {
+    /// The counts of one component across the fleet.
+    #[schema(as = ComponentSummary)]
+    ComponentSummaryBody from counts: ComponentSummary {
+        /// The component.
+        #[schema(example = "catalytic converter")]
+        component_name: String,
+        /// Number of failures that workshops have confirmed.
+        #[schema(example = 3)]
+        confirmed_failures: i64,
+        /// Number of insights about it.
+        #[schema(example = 1)]
+        insights: i64,
+    }
 }
 
 /// Count failures by component
@@ -46,12 +47,10 @@ pub(crate) struct ComponentSummaryBody {
 #[utoipa::path(
     operation_id = "summarise_insights",
     tag = "insights",
-    security(("bearer" = [])),
     params(SummariseInsights),
     responses(
         (status = 200, description = "A page of components",
-         body = Vec<ComponentSummaryBody>,
-         headers(("X-Total-Count" = i64), ("Link" = String))),
+         body = Vec<ComponentSummaryBody>),
     ),
 )]
 #[get("/summary")]
@@ -68,14 +67,4 @@ pub(crate) async fn summary(
         .map(ComponentSummaryBody::from)
         .collect();
     Ok(page_of(&request, page, total, bodies))
-}
-
-impl From<ComponentSummary> for ComponentSummaryBody {
-    fn from(counts: ComponentSummary) -> Self {
-        Self {
-            component_name: counts.component_name,
-            confirmed_failures: counts.confirmed_failures,
-            insights: counts.insights,
-        }
-    }
 }

@@ -1,0 +1,35 @@
+//! Bodies that are declared together with their conversion from a type of the services.
+//!
+//! A field with `= value` has that value after the conversion. Any other field has the value of the field
+//! with the same name.
+
+/// Declares a response body `$Body` and `From<$Source>`.
+macro_rules! response_body {
+    (
+        $(#[$($attribute:tt)+])*
+        $Body:ident from $source:ident: $Source:ty {
+            $( $(#[$($field_attribute:tt)+])* $field:ident: $Field:ty $(= $value:expr)?, )+
+        }
+    ) => {
+        #[derive(serde::Serialize, utoipa::ToSchema)]
+        $(#[$($attribute)+])*
+        pub(crate) struct $Body {
+            $( $(#[$($field_attribute)+])* $field: $Field, )+
+        }
+
+        impl From<$Source> for $Body {
+            fn from($source: $Source) -> Self {
+                Self { $( $field: converted!($source.$field $(, $value)?), )+ }
+            }
+        }
+    };
+}
+
+macro_rules! converted {
+    ($same:expr) => {
+        $same
+    };
+    ($same:expr, $value:expr) => {
+        $value
+    };
+}
