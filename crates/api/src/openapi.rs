@@ -53,7 +53,7 @@ fn operations_of(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 /// Adds the bearer token to all operations but those with `security(())`.
 fn require_token(operation: &mut Operation) {
     let is_public = operation.security.take().is_some();
-    if !is_public && !is_socket(operation) {
+    if !is_public {
         let no_scopes: [&str; 0] = [];
         operation.security = Some(vec![SecurityRequirement::new("bearer", no_scopes)]);
     }

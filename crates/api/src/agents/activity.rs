@@ -1,15 +1,15 @@
 //! `/api/v1/ueba-logs`
 
-use actix_web::{HttpRequest, HttpResponse, get, post, web::Data};
+use actix_web::{HttpResponse, get, post, web::Data};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use sovd_domain::{AgentAction, AgentActionStatus};
 use sovd_services::agents::{AgentActionFilter, NewAgentAction};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    extract::{Authorized, JsonBody, QueryParams, moment, page, page_of},
+    extract::{Authorized, JsonBody, ListQuery, list_query, moment},
     permissions::{ReadAgentLog, RecordAgentLog},
     problem::Problem,
     state::ApiState,
@@ -41,28 +41,21 @@ response_body! {
     }
 }
 
-/// Selects log entries.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListUebaLogs {
-    /// Entries with this status: `ALLOWED` or `BLOCKED`.
-    #[param(value_type = Option<String>, pattern = "^(ALLOWED|BLOCKED)$")]
-    status: Option<AgentActionStatus>,
-    /// Entries of this agent.
-    agent_name: Option<String>,
-    /// Entries of this kind of action, such as `commands.submit`.
-    action_type: Option<String>,
-    /// Entries at or after this time (RFC 3339).
-    start_date: Option<DateTime<Utc>>,
-    /// Entries at or before this time (RFC 3339).
-    end_date: Option<DateTime<Utc>>,
-    /// Maximum number of items: 1 to 100; default 50.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<i64>,
-    /// Number of items to skip: 0 or more; default 0.
-    #[param(minimum = 0)]
-    offset: Option<i64>,
+list_query! {
+    /// Selects log entries.
+    ListUebaLogs {
+        /// Entries with this status: `ALLOWED` or `BLOCKED`.
+        #[param(value_type = Option<String>, pattern = "^(ALLOWED|BLOCKED)$")]
+        status: Option<AgentActionStatus>,
+        /// Entries of this agent.
+        agent_name: Option<String>,
+        /// Entries of this kind of action, such as `commands.submit`.
+        action_type: Option<String>,
+        /// Entries at or after this time (RFC 3339).
+        start_date: Option<DateTime<Utc>>,
+        /// Entries at or before this time (RFC 3339).
+        end_date: Option<DateTime<Utc>>,
+    }
 }
 
 /// List agent activity
@@ -77,13 +70,11 @@ pub(crate) struct ListUebaLogs {
 )]
 #[get("")]
 pub(crate) async fn list(
-    request: HttpRequest,
-    authorized: Authorized<ReadAgentLog>,
+    caller: Authorized<ReadAgentLog>,
     state: Data<ApiState>,
-    query: QueryParams<ListUebaLogs>,
+    request: ListQuery<ListUebaLogs>,
 ) -> Result<HttpResponse, Problem> {
-    let query = query.0;
-    let page = page(query.limit, query.offset)?;
+    let ListQuery { query, paging } = request;
     let filter = AgentActionFilter {
         status: query.status,
         agent_name: query.agent_name,
@@ -91,9 +82,8 @@ pub(crate) async fn list(
         start: moment("start_date", query.start_date)?,
         end: moment("end_date", query.end_date)?,
     };
-    let (actions, total) = state.agents.list(&authorized.caller, &filter, page).await?;
-    let bodies: Vec<UebaLogBody> = actions.into_iter().map(UebaLogBody::from).collect();
-    Ok(page_of(&request, page, total, bodies))
+    let actions = state.agents.list(&caller, &filter, paging.page).await?;
+    Ok(paging.respond::<_, UebaLogBody>(actions))
 }
 
 /// An action of an agent in an external system.
@@ -132,7 +122,7 @@ pub(crate) struct RecordUebaLogRequest {
 )]
 #[post("")]
 pub(crate) async fn record(
-    authorized: Authorized<RecordAgentLog>,
+    caller: Authorized<RecordAgentLog>,
     state: Data<ApiState>,
     body: JsonBody<RecordUebaLogRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -150,6 +140,6 @@ pub(crate) async fn record(
         target_node,
         status,
     };
-    let action = state.agents.record(&authorized.caller, new).await?;
+    let action = state.agents.record(&caller, new).await?;
     Ok(HttpResponse::Created().json(UebaLogBody::from(action)))
 }

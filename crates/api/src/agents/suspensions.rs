@@ -1,15 +1,13 @@
 //! `/api/v1/agent-suspensions`
 
-use actix_web::{HttpRequest, HttpResponse, delete, get, web::Data};
+use actix_web::{HttpResponse, delete, get, web::Data};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use sovd_domain::{Suspension, SuspensionId};
 use sovd_services::agents::SuspensionFilter;
-use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::{
-    extract::{Authorized, PathId, QueryParams, page, page_of},
+    extract::{Authorized, ListQuery, PathId, list_query},
     permissions::{ManageAgents, ReadAgentLog},
     problem::Problem,
     state::ApiState,
@@ -39,21 +37,14 @@ response_body! {
     }
 }
 
-/// Selects suspensions.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListSuspensions {
-    /// Suspensions of this agent.
-    agent_name: Option<String>,
-    /// `true` for active suspensions, `false` for lifted ones.
-    is_active: Option<bool>,
-    /// Maximum number of items: 1 to 100; default 50.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<i64>,
-    /// Number of items to skip: 0 or more; default 0.
-    #[param(minimum = 0)]
-    offset: Option<i64>,
+list_query! {
+    /// Selects suspensions.
+    ListSuspensions {
+        /// Suspensions of this agent.
+        agent_name: Option<String>,
+        /// `true` for active suspensions, `false` for lifted ones.
+        is_active: Option<bool>,
+    }
 }
 
 /// List agent suspensions
@@ -70,23 +61,20 @@ pub(crate) struct ListSuspensions {
 )]
 #[get("")]
 pub(crate) async fn list(
-    request: HttpRequest,
-    authorized: Authorized<ReadAgentLog>,
+    caller: Authorized<ReadAgentLog>,
     state: Data<ApiState>,
-    query: QueryParams<ListSuspensions>,
+    request: ListQuery<ListSuspensions>,
 ) -> Result<HttpResponse, Problem> {
-    let query = query.0;
-    let page = page(query.limit, query.offset)?;
+    let ListQuery { query, paging } = request;
     let filter = SuspensionFilter {
         agent_name: query.agent_name,
         is_active: query.is_active,
     };
-    let (suspensions, total) = state
+    let suspensions = state
         .agents
-        .suspensions(&authorized.caller, &filter, page)
+        .suspensions(&caller, &filter, paging.page)
         .await?;
-    let bodies: Vec<SuspensionBody> = suspensions.into_iter().map(SuspensionBody::from).collect();
-    Ok(page_of(&request, page, total, bodies))
+    Ok(paging.respond::<_, SuspensionBody>(suspensions))
 }
 
 /// Lift a suspension
@@ -104,13 +92,10 @@ pub(crate) async fn list(
 )]
 #[delete("/{suspension_id}")]
 pub(crate) async fn lift(
-    authorized: Authorized<ManageAgents>,
+    caller: Authorized<ManageAgents>,
     state: Data<ApiState>,
     suspension_id: PathId<SuspensionId>,
 ) -> Result<HttpResponse, Problem> {
-    state
-        .agents
-        .lift(&authorized.caller, suspension_id.0)
-        .await?;
+    state.agents.lift(&caller, suspension_id.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -79,7 +79,7 @@ impl From<FormatParam> for ExportFormat {
 )]
 #[get("/export")]
 pub(crate) async fn export(
-    authorized: Authorized<ReadAudit>,
+    caller: Authorized<ReadAudit>,
     state: Data<ApiState>,
     query: QueryParams<ExportAuditLogs>,
 ) -> Result<HttpResponse, Problem> {
@@ -93,9 +93,8 @@ pub(crate) async fn export(
         start: moment("start_date", query.start_date)?,
         end: moment("end_date", query.end_date)?,
     };
-    let caller = &authorized.caller;
     let slot = state.open_streams.open(caller.user.user_id)?;
     let format = query.format.into();
-    let export = state.audit.export(caller, filter, format).await?;
+    let export = state.audit.export(&caller, filter, format).await?;
     Ok(download::respond(&state, export, format, slot))
 }

@@ -1,44 +1,37 @@
-use actix_web::{HttpRequest, HttpResponse, get, web::Data};
+use actix_web::{HttpResponse, get, web::Data};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sovd_domain::{CommandId, UserId, VehicleId};
 use sovd_services::audit::AuditFilter;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::AuditLogBody;
 use crate::{
-    extract::{Authorized, QueryParams, moment, page, page_of},
+    extract::{Authorized, ListQuery, list_query, moment},
     permissions::ReadAudit,
     problem::Problem,
     state::ApiState,
 };
 
-/// The entries to list.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListAuditLogs {
-    /// By this user, even if since deleted.
-    user_id: Option<Uuid>,
-    /// About this vehicle, even if since deleted.
-    vehicle_id: Option<Uuid>,
-    /// About this command, even if since deleted.
-    command_id: Option<Uuid>,
-    /// With this action, such as `command.submit`.
-    action: Option<String>,
-    /// With this entity type, such as `command`.
-    entity_type: Option<String>,
-    /// At or after this time (RFC 3339).
-    start_date: Option<DateTime<Utc>>,
-    /// At or before this time (RFC 3339).
-    end_date: Option<DateTime<Utc>>,
-    /// Maximum number of items: 1 to 100; default 50.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<i64>,
-    /// Number of items to skip: 0 or more; default 0.
-    #[param(minimum = 0)]
-    offset: Option<i64>,
+list_query! {
+    /// The entries to list.
+    ListAuditLogs {
+        /// By this user, even if since deleted.
+        user_id: Option<Uuid>,
+        /// About this vehicle, even if since deleted.
+        vehicle_id: Option<Uuid>,
+        /// About this command, even if since deleted.
+        command_id: Option<Uuid>,
+        /// With this action, such as `command.submit`.
+        action: Option<String>,
+        /// With this entity type, such as `command`.
+        entity_type: Option<String>,
+        /// At or after this time (RFC 3339).
+        start_date: Option<DateTime<Utc>>,
+        /// At or before this time (RFC 3339).
+        end_date: Option<DateTime<Utc>>,
+    }
 }
 
 /// A page of the audit trail.
@@ -66,13 +59,11 @@ pub(crate) struct AuditLogListBody {
 )]
 #[get("")]
 pub(crate) async fn list(
-    request: HttpRequest,
-    authorized: Authorized<ReadAudit>,
+    caller: Authorized<ReadAudit>,
     state: Data<ApiState>,
-    query: QueryParams<ListAuditLogs>,
+    request: ListQuery<ListAuditLogs>,
 ) -> Result<HttpResponse, Problem> {
-    let query = query.0;
-    let page = page(query.limit, query.offset)?;
+    let ListQuery { query, paging } = request;
     let filter = AuditFilter {
         user_id: query.user_id.map(UserId),
         vehicle_id: query.vehicle_id.map(VehicleId),
@@ -82,12 +73,12 @@ pub(crate) async fn list(
         start: moment("start_date", query.start_date)?,
         end: moment("end_date", query.end_date)?,
     };
-    let (records, total) = state.audit.list(&authorized.caller, &filter, page).await?;
+    let (records, total) = state.audit.list(&caller, &filter, paging.page).await?;
     let body = AuditLogListBody {
         audit_logs: records.into_iter().map(AuditLogBody::from).collect(),
         total,
-        limit: page.limit(),
-        offset: page.offset(),
+        limit: paging.page.limit(),
+        offset: paging.page.offset(),
     };
-    Ok(page_of(&request, page, total, body))
+    Ok(paging.response(total).json(body))
 }

@@ -1,7 +1,4 @@
-use actix_web::{
-    post,
-    web::{Data, Json},
-};
+use actix_web::{post, web};
 use sovd_domain::CommandId;
 
 use super::CommandBody;
@@ -27,11 +24,10 @@ use crate::{
 )]
 #[post("/{command_id}/cancel")]
 pub(crate) async fn cancel(
-    authorized: Authorized<CancelCommands>,
-    state: Data<ApiState>,
+    caller: Authorized<CancelCommands>,
+    state: web::Data<ApiState>,
     command_id: PathId<CommandId>,
-) -> Result<Json<CommandBody>, Problem> {
-    let caller = &authorized.caller;
-    let command = state.commands.cancel(caller, command_id.0).await?;
-    Ok(Json(command.into()))
+) -> Result<web::Json<CommandBody>, Problem> {
+    let command = state.commands.cancel(&caller, command_id.0).await?;
+    Ok(web::Json(command.into()))
 }

@@ -1,7 +1,4 @@
-use actix_web::{
-    get,
-    web::{Data, Json},
-};
+use actix_web::{get, web};
 use serde_json::Value;
 use sovd_domain::CommandSpec;
 
@@ -47,9 +44,9 @@ response_body! {
 #[get("/catalog")]
 pub(crate) async fn catalog(
     _authorized: Authorized<SubmitCommands>,
-    state: Data<ApiState>,
-) -> Result<Json<Vec<CatalogEntryBody>>, Problem> {
-    Ok(Json(
+    state: web::Data<ApiState>,
+) -> Result<web::Json<Vec<CatalogEntryBody>>, Problem> {
+    Ok(web::Json(
         state
             .commands
             .catalog()

@@ -50,7 +50,7 @@ pub(crate) struct EventsQuery {
 )]
 #[get("/{command_id}/events")]
 pub(crate) async fn events(
-    authorized: Authorized<ReadOwnCommands>,
+    caller: Authorized<ReadOwnCommands>,
     state: Data<ApiState>,
     command_id: PathId<CommandId>,
     query: QueryParams<EventsQuery>,
@@ -58,11 +58,10 @@ pub(crate) async fn events(
 ) -> Result<HttpResponse, Problem> {
     let after = start(query.0.after)?;
     let after = last_event_id.0.unwrap_or(after);
-    let caller = &authorized.caller;
     let slot = state.open_streams.open(caller.user.user_id)?;
     let follower = state
         .streams
-        .follow(&state.commands, caller, command_id.0, after)
+        .follow(&state.commands, &caller, command_id.0, after)
         .await?;
     Ok(sse::respond(&state, follower, slot))
 }

@@ -1,7 +1,4 @@
-use actix_web::{
-    get,
-    web::{Data, Json},
-};
+use actix_web::{get, web};
 use sovd_domain::CommandId;
 
 use super::CommandBody;
@@ -21,10 +18,10 @@ use crate::{
 )]
 #[get("/{command_id}")]
 pub(crate) async fn get_command(
-    authorized: Authorized<ReadOwnCommands>,
-    state: Data<ApiState>,
+    caller: Authorized<ReadOwnCommands>,
+    state: web::Data<ApiState>,
     command_id: PathId<CommandId>,
-) -> Result<Json<CommandBody>, Problem> {
-    let command = state.commands.get(&authorized.caller, command_id.0).await?;
-    Ok(Json(command.into()))
+) -> Result<web::Json<CommandBody>, Problem> {
+    let command = state.commands.get(&caller, command_id.0).await?;
+    Ok(web::Json(command.into()))
 }

@@ -1,7 +1,4 @@
-use actix_web::{
-    get,
-    web::{Data, Json},
-};
+use actix_web::{get, web};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sovd_domain::{CommandId, Response};
@@ -45,15 +42,12 @@ response_body! {
 )]
 #[get("/{command_id}/responses")]
 pub(crate) async fn responses(
-    authorized: Authorized<ReadOwnCommands>,
-    state: Data<ApiState>,
+    caller: Authorized<ReadOwnCommands>,
+    state: web::Data<ApiState>,
     command_id: PathId<CommandId>,
-) -> Result<Json<Vec<ResponseBody>>, Problem> {
-    let responses = state
-        .commands
-        .responses(&authorized.caller, command_id.0)
-        .await?;
-    Ok(Json(
+) -> Result<web::Json<Vec<ResponseBody>>, Problem> {
+    let responses = state.commands.responses(&caller, command_id.0).await?;
+    Ok(web::Json(
         responses.into_iter().map(ResponseBody::from).collect(),
     ))
 }

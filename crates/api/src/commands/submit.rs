@@ -75,16 +75,13 @@ pub(crate) struct SubmitRequest {
 )]
 #[post("")]
 pub(crate) async fn submit(
-    authorized: Authorized<SubmitCommands>,
+    caller: Authorized<SubmitCommands>,
     state: Data<ApiState>,
     keyed: Keyed,
     body: JsonBody<SubmitRequest>,
 ) -> Result<HttpResponse, Problem> {
     let submission = body.0.keyed(keyed.0);
-    let submitted = state
-        .commands
-        .submit(&authorized.caller, submission)
-        .await?;
+    let submitted = state.commands.submit(&caller, submission).await?;
     let location = format!("/api/v1/commands/{}", submitted.command.command_id);
     let mut response = HttpResponse::Created();
     response.insert_header((LOCATION, location));

@@ -1,4 +1,4 @@
-use std::marker::PhantomData;
+use std::{marker::PhantomData, ops::Deref};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::future::LocalBoxFuture;
@@ -13,7 +13,7 @@ use crate::{permissions::Required, problem::Problem, state::ApiState};
 /// The request counts as in flight until the handler drops the value. A handler that responds with a
 /// stream drops it once the stream is open.
 pub(crate) struct Authorized<P: Required> {
-    pub(crate) caller: Caller,
+    caller: Caller,
     _permit: Option<Permit<CallerKey>>,
     permission: PhantomData<P>,
 }
@@ -38,5 +38,13 @@ impl<P: Required> FromRequest for Authorized<P> {
                 permission: PhantomData,
             })
         })
+    }
+}
+
+impl<P: Required> Deref for Authorized<P> {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
     }
 }

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use chrono::{DateTime, Datelike, Utc};
 use serde::de::DeserializeOwned;
-use sovd_domain::{FieldError, Page, paging::InvalidPage};
+use sovd_domain::FieldError;
 use sovd_services::text;
 use utoipa::{IntoParams, openapi::path::Parameter};
 
@@ -25,7 +25,8 @@ impl<T: DeserializeOwned + IntoParams + 'static> FromRequest for QueryParams<T> 
     }
 }
 
-fn parse<T: DeserializeOwned + IntoParams>(query: &str) -> Result<T, Problem> {
+/// Parses the query string.
+pub(super) fn parse<T: DeserializeOwned + IntoParams>(query: &str) -> Result<T, Problem> {
     let pairs = form_urlencoded::parse(query.as_bytes());
     for (name, value) in pairs {
         if !text::is_storable(&value) {
@@ -90,16 +91,4 @@ pub(crate) fn moment(
     }
     let error = FieldError::new(format!("/{name}"), "must be of the years 1 to 9999");
     Err(Problem::with_fields(Code::ValidationFailed, vec![error]))
-}
-
-/// Returns the requested page of a list.
-pub(crate) fn page(limit: Option<i64>, offset: Option<i64>) -> Result<Page, Problem> {
-    Page::new(limit, offset).map_err(|error| {
-        let pointer = match error {
-            InvalidPage::Limit => "/limit",
-            InvalidPage::Offset => "/offset",
-        };
-        let errors = vec![FieldError::new(pointer, error.to_string())];
-        Problem::with_fields(Code::ValidationFailed, errors)
-    })
 }

@@ -1,7 +1,4 @@
-use actix_web::{
-    patch,
-    web::{Data, Json},
-};
+use actix_web::{patch, web};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sovd_domain::{ConnectionStatus, Patch, UserId, VehicleId, VehicleType};
@@ -59,11 +56,11 @@ pub(crate) struct ChangeVehicleRequest {
 )]
 #[patch("/{vehicle_id}")]
 pub(crate) async fn change(
-    authorized: Authorized<ManageVehicles>,
-    state: Data<ApiState>,
+    caller: Authorized<ManageVehicles>,
+    state: web::Data<ApiState>,
     vehicle_id: PathId<VehicleId>,
     body: JsonBody<ChangeVehicleRequest>,
-) -> Result<Json<VehicleBody>, Problem> {
+) -> Result<web::Json<VehicleBody>, Problem> {
     let body = body.0;
     let change = VehicleChange {
         make: body.make,
@@ -74,9 +71,6 @@ pub(crate) async fn change(
         connection_status: body.connection_status,
         metadata: body.metadata,
     };
-    let vehicle = state
-        .vehicles
-        .change(&authorized.caller, vehicle_id.0, change)
-        .await?;
-    Ok(Json(vehicle.into()))
+    let vehicle = state.vehicles.change(&caller, vehicle_id.0, change).await?;
+    Ok(web::Json(vehicle.into()))
 }

@@ -56,7 +56,7 @@ pub(crate) struct CreateVehicleRequest {
 )]
 #[post("")]
 pub(crate) async fn create(
-    authorized: Authorized<ManageVehicles>,
+    caller: Authorized<ManageVehicles>,
     state: Data<ApiState>,
     body: JsonBody<CreateVehicleRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -73,7 +73,7 @@ pub(crate) async fn create(
             .unwrap_or(ConnectionStatus::Disconnected),
         metadata: body.metadata.unwrap_or_default(),
     };
-    let vehicle = state.vehicles.create(&authorized.caller, new).await?;
+    let vehicle = state.vehicles.create(&caller, new).await?;
     let location = format!("/api/v1/vehicles/{}", vehicle.vehicle_id);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))

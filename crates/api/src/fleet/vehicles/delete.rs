@@ -22,13 +22,10 @@ use crate::{
 )]
 #[delete("/{vehicle_id}")]
 pub(crate) async fn delete(
-    authorized: Authorized<ManageVehicles>,
+    caller: Authorized<ManageVehicles>,
     state: Data<ApiState>,
     vehicle_id: PathId<VehicleId>,
 ) -> Result<HttpResponse, Problem> {
-    state
-        .vehicles
-        .delete(&authorized.caller, vehicle_id.0)
-        .await?;
+    state.vehicles.delete(&caller, vehicle_id.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }

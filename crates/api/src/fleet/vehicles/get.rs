@@ -1,7 +1,4 @@
-use actix_web::{
-    get,
-    web::{Data, Json},
-};
+use actix_web::{get, web};
 use sovd_domain::VehicleId;
 
 use super::VehicleBody;
@@ -21,10 +18,10 @@ use crate::{
 )]
 #[get("/{vehicle_id}")]
 pub(crate) async fn get_vehicle(
-    authorized: Authorized<ReadVehicles>,
-    state: Data<ApiState>,
+    caller: Authorized<ReadVehicles>,
+    state: web::Data<ApiState>,
     vehicle_id: PathId<VehicleId>,
-) -> Result<Json<VehicleBody>, Problem> {
-    let vehicle = state.vehicles.get(&authorized.caller, vehicle_id.0).await?;
-    Ok(Json(vehicle.into()))
+) -> Result<web::Json<VehicleBody>, Problem> {
+    let vehicle = state.vehicles.get(&caller, vehicle_id.0).await?;
+    Ok(web::Json(vehicle.into()))
 }

@@ -1,7 +1,4 @@
-use actix_web::{
-    get,
-    web::{Data, Json},
-};
+use actix_web::{get, web};
 use chrono::{DateTime, Utc};
 use sovd_domain::{Vehicle, VehicleId};
 
@@ -38,10 +35,10 @@ response_body! {
 )]
 #[get("/{vehicle_id}/status")]
 pub(crate) async fn status(
-    authorized: Authorized<ReadVehicles>,
-    state: Data<ApiState>,
+    caller: Authorized<ReadVehicles>,
+    state: web::Data<ApiState>,
     vehicle_id: PathId<VehicleId>,
-) -> Result<Json<VehicleStatusBody>, Problem> {
-    let vehicle = state.vehicles.get(&authorized.caller, vehicle_id.0).await?;
-    Ok(Json(vehicle.into()))
+) -> Result<web::Json<VehicleStatusBody>, Problem> {
+    let vehicle = state.vehicles.get(&caller, vehicle_id.0).await?;
+    Ok(web::Json(vehicle.into()))
 }

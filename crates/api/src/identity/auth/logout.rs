@@ -1,7 +1,4 @@
-use actix_web::{
-    post,
-    web::{Data, Json},
-};
+use actix_web::{post, web};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -43,14 +40,14 @@ pub(crate) struct MessageBody {
 )]
 #[post("/logout")]
 pub(crate) async fn logout(
-    authorized: Authorized<OwnAccount>,
-    state: Data<ApiState>,
+    caller: Authorized<OwnAccount>,
+    state: web::Data<ApiState>,
     body: OptionalJsonBody<LogoutRequest>,
-) -> Result<Json<MessageBody>, Problem> {
+) -> Result<web::Json<MessageBody>, Problem> {
     let token = body.0.and_then(|body| body.refresh_token);
     let token = token.as_ref().map(ExposeSecret::expose_secret);
-    state.auth.logout(&authorized.caller, token).await?;
-    Ok(Json(MessageBody {
+    state.auth.logout(&caller, token).await?;
+    Ok(web::Json(MessageBody {
         message: "logged out",
     }))
 }

@@ -29,6 +29,6 @@ response_body! {
     responses((status = 200, description = "The account of the caller", body = MeBody)),
 )]
 #[get("/me")]
-pub(crate) async fn me(authorized: Authorized<Account>) -> Result<Json<MeBody>, Problem> {
-    Ok(Json(authorized.caller.user.into()))
+pub(crate) async fn me(caller: Authorized<Account>) -> Result<Json<MeBody>, Problem> {
+    Ok(Json(caller.user.clone().into()))
 }

@@ -36,7 +36,7 @@ pub(crate) struct PasswordRequest {
 )]
 #[post("/password")]
 pub(crate) async fn change(
-    authorized: Authorized<OwnAccount>,
+    caller: Authorized<OwnAccount>,
     state: Data<ApiState>,
     body: JsonBody<PasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -46,7 +46,7 @@ pub(crate) async fn change(
     } = body.0;
     state
         .auth
-        .change_password(&authorized.caller, current_password, new_password)
+        .change_password(&caller, current_password, new_password)
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }

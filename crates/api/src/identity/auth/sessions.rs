@@ -46,11 +46,11 @@ pub(crate) struct SessionBody {
 )]
 #[get("/sessions")]
 pub(crate) async fn list(
-    authorized: Authorized<OwnAccount>,
+    caller: Authorized<OwnAccount>,
     state: Data<ApiState>,
 ) -> Result<Json<Vec<SessionBody>>, Problem> {
-    let current = authorized.caller.session_id();
-    let sessions = state.auth.sessions(&authorized.caller).await?;
+    let current = caller.session_id();
+    let sessions = state.auth.sessions(&caller).await?;
     let bodies = sessions
         .into_iter()
         .map(|session| SessionBody::of(session, current));
@@ -68,14 +68,11 @@ pub(crate) async fn list(
 )]
 #[delete("/sessions/{session_id}")]
 pub(crate) async fn end(
-    authorized: Authorized<OwnAccount>,
+    caller: Authorized<OwnAccount>,
     state: Data<ApiState>,
     session_id: PathId<SessionId>,
 ) -> Result<HttpResponse, Problem> {
-    state
-        .auth
-        .end_session(&authorized.caller, session_id.0)
-        .await?;
+    state.auth.end_session(&caller, session_id.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -58,13 +58,13 @@ pub(crate) struct CreateServiceAccountRequest {
 )]
 #[post("")]
 pub(crate) async fn create(
-    authorized: Authorized<ManageServiceAccounts>,
+    caller: Authorized<ManageServiceAccounts>,
     state: Data<ApiState>,
     body: JsonBody<CreateServiceAccountRequest>,
 ) -> Result<HttpResponse, Problem> {
     let issued = state
         .service_accounts
-        .create(&authorized.caller, body.0.into())
+        .create(&caller, body.0.into())
         .await?;
     let location = format!("/api/v1/service-accounts/{}", issued.account.user.user_id);
     Ok(HttpResponse::Created()

@@ -1,7 +1,4 @@
-use actix_web::{
-    get,
-    web::{Data, Json},
-};
+use actix_web::{get, web};
 use sovd_domain::UserId;
 
 use super::ServiceAccountBody;
@@ -23,13 +20,10 @@ use crate::{
 )]
 #[get("/{service_account_id}")]
 pub(crate) async fn get_service_account(
-    authorized: Authorized<ManageServiceAccounts>,
-    state: Data<ApiState>,
+    caller: Authorized<ManageServiceAccounts>,
+    state: web::Data<ApiState>,
     account_id: PathId<UserId>,
-) -> Result<Json<ServiceAccountBody>, Problem> {
-    let account = state
-        .service_accounts
-        .get(&authorized.caller, account_id.0)
-        .await?;
-    Ok(Json(account.into()))
+) -> Result<web::Json<ServiceAccountBody>, Problem> {
+    let account = state.service_accounts.get(&caller, account_id.0).await?;
+    Ok(web::Json(account.into()))
 }

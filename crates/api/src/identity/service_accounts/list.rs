@@ -1,26 +1,18 @@
-use actix_web::{HttpRequest, HttpResponse, get, web::Data};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use actix_web::{HttpResponse, get, web::Data};
 
 use super::ServiceAccountBody;
 use crate::{
-    extract::{Authorized, QueryParams, page, page_of},
+    extract::{Authorized, ListQuery, list_query},
     permissions::ManageServiceAccounts,
     problem::Problem,
     state::ApiState,
 };
 
-/// The page of a list of service accounts.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListServiceAccounts {
-    /// The maximum number of accounts: 1 to 100, by default 50.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<i64>,
-    /// The number of accounts to skip: 0 or more.
-    #[param(minimum = 0)]
-    offset: Option<i64>,
+list_query! {
+    /// The page of a list of service accounts.
+    ListServiceAccounts {}
+    "The maximum number of accounts: 1 to 100, by default 50."
+    "The number of accounts to skip: 0 or more."
 }
 
 /// List service accounts
@@ -37,17 +29,11 @@ pub(crate) struct ListServiceAccounts {
 )]
 #[get("")]
 pub(crate) async fn list(
-    request: HttpRequest,
-    authorized: Authorized<ManageServiceAccounts>,
+    caller: Authorized<ManageServiceAccounts>,
     state: Data<ApiState>,
-    query: QueryParams<ListServiceAccounts>,
+    request: ListQuery<ListServiceAccounts>,
 ) -> Result<HttpResponse, Problem> {
-    let page = page(query.0.limit, query.0.offset)?;
-    let (accounts, total) = state
-        .service_accounts
-        .list(&authorized.caller, page)
-        .await?;
-    let bodies: Vec<ServiceAccountBody> =
-        accounts.into_iter().map(ServiceAccountBody::from).collect();
-    Ok(page_of(&request, page, total, bodies))
+    let paging = request.paging;
+    let accounts = state.service_accounts.list(&caller, paging.page).await?;
+    Ok(paging.respond::<_, ServiceAccountBody>(accounts))
 }

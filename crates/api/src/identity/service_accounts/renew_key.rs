@@ -1,7 +1,4 @@
-use actix_web::{
-    post,
-    web::{Data, Json},
-};
+use actix_web::{post, web};
 use serde::Deserialize;
 use sovd_domain::UserId;
 use utoipa::ToSchema;
@@ -38,15 +35,15 @@ pub(crate) struct RenewKeyRequest {
 )]
 #[post("/{service_account_id}/key")]
 pub(crate) async fn renew_key(
-    authorized: Authorized<ManageServiceAccounts>,
-    state: Data<ApiState>,
+    caller: Authorized<ManageServiceAccounts>,
+    state: web::Data<ApiState>,
     account_id: PathId<UserId>,
     body: JsonBody<RenewKeyRequest>,
-) -> Result<Json<IssuedKeyBody>, Problem> {
+) -> Result<web::Json<IssuedKeyBody>, Problem> {
     let lifetime = days(body.0.expires_in_days);
     let issued = state
         .service_accounts
-        .renew_key(&authorized.caller, account_id.0, lifetime)
+        .renew_key(&caller, account_id.0, lifetime)
         .await?;
-    Ok(Json(issued.into()))
+    Ok(web::Json(issued.into()))
 }

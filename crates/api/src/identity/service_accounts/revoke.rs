@@ -23,13 +23,10 @@ use crate::{
 )]
 #[delete("/{service_account_id}")]
 pub(crate) async fn revoke(
-    authorized: Authorized<ManageServiceAccounts>,
+    caller: Authorized<ManageServiceAccounts>,
     state: Data<ApiState>,
     account_id: PathId<UserId>,
 ) -> Result<HttpResponse, Problem> {
-    state
-        .service_accounts
-        .revoke(&authorized.caller, account_id.0)
-        .await?;
+    state.service_accounts.revoke(&caller, account_id.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }

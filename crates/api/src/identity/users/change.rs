@@ -1,7 +1,4 @@
-use actix_web::{
-    patch,
-    web::{Data, Json},
-};
+use actix_web::{patch, web};
 use secrecy::SecretString;
 use serde::Deserialize;
 use sovd_domain::{Role, UserId};
@@ -53,11 +50,11 @@ pub(crate) struct ChangeUserRequest {
 )]
 #[patch("/{user_id}")]
 pub(crate) async fn change(
-    authorized: Authorized<ManageUsers>,
-    state: Data<ApiState>,
+    caller: Authorized<ManageUsers>,
+    state: web::Data<ApiState>,
     user_id: PathId<UserId>,
     body: JsonBody<ChangeUserRequest>,
-) -> Result<Json<UserBody>, Problem> {
+) -> Result<web::Json<UserBody>, Problem> {
     let body = body.0;
     let change = UserChange {
         email: body.email,
@@ -65,9 +62,6 @@ pub(crate) async fn change(
         is_active: body.is_active,
         password: body.password,
     };
-    let user = state
-        .users
-        .change(&authorized.caller, user_id.0, change)
-        .await?;
-    Ok(Json(user.into()))
+    let user = state.users.change(&caller, user_id.0, change).await?;
+    Ok(web::Json(user.into()))
 }

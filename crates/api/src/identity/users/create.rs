@@ -44,7 +44,7 @@ pub(crate) struct CreateUserRequest {
 )]
 #[post("")]
 pub(crate) async fn create(
-    authorized: Authorized<ManageUsers>,
+    caller: Authorized<ManageUsers>,
     state: Data<ApiState>,
     body: JsonBody<CreateUserRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -55,7 +55,7 @@ pub(crate) async fn create(
         password: body.password,
         role: body.role,
     };
-    let user = state.users.create(&authorized.caller, new).await?;
+    let user = state.users.create(&caller, new).await?;
     let location = format!("/api/v1/users/{}", user.user_id);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))

@@ -24,10 +24,10 @@ use crate::{
 )]
 #[delete("/{user_id}")]
 pub(crate) async fn delete(
-    authorized: Authorized<ManageUsers>,
+    caller: Authorized<ManageUsers>,
     state: Data<ApiState>,
     user_id: PathId<UserId>,
 ) -> Result<HttpResponse, Problem> {
-    state.users.delete(&authorized.caller, user_id.0).await?;
+    state.users.delete(&caller, user_id.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }

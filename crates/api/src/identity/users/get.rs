@@ -1,7 +1,4 @@
-use actix_web::{
-    get,
-    web::{Data, Json},
-};
+use actix_web::{get, web};
 use sovd_domain::UserId;
 
 use super::UserBody;
@@ -21,10 +18,10 @@ use crate::{
 )]
 #[get("/{user_id}")]
 pub(crate) async fn get_user(
-    authorized: Authorized<ManageUsers>,
-    state: Data<ApiState>,
+    caller: Authorized<ManageUsers>,
+    state: web::Data<ApiState>,
     user_id: PathId<UserId>,
-) -> Result<Json<UserBody>, Problem> {
-    let user = state.users.get(&authorized.caller, user_id.0).await?;
-    Ok(Json(user.into()))
+) -> Result<web::Json<UserBody>, Problem> {
+    let user = state.users.get(&caller, user_id.0).await?;
+    Ok(web::Json(user.into()))
 }

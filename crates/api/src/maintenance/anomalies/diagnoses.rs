@@ -1,28 +1,20 @@
-use actix_web::{HttpRequest, HttpResponse, get, http::header::LOCATION, post, web::Data};
+use actix_web::{HttpResponse, get, http::header::LOCATION, post, web::Data};
 use serde::Deserialize;
 use sovd_domain::AnomalyId;
 use sovd_services::maintenance::anomalies::NewDiagnosis;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::DiagnosisBody;
 use crate::{
-    extract::{Authorized, JsonBody, PathId, QueryParams, page, page_of},
+    extract::{Authorized, JsonBody, ListQuery, PathId, list_query},
     permissions::{ReadAnomalies, RecordAnomalies},
     problem::Problem,
     state::ApiState,
 };
 
-/// Selects diagnoses.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListDiagnoses {
-    /// Maximum number of items: 1 to 100; default 50.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<i64>,
-    /// Number of items to skip: 0 or more; default 0.
-    #[param(minimum = 0)]
-    offset: Option<i64>,
+list_query! {
+    /// Selects diagnoses.
+    ListDiagnoses {}
 }
 
 /// List the diagnoses of an anomaly
@@ -37,19 +29,17 @@ pub(crate) struct ListDiagnoses {
 )]
 #[get("/{anomaly_id}/diagnoses")]
 pub(crate) async fn list(
-    request: HttpRequest,
-    authorized: Authorized<ReadAnomalies>,
+    caller: Authorized<ReadAnomalies>,
     state: Data<ApiState>,
     anomaly_id: PathId<AnomalyId>,
-    query: QueryParams<ListDiagnoses>,
+    request: ListQuery<ListDiagnoses>,
 ) -> Result<HttpResponse, Problem> {
-    let page = page(query.0.limit, query.0.offset)?;
-    let (diagnoses, total) = state
+    let paging = request.paging;
+    let diagnoses = state
         .anomalies
-        .diagnoses(&authorized.caller, anomaly_id.0, page)
+        .diagnoses(&caller, anomaly_id.0, paging.page)
         .await?;
-    let bodies: Vec<DiagnosisBody> = diagnoses.into_iter().map(DiagnosisBody::from).collect();
-    Ok(page_of(&request, page, total, bodies))
+    Ok(paging.respond::<_, DiagnosisBody>(diagnoses))
 }
 
 /// A new diagnosis.
@@ -81,7 +71,7 @@ pub(crate) struct DiagnoseRequest {
 )]
 #[post("/{anomaly_id}/diagnoses")]
 pub(crate) async fn diagnose(
-    authorized: Authorized<RecordAnomalies>,
+    caller: Authorized<RecordAnomalies>,
     state: Data<ApiState>,
     anomaly_id: PathId<AnomalyId>,
     body: JsonBody<DiagnoseRequest>,
@@ -90,10 +80,7 @@ pub(crate) async fn diagnose(
         diagnosis_text: body.0.diagnosis_text,
         confidence_score: body.0.confidence_score,
     };
-    let diagnosis = state
-        .anomalies
-        .diagnose(&authorized.caller, anomaly_id.0, new)
-        .await?;
+    let diagnosis = state.anomalies.diagnose(&caller, anomaly_id.0, new).await?;
     let location = format!("/api/v1/anomalies/{}/diagnoses", anomaly_id.0);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))

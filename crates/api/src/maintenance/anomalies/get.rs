@@ -1,7 +1,4 @@
-use actix_web::{
-    get,
-    web::{Data, Json},
-};
+use actix_web::{get, web};
 use serde::Serialize;
 use sovd_domain::AnomalyId;
 use utoipa::ToSchema;
@@ -35,15 +32,12 @@ pub(crate) struct DiagnosedAnomalyBody {
 )]
 #[get("/{anomaly_id}")]
 pub(crate) async fn get_anomaly(
-    authorized: Authorized<ReadAnomalies>,
-    state: Data<ApiState>,
+    caller: Authorized<ReadAnomalies>,
+    state: web::Data<ApiState>,
     anomaly_id: PathId<AnomalyId>,
-) -> Result<Json<DiagnosedAnomalyBody>, Problem> {
-    let (anomaly, diagnoses) = state
-        .anomalies
-        .get(&authorized.caller, anomaly_id.0)
-        .await?;
-    Ok(Json(DiagnosedAnomalyBody {
+) -> Result<web::Json<DiagnosedAnomalyBody>, Problem> {
+    let (anomaly, diagnoses) = state.anomalies.get(&caller, anomaly_id.0).await?;
+    Ok(web::Json(DiagnosedAnomalyBody {
         anomaly: anomaly.into(),
         diagnoses: diagnoses.into_iter().map(DiagnosisBody::from).collect(),
     }))

@@ -76,7 +76,7 @@ pub(crate) struct ReportVehicleAnomalyRequest {
 )]
 #[post("")]
 pub(crate) async fn report(
-    authorized: Authorized<RecordAnomalies>,
+    caller: Authorized<RecordAnomalies>,
     state: Data<ApiState>,
     body: JsonBody<ReportAnomalyRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -90,7 +90,7 @@ pub(crate) async fn report(
         component_name: body.component_name,
         detected_at: body.detected_at,
     };
-    let anomaly = state.anomalies.report(&authorized.caller, new).await?;
+    let anomaly = state.anomalies.report(&caller, new).await?;
     Ok(created(anomaly))
 }
 
@@ -107,7 +107,7 @@ pub(crate) async fn report(
 )]
 #[post("/{vehicle_id}/anomalies")]
 pub(crate) async fn report_of_vehicle(
-    authorized: Authorized<RecordAnomalies>,
+    caller: Authorized<RecordAnomalies>,
     state: Data<ApiState>,
     vehicle_id: PathId<VehicleId>,
     body: JsonBody<ReportVehicleAnomalyRequest>,
@@ -122,10 +122,7 @@ pub(crate) async fn report_of_vehicle(
         component_name: body.component_name,
         detected_at: body.detected_at,
     };
-    let anomaly = state
-        .anomalies
-        .report_of_vehicle(&authorized.caller, new)
-        .await?;
+    let anomaly = state.anomalies.report_of_vehicle(&caller, new).await?;
     Ok(created(anomaly))
 }
 

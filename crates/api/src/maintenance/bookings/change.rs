@@ -1,7 +1,4 @@
-use actix_web::{
-    patch,
-    web::{Data, Json},
-};
+use actix_web::{patch, web};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use sovd_domain::{BookingId, BookingStatus, Outcome, Patch};
@@ -53,11 +50,11 @@ pub(crate) struct ChangeBookingRequest {
 )]
 #[patch("/{booking_id}")]
 pub(crate) async fn change(
-    authorized: Authorized<Book>,
-    state: Data<ApiState>,
+    caller: Authorized<Book>,
+    state: web::Data<ApiState>,
     booking_id: PathId<BookingId>,
     body: JsonBody<ChangeBookingRequest>,
-) -> Result<Json<BookingBody>, Problem> {
+) -> Result<web::Json<BookingBody>, Problem> {
     let ChangeBookingRequest {
         status,
         appointment_time,
@@ -70,9 +67,6 @@ pub(crate) async fn change(
         customer_notes,
         outcome,
     };
-    let booking = state
-        .bookings
-        .change(&authorized.caller, booking_id.0, change)
-        .await?;
-    Ok(Json(booking.into()))
+    let booking = state.bookings.change(&caller, booking_id.0, change).await?;
+    Ok(web::Json(booking.into()))
 }

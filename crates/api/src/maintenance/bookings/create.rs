@@ -57,7 +57,7 @@ pub(crate) struct CreateBookingRequest {
 )]
 #[post("")]
 pub(crate) async fn create(
-    authorized: Authorized<Book>,
+    caller: Authorized<Book>,
     state: Data<ApiState>,
     body: JsonBody<CreateBookingRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -75,7 +75,7 @@ pub(crate) async fn create(
         customer_notes,
         anomaly_event_id: anomaly_event_id.map(AnomalyId),
     };
-    let booking = state.bookings.create(&authorized.caller, new).await?;
+    let booking = state.bookings.create(&caller, new).await?;
     let location = format!("/api/v1/bookings/{}", booking.id);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))

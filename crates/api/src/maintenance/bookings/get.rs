@@ -1,7 +1,4 @@
-use actix_web::{
-    get,
-    web::{Data, Json},
-};
+use actix_web::{get, web};
 use sovd_domain::BookingId;
 
 use super::BookingBody;
@@ -21,10 +18,10 @@ use crate::{
 )]
 #[get("/{booking_id}")]
 pub(crate) async fn get_booking(
-    authorized: Authorized<ReadBookings>,
-    state: Data<ApiState>,
+    caller: Authorized<ReadBookings>,
+    state: web::Data<ApiState>,
     booking_id: PathId<BookingId>,
-) -> Result<Json<BookingBody>, Problem> {
-    let booking = state.bookings.get(&authorized.caller, booking_id.0).await?;
-    Ok(Json(booking.into()))
+) -> Result<web::Json<BookingBody>, Problem> {
+    let booking = state.bookings.get(&caller, booking_id.0).await?;
+    Ok(web::Json(booking.into()))
 }

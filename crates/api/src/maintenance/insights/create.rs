@@ -48,7 +48,7 @@ pub(crate) struct CreateInsightRequest {
 )]
 #[post("")]
 pub(crate) async fn create(
-    authorized: Authorized<RecordInsights>,
+    caller: Authorized<RecordInsights>,
     state: Data<ApiState>,
     body: JsonBody<CreateInsightRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -66,7 +66,7 @@ pub(crate) async fn create(
         recommendation,
         confidence_score,
     };
-    let insight = state.insights.create(&authorized.caller, new).await?;
+    let insight = state.insights.create(&caller, new).await?;
     let location = format!("/api/v1/insights/{}", insight.id);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))

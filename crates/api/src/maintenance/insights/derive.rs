@@ -37,12 +37,12 @@ pub(crate) struct DeriveInsightsRequest {
 )]
 #[post("/derive")]
 pub(crate) async fn derive(
-    authorized: Authorized<RecordInsights>,
+    caller: Authorized<RecordInsights>,
     state: Data<ApiState>,
     body: OptionalJsonBody<DeriveInsightsRequest>,
 ) -> Result<HttpResponse, Problem> {
     let threshold = body.0.and_then(|body| body.threshold);
-    let insights = state.insights.derive(&authorized.caller, threshold).await?;
+    let insights = state.insights.derive(&caller, threshold).await?;
     let insights: Vec<InsightBody> = insights.into_iter().map(InsightBody::from).collect();
     let mut response = if insights.is_empty() {
         HttpResponse::Ok()

@@ -1,7 +1,4 @@
-use actix_web::{
-    get,
-    web::{Data, Json},
-};
+use actix_web::{get, web};
 use serde::Serialize;
 use sovd_services::maintenance::insights::Detector;
 use utoipa::ToSchema;
@@ -60,11 +57,11 @@ pub(crate) struct DetectorBody {
 )]
 #[get("/detectors")]
 pub(crate) async fn detectors(
-    authorized: Authorized<ReadInsights>,
-    state: Data<ApiState>,
-) -> Result<Json<Vec<DetectorBody>>, Problem> {
-    let detectors = state.insights.detectors(&authorized.caller).await?;
-    Ok(Json(
+    caller: Authorized<ReadInsights>,
+    state: web::Data<ApiState>,
+) -> Result<web::Json<Vec<DetectorBody>>, Problem> {
+    let detectors = state.insights.detectors(&caller).await?;
+    Ok(web::Json(
         detectors.into_iter().map(DetectorBody::from).collect(),
     ))
 }

@@ -22,11 +22,11 @@ use crate::{
 )]
 #[get("/{insight_id}", guard = "is_not_derive")]
 pub(crate) async fn get_insight(
-    authorized: Authorized<ReadInsights>,
+    caller: Authorized<ReadInsights>,
     state: Data<ApiState>,
     insight_id: PathId<InsightId>,
 ) -> Result<Json<InsightBody>, Problem> {
-    let insight = state.insights.get(&authorized.caller, insight_id.0).await?;
+    let insight = state.insights.get(&caller, insight_id.0).await?;
     Ok(Json(insight.into()))
 }
 

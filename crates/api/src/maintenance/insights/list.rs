@@ -1,28 +1,19 @@
-use actix_web::{HttpRequest, HttpResponse, get, web::Data};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use actix_web::{HttpResponse, get, web::Data};
 
 use super::InsightBody;
 use crate::{
-    extract::{Authorized, QueryParams, page, page_of},
+    extract::{Authorized, ListQuery, list_query},
     permissions::ReadInsights,
     problem::Problem,
     state::ApiState,
 };
 
-/// Selects insights.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListInsights {
-    /// Insights about exactly this component.
-    component_name: Option<String>,
-    /// Maximum number of items: 1 to 100; default 50.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<i64>,
-    /// Number of items to skip: 0 or more; default 0.
-    #[param(minimum = 0)]
-    offset: Option<i64>,
+list_query! {
+    /// Selects insights.
+    ListInsights {
+        /// Insights about exactly this component.
+        component_name: Option<String>,
+    }
 }
 
 /// List insights
@@ -37,17 +28,14 @@ pub(crate) struct ListInsights {
 )]
 #[get("")]
 pub(crate) async fn list(
-    request: HttpRequest,
-    authorized: Authorized<ReadInsights>,
+    caller: Authorized<ReadInsights>,
     state: Data<ApiState>,
-    query: QueryParams<ListInsights>,
+    request: ListQuery<ListInsights>,
 ) -> Result<HttpResponse, Problem> {
-    let query = query.0;
-    let page = page(query.limit, query.offset)?;
-    let (insights, total) = state
+    let ListQuery { query, paging } = request;
+    let insights = state
         .insights
-        .list(&authorized.caller, query.component_name.as_deref(), page)
+        .list(&caller, query.component_name.as_deref(), paging.page)
         .await?;
-    let bodies: Vec<InsightBody> = insights.into_iter().map(InsightBody::from).collect();
-    Ok(page_of(&request, page, total, bodies))
+    Ok(paging.respond::<_, InsightBody>(insights))
 }

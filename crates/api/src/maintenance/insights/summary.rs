@@ -1,26 +1,16 @@
-use actix_web::{HttpRequest, HttpResponse, get, web::Data};
-use serde::Deserialize;
+use actix_web::{HttpResponse, get, web::Data};
 use sovd_services::maintenance::insights::ComponentSummary;
-use utoipa::IntoParams;
 
 use crate::{
-    extract::{Authorized, QueryParams, page, page_of},
+    extract::{Authorized, ListQuery, list_query},
     permissions::ReadInsights,
     problem::Problem,
     state::ApiState,
 };
 
-/// Selects components.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SummariseInsights {
-    /// Maximum number of items: 1 to 100; default 50.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<i64>,
-    /// Number of items to skip: 0 or more; default 0.
-    #[param(minimum = 0)]
-    offset: Option<i64>,
+list_query! {
+    /// Selects components.
+    SummariseInsights {}
 }
 
 response_body! {
@@ -55,16 +45,11 @@ response_body! {
 )]
 #[get("/summary")]
 pub(crate) async fn summary(
-    request: HttpRequest,
-    authorized: Authorized<ReadInsights>,
+    caller: Authorized<ReadInsights>,
     state: Data<ApiState>,
-    query: QueryParams<SummariseInsights>,
+    request: ListQuery<SummariseInsights>,
 ) -> Result<HttpResponse, Problem> {
-    let page = page(query.0.limit, query.0.offset)?;
-    let (components, total) = state.insights.summary(&authorized.caller, page).await?;
-    let bodies: Vec<ComponentSummaryBody> = components
-        .into_iter()
-        .map(ComponentSummaryBody::from)
-        .collect();
-    Ok(page_of(&request, page, total, bodies))
+    let paging = request.paging;
+    let components = state.insights.summary(&caller, paging.page).await?;
+    Ok(paging.respond::<_, ComponentSummaryBody>(components))
 }
