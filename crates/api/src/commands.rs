@@ -1,18 +1,27 @@
 //! `/api/v1/commands`
 
-pub(crate) mod cancel;
 pub(crate) mod catalog;
 pub(crate) mod events;
-pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod responses;
 pub(crate) mod submit;
 pub(crate) mod websocket;
 
+use actix_web::{
+    get, post,
+    web::{Data, Json},
+};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sovd_domain::Command;
+use sovd_domain::{Command, CommandId};
 use uuid::Uuid;
+
+use crate::{
+    extract::{Authorized, PathId},
+    permissions::{CancelCommands, ReadOwnCommands},
+    problem::Problem,
+    state::ApiState,
+};
 
 response_body! {
     /// A command and its state.
@@ -55,4 +64,44 @@ response_body! {
         #[schema(example = "/ws/responses/6f1f6f0e-5c0c-4e0e-9e1b-0d8c4f0f2b11")]
         stream_url: String = format!("/ws/responses/{}", command.command_id),
     }
+}
+
+/// Get a command
+#[utoipa::path(
+    operation_id = "get_command",
+    tag = "commands",
+    params(("command_id" = Uuid, Path, description = "The command")),
+    responses((status = 200, description = "The command", body = CommandBody)),
+)]
+#[get("/{command_id}")]
+pub(crate) async fn get_command(
+    caller: Authorized<ReadOwnCommands>,
+    state: Data<ApiState>,
+    command_id: PathId<CommandId>,
+) -> Result<Json<CommandBody>, Problem> {
+    let command = state.commands.get(&caller, command_id.0).await?;
+    Ok(Json(command.into()))
+}
+
+/// Cancel a command
+///
+/// Fails the command before the response is returned: with `cancelled` if it was never sent or only
+/// reads, otherwise with `outcome_unknown`, because the vehicle may have executed it.
+#[utoipa::path(
+    operation_id = "cancel_command",
+    tag = "commands",
+    params(("command_id" = Uuid, Path, description = "The command")),
+    responses(
+        (status = 200, description = "The failed command", body = CommandBody),
+        (status = 409, description = "`not_cancellable`: it has completed or failed, or the vehicle has responded"),
+    ),
+)]
+#[post("/{command_id}/cancel")]
+pub(crate) async fn cancel(
+    caller: Authorized<CancelCommands>,
+    state: Data<ApiState>,
+    command_id: PathId<CommandId>,
+) -> Result<Json<CommandBody>, Problem> {
+    let command = state.commands.cancel(&caller, command_id.0).await?;
+    Ok(Json(command.into()))
 }

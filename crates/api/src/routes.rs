@@ -37,25 +37,25 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             scope::scope("/api/v1/users")
                 .service(users::list::list)
                 .service(users::create::create)
-                .service(users::get::get_user)
+                .service(users::get_user)
                 .service(users::change::change)
-                .service(users::delete::delete),
+                .service(users::delete_user),
         )
         .service(
             scope::scope("/api/v1/service-accounts")
                 .service(service_accounts::list::list)
                 .service(service_accounts::create::create)
-                .service(service_accounts::get::get_service_account)
+                .service(service_accounts::get_service_account)
                 .service(service_accounts::renew_key::renew_key)
-                .service(service_accounts::revoke::revoke),
+                .service(service_accounts::revoke),
         )
         .service(
             scope::scope("/api/v1/vehicles")
                 .service(vehicles::list::list)
                 .service(vehicles::create::create)
-                .service(vehicles::get::get_vehicle)
+                .service(vehicles::get_vehicle)
                 .service(vehicles::change::change)
-                .service(vehicles::delete::delete)
+                .service(vehicles::delete_vehicle)
                 .service(vehicles::status::status)
                 .service(anomalies::list::list_of_vehicle)
                 .service(anomalies::report::report_of_vehicle),
@@ -73,8 +73,8 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .service(commands::catalog::catalog)
                 .service(commands::submit::submit)
                 .service(commands::list::list)
-                .service(commands::get::get_command)
-                .service(commands::cancel::cancel)
+                .service(commands::get_command)
+                .service(commands::cancel)
                 .service(commands::responses::responses)
                 .service(commands::events::events),
         )
@@ -82,7 +82,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             scope::scope("/api/v1/bookings")
                 .service(bookings::list::list)
                 .service(bookings::create::create)
-                .service(bookings::get::get_booking)
+                .service(bookings::get_booking)
                 .service(bookings::change::change),
         )
         .service(

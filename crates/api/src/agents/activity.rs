@@ -2,10 +2,8 @@
 
 use actix_web::{HttpResponse, get, post, web::Data};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use sovd_domain::{AgentAction, AgentActionStatus};
 use sovd_services::agents::{AgentActionFilter, NewAgentAction};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
@@ -86,25 +84,25 @@ pub(crate) async fn list(
     Ok(paging.respond::<_, UebaLogBody>(actions))
 }
 
-/// An action of an agent in an external system.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RecordUebaLogRequest {
-    /// The agent: 1 to 50 characters.
-    #[schema(min_length = 1, max_length = 50, example = "line-robot")]
-    agent_name: String,
-    /// The kind of action: 1 to 100 characters.
-    #[schema(min_length = 1, max_length = 100, example = "firmware.flash")]
-    action_type: String,
-    /// Where the action came from: 1 to 500 characters.
-    #[schema(min_length = 1, max_length = 500, example = "192.0.2.7")]
-    source_node: Option<String>,
-    /// The target of the action: 1 to 500 characters.
-    #[schema(min_length = 1, max_length = 500, example = "plant 4")]
-    target_node: Option<String>,
-    /// Whether the action was allowed: `ALLOWED` or `BLOCKED`.
-    #[schema(value_type = String, pattern = "^(ALLOWED|BLOCKED)$", example = "BLOCKED")]
-    status: AgentActionStatus,
+request_body! {
+    /// An action of an agent in an external system.
+    RecordUebaLogRequest as body into NewAgentAction {
+        /// The agent: 1 to 50 characters.
+        #[schema(min_length = 1, max_length = 50, example = "line-robot")]
+        agent_name: String,
+        /// The kind of action: 1 to 100 characters.
+        #[schema(min_length = 1, max_length = 100, example = "firmware.flash")]
+        action_type: String,
+        /// Where the action came from: 1 to 500 characters.
+        #[schema(min_length = 1, max_length = 500, example = "192.0.2.7")]
+        source_node: Option<String>,
+        /// The target of the action: 1 to 500 characters.
+        #[schema(min_length = 1, max_length = 500, example = "plant 4")]
+        target_node: Option<String>,
+        /// Whether the action was allowed: `ALLOWED` or `BLOCKED`.
+        #[schema(value_type = String, pattern = "^(ALLOWED|BLOCKED)$", example = "BLOCKED")]
+        status: AgentActionStatus,
+    }
 }
 
 /// Record agent activity
@@ -126,20 +124,6 @@ pub(crate) async fn record(
     state: Data<ApiState>,
     body: JsonBody<RecordUebaLogRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let RecordUebaLogRequest {
-        agent_name,
-        action_type,
-        source_node,
-        target_node,
-        status,
-    } = body.0;
-    let new = NewAgentAction {
-        agent_name,
-        action_type,
-        source_node,
-        target_node,
-        status,
-    };
-    let action = state.agents.record(&caller, new).await?;
+    let action = state.agents.record(&caller, body.0.into()).await?;
     Ok(HttpResponse::Created().json(UebaLogBody::from(action)))
 }

@@ -2,15 +2,24 @@
 
 pub(crate) mod change;
 pub(crate) mod create;
-pub(crate) mod delete;
-pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod status;
 
+use actix_web::{
+    HttpResponse, delete, get,
+    web::{Data, Json},
+};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sovd_domain::{Vehicle, VehicleType};
+use sovd_domain::{Vehicle, VehicleId, VehicleType};
 use uuid::Uuid;
+
+use crate::{
+    extract::{Authorized, PathId},
+    permissions::{ManageVehicles, ReadVehicles},
+    problem::Problem,
+    state::ApiState,
+};
 
 response_body! {
     /// A vehicle.
@@ -45,4 +54,43 @@ response_body! {
         /// When it was registered.
         created_at: DateTime<Utc>,
     }
+}
+
+/// Get a vehicle
+#[utoipa::path(
+    operation_id = "get_vehicle",
+    tag = "vehicles",
+    params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
+    responses((status = 200, description = "The vehicle", body = VehicleBody)),
+)]
+#[get("/{vehicle_id}")]
+pub(crate) async fn get_vehicle(
+    caller: Authorized<ReadVehicles>,
+    state: Data<ApiState>,
+    vehicle_id: PathId<VehicleId>,
+) -> Result<Json<VehicleBody>, Problem> {
+    let vehicle = state.vehicles.get(&caller, vehicle_id.0).await?;
+    Ok(Json(vehicle.into()))
+}
+
+/// Delete a vehicle
+///
+/// Deletes the vehicle with its commands and their responses, but keeps the audit trail.
+#[utoipa::path(
+    operation_id = "delete_vehicle",
+    tag = "vehicles",
+    params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
+    responses(
+        (status = 204, description = "The vehicle is deleted"),
+        (status = 409, description = "`conflict`: commands to the vehicle have not ended"),
+    ),
+)]
+#[delete("/{vehicle_id}")]
+pub(crate) async fn delete_vehicle(
+    caller: Authorized<ManageVehicles>,
+    state: Data<ApiState>,
+    vehicle_id: PathId<VehicleId>,
+) -> Result<HttpResponse, Problem> {
+    state.vehicles.delete(&caller, vehicle_id.0).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

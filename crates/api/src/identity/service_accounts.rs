@@ -1,16 +1,25 @@
 //! `/api/v1/service-accounts`
 
 pub(crate) mod create;
-pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod renew_key;
-pub(crate) mod revoke;
 
+use actix_web::{
+    HttpResponse, delete, get,
+    web::{Data, Json},
+};
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
-use sovd_domain::{Permission, ServiceAccount};
+use sovd_domain::{Permission, ServiceAccount, UserId};
 use sovd_services::identity::service_accounts::IssuedKey;
 use uuid::Uuid;
+
+use crate::{
+    extract::{Authorized, PathId},
+    permissions::ManageServiceAccounts,
+    problem::Problem,
+    state::ApiState,
+};
 
 response_body! {
     /// The account of a machine.
@@ -57,4 +66,46 @@ response_body! {
         #[schema(example = "sovd_2Zk…")]
         api_key: String = issued.key.expose_secret().to_owned(),
     }
+}
+
+/// Get a service account
+#[utoipa::path(
+    operation_id = "get_service_account",
+    tag = "service accounts",
+    params(("service_account_id" = Uuid, Path, description = "The account")),
+    responses(
+        (status = 200, description = "The account, without its key", body = ServiceAccountBody),
+    ),
+)]
+#[get("/{service_account_id}")]
+pub(crate) async fn get_service_account(
+    caller: Authorized<ManageServiceAccounts>,
+    state: Data<ApiState>,
+    account_id: PathId<UserId>,
+) -> Result<Json<ServiceAccountBody>, Problem> {
+    let account = state.service_accounts.get(&caller, account_id.0).await?;
+    Ok(Json(account.into()))
+}
+
+/// Revoke a service account
+///
+/// Revokes the key permanently, on every server within 5 seconds. The account stays in the list because
+/// commands and the audit trail refer to it.
+#[utoipa::path(
+    operation_id = "revoke_service_account",
+    tag = "service accounts",
+    params(("service_account_id" = Uuid, Path, description = "The account")),
+    responses(
+        (status = 204, description = "The account is revoked"),
+        (status = 409, description = "`conflict`: the account is already revoked"),
+    ),
+)]
+#[delete("/{service_account_id}")]
+pub(crate) async fn revoke(
+    caller: Authorized<ManageServiceAccounts>,
+    state: Data<ApiState>,
+    account_id: PathId<UserId>,
+) -> Result<HttpResponse, Problem> {
+    state.service_accounts.revoke(&caller, account_id.0).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

@@ -2,12 +2,22 @@
 
 pub(crate) mod change;
 pub(crate) mod create;
-pub(crate) mod get;
 pub(crate) mod list;
 
+use actix_web::{
+    get,
+    web::{Data, Json},
+};
 use chrono::{DateTime, Utc};
-use sovd_domain::{Booking, Outcome};
+use sovd_domain::{Booking, BookingId, Outcome};
 use uuid::Uuid;
+
+use crate::{
+    extract::{Authorized, PathId},
+    permissions::ReadBookings,
+    problem::Problem,
+    state::ApiState,
+};
 
 response_body! {
     /// An appointment of a vehicle at a workshop.
@@ -35,4 +45,21 @@ response_body! {
         /// the booking is completed.
         outcome: Option<&'static str> = booking.outcome.map(Outcome::as_str),
     }
+}
+
+/// Get a booking
+#[utoipa::path(
+    operation_id = "get_booking",
+    tag = "bookings",
+    params(("booking_id" = Uuid, Path, description = "The booking")),
+    responses((status = 200, description = "The booking", body = BookingBody)),
+)]
+#[get("/{booking_id}")]
+pub(crate) async fn get_booking(
+    caller: Authorized<ReadBookings>,
+    state: Data<ApiState>,
+    booking_id: PathId<BookingId>,
+) -> Result<Json<BookingBody>, Problem> {
+    let booking = state.bookings.get(&caller, booking_id.0).await?;
+    Ok(Json(booking.into()))
 }

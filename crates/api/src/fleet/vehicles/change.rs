@@ -1,9 +1,7 @@
 use actix_web::{patch, web};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use sovd_domain::{ConnectionStatus, Patch, UserId, VehicleId, VehicleType};
 use sovd_services::fleet::vehicles::VehicleChange;
-use utoipa::ToSchema;
 
 use super::VehicleBody;
 use crate::{
@@ -13,35 +11,35 @@ use crate::{
     state::ApiState,
 };
 
-/// The fields to change (JSON merge patch, RFC 7396); absent fields keep their value.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(min_properties = 1)]
-pub(crate) struct ChangeVehicleRequest {
-    /// The manufacturer: 1 to 100 characters.
-    #[schema(nullable = false, min_length = 1, max_length = 100)]
-    make: Option<String>,
-    /// The model: 1 to 100 characters.
-    #[schema(nullable = false, min_length = 1, max_length = 100)]
-    model: Option<String>,
-    /// The model year: 1886 to 2100.
-    #[schema(nullable = false, minimum = 1886, maximum = 2100)]
-    year: Option<i32>,
-    /// `EV` or `ICE`; null if unknown.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, pattern = "^(EV|ICE)$")]
-    vehicle_type: Patch<VehicleType>,
-    /// The customer who owns it; null if unknown. A new owner sees the vehicle's anomalies and bookings.
-    /// When a customer ceases to own it, the `customer_notes` of its bookings are removed.
-    #[serde(default)]
-    #[schema(value_type = Option<Uuid>)]
-    owner_id: Patch<UserId>,
-    /// `connected`, `disconnected` or `error`.
-    #[schema(nullable = false, value_type = Option<String>, pattern = "^(connected|disconnected|error)$")]
-    connection_status: Option<ConnectionStatus>,
-    /// An object of at most 64 KiB as JSON, which replaces the previous one.
-    #[schema(nullable = false, value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
+request_body! {
+    /// The fields to change (JSON merge patch, RFC 7396); absent fields keep their value.
+    #[schema(min_properties = 1)]
+    ChangeVehicleRequest as body into VehicleChange {
+        /// The manufacturer: 1 to 100 characters.
+        #[schema(nullable = false, min_length = 1, max_length = 100)]
+        make: Option<String>,
+        /// The model: 1 to 100 characters.
+        #[schema(nullable = false, min_length = 1, max_length = 100)]
+        model: Option<String>,
+        /// The model year: 1886 to 2100.
+        #[schema(nullable = false, minimum = 1886, maximum = 2100)]
+        year: Option<i32>,
+        /// `EV` or `ICE`; null if unknown.
+        #[serde(default)]
+        #[schema(value_type = Option<String>, pattern = "^(EV|ICE)$")]
+        vehicle_type: Patch<VehicleType>,
+        /// The customer who owns it; null if unknown. A new owner sees the vehicle's anomalies and bookings.
+        /// When a customer ceases to own it, the `customer_notes` of its bookings are removed.
+        #[serde(default)]
+        #[schema(value_type = Option<Uuid>)]
+        owner_id: Patch<UserId>,
+        /// `connected`, `disconnected` or `error`.
+        #[schema(nullable = false, value_type = Option<String>, pattern = "^(connected|disconnected|error)$")]
+        connection_status: Option<ConnectionStatus>,
+        /// An object of at most 64 KiB as JSON, which replaces the previous one.
+        #[schema(nullable = false, value_type = Option<Object>)]
+        metadata: Option<Map<String, Value>>,
+    }
 }
 
 /// Change a vehicle
@@ -61,16 +59,9 @@ pub(crate) async fn change(
     vehicle_id: PathId<VehicleId>,
     body: JsonBody<ChangeVehicleRequest>,
 ) -> Result<web::Json<VehicleBody>, Problem> {
-    let body = body.0;
-    let change = VehicleChange {
-        make: body.make,
-        model: body.model,
-        year: body.year,
-        vehicle_type: body.vehicle_type,
-        owner_id: body.owner_id,
-        connection_status: body.connection_status,
-        metadata: body.metadata,
-    };
-    let vehicle = state.vehicles.change(&caller, vehicle_id.0, change).await?;
+    let vehicle = state
+        .vehicles
+        .change(&caller, vehicle_id.0, body.0.into())
+        .await?;
     Ok(web::Json(vehicle.into()))
 }

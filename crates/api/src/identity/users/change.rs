@@ -1,9 +1,7 @@
 use actix_web::{patch, web};
 use secrecy::SecretString;
-use serde::Deserialize;
 use sovd_domain::{Role, UserId};
 use sovd_services::identity::users::UserChange;
-use utoipa::ToSchema;
 
 use super::UserBody;
 use crate::{
@@ -13,24 +11,24 @@ use crate::{
     state::ApiState,
 };
 
-/// The fields to change; absent fields keep their value.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(min_properties = 1)]
-pub(crate) struct ChangeUserRequest {
-    /// An e-mail address of at most 255 characters, stored in lower case.
-    #[schema(nullable = false, max_length = 255, format = Email)]
-    email: Option<String>,
-    /// `admin`, `engineer`, `service`, `manufacturer` or `customer`; a user who owns vehicles must remain a
-    /// customer.
-    #[schema(nullable = false, value_type = Option<String>, pattern = "^(admin|engineer|service|manufacturer|customer)$")]
-    role: Option<Role>,
-    /// `true` or `false`: whether the user may log in.
-    #[schema(nullable = false)]
-    is_active: Option<bool>,
-    /// 12 to 128 characters; not the user name or one of the 10,000 most common.
-    #[schema(nullable = false, min_length = 12, max_length = 128, value_type = Option<String>, format = Password)]
-    password: Option<SecretString>,
+request_body! {
+    /// The fields to change; absent fields keep their value.
+    #[schema(min_properties = 1)]
+    ChangeUserRequest as body into UserChange {
+        /// An e-mail address of at most 255 characters, stored in lower case.
+        #[schema(nullable = false, max_length = 255, format = Email)]
+        email: Option<String>,
+        /// `admin`, `engineer`, `service`, `manufacturer` or `customer`; a user who owns vehicles must remain a
+        /// customer.
+        #[schema(nullable = false, value_type = Option<String>, pattern = "^(admin|engineer|service|manufacturer|customer)$")]
+        role: Option<Role>,
+        /// `true` or `false`: whether the user may log in.
+        #[schema(nullable = false)]
+        is_active: Option<bool>,
+        /// 12 to 128 characters; not the user name or one of the 10,000 most common.
+        #[schema(nullable = false, min_length = 12, max_length = 128, value_type = Option<String>, format = Password)]
+        password: Option<SecretString>,
+    }
 }
 
 /// Change a user
@@ -55,13 +53,9 @@ pub(crate) async fn change(
     user_id: PathId<UserId>,
     body: JsonBody<ChangeUserRequest>,
 ) -> Result<web::Json<UserBody>, Problem> {
-    let body = body.0;
-    let change = UserChange {
-        email: body.email,
-        role: body.role,
-        is_active: body.is_active,
-        password: body.password,
-    };
-    let user = state.users.change(&caller, user_id.0, change).await?;
+    let user = state
+        .users
+        .change(&caller, user_id.0, body.0.into())
+        .await?;
     Ok(web::Json(user.into()))
 }

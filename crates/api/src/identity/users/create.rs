@@ -1,9 +1,7 @@
 use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
 use secrecy::SecretString;
-use serde::Deserialize;
 use sovd_domain::Role;
 use sovd_services::identity::users::NewUser;
-use utoipa::ToSchema;
 
 use super::UserBody;
 use crate::{
@@ -13,22 +11,22 @@ use crate::{
     state::ApiState,
 };
 
-/// A user to create.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CreateUserRequest {
-    /// 1 to 50 lower-case letters, digits, `.`, `_` and `-`, starting with a letter or digit.
-    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,49}$", example = "anna")]
-    username: String,
-    /// An e-mail address of at most 255 characters, stored in lower case.
-    #[schema(max_length = 255, format = Email, example = "anna@sovd.example.com")]
-    email: String,
-    /// 12 to 128 characters; not the user name or one of the 10,000 most common.
-    #[schema(min_length = 12, max_length = 128, value_type = String, format = Password)]
-    password: SecretString,
-    /// `admin`, `engineer`, `service`, `manufacturer` or `customer`.
-    #[schema(value_type = String, pattern = "^(admin|engineer|service|manufacturer|customer)$", example = "engineer")]
-    role: Role,
+request_body! {
+    /// A user to create.
+    CreateUserRequest as body into NewUser {
+        /// 1 to 50 lower-case letters, digits, `.`, `_` and `-`, starting with a letter or digit.
+        #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,49}$", example = "anna")]
+        username: String,
+        /// An e-mail address of at most 255 characters, stored in lower case.
+        #[schema(max_length = 255, format = Email, example = "anna@sovd.example.com")]
+        email: String,
+        /// 12 to 128 characters; not the user name or one of the 10,000 most common.
+        #[schema(min_length = 12, max_length = 128, value_type = String, format = Password)]
+        password: SecretString,
+        /// `admin`, `engineer`, `service`, `manufacturer` or `customer`.
+        #[schema(value_type = String, pattern = "^(admin|engineer|service|manufacturer|customer)$", example = "engineer")]
+        role: Role,
+    }
 }
 
 /// Create a user
@@ -48,14 +46,7 @@ pub(crate) async fn create(
     state: Data<ApiState>,
     body: JsonBody<CreateUserRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let body = body.0;
-    let new = NewUser {
-        username: body.username,
-        email: body.email,
-        password: body.password,
-        role: body.role,
-    };
-    let user = state.users.create(&caller, new).await?;
+    let user = state.users.create(&caller, body.0.into()).await?;
     let location = format!("/api/v1/users/{}", user.user_id);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))

@@ -1,8 +1,6 @@
 use actix_web::{HttpResponse, get, http::header::LOCATION, post, web::Data};
-use serde::Deserialize;
 use sovd_domain::AnomalyId;
 use sovd_services::maintenance::anomalies::NewDiagnosis;
-use utoipa::ToSchema;
 
 use super::DiagnosisBody;
 use crate::{
@@ -42,20 +40,20 @@ pub(crate) async fn list(
     Ok(paging.respond::<_, DiagnosisBody>(diagnoses))
 }
 
-/// A new diagnosis.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DiagnoseRequest {
-    /// The cause, in prose: 1 to 10,000 characters.
-    #[schema(
-        min_length = 1,
-        max_length = 10_000,
-        example = "The rear brake pads are worn."
-    )]
-    diagnosis_text: String,
-    /// Confidence from 0 to 1.
-    #[schema(minimum = 0, maximum = 1, example = 0.93)]
-    confidence_score: f64,
+request_body! {
+    /// A new diagnosis.
+    DiagnoseRequest as body into NewDiagnosis {
+        /// The cause, in prose: 1 to 10,000 characters.
+        #[schema(
+            min_length = 1,
+            max_length = 10_000,
+            example = "The rear brake pads are worn."
+        )]
+        diagnosis_text: String,
+        /// Confidence from 0 to 1.
+        #[schema(minimum = 0, maximum = 1, example = 0.93)]
+        confidence_score: f64,
+    }
 }
 
 /// Diagnose an anomaly
@@ -76,11 +74,10 @@ pub(crate) async fn diagnose(
     anomaly_id: PathId<AnomalyId>,
     body: JsonBody<DiagnoseRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let new = NewDiagnosis {
-        diagnosis_text: body.0.diagnosis_text,
-        confidence_score: body.0.confidence_score,
-    };
-    let diagnosis = state.anomalies.diagnose(&caller, anomaly_id.0, new).await?;
+    let diagnosis = state
+        .anomalies
+        .diagnose(&caller, anomaly_id.0, body.0.into())
+        .await?;
     let location = format!("/api/v1/anomalies/{}/diagnoses", anomaly_id.0);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))

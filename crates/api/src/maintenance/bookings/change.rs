@@ -1,9 +1,7 @@
 use actix_web::{patch, web};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use sovd_domain::{BookingId, BookingStatus, Outcome, Patch};
 use sovd_services::maintenance::bookings::BookingChange;
-use utoipa::ToSchema;
 
 use super::BookingBody;
 use crate::{
@@ -13,25 +11,25 @@ use crate::{
     state::ApiState,
 };
 
-/// Changes to a booking; omitted fields stay unchanged.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(min_properties = 1)]
-pub(crate) struct ChangeBookingRequest {
-    /// `PENDING` to `CONFIRMED`, `CONFIRMED` to `COMPLETED`, either to `CANCELLED`.
-    #[schema(nullable = false, value_type = Option<String>, pattern = "^(PENDING|CONFIRMED|COMPLETED|CANCELLED)$")]
-    status: Option<BookingStatus>,
-    /// The new start (RFC 3339): in the future, at most 2 years ahead.
-    #[schema(nullable = false)]
-    appointment_time: Option<DateTime<Utc>>,
-    /// The customer's notes for the workshop: at most 2,000 characters; null removes them.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 2000)]
-    customer_notes: Patch<String>,
-    /// The workshop's finding, required to complete a booking with an anomaly: `confirmed`,
-    /// `no_fault_found` or `other`.
-    #[schema(nullable = false, value_type = Option<String>, pattern = "^(confirmed|no_fault_found|other)$")]
-    outcome: Option<Outcome>,
+request_body! {
+    /// Changes to a booking; omitted fields stay unchanged.
+    #[schema(min_properties = 1)]
+    ChangeBookingRequest as body into BookingChange {
+        /// `PENDING` to `CONFIRMED`, `CONFIRMED` to `COMPLETED`, either to `CANCELLED`.
+        #[schema(nullable = false, value_type = Option<String>, pattern = "^(PENDING|CONFIRMED|COMPLETED|CANCELLED)$")]
+        status: Option<BookingStatus>,
+        /// The new start (RFC 3339): in the future, at most 2 years ahead.
+        #[schema(nullable = false)]
+        appointment_time: Option<DateTime<Utc>>,
+        /// The customer's notes for the workshop: at most 2,000 characters; null removes them.
+        #[serde(default)]
+        #[schema(value_type = Option<String>, max_length = 2000)]
+        customer_notes: Patch<String>,
+        /// The workshop's finding, required to complete a booking with an anomaly: `confirmed`,
+        /// `no_fault_found` or `other`.
+        #[schema(nullable = false, value_type = Option<String>, pattern = "^(confirmed|no_fault_found|other)$")]
+        outcome: Option<Outcome>,
+    }
 }
 
 /// Change a booking
@@ -55,18 +53,9 @@ pub(crate) async fn change(
     booking_id: PathId<BookingId>,
     body: JsonBody<ChangeBookingRequest>,
 ) -> Result<web::Json<BookingBody>, Problem> {
-    let ChangeBookingRequest {
-        status,
-        appointment_time,
-        customer_notes,
-        outcome,
-    } = body.0;
-    let change = BookingChange {
-        status,
-        appointment_time,
-        customer_notes,
-        outcome,
-    };
-    let booking = state.bookings.change(&caller, booking_id.0, change).await?;
+    let booking = state
+        .bookings
+        .change(&caller, booking_id.0, body.0.into())
+        .await?;
     Ok(web::Json(booking.into()))
 }

@@ -1,9 +1,7 @@
 use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use sovd_domain::{AnomalyId, VehicleId};
 use sovd_services::maintenance::bookings::NewBooking;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::BookingBody;
@@ -14,29 +12,29 @@ use crate::{
     state::ApiState,
 };
 
-/// A new booking.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CreateBookingRequest {
-    /// The vehicle.
-    vehicle_id: Uuid,
-    /// The workshop: 1 to 100 characters without control characters or surrounding blanks. A workshop
-    /// takes one vehicle at a time; a booking without a workshop conflicts with no other. It cannot be
-    /// changed.
-    #[schema(
-        min_length = 1,
-        max_length = 100,
-        example = "center-berlin",
-        pattern = "^[^\\s\\x00-\\x1f\\x7f-\\x9f]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f])?$"
-    )]
-    service_center_id: Option<String>,
-    /// When the appointment starts (RFC 3339): in the future, at most 2 years ahead.
-    appointment_time: DateTime<Utc>,
-    /// The customer's notes for the workshop: at most 2,000 characters.
-    #[schema(max_length = 2000)]
-    customer_notes: Option<String>,
-    /// The anomaly of this vehicle to be examined. Completing the booking closes it.
-    anomaly_event_id: Option<Uuid>,
+request_body! {
+    /// A new booking.
+    CreateBookingRequest as body into NewBooking {
+        /// The vehicle.
+        vehicle_id: Uuid = VehicleId(body.vehicle_id),
+        /// The workshop: 1 to 100 characters without control characters or surrounding blanks. A workshop
+        /// takes one vehicle at a time; a booking without a workshop conflicts with no other. It cannot be
+        /// changed.
+        #[schema(
+            min_length = 1,
+            max_length = 100,
+            example = "center-berlin",
+            pattern = "^[^\\s\\x00-\\x1f\\x7f-\\x9f]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f])?$"
+        )]
+        service_center_id: Option<String>,
+        /// When the appointment starts (RFC 3339): in the future, at most 2 years ahead.
+        appointment_time: DateTime<Utc>,
+        /// The customer's notes for the workshop: at most 2,000 characters.
+        #[schema(max_length = 2000)]
+        customer_notes: Option<String>,
+        /// The anomaly of this vehicle to be examined. Completing the booking closes it.
+        anomaly_event_id: Option<Uuid> = body.anomaly_event_id.map(AnomalyId),
+    }
 }
 
 /// Book a service
@@ -61,21 +59,7 @@ pub(crate) async fn create(
     state: Data<ApiState>,
     body: JsonBody<CreateBookingRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let CreateBookingRequest {
-        vehicle_id,
-        service_center_id,
-        appointment_time,
-        customer_notes,
-        anomaly_event_id,
-    } = body.0;
-    let new = NewBooking {
-        vehicle_id: VehicleId(vehicle_id),
-        service_center_id,
-        appointment_time,
-        customer_notes,
-        anomaly_event_id: anomaly_event_id.map(AnomalyId),
-    };
-    let booking = state.bookings.create(&caller, new).await?;
+    let booking = state.bookings.create(&caller, body.0.into()).await?;
     let location = format!("/api/v1/bookings/{}", booking.id);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))

@@ -1,7 +1,5 @@
 use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
-use serde::Deserialize;
 use sovd_services::maintenance::insights::NewInsight;
-use utoipa::ToSchema;
 
 use super::InsightBody;
 use crate::{
@@ -11,29 +9,29 @@ use crate::{
     state::ApiState,
 };
 
-/// A new insight.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CreateInsightRequest {
-    /// The component that fails: 1 to 200 characters.
-    #[schema(min_length = 1, max_length = 200, example = "coolant pump")]
-    component_name: String,
-    /// How it fails: 1 to 2,000 characters.
-    #[schema(
-        min_length = 1,
-        max_length = 2000,
-        example = "It slows down after about 20,000 km."
-    )]
-    failure_pattern: String,
-    /// The affected vehicles: 1 to 200 characters.
-    #[schema(min_length = 1, max_length = 200, example = "Tesla Model 3 2023")]
-    affected_batch: Option<String>,
-    /// The recommended remedy: 1 to 2,000 characters.
-    #[schema(min_length = 1, max_length = 2000, example = "Check the bearings.")]
-    recommendation: Option<String>,
-    /// Confidence from 0 to 1.
-    #[schema(minimum = 0, maximum = 1, example = 0.75)]
-    confidence_score: Option<f64>,
+request_body! {
+    /// A new insight.
+    CreateInsightRequest as body into NewInsight {
+        /// The component that fails: 1 to 200 characters.
+        #[schema(min_length = 1, max_length = 200, example = "coolant pump")]
+        component_name: String,
+        /// How it fails: 1 to 2,000 characters.
+        #[schema(
+            min_length = 1,
+            max_length = 2000,
+            example = "It slows down after about 20,000 km."
+        )]
+        failure_pattern: String,
+        /// The affected vehicles: 1 to 200 characters.
+        #[schema(min_length = 1, max_length = 200, example = "Tesla Model 3 2023")]
+        affected_batch: Option<String>,
+        /// The recommended remedy: 1 to 2,000 characters.
+        #[schema(min_length = 1, max_length = 2000, example = "Check the bearings.")]
+        recommendation: Option<String>,
+        /// Confidence from 0 to 1.
+        #[schema(minimum = 0, maximum = 1, example = 0.75)]
+        confidence_score: Option<f64>,
+    }
 }
 
 /// Create an insight
@@ -52,21 +50,7 @@ pub(crate) async fn create(
     state: Data<ApiState>,
     body: JsonBody<CreateInsightRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let CreateInsightRequest {
-        component_name,
-        failure_pattern,
-        affected_batch,
-        recommendation,
-        confidence_score,
-    } = body.0;
-    let new = NewInsight {
-        component_name,
-        failure_pattern,
-        affected_batch,
-        recommendation,
-        confidence_score,
-    };
-    let insight = state.insights.create(&caller, new).await?;
+    let insight = state.insights.create(&caller, body.0.into()).await?;
     let location = format!("/api/v1/insights/{}", insight.id);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))
