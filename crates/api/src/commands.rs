@@ -7,10 +7,7 @@ pub(crate) mod responses;
 pub(crate) mod submit;
 pub(crate) mod websocket;
 
-use actix_web::{
-    get, post,
-    web::{Data, Json},
-};
+use actix_web::{get, post, web};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sovd_domain::{Command, CommandId};
@@ -76,11 +73,11 @@ response_body! {
 #[get("/{command_id}")]
 pub(crate) async fn get_command(
     caller: Authorized<ReadOwnCommands>,
-    state: Data<ApiState>,
+    state: web::Data<ApiState>,
     command_id: PathId<CommandId>,
-) -> Result<Json<CommandBody>, Problem> {
+) -> Result<web::Json<CommandBody>, Problem> {
     let command = state.commands.get(&caller, command_id.0).await?;
-    Ok(Json(command.into()))
+    Ok(web::Json(command.into()))
 }
 
 /// Cancel a command
@@ -99,9 +96,9 @@ pub(crate) async fn get_command(
 #[post("/{command_id}/cancel")]
 pub(crate) async fn cancel(
     caller: Authorized<CancelCommands>,
-    state: Data<ApiState>,
+    state: web::Data<ApiState>,
     command_id: PathId<CommandId>,
-) -> Result<Json<CommandBody>, Problem> {
+) -> Result<web::Json<CommandBody>, Problem> {
     let command = state.commands.cancel(&caller, command_id.0).await?;
-    Ok(Json(command.into()))
+    Ok(web::Json(command.into()))
 }

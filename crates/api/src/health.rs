@@ -1,9 +1,6 @@
 //! `/health`
 
-use actix_web::{
-    HttpResponse, get,
-    web::{Data, Json},
-};
+use actix_web::{HttpResponse, get, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -41,8 +38,8 @@ pub(crate) struct ReadinessBody {
     responses((status = 200, description = "The process is running", body = LivenessBody)),
 )]
 #[get("/health/live")]
-pub(crate) async fn live() -> Json<LivenessBody> {
-    Json(LivenessBody { status: "ok" })
+pub(crate) async fn live() -> web::Json<LivenessBody> {
+    web::Json(LivenessBody { status: "ok" })
 }
 
 /// Check liveness (alias)
@@ -55,8 +52,8 @@ pub(crate) async fn live() -> Json<LivenessBody> {
     responses((status = 200, description = "The process is running", body = LivenessBody)),
 )]
 #[get("/health")]
-pub(crate) async fn health() -> Json<LivenessBody> {
-    Json(LivenessBody { status: "ok" })
+pub(crate) async fn health() -> web::Json<LivenessBody> {
+    web::Json(LivenessBody { status: "ok" })
 }
 
 /// Check readiness
@@ -71,7 +68,7 @@ pub(crate) async fn health() -> Json<LivenessBody> {
     ),
 )]
 #[get("/health/ready")]
-pub(crate) async fn ready(state: Data<ApiState>) -> HttpResponse {
+pub(crate) async fn ready(state: web::Data<ApiState>) -> HttpResponse {
     let readiness = state.health.readiness().await;
     let status = |is_available| if is_available { "ok" } else { "unavailable" };
     let body = ReadinessBody {

@@ -72,24 +72,24 @@ fn add_page_headers(operation: &mut Operation) {
     }
 }
 
-/// A status, a problem code and a condition.
-type Reason = (&'static str, &'static str, &'static str);
+/// A problem and its condition.
+type Reason = (Code, &'static str);
 
 /// Adds the problems that all operations of a kind share, and the schema of all problems. The handler's
 /// own description of a status takes precedence.
 fn add_common_problems(operation: &mut Operation) {
-    let mut descriptions: BTreeMap<&str, String> = BTreeMap::new();
-    for (status, code, reason) in common_problems(operation) {
+    let mut descriptions: BTreeMap<u16, String> = BTreeMap::new();
+    for (code, reason) in common_problems(operation) {
         descriptions
-            .entry(status)
+            .entry(code.status().as_u16())
             .and_modify(|description| {
                 description.push_str("; ");
                 description.push_str(reason);
             })
-            .or_insert_with(|| format!("`{code}`: {reason}"));
+            .or_insert_with(|| format!("`{}`: {reason}", code.as_str()));
     }
     for (status, description) in descriptions {
-        let response = operation.responses.responses.entry(status.to_owned());
+        let response = operation.responses.responses.entry(status.to_string());
         response.or_insert_with(|| Response::new(description).into());
     }
     for (status, response) in &mut operation.responses.responses {
@@ -104,7 +104,7 @@ fn add_common_problems(operation: &mut Operation) {
 }
 
 fn common_problems(operation: &Operation) -> Vec<Reason> {
-    let mut problems = vec![("500", "internal", "the server failed")];
+    let mut problems = vec![(Code::Internal, "the server failed")];
     if is_socket(operation) {
         // After the handshake, errors are close reasons.
         return problems;
@@ -126,12 +126,11 @@ fn common_problems(operation: &Operation) -> Vec<Reason> {
     if has_body {
         problems.extend(FOR_BODIES);
     }
-    if !problems.iter().any(|(status, ..)| *status == "400") {
-        problems.push((
-            "400",
-            "malformed_request",
-            "the framing of the body is invalid",
-        ));
+    if !problems
+        .iter()
+        .any(|(code, _)| *code == Code::MalformedRequest)
+    {
+        problems.push((Code::MalformedRequest, "the framing of the body is invalid"));
     }
     problems
 }
@@ -139,13 +138,11 @@ fn common_problems(operation: &Operation) -> Vec<Reason> {
 /// Problems of operations that use the database.
 const FOR_DATABASE: [Reason; 2] = [
     (
-        "429",
-        "rate_limited",
+        Code::RateLimited,
         "too many concurrent requests; retry after `Retry-After`",
     ),
     (
-        "503",
-        "unavailable",
+        Code::Unavailable,
         "the database is unavailable; retry after `Retry-After`",
     ),
 ];
@@ -154,59 +151,48 @@ const FOR_DATABASE: [Reason; 2] = [
 /// each can return 403.
 const FOR_CALLERS: [Reason; 3] = [
     (
-        "400",
-        "malformed_request",
+        Code::MalformedRequest,
         "more than one `Authorization` header",
     ),
     (
-        "401",
-        "not_authenticated",
+        Code::NotAuthenticated,
         "the token is missing, or invalid as stated by another code",
     ),
     (
-        "403",
-        "forbidden",
+        Code::Forbidden,
         "the role or the API key lacks the permission",
     ),
 ];
 
 /// Problems of operations with an id in the path.
 const FOR_PATHS: [Reason; 2] = [
-    ("400", "malformed_request", "the id is not a UUID"),
+    (Code::MalformedRequest, "the id is not a UUID"),
     (
-        "404",
-        "not_found",
+        Code::NotFound,
         "the resource does not exist or is concealed from the caller",
     ),
 ];
 
 /// Problems of operations with query parameters.
 const FOR_QUERIES: [Reason; 2] = [
+    (Code::MalformedRequest, "an unknown or malformed parameter"),
     (
-        "400",
-        "malformed_request",
-        "an unknown or malformed parameter",
-    ),
-    (
-        "422",
-        "validation_failed",
+        Code::ValidationFailed,
         "a parameter is empty or out of range",
     ),
 ];
 
 /// Problems of operations with a request body.
 const FOR_BODIES: [Reason; 5] = [
-    ("400", "malformed_request", "the body is not JSON"),
-    ("408", "request_timeout", "the body arrived too slowly"),
-    ("413", "payload_too_large", "the body is too large"),
+    (Code::MalformedRequest, "the body is not JSON"),
+    (Code::RequestTimeout, "the body arrived too slowly"),
+    (Code::PayloadTooLarge, "the body is too large"),
     (
-        "415",
-        "unsupported_media_type",
+        Code::UnsupportedMediaType,
         "not `application/json`, or compressed",
     ),
     (
-        "422",
-        "validation_failed",
+        Code::ValidationFailed,
         "the response names the invalid fields",
     ),
 ];

@@ -25,8 +25,8 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
     config
         .service(
             scope::scope("/api/v1/auth")
-                .service(auth::login::login)
-                .service(auth::refresh::refresh)
+                .service(auth::tokens::login)
+                .service(auth::tokens::refresh)
                 .service(auth::logout::logout)
                 .service(auth::me::me)
                 .service(auth::password::change)
@@ -44,9 +44,9 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(
             scope::scope("/api/v1/service-accounts")
                 .service(service_accounts::list::list)
-                .service(service_accounts::create::create)
+                .service(service_accounts::issue::create)
                 .service(service_accounts::get_service_account)
-                .service(service_accounts::renew_key::renew_key)
+                .service(service_accounts::issue::renew_key)
                 .service(service_accounts::revoke),
         )
         .service(
@@ -56,7 +56,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .service(vehicles::get_vehicle)
                 .service(vehicles::change::change)
                 .service(vehicles::delete_vehicle)
-                .service(vehicles::status::status)
+                .service(vehicles::status)
                 .service(anomalies::list::list_of_vehicle)
                 .service(anomalies::report::report_of_vehicle),
         )
@@ -64,7 +64,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             scope::scope("/api/v1/anomalies")
                 .service(anomalies::list::list)
                 .service(anomalies::report::report)
-                .service(anomalies::get::get_anomaly)
+                .service(anomalies::get_anomaly)
                 .service(anomalies::diagnoses::list)
                 .service(anomalies::diagnoses::diagnose),
         )
@@ -89,10 +89,10 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             scope::scope("/api/v1/insights")
                 .service(insights::list::list)
                 .service(insights::create::create)
-                .service(insights::summary::summary)
+                .service(insights::list::summary)
                 .service(insights::detectors::detectors)
-                .service(insights::derive::derive)
-                .service(insights::get::get_insight),
+                .service(insights::create::derive)
+                .service(insights::get_insight),
         )
         .service(
             scope::scope("/api/v1/audit-logs")

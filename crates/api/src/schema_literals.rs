@@ -13,7 +13,7 @@ use crate::{
     },
     identity::{
         auth::password::PasswordRequest,
-        service_accounts::create::CreateServiceAccountRequest,
+        service_accounts::issue::CreateServiceAccountRequest,
         users::{change::ChangeUserRequest, create::CreateUserRequest, list::ListUsers},
     },
 };

@@ -11,7 +11,7 @@ use crate::{
     open_streams::OpenStream,
     state::ApiState,
     websocket::{
-        close::{policy, session_revoked},
+        close::{policy, premature},
         handshake::{authorize, reject},
         socket::{Frame, serve},
         token::{access_token, query_value},
@@ -91,11 +91,8 @@ async fn follow(
 fn frames(follower: Follower) -> impl Stream<Item = Frame> {
     let credential = follower.credential();
     let premature_close = async move {
-        Frame::Close(if credential.has_ended() {
-            session_revoked()
-        } else {
-            policy("the command was deleted or cannot be read")
-        })
+        let otherwise = "the command was deleted or cannot be read";
+        Frame::Close(premature(&credential, otherwise))
     };
     let events = follower.into_stream().flat_map(|event| {
         let end = event

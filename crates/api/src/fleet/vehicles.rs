@@ -3,12 +3,8 @@
 pub(crate) mod change;
 pub(crate) mod create;
 pub(crate) mod list;
-pub(crate) mod status;
 
-use actix_web::{
-    HttpResponse, delete, get,
-    web::{Data, Json},
-};
+use actix_web::{HttpResponse, delete, get, web};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sovd_domain::{Vehicle, VehicleId, VehicleType};
@@ -66,11 +62,11 @@ response_body! {
 #[get("/{vehicle_id}")]
 pub(crate) async fn get_vehicle(
     caller: Authorized<ReadVehicles>,
-    state: Data<ApiState>,
+    state: web::Data<ApiState>,
     vehicle_id: PathId<VehicleId>,
-) -> Result<Json<VehicleBody>, Problem> {
+) -> Result<web::Json<VehicleBody>, Problem> {
     let vehicle = state.vehicles.get(&caller, vehicle_id.0).await?;
-    Ok(Json(vehicle.into()))
+    Ok(web::Json(vehicle.into()))
 }
 
 /// Delete a vehicle
@@ -88,9 +84,43 @@ pub(crate) async fn get_vehicle(
 #[delete("/{vehicle_id}")]
 pub(crate) async fn delete_vehicle(
     caller: Authorized<ManageVehicles>,
-    state: Data<ApiState>,
+    state: web::Data<ApiState>,
     vehicle_id: PathId<VehicleId>,
 ) -> Result<HttpResponse, Problem> {
     state.vehicles.delete(&caller, vehicle_id.0).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+response_body! {
+    /// The connection status and health of a vehicle.
+    #[schema(as = VehicleStatus)]
+    VehicleStatusBody from vehicle: Vehicle {
+        /// `connected`, `disconnected` or `error`.
+        #[schema(example = "connected")]
+        connection_status: &'static str = vehicle.connection_status.as_str(),
+        /// When the vehicle was last seen.
+        last_seen_at: Option<DateTime<Utc>>,
+        /// `ok` if connected, `fault` if the connection reports an error, otherwise `unknown`.
+        #[schema(example = "ok")]
+        health: &'static str = vehicle.health().as_str(),
+    }
+}
+
+/// Get the status of a vehicle
+///
+/// A small response, suitable for polling.
+#[utoipa::path(
+    operation_id = "get_vehicle_status",
+    tag = "vehicles",
+    params(("vehicle_id" = Uuid, Path, description = "The vehicle")),
+    responses((status = 200, description = "The current status", body = VehicleStatusBody)),
+)]
+#[get("/{vehicle_id}/status")]
+pub(crate) async fn status(
+    caller: Authorized<ReadVehicles>,
+    state: web::Data<ApiState>,
+    vehicle_id: PathId<VehicleId>,
+) -> Result<web::Json<VehicleStatusBody>, Problem> {
+    let vehicle = state.vehicles.get(&caller, vehicle_id.0).await?;
+    Ok(web::Json(vehicle.into()))
 }

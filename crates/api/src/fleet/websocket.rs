@@ -11,7 +11,7 @@ use crate::{
     open_streams::OpenStream,
     state::ApiState,
     websocket::{
-        close::{policy, session_revoked},
+        close::premature,
         handshake::{authorize, reject},
         socket::{Frame, serve},
         token::{access_token, query_value},
@@ -75,11 +75,8 @@ fn frames(watch: FleetWatch) -> impl Stream<Item = Frame> {
         Some((Frame::of(event.as_ref()), watch))
     });
     let close = async move {
-        Frame::Close(if credential.has_ended() {
-            session_revoked()
-        } else {
-            policy("token_expired: the token has expired")
-        })
+        let otherwise = "token_expired: the token has expired";
+        Frame::Close(premature(&credential, otherwise))
     };
     events.chain(stream::once(close))
 }

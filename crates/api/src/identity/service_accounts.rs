@@ -1,17 +1,11 @@
 //! `/api/v1/service-accounts`
 
-pub(crate) mod create;
+pub(crate) mod issue;
 pub(crate) mod list;
-pub(crate) mod renew_key;
 
-use actix_web::{
-    HttpResponse, delete, get,
-    web::{Data, Json},
-};
+use actix_web::{HttpResponse, delete, get, web};
 use chrono::{DateTime, Utc};
-use secrecy::ExposeSecret;
 use sovd_domain::{Permission, ServiceAccount, UserId};
-use sovd_services::identity::service_accounts::IssuedKey;
 use uuid::Uuid;
 
 use crate::{
@@ -56,18 +50,6 @@ response_body! {
     }
 }
 
-response_body! {
-    /// A service account and its new key.
-    #[schema(as = IssuedKey)]
-    IssuedKeyBody from issued: IssuedKey {
-        /// The account.
-        service_account: ServiceAccountBody = issued.account.into(),
-        /// The key, for `Authorization: Bearer`. No other response contains it.
-        #[schema(example = "sovd_2Zk…")]
-        api_key: String = issued.key.expose_secret().to_owned(),
-    }
-}
-
 /// Get a service account
 #[utoipa::path(
     operation_id = "get_service_account",
@@ -80,11 +62,11 @@ response_body! {
 #[get("/{service_account_id}")]
 pub(crate) async fn get_service_account(
     caller: Authorized<ManageServiceAccounts>,
-    state: Data<ApiState>,
+    state: web::Data<ApiState>,
     account_id: PathId<UserId>,
-) -> Result<Json<ServiceAccountBody>, Problem> {
+) -> Result<web::Json<ServiceAccountBody>, Problem> {
     let account = state.service_accounts.get(&caller, account_id.0).await?;
-    Ok(Json(account.into()))
+    Ok(web::Json(account.into()))
 }
 
 /// Revoke a service account
@@ -103,7 +85,7 @@ pub(crate) async fn get_service_account(
 #[delete("/{service_account_id}")]
 pub(crate) async fn revoke(
     caller: Authorized<ManageServiceAccounts>,
-    state: Data<ApiState>,
+    state: web::Data<ApiState>,
     account_id: PathId<UserId>,
 ) -> Result<HttpResponse, Problem> {
     state.service_accounts.revoke(&caller, account_id.0).await?;

@@ -4,10 +4,7 @@ pub(crate) mod change;
 pub(crate) mod create;
 pub(crate) mod list;
 
-use actix_web::{
-    HttpResponse, delete, get,
-    web::{Data, Json},
-};
+use actix_web::{HttpResponse, delete, get, web};
 use chrono::{DateTime, Utc};
 use sovd_domain::{User, UserId};
 use uuid::Uuid;
@@ -51,11 +48,11 @@ response_body! {
 #[get("/{user_id}")]
 pub(crate) async fn get_user(
     caller: Authorized<ManageUsers>,
-    state: Data<ApiState>,
+    state: web::Data<ApiState>,
     user_id: PathId<UserId>,
-) -> Result<Json<UserBody>, Problem> {
+) -> Result<web::Json<UserBody>, Problem> {
     let user = state.users.get(&caller, user_id.0).await?;
-    Ok(Json(user.into()))
+    Ok(web::Json(user.into()))
 }
 
 /// Delete a user
@@ -75,7 +72,7 @@ pub(crate) async fn get_user(
 #[delete("/{user_id}")]
 pub(crate) async fn delete_user(
     caller: Authorized<ManageUsers>,
-    state: Data<ApiState>,
+    state: web::Data<ApiState>,
     user_id: PathId<UserId>,
 ) -> Result<HttpResponse, Problem> {
     state.users.delete(&caller, user_id.0).await?;

@@ -1,14 +1,23 @@
 //! `/api/v1/anomalies` and `/api/v1/vehicles/{vehicle_id}/anomalies`
 
 pub(crate) mod diagnoses;
-pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod report;
 
+use actix_web::{get, web};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::Value;
-use sovd_domain::{Anomaly, Detection, Diagnosis};
+use sovd_domain::{Anomaly, AnomalyId, Detection, Diagnosis};
+use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::{
+    extract::{Authorized, PathId},
+    permissions::ReadAnomalies,
+    problem::Problem,
+    state::ApiState,
+};
 
 response_body! {
     /// A suspected defect of a vehicle.
@@ -78,4 +87,36 @@ response_body! {
         /// When the diagnosis was created.
         created_at: DateTime<Utc>,
     }
+}
+
+/// An anomaly and its diagnoses.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DiagnosedAnomaly)]
+pub(crate) struct DiagnosedAnomalyBody {
+    #[serde(flatten)]
+    anomaly: AnomalyBody,
+    /// The newest 100 diagnoses, newest first. `GET /api/v1/anomalies/{anomaly_id}/diagnoses` lists all.
+    diagnoses: Vec<DiagnosisBody>,
+}
+
+/// Get an anomaly
+///
+/// Includes its diagnoses.
+#[utoipa::path(
+    operation_id = "get_anomaly",
+    tag = "anomalies",
+    params(("anomaly_id" = Uuid, Path, description = "The anomaly")),
+    responses((status = 200, description = "The anomaly", body = DiagnosedAnomalyBody)),
+)]
+#[get("/{anomaly_id}")]
+pub(crate) async fn get_anomaly(
+    caller: Authorized<ReadAnomalies>,
+    state: web::Data<ApiState>,
+    anomaly_id: PathId<AnomalyId>,
+) -> Result<web::Json<DiagnosedAnomalyBody>, Problem> {
+    let (anomaly, diagnoses) = state.anomalies.get(&caller, anomaly_id.0).await?;
+    Ok(web::Json(DiagnosedAnomalyBody {
+        anomaly: anomaly.into(),
+        diagnoses: diagnoses.into_iter().map(DiagnosisBody::from).collect(),
+    }))
 }

@@ -4,10 +4,7 @@ pub(crate) mod change;
 pub(crate) mod create;
 pub(crate) mod list;
 
-use actix_web::{
-    get,
-    web::{Data, Json},
-};
+use actix_web::{get, web};
 use chrono::{DateTime, Utc};
 use sovd_domain::{Booking, BookingId, Outcome};
 use uuid::Uuid;
@@ -57,9 +54,9 @@ response_body! {
 #[get("/{booking_id}")]
 pub(crate) async fn get_booking(
     caller: Authorized<ReadBookings>,
-    state: Data<ApiState>,
+    state: web::Data<ApiState>,
     booking_id: PathId<BookingId>,
-) -> Result<Json<BookingBody>, Problem> {
+) -> Result<web::Json<BookingBody>, Problem> {
     let booking = state.bookings.get(&caller, booking_id.0).await?;
-    Ok(Json(booking.into()))
+    Ok(web::Json(booking.into()))
 }

@@ -1,15 +1,20 @@
 //! `/api/v1/insights`
 
 pub(crate) mod create;
-pub(crate) mod derive;
 pub(crate) mod detectors;
-pub(crate) mod get;
 pub(crate) mod list;
-pub(crate) mod summary;
 
+use actix_web::{get, guard::GuardContext, web};
 use chrono::{DateTime, Utc};
-use sovd_domain::Insight;
+use sovd_domain::{Insight, InsightId};
 use uuid::Uuid;
+
+use crate::{
+    extract::{Authorized, PathId},
+    permissions::ReadInsights,
+    problem::Problem,
+    state::ApiState,
+};
 
 response_body! {
     /// A failure pattern of one component, reported to the manufacturer.
@@ -35,4 +40,26 @@ response_body! {
         /// When the insight was created.
         created_at: DateTime<Utc>,
     }
+}
+
+/// Get an insight
+#[utoipa::path(
+    operation_id = "get_insight",
+    tag = "insights",
+    params(("insight_id" = Uuid, Path, description = "The insight")),
+    responses((status = 200, description = "The insight", body = InsightBody)),
+)]
+#[get("/{insight_id}", guard = "is_not_derive")]
+pub(crate) async fn get_insight(
+    caller: Authorized<ReadInsights>,
+    state: web::Data<ApiState>,
+    insight_id: PathId<InsightId>,
+) -> Result<web::Json<InsightBody>, Problem> {
+    let insight = state.insights.get(&caller, insight_id.0).await?;
+    Ok(web::Json(insight.into()))
+}
+
+/// Excludes `/insights/derive`, so that `GET` returns 405 instead of rejecting `derive` as an id.
+fn is_not_derive(context: &GuardContext<'_>) -> bool {
+    !context.head().uri.path().ends_with("/derive")
 }

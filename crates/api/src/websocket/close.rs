@@ -1,5 +1,5 @@
 use actix_ws::{CloseCode, CloseReason};
-use sovd_services::{AuthFailure, ServiceError};
+use sovd_services::{AuthFailure, CredentialWatch, ServiceError};
 
 use crate::{open_streams::TooManyStreams, problem::Problem};
 
@@ -39,8 +39,11 @@ pub(super) fn reason(code: CloseCode, problem: &Problem) -> CloseReason {
     (code, text).into()
 }
 
-/// Returns the reason for closing a stream whose session or key was revoked.
-pub(crate) fn session_revoked() -> CloseReason {
+/// Returns the reason for closing a stream that ended early: the end of the credential, or `otherwise`.
+pub(crate) fn premature(credential: &CredentialWatch, otherwise: &str) -> CloseReason {
+    if !credential.has_ended() {
+        return policy(otherwise);
+    }
     let error = ServiceError::from(AuthFailure::SessionRevoked);
     reason(close_code(&error), &error.into())
 }

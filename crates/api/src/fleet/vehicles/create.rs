@@ -1,11 +1,11 @@
-use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
+use actix_web::{HttpResponse, post, web::Data};
 use serde_json::{Map, Value};
 use sovd_domain::{ConnectionStatus, UserId, VehicleType, Vin};
 use sovd_services::fleet::vehicles::NewVehicle;
 
 use super::VehicleBody;
 use crate::{
-    extract::{Authorized, JsonBody},
+    extract::{Authorized, JsonBody, created},
     permissions::ManageVehicles,
     problem::Problem,
     state::ApiState,
@@ -61,7 +61,5 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, Problem> {
     let vehicle = state.vehicles.create(&caller, body.0.into()).await?;
     let location = format!("/api/v1/vehicles/{}", vehicle.vehicle_id);
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .json(VehicleBody::from(vehicle)))
+    Ok(created(location, VehicleBody::from(vehicle)))
 }

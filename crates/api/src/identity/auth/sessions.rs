@@ -1,7 +1,4 @@
-use actix_web::{
-    HttpResponse, delete, get,
-    web::{Data, Json},
-};
+use actix_web::{HttpResponse, delete, get, web};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sovd_domain::{Session, SessionId};
@@ -47,14 +44,14 @@ pub(crate) struct SessionBody {
 #[get("/sessions")]
 pub(crate) async fn list(
     caller: Authorized<OwnAccount>,
-    state: Data<ApiState>,
-) -> Result<Json<Vec<SessionBody>>, Problem> {
+    state: web::Data<ApiState>,
+) -> Result<web::Json<Vec<SessionBody>>, Problem> {
     let current = caller.session_id();
     let sessions = state.auth.sessions(&caller).await?;
     let bodies = sessions
         .into_iter()
         .map(|session| SessionBody::of(session, current));
-    Ok(Json(bodies.collect()))
+    Ok(web::Json(bodies.collect()))
 }
 
 /// End one of the caller's sessions
@@ -69,7 +66,7 @@ pub(crate) async fn list(
 #[delete("/sessions/{session_id}")]
 pub(crate) async fn end(
     caller: Authorized<OwnAccount>,
-    state: Data<ApiState>,
+    state: web::Data<ApiState>,
     session_id: PathId<SessionId>,
 ) -> Result<HttpResponse, Problem> {
     state.auth.end_session(&caller, session_id.0).await?;

@@ -1,11 +1,11 @@
-use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
+use actix_web::{HttpResponse, post, web::Data};
 use secrecy::SecretString;
 use sovd_domain::Role;
 use sovd_services::identity::users::NewUser;
 
 use super::UserBody;
 use crate::{
-    extract::{Authorized, JsonBody},
+    extract::{Authorized, JsonBody, created},
     permissions::ManageUsers,
     problem::Problem,
     state::ApiState,
@@ -48,7 +48,5 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, Problem> {
     let user = state.users.create(&caller, body.0.into()).await?;
     let location = format!("/api/v1/users/{}", user.user_id);
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .json(UserBody::from(user)))
+    Ok(created(location, UserBody::from(user)))
 }

@@ -1,10 +1,10 @@
-use actix_web::{HttpResponse, get, http::header::LOCATION, post, web::Data};
+use actix_web::{HttpResponse, get, post, web::Data};
 use sovd_domain::AnomalyId;
 use sovd_services::maintenance::anomalies::NewDiagnosis;
 
 use super::DiagnosisBody;
 use crate::{
-    extract::{Authorized, JsonBody, ListQuery, PathId, list_query},
+    extract::{Authorized, JsonBody, ListQuery, PathId, created, list_query},
     permissions::{ReadAnomalies, RecordAnomalies},
     problem::Problem,
     state::ApiState,
@@ -79,7 +79,5 @@ pub(crate) async fn diagnose(
         .diagnose(&caller, anomaly_id.0, body.0.into())
         .await?;
     let location = format!("/api/v1/anomalies/{}/diagnoses", anomaly_id.0);
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .json(DiagnosisBody::from(diagnosis)))
+    Ok(created(location, DiagnosisBody::from(diagnosis)))
 }

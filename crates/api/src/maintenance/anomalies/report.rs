@@ -1,4 +1,4 @@
-use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
+use actix_web::{HttpResponse, post, web::Data};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::AnomalyBody;
 use crate::{
-    extract::{Authorized, JsonBody, PathId},
+    extract::{Authorized, JsonBody, PathId, created},
     permissions::RecordAnomalies,
     problem::Problem,
     state::ApiState,
@@ -91,7 +91,7 @@ pub(crate) async fn report(
         detected_at: body.detected_at,
     };
     let anomaly = state.anomalies.report(&caller, new).await?;
-    Ok(created(anomaly))
+    Ok(reported(anomaly))
 }
 
 /// Report an anomaly of a vehicle
@@ -123,12 +123,10 @@ pub(crate) async fn report_of_vehicle(
         detected_at: body.detected_at,
     };
     let anomaly = state.anomalies.report_of_vehicle(&caller, new).await?;
-    Ok(created(anomaly))
+    Ok(reported(anomaly))
 }
 
-fn created(anomaly: Anomaly) -> HttpResponse {
+fn reported(anomaly: Anomaly) -> HttpResponse {
     let location = format!("/api/v1/anomalies/{}", anomaly.id);
-    HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .json(AnomalyBody::from(anomaly))
+    created(location, AnomalyBody::from(anomaly))
 }

@@ -1,4 +1,4 @@
-use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
+use actix_web::{HttpResponse, post, web::Data};
 use chrono::{DateTime, Utc};
 use sovd_domain::{AnomalyId, VehicleId};
 use sovd_services::maintenance::bookings::NewBooking;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::BookingBody;
 use crate::{
-    extract::{Authorized, JsonBody},
+    extract::{Authorized, JsonBody, created},
     permissions::Book,
     problem::Problem,
     state::ApiState,
@@ -61,7 +61,5 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, Problem> {
     let booking = state.bookings.create(&caller, body.0.into()).await?;
     let location = format!("/api/v1/bookings/{}", booking.id);
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .json(BookingBody::from(booking)))
+    Ok(created(location, BookingBody::from(booking)))
 }

@@ -1,19 +1,32 @@
 use std::time::Duration;
 
-use actix_web::{HttpResponse, http::header::LOCATION, post, web::Data};
+use actix_web::{HttpResponse, post, web};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
-use sovd_domain::{Role, VehicleId};
-use sovd_services::identity::service_accounts::NewServiceAccount;
+use sovd_domain::{Role, UserId, VehicleId};
+use sovd_services::identity::service_accounts::{IssuedKey, NewServiceAccount};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::IssuedKeyBody;
+use super::ServiceAccountBody;
 use crate::{
-    extract::{Authorized, JsonBody},
+    extract::{Authorized, JsonBody, PathId, created},
     permissions::ManageServiceAccounts,
     problem::Problem,
     state::ApiState,
 };
+
+response_body! {
+    /// A service account and its new key.
+    #[schema(as = IssuedKey)]
+    IssuedKeyBody from issued: IssuedKey {
+        /// The account.
+        service_account: ServiceAccountBody = issued.account.into(),
+        /// The key, for `Authorization: Bearer`. No other response contains it.
+        #[schema(example = "sovd_2Zk…")]
+        api_key: String = issued.key.expose_secret().to_owned(),
+    }
+}
 
 /// A service account to create.
 #[derive(Deserialize, ToSchema)]
@@ -59,7 +72,7 @@ pub(crate) struct CreateServiceAccountRequest {
 #[post("")]
 pub(crate) async fn create(
     caller: Authorized<ManageServiceAccounts>,
-    state: Data<ApiState>,
+    state: web::Data<ApiState>,
     body: JsonBody<CreateServiceAccountRequest>,
 ) -> Result<HttpResponse, Problem> {
     let issued = state
@@ -67,9 +80,44 @@ pub(crate) async fn create(
         .create(&caller, body.0.into())
         .await?;
     let location = format!("/api/v1/service-accounts/{}", issued.account.user.user_id);
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .json(IssuedKeyBody::from(issued)))
+    Ok(created(location, IssuedKeyBody::from(issued)))
+}
+
+/// The lifetime of a new key.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RenewKeyRequest {
+    /// The lifetime of the key in days: 1 to 366.
+    #[schema(minimum = 1, maximum = 366, example = 90)]
+    expires_in_days: u32,
+}
+
+/// Renew the key of a service account
+///
+/// Only this response contains the new key. The previous key is revoked.
+#[utoipa::path(
+    operation_id = "renew_service_account_key",
+    tag = "service accounts",
+    params(("service_account_id" = Uuid, Path, description = "The account")),
+    request_body = RenewKeyRequest,
+    responses(
+        (status = 200, description = "The account and its new key", body = IssuedKeyBody),
+        (status = 409, description = "`conflict`: the account is revoked"),
+    ),
+)]
+#[post("/{service_account_id}/key")]
+pub(crate) async fn renew_key(
+    caller: Authorized<ManageServiceAccounts>,
+    state: web::Data<ApiState>,
+    account_id: PathId<UserId>,
+    body: JsonBody<RenewKeyRequest>,
+) -> Result<web::Json<IssuedKeyBody>, Problem> {
+    let lifetime = days(body.0.expires_in_days);
+    let issued = state
+        .service_accounts
+        .renew_key(&caller, account_id.0, lifetime)
+        .await?;
+    Ok(web::Json(issued.into()))
 }
 
 impl From<CreateServiceAccountRequest> for NewServiceAccount {
@@ -85,6 +133,6 @@ impl From<CreateServiceAccountRequest> for NewServiceAccount {
     }
 }
 
-pub(super) fn days(count: u32) -> Duration {
+fn days(count: u32) -> Duration {
     Duration::from_hours(24 * u64::from(count))
 }
