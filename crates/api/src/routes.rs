@@ -27,9 +27,9 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             scope::scope("/api/v1/auth")
                 .service(auth::tokens::login)
                 .service(auth::tokens::refresh)
-                .service(auth::logout::logout)
-                .service(auth::me::me)
-                .service(auth::password::change)
+                .service(auth::sessions::logout)
+                .service(auth::account::me)
+                .service(auth::account::change_password)
                 .service(auth::sessions::list)
                 .service(auth::sessions::end),
         )

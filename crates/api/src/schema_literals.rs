@@ -12,7 +12,7 @@ use crate::{
         change::ChangeVehicleRequest, create::CreateVehicleRequest, list::ListVehicles,
     },
     identity::{
-        auth::password::PasswordRequest,
+        auth::account::PasswordRequest,
         service_accounts::issue::CreateServiceAccountRequest,
         users::{change::ChangeUserRequest, create::CreateUserRequest, list::ListUsers},
     },

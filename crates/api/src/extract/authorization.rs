@@ -1,18 +1,14 @@
 use std::sync::Arc;
 
-use actix_web::{HttpMessage, HttpRequest, http::header::AUTHORIZATION};
+use actix_web::{HttpMessage, HttpRequest};
 use sovd_domain::Permission;
 use sovd_services::{
     AuthFailure, Caller, ServiceError,
     in_flight::{InFlight, Permit},
 };
 
-use super::{CallerKey, origin_of};
-use crate::{
-    problem::{Code, Problem},
-    request::KnownCaller,
-    state::ApiState,
-};
+use super::{CallerKey, headers::single, origin_of};
+use crate::{problem::Problem, request::KnownCaller, state::ApiState};
 
 /// Authenticates the caller of a request and requires `permission`. HTTP operations and WebSocket
 /// endpoints both use it.
@@ -45,12 +41,7 @@ pub(crate) async fn authorize(
 ///
 /// `malformed_request` if the header is sent more than once: a proxy may have checked the other one.
 pub(crate) fn bearer_token(request: &HttpRequest) -> Result<Option<&str>, Problem> {
-    let mut values = request.headers().get_all(AUTHORIZATION);
-    let value = values.next();
-    if values.next().is_some() {
-        let detail = "Authorization must be sent once";
-        return Err(Problem::new(Code::MalformedRequest, detail));
-    }
+    let value = single(request, "Authorization")?;
     Ok(value.and_then(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

@@ -1,12 +1,13 @@
-use actix_web::{HttpResponse, delete, get, web};
+use actix_web::{HttpResponse, delete, get, post, web};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 use sovd_domain::{Session, SessionId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    extract::{Authorized, PathId},
+    extract::{Authorized, OptionalJsonBody, PathId},
     permissions::OwnAccount,
     problem::Problem,
     state::ApiState,
@@ -71,6 +72,48 @@ pub(crate) async fn end(
 ) -> Result<HttpResponse, Problem> {
     state.auth.end_session(&caller, session_id.0).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// The session to end.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogoutRequest {
+    /// A refresh token, to end only its session. By default all of the caller's sessions end.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 500, value_type = Option<String>, format = Password)]
+    refresh_token: Option<SecretString>,
+}
+
+/// A confirmation.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Message)]
+pub(crate) struct MessageBody {
+    /// For humans.
+    #[schema(example = "logged out")]
+    message: &'static str,
+}
+
+/// Log out
+///
+/// Ends one session or, without a body, all of the caller's sessions, and revokes their tokens.
+#[utoipa::path(
+    operation_id = "log_out",
+    tag = "auth",
+    request_body(content = Option<LogoutRequest>),
+    responses((status = 200, description = "Logged out", body = MessageBody)),
+)]
+#[post("/logout")]
+pub(crate) async fn logout(
+    caller: Authorized<OwnAccount>,
+    state: web::Data<ApiState>,
+    body: OptionalJsonBody<LogoutRequest>,
+) -> Result<web::Json<MessageBody>, Problem> {
+    let token = body.0.and_then(|body| body.refresh_token);
+    let token = token.as_ref().map(ExposeSecret::expose_secret);
+    state.auth.logout(&caller, token).await?;
+    Ok(web::Json(MessageBody {
+        message: "logged out",
+    }))
 }
 
 impl SessionBody {

@@ -12,36 +12,48 @@ use crate::{
     state::ApiState,
 };
 
-list_query! {
-    /// Selects anomalies.
+/// Declares the parameters of a list of anomalies: the given ones and those that both lists have.
+macro_rules! anomalies_query {
+    ($Query:ident { $($parameters:tt)* }) => {
+        list_query! {
+            $Query {
+                $($parameters)*
+                /// Anomalies of this severity: `Low`, `Medium`, `High` or `Critical`.
+                #[param(value_type = Option<String>, pattern = "^(Low|Medium|High|Critical)$")]
+                severity: Option<Severity>,
+                /// Anomalies of exactly this type.
+                anomaly_type: Option<String>,
+                /// Anomalies detected at or after this time (RFC 3339).
+                start_date: Option<DateTime<Utc>>,
+                /// Anomalies detected at or before this time (RFC 3339).
+                end_date: Option<DateTime<Utc>>,
+            }
+        }
+
+        impl $Query {
+            /// Returns the filter, regardless of the vehicle.
+            fn filter(self) -> Result<AnomalyFilter, Problem> {
+                Ok(AnomalyFilter {
+                    vehicle_id: None,
+                    severity: self.severity,
+                    anomaly_type: self.anomaly_type,
+                    start: moment("start_date", self.start_date)?,
+                    end: moment("end_date", self.end_date)?,
+                })
+            }
+        }
+    };
+}
+
+anomalies_query! {
     ListAnomalies {
         /// Anomalies of this vehicle.
         vehicle_id: Option<Uuid>,
-        /// Anomalies of this severity: `Low`, `Medium`, `High` or `Critical`.
-        #[param(value_type = Option<String>, pattern = "^(Low|Medium|High|Critical)$")]
-        severity: Option<Severity>,
-        /// Anomalies of exactly this type.
-        anomaly_type: Option<String>,
-        /// Anomalies detected at or after this time (RFC 3339).
-        start_date: Option<DateTime<Utc>>,
-        /// Anomalies detected at or before this time (RFC 3339).
-        end_date: Option<DateTime<Utc>>,
     }
 }
 
-list_query! {
-    /// Selects anomalies of a vehicle.
-    ListVehicleAnomalies {
-        /// Anomalies of this severity: `Low`, `Medium`, `High` or `Critical`.
-        #[param(value_type = Option<String>, pattern = "^(Low|Medium|High|Critical)$")]
-        severity: Option<Severity>,
-        /// Anomalies of exactly this type.
-        anomaly_type: Option<String>,
-        /// Anomalies detected at or after this time (RFC 3339).
-        start_date: Option<DateTime<Utc>>,
-        /// Anomalies detected at or before this time (RFC 3339).
-        end_date: Option<DateTime<Utc>>,
-    }
+anomalies_query! {
+    ListVehicleAnomalies {}
 }
 
 /// List anomalies
@@ -66,9 +78,7 @@ pub(crate) async fn list(
     let ListQuery { query, paging } = request;
     let filter = AnomalyFilter {
         vehicle_id: query.vehicle_id.map(VehicleId),
-        severity: query.severity,
-        anomaly_type: query.anomaly_type,
-        ..within(query.start_date, query.end_date)?
+        ..query.filter()?
     };
     let anomalies = state.anomalies.list(&caller, &filter, paging.page).await?;
     Ok(paging.respond::<_, AnomalyBody>(anomalies))
@@ -95,25 +105,10 @@ pub(crate) async fn list_of_vehicle(
     request: ListQuery<ListVehicleAnomalies>,
 ) -> Result<HttpResponse, Problem> {
     let ListQuery { query, paging } = request;
-    let filter = AnomalyFilter {
-        severity: query.severity,
-        anomaly_type: query.anomaly_type,
-        ..within(query.start_date, query.end_date)?
-    };
+    let filter = query.filter()?;
     let anomalies = state
         .anomalies
         .list_of_vehicle(&caller, vehicle_id.0, filter, paging.page)
         .await?;
     Ok(paging.respond::<_, AnomalyBody>(anomalies))
-}
-
-fn within(
-    start_date: Option<DateTime<Utc>>,
-    end_date: Option<DateTime<Utc>>,
-) -> Result<AnomalyFilter, Problem> {
-    Ok(AnomalyFilter {
-        start: moment("start_date", start_date)?,
-        end: moment("end_date", end_date)?,
-        ..AnomalyFilter::default()
-    })
 }

@@ -1,14 +1,45 @@
-use actix_web::{HttpResponse, post, web::Data};
+use actix_web::{HttpResponse, get, post, web};
 use secrecy::SecretString;
 use serde::Deserialize;
+use sovd_domain::User;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::{
     extract::{Authorized, JsonBody},
-    permissions::OwnAccount,
+    permissions::{Account, OwnAccount},
     problem::Problem,
     state::ApiState,
 };
+
+response_body! {
+    /// The caller's account.
+    #[schema(as = Me)]
+    MeBody from user: User {
+        /// Identifies the user.
+        user_id: Uuid = user.user_id.0,
+        /// The name used to log in.
+        #[schema(example = "engineer")]
+        username: String,
+        /// The e-mail address.
+        #[schema(example = "engineer@sovd.example.com")]
+        email: String,
+        /// `admin`, `engineer`, `service`, `manufacturer` or `customer`.
+        #[schema(example = "engineer")]
+        role: &'static str = user.role.as_str(),
+    }
+}
+
+/// Get the caller's account
+#[utoipa::path(
+    operation_id = "get_own_account",
+    tag = "auth",
+    responses((status = 200, description = "The account of the caller", body = MeBody)),
+)]
+#[get("/me")]
+pub(crate) async fn me(caller: Authorized<Account>) -> Result<web::Json<MeBody>, Problem> {
+    Ok(web::Json(caller.user.clone().into()))
+}
 
 /// The current and the new password.
 #[derive(Deserialize, ToSchema)]
@@ -35,9 +66,9 @@ pub(crate) struct PasswordRequest {
     ),
 )]
 #[post("/password")]
-pub(crate) async fn change(
+pub(crate) async fn change_password(
     caller: Authorized<OwnAccount>,
-    state: Data<ApiState>,
+    state: web::Data<ApiState>,
     body: JsonBody<PasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
     let PasswordRequest {
