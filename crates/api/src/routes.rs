@@ -35,7 +35,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         )
         .service(
             scope::scope("/api/v1/users")
-                .service(users::list::list)
+                .service(users::list)
                 .service(users::create::create)
                 .service(users::get_user)
                 .service(users::change::change)
@@ -43,7 +43,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         )
         .service(
             scope::scope("/api/v1/service-accounts")
-                .service(service_accounts::list::list)
+                .service(service_accounts::list)
                 .service(service_accounts::issue::create)
                 .service(service_accounts::get_service_account)
                 .service(service_accounts::issue::renew_key)
@@ -80,7 +80,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         )
         .service(
             scope::scope("/api/v1/bookings")
-                .service(bookings::list::list)
+                .service(bookings::list)
                 .service(bookings::create::create)
                 .service(bookings::get_booking)
                 .service(bookings::change::change),

@@ -14,7 +14,7 @@ use crate::{
     identity::{
         auth::account::PasswordRequest,
         service_accounts::issue::CreateServiceAccountRequest,
-        users::{change::ChangeUserRequest, create::CreateUserRequest, list::ListUsers},
+        users::{ListUsers, change::ChangeUserRequest, create::CreateUserRequest},
     },
 };
 

@@ -46,12 +46,6 @@ pub(crate) async fn catalog(
     _authorized: Authorized<SubmitCommands>,
     state: web::Data<ApiState>,
 ) -> Result<web::Json<Vec<CatalogEntryBody>>, Problem> {
-    Ok(web::Json(
-        state
-            .commands
-            .catalog()
-            .iter()
-            .map(CatalogEntryBody::from)
-            .collect(),
-    ))
+    let entries = state.commands.catalog().iter();
+    Ok(web::Json(entries.map(CatalogEntryBody::from).collect()))
 }

@@ -1,7 +1,6 @@
 //! `/api/v1/service-accounts`
 
 pub(crate) mod issue;
-pub(crate) mod list;
 
 use actix_web::{HttpResponse, delete, get, web};
 use chrono::{DateTime, Utc};
@@ -9,7 +8,7 @@ use sovd_domain::{Permission, ServiceAccount, UserId};
 use uuid::Uuid;
 
 use crate::{
-    extract::{Authorized, PathId},
+    extract::{Authorized, ListQuery, PathId, list_query},
     permissions::ManageServiceAccounts,
     problem::Problem,
     state::ApiState,
@@ -48,6 +47,36 @@ response_body! {
         /// When the account was revoked; null if it was not.
         revoked_at: Option<DateTime<Utc>>,
     }
+}
+
+list_query! {
+    /// The page of a list of service accounts.
+    ListServiceAccounts {}
+    "The maximum number of accounts: 1 to 100, by default 50."
+    "The number of accounts to skip: 0 or more."
+}
+
+/// List service accounts
+///
+/// Ordered by name, including revoked accounts. `X-Total-Count` has the number of accounts, `Link` the next
+/// and the previous page.
+#[utoipa::path(
+    operation_id = "list_service_accounts",
+    tag = "service accounts",
+    params(ListServiceAccounts),
+    responses(
+        (status = 200, description = "One page of the accounts", body = Vec<ServiceAccountBody>),
+    ),
+)]
+#[get("")]
+pub(crate) async fn list(
+    caller: Authorized<ManageServiceAccounts>,
+    state: web::Data<ApiState>,
+    request: ListQuery<ListServiceAccounts>,
+) -> Result<HttpResponse, Problem> {
+    let paging = request.paging;
+    let accounts = state.service_accounts.list(&caller, paging.page).await?;
+    Ok(paging.respond::<_, ServiceAccountBody>(accounts))
 }
 
 /// Get a service account

@@ -2,15 +2,15 @@
 
 pub(crate) mod change;
 pub(crate) mod create;
-pub(crate) mod list;
 
-use actix_web::{get, web};
+use actix_web::{HttpResponse, get, web};
 use chrono::{DateTime, Utc};
-use sovd_domain::{Booking, BookingId, Outcome};
+use sovd_domain::{Booking, BookingId, BookingStatus, Outcome, VehicleId};
+use sovd_services::maintenance::bookings::BookingFilter;
 use uuid::Uuid;
 
 use crate::{
-    extract::{Authorized, PathId},
+    extract::{Authorized, ListQuery, PathId, list_query},
     permissions::ReadBookings,
     problem::Problem,
     state::ApiState,
@@ -42,6 +42,42 @@ response_body! {
         /// the booking is completed.
         outcome: Option<&'static str> = booking.outcome.map(Outcome::as_str),
     }
+}
+
+list_query! {
+    /// Selects bookings.
+    ListBookings {
+        /// Bookings in this state: `PENDING`, `CONFIRMED`, `COMPLETED` or `CANCELLED`.
+        #[param(value_type = Option<String>, pattern = "^(PENDING|CONFIRMED|COMPLETED|CANCELLED)$")]
+        status: Option<BookingStatus>,
+        /// Bookings of this vehicle.
+        vehicle_id: Option<Uuid>,
+    }
+}
+
+/// List bookings
+///
+/// Ordered by appointment. Customers see the bookings of their own vehicles. `X-Total-Count` is the
+/// number of matches; `Link` points to the next and the previous page.
+#[utoipa::path(
+    operation_id = "list_bookings",
+    tag = "bookings",
+    params(ListBookings),
+    responses((status = 200, description = "A page of matching bookings", body = Vec<BookingBody>)),
+)]
+#[get("")]
+pub(crate) async fn list(
+    caller: Authorized<ReadBookings>,
+    state: web::Data<ApiState>,
+    request: ListQuery<ListBookings>,
+) -> Result<HttpResponse, Problem> {
+    let ListQuery { query, paging } = request;
+    let filter = BookingFilter {
+        status: query.status,
+        vehicle_id: query.vehicle_id.map(VehicleId),
+    };
+    let bookings = state.bookings.list(&caller, &filter, paging.page).await?;
+    Ok(paging.respond::<_, BookingBody>(bookings))
 }
 
 /// Get a booking
