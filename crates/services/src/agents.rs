@@ -8,6 +8,7 @@ mod suspensions;
 
 use std::sync::Arc;
 
+use derive_more::Constructor;
 use sovd_domain::{Permission, Random};
 
 use crate::{
@@ -24,24 +25,15 @@ pub use sovd_storage::agents::{activity::AgentActionFilter, suspensions::Suspens
 const MAX_PATH: usize = 512;
 
 /// Admits agents, and manages their log and their suspensions.
+#[derive(Constructor)]
 pub struct Agents {
     access: Access,
     random: Arc<dyn Random>,
 }
 
 impl Agents {
-    /// Creates the service.
-    pub fn new(access: Access, random: Arc<dyn Random>) -> Self {
-        Self { access, random }
-    }
-
     /// Admits the caller to a request that requires `permission`. Logs the method and the path first if
     /// the caller is an agent.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] for a user without the permission; [`ServiceError::Blocked`] for an
-    /// agent without it; [`ServiceError::Unavailable`] if the action cannot be logged.
     pub async fn admit(
         &self,
         caller: &mut Caller,

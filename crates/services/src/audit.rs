@@ -10,6 +10,7 @@ mod export;
 mod link;
 pub mod refusals;
 
+use derive_more::Constructor;
 use sovd_domain::{AuditRecord, Page, Permission};
 use sovd_storage::audit;
 
@@ -22,25 +23,14 @@ pub use export::{Export, ExportFormat};
 pub use sovd_storage::audit::AuditFilter;
 
 /// Lists and exports the audit trail.
+#[derive(Constructor)]
 pub struct Audit {
     access: Access,
     credentials: CredentialCache,
 }
 
 impl Audit {
-    /// Creates the service.
-    pub fn new(access: Access, credentials: CredentialCache) -> Self {
-        Self {
-            access,
-            credentials,
-        }
-    }
-
     /// Returns a page of the matching entries, newest first, and the total number of matches.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`ServiceError::Forbidden`] if the caller may not read the audit trail.
     pub async fn list(
         &self,
         caller: &Caller,

@@ -83,30 +83,22 @@ impl Commands {
 
     /// Returns one page of the matching commands, newest first, and the total number of matches. A caller
     /// without [`Permission::ReadAllCommands`] sees only their own commands.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] if the caller may not read commands.
     pub async fn list(
         &self,
         caller: &Caller,
         filter: &CommandFilter,
         page: Page,
     ) -> Result<(Vec<Command>, i64), ServiceError> {
-        caller.require(Permission::ReadOwnCommands)?;
         let scope = CommandScope {
             user_id: visible_owner(caller),
             vehicles: caller.vehicles(),
         };
+        caller.require(Permission::ReadOwnCommands)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(commands::list(&mut connection, filter, &scope, page).await?)
     }
 
     /// Returns a command.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::NotFound`] if it does not exist or the caller may not see it.
     pub async fn get(
         &self,
         caller: &Caller,
@@ -117,17 +109,14 @@ impl Commands {
             let mut connection = self.access.connection().await?;
             find(&mut connection, caller, command_id).await?
         };
-        match found {
-            Some(command) => Ok(command),
-            None => Err(self.missing(caller, command_id, "command.read").await?),
+        if let Some(command) = found {
+            return Ok(command);
         }
+        let object = Concealed::Command(command_id);
+        Err(self.access.missing(caller, object, "command.read").await)
     }
 
     /// Returns the responses received so far, in order.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::NotFound`] if the command does not exist or the caller may not see it.
     pub async fn responses(
         &self,
         caller: &Caller,
@@ -136,21 +125,6 @@ impl Commands {
         self.get(caller, command_id).await?;
         let mut connection = self.access.connection().await?;
         Ok(responses::list(&mut connection, command_id, 0).await?)
-    }
-
-    /// Returns the error for a command that was not found, and records the attempt if it exists.
-    async fn missing(
-        &self,
-        caller: &Caller,
-        command_id: CommandId,
-        action: &'static str,
-    ) -> Result<ServiceError, ServiceError> {
-        let object = Concealed::Command(command_id);
-        self.access.record_missing(caller, object, action).await?;
-        Ok(ServiceError::NotFound {
-            what: "command",
-            pointer: None,
-        })
     }
 }
 

@@ -7,6 +7,11 @@ use thiserror::Error;
 use crate::agents::Block;
 
 /// Why a service did not do what was requested.
+///
+/// Every method that acts for a caller returns [`Self::Forbidden`] or [`Self::Blocked`] if the caller lacks
+/// the permission, [`Self::NotFound`] if an object does not exist or the caller cannot access it, and
+/// [`Self::Unavailable`] if the database is unavailable or the action of an agent cannot be logged. A method
+/// documents further conditions unless they follow from the documentation of its parameters.
 #[derive(Debug, Error)]
 pub enum ServiceError {
     /// The caller is not authenticated.
@@ -120,8 +125,22 @@ pub enum AuthFailure {
 }
 
 impl ServiceError {
+    pub(crate) const fn not_found(what: &'static str, pointer: Option<&'static str>) -> Self {
+        Self::NotFound { what, pointer }
+    }
+
+    pub(crate) const fn conflict(reason: &'static str, pointer: Option<&'static str>) -> Self {
+        Self::Conflict { reason, pointer }
+    }
+
     pub(crate) fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(error.into())
+    }
+}
+
+impl From<FieldError> for ServiceError {
+    fn from(error: FieldError) -> Self {
+        Self::Invalid(vec![error])
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use derive_more::Constructor;
 use sovd_events::EventBus;
 use sovd_storage::Database;
 use tokio::time::timeout;
@@ -10,6 +11,7 @@ use tokio::time::timeout;
 const TIMEOUT: Duration = Duration::from_millis(2500);
 
 /// Pings the database and the event bus.
+#[derive(Constructor)]
 pub struct Health {
     database: Database,
     bus: Arc<dyn EventBus>,
@@ -25,11 +27,6 @@ pub struct Readiness {
 }
 
 impl Health {
-    /// Creates the service.
-    pub fn new(database: Database, bus: Arc<dyn EventBus>) -> Self {
-        Self { database, bus }
-    }
-
     /// Pings both at the same time.
     pub async fn readiness(&self) -> Readiness {
         let database = timeout(TIMEOUT, self.database.ping());

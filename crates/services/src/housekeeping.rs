@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use derive_more::Constructor;
 use sovd_storage::{
     Database, StorageError,
     agents::{activity, blocked_attempts},
@@ -33,6 +34,7 @@ pub struct Retention {
 }
 
 /// Deletes expired records periodically. Any number of processes may run it.
+#[derive(Constructor)]
 pub struct Housekeeping {
     database: Database,
     clock: Arc<dyn Timer>,
@@ -42,23 +44,6 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Creates the task.
-    pub fn new(
-        database: Database,
-        clock: Arc<dyn Timer>,
-        agents: AgentGuard,
-        refusals: Refusals,
-        retention: Retention,
-    ) -> Self {
-        Self {
-            database,
-            clock,
-            agents,
-            refusals,
-            retention,
-        }
-    }
-
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         loop {

@@ -32,22 +32,14 @@ impl<K: Eq + Hash + Clone> InFlight<K> {
         }
     }
 
-    /// Waits for a permit.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::TooManyInFlight`] if too many requests of the caller wait already, or none of
-    /// those in flight ends in time.
+    /// Waits for a permit. Returns [`ServiceError::TooManyInFlight`] if too many requests of the caller wait
+    /// already, or none of those in flight ends in time.
     pub async fn admit(&self, key: K) -> Result<Permit<K>, ServiceError> {
         let permit = self.permits.acquire(key).await;
         permit.ok_or_else(|| self.refusal())
     }
 
-    /// Returns a permit if one is free.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::TooManyInFlight`] if none is free.
+    /// Returns a permit, or [`ServiceError::TooManyInFlight`] if none is free.
     pub fn try_admit(&self, key: K) -> Result<Permit<K>, ServiceError> {
         let permit = self.permits.try_acquire(key);
         permit.ok_or_else(|| self.refusal())

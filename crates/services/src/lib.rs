@@ -1,4 +1,8 @@
 #![doc = include_str!("../README.md")]
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "`ServiceError` documents the errors that services have in common"
+)]
 
 pub mod agents;
 pub mod audit;

@@ -26,10 +26,6 @@ pub struct NewAgentAction {
 
 impl Agents {
     /// Returns a page of the matching entries, newest first, and the number of matching entries.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] for callers other than admins.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -42,10 +38,6 @@ impl Agents {
     }
 
     /// Records an action of an agent in an external system. A blocked action counts towards a suspension.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] for callers other than admins.
     pub async fn record(
         &self,
         caller: &Caller,
@@ -81,13 +73,12 @@ impl Agents {
         let write = async |transaction: &mut Transaction, (), _| {
             guard.record(transaction, &action, caller).await?;
             let entry = AuditEntry {
-                entity_id: Some(action.id.0),
                 details: json!({
                     "agent": action.agent_name,
                     "action_type": action.action_type,
                     "status": action.status,
                 }),
-                ..caller.audit("agent.record", "agent")
+                ..caller.audit_of("agent.record", "agent", action.id.0)
             };
             audit::insert(transaction, &entry, action.timestamp).await?;
             Ok(())

@@ -80,10 +80,6 @@ impl AgentGuard {
 
     /// Admits the caller to an action that requires `permission`, and logs it for an agent. `target`
     /// describes the object.
-    ///
-    /// # Errors
-    ///
-    /// The same as [`Agents::admit`](super::Agents::admit).
     pub(crate) async fn admit(
         &self,
         caller: &Caller,
@@ -113,11 +109,6 @@ impl AgentGuard {
     /// Records a blocked attempt of an agent, and suspends the agent after too many. Ignores users.
     ///
     /// Completes even if the agent disconnects; otherwise disconnecting early would evade suspension.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Unavailable`] if the attempt cannot be recorded or too many attempts of the agent
-    /// are waiting.
     pub(crate) async fn record_blocked_attempt(
         &self,
         caller: &Caller,
@@ -252,14 +243,13 @@ impl AgentGuard {
         };
         if suspensions::insert(transaction, &suspension).await? {
             let entry = AuditEntry {
-                entity_id: Some(suspension.suspension_id.0),
                 details: json!({
                     "agent": agent_name,
                     "action_type": action_type,
                     "attempts": attempts,
                     "minutes": self.policy.window().num_minutes(),
                 }),
-                ..caller.audit("agent.suspend", "agent")
+                ..caller.audit_of("agent.suspend", "agent", suspension.suspension_id.0)
             };
             audit::insert(transaction, &entry, suspended_at).await?;
             tracing::warn!(agent = agent_name, action = action_type, "agent suspended");

@@ -46,11 +46,7 @@ pub struct InvalidAgentPolicy {
 impl AgentPolicy {
     /// Creates the policy that allows agents the changes in `allow`, each `name:permission`, and no
     /// others. More than `blocked_attempts` blocked attempts at one kind of action within `window`
-    /// suspend an agent from it.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidAgentPolicy`] for the first entry whose permission is unknown, is not a change or is not
+    /// suspend an agent from it. Rejects entries whose permission is unknown, is not a change or is not
     /// available to keys.
     pub fn new(
         allow: &[String],

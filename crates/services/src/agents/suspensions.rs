@@ -5,22 +5,12 @@ use sovd_storage::{Transaction, agents::suspensions, audit};
 use super::{Agents, SuspensionFilter};
 use crate::{error::ServiceError, identity::caller::Caller};
 
-const UNKNOWN: ServiceError = ServiceError::NotFound {
-    what: "suspension",
-    pointer: None,
-};
+const UNKNOWN: ServiceError = ServiceError::not_found("suspension", None);
 
-const LIFTED: ServiceError = ServiceError::Conflict {
-    reason: "the suspension is lifted already",
-    pointer: None,
-};
+const LIFTED: ServiceError = ServiceError::conflict("the suspension is lifted already", None);
 
 impl Agents {
     /// Returns a page of the matching suspensions, newest first, and the number of matching suspensions.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] for callers other than admins.
     pub async fn suspensions(
         &self,
         caller: &Caller,
@@ -33,11 +23,6 @@ impl Agents {
     }
 
     /// Lifts a suspension. Earlier blocked attempts no longer count.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] for callers other than admins; [`ServiceError::NotFound`] if the
-    /// suspension does not exist; [`ServiceError::Conflict`] if it is lifted already.
     pub async fn lift(
         &self,
         caller: &Caller,
@@ -61,13 +46,12 @@ impl Agents {
                 return Err(LIFTED);
             }
             let entry = AuditEntry {
-                entity_id: Some(suspension_id.0),
                 details: json!({
                     "agent": agent_name,
                     "action_type": action_type,
                     "seconds": (now - suspended_at).num_seconds(),
                 }),
-                ..caller.audit("agent.lift", "agent")
+                ..caller.audit_of("agent.lift", "agent", suspension_id.0)
             };
             audit::insert(transaction, &entry, now).await?;
             Ok(())

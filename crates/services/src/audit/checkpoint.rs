@@ -57,10 +57,6 @@ struct Claims {
 
 impl Checkpoint {
     /// Takes a checkpoint of the chain, or returns `None` if its head is not recorded.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`StorageError::Unavailable`] if the database is unavailable.
     pub async fn take(
         database: &Database,
         now: DateTime<Utc>,
@@ -80,10 +76,6 @@ impl Checkpoint {
 impl CheckpointSigner {
     /// Creates a signer from an Ed25519 private key in PEM (PKCS #8), such as
     /// `openssl genpkey -algorithm ed25519` generates.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`CheckpointError::PrivateKey`] for any other text.
     pub fn new(pem: &SecretString) -> Result<Self, CheckpointError> {
         EncodingKey::from_ed_pem(pem.expose_secret().as_bytes())
             .map(Self)
@@ -91,10 +83,6 @@ impl CheckpointSigner {
     }
 
     /// Returns the checkpoint as a JWS in compact serialization (RFC 7515), on one line.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`CheckpointError::PrivateKey`] if the key cannot sign.
     pub fn sign(&self, checkpoint: &Checkpoint) -> Result<String, CheckpointError> {
         let header = Header {
             typ: Some(TYPE.to_owned()),
@@ -112,10 +100,6 @@ impl CheckpointSigner {
 
 impl CheckpointVerifier {
     /// Creates a verifier from an Ed25519 public key in PEM, such as `openssl pkey -pubout` prints.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`CheckpointError::PublicKey`] for any other text.
     pub fn new(pem: &str) -> Result<Self, CheckpointError> {
         DecodingKey::from_ed_pem(pem.as_bytes())
             .map(Self)
@@ -123,10 +107,6 @@ impl CheckpointVerifier {
     }
 
     /// Reads a checkpoint signed with the private key.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`CheckpointError::NotSigned`] for any other text.
     pub fn read(&self, line: &str) -> Result<Checkpoint, CheckpointError> {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.required_spec_claims.clear();

@@ -50,11 +50,6 @@ pub struct Export {
 impl Audit {
     /// Starts an export of the matching entries up to the current time, and audits it. The entry about the
     /// export is included if it matches.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`ServiceError::Forbidden`] if the caller may not read the audit trail, and
-    /// [`ServiceError::TooManyInFlight`] if the caller or all callers have too many exports.
     pub async fn export(
         &self,
         caller: &Caller,
@@ -108,10 +103,6 @@ impl Export {
     }
 
     /// Returns the next entries, or none if the export is complete.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the database is unavailable or a row cannot be read.
     pub async fn next_page(&mut self) -> Result<Vec<AuditRecord>, ServiceError> {
         if self.is_complete {
             return Ok(Vec::new());

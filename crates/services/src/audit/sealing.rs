@@ -120,11 +120,7 @@ enum OnLock {
 }
 
 /// Seals all committed entries that are not locked and returns their number. Seals none if another process
-/// is sealing.
-///
-/// # Errors
-///
-/// Returns [`StorageError`] if a batch fails. The batches before stay committed.
+/// is sealing. If a batch fails, the batches before stay committed.
 pub async fn seal_all(database: &Database) -> Result<usize, StorageError> {
     seal(database, OnLock::Skip).await
 }

@@ -72,6 +72,16 @@ pub struct Break {
     pub reason: String,
 }
 
+impl Break {
+    fn new(position: i64, reason: impl Into<String>) -> Self {
+        Self {
+            position,
+            log_id: None,
+            reason: reason.into(),
+        }
+    }
+}
+
 /// The reason for which an intact chain proves too little.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Doubt {
@@ -91,10 +101,6 @@ pub enum Doubt {
 
 /// Verifies every sealed entry, the record of the latest pruning, all checkpoints and the age of unsealed
 /// entries, in one snapshot of the database. Holds one page of entries in memory.
-///
-/// # Errors
-///
-/// Returns [`StorageError`] if the database is unavailable or a pruned link or the head cannot be read.
 pub async fn verify(database: &Database, terms: &Terms<'_>) -> Result<Verification, StorageError> {
     let mut transaction = database.begin().await?;
     chain::use_snapshot(&mut transaction).await?;
@@ -102,7 +108,7 @@ pub async fn verify(database: &Database, terms: &Terms<'_>) -> Result<Verificati
     let beginning = pruning.unwrap_or(Link::GENESIS);
     let mut walk = Walk {
         oldest_kept: terms.retention.map(|retention| terms.now - retention),
-        expected: Expected::of(terms.checkpoints.unwrap_or_default()),
+        expected: by_position(terms.checkpoints.unwrap_or_default()),
         report: Verification {
             beginning,
             end: beginning,
@@ -137,24 +143,20 @@ fn doubts(
     unsealed.into_iter().chain(nothing_compared).collect()
 }
 
-/// The checkpoints by position.
-struct Expected(BTreeMap<i64, Vec<Checkpoint>>);
-
-impl Expected {
-    fn of(checkpoints: &[Checkpoint]) -> Self {
-        let mut expected: BTreeMap<i64, Vec<Checkpoint>> = BTreeMap::new();
-        for checkpoint in checkpoints {
-            let at_position = expected.entry(checkpoint.link.position).or_default();
-            at_position.push(*checkpoint);
-        }
-        Self(expected)
+fn by_position(checkpoints: &[Checkpoint]) -> BTreeMap<i64, Vec<Checkpoint>> {
+    let mut by_position: BTreeMap<i64, Vec<Checkpoint>> = BTreeMap::new();
+    for checkpoint in checkpoints {
+        let at_position = by_position.entry(checkpoint.link.position).or_default();
+        at_position.push(*checkpoint);
     }
+    by_position
 }
 
 struct Walk {
     /// The time from which on entries must not be pruned; `None` if no entry may be.
     oldest_kept: Option<DateTime<Utc>>,
-    expected: Expected,
+    /// The remaining checkpoints by position.
+    expected: BTreeMap<i64, Vec<Checkpoint>>,
     report: Verification,
 }
 
@@ -170,13 +172,9 @@ impl Walk {
         if let Some(pruning) = pruning
             && !pruning::is_recorded(connection, pruning).await?
         {
-            return Ok(Err(Break {
-                position: pruning.position,
-                log_id: None,
-                reason: "the chain was pruned up to here, and no entry audit.prune with matching \
-                         details records it"
-                    .to_owned(),
-            }));
+            let reason = "the chain was pruned up to here, and no entry audit.prune with matching \
+                          details records it";
+            return Ok(Err(Break::new(pruning.position, reason)));
         }
         if let Err(found) = self.pass_prunings(connection).await? {
             return Ok(Err(found));
@@ -207,17 +205,12 @@ impl Walk {
         let beginning = self.report.beginning;
         let later = self
             .expected
-            .0
             .split_off(&beginning.position.saturating_add(1));
-        for (position, checkpoints) in std::mem::replace(&mut self.expected.0, later) {
+        for (position, checkpoints) in std::mem::replace(&mut self.expected, later) {
             if checkpoints.iter().any(|it| self.is_kept(it)) {
-                return Ok(Err(Break {
-                    position,
-                    log_id: None,
-                    reason: "a checkpoint contains this entry, which was pruned before \
-                             audit.retention_days permits it"
-                        .to_owned(),
-                }));
+                let reason = "a checkpoint contains this entry, which was pruned before \
+                              audit.retention_days permits it";
+                return Ok(Err(Break::new(position, reason)));
             }
             let known = if position == beginning.position {
                 Some(beginning)
@@ -248,29 +241,27 @@ impl Walk {
     /// Verifies the next entry of the chain.
     fn step(&mut self, entry: &SealedEntry) -> Outcome {
         let next = link::after(self.report.end, &entry.content);
-        let broken = |reason: String| Break {
-            position: entry.position,
+        let broken = |reason: &str| Break {
             log_id: Some(entry.log_id),
-            reason,
+            ..Break::new(entry.position, reason)
         };
         if entry.position <= self.report.beginning.position {
-            return Err(broken("the entry should have been pruned".to_owned()));
+            return Err(broken("the entry should have been pruned"));
         }
         if entry.position < next.position {
-            return Err(broken("another entry has the same position".to_owned()));
+            return Err(broken("another entry has the same position"));
         }
         if entry.position != next.position {
             return Err(missing(next.position, entry.position.saturating_sub(1)));
         }
         if entry.hash.as_deref() != Some(&next.hash.0[..]) {
-            return Err(broken(
-                "its hash does not match its content and the previous hash".to_owned(),
-            ));
+            let reason = "its hash does not match its content and the previous hash";
+            return Err(broken(reason));
         }
         if let Some(reference) = &entry.mismatched_reference {
-            return Err(broken(format!("its {reference} has been changed")));
+            return Err(broken(&format!("its {reference} has been changed")));
         }
-        if let Some(checkpoints) = self.expected.0.remove(&next.position) {
+        if let Some(checkpoints) = self.expected.remove(&next.position) {
             self.compare(&checkpoints, next, Some(entry.log_id))?;
         }
         self.report.end = next;
@@ -281,11 +272,7 @@ impl Walk {
     /// Compares the last entry with the recorded head.
     fn compare_head(&mut self, head: Option<Link>) -> Outcome {
         let end = self.report.end;
-        let broken = |reason: &str| Break {
-            position: end.position,
-            log_id: None,
-            reason: reason.to_owned(),
-        };
+        let broken = |reason| Break::new(end.position, reason);
         let Some(head) = head else {
             return Err(broken("the head of the chain is not recorded"));
         };
@@ -295,25 +282,21 @@ impl Walk {
         if head != end {
             return Err(broken("the recorded head of the chain is different"));
         }
-        if let Some((position, _)) = self.expected.0.first_key_value() {
-            return Err(Break {
-                position: *position,
-                log_id: None,
-                reason: format!(
-                    "a checkpoint contains this position, but the chain ends at {}",
-                    end.position
-                ),
-            });
+        if let Some((position, _)) = self.expected.first_key_value() {
+            let end = end.position;
+            let reason =
+                format!("a checkpoint contains this position, but the chain ends at {end}");
+            return Err(Break::new(*position, reason));
         }
         Ok(())
     }
 
     fn compare(&mut self, checkpoints: &[Checkpoint], link: Link, log_id: Option<Uuid>) -> Outcome {
         if checkpoints.iter().any(|it| it.link.hash != link.hash) {
+            let reason = "a checkpoint has a different hash for this position";
             return Err(Break {
-                position: link.position,
                 log_id,
-                reason: "a checkpoint has a different hash for this position".to_owned(),
+                ..Break::new(link.position, reason)
             });
         }
         self.report.checkpoints += checkpoints.len();
@@ -322,14 +305,11 @@ impl Walk {
 }
 
 fn missing(first: i64, last: i64) -> Break {
-    let reason = if first == last {
-        "the entry is missing".to_owned()
-    } else {
-        format!("the entries from here to {last} are missing")
-    };
-    Break {
-        position: first,
-        log_id: None,
-        reason,
+    if first == last {
+        return Break::new(first, "the entry is missing");
     }
+    Break::new(
+        first,
+        format!("the entries from here to {last} are missing"),
+    )
 }

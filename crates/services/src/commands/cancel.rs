@@ -8,6 +8,7 @@ use sovd_storage::{
 
 use super::Commands;
 use crate::{
+    audit::refusals::Concealed,
     commands::completion::{self, Failure},
     error::ServiceError,
     identity::caller::Caller,
@@ -16,11 +17,6 @@ use crate::{
 impl Commands {
     /// Cancels a command and returns its final state. A command that was not sent never will be; the
     /// dispatcher that talks to the vehicle stops.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::NotFound`] if the command does not exist or the caller may not see it;
-    /// [`ServiceError::NotCancellable`] if it has ended or the vehicle has responded.
     pub async fn cancel(
         &self,
         caller: &Caller,
@@ -53,7 +49,8 @@ impl Commands {
             Ok(Some(ended))
         };
         let Some(ended) = self.access.change(caller, cancel).await? else {
-            return Err(self.missing(caller, command_id, "command.cancel").await?);
+            let object = Concealed::Command(command_id);
+            return Err(self.access.missing(caller, object, "command.cancel").await);
         };
         self.event_publisher.publish_state(&ended);
         self.work_notifier.notify();
@@ -82,14 +79,13 @@ impl Commands {
 
 fn audit_entry(caller: &Caller, command: &Command, failure: &Failure) -> AuditEntry {
     AuditEntry {
-        entity_id: Some(command.command_id.0),
         vehicle_id: Some(command.vehicle_id),
         command_id: Some(command.command_id),
         details: json!({
             "command_name": command.command_name,
             "failure_kind": failure.kind,
         }),
-        ..caller.audit("command.cancel", "command")
+        ..caller.audit_of("command.cancel", "command", command.command_id.0)
     }
 }
 

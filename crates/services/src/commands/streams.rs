@@ -42,10 +42,6 @@ impl Streams {
     }
 
     /// Follows a command from the response with the number `after + 1` on.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`ServiceError::NotFound`] if the command does not exist or the caller may not see it.
     pub async fn follow(
         &self,
         commands: &Commands,

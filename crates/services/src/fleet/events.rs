@@ -5,6 +5,7 @@ mod hints;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use derive_more::Constructor;
 use sovd_domain::{FleetEvent, Permission, UserId, VehicleId, VehicleScope};
 use sovd_events::{BroadcastReceiver, EventBus};
 use sovd_storage::{Database, StorageError, fleet::vehicles, notifications::Notification};
@@ -26,6 +27,7 @@ use crate::{
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Opens streams of fleet events.
+#[derive(Constructor)]
 pub struct Fleet {
     access: Access,
     bus: Arc<dyn EventBus>,
@@ -33,21 +35,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Creates the service.
-    pub fn new(access: Access, bus: Arc<dyn EventBus>, credentials: CredentialCache) -> Self {
-        Self {
-            access,
-            bus,
-            credentials,
-        }
-    }
-
     /// Opens a stream of the changes from now on, of one vehicle or of all.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`]; [`ServiceError::NotFound`] if there is no such vehicle that the caller may
-    /// see; [`ServiceError::Unavailable`] if the action of an agent cannot be logged.
     pub async fn watch(
         &self,
         caller: &Caller,
@@ -56,10 +44,7 @@ impl Fleet {
         caller.require(Permission::ReadVehicles)?;
         let events = self.bus.fleet_events();
         if let Some(vehicle_id) = vehicle_id {
-            let unknown = ServiceError::NotFound {
-                what: "vehicle",
-                pointer: Some("/vehicle_id"),
-            };
+            let unknown = ServiceError::not_found("vehicle", Some("/vehicle_id"));
             if !self
                 .access
                 .can_access_vehicle(caller, vehicle_id, "vehicle.watch")

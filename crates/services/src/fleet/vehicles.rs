@@ -6,10 +6,9 @@ mod delete;
 
 use std::sync::Arc;
 
+use derive_more::Constructor;
 use serde_json::{Map, Value};
-use sovd_domain::{
-    AuditEntry, FieldError, Page, Permission, Random, Role, UserId, Vehicle, VehicleId,
-};
+use sovd_domain::{FieldError, Page, Permission, Random, Role, UserId, Vehicle, VehicleId};
 use sovd_storage::{Transaction, fleet::vehicles, identity::users};
 
 use crate::{
@@ -24,22 +23,14 @@ pub(crate) use delete::deletion;
 pub use sovd_storage::fleet::vehicles::VehicleFilter;
 
 /// Reads vehicles, and manages them on behalf of admins.
+#[derive(Constructor)]
 pub struct Vehicles {
     access: Access,
     random: Arc<dyn Random>,
 }
 
 impl Vehicles {
-    /// Creates the service.
-    pub fn new(access: Access, random: Arc<dyn Random>) -> Self {
-        Self { access, random }
-    }
-
     /// Lists one page of the matching vehicles that the caller may see by VIN, and counts all of them.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`].
     pub async fn list(
         &self,
         caller: &Caller,
@@ -52,10 +43,6 @@ impl Vehicles {
     }
 
     /// Returns a vehicle.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::NotFound`] if there is no such vehicle that the caller may see.
     pub async fn get(
         &self,
         caller: &Caller,
@@ -76,18 +63,7 @@ impl Vehicles {
     }
 }
 
-const UNKNOWN: ServiceError = ServiceError::NotFound {
-    what: "vehicle",
-    pointer: None,
-};
-
-/// Creates an audit entry about a vehicle.
-fn about(caller: &Caller, action: &'static str, vehicle_id: VehicleId) -> AuditEntry {
-    AuditEntry {
-        entity_id: Some(vehicle_id.0),
-        ..caller.audit(action, "vehicle")
-    }
-}
+const UNKNOWN: ServiceError = ServiceError::not_found("vehicle", None);
 
 /// Requires that the user is a customer, and prevents changes to them until the transaction ends.
 async fn lock_customer(
@@ -99,13 +75,12 @@ async fn lock_customer(
         return Ok(());
     }
     let detail = "must be the user_id of a customer";
-    let errors = vec![FieldError::new("/owner_id", detail)];
-    Err(ServiceError::Invalid(errors))
+    Err(FieldError::new("/owner_id", detail).into())
 }
 
 fn check_size(metadata: &Map<String, Value>) -> Result<(), ServiceError> {
     match json_limits::check_size(metadata, "/metadata")? {
         None => Ok(()),
-        Some(error) => Err(ServiceError::Invalid(vec![error])),
+        Some(error) => Err(error.into()),
     }
 }

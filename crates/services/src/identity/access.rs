@@ -3,6 +3,7 @@
 use std::{ops::DerefMut, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use derive_more::Constructor;
 use sovd_domain::{AuditEntry, Permission, VehicleId};
 use sovd_storage::{Connection, Database, StorageError, Transaction};
 
@@ -18,7 +19,7 @@ use crate::{
 /// Opens connections and transactions on behalf of callers, and records what they are refused.
 ///
 /// Every service that acts for a caller holds one. Clones share their state.
-#[derive(Clone)]
+#[derive(Clone, Constructor)]
 pub struct Access {
     database: Database,
     bulk_reads: BulkReads,
@@ -28,23 +29,6 @@ pub struct Access {
 }
 
 impl Access {
-    /// Creates the access to `database`.
-    pub fn new(
-        database: Database,
-        bulk_reads: BulkReads,
-        agents: AgentGuard,
-        refusals: Refusals,
-        clock: Arc<dyn Timer>,
-    ) -> Self {
-        Self {
-            database,
-            bulk_reads,
-            agents,
-            refusals,
-            clock,
-        }
-    }
-
     /// Returns the current time.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
@@ -72,12 +56,8 @@ impl Access {
         self.database.connection().await
     }
 
-    /// Checks out a connection for a list or a summary.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::TooManyInFlight`] if the caller has too many of them in flight;
-    /// [`ServiceError::Unavailable`] if no connection is free in time.
+    /// Checks out a connection for a list or a summary. Waits while the caller has too many of them in
+    /// flight.
     pub(crate) async fn bulk_connection(
         &self,
         caller: &Caller,
@@ -87,10 +67,6 @@ impl Access {
     }
 
     /// Returns the permit for an export.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::TooManyInFlight`] if none is free.
     pub(crate) fn admit_export(&self, caller: &Caller) -> Result<ExportPermit, ServiceError> {
         self.bulk_reads.admit_export(caller)
     }
@@ -134,11 +110,6 @@ impl Access {
     }
 
     /// Returns whether the caller can access the vehicle, and records the attempt if not.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Unavailable`] if the owner of the vehicle cannot be read or an agent's attempt
-    /// cannot be recorded.
     pub(crate) async fn can_access_vehicle(
         &self,
         caller: &Caller,
@@ -154,10 +125,7 @@ impl Access {
                 .await?
         };
         if !can_access {
-            let entry = AuditEntry {
-                entity_id: Some(vehicle_id.0),
-                ..caller.audit(action, "vehicle")
-            };
+            let entry = caller.audit_of(action, "vehicle", vehicle_id.0);
             self.record_refusal(caller, entry).await?;
         }
         Ok(can_access)
@@ -166,10 +134,6 @@ impl Access {
     /// Requires a further permission in the course of a request; `target` describes the object.
     ///
     /// Returns the caller with the permission, which [`Self::change`] then locks as well.
-    ///
-    /// # Errors
-    ///
-    /// The same as [`Agents::admit`](crate::agents::Agents::admit).
     pub(crate) async fn admit(
         &self,
         caller: &Caller,
@@ -181,10 +145,6 @@ impl Access {
     }
 
     /// Audits the refusal of what `entry` describes. For an agent it also counts as a blocked attempt.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Unavailable`] if an agent's attempt cannot be recorded.
     async fn record_refusal(&self, caller: &Caller, entry: AuditEntry) -> Result<(), ServiceError> {
         let target = match entry.entity_id {
             Some(id) => format!("{} {id}", entry.entity_type),
@@ -202,15 +162,25 @@ impl Access {
         }
     }
 
+    /// Records that the caller asked for an object that they may not see, if it exists. Returns
+    /// [`ServiceError::NotFound`], or the error of the record.
+    pub(crate) async fn missing(
+        &self,
+        caller: &Caller,
+        object: Concealed,
+        action: &'static str,
+    ) -> ServiceError {
+        match self.record_missing(caller, object, action).await {
+            Ok(()) => ServiceError::not_found(object.entity_type(), None),
+            Err(error) => error,
+        }
+    }
+
     /// Records that the caller asked for an object that they may not see, if it exists.
     ///
     /// Returns to a user at once and without looking the object up, so that the request takes the same
     /// time in both cases. For an agent the lookup and the count of blocked attempts come first, because a
     /// suspension must not lag behind.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Unavailable`] if the attempt of an agent cannot be recorded.
     pub(crate) async fn record_missing(
         &self,
         caller: &Caller,

@@ -8,6 +8,7 @@ use sovd_storage::{
     fleet::vehicles,
     identity::{service_accounts, sessions},
 };
+use uuid::Uuid;
 
 use crate::{
     agents::Block,
@@ -49,11 +50,7 @@ impl Caller {
         permission.is_granted_to(self.user.role) && self.scope.as_ref().is_none_or(is_in_scope)
     }
 
-    /// Requires `permission`.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] if the caller does not have it.
+    /// Returns [`ServiceError::Forbidden`] unless the caller has `permission`.
     pub fn require(&self, permission: Permission) -> Result<(), ServiceError> {
         if self.may(permission) {
             Ok(())
@@ -122,12 +119,8 @@ impl Caller {
     }
 
     /// Locks the credential, and of an agent the permissions that it was admitted for, until the end of
-    /// the transaction. A request may have waited since it was admitted.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthFailure::SessionRevoked`] if the credential has ended; [`Block::Suspended`] if the agent is
-    /// suspended.
+    /// the transaction, or fails as [`Access::change`](super::access::Access::change) does. A request may
+    /// have waited since it was admitted.
     pub(super) async fn lock_credential(
         &self,
         transaction: &mut Transaction,
@@ -171,6 +164,19 @@ impl Caller {
             user_id: Some(self.user.user_id),
             origin: self.origin.clone(),
             ..AuditEntry::new(action, entity_type)
+        }
+    }
+
+    /// Creates an audit entry of an action of this caller on the object with the id.
+    pub(crate) fn audit_of(
+        &self,
+        action: &'static str,
+        entity_type: &'static str,
+        entity_id: Uuid,
+    ) -> AuditEntry {
+        AuditEntry {
+            entity_id: Some(entity_id),
+            ..self.audit(action, entity_type)
         }
     }
 }

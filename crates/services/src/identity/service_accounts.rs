@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use derive_more::Constructor;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sovd_domain::{
@@ -16,6 +17,7 @@ use crate::{
 };
 
 /// Manages service accounts on behalf of admins.
+#[derive(Constructor)]
 pub struct ServiceAccounts {
     access: Access,
     credentials: CredentialCache,
@@ -47,20 +49,7 @@ pub struct IssuedKey {
 }
 
 impl ServiceAccounts {
-    /// Creates the service.
-    pub fn new(access: Access, credentials: CredentialCache, random: Arc<dyn Random>) -> Self {
-        Self {
-            access,
-            credentials,
-            random,
-        }
-    }
-
     /// Lists one page of the accounts by name, and counts all of them.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`].
     pub async fn list(
         &self,
         caller: &Caller,
@@ -72,10 +61,6 @@ impl ServiceAccounts {
     }
 
     /// Returns an account.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::NotFound`] if the account does not exist.
     pub async fn get(
         &self,
         caller: &Caller,
@@ -125,7 +110,11 @@ impl ServiceAccounts {
         let key = ApiKey::generate(self.random.as_ref());
         let entry = AuditEntry {
             details: details(&account),
-            ..about(caller, "service_account.create", account.user.user_id)
+            ..caller.audit_of(
+                "service_account.create",
+                "service_account",
+                account.user.user_id.0,
+            )
         };
         let insert = async |transaction: &mut Transaction, _| {
             service_accounts::insert(transaction, &account, &key.hash())
@@ -140,11 +129,7 @@ impl ServiceAccounts {
         })
     }
 
-    /// Replaces the key of an account.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::NotFound`] if the account does not exist; [`ServiceError::Conflict`] if it is revoked.
+    /// Replaces the key of an account that is not revoked.
     pub async fn renew_key(
         &self,
         caller: &Caller,
@@ -157,7 +142,7 @@ impl ServiceAccounts {
         let key = ApiKey::generate(self.random.as_ref());
         let entry = AuditEntry {
             details: details(&account),
-            ..about(caller, "service_account.renew_key", user_id)
+            ..caller.audit_of("service_account.renew_key", "service_account", user_id.0)
         };
         let (hash, expires_at) = (key.hash(), account.expires_at);
         let replace = async |transaction: &mut Transaction, _| {
@@ -175,20 +160,15 @@ impl ServiceAccounts {
         })
     }
 
-    /// Revokes an account permanently and ends its streams. The account stays in the list because commands and
-    /// audit entries refer to it.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::NotFound`] if the account does not exist; [`ServiceError::Conflict`] if it is already
-    /// revoked.
+    /// Revokes an account permanently, once, and ends its streams. The account stays in the list because
+    /// commands and audit entries refer to it.
     pub async fn revoke(&self, caller: &Caller, user_id: UserId) -> Result<(), ServiceError> {
         self.get(caller, user_id).await?;
         let revoke = async |transaction: &mut Transaction, now| {
             if !service_accounts::revoke(transaction, user_id, now).await? {
                 return Err(REVOKED);
             }
-            let entry = about(caller, "service_account.revoke", user_id);
+            let entry = caller.audit_of("service_account.revoke", "service_account", user_id.0);
             Ok(audit::insert(transaction, &entry, now).await?)
         };
         self.access.change(caller, revoke).await?;
@@ -198,23 +178,15 @@ impl ServiceAccounts {
     }
 }
 
-const UNKNOWN: ServiceError = ServiceError::NotFound {
-    what: "service account",
-    pointer: None,
-};
+const UNKNOWN: ServiceError = ServiceError::not_found("service account", None);
 
-const REVOKED: ServiceError = ServiceError::Conflict {
-    reason: "the service account is revoked",
-    pointer: None,
-};
+const REVOKED: ServiceError = ServiceError::conflict("the service account is revoked", None);
 
 /// Parses the requested permissions, if a key of the role can have each.
 fn permissions(new: &NewServiceAccount) -> Result<Vec<Permission>, ServiceError> {
     if new.role == Role::Customer {
         let detail = "must not be customer: what a customer sees goes by whom a vehicle belongs to";
-        return Err(ServiceError::Invalid(vec![FieldError::new(
-            "/role", detail,
-        )]));
+        return Err(FieldError::new("/role", detail).into());
     }
     let is_limited = new.vehicle_ids.is_some();
     let grantable: Vec<Permission> = Permission::ALL
@@ -248,13 +220,6 @@ fn permissions(new: &NewServiceAccount) -> Result<Vec<Permission>, ServiceError>
     }
 }
 
-fn about(caller: &Caller, action: &'static str, user_id: UserId) -> AuditEntry {
-    AuditEntry {
-        entity_id: Some(user_id.0),
-        ..caller.audit(action, "service_account")
-    }
-}
-
 fn details(account: &ServiceAccount) -> Value {
     json!({
         "name": account.user.username,
@@ -267,10 +232,9 @@ fn details(account: &ServiceAccount) -> Value {
 
 fn taken(error: StorageError) -> ServiceError {
     match error {
-        StorageError::Duplicate { .. } => ServiceError::Conflict {
-            reason: "a user or another service account has it",
-            pointer: Some("/name"),
-        },
+        StorageError::Duplicate { .. } => {
+            ServiceError::conflict("a user or another service account has it", Some("/name"))
+        }
         error => error.into(),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use derive_more::Constructor;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use sovd_domain::{
@@ -32,6 +33,7 @@ use crate::{
 pub use sovd_storage::identity::users::UserFilter;
 
 /// Manages users on behalf of admins.
+#[derive(Constructor)]
 pub struct Users {
     access: Access,
     credentials: CredentialCache,
@@ -42,11 +44,11 @@ pub struct Users {
 /// A user to create.
 #[derive(Debug, Clone)]
 pub struct NewUser {
-    /// The name used to log in.
+    /// The name used to log in, which no other user may have.
     pub username: String,
-    /// The e-mail address; stored in lower case.
+    /// The e-mail address, which no other user may have; stored in lower case.
     pub email: String,
-    /// The password.
+    /// The password, which must meet the rules of [`NewPassword`].
     pub password: SecretString,
     /// The role.
     pub role: Role,
@@ -73,33 +75,14 @@ impl UserChange {
             && self.password.is_none();
         if is_empty {
             let detail = "must have at least one of email, role, is_active and password";
-            return Err(ServiceError::Invalid(vec![FieldError::new("", detail)]));
+            return Err(FieldError::new("", detail).into());
         }
         Ok(())
     }
 }
 
 impl Users {
-    /// Creates the service.
-    pub fn new(
-        access: Access,
-        credentials: CredentialCache,
-        random: Arc<dyn Random>,
-        passwords: Arc<Passwords>,
-    ) -> Self {
-        Self {
-            access,
-            credentials,
-            random,
-            passwords,
-        }
-    }
-
     /// Lists one page of the matching users by name, and counts all of them.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`].
     pub async fn list(
         &self,
         caller: &Caller,
@@ -112,10 +95,6 @@ impl Users {
     }
 
     /// Returns a user.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::NotFound`] if the user does not exist.
     pub async fn get(&self, caller: &Caller, user_id: UserId) -> Result<User, ServiceError> {
         caller.require(Permission::ManageUsers)?;
         let mut connection = self.access.connection().await?;
@@ -123,11 +102,6 @@ impl Users {
     }
 
     /// Creates a user.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Invalid`] if the password violates a rule; [`ServiceError::Conflict`] if the name or
-    /// e-mail address is taken.
     pub async fn create(&self, caller: &Caller, new: NewUser) -> Result<User, ServiceError> {
         caller.require(Permission::ManageUsers)?;
         let password_hash = self.hash(new.password, &new.username).await?;
@@ -147,7 +121,7 @@ impl Users {
         let user = &credentials.user;
         let entry = AuditEntry {
             details: json!({ "username": user.username, "email": user.email, "role": user.role }),
-            ..about(caller, "user.create", user.user_id)
+            ..caller.audit_of("user.create", "user", user.user_id.0)
         };
         let insert = async |transaction: &mut Transaction, _| {
             users::insert(transaction, &credentials)
@@ -163,9 +137,8 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] if the user does not exist; [`ServiceError::Invalid`] if the password violates
-    /// a rule or `change` is empty; [`ServiceError::Conflict`] if the address is taken, no active admin would
-    /// remain, or an owner of vehicles would lose the role of a customer.
+    /// [`ServiceError::Conflict`] if the address is taken, no active admin would remain, or an owner of
+    /// vehicles would lose the role of a customer.
     pub async fn change(
         &self,
         caller: &Caller,
@@ -205,8 +178,8 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotFound`] if the user does not exist; [`ServiceError::Conflict`] if they are the last
-    /// active admin, or commands of them or to their vehicles have not ended.
+    /// [`ServiceError::Conflict`] if they are the last active admin, or commands of them or to their vehicles
+    /// have not ended.
     pub async fn delete(&self, caller: &Caller, user_id: UserId) -> Result<(), ServiceError> {
         caller.require(Permission::ManageUsers)?;
         let delete = async |transaction: &mut Transaction, admins: Vec<UserId>, now| {
@@ -221,8 +194,8 @@ impl Users {
     }
 
     async fn hash(&self, password: SecretString, username: &str) -> Result<String, ServiceError> {
-        let password = NewPassword::check(password, username)
-            .map_err(|refused| ServiceError::Invalid(vec![refused.at("/password")]))?;
+        let password =
+            NewPassword::check(password, username).map_err(|refused| refused.at("/password"))?;
         self.passwords.hash(password).await
     }
 }
@@ -263,7 +236,7 @@ async fn update(
     }
     let entry = AuditEntry {
         details: Value::Object(details),
-        ..about(caller, "user.update", user_id)
+        ..caller.audit_of("user.update", "user", user_id.0)
     };
     audit::insert(transaction, &entry, now).await?;
     Ok(user)
@@ -285,15 +258,15 @@ async fn delete(
     // Deleting the user deletes their vehicles.
     let owned = vehicles::lock_owned_for_deletion(transaction, user_id).await?;
     if users::has_open_commands(transaction, user_id).await? {
-        return Err(ServiceError::Conflict {
-            reason: "commands of this user, or to a vehicle of theirs, have not ended: cancel \
+        return Err(ServiceError::conflict(
+            "commands of this user, or to a vehicle of theirs, have not ended: cancel \
                      them, or disable the user",
-            pointer: None,
-        });
+            None,
+        ));
     }
     let entry = AuditEntry {
         details: json!({ "username": user.username, "email": user.email, "role": user.role }),
-        ..about(caller, "user.delete", user_id)
+        ..caller.audit_of("user.delete", "user", user_id.0)
     };
     // Before the deletion, so that the entries refer to the vehicles and to an admin who deletes themself.
     for vehicle in &owned {
@@ -304,27 +277,15 @@ async fn delete(
     Ok(())
 }
 
-const UNKNOWN: ServiceError = ServiceError::NotFound {
-    what: "user",
-    pointer: None,
-};
+const UNKNOWN: ServiceError = ServiceError::not_found("user", None);
 
-const LAST_ADMIN: ServiceError = ServiceError::Conflict {
-    reason: "the last active admin cannot be deleted, disabled or given another role",
-    pointer: None,
-};
+const LAST_ADMIN: ServiceError = ServiceError::conflict(
+    "the last active admin cannot be deleted, disabled or given another role",
+    None,
+);
 
-const OWNER: ServiceError = ServiceError::Conflict {
-    reason: "customers who own vehicles stay customers",
-    pointer: Some("/role"),
-};
-
-fn about(caller: &Caller, action: &'static str, user_id: UserId) -> AuditEntry {
-    AuditEntry {
-        entity_id: Some(user_id.0),
-        ..caller.audit(action, "user")
-    }
-}
+const OWNER: ServiceError =
+    ServiceError::conflict("customers who own vehicles stay customers", Some("/role"));
 
 fn changed(old: &User, change: &UserChange) -> User {
     User {
@@ -355,8 +316,5 @@ fn taken(error: StorageError) -> ServiceError {
         Some(Conflict::EmailTaken) => "/email",
         _ => return error.into(),
     };
-    ServiceError::Conflict {
-        reason: "another user has it",
-        pointer: Some(pointer),
-    }
+    ServiceError::conflict("another user has it", Some(pointer))
 }

@@ -5,6 +5,7 @@ mod report;
 
 use std::sync::Arc;
 
+use derive_more::Constructor;
 use sovd_domain::{
     Anomaly, AnomalyId, Diagnosis, Page, Permission, Random, VehicleId, VehicleScope,
 };
@@ -26,34 +27,20 @@ pub use sovd_storage::maintenance::anomalies::AnomalyFilter;
 /// The audited action of reading anomalies.
 const READ: &str = "anomaly.read";
 
-const UNKNOWN: ServiceError = ServiceError::NotFound {
-    what: "anomaly",
-    pointer: None,
-};
+const UNKNOWN: ServiceError = ServiceError::not_found("anomaly", None);
 
-const UNKNOWN_VEHICLE: ServiceError = ServiceError::NotFound {
-    what: "vehicle",
-    pointer: None,
-};
+const UNKNOWN_VEHICLE: ServiceError = ServiceError::not_found("vehicle", None);
 
 /// Reads, reports and diagnoses anomalies.
+#[derive(Constructor)]
 pub struct Anomalies {
     access: Access,
     random: Arc<dyn Random>,
 }
 
 impl Anomalies {
-    /// Creates the service.
-    pub fn new(access: Access, random: Arc<dyn Random>) -> Self {
-        Self { access, random }
-    }
-
     /// Returns a page of the matching anomalies that the caller can access, newest first, and the number
     /// of matching anomalies.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] without the permission to read anomalies.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -67,11 +54,6 @@ impl Anomalies {
 
     /// Returns a page of the matching anomalies of one vehicle, newest first, and the number of matching
     /// anomalies.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] without the permission to read anomalies; [`ServiceError::NotFound`]
-    /// if the vehicle does not exist or the caller cannot access it.
     pub async fn list_of_vehicle(
         &self,
         caller: &Caller,
@@ -99,11 +81,6 @@ impl Anomalies {
     }
 
     /// Returns the anomaly with the id and up to 100 of its diagnoses, newest first.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] without the permission to read anomalies; [`ServiceError::NotFound`]
-    /// if the anomaly does not exist or the caller cannot access its vehicle.
     pub async fn get(
         &self,
         caller: &Caller,
@@ -133,7 +110,6 @@ impl Anomalies {
             return Ok(anomaly);
         }
         let object = Concealed::Anomaly(anomaly_id);
-        self.access.record_missing(caller, object, action).await?;
-        Err(UNKNOWN)
+        Err(self.access.missing(caller, object, action).await)
     }
 }

@@ -6,6 +6,7 @@ mod time;
 
 use std::{sync::Arc, time::Duration};
 
+use derive_more::Constructor;
 use sovd_domain::{AuditEntry, Booking, BookingId, Page, Permission, Random};
 use sovd_storage::{
     StorageError, Transaction,
@@ -24,37 +25,23 @@ pub use change::BookingChange;
 pub use create::NewBooking;
 pub use sovd_storage::maintenance::bookings::BookingFilter;
 
-const UNKNOWN: ServiceError = ServiceError::NotFound {
-    what: "booking",
-    pointer: None,
-};
+const UNKNOWN: ServiceError = ServiceError::not_found("booking", None);
 
 /// Creates, changes and lists bookings.
 ///
 /// Locks are acquired in this order: credential, vehicle, booking, anomaly, workshop. The deletion of a
 /// vehicle locks the vehicle before everything that refers to it, too.
+#[derive(Constructor)]
 pub struct Bookings {
     access: Access,
     random: Arc<dyn Random>,
+    /// The duration for which a booking occupies its workshop.
     slot: Duration,
 }
 
 impl Bookings {
-    /// Creates the service; a booking occupies its workshop for the duration `slot`.
-    pub fn new(access: Access, random: Arc<dyn Random>, slot: Duration) -> Self {
-        Self {
-            access,
-            random,
-            slot,
-        }
-    }
-
     /// Returns a page of the matching bookings that the caller can access, ordered by appointment, and the
     /// number of matching bookings.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] without the permission to read bookings.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -67,33 +54,17 @@ impl Bookings {
     }
 
     /// Returns the booking with the id.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] without the permission to read bookings; [`ServiceError::NotFound`] if
-    /// the booking does not exist or the caller cannot access its vehicle.
     pub async fn get(&self, caller: &Caller, id: BookingId) -> Result<Booking, ServiceError> {
         caller.require(Permission::ReadBookings)?;
         let found = {
             let mut connection = self.access.connection().await?;
             bookings::find_within(&mut connection, id, &caller.vehicles()).await?
         };
-        match found {
-            Some(booking) => Ok(booking),
-            None => Err(self.missing(caller, id, "booking.read").await?),
+        if let Some(booking) = found {
+            return Ok(booking);
         }
-    }
-
-    /// Returns the error for an unknown booking, and records the attempt if the booking exists.
-    async fn missing(
-        &self,
-        caller: &Caller,
-        id: BookingId,
-        action: &'static str,
-    ) -> Result<ServiceError, ServiceError> {
         let object = Concealed::Booking(id);
-        self.access.record_missing(caller, object, action).await?;
-        Ok(UNKNOWN)
+        Err(self.access.missing(caller, object, "booking.read").await)
     }
 
     /// Takes the slot of an open booking if it has a workshop.
@@ -115,10 +86,10 @@ impl Bookings {
         )
         .await
         .map_err(|error| match error {
-            StorageError::Overlap { .. } => ServiceError::Conflict {
-                reason: "the workshop has another booking at that time",
-                pointer: Some("/appointment_time"),
-            },
+            StorageError::Overlap { .. } => ServiceError::conflict(
+                "the workshop has another booking at that time",
+                Some("/appointment_time"),
+            ),
             _ => error.into(),
         })
     }
@@ -126,8 +97,7 @@ impl Bookings {
 
 fn audit_entry(caller: &Caller, action: &'static str, booking: &Booking) -> AuditEntry {
     AuditEntry {
-        entity_id: Some(booking.id.0),
         vehicle_id: Some(booking.vehicle_id),
-        ..caller.audit(action, "booking")
+        ..caller.audit_of(action, "booking", booking.id.0)
     }
 }

@@ -5,6 +5,7 @@ mod detectors;
 
 use std::sync::Arc;
 
+use derive_more::Constructor;
 use serde_json::json;
 use sovd_domain::{AuditEntry, Insight, InsightId, Page, Permission, Random, RuleBook};
 use sovd_storage::{Transaction, audit, maintenance::insights};
@@ -14,14 +15,16 @@ use crate::{
     identity::{access::Access, caller::Caller},
 };
 
-pub use detectors::{ActiveRule, Detector};
+pub use detectors::Detector;
 pub use sovd_storage::maintenance::insights::ComponentSummary;
 
 /// Reads, creates and derives insights.
+#[derive(Constructor)]
 pub struct Insights {
     access: Access,
     rules: Arc<RuleBook>,
     random: Arc<dyn Random>,
+    /// The default of [`Self::derive`]: a group with more confirmed failures makes an insight.
     threshold: u32,
 }
 
@@ -41,28 +44,8 @@ pub struct NewInsight {
 }
 
 impl Insights {
-    /// Creates the service. A group with more confirmed failures than `threshold`, the default of
-    /// [`Self::derive`], makes an insight.
-    pub fn new(
-        access: Access,
-        rules: Arc<RuleBook>,
-        random: Arc<dyn Random>,
-        threshold: u32,
-    ) -> Self {
-        Self {
-            access,
-            rules,
-            random,
-            threshold,
-        }
-    }
-
     /// Returns a page of the insights about `component_name`, or about every component, newest first, and
     /// their total number.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] without the permission to read insights.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -75,28 +58,16 @@ impl Insights {
     }
 
     /// Returns the insight with the id.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] without the permission to read insights; [`ServiceError::NotFound`] if
-    /// the insight does not exist.
     pub async fn get(&self, caller: &Caller, id: InsightId) -> Result<Insight, ServiceError> {
         caller.require(Permission::ReadInsights)?;
         let mut connection = self.access.connection().await?;
         insights::find(&mut connection, id)
             .await?
-            .ok_or(ServiceError::NotFound {
-                what: "insight",
-                pointer: None,
-            })
+            .ok_or(ServiceError::not_found("insight", None))
     }
 
     /// Returns a page of the components with confirmed failures or insights, most confirmed failures
     /// first, and the total number of components.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] without the permission to read insights.
     pub async fn summary(
         &self,
         caller: &Caller,
@@ -108,10 +79,6 @@ impl Insights {
     }
 
     /// Creates an insight.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] for callers other than manufacturers and admins.
     pub async fn create(&self, caller: &Caller, new: NewInsight) -> Result<Insight, ServiceError> {
         caller.require(Permission::RecordInsights)?;
         let insight = self.new_insight(new);
@@ -140,7 +107,6 @@ impl Insights {
 
 fn audit_entry(caller: &Caller, action: &'static str, insight: &Insight) -> AuditEntry {
     AuditEntry {
-        entity_id: Some(insight.id.0),
         details: json!({
             "component_name": insight.component_name,
             "failure_pattern": insight.failure_pattern,
@@ -148,6 +114,6 @@ fn audit_entry(caller: &Caller, action: &'static str, insight: &Insight) -> Audi
             "recommendation": insight.recommendation,
             "confidence_score": insight.confidence_score,
         }),
-        ..caller.audit(action, "insight")
+        ..caller.audit_of(action, "insight", insight.id.0)
     }
 }

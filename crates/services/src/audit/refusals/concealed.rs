@@ -17,6 +17,15 @@ pub(crate) enum Concealed {
 }
 
 impl Concealed {
+    pub(crate) const fn entity_type(self) -> &'static str {
+        match self {
+            Self::Anomaly(_) => "anomaly",
+            Self::Booking(_) => "booking",
+            Self::Command(_) => "command",
+            Self::Session(_) => "session",
+        }
+    }
+
     /// Returns the audit entry about the attempt, or `None` if the object does not exist.
     pub(crate) async fn entry(
         self,
@@ -24,23 +33,20 @@ impl Concealed {
         caller: &Caller,
         action: &'static str,
     ) -> Result<Option<AuditEntry>, StorageError> {
-        let about = |entity_type, id| AuditEntry {
-            entity_id: Some(id),
-            ..caller.audit(action, entity_type)
-        };
+        let about = |id| caller.audit_of(action, self.entity_type(), id);
         Ok(match self {
             Self::Anomaly(id) => {
                 let vehicle_id = anomalies::vehicle_of(connection, id).await?;
                 vehicle_id.map(|vehicle_id| AuditEntry {
                     vehicle_id: Some(vehicle_id),
-                    ..about("anomaly", id.0)
+                    ..about(id.0)
                 })
             }
             Self::Booking(id) => {
                 let booking = bookings::find(connection, id).await?;
                 booking.map(|booking| AuditEntry {
                     vehicle_id: Some(booking.vehicle_id),
-                    ..about("booking", id.0)
+                    ..about(id.0)
                 })
             }
             Self::Command(id) => {
@@ -48,12 +54,12 @@ impl Concealed {
                 command.map(|command| AuditEntry {
                     vehicle_id: Some(command.vehicle_id),
                     command_id: Some(id),
-                    ..about("command", id.0)
+                    ..about(id.0)
                 })
             }
             Self::Session(id) => {
                 let session = sessions::find(connection, id).await?;
-                session.map(|_| about("session", id.0))
+                session.map(|_| about(id.0))
             }
         })
     }

@@ -1,8 +1,7 @@
 use std::{
-    collections::HashMap,
     num::NonZeroU32,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -14,14 +13,17 @@ use sovd_domain::{AuditEntry, UserId};
 use sovd_storage::Database;
 use tokio::{
     sync::{
-        mpsc::{self, Sender, error::TrySendError},
+        mpsc::{self, Sender},
         oneshot,
     },
     time::timeout,
 };
 
 use super::{RefusalCount, concealed::Concealed, writer::Writer};
-use crate::identity::caller::Caller;
+use crate::{
+    identity::caller::Caller,
+    keyed_permits::{KeyedPermit, KeyedPermits},
+};
 
 /// The capacity of the queue. An entry takes up to about 2 KB.
 const CAPACITY: usize = 4096;
@@ -43,7 +45,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(super) struct RefusalQueue {
     items: Sender<Item>,
-    shared: Arc<Shared>,
+    drops: Arc<Drops>,
+    /// The permits of queued lookups.
+    lookups: Arc<KeyedPermits<UserId>>,
 }
 
 pub(super) enum Item {
@@ -66,15 +70,14 @@ pub(super) enum Subject {
         caller: Box<Caller>,
         object: Concealed,
         action: &'static str,
+        permit: KeyedPermit<UserId>,
     },
 }
 
-/// The state shared by the queue and its writer.
-pub(super) struct Shared {
-    dropped: AtomicU64,
+/// Counts the refusals that the queue and its writer drop.
+pub(super) struct Drops {
+    count: AtomicU64,
     warnings: DefaultDirectRateLimiter,
-    /// The number of queued lookups by user. Users without lookups are absent.
-    lookups: Mutex<HashMap<UserId, usize>>,
 }
 
 impl RefusalQueue {
@@ -85,14 +88,21 @@ impl RefusalQueue {
 
     fn with_capacity(database: Database, counts: RefusalCount, capacity: usize) -> Self {
         let (items, receiver) = mpsc::channel(capacity);
-        let shared = Arc::new(Shared {
-            dropped: AtomicU64::new(0),
+        let drops = Arc::new(Drops {
+            count: AtomicU64::new(0),
             warnings: RateLimiter::direct(Quota::per_minute(WARNINGS_PER_MINUTE)),
-            lookups: Mutex::default(),
         });
-        let writer = Writer::new(database, counts, Arc::clone(&shared));
+        let writer = Writer {
+            database,
+            counts,
+            drops: Arc::clone(&drops),
+        };
         tokio::spawn(writer.run(receiver));
-        Self { items, shared }
+        Self {
+            items,
+            drops,
+            lookups: Arc::new(KeyedPermits::new(LOOKUPS_PER_USER, 0, Duration::ZERO)),
+        }
     }
 
     /// Queues a refusal.
@@ -109,28 +119,23 @@ impl RefusalQueue {
         action: &'static str,
         at: DateTime<Utc>,
     ) {
-        let user_id = caller.user.user_id;
-        if !self.shared.begin_lookup(user_id) {
-            self.shared.count_dropped(1);
+        let Some(permit) = self.lookups.try_acquire(caller.user.user_id) else {
+            self.drops.add_one();
             return;
-        }
+        };
         let subject = Subject::Concealed {
             caller: Box::new(caller.clone()),
             object,
             action,
+            permit,
         };
-        if !self.send(Refusal { at, subject }) {
-            self.shared.end_lookup(user_id);
-        }
+        self.send(Refusal { at, subject });
     }
 
-    fn send(&self, refusal: Refusal) -> bool {
-        let sent = self.items.try_send(Item::Refusal(refusal));
-        if let Err(TrySendError::Full(_) | TrySendError::Closed(_)) = sent {
-            self.shared.count_dropped(1);
-            return false;
+    fn send(&self, refusal: Refusal) {
+        if self.items.try_send(Item::Refusal(refusal)).is_err() {
+            self.drops.add_one();
         }
-        true
     }
 
     /// Waits up to 2 s until all refusals queued so far are stored.
@@ -148,35 +153,15 @@ impl RefusalQueue {
     }
 }
 
-impl Shared {
-    /// Counts refusals that are not audited.
-    pub(super) fn count_dropped(&self, count: u64) {
-        let dropped_total = self.dropped.fetch_add(count, Ordering::Relaxed) + count;
+impl Drops {
+    /// Counts a refusal that is not audited.
+    pub(super) fn add_one(&self) {
+        let dropped_total = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         if self.warnings.check().is_ok() {
             tracing::warn!(
                 dropped_total,
                 "refusals not audited: queue full or write failed"
             );
-        }
-    }
-
-    fn begin_lookup(&self, user_id: UserId) -> bool {
-        let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
-        let queued = lookups.entry(user_id).or_default();
-        let is_admitted = *queued < LOOKUPS_PER_USER;
-        if is_admitted {
-            *queued += 1;
-        }
-        is_admitted
-    }
-
-    pub(super) fn end_lookup(&self, user_id: UserId) {
-        let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queued) = lookups.get_mut(&user_id) {
-            *queued = queued.saturating_sub(1);
-            if *queued == 0 {
-                lookups.remove(&user_id);
-            }
         }
     }
 }
@@ -200,7 +185,7 @@ mod tests {
     }
 
     fn dropped(queue: &RefusalQueue) -> u64 {
-        queue.shared.dropped.load(Ordering::Relaxed)
+        queue.drops.count.load(Ordering::Relaxed)
     }
 
     #[tokio::test]
@@ -217,11 +202,14 @@ mod tests {
     async fn limits_queued_lookups_per_user() {
         let queue = queue(CAPACITY);
         let [one, other] = [1, 2].map(|number| UserId(uuid::Uuid::from_u128(number)));
-        assert!((0..LOOKUPS_PER_USER).all(|_| queue.shared.begin_lookup(one)));
-        assert!(!queue.shared.begin_lookup(one));
-        assert!(queue.shared.begin_lookup(other));
-        queue.shared.end_lookup(one);
-        assert!(queue.shared.begin_lookup(one));
-        assert!(!queue.shared.begin_lookup(one));
+        let begin = |user_id| queue.lookups.try_acquire(user_id);
+        let mut permits: Vec<_> = (0..LOOKUPS_PER_USER).map_while(|_| begin(one)).collect();
+        assert_eq!(permits.len(), LOOKUPS_PER_USER);
+        assert!(begin(one).is_none());
+        assert!(begin(other).is_some());
+        permits.pop();
+        permits.extend(begin(one));
+        assert_eq!(permits.len(), LOOKUPS_PER_USER);
+        assert!(begin(one).is_none());
     }
 }

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     Concealed, RefusalCount,
-    queue::{Item, Refusal, Shared, Subject},
+    queue::{Drops, Item, Refusal, Subject},
 };
 use crate::identity::caller::Caller;
 
@@ -29,20 +29,12 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Stores queued refusals in the audit trail.
 pub(super) struct Writer {
-    database: Database,
-    counts: RefusalCount,
-    shared: Arc<Shared>,
+    pub(super) database: Database,
+    pub(super) counts: RefusalCount,
+    pub(super) drops: Arc<Drops>,
 }
 
 impl Writer {
-    pub(super) fn new(database: Database, counts: RefusalCount, shared: Arc<Shared>) -> Self {
-        Self {
-            database,
-            counts,
-            shared,
-        }
-    }
-
     /// Stores refusals in order until the queue is dropped.
     pub(super) async fn run(self, mut items: Receiver<Item>) {
         while let Some(first) = items.recv().await {
@@ -60,20 +52,15 @@ impl Writer {
                 let has_room = refusals.len() < BATCH;
                 next = has_room.then(|| items.try_recv().ok()).flatten();
             }
-            self.write(&refusals).await;
+            self.write(refusals).await;
             for mark in marks {
                 let _ = mark.send(());
             }
         }
     }
 
-    async fn write(&self, refusals: &[Refusal]) {
+    async fn write(&self, refusals: Vec<Refusal>) {
         let entries = self.resolve(refusals).await;
-        for refusal in refusals {
-            if let Subject::Concealed { caller, .. } = &refusal.subject {
-                self.shared.end_lookup(caller.user.user_id);
-            }
-        }
         if entries.is_empty() {
             return;
         }
@@ -87,16 +74,17 @@ impl Writer {
     }
 
     /// Returns the entries of refusals that concern existing objects and are within the rate limits.
-    async fn resolve(&self, refusals: &[Refusal]) -> Vec<DeferredEntry> {
+    async fn resolve(&self, refusals: Vec<Refusal>) -> Vec<DeferredEntry> {
         let mut entries = Vec::with_capacity(refusals.len());
         for Refusal { at, subject } in refusals {
             match subject {
-                Subject::Entry(entry) => entries.push(deferred(AuditEntry::clone(entry), *at)),
+                Subject::Entry(entry) => entries.push(deferred(*entry, at)),
                 Subject::Concealed {
                     caller,
                     object,
                     action,
-                } => match self.look_up(*object, caller, action).await {
+                    permit: _permit,
+                } => match self.look_up(object, &caller, action).await {
                     Ok(None) => {}
                     Ok(Some(entry)) => {
                         let entry = AuditEntry {
@@ -104,7 +92,7 @@ impl Writer {
                             ..entry
                         };
                         if self.counts.admits_entry(&entry) {
-                            entries.push(deferred(entry, *at));
+                            entries.push(deferred(entry, at));
                         }
                     }
                     Err(error) => self.give_up(&error, action),
@@ -120,39 +108,27 @@ impl Writer {
         caller: &Caller,
         action: &'static str,
     ) -> Result<Option<AuditEntry>, StorageError> {
-        loop {
-            let attempt = async {
-                let mut connection = self.database.connection().await?;
-                object.entry(&mut connection, caller, action).await
-            };
-            if let Some(outcome) = unless_unavailable(attempt.await).await {
-                return outcome;
-            }
-        }
+        let attempt = || async {
+            let mut connection = self.database.connection().await?;
+            object.entry(&mut connection, caller, action).await
+        };
+        until_available(attempt).await
     }
 
     async fn insert(&self, entries: &[DeferredEntry]) -> Result<(), StorageError> {
-        loop {
-            let attempt = async {
-                let mut connection = self.database.connection().await?;
-                audit::insert_deferred(&mut connection, entries).await
-            };
-            if let Some(outcome) = unless_unavailable(attempt.await).await {
-                return outcome;
-            }
-        }
+        let attempt = || async {
+            let mut connection = self.database.connection().await?;
+            audit::insert_deferred(&mut connection, entries).await
+        };
+        until_available(attempt).await
     }
 
     async fn insert_detached(&self, entry: &DeferredEntry) -> Result<(), StorageError> {
-        loop {
-            let attempt = async {
-                let mut connection = self.database.connection().await?;
-                audit::insert_detached(&mut connection, entry).await
-            };
-            if let Some(outcome) = unless_unavailable(attempt.await).await {
-                return outcome;
-            }
-        }
+        let attempt = || async {
+            let mut connection = self.database.connection().await?;
+            audit::insert_detached(&mut connection, entry).await
+        };
+        until_available(attempt).await
     }
 
     async fn write_one(&self, entry: &DeferredEntry) {
@@ -168,7 +144,7 @@ impl Writer {
 
     fn give_up(&self, error: &StorageError, action: &'static str) {
         tracing::warn!(%error, action, "failed to audit a refusal");
-        self.shared.count_dropped(1);
+        self.drops.add_one();
     }
 }
 
@@ -181,15 +157,17 @@ fn deferred(entry: AuditEntry, at: DateTime<Utc>) -> DeferredEntry {
     }
 }
 
-/// Returns the outcome of an attempt, or `None` after a delay if the database is unavailable and the attempt
-/// must be repeated. New refusals remain in the queue meanwhile.
-async fn unless_unavailable<T>(
-    outcome: Result<T, StorageError>,
-) -> Option<Result<T, StorageError>> {
-    let Err(StorageError::Unavailable(reason)) = outcome else {
-        return Some(outcome);
-    };
-    tracing::warn!(reason, "failed to audit refusals; retrying");
-    sleep(RETRY_DELAY).await;
-    None
+/// Repeats `attempt` while the database is unavailable. New refusals remain in the queue meanwhile.
+async fn until_available<T, F>(attempt: impl Fn() -> F) -> Result<T, StorageError>
+where
+    F: Future<Output = Result<T, StorageError>>,
+{
+    loop {
+        let outcome = attempt().await;
+        let Err(StorageError::Unavailable(reason)) = outcome else {
+            return outcome;
+        };
+        tracing::warn!(reason, "failed to audit refusals; retrying");
+        sleep(RETRY_DELAY).await;
+    }
 }

@@ -6,7 +6,7 @@ use sovd_domain::{
 };
 use sovd_storage::{Transaction, audit, fleet::vehicles, maintenance::bookings};
 
-use super::{UNKNOWN, Vehicles, about, check_size, lock_customer};
+use super::{UNKNOWN, Vehicles, check_size, lock_customer};
 use crate::{differences::Differences, error::ServiceError, identity::caller::Caller};
 
 /// The changes to a vehicle; `None` and [`Patch::Keep`] keep the value.
@@ -20,7 +20,7 @@ pub struct VehicleChange {
     pub year: Option<i32>,
     /// The drivetrain.
     pub vehicle_type: Patch<VehicleType>,
-    /// The owner.
+    /// The owner, who must be a customer.
     pub owner_id: Patch<UserId>,
     /// The connection status.
     pub connection_status: Option<ConnectionStatus>,
@@ -40,7 +40,7 @@ impl VehicleChange {
         if is_empty {
             let detail = "must have at least one of make, model, year, vehicle_type, owner_id, \
                           connection_status and metadata";
-            return Err(ServiceError::Invalid(vec![FieldError::new("", detail)]));
+            return Err(FieldError::new("", detail).into());
         }
         self.metadata.as_ref().map_or(Ok(()), check_size)
     }
@@ -74,11 +74,6 @@ impl VehicleChange {
 impl Vehicles {
     /// Changes a vehicle. When it becomes connected, its queued commands are sent. When a customer ceases to
     /// own it, their notes are removed from its bookings, because a new owner can read those.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`]; [`ServiceError::NotFound`] if the vehicle does not exist;
-    /// [`ServiceError::Invalid`] if the metadata is too large, the owner is not a customer, or `change` is empty.
     pub async fn change(
         &self,
         caller: &Caller,
@@ -118,7 +113,7 @@ async fn update(
     let entry = AuditEntry {
         vehicle_id: Some(vehicle_id),
         details: Value::Object(details),
-        ..about(caller, "vehicle.update", vehicle_id)
+        ..caller.audit_of("vehicle.update", "vehicle", vehicle_id.0)
     };
     audit::insert(transaction, &entry, now).await?;
     Ok(vehicle)

@@ -4,7 +4,7 @@ use sovd_domain::{
 };
 use sovd_storage::{Conflict, StorageError, Transaction, audit, fleet::vehicles};
 
-use super::{Vehicles, about, check_size, lock_customer};
+use super::{Vehicles, check_size, lock_customer};
 use crate::{error::ServiceError, identity::caller::Caller};
 
 /// A vehicle to create.
@@ -30,11 +30,6 @@ pub struct NewVehicle {
 
 impl Vehicles {
     /// Creates a vehicle.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`]; [`ServiceError::Invalid`] if the metadata is too large or the owner is not
-    /// a customer; [`ServiceError::Conflict`] if the VIN is taken.
     pub async fn create(&self, caller: &Caller, new: NewVehicle) -> Result<Vehicle, ServiceError> {
         caller.require(Permission::ManageVehicles)?;
         check_size(&new.metadata)?;
@@ -87,7 +82,7 @@ async fn insert(
             "connection_status": vehicle.connection_status,
             "metadata": vehicle.metadata,
         }),
-        ..about(caller, "vehicle.create", vehicle.vehicle_id)
+        ..caller.audit_of("vehicle.create", "vehicle", vehicle.vehicle_id.0)
     };
     Ok(audit::insert(transaction, &entry, vehicle.created_at).await?)
 }
@@ -95,10 +90,7 @@ async fn insert(
 /// Maps a duplicate VIN to a conflict.
 fn taken(error: StorageError) -> ServiceError {
     match error.conflict() {
-        Some(Conflict::VinTaken) => ServiceError::Conflict {
-            reason: "another vehicle has it",
-            pointer: Some("/vin"),
-        },
+        Some(Conflict::VinTaken) => ServiceError::conflict("another vehicle has it", Some("/vin")),
         _ => error.into(),
     }
 }

@@ -2,16 +2,11 @@ use serde_json::json;
 use sovd_domain::{AuditEntry, Permission, Vehicle, VehicleId};
 use sovd_storage::{Transaction, audit, fleet::vehicles};
 
-use super::{UNKNOWN, Vehicles, about};
+use super::{UNKNOWN, Vehicles};
 use crate::{error::ServiceError, identity::caller::Caller};
 
 impl Vehicles {
-    /// Deletes a vehicle with its commands and their responses. The audit trail stays.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`]; [`ServiceError::NotFound`] if the vehicle does not exist;
-    /// [`ServiceError::Conflict`] if commands to it have not ended.
+    /// Deletes a vehicle with its commands, which must have ended, and their responses. The audit trail stays.
     pub async fn delete(&self, caller: &Caller, vehicle_id: VehicleId) -> Result<(), ServiceError> {
         caller.require(Permission::ManageVehicles)?;
         let delete = async |transaction: &mut Transaction, now| {
@@ -19,10 +14,10 @@ impl Vehicles {
                 .await?
                 .ok_or(UNKNOWN)?;
             if vehicles::has_queue(transaction, vehicle_id).await? {
-                return Err(ServiceError::Conflict {
-                    reason: "commands to this vehicle have not ended: cancel them, or wait for them",
-                    pointer: None,
-                });
+                return Err(ServiceError::conflict(
+                    "commands to this vehicle have not ended: cancel them, or wait for them",
+                    None,
+                ));
             }
             let entry = deletion(caller, &vehicle);
             // Before the deletion, so that the entry refers to the vehicle like the earlier ones.
@@ -45,6 +40,6 @@ pub(crate) fn deletion(caller: &Caller, vehicle: &Vehicle) -> AuditEntry {
             "vehicle_type": vehicle.vehicle_type,
             "owner_id": vehicle.owner_id,
         }),
-        ..about(caller, "vehicle.delete", vehicle.vehicle_id)
+        ..caller.audit_of("vehicle.delete", "vehicle", vehicle.vehicle_id.0)
     }
 }

@@ -1,11 +1,9 @@
 use std::{sync::Arc, thread::available_parallelism, time::Duration};
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+use crate::{
+    error::ServiceError,
+    keyed_permits::{KeyedPermit, KeyedPermits},
 };
-
-use crate::error::ServiceError;
 
 /// The maximum number of queue entries.
 const MAX_WAITING: usize = 256;
@@ -17,15 +15,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Limits concurrent password hashing, with a bounded first-in, first-out queue.
-pub(super) struct HashingPermits {
-    permits: Arc<Semaphore>,
-    queue: Semaphore,
-}
+pub(super) struct HashingPermits(Arc<KeyedPermits<()>>);
 
 /// Permits one hash at a time until it is dropped.
-pub(super) struct HashingPermit(
-    #[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit,
-);
+pub(super) type HashingPermit = KeyedPermit<()>;
 
 impl HashingPermits {
     /// One permit for every two cores, at least one; the other cores serve requests.
@@ -35,25 +28,15 @@ impl HashingPermits {
     }
 
     fn new(permits: usize, max_waiting: usize) -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(permits)),
-            queue: Semaphore::new(max_waiting),
-        }
+        Self(Arc::new(KeyedPermits::new(permits, max_waiting, TIMEOUT)))
     }
 
-    /// Waits for a permit. Dropping the future leaves the queue.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::RateLimited`] if the queue is full or the wait exceeds [`TIMEOUT`].
+    /// Waits for a permit. Returns [`ServiceError::RateLimited`] if the queue is full or the wait exceeds
+    /// [`TIMEOUT`]. Dropping the future leaves the queue.
     pub(super) async fn acquire(&self) -> Result<HashingPermit, ServiceError> {
-        let rejected = || ServiceError::RateLimited {
+        self.0.acquire(()).await.ok_or(ServiceError::RateLimited {
             retry_after: RETRY_AFTER,
-        };
-        let _queue_entry = self.queue.try_acquire().map_err(|_| rejected())?;
-        let permit = Arc::clone(&self.permits).acquire_owned();
-        let permit = timeout(TIMEOUT, permit).await.map_err(|_| rejected())?;
-        permit.map(HashingPermit).map_err(ServiceError::internal)
+        })
     }
 }
 
@@ -77,20 +60,6 @@ mod tests {
         drop(waiting);
         drop(permit);
         assert!(permits.acquire().await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn dropping_the_future_frees_the_queue_entry() {
-        let permits = HashingPermits::new(1, 1);
-        let permit = permits.acquire().await.unwrap();
-        for _ in 0..10 {
-            let mut waiting = permits.acquire().boxed();
-            assert!(waiting.as_mut().now_or_never().is_none());
-        }
-        let mut waiting = permits.acquire().boxed();
-        assert!(waiting.as_mut().now_or_never().is_none());
-        drop(permit);
-        assert!(waiting.await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,12 +33,8 @@ impl NewPassword {
     /// The accepted lengths in Unicode scalar values.
     pub const LENGTH: RangeInclusive<usize> = 12..=128;
 
-    /// Checks `password` for `username`. Characters are Unicode scalar values; nothing is trimmed or
-    /// normalized.
-    ///
-    /// # Errors
-    ///
-    /// The first violated rule.
+    /// Checks `password` for `username`, up to the first violated rule. Characters are Unicode scalar values;
+    /// nothing is trimmed or normalized.
     pub fn check(password: SecretString, username: &str) -> Result<Self, PasswordRefused> {
         let text = password.expose_secret();
         if !Self::LENGTH.contains(&text.chars().count()) {

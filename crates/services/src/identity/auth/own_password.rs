@@ -32,13 +32,11 @@ impl Auth {
         new: SecretString,
     ) -> Result<(), ServiceError> {
         if current.expose_secret() == new.expose_secret() {
-            return Err(invalid(
-                "/new_password",
-                "must be another than the current one",
-            ));
+            let detail = "must be another than the current one";
+            return Err(FieldError::new("/new_password", detail).into());
         }
         let new = NewPassword::check(new, &caller.user.username)
-            .map_err(|refused| ServiceError::Invalid(vec![refused.at("/new_password")]))?;
+            .map_err(|refused| refused.at("/new_password"))?;
         let verify = {
             let (auth, caller) = (Arc::clone(self), caller.clone());
             // A separate task, so that failures count even if the client disconnects.
@@ -53,10 +51,10 @@ impl Auth {
             if users::lock_with_hash(transaction, &known).await? {
                 return Ok(());
             }
-            Err(ServiceError::Conflict {
-                reason: "the password was changed at the same time",
-                pointer: None,
-            })
+            Err(ServiceError::conflict(
+                "the password was changed at the same time",
+                None,
+            ))
         };
         let change = async |transaction: &mut Transaction, (), now| {
             users::set_password(transaction, user_id, &hash, now).await?;
@@ -100,17 +98,10 @@ impl Auth {
         };
         let mut connection = self.access.connection().await?;
         audit::insert(&mut connection, &refused, now).await?;
-        Err(invalid("/current_password", "is not the current password"))
+        Err(FieldError::new("/current_password", "is not the current password").into())
     }
 }
 
 fn entry(caller: &Caller) -> AuditEntry {
-    AuditEntry {
-        entity_id: Some(caller.user.user_id.0),
-        ..caller.audit("auth.password", "user")
-    }
-}
-
-fn invalid(pointer: &str, detail: &str) -> ServiceError {
-    ServiceError::Invalid(vec![FieldError::new(pointer, detail)])
+    caller.audit_of("auth.password", "user", caller.user.user_id.0)
 }

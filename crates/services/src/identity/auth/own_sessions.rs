@@ -17,10 +17,6 @@ use crate::{
 
 impl Auth {
     /// Lists the caller's sessions, most recently used first.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Unavailable`].
     pub async fn sessions(&self, caller: &Caller) -> Result<Vec<Session>, ServiceError> {
         let now = self.access.now();
         let mut connection = self.access.connection().await?;
@@ -28,17 +24,12 @@ impl Auth {
     }
 
     /// Ends one of the caller's sessions. Attempts to end sessions of other users are audited.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::NotFound`] if the caller has no such session.
     pub async fn end_session(
         &self,
         caller: &Caller,
         session_id: SessionId,
     ) -> Result<(), ServiceError> {
-        let mut entry = caller.audit("session.end", "session");
-        entry.entity_id = Some(session_id.0);
+        let entry = caller.audit_of("session.end", "session", session_id.0);
         let user_id = caller.user.user_id;
         let end = async |transaction: &mut Transaction, (), now| {
             if !sessions::end(transaction, user_id, session_id).await? {
@@ -52,9 +43,7 @@ impl Auth {
             .await;
         if matches!(ended, Err(ServiceError::NotFound { .. })) {
             let object = Concealed::Session(session_id);
-            self.access
-                .record_missing(caller, object, entry.action)
-                .await?;
+            return Err(self.access.missing(caller, object, entry.action).await);
         }
         ended?;
         self.credentials
@@ -63,11 +52,7 @@ impl Auth {
     }
 
     /// Ends the caller's session with `refresh_token`, or all sessions of the caller. An unknown token or a
-    /// session that has ended already is not an error.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthFailure::SessionRevoked`] if the caller was deleted.
+    /// session that has ended already is not an error, but a deleted caller is.
     pub async fn logout(
         &self,
         caller: &Caller,
@@ -104,10 +89,7 @@ impl Auth {
     }
 }
 
-const UNKNOWN: ServiceError = ServiceError::NotFound {
-    what: "session",
-    pointer: None,
-};
+const UNKNOWN: ServiceError = ServiceError::not_found("session", None);
 
 /// Returns a lock on the user, which must precede locks on their sessions. Two transactions that each lock
 /// their own session and end the other's would deadlock without it.

@@ -59,10 +59,6 @@ impl Passwords {
     }
 
     /// Hashes `password` at the configured cost, in the modular crypt format.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::RateLimited`] if no permit is available in time.
     pub async fn hash(&self, password: NewPassword) -> Result<String, ServiceError> {
         let permit = self.permit().await?;
         let (_, hash) = self.rehash(permit, password.into_secret()).await?;

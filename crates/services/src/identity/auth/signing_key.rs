@@ -1,7 +1,7 @@
 use std::ops::RangeInclusive;
 
 use jsonwebtoken::{
-    Algorithm, DecodingKey, DecodingKeyKind, EncodingKey, Header, Validation,
+    Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey, Header, Validation,
     crypto::sign,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, ThumbprintHash},
 };
@@ -65,35 +65,29 @@ pub enum SigningKeyError {
 impl SigningKeys {
     /// Parses the keys of `algorithm`. For HMAC, `key` and `previous` are secrets; otherwise `key` is a
     /// private and `previous` a public key as PEM.
-    ///
-    /// # Errors
-    ///
-    /// [`SigningKeyError`] if a key does not fit the algorithm.
     pub fn new(
         algorithm: SignatureAlgorithm,
         key: &SecretString,
         previous: Option<&SecretString>,
     ) -> Result<Self, SigningKeyError> {
-        let family = Family::of(algorithm);
         let algorithm = algorithm.to_jsonwebtoken();
-        let (encoding, current) = family
-            .current(key.expose_secret(), algorithm)
-            .ok_or(SigningKeyError::Current(family.expected_signing_key()))?;
-        let username_digest = UsernameDigest::derived_from(key.expose_secret())
-            .ok_or(SigningKeyError::Current(family.expected_signing_key()))?;
-        let previous = previous.map(|previous| {
-            family
-                .previous(previous.expose_secret(), algorithm)
-                .ok_or(SigningKeyError::Previous(family.expected_verifying_key()))
-        });
+        let (key, rejected) = (
+            key.expose_secret(),
+            SigningKeyError::Current(signing_key(algorithm)),
+        );
+        let (encoding, current) = current_key(key, algorithm).ok_or(rejected)?;
+        let username_digest = UsernameDigest::derived_from(key).ok_or(rejected)?;
+        let kid = current.kid.clone();
+        let mut accepted = vec![current];
+        if let Some(previous) = previous {
+            let previous = previous_key(previous.expose_secret(), algorithm);
+            accepted.push(previous.ok_or(SigningKeyError::Previous(verifying_key(algorithm)))?);
+        }
         Ok(Self {
             algorithm,
-            kid: current.kid.clone(),
+            kid,
             encoding,
-            accepted: [Some(current), previous.transpose()?]
-                .into_iter()
-                .flatten()
-                .collect(),
+            accepted,
             username_digest,
         })
     }
@@ -142,75 +136,55 @@ impl SignatureAlgorithm {
     }
 }
 
-/// Algorithms that use the same kind of key.
-#[derive(Clone, Copy)]
-enum Family {
-    Hmac,
-    Rsa,
-    Ec,
-    Ed,
+/// Describes the keys that sign with `algorithm`.
+fn signing_key(algorithm: Algorithm) -> &'static str {
+    match algorithm.family() {
+        AlgorithmFamily::Hmac => "a secret that is not empty",
+        AlgorithmFamily::Rsa => "an RSA private key of 2048 to 8192 bits as PEM (PKCS#8 or PKCS#1)",
+        AlgorithmFamily::Ec => "a P-256 private key as PEM (PKCS#8)",
+        AlgorithmFamily::Ed => "an Ed25519 private key as PEM (PKCS#8)",
+    }
 }
 
-impl Family {
-    fn of(algorithm: SignatureAlgorithm) -> Self {
-        match algorithm {
-            SignatureAlgorithm::Hs256 | SignatureAlgorithm::Hs384 | SignatureAlgorithm::Hs512 => {
-                Self::Hmac
-            }
-            SignatureAlgorithm::Rs256 => Self::Rsa,
-            SignatureAlgorithm::Es256 => Self::Ec,
-            SignatureAlgorithm::EdDsa => Self::Ed,
+/// Describes the keys that verify `algorithm`.
+fn verifying_key(algorithm: Algorithm) -> &'static str {
+    match algorithm.family() {
+        AlgorithmFamily::Hmac => "a secret that is not empty",
+        AlgorithmFamily::Rsa => "an RSA public key of 2048 to 8192 bits as PEM",
+        AlgorithmFamily::Ec => "a P-256 public key as PEM",
+        AlgorithmFamily::Ed => "an Ed25519 public key as PEM",
+    }
+}
+
+/// Parses the signing key and derives the key that verifies it.
+fn current_key(text: &str, algorithm: Algorithm) -> Option<(EncodingKey, AcceptedKey)> {
+    let pem = text.as_bytes();
+    let encoding = match algorithm.family() {
+        AlgorithmFamily::Hmac => {
+            return Some((
+                EncodingKey::from_secret(pem),
+                AcceptedKey::from_secret(text)?,
+            ));
         }
-    }
+        AlgorithmFamily::Rsa => EncodingKey::from_rsa_pem(pem),
+        AlgorithmFamily::Ec => EncodingKey::from_ec_pem(pem),
+        AlgorithmFamily::Ed => EncodingKey::from_ed_pem(pem),
+    };
+    let encoding = encoding.ok()?;
+    let jwk = Jwk::from_encoding_key(&encoding, algorithm).ok()?;
+    Some((encoding, AcceptedKey::from_public_jwk(&jwk)?))
+}
 
-    fn expected_signing_key(self) -> &'static str {
-        match self {
-            Self::Hmac => "a secret that is not empty",
-            Self::Rsa => "an RSA private key of 2048 to 8192 bits as PEM (PKCS#8 or PKCS#1)",
-            Self::Ec => "a P-256 private key as PEM (PKCS#8)",
-            Self::Ed => "an Ed25519 private key as PEM (PKCS#8)",
-        }
-    }
-
-    fn expected_verifying_key(self) -> &'static str {
-        match self {
-            Self::Hmac => "a secret that is not empty",
-            Self::Rsa => "an RSA public key of 2048 to 8192 bits as PEM",
-            Self::Ec => "a P-256 public key as PEM",
-            Self::Ed => "an Ed25519 public key as PEM",
-        }
-    }
-
-    /// Parses the signing key and derives the key that verifies it.
-    fn current(self, text: &str, algorithm: Algorithm) -> Option<(EncodingKey, AcceptedKey)> {
-        let pem = text.as_bytes();
-        let encoding = match self {
-            Self::Hmac => EncodingKey::from_secret(pem),
-            Self::Rsa => EncodingKey::from_rsa_pem(pem).ok()?,
-            Self::Ec => EncodingKey::from_ec_pem(pem).ok()?,
-            Self::Ed => EncodingKey::from_ed_pem(pem).ok()?,
-        };
-        let accepted = match self {
-            Self::Hmac => AcceptedKey::from_secret(text)?,
-            Self::Rsa | Self::Ec | Self::Ed => {
-                AcceptedKey::from_public_jwk(&Jwk::from_encoding_key(&encoding, algorithm).ok()?)?
-            }
-        };
-        Some((encoding, accepted))
-    }
-
-    fn previous(self, text: &str, algorithm: Algorithm) -> Option<AcceptedKey> {
-        let pem = text.as_bytes();
-        let decoding = match self {
-            Self::Hmac => return AcceptedKey::from_secret(text),
-            Self::Rsa => DecodingKey::from_rsa_pem(pem),
-            Self::Ec => DecodingKey::from_ec_pem(pem),
-            Self::Ed => DecodingKey::from_ed_pem(pem),
-        };
-        AcceptedKey::from_public_jwk(
-            &Jwk::from_decoding_key(&decoding.ok()?, Some(algorithm)).ok()?,
-        )
-    }
+fn previous_key(text: &str, algorithm: Algorithm) -> Option<AcceptedKey> {
+    let pem = text.as_bytes();
+    let decoding = match algorithm.family() {
+        AlgorithmFamily::Hmac => return AcceptedKey::from_secret(text),
+        AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
+        AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem),
+        AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem),
+    };
+    let jwk = Jwk::from_decoding_key(&decoding.ok()?, Some(algorithm)).ok()?;
+    AcceptedKey::from_public_jwk(&jwk)
 }
 
 impl AcceptedKey {
@@ -256,7 +230,10 @@ fn is_long_enough(key: &DecodingKey) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
+    use super::{
+        SignatureAlgorithm::{EdDsa, Es256, Hs256, Hs384, Hs512, Rs256},
+        *,
+    };
 
     macro_rules! pem {
         ($name:literal) => {
@@ -266,27 +243,17 @@ mod tests {
 
     /// An algorithm, its current key, its previous key, and the verifying half of the latter.
     const ROTATIONS: [(SignatureAlgorithm, &str, &str, &str); 6] = [
-        (SignatureAlgorithm::Hs256, "new", "old", "old"),
-        (SignatureAlgorithm::Hs384, "new", "old", "old"),
-        (SignatureAlgorithm::Hs512, "new", "old", "old"),
+        (Hs256, "new", "old", "old"),
+        (Hs384, "new", "old", "old"),
+        (Hs512, "new", "old", "old"),
         (
-            SignatureAlgorithm::Rs256,
+            Rs256,
             pem!("rsa_new"),
             pem!("rsa_old"),
             pem!("rsa_old_public"),
         ),
-        (
-            SignatureAlgorithm::Es256,
-            pem!("ec_new"),
-            pem!("ec_old"),
-            pem!("ec_old_public"),
-        ),
-        (
-            SignatureAlgorithm::EdDsa,
-            pem!("ed_new"),
-            pem!("ed_old"),
-            pem!("ed_old_public"),
-        ),
+        (Es256, pem!("ec_new"), pem!("ec_old"), pem!("ec_old_public")),
+        (EdDsa, pem!("ed_new"), pem!("ed_old"), pem!("ed_old_public")),
     ];
 
     fn keys(
@@ -361,10 +328,10 @@ mod tests {
         names.dedup();
         // The three HMAC algorithms share their two secrets.
         assert_eq!(names.len(), 8, "{names:?}");
-        assert_eq!(kid(SignatureAlgorithm::Hs256, "new").len(), 22);
+        assert_eq!(kid(Hs256, "new").len(), 22);
         assert_eq!(
-            kid(SignatureAlgorithm::Rs256, pem!("rsa_new")),
-            kid(SignatureAlgorithm::Rs256, pem!("rsa_new_pkcs1"))
+            kid(Rs256, pem!("rsa_new")),
+            kid(Rs256, pem!("rsa_new_pkcs1"))
         );
     }
 
@@ -385,20 +352,15 @@ mod tests {
             "secret",
             "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
         ];
-        let own = [
-            (SignatureAlgorithm::Rs256, pem!("rsa_new")),
-            (SignatureAlgorithm::Es256, pem!("ec_new")),
-            (SignatureAlgorithm::EdDsa, pem!("ed_new")),
-        ];
-        for (algorithm, own) in own {
-            for pem in pems.iter().filter(|pem| **pem != own) {
-                let error = keys(algorithm, pem, None).err().unwrap();
-                let expected = Family::of(algorithm).expected_signing_key();
+        for (algorithm, own, ..) in &ROTATIONS[3..] {
+            for pem in pems.iter().filter(|pem| *pem != own) {
+                let error = keys(*algorithm, pem, None).err().unwrap();
+                let expected = signing_key(algorithm.to_jsonwebtoken());
                 assert_eq!(error, SigningKeyError::Current(expected), "{pem}");
                 assert_eq!(error.to_string(), format!("expected {expected}"));
             }
         }
-        for algorithm in [SignatureAlgorithm::Hs256, SignatureAlgorithm::Hs512] {
+        for algorithm in [Hs256, Hs512] {
             let error = keys(algorithm, "", None).err().unwrap();
             assert!(matches!(error, SigningKeyError::Current(_)), "{error:?}");
         }
@@ -421,12 +383,12 @@ mod tests {
         for (algorithm, key, _, own) in &ROTATIONS[3..] {
             for pem in pems {
                 let error = keys(*algorithm, key, Some(pem)).err();
-                let expected = Family::of(*algorithm).expected_verifying_key();
+                let expected = verifying_key(algorithm.to_jsonwebtoken());
                 let refused = (pem != *own).then_some(SigningKeyError::Previous(expected));
                 assert_eq!(error, refused, "{pem}");
             }
         }
-        let error = keys(SignatureAlgorithm::Hs256, "new", Some("")).err();
+        let error = keys(Hs256, "new", Some("")).err();
         assert!(matches!(error, Some(SigningKeyError::Previous(_))));
     }
 }

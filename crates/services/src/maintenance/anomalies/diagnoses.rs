@@ -18,10 +18,6 @@ pub struct NewDiagnosis {
 
 impl Anomalies {
     /// Returns a page of the diagnoses of an anomaly, newest first, and their total number.
-    ///
-    /// # Errors
-    ///
-    /// The same as [`Self::get`].
     pub async fn diagnoses(
         &self,
         caller: &Caller,
@@ -35,11 +31,6 @@ impl Anomalies {
     }
 
     /// Adds a diagnosis to an anomaly.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] without the permission to record anomalies;
-    /// [`ServiceError::NotFound`] if the anomaly does not exist or the caller cannot access its vehicle.
     pub async fn diagnose(
         &self,
         caller: &Caller,
@@ -62,13 +53,12 @@ impl Anomalies {
             }
             diagnoses::insert(transaction, &diagnosis).await?;
             let entry = AuditEntry {
-                entity_id: Some(anomaly_id.0),
                 vehicle_id: Some(anomaly.vehicle_id),
                 details: json!({
                     "diagnosis_id": diagnosis.id,
                     "confidence_score": diagnosis.confidence_score,
                 }),
-                ..caller.audit(DIAGNOSE, "anomaly")
+                ..caller.audit_of(DIAGNOSE, "anomaly", anomaly_id.0)
             };
             audit::insert(transaction, &entry, diagnosis.created_at).await?;
             Ok(())

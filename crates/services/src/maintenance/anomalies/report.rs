@@ -11,10 +11,7 @@ const FIRST_YEAR: i32 = 2000;
 
 const REPORT: &str = "anomaly.report";
 
-const UNKNOWN_VEHICLE: ServiceError = ServiceError::NotFound {
-    what: "vehicle",
-    pointer: Some("/vehicle_id"),
-};
+const UNKNOWN_VEHICLE: ServiceError = ServiceError::not_found("vehicle", Some("/vehicle_id"));
 
 /// A new anomaly.
 #[derive(Debug, Clone)]
@@ -37,12 +34,6 @@ pub struct NewAnomaly {
 
 impl Anomalies {
     /// Reports an anomaly.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] without the permission to record anomalies;
-    /// [`ServiceError::Invalid`] if the snapshot is too large or the time is out of range;
-    /// [`ServiceError::NotFound`] if the vehicle does not exist or the caller cannot access it.
     pub async fn report(&self, caller: &Caller, new: NewAnomaly) -> Result<Anomaly, ServiceError> {
         caller.require(Permission::RecordAnomalies)?;
         let now = self.access.now();
@@ -72,7 +63,6 @@ impl Anomalies {
             }
             anomalies::insert(transaction, &anomaly).await?;
             let entry = AuditEntry {
-                entity_id: Some(anomaly.id.0),
                 vehicle_id: Some(anomaly.vehicle_id),
                 details: json!({
                     "anomaly_type": anomaly.anomaly_type,
@@ -81,7 +71,7 @@ impl Anomalies {
                     "rul_prediction": anomaly.rul_prediction,
                     "component_name": anomaly.component_name,
                 }),
-                ..caller.audit(REPORT, "anomaly")
+                ..caller.audit_of(REPORT, "anomaly", anomaly.id.0)
             };
             audit::insert(transaction, &entry, now).await?;
             Ok(())
@@ -90,11 +80,8 @@ impl Anomalies {
         Ok(anomaly)
     }
 
-    /// Reports an anomaly of a vehicle that is named in the path and not in the body of the request.
-    ///
-    /// # Errors
-    ///
-    /// The same as [`Self::report`], but [`ServiceError::NotFound`] points to no field.
+    /// Reports an anomaly of a vehicle that is named in the path and not in the body of the request, so that
+    /// [`ServiceError::NotFound`] points to no field.
     pub async fn report_of_vehicle(
         &self,
         caller: &Caller,

@@ -13,14 +13,17 @@ use sovd_storage::{
 };
 
 use super::{Bookings, UNKNOWN, audit_entry};
-use crate::{differences::Differences, error::ServiceError, identity::caller::Caller};
+use crate::{
+    audit::refusals::Concealed, differences::Differences, error::ServiceError,
+    identity::caller::Caller,
+};
 
 const UPDATE: &str = "booking.update";
 
-const INVALID_TRANSITION: ServiceError = ServiceError::Conflict {
-    reason: "a booking goes from PENDING to CONFIRMED to COMPLETED, or is CANCELLED before that",
-    pointer: Some("/status"),
-};
+const INVALID_TRANSITION: ServiceError = ServiceError::conflict(
+    "a booking goes from PENDING to CONFIRMED to COMPLETED, or is CANCELLED before that",
+    Some("/status"),
+);
 
 /// Changes to a booking; unset fields stay unchanged.
 #[derive(Debug, Clone, Default)]
@@ -84,10 +87,10 @@ impl BookingChange {
             return Err(INVALID_TRANSITION);
         }
         if self.appointment_time.is_some() && old.status.has_ended() {
-            return Err(ServiceError::Conflict {
-                reason: "the booking has ended",
-                pointer: Some("/appointment_time"),
-            });
+            return Err(ServiceError::conflict(
+                "the booking has ended",
+                Some("/appointment_time"),
+            ));
         }
         if self.status == Some(BookingStatus::Completed) {
             let detail = match (old.anomaly_event_id, self.outcome) {
@@ -96,8 +99,7 @@ impl BookingChange {
                 (Some(_), Some(_)) | (None, None) => None,
             };
             if let Some(detail) = detail {
-                let errors = vec![FieldError::new("/outcome", detail)];
-                return Err(ServiceError::Invalid(errors));
+                return Err(FieldError::new("/outcome", detail).into());
             }
         }
         Ok(Booking {
@@ -117,10 +119,8 @@ impl Bookings {
     /// # Errors
     ///
     /// [`ServiceError::Forbidden`] without the permission to book or, except for a cancellation, to manage
-    /// bookings; [`ServiceError::NotFound`] if the booking does not exist or the caller cannot access its
-    /// vehicle; [`ServiceError::Invalid`] if the change is empty, the time is out of range, or the outcome
-    /// is missing or not allowed; [`ServiceError::Conflict`] if the state of the booking does not allow
-    /// the change, or its workshop has another booking at that time.
+    /// bookings; [`ServiceError::Conflict`] if the state of the booking does not allow the change, or its
+    /// workshop has another booking at that time.
     pub async fn change(
         &self,
         caller: &Caller,
@@ -131,7 +131,7 @@ impl Bookings {
         if change.is_empty() {
             let detail =
                 "must have at least one of status, appointment_time, customer_notes and outcome";
-            return Err(ServiceError::Invalid(vec![FieldError::new("", detail)]));
+            return Err(FieldError::new("", detail).into());
         }
         let caller = if change.is_cancellation() {
             caller.clone()
@@ -146,7 +146,10 @@ impl Bookings {
             self.update(transaction, &caller, id, change, now).await
         };
         match self.access.change(&caller, update).await {
-            Err(ServiceError::NotFound { .. }) => Err(self.missing(&caller, id, UPDATE).await?),
+            Err(ServiceError::NotFound { .. }) => {
+                let object = Concealed::Booking(id);
+                Err(self.access.missing(&caller, object, UPDATE).await)
+            }
             changed => changed,
         }
     }
@@ -245,10 +248,10 @@ async fn close(
     if is_closed {
         return Ok(());
     }
-    Err(ServiceError::Conflict {
-        reason: "the anomaly is closed already",
-        pointer: Some("/outcome"),
-    })
+    Err(ServiceError::conflict(
+        "the anomaly is closed already",
+        Some("/outcome"),
+    ))
 }
 
 /// Returns the differences for the audit trail, without the text of the customer's notes.

@@ -17,15 +17,9 @@ use crate::{audit::refusals::Concealed, error::ServiceError, identity::caller::C
 
 const CREATE: &str = "booking.create";
 
-const UNKNOWN_VEHICLE: ServiceError = ServiceError::NotFound {
-    what: "vehicle",
-    pointer: Some("/vehicle_id"),
-};
+const UNKNOWN_VEHICLE: ServiceError = ServiceError::not_found("vehicle", Some("/vehicle_id"));
 
-const UNKNOWN_ANOMALY: ServiceError = ServiceError::NotFound {
-    what: "anomaly",
-    pointer: Some("/anomaly_event_id"),
-};
+const UNKNOWN_ANOMALY: ServiceError = ServiceError::not_found("anomaly", Some("/anomaly_event_id"));
 
 /// A new booking.
 #[derive(Debug, Clone)]
@@ -48,10 +42,8 @@ impl Bookings {
     /// # Errors
     ///
     /// [`ServiceError::Forbidden`] without the permission to book or, with an anomaly, to read anomalies;
-    /// [`ServiceError::Invalid`] if the time is out of range or the anomaly is of another vehicle;
-    /// [`ServiceError::NotFound`] if the vehicle or the anomaly does not exist or the caller cannot access
-    /// it; [`ServiceError::Conflict`] if the workshop has another booking at that time, or the anomaly is
-    /// closed or has another booking.
+    /// [`ServiceError::Conflict`] if the workshop has another booking at that time, or the anomaly is closed
+    /// or has another booking.
     pub async fn create(&self, caller: &Caller, new: NewBooking) -> Result<Booking, ServiceError> {
         caller.require(Permission::Book)?;
         let caller = match new.anomaly_event_id {
@@ -90,8 +82,7 @@ impl Bookings {
 
     fn new_booking(&self, new: NewBooking) -> Result<Booking, ServiceError> {
         let now = self.access.now();
-        let appointment_time = appointment_time(new.appointment_time, now)
-            .map_err(|error| ServiceError::Invalid(vec![error]))?;
+        let appointment_time = appointment_time(new.appointment_time, now)?;
         Ok(Booking {
             id: BookingId(self.random.uuid()),
             vehicle_id: new.vehicle_id,
@@ -121,8 +112,7 @@ impl Bookings {
             Some(found) if found == vehicle_id => Ok(()),
             Some(_) => {
                 let detail = "must be an anomaly of this vehicle";
-                let errors = vec![FieldError::new("/anomaly_event_id", detail)];
-                Err(ServiceError::Invalid(errors))
+                Err(FieldError::new("/anomaly_event_id", detail).into())
             }
             None => {
                 let object = Concealed::Anomaly(anomaly_id);
@@ -175,8 +165,5 @@ async fn lock_open_anomaly(
         }
         Some(Episode::Open) => return Ok(()),
     };
-    Err(ServiceError::Conflict {
-        reason,
-        pointer: Some("/anomaly_event_id"),
-    })
+    Err(ServiceError::conflict(reason, Some("/anomaly_event_id")))
 }

@@ -18,10 +18,6 @@ impl Insights {
     /// Groups the confirmed failures by component, model and model year, and creates an insight for each
     /// group with more than `threshold` failures, at least one of which belongs to no insight. Returns up
     /// to 100 insights, most failures first. Each failure counts as new once, also for concurrent calls.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] for callers other than manufacturers and admins.
     pub async fn derive(
         &self,
         caller: &Caller,

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use sovd_domain::{Permission, Rule, Severity};
+use sovd_domain::{Permission, Rule};
 use sovd_storage::maintenance::insights::{self, RuleOutcomes};
 
 use super::{Insights, derive::share};
@@ -11,8 +11,8 @@ use crate::{error::ServiceError, identity::caller::Caller};
 pub struct Detector {
     /// The name of the rule.
     pub rule: String,
-    /// What the rule detects; `None` if it is no longer active.
-    pub active_rule: Option<ActiveRule>,
+    /// The rule; `None` if it is no longer active.
+    pub active_rule: Option<Rule>,
     /// Number of detected anomalies.
     pub detected: i64,
     /// Number of open anomalies.
@@ -23,17 +23,6 @@ pub struct Detector {
     pub no_fault_found: i64,
     /// Number of anomalies closed as `other`.
     pub other: i64,
-}
-
-/// The anomalies that an active rule detects.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ActiveRule {
-    /// The kind of anomaly.
-    pub anomaly_type: String,
-    /// How urgent it is.
-    pub severity: Severity,
-    /// The suspected component.
-    pub component: String,
 }
 
 impl Detector {
@@ -49,7 +38,7 @@ impl Detector {
         (count > 0).then(|| share(self.confirmed, count))
     }
 
-    fn of(rule: String, active_rule: Option<ActiveRule>, outcomes: &RuleOutcomes) -> Self {
+    fn of(rule: String, active_rule: Option<Rule>, outcomes: &RuleOutcomes) -> Self {
         Self {
             rule,
             active_rule,
@@ -62,22 +51,8 @@ impl Detector {
     }
 }
 
-impl From<&Rule> for ActiveRule {
-    fn from(rule: &Rule) -> Self {
-        Self {
-            anomaly_type: rule.anomaly_type.clone(),
-            severity: rule.severity,
-            component: rule.component.clone(),
-        }
-    }
-}
-
 impl Insights {
     /// Returns the active rules in file order, then former rules by name, with their outcomes.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Forbidden`] without the permission to read insights.
     pub async fn detectors(&self, caller: &Caller) -> Result<Vec<Detector>, ServiceError> {
         caller.require(Permission::ReadInsights)?;
         let outcomes = {
@@ -90,7 +65,7 @@ impl Insights {
             .collect();
         let active = self.rules.iter().map(|rule| {
             let outcomes = outcomes.remove(&rule.name).unwrap_or_default();
-            Detector::of(rule.name.clone(), Some(rule.into()), &outcomes)
+            Detector::of(rule.name.clone(), Some(rule.clone()), &outcomes)
         });
         let mut detectors: Vec<Detector> = active.collect();
         let former = outcomes.into_iter();
