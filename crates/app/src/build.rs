@@ -277,12 +277,12 @@ fn auth_settings(auth: &settings::Auth, keys: SigningKeys) -> AuthSettings {
 /// Creates the token keys, which only the services can parse.
 pub(crate) fn signing_keys(auth: &settings::Auth) -> Result<SigningKeys, StartError> {
     let algorithm = match auth.jwt_algorithm {
-        settings::JwtAlgorithm::Hs256 => SignatureAlgorithm::Hs256,
-        settings::JwtAlgorithm::Hs384 => SignatureAlgorithm::Hs384,
-        settings::JwtAlgorithm::Hs512 => SignatureAlgorithm::Hs512,
-        settings::JwtAlgorithm::Rs256 => SignatureAlgorithm::Rs256,
-        settings::JwtAlgorithm::Es256 => SignatureAlgorithm::Es256,
-        settings::JwtAlgorithm::EdDsa => SignatureAlgorithm::EdDsa,
+        settings::JwtAlgorithm::Hs256 => SignatureAlgorithm::HS256,
+        settings::JwtAlgorithm::Hs384 => SignatureAlgorithm::HS384,
+        settings::JwtAlgorithm::Hs512 => SignatureAlgorithm::HS512,
+        settings::JwtAlgorithm::Rs256 => SignatureAlgorithm::RS256,
+        settings::JwtAlgorithm::Es256 => SignatureAlgorithm::ES256,
+        settings::JwtAlgorithm::EdDsa => SignatureAlgorithm::EdDSA,
     };
     let key = auth.signing_key().cloned().unwrap_or_default();
     let (current, previous) = auth.jwt_algorithm.key_paths();

@@ -12,7 +12,7 @@ use derive_more::Constructor;
 use sovd_domain::{Permission, Random};
 
 use crate::{
-    error::ServiceError,
+    error::Result,
     identity::{access::Access, caller::Caller},
 };
 
@@ -40,7 +40,7 @@ impl Agents {
         permission: Permission,
         method: &str,
         path: &str,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<()> {
         let path: String = path.chars().take(MAX_PATH).collect();
         let target = format!("{method} {path}");
         *caller = self.access.admit(caller, permission, target).await?;

@@ -15,7 +15,7 @@ use sovd_domain::{AuditRecord, Page, Permission};
 use sovd_storage::audit;
 
 use crate::{
-    error::ServiceError,
+    error::Result,
     identity::{access::Access, caller::Caller, credential_cache::CredentialCache},
 };
 
@@ -36,7 +36,7 @@ impl Audit {
         caller: &Caller,
         filter: &AuditFilter,
         page: Page,
-    ) -> Result<(Vec<AuditRecord>, i64), ServiceError> {
+    ) -> Result<(Vec<AuditRecord>, i64)> {
         caller.require(Permission::ReadAudit)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(audit::list(&mut connection, filter, page).await?)

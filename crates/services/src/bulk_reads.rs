@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sovd_domain::UserId;
 
 use crate::{
-    error::ServiceError,
+    error::Result,
     identity::caller::Caller,
     in_flight::{InFlight, Permit},
 };
@@ -54,12 +54,12 @@ impl BulkReads {
     }
 
     /// Waits for the permit for a list.
-    pub(crate) async fn admit_list(&self, caller: &Caller) -> Result<Permit<UserId>, ServiceError> {
+    pub(crate) async fn admit_list(&self, caller: &Caller) -> Result<Permit<UserId>> {
         self.lists.admit(caller.user.user_id).await
     }
 
     /// Returns the permit for an export if one is free. Exports take too long to wait for.
-    pub(crate) fn admit_export(&self, caller: &Caller) -> Result<ExportPermit, ServiceError> {
+    pub(crate) fn admit_export(&self, caller: &Caller) -> Result<ExportPermit> {
         Ok(ExportPermit {
             _of_caller: self.exports.try_admit(caller.user.user_id)?,
             _of_all: self.all_exports.try_admit(())?,

@@ -23,7 +23,7 @@ use sovd_storage::{
 use crate::{
     audit::refusals::Concealed,
     commands::work_notifier::WorkNotifier,
-    error::ServiceError,
+    error::Result,
     event_publisher::EventPublisher,
     identity::{access::Access, caller::Caller},
     keyed_permits::KeyedPermits,
@@ -88,7 +88,7 @@ impl Commands {
         caller: &Caller,
         filter: &CommandFilter,
         page: Page,
-    ) -> Result<(Vec<Command>, i64), ServiceError> {
+    ) -> Result<(Vec<Command>, i64)> {
         let scope = CommandScope {
             user_id: visible_owner(caller),
             vehicles: caller.vehicles(),
@@ -99,11 +99,7 @@ impl Commands {
     }
 
     /// Returns a command.
-    pub async fn get(
-        &self,
-        caller: &Caller,
-        command_id: CommandId,
-    ) -> Result<Command, ServiceError> {
+    pub async fn get(&self, caller: &Caller, command_id: CommandId) -> Result<Command> {
         caller.require(Permission::ReadOwnCommands)?;
         let found = {
             let mut connection = self.access.connection().await?;
@@ -117,11 +113,7 @@ impl Commands {
     }
 
     /// Returns the responses received so far, in order.
-    pub async fn responses(
-        &self,
-        caller: &Caller,
-        command_id: CommandId,
-    ) -> Result<Vec<Response>, ServiceError> {
+    pub async fn responses(&self, caller: &Caller, command_id: CommandId) -> Result<Vec<Response>> {
         self.get(caller, command_id).await?;
         let mut connection = self.access.connection().await?;
         Ok(responses::list(&mut connection, command_id, 0).await?)

@@ -26,7 +26,6 @@ impl Differences {
         self
     }
 
-    /// Returns the fields.
     pub(crate) fn into_fields(self) -> Map<String, Value> {
         self.0
     }

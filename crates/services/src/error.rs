@@ -6,6 +6,9 @@ use thiserror::Error;
 
 use crate::agents::Block;
 
+/// The result of a service.
+pub type Result<T, E = ServiceError> = std::result::Result<T, E>;
+
 /// Why a service did not do what was requested.
 ///
 /// Every method that acts for a caller returns [`Self::Forbidden`] or [`Self::Blocked`] if the caller lacks

@@ -18,7 +18,6 @@ use crate::{
     timer::Timer,
 };
 
-/// Time between two runs.
 const INTERVAL: Duration = Duration::from_mins(10);
 
 /// Entries of the agents' log that are deleted in one statement.

@@ -2,7 +2,10 @@
 
 use std::{hash::Hash, sync::Arc, time::Duration};
 
-use crate::{error::ServiceError, keyed_permits::KeyedPermits};
+use crate::{
+    error::{Result, ServiceError},
+    keyed_permits::KeyedPermits,
+};
 
 pub use crate::keyed_permits::KeyedPermit as Permit;
 
@@ -34,13 +37,13 @@ impl<K: Eq + Hash + Clone> InFlight<K> {
 
     /// Waits for a permit. Returns [`ServiceError::TooManyInFlight`] if too many requests of the caller wait
     /// already, or none of those in flight ends in time.
-    pub async fn admit(&self, key: K) -> Result<Permit<K>, ServiceError> {
+    pub async fn admit(&self, key: K) -> Result<Permit<K>> {
         let permit = self.permits.acquire(key).await;
         permit.ok_or_else(|| self.refusal())
     }
 
     /// Returns a permit, or [`ServiceError::TooManyInFlight`] if none is free.
-    pub fn try_admit(&self, key: K) -> Result<Permit<K>, ServiceError> {
+    pub fn try_admit(&self, key: K) -> Result<Permit<K>> {
         let permit = self.permits.try_acquire(key);
         permit.ok_or_else(|| self.refusal())
     }
@@ -63,17 +66,10 @@ mod tests {
         let requests = InFlight::new("requests", 1);
         let _first = requests.admit(1).await.unwrap();
         for refused in [requests.try_admit(1), requests.admit(1).await] {
-            assert!(
-                matches!(
-                    refused,
-                    Err(ServiceError::TooManyInFlight {
-                        what: "requests",
-                        limit: 1,
-                        ..
-                    })
-                ),
-                "{refused:?}"
-            );
+            let Err(ServiceError::TooManyInFlight { what, limit, .. }) = refused else {
+                panic!("{refused:?}")
+            };
+            assert_eq!((what, limit), ("requests", 1));
         }
     }
 }

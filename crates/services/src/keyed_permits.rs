@@ -41,7 +41,6 @@ impl<K: Eq + Hash + Clone> KeyedPermits<K> {
         }
     }
 
-    /// Returns the number of permits for each key.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }

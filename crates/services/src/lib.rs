@@ -25,7 +25,7 @@ mod network;
 mod timer;
 
 pub use commands::work_notifier::WorkNotifier;
-pub use error::{AuthFailure, ServiceError};
+pub use error::{AuthFailure, Result, ServiceError};
 pub use event_publisher::EventPublisher;
 pub use identity::access::Access;
 pub use identity::caller::{Caller, Credential};

@@ -9,7 +9,7 @@ use governor::{
 use sovd_domain::UserId;
 use sovd_events::{Admission, SharedRates};
 
-use crate::error::ServiceError;
+use crate::error::{Result, ServiceError};
 
 /// Counts the requests of each user: across all processes while the shared counter is reachable, otherwise
 /// in this process.
@@ -56,17 +56,15 @@ impl Limits {
         }
     }
 
-    /// Counts a command.
-    pub(crate) async fn count_command(&self, user_id: UserId) -> Result<(), ServiceError> {
+    pub(crate) async fn count_command(&self, user_id: UserId) -> Result<()> {
         self.count(self.commands.as_ref(), user_id).await
     }
 
-    /// Counts a request.
-    pub(crate) async fn count_request(&self, user_id: UserId) -> Result<(), ServiceError> {
+    pub(crate) async fn count_request(&self, user_id: UserId) -> Result<()> {
         self.count(self.requests.as_ref(), user_id).await
     }
 
-    async fn count(&self, limit: Option<&Limit>, user_id: UserId) -> Result<(), ServiceError> {
+    async fn count(&self, limit: Option<&Limit>, user_id: UserId) -> Result<()> {
         let Some(limit) = limit else {
             return Ok(());
         };
@@ -77,10 +75,9 @@ impl Limits {
             }
             None => None,
         };
-        let own = || limit.own.check_key(&user_id);
         let wait = match shared {
             Some(Admission::RefusedFor(wait)) => wait,
-            Some(Admission::Admitted) | None => match own() {
+            Some(Admission::Admitted) | None => match limit.own.check_key(&user_id) {
                 Ok(()) => return Ok(()),
                 Err(refusal) => refusal.wait_time_from(self.clock.now()),
             },
@@ -108,13 +105,17 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn limits_each_user_separately() {
+    fn limits(commands_per_minute: u32) -> Limits {
         let settings = LimitSettings {
-            commands_per_minute: 3,
+            commands_per_minute,
             requests_per_minute: 0,
         };
-        let limits = Limits::new(settings, None);
+        Limits::new(settings, None)
+    }
+
+    #[tokio::test]
+    async fn limits_each_user_separately() {
+        let limits = limits(3);
         let (one, other) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
         for _ in 0..3 {
             assert!(limits.count_command(one).await.is_ok());
@@ -129,11 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn zero_disables_the_limit() {
-        let settings = LimitSettings {
-            commands_per_minute: 0,
-            requests_per_minute: 0,
-        };
-        let limits = Limits::new(settings, None);
+        let limits = limits(0);
         let user = UserId(Uuid::from_u128(1));
         for _ in 0..10_000 {
             assert!(limits.count_request(user).await.is_ok());

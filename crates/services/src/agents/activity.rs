@@ -7,7 +7,7 @@ use sovd_storage::{
 };
 
 use super::{AgentActionFilter, Agents};
-use crate::{error::ServiceError, identity::caller::Caller};
+use crate::{error::Result, identity::caller::Caller};
 
 /// An action of an agent in an external system.
 #[derive(Debug, Clone)]
@@ -31,18 +31,14 @@ impl Agents {
         caller: &Caller,
         filter: &AgentActionFilter,
         page: Page,
-    ) -> Result<(Vec<AgentAction>, i64), ServiceError> {
+    ) -> Result<(Vec<AgentAction>, i64)> {
         caller.require(Permission::ReadAgentLog)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(activity::list(&mut connection, filter, page).await?)
     }
 
     /// Records an action of an agent in an external system. A blocked action counts towards a suspension.
-    pub async fn record(
-        &self,
-        caller: &Caller,
-        new: NewAgentAction,
-    ) -> Result<AgentAction, ServiceError> {
+    pub async fn record(&self, caller: &Caller, new: NewAgentAction) -> Result<AgentAction> {
         caller.require(Permission::RecordAgentLog)?;
         let action = AgentAction {
             id: AgentActionId(self.random.uuid()),
@@ -80,8 +76,7 @@ impl Agents {
                 }),
                 ..caller.audit_of("agent.record", "agent", action.id.0)
             };
-            audit::insert(transaction, &entry, action.timestamp).await?;
-            Ok(())
+            Ok(audit::insert(transaction, &entry, action.timestamp).await?)
         };
         self.access.change_with_locks(caller, lock, write).await?;
         Ok(action)

@@ -14,7 +14,7 @@ use sovd_storage::{
 use super::{AgentPolicy, Block};
 use crate::{
     audit::refusals::RefusalCount,
-    error::ServiceError,
+    error::{Result, ServiceError},
     identity::caller::Caller,
     keyed_permits::{KeyedPermit, KeyedPermits},
     timer::Timer,
@@ -85,7 +85,7 @@ impl AgentGuard {
         caller: &Caller,
         permission: Permission,
         target: String,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<()> {
         let Some(agent_name) = caller.agent_name() else {
             return caller.require(permission);
         };
@@ -114,7 +114,7 @@ impl AgentGuard {
         caller: &Caller,
         permission: Permission,
         target: String,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<()> {
         let Some(agent_name) = caller.agent_name() else {
             return Ok(());
         };
@@ -190,12 +190,7 @@ impl AgentGuard {
         action: &AgentAction,
         caller: &Caller,
     ) -> Result<(), StorageError> {
-        let AgentAction {
-            agent_name,
-            action_type,
-            timestamp: now,
-            ..
-        } = action;
+        let (agent_name, action_type) = (&action.agent_name, &action.action_type);
         if action.status == AgentActionStatus::Allowed {
             return activity::log(transaction, action).await;
         }
@@ -206,7 +201,7 @@ impl AgentGuard {
             return Ok(());
         }
         blocked_attempts::add(transaction, action).await?;
-        let since = *now - self.policy.window();
+        let since = action.timestamp - self.policy.window();
         let attempts = blocked_attempts::count(transaction, agent_name, action_type, since).await?;
         if attempts > self.policy.blocked_attempts {
             self.suspend(transaction, action, attempts, caller).await?;
@@ -221,11 +216,7 @@ impl AgentGuard {
         attempts: i64,
         caller: &Caller,
     ) -> Result<(), StorageError> {
-        let AgentAction {
-            agent_name,
-            action_type,
-            ..
-        } = action;
+        let (agent_name, action_type) = (&action.agent_name, &action.action_type);
         suspensions::lock_changes(transaction, agent_name, action_type).await?;
         // Read under the lock, after the last change of the agent has committed, so that no change has a
         // later time.

@@ -1,6 +1,9 @@
 //! Checkpoints: signed records of the head of the chain, to be kept outside of the database.
 
-use chrono::{DateTime, Utc};
+use chrono::{
+    DateTime, Utc,
+    serde::{ts_seconds, ts_seconds_option},
+};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -48,11 +51,14 @@ pub struct CheckpointVerifier(DecodingKey);
 struct Claims {
     position: i64,
     hash: String,
-    /// Seconds since 1970-01-01T00:00:00Z.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    line_at: Option<i64>,
-    /// Seconds since 1970-01-01T00:00:00Z.
-    iat: i64,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "ts_seconds_option"
+    )]
+    line_at: Option<DateTime<Utc>>,
+    #[serde(with = "ts_seconds")]
+    iat: DateTime<Utc>,
 }
 
 impl Checkpoint {
@@ -91,8 +97,8 @@ impl CheckpointSigner {
         let claims = Claims {
             position: checkpoint.link.position,
             hash: checkpoint.link.hash.to_string(),
-            line_at: checkpoint.line_at.map(|time| time.timestamp()),
-            iat: checkpoint.taken_at.timestamp(),
+            line_at: checkpoint.line_at,
+            iat: checkpoint.taken_at,
         };
         jsonwebtoken::encode(&header, &claims, &self.0).map_err(|_| CheckpointError::PrivateKey)
     }
@@ -114,23 +120,21 @@ impl CheckpointVerifier {
         validation.validate_exp = false;
         let signed = jsonwebtoken::decode::<Claims>(line, &self.0, &validation)
             .map_err(|_| CheckpointError::NotSigned)?;
+        if signed.header.typ.as_deref() != Some(TYPE) {
+            return Err(CheckpointError::NotSigned);
+        }
         let Claims {
             position,
             hash,
             line_at,
-            iat,
+            iat: taken_at,
         } = signed.claims;
-        let is_checkpoint = signed.header.typ.as_deref() == Some(TYPE);
-        hash.parse()
-            .ok()
-            .zip(DateTime::from_timestamp(iat, 0))
-            .filter(|_| is_checkpoint)
-            .map(|(hash, taken_at)| Checkpoint {
-                link: Link { position, hash },
-                line_at: line_at.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
-                taken_at,
-            })
-            .ok_or(CheckpointError::NotSigned)
+        let hash = hash.parse().map_err(|_| CheckpointError::NotSigned)?;
+        Ok(Checkpoint {
+            link: Link { position, hash },
+            line_at,
+            taken_at,
+        })
     }
 }
 
@@ -140,16 +144,9 @@ mod tests {
 
     use super::*;
 
-    // From `openssl genpkey -algorithm ed25519`, used only in these tests.
-    const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VwBCIEICj1npHVeu3SUboLcBvrMDzf/i3GX9+gcQM7D/9Tb4Ti
------END PRIVATE KEY-----";
-    const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
-MCowBQYDK2VwAyEAGytcBcsxK1w3RR2hjGnHg5cq8BzThnicwXgoG7HwtRc=
------END PUBLIC KEY-----";
-    const ANOTHER: &str = "-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VwBCIEIE7zkFFe1kXuzeumsD92oQr4/fMdOQgEyvOW0JvYYZGG
------END PRIVATE KEY-----";
+    const PRIVATE: &str = include_str!("../../tests/keys/ed_new.pem");
+    const PUBLIC: &str = include_str!("../../tests/keys/ed_new_public.pem");
+    const ANOTHER: &str = include_str!("../../tests/keys/ed_old.pem");
 
     fn signer(pem: &str) -> CheckpointSigner {
         CheckpointSigner::new(&pem.into()).unwrap()
@@ -207,7 +204,7 @@ MC4CAQAwBQYDK2VwBCIEIE7zkFFe1kXuzeumsD92oQr4/fMdOQgEyvOW0JvYYZGG
             position: 7,
             hash: checkpoint().link.hash.to_string(),
             line_at: None,
-            iat: 0,
+            iat: DateTime::UNIX_EPOCH,
         };
         let verifier = CheckpointVerifier::new(PUBLIC).unwrap();
         for (typ, expected) in [(TYPE, true), ("JWT", false)] {

@@ -1,5 +1,3 @@
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sovd_domain::{AuditEntry, AuditRecord, Permission};
@@ -7,11 +5,12 @@ use sovd_storage::{
     Database,
     audit::{self, AuditFilter, Cursor},
 };
+use strum::Display;
 
 use super::Audit;
 use crate::{
     bulk_reads::ExportPermit,
-    error::ServiceError,
+    error::Result,
     identity::{caller::Caller, credential_cache::CredentialWatch},
 };
 
@@ -19,21 +18,13 @@ use crate::{
 const PAGE: i64 = 500;
 
 /// The format of an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum ExportFormat {
     /// Comma-separated values (RFC 4180).
     Csv,
     /// One JSON object on each line.
     Ndjson,
-}
-
-impl fmt::Display for ExportFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Csv => "csv",
-            Self::Ndjson => "ndjson",
-        })
-    }
 }
 
 /// The matching entries, newest first, read page by page without holding a connection in between.
@@ -55,7 +46,7 @@ impl Audit {
         caller: &Caller,
         filter: AuditFilter,
         format: ExportFormat,
-    ) -> Result<Export, ServiceError> {
+    ) -> Result<Export> {
         caller.require(Permission::ReadAudit)?;
         let permit = self.access.admit_export(caller)?;
         let credential = caller.watch(&self.credentials);
@@ -103,7 +94,7 @@ impl Export {
     }
 
     /// Returns the next entries, or none if the export is complete.
-    pub async fn next_page(&mut self) -> Result<Vec<AuditRecord>, ServiceError> {
+    pub async fn next_page(&mut self) -> Result<Vec<AuditRecord>> {
         if self.is_complete {
             return Ok(Vec::new());
         }

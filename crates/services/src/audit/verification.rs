@@ -269,7 +269,6 @@ impl Walk {
         Ok(())
     }
 
-    /// Compares the last entry with the recorded head.
     fn compare_head(&mut self, head: Option<Link>) -> Outcome {
         let end = self.report.end;
         let broken = |reason| Break::new(end.position, reason);

@@ -10,18 +10,14 @@ use super::Commands;
 use crate::{
     audit::refusals::Concealed,
     commands::completion::{self, Failure},
-    error::ServiceError,
+    error::{Result, ServiceError},
     identity::caller::Caller,
 };
 
 impl Commands {
     /// Cancels a command and returns its final state. A command that was not sent never will be; the
     /// dispatcher that talks to the vehicle stops.
-    pub async fn cancel(
-        &self,
-        caller: &Caller,
-        command_id: CommandId,
-    ) -> Result<Command, ServiceError> {
+    pub async fn cancel(&self, caller: &Caller, command_id: CommandId) -> Result<Command> {
         caller.require(Permission::CancelCommands)?;
         let cancel = async |transaction: &mut Transaction, now| {
             let Some(command) = super::find(transaction, caller, command_id).await? else {
@@ -62,18 +58,14 @@ impl Commands {
     fn failure(&self, command: &Command, entry: &Entry) -> Failure {
         let spec = self.catalog.get(&command.command_name);
         if entry.send_count == 0 {
-            Failure::new(FailureKind::Cancelled, "cancelled before it was sent")
-        } else if spec.is_some_and(|spec| spec.idempotent) {
-            Failure::new(
-                FailureKind::Cancelled,
-                "cancelled before its response was complete",
-            )
-        } else {
-            Failure::new(
-                FailureKind::OutcomeUnknown,
-                "cancelled after it was sent; the vehicle may have acted on it",
-            )
+            return Failure::new(FailureKind::Cancelled, "cancelled before it was sent");
         }
+        if spec.is_some_and(|spec| spec.idempotent) {
+            let message = "cancelled before its response was complete";
+            return Failure::new(FailureKind::Cancelled, message);
+        }
+        let message = "cancelled after it was sent; the vehicle may have acted on it";
+        Failure::new(FailureKind::OutcomeUnknown, message)
     }
 }
 
@@ -93,7 +85,7 @@ const ENDED: ServiceError = ServiceError::NotCancellable {
     reason: "it has ended",
 };
 
-fn open_entry(entry: Option<Entry>) -> Result<Entry, ServiceError> {
+fn open_entry(entry: Option<Entry>) -> Result<Entry> {
     match entry {
         Some(entry) if entry.is_cancelled => Err(ENDED),
         Some(entry) if entry.is_answered => Err(ServiceError::NotCancellable {

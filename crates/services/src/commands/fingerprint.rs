@@ -65,32 +65,21 @@ mod tests {
     #[test]
     fn covers_every_field() {
         let one = submission(r#"{"a": 1}"#);
-        let others = [
+        let changed = |change: fn(&mut Submission)| {
+            let mut other = one.clone();
+            change(&mut other);
+            other
+        };
+        for other in [
             submission(r#"{"a": 2}"#),
             submission(r#"{"a": [1]}"#),
             submission(r#"{"a": {"fields": [["a", 1]]}}"#),
-            Submission {
-                vehicle_id: VehicleId(Uuid::from_u128(2)),
-                ..one.clone()
-            },
-            Submission {
-                command_name: "ClearDTC".to_owned(),
-                ..one.clone()
-            },
-            Submission {
-                expires_in: Some(Duration::from_secs(1)),
-                ..one.clone()
-            },
-            Submission {
-                queue_if_offline: true,
-                ..one.clone()
-            },
-            Submission {
-                skip_evidence: true,
-                ..one.clone()
-            },
-        ];
-        for other in others {
+            changed(|it| it.vehicle_id = VehicleId(Uuid::from_u128(2))),
+            changed(|it| it.command_name = "ClearDTC".to_owned()),
+            changed(|it| it.expires_in = Some(Duration::from_secs(1))),
+            changed(|it| it.queue_if_offline = true),
+            changed(|it| it.skip_evidence = true),
+        ] {
             assert_ne!(fingerprint(&one), fingerprint(&other), "{other:?}");
         }
     }

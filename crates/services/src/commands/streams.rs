@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use crate::{
     commands::Commands,
-    error::ServiceError,
+    error::Result,
     identity::{
         caller::Caller,
         credential_cache::{CredentialCache, CredentialWatch},
@@ -48,7 +48,7 @@ impl Streams {
         caller: &Caller,
         command_id: CommandId,
         after: i32,
-    ) -> Result<Follower, ServiceError> {
+    ) -> Result<Follower> {
         commands.get(caller, command_id).await?;
         Ok(Follower {
             catch_up: self.catch_up.clone(),

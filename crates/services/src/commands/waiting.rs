@@ -3,7 +3,7 @@ use std::time::Duration;
 use sovd_domain::{UserId, VehicleId};
 use sovd_storage::{Transaction, commands::queue, identity::users};
 
-use crate::error::ServiceError;
+use crate::error::{Result, ServiceError};
 
 /// The `Retry-After` of a user at the limit. The time at which a command ends is unknown.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ impl WaitingLimits {
         self,
         transaction: &mut Transaction,
         vehicle_id: VehicleId,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<()> {
         let most = i64::from(self.per_vehicle);
         if most > 0 && queue::count_of_vehicle(transaction, vehicle_id, most).await? >= most {
             return Err(ServiceError::QueueFull { limit: most });
@@ -43,7 +43,7 @@ impl WaitingLimits {
         self,
         transaction: &mut Transaction,
         user_id: UserId,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<()> {
         let most = i64::from(self.per_user);
         if most == 0 {
             return Ok(());

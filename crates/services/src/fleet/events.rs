@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     commands::visible_owner,
-    error::ServiceError,
+    error::{Result, ServiceError},
     identity::{
         access::Access,
         caller::Caller,
@@ -40,7 +40,7 @@ impl Fleet {
         &self,
         caller: &Caller,
         vehicle_id: Option<VehicleId>,
-    ) -> Result<FleetWatch, ServiceError> {
+    ) -> Result<FleetWatch> {
         caller.require(Permission::ReadVehicles)?;
         let events = self.bus.fleet_events();
         if let Some(vehicle_id) = vehicle_id {
@@ -69,7 +69,7 @@ impl Fleet {
     }
 
     /// Returns the visible commands: none for an agent that is suspended from reading them.
-    async fn visible_commands(&self, caller: &Caller) -> Result<VisibleCommands, ServiceError> {
+    async fn visible_commands(&self, caller: &Caller) -> Result<VisibleCommands> {
         let permission = Permission::ReadOwnCommands;
         if !caller.may(permission) {
             return Ok(VisibleCommands::None);
@@ -135,28 +135,28 @@ fn is_visible(
     vehicle_id: Option<VehicleId>,
     event: &FleetEvent,
 ) -> bool {
-    let is_own = match event {
-        FleetEvent::Command { user_id, .. } => match commands {
-            VisibleCommands::None => false,
-            VisibleCommands::Of(owner) => owner == *user_id,
-            VisibleCommands::All => true,
-        },
-        FleetEvent::Vehicle { .. } | FleetEvent::Resync => true,
-    };
-    let is_wanted = vehicle_id
-        .zip(event.vehicle_id())
-        .is_none_or(|(wanted, actual)| wanted == actual);
-    let is_covered = match event {
-        // Customers, whose scope depends on the owner, have no access to commands.
-        FleetEvent::Command { vehicle_id, .. } => scope.covers(*vehicle_id, None),
+    let is_wanted = |id: VehicleId| vehicle_id.is_none_or(|wanted| wanted == id);
+    match event {
+        FleetEvent::Command {
+            user_id,
+            vehicle_id,
+            ..
+        } => {
+            let is_own = match commands {
+                VisibleCommands::None => false,
+                VisibleCommands::Of(owner) => owner == *user_id,
+                VisibleCommands::All => true,
+            };
+            // Customers, whose scope depends on the owner, have no access to commands.
+            is_own && is_wanted(*vehicle_id) && scope.covers(*vehicle_id, None)
+        }
         FleetEvent::Vehicle {
             vehicle_id,
             owner_id,
             ..
-        } => scope.covers(*vehicle_id, *owner_id),
+        } => is_wanted(*vehicle_id) && scope.covers(*vehicle_id, *owner_id),
         FleetEvent::Resync => true,
-    };
-    is_own && is_wanted && is_covered
+    }
 }
 
 /// Broadcasts changes of vehicles from the database, and changes of commands that other processes hint at,

@@ -12,7 +12,7 @@ use sovd_domain::{FieldError, Page, Permission, Random, Role, UserId, Vehicle, V
 use sovd_storage::{Transaction, fleet::vehicles, identity::users};
 
 use crate::{
-    error::ServiceError,
+    error::{Result, ServiceError},
     identity::{access::Access, caller::Caller},
     json_limits,
 };
@@ -36,18 +36,14 @@ impl Vehicles {
         caller: &Caller,
         filter: &VehicleFilter,
         page: Page,
-    ) -> Result<(Vec<Vehicle>, i64), ServiceError> {
+    ) -> Result<(Vec<Vehicle>, i64)> {
         caller.require(Permission::ReadVehicles)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(vehicles::list(&mut connection, filter, &caller.vehicles(), page).await?)
     }
 
     /// Returns a vehicle.
-    pub async fn get(
-        &self,
-        caller: &Caller,
-        vehicle_id: VehicleId,
-    ) -> Result<Vehicle, ServiceError> {
+    pub async fn get(&self, caller: &Caller, vehicle_id: VehicleId) -> Result<Vehicle> {
         caller.require(Permission::ReadVehicles)?;
         if !self
             .access
@@ -66,10 +62,7 @@ impl Vehicles {
 const UNKNOWN: ServiceError = ServiceError::not_found("vehicle", None);
 
 /// Requires that the user is a customer, and prevents changes to them until the transaction ends.
-async fn lock_customer(
-    transaction: &mut Transaction,
-    owner_id: UserId,
-) -> Result<(), ServiceError> {
+async fn lock_customer(transaction: &mut Transaction, owner_id: UserId) -> Result<()> {
     let owner = users::keep_unchanged(transaction, owner_id).await?;
     if owner.is_some_and(|owner| owner.role == Role::Customer) {
         return Ok(());
@@ -78,7 +71,7 @@ async fn lock_customer(
     Err(FieldError::new("/owner_id", detail).into())
 }
 
-fn check_size(metadata: &Map<String, Value>) -> Result<(), ServiceError> {
+fn check_size(metadata: &Map<String, Value>) -> Result<()> {
     match json_limits::check_size(metadata, "/metadata")? {
         None => Ok(()),
         Some(error) => Err(error.into()),

@@ -11,7 +11,7 @@ use crate::{
     agents::AgentGuard,
     audit::refusals::{Concealed, Refusals},
     bulk_reads::{BulkReads, ExportPermit},
-    error::ServiceError,
+    error::{Result, ServiceError},
     identity::caller::Caller,
     timer::Timer,
 };
@@ -29,12 +29,10 @@ pub struct Access {
 }
 
 impl Access {
-    /// Returns the current time.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
 
-    /// Returns the clock.
     pub(crate) fn clock(&self) -> &Arc<dyn Timer> {
         &self.clock
     }
@@ -44,7 +42,6 @@ impl Access {
         &self.database
     }
 
-    /// Returns the rules for agents.
     pub(crate) fn agents(&self) -> &AgentGuard {
         &self.agents
     }
@@ -61,13 +58,12 @@ impl Access {
     pub(crate) async fn bulk_connection(
         &self,
         caller: &Caller,
-    ) -> Result<impl DerefMut<Target = Connection> + Send + use<>, ServiceError> {
+    ) -> Result<impl DerefMut<Target = Connection> + Send + use<>> {
         let permit = self.bulk_reads.admit_list(caller).await?;
         Ok(self.database.bulk_connection(permit).await?)
     }
 
-    /// Returns the permit for an export.
-    pub(crate) fn admit_export(&self, caller: &Caller) -> Result<ExportPermit, ServiceError> {
+    pub(crate) fn admit_export(&self, caller: &Caller) -> Result<ExportPermit> {
         self.bulk_reads.admit_export(caller)
     }
 
@@ -85,8 +81,8 @@ impl Access {
     pub(crate) async fn change<T>(
         &self,
         caller: &Caller,
-        change: impl AsyncFnOnce(&mut Transaction, DateTime<Utc>) -> Result<T, ServiceError>,
-    ) -> Result<T, ServiceError> {
+        change: impl AsyncFnOnce(&mut Transaction, DateTime<Utc>) -> Result<T>,
+    ) -> Result<T> {
         let no_locks = async |_: &mut Transaction| Ok(());
         let change = async |transaction: &mut Transaction, (), now| change(transaction, now).await;
         self.change_with_locks(caller, no_locks, change).await
@@ -97,9 +93,9 @@ impl Access {
     pub(crate) async fn change_with_locks<L, T>(
         &self,
         caller: &Caller,
-        lock: impl AsyncFnOnce(&mut Transaction) -> Result<L, ServiceError>,
-        change: impl AsyncFnOnce(&mut Transaction, L, DateTime<Utc>) -> Result<T, ServiceError>,
-    ) -> Result<T, ServiceError> {
+        lock: impl AsyncFnOnce(&mut Transaction) -> Result<L>,
+        change: impl AsyncFnOnce(&mut Transaction, L, DateTime<Utc>) -> Result<T>,
+    ) -> Result<T> {
         let work = async |transaction: &mut Transaction| {
             let locked = lock(transaction).await?;
             let now = self.clock.now();
@@ -115,7 +111,7 @@ impl Access {
         caller: &Caller,
         vehicle_id: VehicleId,
         action: &'static str,
-    ) -> Result<bool, ServiceError> {
+    ) -> Result<bool> {
         let can_access = if let Some(can_access) = caller.vehicle_access_in_scope(vehicle_id) {
             can_access
         } else {
@@ -139,13 +135,13 @@ impl Access {
         caller: &Caller,
         permission: Permission,
         target: String,
-    ) -> Result<Caller, ServiceError> {
+    ) -> Result<Caller> {
         self.agents.admit(caller, permission, target).await?;
         Ok(caller.clone().admitted_for(permission))
     }
 
     /// Audits the refusal of what `entry` describes. For an agent it also counts as a blocked attempt.
-    async fn record_refusal(&self, caller: &Caller, entry: AuditEntry) -> Result<(), ServiceError> {
+    async fn record_refusal(&self, caller: &Caller, entry: AuditEntry) -> Result<()> {
         let target = match entry.entity_id {
             Some(id) => format!("{} {id}", entry.entity_type),
             None => entry.entity_type.to_owned(),
@@ -171,7 +167,7 @@ impl Access {
         action: &'static str,
     ) -> ServiceError {
         match self.record_missing(caller, object, action).await {
-            Ok(()) => ServiceError::not_found(object.entity_type(), None),
+            Ok(()) => ServiceError::not_found(object.entity().0, None),
             Err(error) => error,
         }
     }
@@ -186,7 +182,7 @@ impl Access {
         caller: &Caller,
         object: Concealed,
         action: &'static str,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<()> {
         if caller.acting().is_none() {
             self.refusals.look_up(caller, object, action);
             return Ok(());

@@ -30,16 +30,17 @@ use sovd_storage::{
 };
 
 use crate::{
-    error::ServiceError,
+    error::Result,
     identity::{access::Access, credential_cache::CredentialCache},
     limits::Limits,
 };
 use access_token::{AccessTokens, Claims};
 pub(crate) use api_key::ApiKey;
+pub use jsonwebtoken::Algorithm as SignatureAlgorithm;
 pub use new_password::{NewPassword, PasswordRefused};
 pub use password::Passwords;
 use refresh_token::RefreshToken;
-pub use signing_key::{SignatureAlgorithm, SigningKeyError, SigningKeys};
+pub use signing_key::{SigningKeyError, SigningKeys};
 use throttle::Throttle;
 pub use throttle::ThrottleSettings;
 use username_digest::UsernameDigest;
@@ -121,11 +122,7 @@ impl Auth {
 
     /// Opens a session. Returns `None` if the password was changed or the account disabled since `known`
     /// was read.
-    async fn open_session(
-        &self,
-        known: &Credentials,
-        origin: Origin,
-    ) -> Result<Option<TokenPair>, ServiceError> {
+    async fn open_session(&self, known: &Credentials, origin: Origin) -> Result<Option<TokenPair>> {
         let user = &known.user;
         let now = self.access.now();
         let ends_at = now + self.session_ttl;
@@ -164,7 +161,7 @@ impl Auth {
         user: &User,
         session: &Session,
         refresh_token: RefreshToken,
-    ) -> Result<TokenPair, ServiceError> {
+    ) -> Result<TokenPair> {
         let now = self.access.now();
         let claims = Claims {
             sub: user.user_id.0,

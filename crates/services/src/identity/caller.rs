@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     agents::Block,
-    error::{AuthFailure, ServiceError},
+    error::{AuthFailure, Result, ServiceError},
     identity::credential_cache::{CredentialCache, CredentialWatch},
 };
 
@@ -51,7 +51,7 @@ impl Caller {
     }
 
     /// Returns [`ServiceError::Forbidden`] unless the caller has `permission`.
-    pub fn require(&self, permission: Permission) -> Result<(), ServiceError> {
+    pub fn require(&self, permission: Permission) -> Result<()> {
         if self.may(permission) {
             Ok(())
         } else {
@@ -125,7 +125,7 @@ impl Caller {
         &self,
         transaction: &mut Transaction,
         now: DateTime<Utc>,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<()> {
         let is_live = match &self.credential {
             Credential::Session(session_id) => {
                 sessions::lock_live(transaction, *session_id, self.user.role, now).await?

@@ -56,9 +56,7 @@ struct Inner {
 /// The account of a credential.
 #[derive(Clone)]
 pub(crate) struct CachedIdentity {
-    /// The account.
     pub(crate) user: User,
-    /// The scope of the credential, if it is limited.
     pub(crate) scope: Option<Scope>,
     /// When the credential expires, unless the token itself says so.
     pub(crate) expires_at: Option<DateTime<Utc>>,

@@ -12,7 +12,7 @@ use sovd_domain::{
 use sovd_storage::{StorageError, Transaction, audit, identity::service_accounts};
 
 use crate::{
-    error::ServiceError,
+    error::{Result, ServiceError},
     identity::{access::Access, auth::ApiKey, caller::Caller, credential_cache::CredentialCache},
 };
 
@@ -50,22 +50,14 @@ pub struct IssuedKey {
 
 impl ServiceAccounts {
     /// Lists one page of the accounts by name, and counts all of them.
-    pub async fn list(
-        &self,
-        caller: &Caller,
-        page: Page,
-    ) -> Result<(Vec<ServiceAccount>, i64), ServiceError> {
+    pub async fn list(&self, caller: &Caller, page: Page) -> Result<(Vec<ServiceAccount>, i64)> {
         caller.require(Permission::ManageServiceAccounts)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(service_accounts::list(&mut connection, page).await?)
     }
 
     /// Returns an account.
-    pub async fn get(
-        &self,
-        caller: &Caller,
-        user_id: UserId,
-    ) -> Result<ServiceAccount, ServiceError> {
+    pub async fn get(&self, caller: &Caller, user_id: UserId) -> Result<ServiceAccount> {
         caller.require(Permission::ManageServiceAccounts)?;
         let mut connection = self.access.connection().await?;
         service_accounts::find(&mut connection, user_id)
@@ -79,11 +71,7 @@ impl ServiceAccounts {
     ///
     /// [`ServiceError::Invalid`] if a key of the role cannot have one of the permissions;
     /// [`ServiceError::Conflict`] if the name is taken.
-    pub async fn create(
-        &self,
-        caller: &Caller,
-        new: NewServiceAccount,
-    ) -> Result<IssuedKey, ServiceError> {
+    pub async fn create(&self, caller: &Caller, new: NewServiceAccount) -> Result<IssuedKey> {
         caller.require(Permission::ManageServiceAccounts)?;
         let permissions = permissions(&new)?;
         let now = self.access.now();
@@ -135,7 +123,7 @@ impl ServiceAccounts {
         caller: &Caller,
         user_id: UserId,
         lifetime: Duration,
-    ) -> Result<IssuedKey, ServiceError> {
+    ) -> Result<IssuedKey> {
         let mut account = self.get(caller, user_id).await?;
         let now = self.access.now();
         account.expires_at = now + lifetime;
@@ -162,7 +150,7 @@ impl ServiceAccounts {
 
     /// Revokes an account permanently, once, and ends its streams. The account stays in the list because
     /// commands and audit entries refer to it.
-    pub async fn revoke(&self, caller: &Caller, user_id: UserId) -> Result<(), ServiceError> {
+    pub async fn revoke(&self, caller: &Caller, user_id: UserId) -> Result<()> {
         self.get(caller, user_id).await?;
         let revoke = async |transaction: &mut Transaction, now| {
             if !service_accounts::revoke(transaction, user_id, now).await? {
@@ -183,7 +171,7 @@ const UNKNOWN: ServiceError = ServiceError::not_found("service account", None);
 const REVOKED: ServiceError = ServiceError::conflict("the service account is revoked", None);
 
 /// Parses the requested permissions, if a key of the role can have each.
-fn permissions(new: &NewServiceAccount) -> Result<Vec<Permission>, ServiceError> {
+fn permissions(new: &NewServiceAccount) -> Result<Vec<Permission>> {
     if new.role == Role::Customer {
         let detail = "must not be customer: what a customer sees goes by whom a vehicle belongs to";
         return Err(FieldError::new("/role", detail).into());

@@ -20,7 +20,7 @@ use sovd_storage::{
 
 use crate::{
     differences::Differences,
-    error::ServiceError,
+    error::{Result, ServiceError},
     fleet::vehicles::deletion,
     identity::{
         access::Access,
@@ -68,7 +68,7 @@ pub struct UserChange {
 }
 
 impl UserChange {
-    fn check(&self) -> Result<(), ServiceError> {
+    fn check(&self) -> Result<()> {
         let is_empty = self.email.is_none()
             && self.role.is_none()
             && self.is_active.is_none()
@@ -88,21 +88,21 @@ impl Users {
         caller: &Caller,
         filter: &UserFilter,
         page: Page,
-    ) -> Result<(Vec<User>, i64), ServiceError> {
+    ) -> Result<(Vec<User>, i64)> {
         caller.require(Permission::ManageUsers)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(users::list(&mut connection, filter, page).await?)
     }
 
     /// Returns a user.
-    pub async fn get(&self, caller: &Caller, user_id: UserId) -> Result<User, ServiceError> {
+    pub async fn get(&self, caller: &Caller, user_id: UserId) -> Result<User> {
         caller.require(Permission::ManageUsers)?;
         let mut connection = self.access.connection().await?;
         users::find(&mut connection, user_id).await?.ok_or(UNKNOWN)
     }
 
     /// Creates a user.
-    pub async fn create(&self, caller: &Caller, new: NewUser) -> Result<User, ServiceError> {
+    pub async fn create(&self, caller: &Caller, new: NewUser) -> Result<User> {
         caller.require(Permission::ManageUsers)?;
         let password_hash = self.hash(new.password, &new.username).await?;
         let now = self.access.now();
@@ -120,7 +120,7 @@ impl Users {
         };
         let user = &credentials.user;
         let entry = AuditEntry {
-            details: json!({ "username": user.username, "email": user.email, "role": user.role }),
+            details: details(user),
             ..caller.audit_of("user.create", "user", user.user_id.0)
         };
         let insert = async |transaction: &mut Transaction, _| {
@@ -144,7 +144,7 @@ impl Users {
         caller: &Caller,
         user_id: UserId,
         change: UserChange,
-    ) -> Result<User, ServiceError> {
+    ) -> Result<User> {
         caller.require(Permission::ManageUsers)?;
         change.check()?;
         let username = self.get(caller, user_id).await?.username;
@@ -180,10 +180,34 @@ impl Users {
     ///
     /// [`ServiceError::Conflict`] if they are the last active admin, or commands of them or to their vehicles
     /// have not ended.
-    pub async fn delete(&self, caller: &Caller, user_id: UserId) -> Result<(), ServiceError> {
+    pub async fn delete(&self, caller: &Caller, user_id: UserId) -> Result<()> {
         caller.require(Permission::ManageUsers)?;
         let delete = async |transaction: &mut Transaction, admins: Vec<UserId>, now| {
-            delete(transaction, caller, user_id, &admins, now).await
+            let user = users::lock_for_deletion(transaction, user_id)
+                .await?
+                .ok_or(UNKNOWN)?;
+            if admins == [user_id] {
+                return Err(LAST_ADMIN);
+            }
+            // Deleting the user deletes their vehicles.
+            let owned = vehicles::lock_owned_for_deletion(transaction, user_id).await?;
+            if users::has_open_commands(transaction, user_id).await? {
+                return Err(ServiceError::conflict(
+                    "commands of this user, or to a vehicle of theirs, have not ended: cancel \
+                     them, or disable the user",
+                    None,
+                ));
+            }
+            let entry = AuditEntry {
+                details: details(&user),
+                ..caller.audit_of("user.delete", "user", user_id.0)
+            };
+            // Before the deletion, so that the entries refer to the vehicles and to an admin who deletes themself.
+            for vehicle in &owned {
+                audit::insert(transaction, &deletion(caller, vehicle), now).await?;
+            }
+            audit::insert(transaction, &entry, now).await?;
+            Ok(users::delete(transaction, user_id).await?)
         };
         self.access
             .change_with_locks(caller, lock_admins, delete)
@@ -193,7 +217,7 @@ impl Users {
         Ok(())
     }
 
-    async fn hash(&self, password: SecretString, username: &str) -> Result<String, ServiceError> {
+    async fn hash(&self, password: SecretString, username: &str) -> Result<String> {
         let password =
             NewPassword::check(password, username).map_err(|refused| refused.at("/password"))?;
         self.passwords.hash(password).await
@@ -201,7 +225,7 @@ impl Users {
 }
 
 /// Locks all admins, before the credential and the user, so that two changes cannot deadlock.
-async fn lock_admins(transaction: &mut Transaction) -> Result<Vec<UserId>, ServiceError> {
+async fn lock_admins(transaction: &mut Transaction) -> Result<Vec<UserId>> {
     Ok(users::lock_active_admins(transaction).await?)
 }
 
@@ -213,7 +237,7 @@ async fn update(
     password_hash: Option<String>,
     admins: &[UserId],
     now: DateTime<Utc>,
-) -> Result<User, ServiceError> {
+) -> Result<User> {
     let old = users::lock(transaction, user_id).await?.ok_or(UNKNOWN)?;
     let user = changed(&old, change);
     let details = differences(&old, &user, password_hash.is_some());
@@ -242,41 +266,6 @@ async fn update(
     Ok(user)
 }
 
-async fn delete(
-    transaction: &mut Transaction,
-    caller: &Caller,
-    user_id: UserId,
-    admins: &[UserId],
-    now: DateTime<Utc>,
-) -> Result<(), ServiceError> {
-    let user = users::lock_for_deletion(transaction, user_id)
-        .await?
-        .ok_or(UNKNOWN)?;
-    if *admins == [user_id] {
-        return Err(LAST_ADMIN);
-    }
-    // Deleting the user deletes their vehicles.
-    let owned = vehicles::lock_owned_for_deletion(transaction, user_id).await?;
-    if users::has_open_commands(transaction, user_id).await? {
-        return Err(ServiceError::conflict(
-            "commands of this user, or to a vehicle of theirs, have not ended: cancel \
-                     them, or disable the user",
-            None,
-        ));
-    }
-    let entry = AuditEntry {
-        details: json!({ "username": user.username, "email": user.email, "role": user.role }),
-        ..caller.audit_of("user.delete", "user", user_id.0)
-    };
-    // Before the deletion, so that the entries refer to the vehicles and to an admin who deletes themself.
-    for vehicle in &owned {
-        audit::insert(transaction, &deletion(caller, vehicle), now).await?;
-    }
-    audit::insert(transaction, &entry, now).await?;
-    users::delete(transaction, user_id).await?;
-    Ok(())
-}
-
 const UNKNOWN: ServiceError = ServiceError::not_found("user", None);
 
 const LAST_ADMIN: ServiceError = ServiceError::conflict(
@@ -286,6 +275,10 @@ const LAST_ADMIN: ServiceError = ServiceError::conflict(
 
 const OWNER: ServiceError =
     ServiceError::conflict("customers who own vehicles stay customers", Some("/role"));
+
+fn details(user: &User) -> Value {
+    json!({ "username": user.username, "email": user.email, "role": user.role })
+}
 
 fn changed(old: &User, change: &UserChange) -> User {
     User {

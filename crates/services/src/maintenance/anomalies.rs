@@ -16,7 +16,7 @@ use sovd_storage::{
 
 use crate::{
     audit::refusals::Concealed,
-    error::ServiceError,
+    error::{Result, ServiceError},
     identity::{access::Access, caller::Caller},
 };
 
@@ -46,7 +46,7 @@ impl Anomalies {
         caller: &Caller,
         filter: &AnomalyFilter,
         page: Page,
-    ) -> Result<(Vec<Anomaly>, i64), ServiceError> {
+    ) -> Result<(Vec<Anomaly>, i64)> {
         caller.require(Permission::ReadAnomalies)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(anomalies::list(&mut connection, filter, &caller.vehicles(), page).await?)
@@ -60,7 +60,7 @@ impl Anomalies {
         vehicle_id: VehicleId,
         filter: AnomalyFilter,
         page: Page,
-    ) -> Result<(Vec<Anomaly>, i64), ServiceError> {
+    ) -> Result<(Vec<Anomaly>, i64)> {
         caller.require(Permission::ReadAnomalies)?;
         if !self
             .access
@@ -85,7 +85,7 @@ impl Anomalies {
         &self,
         caller: &Caller,
         anomaly_id: AnomalyId,
-    ) -> Result<(Anomaly, Vec<Diagnosis>), ServiceError> {
+    ) -> Result<(Anomaly, Vec<Diagnosis>)> {
         caller.require(Permission::ReadAnomalies)?;
         let anomaly = self.find(caller, anomaly_id, READ).await?;
         let mut connection = self.access.connection().await?;
@@ -101,7 +101,7 @@ impl Anomalies {
         caller: &Caller,
         anomaly_id: AnomalyId,
         action: &'static str,
-    ) -> Result<Anomaly, ServiceError> {
+    ) -> Result<Anomaly> {
         let found = {
             let mut connection = self.access.connection().await?;
             anomalies::find_within(&mut connection, anomaly_id, &caller.vehicles()).await?

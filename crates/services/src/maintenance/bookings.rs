@@ -15,7 +15,7 @@ use sovd_storage::{
 
 use crate::{
     audit::refusals::Concealed,
-    error::ServiceError,
+    error::{Result, ServiceError},
     identity::{access::Access, caller::Caller},
 };
 
@@ -47,14 +47,14 @@ impl Bookings {
         caller: &Caller,
         filter: &BookingFilter,
         page: Page,
-    ) -> Result<(Vec<Booking>, i64), ServiceError> {
+    ) -> Result<(Vec<Booking>, i64)> {
         caller.require(Permission::ReadBookings)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(bookings::list(&mut connection, filter, &caller.vehicles(), page).await?)
     }
 
     /// Returns the booking with the id.
-    pub async fn get(&self, caller: &Caller, id: BookingId) -> Result<Booking, ServiceError> {
+    pub async fn get(&self, caller: &Caller, id: BookingId) -> Result<Booking> {
         caller.require(Permission::ReadBookings)?;
         let found = {
             let mut connection = self.access.connection().await?;
@@ -68,11 +68,7 @@ impl Bookings {
     }
 
     /// Takes the slot of an open booking if it has a workshop.
-    async fn take_slot(
-        &self,
-        transaction: &mut Transaction,
-        booking: &Booking,
-    ) -> Result<(), ServiceError> {
+    async fn take_slot(&self, transaction: &mut Transaction, booking: &Booking) -> Result<()> {
         let Some(service_center_id) = &booking.service_center_id else {
             return Ok(());
         };

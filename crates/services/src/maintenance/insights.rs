@@ -11,7 +11,7 @@ use sovd_domain::{AuditEntry, Insight, InsightId, Page, Permission, Random, Rule
 use sovd_storage::{Transaction, audit, maintenance::insights};
 
 use crate::{
-    error::ServiceError,
+    error::{Result, ServiceError},
     identity::{access::Access, caller::Caller},
 };
 
@@ -51,14 +51,14 @@ impl Insights {
         caller: &Caller,
         component_name: Option<&str>,
         page: Page,
-    ) -> Result<(Vec<Insight>, i64), ServiceError> {
+    ) -> Result<(Vec<Insight>, i64)> {
         caller.require(Permission::ReadInsights)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(insights::list(&mut connection, component_name, page).await?)
     }
 
     /// Returns the insight with the id.
-    pub async fn get(&self, caller: &Caller, id: InsightId) -> Result<Insight, ServiceError> {
+    pub async fn get(&self, caller: &Caller, id: InsightId) -> Result<Insight> {
         caller.require(Permission::ReadInsights)?;
         let mut connection = self.access.connection().await?;
         insights::find(&mut connection, id)
@@ -72,21 +72,20 @@ impl Insights {
         &self,
         caller: &Caller,
         page: Page,
-    ) -> Result<(Vec<ComponentSummary>, i64), ServiceError> {
+    ) -> Result<(Vec<ComponentSummary>, i64)> {
         caller.require(Permission::ReadInsights)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(insights::summary(&mut connection, page).await?)
     }
 
     /// Creates an insight.
-    pub async fn create(&self, caller: &Caller, new: NewInsight) -> Result<Insight, ServiceError> {
+    pub async fn create(&self, caller: &Caller, new: NewInsight) -> Result<Insight> {
         caller.require(Permission::RecordInsights)?;
         let insight = self.new_insight(new);
         let insert = async |transaction: &mut Transaction, _| {
             insights::insert(transaction, &insight).await?;
             let entry = audit_entry(caller, "insight.create", &insight);
-            audit::insert(transaction, &entry, insight.created_at).await?;
-            Ok(())
+            Ok(audit::insert(transaction, &entry, insight.created_at).await?)
         };
         self.access.change(caller, insert).await?;
         Ok(insight)

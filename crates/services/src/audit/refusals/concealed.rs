@@ -4,6 +4,7 @@ use sovd_storage::{
     identity::sessions,
     maintenance::{anomalies, bookings},
 };
+use uuid::Uuid;
 
 use crate::identity::caller::Caller;
 
@@ -17,12 +18,13 @@ pub(crate) enum Concealed {
 }
 
 impl Concealed {
-    pub(crate) const fn entity_type(self) -> &'static str {
+    /// Returns the type and the id in the audit trail.
+    pub(crate) const fn entity(self) -> (&'static str, Uuid) {
         match self {
-            Self::Anomaly(_) => "anomaly",
-            Self::Booking(_) => "booking",
-            Self::Command(_) => "command",
-            Self::Session(_) => "session",
+            Self::Anomaly(id) => ("anomaly", id.0),
+            Self::Booking(id) => ("booking", id.0),
+            Self::Command(id) => ("command", id.0),
+            Self::Session(id) => ("session", id.0),
         }
     }
 
@@ -33,34 +35,26 @@ impl Concealed {
         caller: &Caller,
         action: &'static str,
     ) -> Result<Option<AuditEntry>, StorageError> {
-        let about = |id| caller.audit_of(action, self.entity_type(), id);
-        Ok(match self {
+        let (entity_type, id) = self.entity();
+        let mut entry = caller.audit_of(action, entity_type, id);
+        let exists = match self {
             Self::Anomaly(id) => {
-                let vehicle_id = anomalies::vehicle_of(connection, id).await?;
-                vehicle_id.map(|vehicle_id| AuditEntry {
-                    vehicle_id: Some(vehicle_id),
-                    ..about(id.0)
-                })
+                entry.vehicle_id = anomalies::vehicle_of(connection, id).await?;
+                entry.vehicle_id.is_some()
             }
             Self::Booking(id) => {
                 let booking = bookings::find(connection, id).await?;
-                booking.map(|booking| AuditEntry {
-                    vehicle_id: Some(booking.vehicle_id),
-                    ..about(id.0)
-                })
+                entry.vehicle_id = booking.map(|booking| booking.vehicle_id);
+                entry.vehicle_id.is_some()
             }
             Self::Command(id) => {
                 let command = commands::find(connection, id, None).await?;
-                command.map(|command| AuditEntry {
-                    vehicle_id: Some(command.vehicle_id),
-                    command_id: Some(id),
-                    ..about(id.0)
-                })
+                entry.vehicle_id = command.map(|command| command.vehicle_id);
+                entry.command_id = Some(id);
+                entry.vehicle_id.is_some()
             }
-            Self::Session(id) => {
-                let session = sessions::find(connection, id).await?;
-                session.map(|_| about(id.0))
-            }
-        })
+            Self::Session(id) => sessions::find(connection, id).await?.is_some(),
+        };
+        Ok(exists.then_some(entry))
     }
 }

@@ -56,7 +56,6 @@ pub(super) enum Item {
     Mark(oneshot::Sender<()>),
 }
 
-/// A refused attempt.
 pub(super) struct Refusal {
     pub(super) at: DateTime<Utc>,
     pub(super) subject: Subject,
@@ -105,7 +104,6 @@ impl RefusalQueue {
         }
     }
 
-    /// Queues a refusal.
     pub(super) fn put(&self, entry: AuditEntry, at: DateTime<Utc>) {
         let subject = Subject::Entry(Box::new(entry));
         self.send(Refusal { at, subject });

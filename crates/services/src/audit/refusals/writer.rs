@@ -123,18 +123,16 @@ impl Writer {
         until_available(attempt).await
     }
 
-    async fn insert_detached(&self, entry: &DeferredEntry) -> Result<(), StorageError> {
-        let attempt = || async {
-            let mut connection = self.database.connection().await?;
-            audit::insert_detached(&mut connection, entry).await
-        };
-        until_available(attempt).await
-    }
-
     async fn write_one(&self, entry: &DeferredEntry) {
         let written = match self.insert(slice::from_ref(entry)).await {
             // The caller or the object has since been deleted.
-            Err(StorageError::Dangling { .. }) => self.insert_detached(entry).await,
+            Err(StorageError::Dangling { .. }) => {
+                let attempt = || async {
+                    let mut connection = self.database.connection().await?;
+                    audit::insert_detached(&mut connection, entry).await
+                };
+                until_available(attempt).await
+            }
             outcome => outcome,
         };
         if let Err(error) = written {

@@ -7,10 +7,10 @@ use sovd_domain::{
 use sovd_storage::{Transaction, audit, fleet::vehicles, maintenance::bookings};
 
 use super::{UNKNOWN, Vehicles, check_size, lock_customer};
-use crate::{differences::Differences, error::ServiceError, identity::caller::Caller};
+use crate::{differences::Differences, error::Result, identity::caller::Caller};
 
 /// The changes to a vehicle; `None` and [`Patch::Keep`] keep the value.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct VehicleChange {
     /// The manufacturer.
     pub make: Option<String>,
@@ -29,15 +29,8 @@ pub struct VehicleChange {
 }
 
 impl VehicleChange {
-    fn check(&self) -> Result<(), ServiceError> {
-        let is_empty = self.make.is_none()
-            && self.model.is_none()
-            && self.year.is_none()
-            && self.vehicle_type.is_keep()
-            && self.owner_id.is_keep()
-            && self.connection_status.is_none()
-            && self.metadata.is_none();
-        if is_empty {
+    fn check(&self) -> Result<()> {
+        if *self == Self::default() {
             let detail = "must have at least one of make, model, year, vehicle_type, owner_id, \
                           connection_status and metadata";
             return Err(FieldError::new("", detail).into());
@@ -45,7 +38,6 @@ impl VehicleChange {
         self.metadata.as_ref().map_or(Ok(()), check_size)
     }
 
-    /// Returns the vehicle that results from `old`.
     fn applied_to(self, old: &Vehicle, now: DateTime<Utc>) -> Vehicle {
         let new = Vehicle {
             make: self.make.unwrap_or_else(|| old.make.clone()),
@@ -79,44 +71,34 @@ impl Vehicles {
         caller: &Caller,
         vehicle_id: VehicleId,
         change: VehicleChange,
-    ) -> Result<Vehicle, ServiceError> {
+    ) -> Result<Vehicle> {
         caller.require(Permission::ManageVehicles)?;
         change.check()?;
         let update = async |transaction: &mut Transaction, now| {
-            update(transaction, caller, vehicle_id, change, now).await
+            // Before the vehicle, in the order of a deletion of the owner.
+            if let Patch::Set(owner_id) = change.owner_id {
+                lock_customer(transaction, owner_id).await?;
+            }
+            let old = vehicles::lock(transaction, vehicle_id)
+                .await?
+                .ok_or(UNKNOWN)?;
+            let vehicle = change.applied_to(&old, now);
+            vehicles::update(transaction, &vehicle).await?;
+            let mut details = differences(&old, &vehicle);
+            if old.owner_id.is_some() && vehicle.owner_id != old.owner_id {
+                let removed = bookings::remove_notes(transaction, vehicle_id).await?;
+                details.insert("customer_notes_removed".to_owned(), json!(removed));
+            }
+            let entry = AuditEntry {
+                vehicle_id: Some(vehicle_id),
+                details: Value::Object(details),
+                ..caller.audit_of("vehicle.update", "vehicle", vehicle_id.0)
+            };
+            audit::insert(transaction, &entry, now).await?;
+            Ok(vehicle)
         };
         self.access.change(caller, update).await
     }
-}
-
-async fn update(
-    transaction: &mut Transaction,
-    caller: &Caller,
-    vehicle_id: VehicleId,
-    change: VehicleChange,
-    now: DateTime<Utc>,
-) -> Result<Vehicle, ServiceError> {
-    // Before the vehicle, in the order of a deletion of the owner.
-    if let Patch::Set(owner_id) = change.owner_id {
-        lock_customer(transaction, owner_id).await?;
-    }
-    let old = vehicles::lock(transaction, vehicle_id)
-        .await?
-        .ok_or(UNKNOWN)?;
-    let vehicle = change.applied_to(&old, now);
-    vehicles::update(transaction, &vehicle).await?;
-    let mut details = differences(&old, &vehicle);
-    if old.owner_id.is_some() && vehicle.owner_id != old.owner_id {
-        let removed = bookings::remove_notes(transaction, vehicle_id).await?;
-        details.insert("customer_notes_removed".to_owned(), json!(removed));
-    }
-    let entry = AuditEntry {
-        vehicle_id: Some(vehicle_id),
-        details: Value::Object(details),
-        ..caller.audit_of("vehicle.update", "vehicle", vehicle_id.0)
-    };
-    audit::insert(transaction, &entry, now).await?;
-    Ok(vehicle)
 }
 
 /// Describes the changes for the audit trail.

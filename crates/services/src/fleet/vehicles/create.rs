@@ -5,7 +5,10 @@ use sovd_domain::{
 use sovd_storage::{Conflict, StorageError, Transaction, audit, fleet::vehicles};
 
 use super::{Vehicles, check_size, lock_customer};
-use crate::{error::ServiceError, identity::caller::Caller};
+use crate::{
+    error::{Result, ServiceError},
+    identity::caller::Caller,
+};
 
 /// A vehicle to create.
 #[derive(Debug, Clone)]
@@ -30,12 +33,33 @@ pub struct NewVehicle {
 
 impl Vehicles {
     /// Creates a vehicle.
-    pub async fn create(&self, caller: &Caller, new: NewVehicle) -> Result<Vehicle, ServiceError> {
+    pub async fn create(&self, caller: &Caller, new: NewVehicle) -> Result<Vehicle> {
         caller.require(Permission::ManageVehicles)?;
         check_size(&new.metadata)?;
         let vehicle = self.vehicle(new);
-        let insert =
-            async |transaction: &mut Transaction, _| insert(transaction, caller, &vehicle).await;
+        let insert = async |transaction: &mut Transaction, _| {
+            if let Some(owner_id) = vehicle.owner_id {
+                lock_customer(transaction, owner_id).await?;
+            }
+            vehicles::insert(transaction, &vehicle)
+                .await
+                .map_err(taken)?;
+            let entry = AuditEntry {
+                vehicle_id: Some(vehicle.vehicle_id),
+                details: json!({
+                    "vin": vehicle.vin.as_str(),
+                    "make": vehicle.make,
+                    "model": vehicle.model,
+                    "year": vehicle.year,
+                    "vehicle_type": vehicle.vehicle_type,
+                    "owner_id": vehicle.owner_id,
+                    "connection_status": vehicle.connection_status,
+                    "metadata": vehicle.metadata,
+                }),
+                ..caller.audit_of("vehicle.create", "vehicle", vehicle.vehicle_id.0)
+            };
+            Ok(audit::insert(transaction, &entry, vehicle.created_at).await?)
+        };
         self.access.change(caller, insert).await?;
         Ok(vehicle)
     }
@@ -57,34 +81,6 @@ impl Vehicles {
             created_at: now,
         }
     }
-}
-
-async fn insert(
-    transaction: &mut Transaction,
-    caller: &Caller,
-    vehicle: &Vehicle,
-) -> Result<(), ServiceError> {
-    if let Some(owner_id) = vehicle.owner_id {
-        lock_customer(transaction, owner_id).await?;
-    }
-    vehicles::insert(transaction, vehicle)
-        .await
-        .map_err(taken)?;
-    let entry = AuditEntry {
-        vehicle_id: Some(vehicle.vehicle_id),
-        details: json!({
-            "vin": vehicle.vin.as_str(),
-            "make": vehicle.make,
-            "model": vehicle.model,
-            "year": vehicle.year,
-            "vehicle_type": vehicle.vehicle_type,
-            "owner_id": vehicle.owner_id,
-            "connection_status": vehicle.connection_status,
-            "metadata": vehicle.metadata,
-        }),
-        ..caller.audit_of("vehicle.create", "vehicle", vehicle.vehicle_id.0)
-    };
-    Ok(audit::insert(transaction, &entry, vehicle.created_at).await?)
 }
 
 /// Maps a duplicate VIN to a conflict.

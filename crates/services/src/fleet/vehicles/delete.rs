@@ -3,11 +3,14 @@ use sovd_domain::{AuditEntry, Permission, Vehicle, VehicleId};
 use sovd_storage::{Transaction, audit, fleet::vehicles};
 
 use super::{UNKNOWN, Vehicles};
-use crate::{error::ServiceError, identity::caller::Caller};
+use crate::{
+    error::{Result, ServiceError},
+    identity::caller::Caller,
+};
 
 impl Vehicles {
     /// Deletes a vehicle with its commands, which must have ended, and their responses. The audit trail stays.
-    pub async fn delete(&self, caller: &Caller, vehicle_id: VehicleId) -> Result<(), ServiceError> {
+    pub async fn delete(&self, caller: &Caller, vehicle_id: VehicleId) -> Result<()> {
         caller.require(Permission::ManageVehicles)?;
         let delete = async |transaction: &mut Transaction, now| {
             let vehicle = vehicles::lock_for_deletion(transaction, vehicle_id)

@@ -9,7 +9,7 @@ use sovd_storage::{
 
 use super::{ApiKey, Auth};
 use crate::{
-    error::{AuthFailure, ServiceError},
+    error::{AuthFailure, Result},
     identity::{
         caller::{Caller, Credential},
         credential_cache::CachedIdentity,
@@ -25,12 +25,8 @@ impl Auth {
     /// # Errors
     ///
     /// [`AuthFailure::TokenExpired`]; [`AuthFailure::TokenInvalid`]; [`AuthFailure::SessionRevoked`] if the
-    /// session has ended; [`ServiceError::RateLimited`] if the user sends too many requests.
-    pub async fn authenticate(
-        &self,
-        credential: &str,
-        origin: Origin,
-    ) -> Result<Caller, ServiceError> {
+    /// session has ended; [`RateLimited`](crate::ServiceError::RateLimited) if the user sends too many requests.
+    pub async fn authenticate(&self, credential: &str, origin: Origin) -> Result<Caller> {
         let caller = match ApiKey::hash_of(credential) {
             Some(hash) => self.authenticate_key(hash, origin).await?,
             None => self.authenticate_token(credential, origin).await?,
@@ -39,11 +35,7 @@ impl Auth {
         Ok(caller)
     }
 
-    async fn authenticate_token(
-        &self,
-        token: &str,
-        origin: Origin,
-    ) -> Result<Caller, ServiceError> {
+    async fn authenticate_token(&self, token: &str, origin: Origin) -> Result<Caller> {
         let now = self.access.now();
         let (claims, expires_at) = self.access_tokens.verify(token, now)?;
         let session_id = SessionId(claims.sid);
@@ -64,7 +56,7 @@ impl Auth {
         })
     }
 
-    async fn authenticate_key(&self, hash: String, origin: Origin) -> Result<Caller, ServiceError> {
+    async fn authenticate_key(&self, hash: String, origin: Origin) -> Result<Caller> {
         let now = self.access.now();
         let load = self.load_key(&hash, now, origin.ip_address);
         let credential = Credential::ApiKey(hash.clone());

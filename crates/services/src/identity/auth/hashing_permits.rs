@@ -1,7 +1,7 @@
 use std::{sync::Arc, thread::available_parallelism, time::Duration};
 
 use crate::{
-    error::ServiceError,
+    error::{Result, ServiceError},
     keyed_permits::{KeyedPermit, KeyedPermits},
 };
 
@@ -33,7 +33,7 @@ impl HashingPermits {
 
     /// Waits for a permit. Returns [`ServiceError::RateLimited`] if the queue is full or the wait exceeds
     /// [`TIMEOUT`]. Dropping the future leaves the queue.
-    pub(super) async fn acquire(&self) -> Result<HashingPermit, ServiceError> {
+    pub(super) async fn acquire(&self) -> Result<HashingPermit> {
         self.0.acquire(()).await.ok_or(ServiceError::RateLimited {
             retry_after: RETRY_AFTER,
         })
@@ -46,7 +46,7 @@ mod tests {
 
     use super::*;
 
-    fn is_rejected(outcome: &Result<HashingPermit, ServiceError>) -> bool {
+    fn is_rejected(outcome: &Result<HashingPermit>) -> bool {
         matches!(outcome, Err(ServiceError::RateLimited { retry_after }) if *retry_after == RETRY_AFTER)
     }
 

@@ -12,7 +12,7 @@ use super::{
     throttle::{Admitted, LoginCounters},
 };
 use crate::{
-    error::{AuthFailure, ServiceError},
+    error::{AuthFailure, Result, ServiceError},
     identity::auth::hashing_permits::HashingPermit,
 };
 
@@ -32,7 +32,7 @@ impl Auth {
         username: &str,
         password: SecretString,
         origin: Origin,
-    ) -> Result<TokenPair, ServiceError> {
+    ) -> Result<TokenPair> {
         let (auth, username) = (Arc::clone(self), username.to_owned());
         // A separate task, so that failures count even if the client disconnects.
         let login = async move { auth.log_in(&username, password, origin).await };
@@ -46,7 +46,7 @@ impl Auth {
         username: &str,
         password: SecretString,
         origin: Origin,
-    ) -> Result<TokenPair, ServiceError> {
+    ) -> Result<TokenPair> {
         let counters = self.login_counters(username, origin.ip_address);
         let (mut permit, admitted) = self.admit(&counters, username, &origin).await?;
         for _ in 0..MAX_ATTEMPTS {
@@ -88,7 +88,6 @@ impl Auth {
         Err(ServiceError::internal(reason))
     }
 
-    /// Returns the failure counters of a login.
     pub(super) fn login_counters(&self, username: &str, address: Option<IpAddr>) -> LoginCounters {
         LoginCounters::new(&self.username_digest, username, address)
     }
@@ -99,7 +98,7 @@ impl Auth {
         counters: &LoginCounters,
         username: &str,
         origin: &Origin,
-    ) -> Result<(HashingPermit, Admitted), ServiceError> {
+    ) -> Result<(HashingPermit, Admitted)> {
         // Throttled logins must not occupy the queue.
         self.check_throttle(counters, username, origin).await?;
         let permit = self.passwords.permit().await?;
@@ -115,7 +114,7 @@ impl Auth {
         counters: &LoginCounters,
         username: &str,
         origin: &Origin,
-    ) -> Result<Admitted, ServiceError> {
+    ) -> Result<Admitted> {
         let now = self.access.now();
         let throttled = match self.throttle.check(counters, now).await {
             Ok(admitted) => return Ok(admitted),
@@ -136,7 +135,8 @@ impl Auth {
             };
             audit::insert(&mut connection, &entry, now).await?;
         }
-        Err(throttled.into())
+        let retry_after = throttled.retry_after;
+        Err(ServiceError::RateLimited { retry_after })
     }
 
     /// Replaces a hash of lower cost. A failure does not affect the login.
@@ -165,7 +165,7 @@ impl Auth {
         username: &str,
         user: Option<User>,
         origin: Origin,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<()> {
         let entry = AuditEntry {
             details: Value::Object(self.username_digest.audit_details(username, user.is_some())),
             user_id: user.as_ref().map(|user| user.user_id),

@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use super::{Auth, NewPassword, password::PasswordMatch};
 use crate::{
-    error::{AuthFailure, ServiceError},
+    error::{AuthFailure, Result, ServiceError},
     identity::caller::Caller,
 };
 
@@ -30,7 +30,7 @@ impl Auth {
         caller: &Caller,
         current: SecretString,
         new: SecretString,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<()> {
         if current.expose_secret() == new.expose_secret() {
             let detail = "must be another than the current one";
             return Err(FieldError::new("/new_password", detail).into());
@@ -68,11 +68,7 @@ impl Auth {
     }
 
     /// Returns the caller's credentials if `password` is correct.
-    async fn verify_current(
-        &self,
-        caller: &Caller,
-        password: SecretString,
-    ) -> Result<Credentials, ServiceError> {
+    async fn verify_current(&self, caller: &Caller, password: SecretString) -> Result<Credentials> {
         let username = &caller.user.username;
         let counters = self.login_counters(username, caller.origin.ip_address);
         let (permit, admitted) = self.admit(&counters, username, &caller.origin).await?;

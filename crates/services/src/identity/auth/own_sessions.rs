@@ -11,24 +11,20 @@ use sovd_storage::{
 use super::{Auth, refresh_token};
 use crate::{
     audit::refusals::Concealed,
-    error::{AuthFailure, ServiceError},
+    error::{AuthFailure, Result, ServiceError},
     identity::caller::Caller,
 };
 
 impl Auth {
     /// Lists the caller's sessions, most recently used first.
-    pub async fn sessions(&self, caller: &Caller) -> Result<Vec<Session>, ServiceError> {
+    pub async fn sessions(&self, caller: &Caller) -> Result<Vec<Session>> {
         let now = self.access.now();
         let mut connection = self.access.connection().await?;
         Ok(sessions::list(&mut connection, caller.user.user_id, now).await?)
     }
 
     /// Ends one of the caller's sessions. Attempts to end sessions of other users are audited.
-    pub async fn end_session(
-        &self,
-        caller: &Caller,
-        session_id: SessionId,
-    ) -> Result<(), ServiceError> {
+    pub async fn end_session(&self, caller: &Caller, session_id: SessionId) -> Result<()> {
         let entry = caller.audit_of("session.end", "session", session_id.0);
         let user_id = caller.user.user_id;
         let end = async |transaction: &mut Transaction, (), now| {
@@ -53,11 +49,7 @@ impl Auth {
 
     /// Ends the caller's session with `refresh_token`, or all sessions of the caller. An unknown token or a
     /// session that has ended already is not an error, but a deleted caller is.
-    pub async fn logout(
-        &self,
-        caller: &Caller,
-        refresh_token: Option<&str>,
-    ) -> Result<(), ServiceError> {
+    pub async fn logout(&self, caller: &Caller, refresh_token: Option<&str>) -> Result<()> {
         let user_id = caller.user.user_id;
         let mut entry = caller.audit("auth.logout", "session");
         let end = async |transaction: &mut Transaction, (), now| {
@@ -93,7 +85,7 @@ const UNKNOWN: ServiceError = ServiceError::not_found("session", None);
 
 /// Returns a lock on the user, which must precede locks on their sessions. Two transactions that each lock
 /// their own session and end the other's would deadlock without it.
-fn lock_user(user_id: UserId) -> impl AsyncFnOnce(&mut Transaction) -> Result<(), ServiceError> {
+fn lock_user(user_id: UserId) -> impl AsyncFnOnce(&mut Transaction) -> Result<()> {
     async move |transaction| Ok(users::lock_exclusively(transaction, user_id).await?)
 }
 

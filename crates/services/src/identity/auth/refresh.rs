@@ -1,4 +1,4 @@
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde_json::json;
 use sovd_domain::{
     AccessChange, AuditEntry, AuditResult, ClientInfo, Session, SessionId, User, UserId,
@@ -19,7 +19,7 @@ use super::{
     Auth, TokenPair,
     refresh_token::{self, RefreshToken},
 };
-use crate::error::{AuthFailure, ServiceError};
+use crate::error::{AuthFailure, Result};
 
 /// How long a client that lost the response can retry and get the same successor.
 const GRACE_PERIOD: TimeDelta = TimeDelta::seconds(10);
@@ -33,12 +33,8 @@ impl Auth {
     /// # Errors
     ///
     /// [`AuthFailure::TokenInvalid`] if the token is unknown or expired; [`AuthFailure::SessionRevoked`] if it
-    /// was spent; [`ServiceError::RateLimited`] if the user sends too many requests.
-    pub async fn refresh(
-        &self,
-        refresh_token: &str,
-        origin: Origin,
-    ) -> Result<TokenPair, ServiceError> {
+    /// was spent; [`RateLimited`](crate::ServiceError::RateLimited) if the user sends too many requests.
+    pub async fn refresh(&self, refresh_token: &str, origin: Origin) -> Result<TokenPair> {
         let (now, address) = (self.access.now(), origin.ip_address);
         let exchange = async |transaction: &mut Transaction| {
             self.exchange(transaction, refresh_token, origin).await
@@ -63,7 +59,7 @@ impl Auth {
         transaction: &mut Transaction,
         refresh_token: &str,
         origin: Origin,
-    ) -> Result<Exchanged, ServiceError> {
+    ) -> Result<Exchanged> {
         let now = self.access.now();
         let hash = refresh_token::hash(refresh_token);
         if let Some(owner) = sessions::owner_of_token(transaction, &hash).await? {
@@ -98,10 +94,9 @@ impl Auth {
         mut session: Session,
         refresh_token: &str,
         origin: Origin,
-    ) -> Result<Exchanged, ServiceError> {
+    ) -> Result<Exchanged> {
         let now = self.access.now();
-        let user = live_user(transaction, session.session_id, now).await?;
-        self.limits.count_request(user.user_id).await?;
+        let user = self.live_user(transaction, session.session_id).await?;
         let spent = SpentToken {
             session_id: session.session_id,
             spent_at: now,
@@ -127,17 +122,27 @@ impl Auth {
         session: Session,
         next: RefreshToken,
         origin: Origin,
-    ) -> Result<Exchanged, ServiceError> {
-        let now = self.access.now();
-        let user = live_user(transaction, session.session_id, now).await?;
-        self.limits.count_request(user.user_id).await?;
+    ) -> Result<Exchanged> {
+        let user = self.live_user(transaction, session.session_id).await?;
         let entry = AuditEntry {
             details: json!({ "repeated": true }),
             ..entry(user.user_id, session.session_id, origin)
         };
-        audit::insert(transaction, &entry, now).await?;
+        audit::insert(transaction, &entry, self.access.now()).await?;
         let tokens = self.tokens_for(&user, &session, next)?;
         Ok(Exchanged::Tokens(tokens, user))
+    }
+
+    /// Returns the user of a session that has not ended, and counts the request.
+    async fn live_user(
+        &self,
+        transaction: &mut Transaction,
+        session_id: SessionId,
+    ) -> Result<User> {
+        let found = sessions::user_of(transaction, session_id, self.access.now()).await?;
+        let (user, _) = found.ok_or(AuthFailure::SessionRevoked)?;
+        self.limits.count_request(user.user_id).await?;
+        Ok(user)
     }
 
     async fn end_stolen(
@@ -157,22 +162,10 @@ impl Auth {
     }
 }
 
-/// The outcome of an exchange.
 enum Exchanged {
     Tokens(TokenPair, User),
     /// The token was reused, so the session has ended.
     Theft(SessionId),
-}
-
-async fn live_user(
-    transaction: &mut Transaction,
-    session_id: SessionId,
-    now: DateTime<Utc>,
-) -> Result<User, ServiceError> {
-    match sessions::user_of(transaction, session_id, now).await? {
-        Some((user, _)) => Ok(user),
-        None => Err(AuthFailure::SessionRevoked.into()),
-    }
 }
 
 fn entry(user_id: UserId, session_id: SessionId, origin: Origin) -> AuditEntry {

@@ -30,9 +30,7 @@ impl RefreshToken {
 
 /// Returns 256 random bits in unpadded base64url.
 pub(super) fn random_text(random: &dyn Random) -> String {
-    let mut bytes = [0; 32];
-    random.fill(&mut bytes);
-    URL_SAFE_NO_PAD.encode(bytes)
+    URL_SAFE_NO_PAD.encode(salt(random))
 }
 
 /// Returns a salt as long as a token, so that guessing it is no easier.

@@ -28,27 +28,9 @@ pub struct SigningKeys {
     username_digest: UsernameDigest,
 }
 
-/// A key whose tokens are accepted.
 struct AcceptedKey {
     kid: String,
     decoding: DecodingKey,
-}
-
-/// The signature algorithm of access tokens (RFC 7518, RFC 8037).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignatureAlgorithm {
-    /// HMAC with SHA-256.
-    Hs256,
-    /// HMAC with SHA-384.
-    Hs384,
-    /// HMAC with SHA-512.
-    Hs512,
-    /// RSA (PKCS #1 v1.5) with SHA-256.
-    Rs256,
-    /// ECDSA over P-256 with SHA-256.
-    Es256,
-    /// Ed25519.
-    EdDsa,
 }
 
 /// A key does not fit the algorithm. The message says what is expected and does not quote the key.
@@ -66,11 +48,10 @@ impl SigningKeys {
     /// Parses the keys of `algorithm`. For HMAC, `key` and `previous` are secrets; otherwise `key` is a
     /// private and `previous` a public key as PEM.
     pub fn new(
-        algorithm: SignatureAlgorithm,
+        algorithm: Algorithm,
         key: &SecretString,
         previous: Option<&SecretString>,
     ) -> Result<Self, SigningKeyError> {
-        let algorithm = algorithm.to_jsonwebtoken();
         let (key, rejected) = (
             key.expose_secret(),
             SigningKeyError::Current(signing_key(algorithm)),
@@ -120,19 +101,6 @@ impl SigningKeys {
     /// A validation that accepts only the configured algorithm, whatever the header says.
     pub(super) fn validation(&self) -> Validation {
         Validation::new(self.algorithm)
-    }
-}
-
-impl SignatureAlgorithm {
-    fn to_jsonwebtoken(self) -> Algorithm {
-        match self {
-            Self::Hs256 => Algorithm::HS256,
-            Self::Hs384 => Algorithm::HS384,
-            Self::Hs512 => Algorithm::HS512,
-            Self::Rs256 => Algorithm::RS256,
-            Self::Es256 => Algorithm::ES256,
-            Self::EdDsa => Algorithm::EdDSA,
-        }
     }
 }
 
@@ -231,7 +199,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{
-        SignatureAlgorithm::{EdDsa, Es256, Hs256, Hs384, Hs512, Rs256},
+        Algorithm::{ES256, EdDSA, HS256, HS384, HS512, RS256},
         *,
     };
 
@@ -242,22 +210,40 @@ mod tests {
     }
 
     /// An algorithm, its current key, its previous key, and the verifying half of the latter.
-    const ROTATIONS: [(SignatureAlgorithm, &str, &str, &str); 6] = [
-        (Hs256, "new", "old", "old"),
-        (Hs384, "new", "old", "old"),
-        (Hs512, "new", "old", "old"),
+    const ROTATIONS: [(Algorithm, &str, &str, &str); 6] = [
+        (HS256, "new", "old", "old"),
+        (HS384, "new", "old", "old"),
+        (HS512, "new", "old", "old"),
         (
-            Rs256,
+            RS256,
             pem!("rsa_new"),
             pem!("rsa_old"),
             pem!("rsa_old_public"),
         ),
-        (Es256, pem!("ec_new"), pem!("ec_old"), pem!("ec_old_public")),
-        (EdDsa, pem!("ed_new"), pem!("ed_old"), pem!("ed_old_public")),
+        (ES256, pem!("ec_new"), pem!("ec_old"), pem!("ec_old_public")),
+        (EdDSA, pem!("ed_new"), pem!("ed_old"), pem!("ed_old_public")),
+    ];
+
+    /// Keys of each kind, keys that are not accepted, and texts that are no keys.
+    const TEXTS: [&str; 14] = [
+        pem!("rsa_old"),
+        pem!("rsa_old_public"),
+        pem!("ec_old"),
+        pem!("ec_old_public"),
+        pem!("ed_old"),
+        pem!("ed_old_public"),
+        pem!("rsa_1024"),
+        pem!("rsa_2040"),
+        pem!("rsa_2040_public"),
+        pem!("ec_p384"),
+        pem!("ec_p384_public"),
+        "",
+        "secret",
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
     ];
 
     fn keys(
-        algorithm: SignatureAlgorithm,
+        algorithm: Algorithm,
         key: &str,
         previous: Option<&str>,
     ) -> Result<SigningKeys, SigningKeyError> {
@@ -328,39 +314,24 @@ mod tests {
         names.dedup();
         // The three HMAC algorithms share their two secrets.
         assert_eq!(names.len(), 8, "{names:?}");
-        assert_eq!(kid(Hs256, "new").len(), 22);
+        assert_eq!(kid(HS256, "new").len(), 22);
         assert_eq!(
-            kid(Rs256, pem!("rsa_new")),
-            kid(Rs256, pem!("rsa_new_pkcs1"))
+            kid(RS256, pem!("rsa_new")),
+            kid(RS256, pem!("rsa_new_pkcs1"))
         );
     }
 
     #[test]
     fn rejects_other_kinds_of_keys_without_quoting_them() {
-        let pems = [
-            pem!("rsa_new"),
-            pem!("ec_new"),
-            pem!("ed_new"),
-            pem!("rsa_new_public"),
-            pem!("ec_new_public"),
-            pem!("ed_new_public"),
-            pem!("rsa_1024"),
-            pem!("rsa_2040"),
-            pem!("ec_p384"),
-            pem!("ec_p384_public"),
-            "",
-            "secret",
-            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-        ];
-        for (algorithm, own, ..) in &ROTATIONS[3..] {
-            for pem in pems.iter().filter(|pem| *pem != own) {
+        for (algorithm, _, own, _) in &ROTATIONS[3..] {
+            for pem in TEXTS.iter().filter(|pem| *pem != own) {
                 let error = keys(*algorithm, pem, None).err().unwrap();
-                let expected = signing_key(algorithm.to_jsonwebtoken());
+                let expected = signing_key(*algorithm);
                 assert_eq!(error, SigningKeyError::Current(expected), "{pem}");
                 assert_eq!(error.to_string(), format!("expected {expected}"));
             }
         }
-        for algorithm in [Hs256, Hs512] {
+        for algorithm in [HS256, HS512] {
             let error = keys(algorithm, "", None).err().unwrap();
             assert!(matches!(error, SigningKeyError::Current(_)), "{error:?}");
         }
@@ -368,27 +339,15 @@ mod tests {
 
     #[test]
     fn previous_key_must_be_a_public_key_of_the_same_kind() {
-        let pems = [
-            pem!("rsa_old"),
-            pem!("rsa_old_public"),
-            pem!("rsa_2040_public"),
-            pem!("ec_old"),
-            pem!("ec_old_public"),
-            pem!("ec_p384_public"),
-            pem!("ed_old"),
-            pem!("ed_old_public"),
-            "",
-            "secret",
-        ];
         for (algorithm, key, _, own) in &ROTATIONS[3..] {
-            for pem in pems {
+            for pem in TEXTS {
                 let error = keys(*algorithm, key, Some(pem)).err();
-                let expected = verifying_key(algorithm.to_jsonwebtoken());
+                let expected = verifying_key(*algorithm);
                 let refused = (pem != *own).then_some(SigningKeyError::Previous(expected));
                 assert_eq!(error, refused, "{pem}");
             }
         }
-        let error = keys(Hs256, "new", Some("")).err();
+        let error = keys(HS256, "new", Some("")).err();
         assert!(matches!(error, Some(SigningKeyError::Previous(_))));
     }
 }

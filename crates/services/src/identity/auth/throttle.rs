@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sovd_events::{BackoffPolicy, FailureCounters};
 
 use super::username_digest::UsernameDigest;
-use crate::{error::ServiceError, network::network};
+use crate::network::network;
 
 /// How long an address stays known to an account after a login or refresh. Longer than any session.
 const KNOWN_ADDRESS_TTL: TimeDelta = TimeDelta::days(90);
@@ -49,12 +49,6 @@ pub(super) struct Throttled {
     pub(super) retry_after: Duration,
     /// Whether this is the first refusal during this delay.
     pub(super) is_first: bool,
-}
-
-impl From<Throttled> for ServiceError {
-    fn from(Throttled { retry_after, .. }: Throttled) -> Self {
-        Self::RateLimited { retry_after }
-    }
 }
 
 impl LoginCounters {
@@ -129,7 +123,6 @@ impl Throttle {
         })
     }
 
-    /// Counts a login that failed.
     pub(super) async fn count_failure(
         &self,
         login: &LoginCounters,
@@ -186,7 +179,6 @@ impl Throttle {
     }
 }
 
-/// A failure counter and its policy.
 struct Counter<'a> {
     by: &'static str,
     name: &'a str,

@@ -3,7 +3,7 @@ use sovd_domain::{AnomalyId, AuditEntry, Diagnosis, DiagnosisId, Page, Permissio
 use sovd_storage::{Transaction, audit, fleet::vehicles, maintenance::diagnoses};
 
 use super::{Anomalies, READ, UNKNOWN};
-use crate::{error::ServiceError, identity::caller::Caller};
+use crate::{error::Result, identity::caller::Caller};
 
 const DIAGNOSE: &str = "anomaly.diagnose";
 
@@ -23,7 +23,7 @@ impl Anomalies {
         caller: &Caller,
         anomaly_id: AnomalyId,
         page: Page,
-    ) -> Result<(Vec<Diagnosis>, i64), ServiceError> {
+    ) -> Result<(Vec<Diagnosis>, i64)> {
         caller.require(Permission::ReadAnomalies)?;
         self.find(caller, anomaly_id, READ).await?;
         let mut connection = self.access.bulk_connection(caller).await?;
@@ -36,7 +36,7 @@ impl Anomalies {
         caller: &Caller,
         anomaly_id: AnomalyId,
         new: NewDiagnosis,
-    ) -> Result<Diagnosis, ServiceError> {
+    ) -> Result<Diagnosis> {
         caller.require(Permission::RecordAnomalies)?;
         let anomaly = self.find(caller, anomaly_id, DIAGNOSE).await?;
         let diagnosis = Diagnosis {
@@ -60,8 +60,7 @@ impl Anomalies {
                 }),
                 ..caller.audit_of(DIAGNOSE, "anomaly", anomaly_id.0)
             };
-            audit::insert(transaction, &entry, diagnosis.created_at).await?;
-            Ok(())
+            Ok(audit::insert(transaction, &entry, diagnosis.created_at).await?)
         };
         self.access.change(caller, insert).await?;
         Ok(diagnosis)

@@ -4,7 +4,11 @@ use sovd_domain::{Anomaly, AnomalyId, AuditEntry, FieldError, Permission, Severi
 use sovd_storage::{Transaction, audit, fleet::vehicles, maintenance::anomalies};
 
 use super::Anomalies;
-use crate::{error::ServiceError, identity::caller::Caller, json_limits};
+use crate::{
+    error::{Result, ServiceError},
+    identity::caller::Caller,
+    json_limits,
+};
 
 /// The earliest year of a detection.
 const FIRST_YEAR: i32 = 2000;
@@ -34,7 +38,7 @@ pub struct NewAnomaly {
 
 impl Anomalies {
     /// Reports an anomaly.
-    pub async fn report(&self, caller: &Caller, new: NewAnomaly) -> Result<Anomaly, ServiceError> {
+    pub async fn report(&self, caller: &Caller, new: NewAnomaly) -> Result<Anomaly> {
         caller.require(Permission::RecordAnomalies)?;
         let now = self.access.now();
         let detected_at = new.check(now)?;
@@ -73,8 +77,7 @@ impl Anomalies {
                 }),
                 ..caller.audit_of(REPORT, "anomaly", anomaly.id.0)
             };
-            audit::insert(transaction, &entry, now).await?;
-            Ok(())
+            Ok(audit::insert(transaction, &entry, now).await?)
         };
         self.access.change(caller, insert).await?;
         Ok(anomaly)
@@ -82,11 +85,7 @@ impl Anomalies {
 
     /// Reports an anomaly of a vehicle that is named in the path and not in the body of the request, so that
     /// [`ServiceError::NotFound`] points to no field.
-    pub async fn report_of_vehicle(
-        &self,
-        caller: &Caller,
-        new: NewAnomaly,
-    ) -> Result<Anomaly, ServiceError> {
+    pub async fn report_of_vehicle(&self, caller: &Caller, new: NewAnomaly) -> Result<Anomaly> {
         self.report(caller, new).await.map_err(|error| match error {
             ServiceError::NotFound { what, .. } => ServiceError::NotFound {
                 what,
@@ -99,7 +98,7 @@ impl Anomalies {
 
 impl NewAnomaly {
     /// Validates the anomaly at `now` and returns its time of detection.
-    fn check(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, ServiceError> {
+    fn check(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
         let mut errors = Vec::new();
         if let Some(snapshot) = &self.sensor_snapshot {
             errors.extend(json_limits::check_size(snapshot, "/sensor_snapshot")?);

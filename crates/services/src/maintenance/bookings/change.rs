@@ -14,7 +14,9 @@ use sovd_storage::{
 
 use super::{Bookings, UNKNOWN, audit_entry};
 use crate::{
-    audit::refusals::Concealed, differences::Differences, error::ServiceError,
+    audit::refusals::Concealed,
+    differences::Differences,
+    error::{Result, ServiceError},
     identity::caller::Caller,
 };
 
@@ -26,7 +28,7 @@ const INVALID_TRANSITION: ServiceError = ServiceError::conflict(
 );
 
 /// Changes to a booking; unset fields stay unchanged.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BookingChange {
     /// The new state.
     pub status: Option<BookingStatus>,
@@ -39,21 +41,17 @@ pub struct BookingChange {
 }
 
 impl BookingChange {
-    fn is_empty(&self) -> bool {
-        self.status.is_none() && self.has_only_status()
-    }
-
     /// Returns whether the change only cancels the booking.
     fn is_cancellation(&self) -> bool {
-        self.status == Some(BookingStatus::Cancelled) && self.has_only_status()
-    }
-
-    fn has_only_status(&self) -> bool {
-        self.appointment_time.is_none() && self.customer_notes.is_keep() && self.outcome.is_none()
+        let cancellation = Self {
+            status: Some(BookingStatus::Cancelled),
+            ..Self::default()
+        };
+        *self == cancellation
     }
 
     /// Validates what does not depend on the booking, and truncates the time as it is stored.
-    fn checked(self, now: DateTime<Utc>) -> Result<Self, ServiceError> {
+    fn checked(self, now: DateTime<Utc>) -> Result<Self> {
         let mut errors = Vec::new();
         if self.outcome.is_some() && self.status != Some(BookingStatus::Completed) {
             let detail = "comes with the status COMPLETED only";
@@ -80,8 +78,7 @@ impl BookingChange {
         }
     }
 
-    /// Returns the booking after the change.
-    fn applied_to(self, old: &Booking) -> Result<Booking, ServiceError> {
+    fn applied_to(self, old: &Booking) -> Result<Booking> {
         let status = self.status.unwrap_or(old.status);
         if self.status.is_some() && !old.status.may_become(status) {
             return Err(INVALID_TRANSITION);
@@ -126,9 +123,9 @@ impl Bookings {
         caller: &Caller,
         id: BookingId,
         change: BookingChange,
-    ) -> Result<Booking, ServiceError> {
+    ) -> Result<Booking> {
         caller.require(Permission::Book)?;
-        if change.is_empty() {
+        if change == BookingChange::default() {
             let detail =
                 "must have at least one of status, appointment_time, customer_notes and outcome";
             return Err(FieldError::new("", detail).into());
@@ -161,7 +158,7 @@ impl Bookings {
         id: BookingId,
         change: BookingChange,
         now: DateTime<Utc>,
-    ) -> Result<Booking, ServiceError> {
+    ) -> Result<Booking> {
         let old = lock(transaction, caller, id).await?;
         let (is_moved, is_confirmed) = (
             change.appointment_time.is_some(),
@@ -185,11 +182,7 @@ impl Bookings {
 }
 
 /// Locks the vehicle and then the booking, if the caller can access them.
-async fn lock(
-    transaction: &mut Transaction,
-    caller: &Caller,
-    id: BookingId,
-) -> Result<Booking, ServiceError> {
+async fn lock(transaction: &mut Transaction, caller: &Caller, id: BookingId) -> Result<Booking> {
     let scope = caller.vehicles();
     // Takes the same number of statements for an unknown and a concealed booking.
     let found = bookings::find_within(transaction, id, &scope).await?;
@@ -207,7 +200,7 @@ async fn write(
     old: &Booking,
     new: &Booking,
     now: DateTime<Utc>,
-) -> Result<(), ServiceError> {
+) -> Result<()> {
     let id = old.id;
     // Before the state, because a booking that has ended cannot be moved.
     if new.appointment_time != old.appointment_time
@@ -230,11 +223,7 @@ async fn write(
 }
 
 /// Closes the anomaly of a booking with the workshop's finding.
-async fn close(
-    transaction: &mut Transaction,
-    booking: &Booking,
-    now: DateTime<Utc>,
-) -> Result<(), ServiceError> {
+async fn close(transaction: &mut Transaction, booking: &Booking, now: DateTime<Utc>) -> Result<()> {
     let (Some(anomaly_id), Some(outcome)) = (booking.anomaly_event_id, booking.outcome) else {
         return Ok(());
     };

@@ -13,7 +13,11 @@ use sovd_storage::{
 };
 
 use super::{Bookings, appointment_time, audit_entry};
-use crate::{audit::refusals::Concealed, error::ServiceError, identity::caller::Caller};
+use crate::{
+    audit::refusals::Concealed,
+    error::{Result, ServiceError},
+    identity::caller::Caller,
+};
 
 const CREATE: &str = "booking.create";
 
@@ -44,7 +48,7 @@ impl Bookings {
     /// [`ServiceError::Forbidden`] without the permission to book or, with an anomaly, to read anomalies;
     /// [`ServiceError::Conflict`] if the workshop has another booking at that time, or the anomaly is closed
     /// or has another booking.
-    pub async fn create(&self, caller: &Caller, new: NewBooking) -> Result<Booking, ServiceError> {
+    pub async fn create(&self, caller: &Caller, new: NewBooking) -> Result<Booking> {
         caller.require(Permission::Book)?;
         let caller = match new.anomaly_event_id {
             Some(anomaly_id) => {
@@ -80,7 +84,7 @@ impl Bookings {
         written.map(|()| booking)
     }
 
-    fn new_booking(&self, new: NewBooking) -> Result<Booking, ServiceError> {
+    fn new_booking(&self, new: NewBooking) -> Result<Booking> {
         let now = self.access.now();
         let appointment_time = appointment_time(new.appointment_time, now)?;
         Ok(Booking {
@@ -102,7 +106,7 @@ impl Bookings {
         caller: &Caller,
         anomaly_id: AnomalyId,
         vehicle_id: VehicleId,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<()> {
         let found = {
             let mut connection = self.access.connection().await?;
             let scope = caller.vehicles();
@@ -127,7 +131,7 @@ impl Bookings {
         transaction: &mut Transaction,
         caller: &Caller,
         booking: &Booking,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<()> {
         let vehicle = vehicles::lock(transaction, booking.vehicle_id).await?;
         // The owner may have changed since the first check.
         let scope = caller.vehicles();
@@ -153,10 +157,7 @@ impl Bookings {
 }
 
 /// Checks that an anomaly is neither closed nor booked, and locks it until the transaction ends.
-async fn lock_open_anomaly(
-    transaction: &mut Transaction,
-    anomaly_id: AnomalyId,
-) -> Result<(), ServiceError> {
+async fn lock_open_anomaly(transaction: &mut Transaction, anomaly_id: AnomalyId) -> Result<()> {
     let reason = match episodes::lock(transaction, anomaly_id).await? {
         None => return Err(UNKNOWN_ANOMALY),
         Some(Episode::Closed) => "the anomaly is closed already",

@@ -1,4 +1,3 @@
-use chrono::{DateTime, Utc};
 use sovd_domain::{AnomalyId, AuditEntry, Insight, Permission};
 use sovd_storage::{
     Transaction, audit,
@@ -6,7 +5,7 @@ use sovd_storage::{
 };
 
 use super::{Insights, NewInsight, audit_entry};
-use crate::{error::ServiceError, identity::caller::Caller};
+use crate::{error::Result, identity::caller::Caller};
 
 /// The maximum number of trouble codes in the text of an insight.
 const MAX_CODES: usize = 20;
@@ -18,43 +17,29 @@ impl Insights {
     /// Groups the confirmed failures by component, model and model year, and creates an insight for each
     /// group with more than `threshold` failures, at least one of which belongs to no insight. Returns up
     /// to 100 insights, most failures first. Each failure counts as new once, also for concurrent calls.
-    pub async fn derive(
-        &self,
-        caller: &Caller,
-        threshold: Option<u32>,
-    ) -> Result<Vec<Insight>, ServiceError> {
+    pub async fn derive(&self, caller: &Caller, threshold: Option<u32>) -> Result<Vec<Insight>> {
         caller.require(Permission::RecordInsights)?;
         let threshold = i64::from(threshold.unwrap_or(self.threshold));
         let insert = async |transaction: &mut Transaction, now| {
-            self.insert_grown(transaction, caller, threshold, now).await
+            insights::lock_derivation(transaction).await?;
+            let grown = insights::grown(transaction, threshold, MAX_INSIGHTS).await?;
+            if grown.is_empty() {
+                return Ok(Vec::new());
+            }
+            let derived: Vec<(Insight, Vec<AnomalyId>)> = grown
+                .into_iter()
+                .map(|growth| (self.new_insight(summarize(&growth.group)), growth.failures))
+                .collect();
+            insights::insert_derived(transaction, &derived).await?;
+            let insights: Vec<Insight> = derived.into_iter().map(|(insight, _)| insight).collect();
+            let entries: Vec<AuditEntry> = insights
+                .iter()
+                .map(|insight| audit_entry(caller, "insight.derive", insight))
+                .collect();
+            audit::insert_all(transaction, &entries, now).await?;
+            Ok(insights)
         };
         self.access.change(caller, insert).await
-    }
-
-    async fn insert_grown(
-        &self,
-        transaction: &mut Transaction,
-        caller: &Caller,
-        threshold: i64,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Insight>, ServiceError> {
-        insights::lock_derivation(transaction).await?;
-        let grown = insights::grown(transaction, threshold, MAX_INSIGHTS).await?;
-        if grown.is_empty() {
-            return Ok(Vec::new());
-        }
-        let derived: Vec<(Insight, Vec<AnomalyId>)> = grown
-            .into_iter()
-            .map(|growth| (self.new_insight(summarize(&growth.group)), growth.failures))
-            .collect();
-        insights::insert_derived(transaction, &derived).await?;
-        let insights: Vec<Insight> = derived.into_iter().map(|(insight, _)| insight).collect();
-        let entries: Vec<AuditEntry> = insights
-            .iter()
-            .map(|insight| audit_entry(caller, "insight.derive", insight))
-            .collect();
-        audit::insert_all(transaction, &entries, now).await?;
-        Ok(insights)
     }
 }
 

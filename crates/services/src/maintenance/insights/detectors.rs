@@ -4,7 +4,7 @@ use sovd_domain::{Permission, Rule};
 use sovd_storage::maintenance::insights::{self, RuleOutcomes};
 
 use super::{Insights, derive::share};
-use crate::{error::ServiceError, identity::caller::Caller};
+use crate::{error::Result, identity::caller::Caller};
 
 /// A detection rule and the outcomes of its anomalies.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +53,7 @@ impl Detector {
 
 impl Insights {
     /// Returns the active rules in file order, then former rules by name, with their outcomes.
-    pub async fn detectors(&self, caller: &Caller) -> Result<Vec<Detector>, ServiceError> {
+    pub async fn detectors(&self, caller: &Caller) -> Result<Vec<Detector>> {
         caller.require(Permission::ReadInsights)?;
         let outcomes = {
             let mut connection = self.access.bulk_connection(caller).await?;

@@ -129,7 +129,7 @@ impl Services {
     fn new(parts: Parts) -> Self {
         let secret = "0123456789abcdef0123456789abcdef";
         let settings = AuthSettings {
-            keys: SigningKeys::new(SignatureAlgorithm::Hs256, &secret.into(), None).unwrap(),
+            keys: SigningKeys::new(SignatureAlgorithm::HS256, &secret.into(), None).unwrap(),
             access_ttl: Duration::from_mins(15),
             leeway: Duration::ZERO,
             refresh_ttl: Duration::from_hours(1),
