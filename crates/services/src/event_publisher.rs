@@ -67,10 +67,8 @@ impl EventPublisher {
 
     fn send(&self, message: Message) {
         if let Err(error) = self.messages.try_send(message) {
-            if matches!(
-                error.into_inner(),
-                Message::FleetEvent(_) | Message::AccessChange(_)
-            ) {
+            let lost = error.into_inner();
+            if matches!(lost, Message::FleetEvent(_) | Message::AccessChange(_)) {
                 self.has_lost.store(true, Ordering::Relaxed);
             }
             tracing::debug!("event not published: queue full");

@@ -9,7 +9,6 @@ use crate::{
 };
 
 const UNKNOWN: ServiceError = ServiceError::not_found("suspension", None);
-
 const LIFTED: ServiceError = ServiceError::conflict("the suspension is lifted already", None);
 
 impl Agents {

@@ -88,10 +88,8 @@ impl RefusalCount {
         };
         let is_admitted = self.admits(source, entry.action);
         if !is_admitted {
-            tracing::warn!(
-                action = entry.action,
-                "refusal not audited: rate limit reached"
-            );
+            let action = entry.action;
+            tracing::warn!(action, "refusal not audited: rate limit reached");
         }
         is_admitted
     }

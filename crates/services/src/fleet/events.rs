@@ -45,11 +45,10 @@ impl Fleet {
         let events = self.bus.fleet_events();
         if let Some(vehicle_id) = vehicle_id {
             let unknown = ServiceError::not_found("vehicle", Some("/vehicle_id"));
-            if !self
+            let can_access = self
                 .access
-                .can_access_vehicle(caller, vehicle_id, "vehicle.watch")
-                .await?
-            {
+                .can_access_vehicle(caller, vehicle_id, "vehicle.watch");
+            if !can_access.await? {
                 return Err(unknown);
             }
             let mut connection = self.access.connection().await?;

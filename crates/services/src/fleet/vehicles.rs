@@ -45,17 +45,15 @@ impl Vehicles {
     /// Returns a vehicle.
     pub async fn get(&self, caller: &Caller, vehicle_id: VehicleId) -> Result<Vehicle> {
         caller.require(Permission::ReadVehicles)?;
-        if !self
+        let can_access = self
             .access
-            .can_access_vehicle(caller, vehicle_id, "vehicle.read")
-            .await?
-        {
+            .can_access_vehicle(caller, vehicle_id, "vehicle.read");
+        if !can_access.await? {
             return Err(UNKNOWN);
         }
         let mut connection = self.access.connection().await?;
-        vehicles::find(&mut connection, vehicle_id)
-            .await?
-            .ok_or(UNKNOWN)
+        let found = vehicles::find(&mut connection, vehicle_id).await?;
+        found.ok_or(UNKNOWN)
     }
 }
 

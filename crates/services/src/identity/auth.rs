@@ -3,7 +3,6 @@
 mod access_token;
 mod api_key;
 mod authenticate;
-pub(crate) mod hashing_permits;
 mod login;
 mod new_password;
 mod own_password;

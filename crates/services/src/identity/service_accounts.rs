@@ -31,7 +31,7 @@ pub struct NewServiceAccount {
     pub name: String,
     /// The role that bounds its permissions.
     pub role: Role,
-    /// The names of the permissions of its key.
+    /// The names of the permissions of its key, each of which a key of the role can have.
     pub permissions: Vec<String>,
     /// The vehicles it is limited to; `None` for the whole fleet.
     pub vehicle_ids: Option<Vec<VehicleId>>,
@@ -60,24 +60,19 @@ impl ServiceAccounts {
     pub async fn get(&self, caller: &Caller, user_id: UserId) -> Result<ServiceAccount> {
         caller.require(Permission::ManageServiceAccounts)?;
         let mut connection = self.access.connection().await?;
-        service_accounts::find(&mut connection, user_id)
-            .await?
-            .ok_or(UNKNOWN)
+        let found = service_accounts::find(&mut connection, user_id).await?;
+        found.ok_or(UNKNOWN)
     }
 
     /// Creates an account with a key.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Invalid`] if a key of the role cannot have one of the permissions;
-    /// [`ServiceError::Conflict`] if the name is taken.
     pub async fn create(&self, caller: &Caller, new: NewServiceAccount) -> Result<IssuedKey> {
         caller.require(Permission::ManageServiceAccounts)?;
         let permissions = permissions(&new)?;
+        let user_id = UserId(self.random.uuid());
         let now = self.access.now();
         let account = ServiceAccount {
             user: User {
-                user_id: UserId(self.random.uuid()),
+                user_id,
                 // A reserved domain (RFC 2606).
                 email: format!("{}@service-accounts.invalid", new.name),
                 username: new.name,
@@ -98,11 +93,7 @@ impl ServiceAccounts {
         let key = ApiKey::generate(self.random.as_ref());
         let entry = AuditEntry {
             details: details(&account),
-            ..caller.audit_of(
-                "service_account.create",
-                "service_account",
-                account.user.user_id.0,
-            )
+            ..caller.audit_of("service_account.create", "service_account", user_id.0)
         };
         let insert = async |transaction: &mut Transaction, _| {
             service_accounts::insert(transaction, &account, &key.hash())
@@ -167,7 +158,6 @@ impl ServiceAccounts {
 }
 
 const UNKNOWN: ServiceError = ServiceError::not_found("service account", None);
-
 const REVOKED: ServiceError = ServiceError::conflict("the service account is revoked", None);
 
 /// Parses the requested permissions, if a key of the role can have each.

@@ -164,10 +164,8 @@ impl Users {
             )
             .await
         };
-        let user = self
-            .access
-            .change_with_locks(caller, lock_admins, update)
-            .await?;
+        let changed = self.access.change_with_locks(caller, lock_admins, update);
+        let user = changed.await?;
         self.credentials
             .access_changed(AccessChange::User { user_id });
         Ok(user)
@@ -209,9 +207,8 @@ impl Users {
             audit::insert(transaction, &entry, now).await?;
             Ok(users::delete(transaction, user_id).await?)
         };
-        self.access
-            .change_with_locks(caller, lock_admins, delete)
-            .await?;
+        let deleted = self.access.change_with_locks(caller, lock_admins, delete);
+        deleted.await?;
         self.credentials
             .access_changed(AccessChange::User { user_id });
         Ok(())
@@ -267,12 +264,10 @@ async fn update(
 }
 
 const UNKNOWN: ServiceError = ServiceError::not_found("user", None);
-
 const LAST_ADMIN: ServiceError = ServiceError::conflict(
     "the last active admin cannot be deleted, disabled or given another role",
     None,
 );
-
 const OWNER: ServiceError =
     ServiceError::conflict("customers who own vehicles stay customers", Some("/role"));
 

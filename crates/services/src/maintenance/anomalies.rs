@@ -28,7 +28,6 @@ pub use sovd_storage::maintenance::anomalies::AnomalyFilter;
 const READ: &str = "anomaly.read";
 
 const UNKNOWN: ServiceError = ServiceError::not_found("anomaly", None);
-
 const UNKNOWN_VEHICLE: ServiceError = ServiceError::not_found("vehicle", None);
 
 /// Reads, reports and diagnoses anomalies.
@@ -62,11 +61,8 @@ impl Anomalies {
         page: Page,
     ) -> Result<(Vec<Anomaly>, i64)> {
         caller.require(Permission::ReadAnomalies)?;
-        if !self
-            .access
-            .can_access_vehicle(caller, vehicle_id, READ)
-            .await?
-        {
+        let can_access = self.access.can_access_vehicle(caller, vehicle_id, READ);
+        if !can_access.await? {
             return Err(UNKNOWN_VEHICLE);
         }
         let filter = AnomalyFilter {

@@ -61,9 +61,8 @@ impl Insights {
     pub async fn get(&self, caller: &Caller, id: InsightId) -> Result<Insight> {
         caller.require(Permission::ReadInsights)?;
         let mut connection = self.access.connection().await?;
-        insights::find(&mut connection, id)
-            .await?
-            .ok_or(ServiceError::not_found("insight", None))
+        let found = insights::find(&mut connection, id).await?;
+        found.ok_or(ServiceError::not_found("insight", None))
     }
 
     /// Returns a page of the components with confirmed failures or insights, most confirmed failures

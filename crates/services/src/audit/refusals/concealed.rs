@@ -37,24 +37,22 @@ impl Concealed {
     ) -> Result<Option<AuditEntry>, StorageError> {
         let (entity_type, id) = self.entity();
         let mut entry = caller.audit_of(action, entity_type, id);
-        let exists = match self {
-            Self::Anomaly(id) => {
-                entry.vehicle_id = anomalies::vehicle_of(connection, id).await?;
-                entry.vehicle_id.is_some()
-            }
+        entry.vehicle_id = match self {
+            Self::Anomaly(id) => anomalies::vehicle_of(connection, id).await?,
             Self::Booking(id) => {
                 let booking = bookings::find(connection, id).await?;
-                entry.vehicle_id = booking.map(|booking| booking.vehicle_id);
-                entry.vehicle_id.is_some()
+                booking.map(|booking| booking.vehicle_id)
             }
             Self::Command(id) => {
-                let command = commands::find(connection, id, None).await?;
-                entry.vehicle_id = command.map(|command| command.vehicle_id);
                 entry.command_id = Some(id);
-                entry.vehicle_id.is_some()
+                let command = commands::find(connection, id, None).await?;
+                command.map(|command| command.vehicle_id)
             }
-            Self::Session(id) => sessions::find(connection, id).await?.is_some(),
+            Self::Session(id) => {
+                let session = sessions::find(connection, id).await?;
+                return Ok(session.map(|_| entry));
+            }
         };
-        Ok(exists.then_some(entry))
+        Ok(entry.vehicle_id.is_some().then_some(entry))
     }
 }

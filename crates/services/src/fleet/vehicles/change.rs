@@ -39,7 +39,7 @@ impl VehicleChange {
     }
 
     fn applied_to(self, old: &Vehicle, now: DateTime<Utc>) -> Vehicle {
-        let new = Vehicle {
+        let mut new = Vehicle {
             make: self.make.unwrap_or_else(|| old.make.clone()),
             model: self.model.unwrap_or_else(|| old.model.clone()),
             year: self.year.unwrap_or(old.year),
@@ -51,15 +51,10 @@ impl VehicleChange {
                 .map_or_else(|| old.metadata.clone(), Value::Object),
             ..old.clone()
         };
-        let is_reconnected = new.is_connected() && !old.is_connected();
-        Vehicle {
-            last_seen_at: if is_reconnected {
-                Some(now)
-            } else {
-                old.last_seen_at
-            },
-            ..new
+        if new.is_connected() && !old.is_connected() {
+            new.last_seen_at = Some(now);
         }
+        new
     }
 }
 

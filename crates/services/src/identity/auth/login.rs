@@ -8,13 +8,10 @@ use tracing::Instrument;
 
 use super::{
     Auth, TokenPair,
-    password::PasswordMatch,
+    password::{HashingPermit, PasswordMatch},
     throttle::{Admitted, LoginCounters},
 };
-use crate::{
-    error::{AuthFailure, Result, ServiceError},
-    identity::auth::hashing_permits::HashingPermit,
-};
+use crate::error::{AuthFailure, Result, ServiceError};
 
 /// The maximum number of attempts while the user is changed concurrently.
 const MAX_ATTEMPTS: usize = 3;

@@ -33,10 +33,8 @@ impl Auth {
             }
             Ok(audit::insert(transaction, &entry, now).await?)
         };
-        let ended = self
-            .access
-            .change_with_locks(caller, lock_user(user_id), end)
-            .await;
+        let lock = lock_user(user_id);
+        let ended = self.access.change_with_locks(caller, lock, end).await;
         if matches!(ended, Err(ServiceError::NotFound { .. })) {
             let object = Concealed::Session(session_id);
             return Err(self.access.missing(caller, object, entry.action).await);
@@ -64,10 +62,8 @@ impl Auth {
             }
             Ok(audit::insert(transaction, &entry, now).await?)
         };
-        let ended = self
-            .access
-            .change_with_locks(caller, lock_user(user_id), end)
-            .await;
+        let lock = lock_user(user_id);
+        let ended = self.access.change_with_locks(caller, lock, end).await;
         self.credentials
             .access_changed(AccessChange::User { user_id });
         if let Err(ServiceError::NotAuthenticated(AuthFailure::SessionRevoked)) = ended {

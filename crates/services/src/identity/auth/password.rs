@@ -1,6 +1,9 @@
 use std::{
     ops::{Range, RangeInclusive},
     str::FromStr,
+    sync::Arc,
+    thread::available_parallelism,
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -12,8 +15,17 @@ use sha2::Sha384;
 use super::new_password::NewPassword;
 use crate::{
     error::{Result, ServiceError},
-    identity::auth::hashing_permits::{HashingPermit, HashingPermits},
+    keyed_permits::{KeyedPermit, KeyedPermits},
 };
+
+/// The maximum number of hashes that wait for a permit.
+const MAX_WAITING: usize = 256;
+
+/// The maximum wait for a permit.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The `Retry-After` of requests that got no permit.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The salt and hash of a dummy password, compared only for constant work.
 const DUMMY: &str = "CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
@@ -29,9 +41,12 @@ const COSTS: RangeInclusive<u32> = 4..=15;
 
 /// Hashes and verifies passwords with bcrypt on blocking threads, limited by a number of permits.
 pub struct Passwords {
-    permits: HashingPermits,
+    permits: Arc<KeyedPermits<()>>,
     cost: u32,
 }
+
+/// Permits one hash at a time until it is dropped.
+pub(super) type HashingPermit = KeyedPermit<()>;
 
 /// The result of comparing a password with a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,17 +60,27 @@ pub(super) enum PasswordMatch {
 }
 
 impl Passwords {
-    /// Hashes at `cost`, the base-2 logarithm of the number of rounds, 4 to 15.
+    /// Hashes at `cost`, the base-2 logarithm of the number of rounds, 4 to 15. There is one permit for every
+    /// two cores, at least one; the other cores serve requests.
     pub(super) fn new(cost: u32) -> Self {
+        let cores = available_parallelism().map_or(1, usize::from);
+        Self::with_permits(cost, (cores / 2).max(1), MAX_WAITING)
+    }
+
+    fn with_permits(cost: u32, permits: usize, max_waiting: usize) -> Self {
         Self {
-            permits: HashingPermits::for_this_machine(),
+            permits: Arc::new(KeyedPermits::new(permits, max_waiting, TIMEOUT)),
             cost,
         }
     }
 
-    /// Waits for a permit; see [`HashingPermits::acquire`].
+    /// Waits for a permit in the order of arrival. Returns [`ServiceError::RateLimited`] if too many wait
+    /// already or the wait exceeds [`TIMEOUT`].
     pub(super) async fn permit(&self) -> Result<HashingPermit> {
-        self.permits.acquire().await
+        let permit = self.permits.acquire(()).await;
+        permit.ok_or(ServiceError::RateLimited {
+            retry_after: RETRY_AFTER,
+        })
     }
 
     /// Hashes `password` at the configured cost, in the modular crypt format.
@@ -178,6 +203,8 @@ fn cost_of(hash: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{FutureExt, future::join_all};
+
     use super::{
         PasswordMatch::{Match, Mismatch, NeedsRehash},
         *,
@@ -281,5 +308,30 @@ mod tests {
             assert_eq!(work(Some(&stored)), unknown, "{cost}");
         }
         assert_eq!(work(Some("not a hash")), unknown);
+    }
+
+    fn is_rejected(outcome: &Result<HashingPermit>) -> bool {
+        matches!(outcome, Err(ServiceError::RateLimited { retry_after }) if *retry_after == RETRY_AFTER)
+    }
+
+    #[tokio::test]
+    async fn rejects_requests_beyond_the_queue_limit() {
+        let passwords = Passwords::with_permits(COST, 1, 3);
+        let permit = passwords.permit().await.unwrap();
+        let mut waiting = join_all((0..3).map(|_| passwords.permit())).boxed();
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(is_rejected(&passwords.permit().await));
+        drop(waiting);
+        drop(permit);
+        assert!(passwords.permit().await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn gives_up_after_the_timeout() {
+        let passwords = Passwords::with_permits(COST, 1, 3);
+        let _permit = passwords.permit().await.unwrap();
+        let start = tokio::time::Instant::now();
+        assert!(is_rejected(&passwords.permit().await));
+        assert_eq!(start.elapsed(), TIMEOUT);
     }
 }

@@ -42,11 +42,10 @@ impl Anomalies {
         caller.require(Permission::RecordAnomalies)?;
         let now = self.access.now();
         let detected_at = new.check(now)?;
-        if !self
+        let can_access = self
             .access
-            .can_access_vehicle(caller, new.vehicle_id, REPORT)
-            .await?
-        {
+            .can_access_vehicle(caller, new.vehicle_id, REPORT);
+        if !can_access.await? {
             return Err(UNKNOWN_VEHICLE);
         }
         let anomaly = Anomaly {

@@ -22,7 +22,6 @@ use crate::{
 const CREATE: &str = "booking.create";
 
 const UNKNOWN_VEHICLE: ServiceError = ServiceError::not_found("vehicle", Some("/vehicle_id"));
-
 const UNKNOWN_ANOMALY: ServiceError = ServiceError::not_found("anomaly", Some("/anomaly_event_id"));
 
 /// A new booking.
@@ -61,11 +60,8 @@ impl Bookings {
         };
         let booking = self.new_booking(new)?;
         let vehicle_id = booking.vehicle_id;
-        if !self
-            .access
-            .can_access_vehicle(&caller, vehicle_id, CREATE)
-            .await?
-        {
+        let can_access = self.access.can_access_vehicle(&caller, vehicle_id, CREATE);
+        if !can_access.await? {
             return Err(UNKNOWN_VEHICLE);
         }
         if let Some(anomaly_id) = booking.anomaly_event_id {
