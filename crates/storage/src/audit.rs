@@ -1,13 +1,4 @@
 //! The audit trail.
-//!
-//! # Errors
-//!
-//! The functions of this module and its submodules return [`StorageError::Unavailable`] if the
-//! database is unavailable, and [`StorageError::CorruptRow`] if a row cannot be read.
-#![expect(
-    clippy::missing_errors_doc,
-    reason = "the module documentation describes the errors"
-)]
 
 pub mod chain;
 pub mod pruning;
@@ -16,12 +7,11 @@ mod list;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use sovd_domain::AuditEntry;
 use uuid::Uuid;
 
-use crate::{Connection, StorageError, schema::audit_logs};
+use crate::{Connection, Result, schema::audit_logs, statement::Statement};
 
 pub use list::{AuditFilter, Cursor, list, page};
 
@@ -31,12 +21,11 @@ pub async fn insert(
     connection: &mut Connection,
     entry: &AuditEntry,
     now: DateTime<Utc>,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     diesel::insert_into(audit_logs::table)
         .values(NewEntry::of(entry, now))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Inserts several entries in one statement.
@@ -44,13 +33,12 @@ pub async fn insert_all(
     connection: &mut Connection,
     entries: &[AuditEntry],
     now: DateTime<Utc>,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     let rows = entries.iter().map(|entry| NewEntry::of(entry, now));
     diesel::insert_into(audit_logs::table)
         .values(rows.collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// An entry that is stored some time after the attempt that it describes.
@@ -68,12 +56,9 @@ pub struct DeferredEntry {
 ///
 /// # Errors
 ///
-/// Returns [`StorageError::Dangling`], and inserts none of the entries, if the user, vehicle or command
+/// Returns [`Dangling`](crate::StorageError::Dangling), and inserts none of the entries, if the user, vehicle or command
 /// of an entry does not exist.
-pub async fn insert_deferred(
-    connection: &mut Connection,
-    entries: &[DeferredEntry],
-) -> Result<(), StorageError> {
+pub async fn insert_deferred(connection: &mut Connection, entries: &[DeferredEntry]) -> Result<()> {
     let rows = entries.iter().map(|deferred| {
         (
             NewEntry::of(&deferred.entry, deferred.at),
@@ -84,18 +69,14 @@ pub async fn insert_deferred(
         .values(rows.collect::<Vec<_>>())
         .on_conflict(audit_logs::log_id)
         .do_nothing()
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Inserts an entry, if it is not stored yet, whose user, vehicle or command may have been deleted. The
 /// row equals that of an entry stored before the deletion: the references are NULL, and their copies
 /// contain the ids.
-pub async fn insert_detached(
-    connection: &mut Connection,
-    deferred: &DeferredEntry,
-) -> Result<(), StorageError> {
+pub async fn insert_detached(connection: &mut Connection, deferred: &DeferredEntry) -> Result<()> {
     let entry = &deferred.entry;
     let detached = NewEntry {
         user_id: None,
@@ -113,9 +94,8 @@ pub async fn insert_detached(
         ))
         .on_conflict(audit_logs::log_id)
         .do_nothing()
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 #[derive(Insertable)]

@@ -20,8 +20,8 @@ use tokio::{runtime::Handle, time::timeout};
 
 use self::bulk_reads::BulkReads;
 use crate::{
+    Result, StorageError,
     connection::{Connection, Target},
-    error::StorageError,
     notifications::Listener,
 };
 
@@ -84,13 +84,7 @@ impl Database {
     }
 
     /// Checks out a connection, which returns to the pool when dropped.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Unavailable`] if none is free in time.
-    pub async fn connection(
-        &self,
-    ) -> Result<impl DerefMut<Target = Connection> + Send + use<>, StorageError> {
+    pub async fn connection(&self) -> Result<impl DerefMut<Target = Connection> + Send + use<>> {
         self.checkout().await
     }
 
@@ -118,22 +112,14 @@ impl Database {
     }
 
     /// Begins a transaction, which is rolled back unless it is committed.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Unavailable`] if no connection is free in time.
-    pub async fn begin(&self) -> Result<Transaction, StorageError> {
+    pub async fn begin(&self) -> Result<Transaction> {
         let mut connection = self.checkout().await?;
         AnsiTransactionManager::begin_transaction(&mut *connection).await?;
         Ok(Transaction(connection))
     }
 
     /// Checks that the database responds within two seconds.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Unavailable`] if it does not.
-    pub async fn ping(&self) -> Result<(), StorageError> {
+    pub async fn ping(&self) -> Result<()> {
         let mut connection = timeout(PING, self.checkout()).await.map_err(|_| {
             StorageError::Unavailable("no connection was free in time".to_owned())
         })??;
@@ -142,11 +128,7 @@ impl Database {
     }
 
     /// Opens a connection outside the pool that receives the notifications of every process.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Unavailable`] if the database cannot be reached.
-    pub async fn listen(&self) -> Result<Listener, StorageError> {
+    pub async fn listen(&self) -> Result<Listener> {
         let connection = open(&self.runtime, &self.url, self.statement_timeout)
             .await
             .map_err(|error| StorageError::Unavailable(error.to_string()))?;
@@ -164,7 +146,7 @@ impl Database {
         self.pool.state().statistics.get_started
     }
 
-    async fn checkout(&self) -> Result<PooledConnection<'static, Connection>, StorageError> {
+    async fn checkout(&self) -> Result<PooledConnection<'static, Connection>> {
         self.pool.get_owned().await.map_err(|error| {
             use diesel_async::pooled_connection::bb8::RunError;
             StorageError::Unavailable(match error {
@@ -236,7 +218,7 @@ impl Transaction {
     ///
     /// Any [`StorageError`]. The transaction was rolled back, unless the connection broke during the
     /// commit: then its outcome is unknown.
-    pub async fn commit(mut self) -> Result<(), StorageError> {
+    pub async fn commit(mut self) -> Result<()> {
         AnsiTransactionManager::commit_transaction(&mut *self.0).await?;
         Ok(())
     }
@@ -246,7 +228,7 @@ impl Transaction {
     /// # Errors
     ///
     /// [`StorageError::Unavailable`] if the connection is broken, which rolls back, too.
-    pub async fn rollback(mut self) -> Result<(), StorageError> {
+    pub async fn rollback(mut self) -> Result<()> {
         AnsiTransactionManager::rollback_transaction(&mut *self.0).await?;
         Ok(())
     }

@@ -1,4 +1,4 @@
-use std::fmt::Display;
+use std::{convert::Infallible, fmt::Display};
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use thiserror::Error;
@@ -6,10 +6,12 @@ use thiserror::Error;
 /// A failed database operation.
 ///
 /// Every function of this crate that uses a connection can return [`Unavailable`](Self::Unavailable) and
-/// [`Database`](Self::Database); their documentation names only the other variants.
+/// [`Database`](Self::Database), and one that reads rows also [`CorruptRow`](Self::CorruptRow); their
+/// documentation names only the other variants.
 #[derive(Debug, Error)]
 pub enum StorageError {
-    /// The database is unavailable, or the pool had no connection in time. A later attempt may succeed.
+    /// The database is unavailable, the pool had no connection in time, or waiting for a lock took too
+    /// long. A later attempt may succeed.
     #[error("the database is not available: {0}")]
     Unavailable(String),
     /// A row violates a unique constraint.
@@ -49,6 +51,9 @@ pub enum StorageError {
     #[error("migration failed: {0}")]
     Migration(String),
 }
+
+/// The result of a database operation.
+pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
 /// A violated constraint that the caller of a use case can act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +101,12 @@ impl StorageError {
             row: row.to_string(),
             reason: reason.to_string(),
         }
+    }
+}
+
+impl From<Infallible> for StorageError {
+    fn from(error: Infallible) -> Self {
+        match error {}
     }
 }
 

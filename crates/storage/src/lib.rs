@@ -1,4 +1,8 @@
 #![doc = include_str!("../README.md")]
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "`StorageError` documents the errors that every function returns"
+)]
 
 pub mod agents;
 pub mod audit;
@@ -15,9 +19,12 @@ pub mod verify;
 mod connection;
 mod database;
 mod error;
+mod filters;
 mod like;
+mod rows;
 mod schema;
+mod statement;
 
 pub use connection::Connection;
 pub use database::{Database, PoolSettings, Transaction};
-pub use error::{Conflict, StorageError};
+pub use error::{Conflict, Result, StorageError};

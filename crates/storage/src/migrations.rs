@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{Connection, StorageError, connection::Target};
+use crate::{Connection, Result, StorageError, connection::Target};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
@@ -52,7 +52,7 @@ pub enum Steps {
 ///
 /// [`StorageError::Unavailable`] with the last reason after the timeout, and immediately if the URL is
 /// malformed.
-pub async fn wait_for(url: &str, timeout: Duration) -> Result<(), StorageError> {
+pub async fn wait_for(url: &str, timeout: Duration) -> Result<()> {
     const DELAY: Duration = Duration::from_millis(200);
     const ATTEMPT: Duration = Duration::from_secs(2);
     let target = Target::parse(url).map_err(unavailable)?.within(ATTEMPT);
@@ -83,7 +83,7 @@ fn unavailable(error: ConnectionError) -> StorageError {
 /// # Errors
 ///
 /// If a migration fails, the migrations before it stay applied. See the [module](self#errors).
-pub async fn up(url: &str) -> Result<Vec<String>, StorageError> {
+pub async fn up(url: &str) -> Result<Vec<String>> {
     with_harness(url, |harness| {
         let pending = harness.pending_migrations(MIGRATIONS).map_err(failed)?;
         pending
@@ -103,7 +103,7 @@ pub async fn up(url: &str) -> Result<Vec<String>, StorageError> {
 ///
 /// [`StorageError::Migration`] also if an applied migration is unknown to this program. See the
 /// [module](self#errors).
-pub async fn down(url: &str, steps: Steps) -> Result<Vec<String>, StorageError> {
+pub async fn down(url: &str, steps: Steps) -> Result<Vec<String>> {
     with_harness(url, move |harness| {
         let known = known()?;
         let applied = harness.applied_migrations().map_err(failed)?;
@@ -122,11 +122,7 @@ pub async fn down(url: &str, steps: Steps) -> Result<Vec<String>, StorageError> 
 
 /// Reverts the latest migration, applies it again and returns its name, or `None` if none is applied.
 /// Pending migrations stay pending.
-///
-/// # Errors
-///
-/// See [`down`].
-pub async fn redo(url: &str) -> Result<Option<String>, StorageError> {
+pub async fn redo(url: &str) -> Result<Option<String>> {
     with_harness(url, |harness| {
         let applied = harness.applied_migrations().map_err(failed)?;
         let [version, ..] = applied.as_slice() else {
@@ -142,11 +138,7 @@ pub async fn redo(url: &str) -> Result<Option<String>, StorageError> {
 }
 
 /// Returns the migrations of this program in order, with their state in the database.
-///
-/// # Errors
-///
-/// See the [module](self#errors).
-pub async fn status(url: &str) -> Result<Vec<MigrationState>, StorageError> {
+pub async fn status(url: &str) -> Result<Vec<MigrationState>> {
     with_harness(url, |harness| {
         let applied = harness.applied_migrations().map_err(failed)?;
         let states = known()?
@@ -162,9 +154,7 @@ pub async fn status(url: &str) -> Result<Vec<MigrationState>, StorageError> {
 }
 
 /// Applies all migrations in the schema that the connection has selected.
-pub(crate) fn apply_all(
-    harness: &mut AsyncMigrationHarness<Connection>,
-) -> Result<(), StorageError> {
+pub(crate) fn apply_all(harness: &mut AsyncMigrationHarness<Connection>) -> Result<()> {
     harness.run_pending_migrations(MIGRATIONS).map_err(failed)?;
     Ok(())
 }
@@ -172,8 +162,8 @@ pub(crate) fn apply_all(
 /// Runs `work` on a dedicated runtime: the harness blocks the thread, which a single-threaded runtime
 /// forbids.
 pub(crate) async fn on_dedicated_runtime<T: Send + 'static>(
-    work: impl AsyncFnOnce() -> Result<T, StorageError> + Send + 'static,
-) -> Result<T, StorageError> {
+    work: impl AsyncFnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(move || {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -186,16 +176,14 @@ pub(crate) async fn on_dedicated_runtime<T: Send + 'static>(
     .map_err(failed)?
 }
 
-pub(crate) async fn connect(url: &str) -> Result<Connection, StorageError> {
+pub(crate) async fn connect(url: &str) -> Result<Connection> {
     Connection::establish(url).await.map_err(unavailable)
 }
 
 async fn with_harness<T: Send + 'static>(
     url: &str,
-    work: impl FnOnce(&mut AsyncMigrationHarness<Connection>) -> Result<T, StorageError>
-    + Send
-    + 'static,
-) -> Result<T, StorageError> {
+    work: impl FnOnce(&mut AsyncMigrationHarness<Connection>) -> Result<T> + Send + 'static,
+) -> Result<T> {
     let url = url.to_owned();
     on_dedicated_runtime(async move || {
         let mut connection = connect(&url).await?;
@@ -207,7 +195,7 @@ async fn with_harness<T: Send + 'static>(
     .await
 }
 
-fn known() -> Result<Vec<Box<dyn Migration<Pg>>>, StorageError> {
+fn known() -> Result<Vec<Box<dyn Migration<Pg>>>> {
     let mut migrations = MIGRATIONS.migrations().map_err(failed)?;
     migrations.sort_by(|one, other| one.name().version().cmp(&other.name().version()));
     Ok(migrations)
@@ -217,7 +205,7 @@ fn revert(
     harness: &mut AsyncMigrationHarness<Connection>,
     known: &[Box<dyn Migration<Pg>>],
     version: &MigrationVersion<'_>,
-) -> Result<String, StorageError> {
+) -> Result<String> {
     let migration = find(known, version)?;
     harness.revert_migration(migration).map_err(failed)?;
     Ok(migration.name().to_string())
@@ -226,7 +214,7 @@ fn revert(
 fn find<'a>(
     known: &'a [Box<dyn Migration<Pg>>],
     version: &MigrationVersion<'_>,
-) -> Result<&'a dyn Migration<Pg>, StorageError> {
+) -> Result<&'a dyn Migration<Pg>> {
     known
         .iter()
         .find(|migration| migration.name().version() == *version)

@@ -10,7 +10,7 @@ use sovd_domain::VehicleId;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::{Connection, StorageError};
+use crate::{Connection, Result, StorageError, statement::Statement};
 
 /// Also the channel of the triggers on `vehicles`.
 const CHANNEL: &str = "sovd_queue";
@@ -32,14 +32,7 @@ pub enum Notification {
 }
 
 /// Sends a notification; within a transaction, PostgreSQL delivers it after the commit.
-///
-/// # Errors
-///
-/// Returns [`StorageError`] (see its docs).
-pub async fn send(
-    connection: &mut Connection,
-    notification: Notification,
-) -> Result<(), StorageError> {
+pub async fn send(connection: &mut Connection, notification: Notification) -> Result<()> {
     let payload = match notification {
         Notification::Work => WORK.to_owned(),
         Notification::Cancelled(lease_id) => format!("{CANCELLED}{lease_id}"),
@@ -48,16 +41,15 @@ pub async fn send(
     sql_query("SELECT pg_notify($1, $2)")
         .bind::<Text, _>(CHANNEL)
         .bind::<Text, _>(payload)
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Receives the notifications of all processes on a dedicated connection.
 pub struct Listener(Connection);
 
 impl Listener {
-    pub(crate) async fn on(mut connection: Connection) -> Result<Self, StorageError> {
+    pub(crate) async fn on(mut connection: Connection) -> Result<Self> {
         sql_query(format!("LISTEN {CHANNEL}"))
             .execute(&mut connection)
             .await?;
@@ -69,7 +61,7 @@ impl Listener {
     /// # Errors
     ///
     /// [`StorageError::Unavailable`] if the connection is lost. Notifications may have been missed.
-    pub async fn next(&mut self) -> Result<Notification, StorageError> {
+    pub async fn next(&mut self) -> Result<Notification> {
         loop {
             match timeout(IDLE_TIMEOUT, self.0.notification()).await {
                 Ok(Some(message)) => {

@@ -305,6 +305,9 @@ diesel::table! {
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(command_queue -> commands (command_id));
 diesel::joinable!(queue_heads -> vehicles (vehicle_id));
+diesel::joinable!(service_accounts -> users (user_id));
+diesel::joinable!(booking_anomalies -> service_bookings (booking_id));
+diesel::joinable!(detection_jobs -> commands (command_id));
 diesel::joinable!(spent_refresh_tokens -> sessions (session_id));
 diesel::joinable!(anomaly_episodes -> anomaly_events (anomaly_event_id));
 diesel::allow_tables_to_appear_in_same_query!(sessions, users);

@@ -3,7 +3,7 @@
 
 use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionManager};
 
-use crate::{StorageError, migrations};
+use crate::{Result, migrations};
 
 /// A file of seeds.
 pub(crate) struct SeedFile {
@@ -39,7 +39,7 @@ pub(crate) const FILES: &[SeedFile] = &[
 /// # Errors
 ///
 /// Fails also if a migration is pending; then nothing is inserted.
-pub async fn insert(url: &str) -> Result<(), StorageError> {
+pub async fn insert(url: &str) -> Result<()> {
     let mut connection = migrations::connect(url).await?;
     AnsiTransactionManager::begin_transaction(&mut connection).await?;
     for file in FILES {

@@ -16,7 +16,7 @@ use diesel_async::{
 };
 
 use crate::{
-    Connection, StorageError, migrations,
+    Connection, Result, migrations,
     seeds::{self, SeedFile},
 };
 
@@ -59,7 +59,7 @@ pub struct Difference {
 /// # Errors
 ///
 /// Fails also if the database user may not create a schema.
-pub async fn run(url: &str) -> Result<SchemaCheck, StorageError> {
+pub async fn run(url: &str) -> Result<SchemaCheck> {
     let url = url.to_owned();
     migrations::on_dedicated_runtime(async move || {
         let mut live = migrations::connect(&url).await?;
@@ -74,7 +74,7 @@ pub async fn run(url: &str) -> Result<SchemaCheck, StorageError> {
 
 type Facts = BTreeMap<(String, String), String>;
 
-async fn expected(mut connection: Connection) -> Result<Facts, StorageError> {
+async fn expected(mut connection: Connection) -> Result<Facts> {
     AnsiTransactionManager::begin_transaction(&mut connection).await?;
     connection
         .batch_execute("CREATE SCHEMA sovd_verify; SET LOCAL search_path = sovd_verify")
@@ -88,7 +88,7 @@ async fn expected(mut connection: Connection) -> Result<Facts, StorageError> {
 }
 
 /// Reads the objects of a schema: kind, name and definition without the name of the schema.
-async fn facts(connection: &mut Connection, schema: &str) -> Result<Facts, StorageError> {
+async fn facts(connection: &mut Connection, schema: &str) -> Result<Facts> {
     #[derive(QueryableByName)]
     struct Fact {
         #[diesel(sql_type = Text)]
@@ -163,7 +163,7 @@ async fn count_seeds(
     connection: &mut Connection,
     facts: &Facts,
     check: &mut SchemaCheck,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     let mut counts: Vec<(&str, i64, i64)> = Vec::new();
     for file in seeds::FILES {
         let rows = count_rows(connection, facts, file).await?;
@@ -201,7 +201,7 @@ async fn count_rows(
     connection: &mut Connection,
     facts: &Facts,
     file: &SeedFile,
-) -> Result<Vec<(&'static str, i64, i64)>, StorageError> {
+) -> Result<Vec<(&'static str, i64, i64)>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = BigInt)]

@@ -10,9 +10,10 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use sovd_domain::{AgentAction, AgentActionId, AgentActionStatus, Page};
-use uuid::Uuid;
 
-use crate::{Connection, StorageError, schema::ueba_logs};
+use crate::{
+    Connection, Result, filters::filter_some, rows::row, schema::ueba_logs, statement::Statement,
+};
 
 /// Selects log entries; an unset field matches every entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,38 +31,21 @@ pub struct AgentActionFilter {
 }
 
 /// Inserts an entry.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn log(connection: &mut Connection, action: &AgentAction) -> Result<(), StorageError> {
+pub async fn log(connection: &mut Connection, action: &AgentAction) -> Result<()> {
     diesel::insert_into(ueba_logs::table)
-        .values((
-            ueba_logs::id.eq(action.id.0),
-            ueba_logs::agent_name.eq(&action.agent_name),
-            ueba_logs::action_type.eq(&action.action_type),
-            ueba_logs::source_node.eq(&action.source_node),
-            ueba_logs::target_node.eq(&action.target_node),
-            ueba_logs::status.eq(action.status.as_str()),
-            ueba_logs::timestamp.eq(action.timestamp),
-        ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .values(ActionRow::from(action))
+        .run(connection)
+        .await
 }
 
 /// Inserts an entry unless the agent is suspended from this kind of action; returns whether it did.
 ///
 /// Uses a single statement, because every allowed call of an agent pays for it.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn log_unless_suspended(
     connection: &mut Connection,
     action: &AgentAction,
-) -> Result<bool, StorageError> {
-    let inserted = sql_query(
+) -> Result<bool> {
+    sql_query(
         "INSERT INTO ueba_logs
              (id, agent_name, action_type, source_node, target_node, status, timestamp)
          SELECT $1, $2, $3, $4, $5, $6, $7
@@ -75,24 +59,19 @@ pub async fn log_unless_suspended(
     .bind::<Nullable<Text>, _>(&action.target_node)
     .bind::<Text, _>(action.status.as_str())
     .bind::<Timestamptz, _>(action.timestamp)
-    .execute(connection)
-    .await?;
-    Ok(inserted > 0)
+    .affects_rows(connection)
+    .await
 }
 
 /// Returns a page of the matching entries, newest first, and the number of matching entries.
 ///
 /// The page is an index scan. The count reads an index entry of every match, and the rows themselves
 /// if several fields are set; the retention of the log bounds its cost.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn list(
     connection: &mut Connection,
     filter: &AgentActionFilter,
     page: Page,
-) -> Result<(Vec<AgentAction>, i64), StorageError> {
+) -> Result<(Vec<AgentAction>, i64)> {
     let total = matching(filter).count().get_result(connection).await?;
     let query = newest_first(filter)
         .limit(page.limit())
@@ -101,14 +80,7 @@ pub async fn list(
 }
 
 /// Returns up to `limit` blocked attempts, newest first.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn blocked(
-    connection: &mut Connection,
-    limit: i64,
-) -> Result<Vec<AgentAction>, StorageError> {
+pub async fn blocked(connection: &mut Connection, limit: i64) -> Result<Vec<AgentAction>> {
     let filter = AgentActionFilter {
         status: Some(AgentActionStatus::Blocked),
         ..AgentActionFilter::default()
@@ -118,15 +90,11 @@ pub async fn blocked(
 
 /// Deletes up to `limit` entries from before `cutoff`, oldest first, and returns their number.
 /// Concurrent calls delete different entries.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn forget(
     connection: &mut Connection,
     cutoff: DateTime<Utc>,
     limit: i64,
-) -> Result<usize, StorageError> {
+) -> Result<usize> {
     Ok(sql_query(
         "DELETE FROM ueba_logs WHERE id IN (
              SELECT id FROM ueba_logs WHERE timestamp < $1
@@ -154,59 +122,32 @@ fn matching(filter: &AgentActionFilter) -> ueba_logs::BoxedQuery<'_, Pg> {
         }
         None => {}
     }
-    if let Some(agent_name) = &filter.agent_name {
-        query = query.filter(ueba_logs::agent_name.eq(agent_name));
-    }
-    if let Some(action_type) = &filter.action_type {
-        query = query.filter(ueba_logs::action_type.eq(action_type));
-    }
-    if let Some(start) = filter.start {
-        query = query.filter(ueba_logs::timestamp.ge(start));
-    }
-    if let Some(end) = filter.end {
-        query = query.filter(ueba_logs::timestamp.le(end));
-    }
+    filter_some!(
+        query,
+        ueba_logs::agent_name.eq(filter.agent_name.as_ref()),
+        ueba_logs::action_type.eq(filter.action_type.as_ref()),
+        ueba_logs::timestamp.ge(filter.start),
+        ueba_logs::timestamp.le(filter.end),
+    );
     query
 }
 
 async fn load(
     query: ueba_logs::BoxedQuery<'_, Pg>,
     connection: &mut Connection,
-) -> Result<Vec<AgentAction>, StorageError> {
-    let rows: Vec<ActionRow> = query
+) -> Result<Vec<AgentAction>> {
+    query
         .select(ActionRow::as_select())
-        .load(connection)
-        .await?;
-    rows.into_iter().map(AgentAction::try_from).collect()
+        .fetch_all(connection)
+        .await
 }
 
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = ueba_logs, check_for_backend(Pg))]
-struct ActionRow {
-    id: Uuid,
+row!(ActionRow of ueba_logs[id] for AgentAction {
+    id: AgentActionId,
     agent_name: String,
     action_type: String,
     source_node: Option<String>,
     target_node: Option<String>,
-    status: String,
+    status: AgentActionStatus,
     timestamp: DateTime<Utc>,
-}
-
-impl TryFrom<ActionRow> for AgentAction {
-    type Error = StorageError;
-
-    fn try_from(row: ActionRow) -> Result<Self, StorageError> {
-        Ok(Self {
-            id: AgentActionId(row.id),
-            status: row
-                .status
-                .parse()
-                .map_err(|error| StorageError::corrupt("ueba_logs", "status", row.id, error))?,
-            agent_name: row.agent_name,
-            action_type: row.action_type,
-            source_node: row.source_node,
-            target_node: row.target_node,
-            timestamp: row.timestamp,
-        })
-    }
-}
+});

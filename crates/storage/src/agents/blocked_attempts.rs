@@ -6,14 +6,10 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use sovd_domain::AgentAction;
 
-use crate::{Connection, StorageError, schema::blocked_attempts};
+use crate::{Connection, Result, schema::blocked_attempts, statement::Statement};
 
 /// Inserts an attempt.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn add(connection: &mut Connection, action: &AgentAction) -> Result<(), StorageError> {
+pub async fn add(connection: &mut Connection, action: &AgentAction) -> Result<()> {
     diesel::insert_into(blocked_attempts::table)
         .values((
             blocked_attempts::attempt_id.eq(action.id.0),
@@ -21,22 +17,17 @@ pub async fn add(connection: &mut Connection, action: &AgentAction) -> Result<()
             blocked_attempts::action_type.eq(&action.action_type),
             blocked_attempts::blocked_at.eq(action.timestamp),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Returns the number of the agent's attempts at this kind of action after `after`.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn count(
     connection: &mut Connection,
     agent_name: &str,
     action_type: &str,
     after: DateTime<Utc>,
-) -> Result<i64, StorageError> {
+) -> Result<i64> {
     Ok(blocked_attempts::table
         .filter(blocked_attempts::agent_name.eq(agent_name))
         .filter(blocked_attempts::action_type.eq(action_type))
@@ -47,32 +38,15 @@ pub async fn count(
 }
 
 /// Deletes the agent's attempts at this kind of action.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn clear(
-    connection: &mut Connection,
-    agent_name: &str,
-    action_type: &str,
-) -> Result<(), StorageError> {
+pub async fn clear(connection: &mut Connection, agent_name: &str, action_type: &str) -> Result<()> {
     let attempts = blocked_attempts::table
         .filter(blocked_attempts::agent_name.eq(agent_name))
         .filter(blocked_attempts::action_type.eq(action_type));
-    diesel::delete(attempts).execute(connection).await?;
-    Ok(())
+    diesel::delete(attempts).run(connection).await
 }
 
 /// Deletes the attempts at or before `cutoff`.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn forget(
-    connection: &mut Connection,
-    cutoff: DateTime<Utc>,
-) -> Result<(), StorageError> {
+pub async fn forget(connection: &mut Connection, cutoff: DateTime<Utc>) -> Result<()> {
     let attempts = blocked_attempts::table.filter(blocked_attempts::blocked_at.le(cutoff));
-    diesel::delete(attempts).execute(connection).await?;
-    Ok(())
+    diesel::delete(attempts).run(connection).await
 }

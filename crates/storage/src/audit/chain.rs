@@ -11,8 +11,9 @@ use sovd_domain::audit::{ChainHash, Link};
 use uuid::Uuid;
 
 use crate::{
-    Connection, StorageError,
+    Connection, Result, StorageError,
     schema::{audit_chain_head, audit_logs},
+    statement::Statement,
 };
 
 /// The canonical text of an entry: all columns except the references, which deletions set to NULL. The
@@ -55,7 +56,7 @@ pub struct SealedEntry {
 
 /// Locks the head of the chain until the transaction ends and returns it, or `None` if another
 /// transaction has locked it.
-pub async fn claim_head(connection: &mut Connection) -> Result<Option<Link>, StorageError> {
+pub async fn claim_head(connection: &mut Connection) -> Result<Option<Link>> {
     let row = audit_chain_head::table
         .select((audit_chain_head::position, audit_chain_head::hash))
         .for_update()
@@ -66,7 +67,7 @@ pub async fn claim_head(connection: &mut Connection) -> Result<Option<Link>, Sto
 }
 
 /// Waits for the lock of the head of the chain and returns the head, or `None` if there is no such row.
-pub async fn lock_head(connection: &mut Connection) -> Result<Option<Link>, StorageError> {
+pub async fn lock_head(connection: &mut Connection) -> Result<Option<Link>> {
     let row = audit_chain_head::table
         .select((audit_chain_head::position, audit_chain_head::hash))
         .for_update()
@@ -76,7 +77,7 @@ pub async fn lock_head(connection: &mut Connection) -> Result<Option<Link>, Stor
 }
 
 /// Returns the head of the chain, or `None` if there is no such row.
-pub async fn head(connection: &mut Connection) -> Result<Option<Link>, StorageError> {
+pub async fn head(connection: &mut Connection) -> Result<Option<Link>> {
     let row = audit_chain_head::table
         .select((audit_chain_head::position, audit_chain_head::hash))
         .first(connection)
@@ -87,10 +88,7 @@ pub async fn head(connection: &mut Connection) -> Result<Option<Link>, StorageEr
 /// Locks up to `limit` committed, unsealed entries until the transaction ends and returns them, oldest
 /// first. Entries locked by other transactions are skipped, so that sealing and the deletion of a user
 /// never wait for each other.
-pub async fn lock_unsealed(
-    connection: &mut Connection,
-    limit: i64,
-) -> Result<Vec<UnsealedEntry>, StorageError> {
+pub async fn lock_unsealed(connection: &mut Connection, limit: i64) -> Result<Vec<UnsealedEntry>> {
     let sql = format!(
         "SELECT log_id, {CONTENT} AS content FROM audit_logs WHERE position IS NULL
          ORDER BY audit_logs.timestamp, log_id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED"
@@ -105,10 +103,7 @@ pub async fn lock_unsealed(
 /// # Errors
 ///
 /// Returns an error if a position is taken.
-pub async fn seal(
-    connection: &mut Connection,
-    sealed: &[(Uuid, Link)],
-) -> Result<(), StorageError> {
+pub async fn seal(connection: &mut Connection, sealed: &[(Uuid, Link)]) -> Result<()> {
     let Some((_, head)) = sealed.last() else {
         return Ok(());
     };
@@ -130,9 +125,8 @@ pub async fn seal(
     .bind::<Array<SqlUuid>, _>(log_ids)
     .bind::<Array<BigInt>, _>(positions)
     .bind::<Array<Binary>, _>(hashes)
-    .execute(connection)
-    .await?;
-    Ok(())
+    .run(connection)
+    .await
 }
 
 /// Returns up to `limit` entries of the chain after the entry with this position and id, or from the
@@ -141,7 +135,7 @@ pub async fn sealed_after(
     connection: &mut Connection,
     last: Option<(i64, Uuid)>,
     limit: i64,
-) -> Result<Vec<SealedEntry>, StorageError> {
+) -> Result<Vec<SealedEntry>> {
     let which = match last {
         Some(_) => "(position, log_id) > ($2, $3)",
         None => "position IS NOT NULL AND num_nulls($2, $3) = 2",
@@ -169,7 +163,7 @@ pub async fn sealed_after(
 pub async fn latest_timestamp_up_to(
     connection: &mut Connection,
     position: i64,
-) -> Result<Option<DateTime<Utc>>, StorageError> {
+) -> Result<Option<DateTime<Utc>>> {
     let time = audit_logs::table
         .filter(audit_logs::position.le(position))
         .order(audit_logs::timestamp.desc())
@@ -180,15 +174,13 @@ pub async fn latest_timestamp_up_to(
 }
 
 /// Returns the number of committed, unsealed entries.
-pub async fn count_unsealed(connection: &mut Connection) -> Result<i64, StorageError> {
+pub async fn count_unsealed(connection: &mut Connection) -> Result<i64> {
     let unsealed = audit_logs::table.filter(audit_logs::position.is_null());
     Ok(unsealed.count().get_result(connection).await?)
 }
 
 /// Returns the timestamp of the oldest committed, unsealed entry, if there is one.
-pub async fn oldest_unsealed(
-    connection: &mut Connection,
-) -> Result<Option<DateTime<Utc>>, StorageError> {
+pub async fn oldest_unsealed(connection: &mut Connection) -> Result<Option<DateTime<Utc>>> {
     let time = audit_logs::table
         .filter(audit_logs::position.is_null())
         .order((audit_logs::timestamp, audit_logs::log_id))
@@ -203,7 +195,7 @@ pub async fn oldest_unsealed(
 /// # Errors
 ///
 /// Returns an error unless this is the first statement of the transaction.
-pub async fn use_snapshot(connection: &mut Connection) -> Result<(), StorageError> {
+pub async fn use_snapshot(connection: &mut Connection) -> Result<()> {
     let sql = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
     Ok(connection.batch_execute(sql).await?)
 }
@@ -212,7 +204,7 @@ pub async fn use_snapshot(connection: &mut Connection) -> Result<(), StorageErro
 pub(super) fn link_of(
     table: &'static str,
     row: QueryResult<(i64, Vec<u8>)>,
-) -> Result<Option<Link>, StorageError> {
+) -> Result<Option<Link>> {
     let Some((position, hash)) = row.optional()? else {
         return Ok(None);
     };
@@ -221,6 +213,6 @@ pub(super) fn link_of(
     Ok(Some(Link { position, hash }))
 }
 
-fn head_of(row: QueryResult<(i64, Vec<u8>)>) -> Result<Option<Link>, StorageError> {
+fn head_of(row: QueryResult<(i64, Vec<u8>)>) -> Result<Option<Link>> {
     link_of("audit_chain_head", row)
 }

@@ -12,7 +12,10 @@ use sovd_domain::{
 };
 use uuid::Uuid;
 
-use crate::{Connection, StorageError, schema::audit_logs};
+use crate::{
+    Connection, Result, StorageError, filters::filter_some, rows::restore, schema::audit_logs,
+    statement::Statement,
+};
 
 /// The entries to list. Fields that are not set match all entries.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -54,7 +57,7 @@ pub async fn list(
     connection: &mut Connection,
     filter: &AuditFilter,
     page: Page,
-) -> Result<(Vec<AuditRecord>, i64), StorageError> {
+) -> Result<(Vec<AuditRecord>, i64)> {
     let total = matching(filter).count().get_result(connection).await?;
     let query = newest_first(filter)
         .limit(page.limit())
@@ -69,7 +72,7 @@ pub async fn page(
     filter: &AuditFilter,
     after: Option<Cursor>,
     limit: i64,
-) -> Result<Vec<AuditRecord>, StorageError> {
+) -> Result<Vec<AuditRecord>> {
     let mut query = newest_first(filter).limit(limit);
     if let Some(after) = after {
         // A row comparison makes the index scan start exactly after the cursor. With separate conditions
@@ -105,27 +108,24 @@ fn matching(filter: &AuditFilter) -> audit_logs::BoxedQuery<'_, Pg> {
         let deleted = deleted.and(audit_logs::subject_command_id.eq(id));
         query = query.filter(audit_logs::command_id.eq(id).or(deleted));
     }
-    if let Some(action) = &filter.action {
-        query = query.filter(audit_logs::action.eq(action));
-    }
-    if let Some(entity_type) = &filter.entity_type {
-        query = query.filter(audit_logs::entity_type.eq(entity_type));
-    }
-    if let Some(start) = filter.start {
-        query = query.filter(audit_logs::timestamp.ge(start));
-    }
-    if let Some(end) = filter.end {
-        query = query.filter(audit_logs::timestamp.le(end));
-    }
+    filter_some!(
+        query,
+        audit_logs::action.eq(filter.action.as_ref()),
+        audit_logs::entity_type.eq(filter.entity_type.as_ref()),
+        audit_logs::timestamp.ge(filter.start),
+        audit_logs::timestamp.le(filter.end),
+    );
     query
 }
 
 async fn read(
     query: audit_logs::BoxedQuery<'_, Pg>,
     connection: &mut Connection,
-) -> Result<Vec<AuditRecord>, StorageError> {
-    let rows: Vec<AuditRow> = query.select(AuditRow::as_select()).load(connection).await?;
-    rows.into_iter().map(AuditRecord::try_from).collect()
+) -> Result<Vec<AuditRecord>> {
+    query
+        .select(AuditRow::as_select())
+        .fetch_all(connection)
+        .await
 }
 
 #[derive(Queryable, Selectable)]
@@ -151,17 +151,14 @@ struct AuditRow {
 impl TryFrom<AuditRow> for AuditRecord {
     type Error = StorageError;
 
-    fn try_from(row: AuditRow) -> Result<Self, StorageError> {
+    fn try_from(row: AuditRow) -> Result<Self> {
         let id = row.log_id;
         let hash = row.hash.as_deref().map(ChainHash::try_from).transpose();
         let hash = hash.map_err(|error| StorageError::corrupt("audit_logs", "hash", id, error))?;
         let link = row.position.zip(hash);
         Ok(Self {
             log_id: id,
-            result: row
-                .result
-                .parse()
-                .map_err(|error| StorageError::corrupt("audit_logs", "result", id, error))?,
+            result: restore(row.result, "audit_logs", "result", id)?,
             action: row.action,
             entity_type: row.entity_type,
             entity_id: row.entity_id,

@@ -11,15 +11,16 @@ use sovd_domain::{AuditResult, audit::Link};
 
 use super::chain::link_of;
 use crate::{
-    Connection, StorageError,
+    Connection, Result,
     schema::{audit_logs, audit_prunings},
+    statement::Statement,
 };
 
 /// Returns up to `limit` links from the beginning of the chain, with the times of their entries.
 pub async fn oldest_links(
     connection: &mut Connection,
     limit: i64,
-) -> Result<Vec<(Link, DateTime<Utc>)>, StorageError> {
+) -> Result<Vec<(Link, DateTime<Utc>)>> {
     let rows: Vec<(i64, Vec<u8>, DateTime<Utc>)> = audit_logs::table
         .filter(audit_logs::position.is_not_null())
         .filter(audit_logs::hash.is_not_null())
@@ -43,12 +44,8 @@ pub async fn oldest_links(
 ///
 /// # Errors
 ///
-/// [`StorageError::Duplicate`] if the chain was pruned to this position before.
-pub async fn prune(
-    connection: &mut Connection,
-    link: Link,
-    now: DateTime<Utc>,
-) -> Result<usize, StorageError> {
+/// [`Duplicate`](crate::StorageError::Duplicate) if the chain was pruned to this position before.
+pub async fn prune(connection: &mut Connection, link: Link, now: DateTime<Utc>) -> Result<usize> {
     diesel::insert_into(audit_prunings::table)
         .values((
             audit_prunings::position.eq(link.position),
@@ -58,11 +55,11 @@ pub async fn prune(
         .execute(connection)
         .await?;
     let old = audit_logs::table.filter(audit_logs::position.le(link.position));
-    Ok(diesel::delete(old).execute(connection).await?)
+    diesel::delete(old).count_rows(connection).await
 }
 
 /// Returns the link of the latest pruning, or `None` if the chain was never pruned.
-pub async fn newest(connection: &mut Connection) -> Result<Option<Link>, StorageError> {
+pub async fn newest(connection: &mut Connection) -> Result<Option<Link>> {
     let row = audit_prunings::table
         .order(audit_prunings::position.desc())
         .select((audit_prunings::position, audit_prunings::hash))
@@ -78,7 +75,7 @@ pub async fn newest(connection: &mut Connection) -> Result<Option<Link>, Storage
 /// # Errors
 ///
 /// Returns an error if the chain was not pruned up to there.
-pub async fn is_recorded(connection: &mut Connection, pruning: Link) -> Result<bool, StorageError> {
+pub async fn is_recorded(connection: &mut Connection, pruning: Link) -> Result<bool> {
     let previous: Option<i64> = audit_prunings::table
         .filter(audit_prunings::position.lt(pruning.position))
         .select(max(audit_prunings::position))
@@ -109,10 +106,7 @@ pub async fn is_recorded(connection: &mut Connection, pruning: Link) -> Result<b
 }
 
 /// Returns the link at `position` if the chain was once pruned to it.
-pub async fn find(
-    connection: &mut Connection,
-    position: i64,
-) -> Result<Option<Link>, StorageError> {
+pub async fn find(connection: &mut Connection, position: i64) -> Result<Option<Link>> {
     let row = audit_prunings::table
         .find(position)
         .select((audit_prunings::position, audit_prunings::hash))

@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 use sovd_domain::{CommandId, IdempotencyKey, UserId};
 use uuid::Uuid;
 
-use crate::{Connection, StorageError, schema::idempotency_keys};
+use crate::{Connection, Result, schema::idempotency_keys, statement::Statement};
 
 /// A request with an idempotency key.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ pub async fn remember(
     command_id: CommandId,
     now: DateTime<Utc>,
     forget_before: DateTime<Utc>,
-) -> Result<Option<Known>, StorageError> {
+) -> Result<Option<Known>> {
     loop {
         let written = sql_query(
             "INSERT INTO idempotency_keys AS known
@@ -82,10 +82,7 @@ pub async fn remember(
 }
 
 /// Deletes the keys from before `cutoff` and returns their number.
-pub async fn forget(
-    connection: &mut Connection,
-    cutoff: DateTime<Utc>,
-) -> Result<usize, StorageError> {
+pub async fn forget(connection: &mut Connection, cutoff: DateTime<Utc>) -> Result<usize> {
     let old = idempotency_keys::table.filter(idempotency_keys::created_at.lt(cutoff));
-    Ok(diesel::delete(old).execute(connection).await?)
+    diesel::delete(old).count_rows(connection).await
 }

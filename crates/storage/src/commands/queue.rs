@@ -19,11 +19,10 @@ mod waiting;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use sovd_domain::{CommandId, VehicleId};
 use uuid::Uuid;
 
-use crate::{Connection, StorageError, schema::command_queue};
+use crate::{Connection, Result, StorageError, schema::command_queue, statement::Statement};
 
 pub use claim::{CLAIM, Claim, claim, hold, release, release_vehicle, remove_abandoned, renew};
 pub use expiry::{Expired, expired};
@@ -85,7 +84,7 @@ pub struct Lease {
 }
 
 /// Appends a command to its vehicle's queue.
-pub async fn push(connection: &mut Connection, entry: &NewEntry) -> Result<(), StorageError> {
+pub async fn push(connection: &mut Connection, entry: &NewEntry) -> Result<()> {
     diesel::insert_into(command_queue::table)
         .values((
             command_queue::command_id.eq(entry.command_id.0),
@@ -94,24 +93,18 @@ pub async fn push(connection: &mut Connection, entry: &NewEntry) -> Result<(), S
             command_queue::expires_at.eq(entry.expires_at),
             command_queue::skip_evidence.eq(entry.skip_evidence),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Locks the entry of a command until the transaction ends, and returns it.
-pub async fn lock(
-    connection: &mut Connection,
-    command_id: CommandId,
-) -> Result<Option<Entry>, StorageError> {
-    let row: Option<EntryRow> = command_queue::table
+pub async fn lock(connection: &mut Connection, command_id: CommandId) -> Result<Option<Entry>> {
+    command_queue::table
         .find(command_id.0)
         .select(EntryRow::as_select())
         .for_update()
-        .first(connection)
+        .fetch_first(connection)
         .await
-        .optional()?;
-    row.map(Entry::try_from).transpose()
 }
 
 /// Records that a task is about to be sent for the `send_count`-th time.
@@ -119,24 +112,19 @@ pub async fn mark_sent(
     connection: &mut Connection,
     command_id: CommandId,
     send_count: i32,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     diesel::update(command_queue::table.find(command_id.0))
         .set(command_queue::send_count.eq(send_count))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Records that the vehicle has responded completely.
-pub async fn mark_answered(
-    connection: &mut Connection,
-    command_id: CommandId,
-) -> Result<(), StorageError> {
+pub async fn mark_answered(connection: &mut Connection, command_id: CommandId) -> Result<()> {
     diesel::update(command_queue::table.find(command_id.0))
         .set(command_queue::is_answered.eq(true))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Postpones a task whose attempt failed with `error` until `due_at`. `send_count` is how often it may
@@ -147,7 +135,7 @@ pub async fn postpone(
     due_at: DateTime<Utc>,
     send_count: i32,
     error: &str,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     diesel::update(command_queue::table.find(command_id.0))
         .set((
             command_queue::due_at.eq(due_at),
@@ -157,9 +145,8 @@ pub async fn postpone(
             command_queue::lease_id.eq(None::<Uuid>),
             command_queue::lease_expires_at.eq(None::<DateTime<Utc>>),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Replaces a command whose outcome is unknown by an unclaimed probe. The probe keeps the position, so
@@ -169,7 +156,7 @@ pub async fn turn_into_probe(
     command_id: CommandId,
     due_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     diesel::update(command_queue::table.find(command_id.0))
         .set((
             command_queue::task.eq("probe"),
@@ -183,9 +170,8 @@ pub async fn turn_into_probe(
             command_queue::lease_id.eq(None::<Uuid>),
             command_queue::lease_expires_at.eq(None::<DateTime<Utc>>),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Ends the claim of a cancelled command. The vehicle stays reserved until the lease holder calls
@@ -194,27 +180,22 @@ pub async fn cancel(
     connection: &mut Connection,
     command_id: CommandId,
     lease: Lease,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     diesel::update(command_queue::table.find(command_id.0))
         .set((
             command_queue::is_cancelled.eq(true),
             command_queue::lease_id.eq(lease.id),
             command_queue::lease_expires_at.eq(lease.until),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Removes a finished task from the queue.
-pub async fn remove(
-    connection: &mut Connection,
-    command_id: CommandId,
-) -> Result<(), StorageError> {
+pub async fn remove(connection: &mut Connection, command_id: CommandId) -> Result<()> {
     diesel::delete(command_queue::table.find(command_id.0))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 #[derive(Queryable, Selectable)]
@@ -235,7 +216,7 @@ struct EntryRow {
 impl TryFrom<EntryRow> for Entry {
     type Error = StorageError;
 
-    fn try_from(row: EntryRow) -> Result<Self, StorageError> {
+    fn try_from(row: EntryRow) -> Result<Self> {
         Ok(Self {
             task: Task::read(&row.task, row.command_id)?,
             attempt: row.attempt,
@@ -253,7 +234,7 @@ impl TryFrom<EntryRow> for Entry {
 }
 
 impl Task {
-    fn read(text: &str, command_id: Uuid) -> Result<Self, StorageError> {
+    fn read(text: &str, command_id: Uuid) -> Result<Self> {
         match text {
             "command" => Ok(Self::Command),
             "probe" => Ok(Self::Probe),

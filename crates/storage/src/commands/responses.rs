@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::{
     dsl::max,
-    pg::Pg,
     prelude::*,
     sql_query,
     sql_types::{Array, BigInt, Integer, Uuid as SqlUuid},
@@ -16,8 +15,10 @@ use sovd_domain::{CommandId, CommandStatus, Response, ResponseId};
 use uuid::Uuid;
 
 use crate::{
-    Connection, StorageError,
+    Connection, Result,
+    rows::row,
     schema::{commands, responses},
+    statement::Statement,
 };
 
 /// Inserts a chunk. Inserting the same chunk again has no effect, so a caller that did not learn the
@@ -25,29 +26,18 @@ use crate::{
 ///
 /// # Errors
 ///
-/// Returns [`StorageError::Duplicate`] if the command has another chunk with the same number.
-pub async fn insert(connection: &mut Connection, response: &Response) -> Result<(), StorageError> {
+/// Returns [`Duplicate`](crate::StorageError::Duplicate) if the command has another chunk with the same number.
+pub async fn insert(connection: &mut Connection, response: &Response) -> Result<()> {
     diesel::insert_into(responses::table)
-        .values((
-            responses::response_id.eq(response.response_id.0),
-            responses::command_id.eq(response.command_id.0),
-            responses::response_payload.eq(&response.response_payload),
-            responses::sequence_number.eq(response.sequence_number),
-            responses::is_final.eq(response.is_final),
-            responses::received_at.eq(response.received_at),
-        ))
+        .values(ResponseRow::from(response))
         .on_conflict(responses::response_id)
         .do_nothing()
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Returns the number of the last chunk of a command, or 0 if it has none.
-pub async fn last_number(
-    connection: &mut Connection,
-    command_id: CommandId,
-) -> Result<i32, StorageError> {
+pub async fn last_number(connection: &mut Connection, command_id: CommandId) -> Result<i32> {
     let last: Option<i32> = responses::table
         .filter(responses::command_id.eq(command_id.0))
         .select(max(responses::sequence_number))
@@ -61,15 +51,14 @@ pub async fn list(
     connection: &mut Connection,
     command_id: CommandId,
     after: i32,
-) -> Result<Vec<Response>, StorageError> {
-    let rows: Vec<ResponseRow> = responses::table
+) -> Result<Vec<Response>> {
+    responses::table
         .filter(responses::command_id.eq(command_id.0))
         .filter(responses::sequence_number.gt(after))
         .order(responses::sequence_number)
         .select(ResponseRow::as_select())
-        .load(connection)
-        .await?;
-    Ok(rows.into_iter().map(Response::from).collect())
+        .fetch_all(connection)
+        .await
 }
 
 /// A position in a response: the command, and the number of the chunk before the position.
@@ -81,7 +70,7 @@ pub async fn list_next(
     connection: &mut Connection,
     positions: &[Position],
     limit: i64,
-) -> Result<HashMap<Position, Vec<Response>>, StorageError> {
+) -> Result<HashMap<Position, Vec<Response>>> {
     let (ids, after): (Vec<Uuid>, Vec<i32>) =
         positions.iter().map(|(id, after)| (id.0, *after)).unzip();
     let rows: Vec<NextRow> = sql_query(
@@ -102,7 +91,7 @@ pub async fn list_next(
     .await?;
     let mut next: HashMap<Position, Vec<Response>> = HashMap::new();
     for row in rows {
-        let response = Response::from(row.response);
+        let response = Response::try_from(row.response)?;
         let position = (response.command_id, row.after);
         next.entry(position).or_default().push(response);
     }
@@ -114,7 +103,7 @@ pub async fn list_next(
 pub async fn progress(
     connection: &mut Connection,
     command_ids: &[CommandId],
-) -> Result<HashMap<CommandId, (CommandStatus, i32)>, StorageError> {
+) -> Result<HashMap<CommandId, (CommandStatus, i32)>> {
     let ids: Vec<Uuid> = command_ids.iter().map(|id| id.0).collect();
     let last = responses::table
         .filter(responses::command_id.eq(commands::command_id))
@@ -133,16 +122,14 @@ pub async fn progress(
     Ok(readable.collect())
 }
 
-#[derive(Queryable, QueryableByName, Selectable)]
-#[diesel(table_name = responses, check_for_backend(Pg))]
-struct ResponseRow {
-    response_id: Uuid,
-    command_id: Uuid,
+row!(#[derive(QueryableByName)] ResponseRow of responses[response_id] for Response {
+    response_id: ResponseId,
+    command_id: CommandId,
     response_payload: Value,
     sequence_number: i32,
     is_final: bool,
     received_at: DateTime<Utc>,
-}
+});
 
 #[derive(QueryableByName)]
 struct NextRow {
@@ -150,17 +137,4 @@ struct NextRow {
     after: i32,
     #[diesel(embed)]
     response: ResponseRow,
-}
-
-impl From<ResponseRow> for Response {
-    fn from(row: ResponseRow) -> Self {
-        Self {
-            response_id: ResponseId(row.response_id),
-            command_id: CommandId(row.command_id),
-            response_payload: row.response_payload,
-            sequence_number: row.sequence_number,
-            is_final: row.is_final,
-            received_at: row.received_at,
-        }
-    }
 }

@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
 use super::{Connection, Database, PoolSettings};
-use crate::StorageError;
+use crate::{Result, StorageError};
 
 /// Bulk reads may use one in this many connections.
 const SHARE: u32 = 3;
@@ -39,14 +39,10 @@ impl Database {
     /// When the connection is dropped, the server may still execute a statement whose caller has
     /// disconnected. The connection returns to the pool, and `permit` is dropped, only after the server
     /// has finished.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Unavailable`] if none is free in time.
     pub async fn bulk_connection<P: Send + 'static>(
         &self,
         permit: P,
-    ) -> Result<impl DerefMut<Target = Connection> + Send + use<P>, StorageError> {
+    ) -> Result<impl DerefMut<Target = Connection> + Send + use<P>> {
         let bulk_reads = self.bulk_reads.clone();
         let share = timeout(bulk_reads.timeout, bulk_reads.permits.acquire_owned()).await;
         let Ok(Ok(share)) = share else {

@@ -1,12 +1,12 @@
 //! Vehicles.
 
-#![expect(
-    clippy::missing_errors_doc,
-    reason = "`StorageError` documents the errors that every function returns"
-)]
-
 use chrono::{DateTime, Utc};
-use diesel::{dsl::exists, pg::Pg, prelude::*, select};
+use diesel::{
+    dsl::{AsSelect, exists},
+    pg::Pg,
+    prelude::*,
+    select,
+};
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 use sovd_domain::{
@@ -15,10 +15,13 @@ use sovd_domain::{
 use uuid::Uuid;
 
 use crate::{
-    Connection, StorageError,
+    Connection, Result, StorageError,
+    filters::filter_some,
     fleet::scope::within,
     like,
+    rows::restore,
     schema::{command_queue, vehicles},
+    statement::Statement,
 };
 
 /// The criteria of a client; `None` matches every vehicle.
@@ -44,46 +47,33 @@ pub async fn list(
     filter: &VehicleFilter,
     scope: &VehicleScope,
     page: Page,
-) -> Result<(Vec<Vehicle>, i64), StorageError> {
+) -> Result<(Vec<Vehicle>, i64)> {
     let total = matching(filter, scope)
         .count()
         .get_result(connection)
         .await?;
-    let rows: Vec<VehicleRow> = matching(filter, scope)
+    let found = matching(filter, scope)
         .select(VehicleRow::as_select())
         .order(vehicles::vin)
         .limit(page.limit())
         .offset(page.offset())
-        .load(connection)
+        .fetch_all(connection)
         .await?;
-    let found: Result<_, _> = rows.into_iter().map(Vehicle::try_from).collect();
-    Ok((found?, total))
+    Ok((found, total))
 }
 
 /// Finds a vehicle by its id.
-pub async fn find(
-    connection: &mut Connection,
-    vehicle_id: VehicleId,
-) -> Result<Option<Vehicle>, StorageError> {
-    let row = vehicles::table
-        .find(vehicle_id.0)
-        .select(VehicleRow::as_select())
-        .first(connection)
-        .await;
-    read(row)
+pub async fn find(connection: &mut Connection, vehicle_id: VehicleId) -> Result<Option<Vehicle>> {
+    vehicle(vehicle_id).fetch_first(connection).await
 }
 
 /// Finds a vehicle by its VIN.
-pub async fn find_by_vin(
-    connection: &mut Connection,
-    vin: &Vin,
-) -> Result<Option<Vehicle>, StorageError> {
-    let row = vehicles::table
+pub async fn find_by_vin(connection: &mut Connection, vin: &Vin) -> Result<Option<Vehicle>> {
+    vehicles::table
         .filter(vehicles::vin.eq(vin.as_str()))
         .select(VehicleRow::as_select())
-        .first(connection)
-        .await;
-    read(row)
+        .fetch_first(connection)
+        .await
 }
 
 /// Returns whether the vehicle exists and belongs to the customer.
@@ -91,7 +81,7 @@ pub async fn is_owned_by(
     connection: &mut Connection,
     vehicle_id: VehicleId,
     owner_id: UserId,
-) -> Result<bool, StorageError> {
+) -> Result<bool> {
     let owned = vehicles::table
         .find(vehicle_id.0)
         .filter(vehicles::owner_id.eq(owner_id.0));
@@ -100,17 +90,14 @@ pub async fn is_owned_by(
 
 /// Returns whether the customer owns a vehicle. The answer is only stable while the customer is locked
 /// with [`crate::identity::users::lock`].
-pub async fn has_any(connection: &mut Connection, owner_id: UserId) -> Result<bool, StorageError> {
+pub async fn has_any(connection: &mut Connection, owner_id: UserId) -> Result<bool> {
     let owned = vehicles::table.filter(vehicles::owner_id.eq(owner_id.0));
     Ok(select(exists(owned)).get_result(connection).await?)
 }
 
 /// Prevents the deletion of the vehicle until the transaction ends; returns whether it exists. Call this
 /// before locking rows that belong to the vehicle, because a deletion locks the vehicle first.
-pub async fn keep(
-    connection: &mut Connection,
-    vehicle_id: VehicleId,
-) -> Result<bool, StorageError> {
+pub async fn keep(connection: &mut Connection, vehicle_id: VehicleId) -> Result<bool> {
     let kept: Option<Uuid> = vehicles::table
         .find(vehicle_id.0)
         .select(vehicles::vehicle_id)
@@ -122,17 +109,11 @@ pub async fn keep(
 }
 
 /// Finds and locks a vehicle until the transaction ends, which serializes submissions to it.
-pub async fn lock(
-    connection: &mut Connection,
-    vehicle_id: VehicleId,
-) -> Result<Option<Vehicle>, StorageError> {
-    let row = vehicles::table
-        .find(vehicle_id.0)
-        .select(VehicleRow::as_select())
+pub async fn lock(connection: &mut Connection, vehicle_id: VehicleId) -> Result<Option<Vehicle>> {
+    vehicle(vehicle_id)
         .for_no_key_update()
-        .first(connection)
-        .await;
-    read(row)
+        .fetch_first(connection)
+        .await
 }
 
 /// Inserts a vehicle.
@@ -140,7 +121,7 @@ pub async fn lock(
 /// # Errors
 ///
 /// [`StorageError::Duplicate`] if the VIN is taken.
-pub async fn insert(connection: &mut Connection, vehicle: &Vehicle) -> Result<(), StorageError> {
+pub async fn insert(connection: &mut Connection, vehicle: &Vehicle) -> Result<()> {
     diesel::insert_into(vehicles::table)
         .values((
             vehicles::vehicle_id.eq(vehicle.vehicle_id.0),
@@ -155,15 +136,14 @@ pub async fn insert(connection: &mut Connection, vehicle: &Vehicle) -> Result<()
             vehicles::metadata.eq(&vehicle.metadata),
             vehicles::created_at.eq(vehicle.created_at),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Updates everything but the id, VIN and creation time of a vehicle that the caller has locked. A
 /// trigger notifies listeners of a new connection status and makes the first queued command due when the
 /// vehicle reconnects.
-pub async fn update(connection: &mut Connection, vehicle: &Vehicle) -> Result<(), StorageError> {
+pub async fn update(connection: &mut Connection, vehicle: &Vehicle) -> Result<()> {
     diesel::update(vehicles::table.find(vehicle.vehicle_id.0))
         .set((
             vehicles::make.eq(&vehicle.make),
@@ -175,23 +155,19 @@ pub async fn update(connection: &mut Connection, vehicle: &Vehicle) -> Result<()
             vehicles::last_seen_at.eq(vehicle.last_seen_at),
             vehicles::metadata.eq(&vehicle.metadata),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Finds and locks a vehicle so that no command is queued for it until the transaction ends.
 pub async fn lock_for_deletion(
     connection: &mut Connection,
     vehicle_id: VehicleId,
-) -> Result<Option<Vehicle>, StorageError> {
-    let row = vehicles::table
-        .find(vehicle_id.0)
-        .select(VehicleRow::as_select())
+) -> Result<Option<Vehicle>> {
+    vehicle(vehicle_id)
         .for_update()
-        .first(connection)
-        .await;
-    read(row)
+        .fetch_first(connection)
+        .await
 }
 
 /// Locks and returns the vehicles of a customer, whom the caller has locked for deletion, so that no
@@ -199,64 +175,49 @@ pub async fn lock_for_deletion(
 pub async fn lock_owned_for_deletion(
     connection: &mut Connection,
     owner_id: UserId,
-) -> Result<Vec<Vehicle>, StorageError> {
-    let rows: Vec<VehicleRow> = vehicles::table
+) -> Result<Vec<Vehicle>> {
+    vehicles::table
         .filter(vehicles::owner_id.eq(owner_id.0))
         .select(VehicleRow::as_select())
         .order(vehicles::vehicle_id)
         .for_update()
-        .load(connection)
-        .await?;
-    rows.into_iter().map(Vehicle::try_from).collect()
+        .fetch_all(connection)
+        .await
 }
 
 /// Returns whether the vehicle has queued or executing commands. The answer is only stable while the
 /// vehicle is locked with [`lock_for_deletion`].
-pub async fn has_queue(
-    connection: &mut Connection,
-    vehicle_id: VehicleId,
-) -> Result<bool, StorageError> {
+pub async fn has_queue(connection: &mut Connection, vehicle_id: VehicleId) -> Result<bool> {
     let queue = command_queue::table.filter(command_queue::vehicle_id.eq(vehicle_id.0));
     Ok(select(exists(queue)).get_result(connection).await?)
 }
 
 /// Deletes a vehicle with its commands and their responses.
-pub async fn delete(
-    connection: &mut Connection,
-    vehicle_id: VehicleId,
-) -> Result<(), StorageError> {
+pub async fn delete(connection: &mut Connection, vehicle_id: VehicleId) -> Result<()> {
     diesel::delete(vehicles::table.find(vehicle_id.0))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
-fn read(row: QueryResult<VehicleRow>) -> Result<Option<Vehicle>, StorageError> {
-    row.optional()?.map(Vehicle::try_from).transpose()
+#[diesel::dsl::auto_type]
+fn vehicle(vehicle_id: VehicleId) -> _ {
+    let id: Uuid = vehicle_id.0;
+    let columns: AsSelect<VehicleRow, Pg> = VehicleRow::as_select();
+    vehicles::table.find(id).select(columns)
 }
 
 fn matching<'a>(filter: &'a VehicleFilter, scope: &VehicleScope) -> vehicles::BoxedQuery<'a, Pg> {
-    let mut query = vehicles::table.into_boxed();
-    query = within!(query, vehicles::vehicle_id, scope);
-    if let Some(status) = filter.status {
-        query = query.filter(vehicles::connection_status.eq(status.as_str()));
-    }
-    if let Some(search) = &filter.search {
-        let pattern = like::containing(&search.to_ascii_uppercase());
-        query = query.filter(vehicles::vin.like(pattern));
-    }
-    if let Some(make) = &filter.make {
-        query = query.filter(vehicles::make.eq(make));
-    }
-    if let Some(model) = &filter.model {
-        query = query.filter(vehicles::model.eq(model));
-    }
-    if let Some(owner_id) = filter.owner_id {
-        query = query.filter(vehicles::owner_id.eq(owner_id.0));
-    }
-    if let Some(year) = filter.year {
-        query = query.filter(vehicles::year.eq(year));
-    }
+    let mut query = within!(vehicles::table.into_boxed(), vehicles::vehicle_id, scope);
+    let part = filter.search.as_ref().map(|part| part.to_ascii_uppercase());
+    filter_some!(
+        query,
+        vehicles::connection_status.eq(filter.status.map(ConnectionStatus::as_str)),
+        vehicles::vin.like(part.map(|part| like::containing(&part))),
+        vehicles::make.eq(filter.make.as_ref()),
+        vehicles::model.eq(filter.model.as_ref()),
+        vehicles::year.eq(filter.year),
+        vehicles::owner_id.eq(filter.owner_id.map(|id| id.0)),
+    );
     query
 }
 
@@ -279,22 +240,13 @@ struct VehicleRow {
 impl TryFrom<VehicleRow> for Vehicle {
     type Error = StorageError;
 
-    fn try_from(row: VehicleRow) -> Result<Self, StorageError> {
+    fn try_from(row: VehicleRow) -> Result<Self> {
         let id = row.vehicle_id;
         Ok(Self {
             vehicle_id: VehicleId(id),
-            vin: row
-                .vin
-                .parse()
-                .map_err(|error| StorageError::corrupt("vehicles", "vin", id, error))?,
-            connection_status: row.connection_status.parse().map_err(|error| {
-                StorageError::corrupt("vehicles", "connection_status", id, error)
-            })?,
-            vehicle_type: row
-                .vehicle_type
-                .map(|word| word.parse())
-                .transpose()
-                .map_err(|error| StorageError::corrupt("vehicles", "vehicle_type", id, error))?,
+            vin: restore(row.vin, "vehicles", "vin", id)?,
+            connection_status: restore(row.connection_status, "vehicles", "connection_status", id)?,
+            vehicle_type: restore(row.vehicle_type, "vehicles", "vehicle_type", id)?,
             owner_id: row.owner_id.map(UserId),
             make: row.make,
             model: row.model,

@@ -1,22 +1,19 @@
 //! Service accounts, which authenticate with an API key.
 
-#![expect(
-    clippy::missing_errors_doc,
-    reason = "`StorageError` documents the errors that every function returns"
-)]
-
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use diesel::{pg::Pg, prelude::*};
 use diesel_async::RunQueryDsl;
-use sovd_domain::{Page, Permission, Scope, ServiceAccount, UserId, VehicleId};
+use sovd_domain::{Page, Scope, ServiceAccount, UserId, VehicleId};
 use uuid::Uuid;
 
 use crate::{
-    Connection, StorageError,
+    Connection, Result, StorageError,
     identity::users::{Credentials, UserRow, insert as insert_user},
+    rows::restore,
     schema::{service_accounts, users},
+    statement::Statement,
 };
 
 /// The password hash of a service account: no password matches it.
@@ -26,12 +23,12 @@ const NO_PASSWORD: &str = "!";
 ///
 /// # Errors
 ///
-/// [`StorageError::Duplicate`] if the name is taken.
+/// [`Duplicate`](crate::StorageError::Duplicate) if the name is taken.
 pub async fn insert(
     connection: &mut Connection,
     account: &ServiceAccount,
     key_hash: &str,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     let credentials = Credentials {
         user: account.user.clone(),
         password_hash: NO_PASSWORD.to_owned(),
@@ -54,45 +51,35 @@ pub async fn insert(
             service_accounts::created_by.eq(account.created_by.map(|id| id.0)),
             service_accounts::expires_at.eq(account.expires_at),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Lists one page of the accounts by name, and counts all of them.
-pub async fn list(
-    connection: &mut Connection,
-    page: Page,
-) -> Result<(Vec<ServiceAccount>, i64), StorageError> {
+pub async fn list(connection: &mut Connection, page: Page) -> Result<(Vec<ServiceAccount>, i64)> {
     let total = service_accounts::table
         .count()
         .get_result(connection)
         .await?;
-    let rows: Vec<(AccountRow, UserRow)> = service_accounts::table
-        .inner_join(users::table.on(users::user_id.eq(service_accounts::user_id)))
-        .select((AccountRow::as_select(), UserRow::as_select()))
+    let found = service_accounts::table
+        .inner_join(users::table)
+        .select(Row::as_select())
         .order(users::username)
         .limit(page.limit())
         .offset(page.offset())
-        .load(connection)
+        .fetch_all(connection)
         .await?;
-    let found: Result<_, _> = rows.into_iter().map(read).collect();
-    Ok((found?, total))
+    Ok((found, total))
 }
 
 /// Finds an account by id.
-pub async fn find(
-    connection: &mut Connection,
-    user_id: UserId,
-) -> Result<Option<ServiceAccount>, StorageError> {
-    let row: Option<(AccountRow, UserRow)> = service_accounts::table
-        .inner_join(users::table.on(users::user_id.eq(service_accounts::user_id)))
+pub async fn find(connection: &mut Connection, user_id: UserId) -> Result<Option<ServiceAccount>> {
+    service_accounts::table
+        .inner_join(users::table)
         .filter(service_accounts::user_id.eq(user_id.0))
-        .select((AccountRow::as_select(), UserRow::as_select()))
-        .first(connection)
+        .select(Row::as_select())
+        .fetch_first(connection)
         .await
-        .optional()?;
-    row.map(read).transpose()
 }
 
 /// Finds the account of the key with this hash, if the key is valid at `now`.
@@ -100,18 +87,12 @@ pub async fn find_by_key(
     connection: &mut Connection,
     key_hash: &str,
     now: DateTime<Utc>,
-) -> Result<Option<ServiceAccount>, StorageError> {
-    let row: Option<(AccountRow, UserRow)> = service_accounts::table
-        .inner_join(users::table.on(users::user_id.eq(service_accounts::user_id)))
+) -> Result<Option<ServiceAccount>> {
+    valid(now)
         .filter(service_accounts::key_hash.eq(key_hash))
-        .filter(service_accounts::revoked_at.is_null())
-        .filter(service_accounts::expires_at.gt(now))
-        .filter(users::is_active)
-        .select((AccountRow::as_select(), UserRow::as_select()))
-        .first(connection)
+        .select(Row::as_select())
+        .fetch_first(connection)
         .await
-        .optional()?;
-    row.map(read).transpose()
 }
 
 /// Returns those of the hashes whose keys are valid at `now`.
@@ -119,13 +100,9 @@ pub async fn live(
     connection: &mut Connection,
     key_hashes: &[String],
     now: DateTime<Utc>,
-) -> Result<Vec<String>, StorageError> {
-    Ok(service_accounts::table
-        .inner_join(users::table.on(users::user_id.eq(service_accounts::user_id)))
+) -> Result<Vec<String>> {
+    Ok(valid(now)
         .filter(service_accounts::key_hash.eq_any(key_hashes))
-        .filter(service_accounts::revoked_at.is_null())
-        .filter(service_accounts::expires_at.gt(now))
-        .filter(users::is_active)
         .select(service_accounts::key_hash)
         .load(connection)
         .await?)
@@ -137,7 +114,7 @@ pub async fn lock_valid(
     connection: &mut Connection,
     key_hash: &str,
     now: DateTime<Utc>,
-) -> Result<bool, StorageError> {
+) -> Result<bool> {
     let locked: Option<Uuid> = service_accounts::table
         .filter(service_accounts::key_hash.eq(key_hash))
         .filter(service_accounts::revoked_at.is_null())
@@ -156,15 +133,14 @@ pub async fn touch(
     user_id: UserId,
     now: DateTime<Utc>,
     from: Option<IpAddr>,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     diesel::update(service_accounts::table.find(user_id.0))
         .set((
             service_accounts::last_used_at.eq(now),
             service_accounts::last_used_from.eq(from.map(|address| address.to_string())),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Replaces the key of an account unless it is revoked; returns whether it did.
@@ -173,18 +149,17 @@ pub async fn replace_key(
     user_id: UserId,
     key_hash: &str,
     expires_at: DateTime<Utc>,
-) -> Result<bool, StorageError> {
+) -> Result<bool> {
     let active = service_accounts::table
         .find(user_id.0)
         .filter(service_accounts::revoked_at.is_null());
-    let replaced = diesel::update(active)
+    diesel::update(active)
         .set((
             service_accounts::key_hash.eq(key_hash),
             service_accounts::expires_at.eq(expires_at),
         ))
-        .execute(connection)
-        .await?;
-    Ok(replaced > 0)
+        .affects_rows(connection)
+        .await
 }
 
 /// Revokes an account permanently; returns `false` if it was revoked already.
@@ -192,15 +167,24 @@ pub async fn revoke(
     connection: &mut Connection,
     user_id: UserId,
     now: DateTime<Utc>,
-) -> Result<bool, StorageError> {
+) -> Result<bool> {
     let active = service_accounts::table
         .find(user_id.0)
         .filter(service_accounts::revoked_at.is_null());
-    let revoked = diesel::update(active)
+    diesel::update(active)
         .set(service_accounts::revoked_at.eq(now))
-        .execute(connection)
-        .await?;
-    Ok(revoked > 0)
+        .affects_rows(connection)
+        .await
+}
+
+/// The accounts whose keys are valid.
+#[diesel::dsl::auto_type]
+fn valid(now: DateTime<Utc>) -> _ {
+    service_accounts::table
+        .inner_join(users::table)
+        .filter(service_accounts::revoked_at.is_null())
+        .filter(service_accounts::expires_at.gt(now))
+        .filter(users::is_active)
 }
 
 #[derive(Queryable, Selectable)]
@@ -216,27 +200,36 @@ struct AccountRow {
     revoked_at: Option<DateTime<Utc>>,
 }
 
-fn read((row, user): (AccountRow, UserRow)) -> Result<ServiceAccount, StorageError> {
-    let permissions: Result<Vec<Permission>, StorageError> = row
-        .permissions
-        .iter()
-        .map(|word| {
-            word.parse().map_err(|error| {
-                StorageError::corrupt("service_accounts", "permissions", row.user_id, error)
-            })
+#[derive(Queryable, Selectable)]
+#[diesel(check_for_backend(Pg))]
+struct Row {
+    #[diesel(embed)]
+    account: AccountRow,
+    #[diesel(embed)]
+    user: UserRow,
+}
+
+impl TryFrom<Row> for ServiceAccount {
+    type Error = StorageError;
+
+    fn try_from(Row { account, user }: Row) -> Result<Self> {
+        let id = account.user_id;
+        let permission = |word| restore(word, "service_accounts", "permissions", id);
+        let permissions: Result<_, _> = account.permissions.into_iter().map(permission).collect();
+        let ids = |ids: Vec<Uuid>| ids.into_iter().map(VehicleId).collect();
+        Ok(Self {
+            user: user.try_into()?,
+            scope: Scope {
+                permissions: permissions?,
+                vehicle_ids: account.vehicle_ids.map(ids),
+            },
+            created_by: account.created_by.map(UserId),
+            expires_at: account.expires_at,
+            last_used_at: account.last_used_at,
+            last_used_from: account
+                .last_used_from
+                .and_then(|address| address.parse().ok()),
+            revoked_at: account.revoked_at,
         })
-        .collect();
-    let ids = |ids: Vec<Uuid>| ids.into_iter().map(VehicleId).collect();
-    Ok(ServiceAccount {
-        user: user.try_into()?,
-        scope: Scope {
-            permissions: permissions?,
-            vehicle_ids: row.vehicle_ids.map(ids),
-        },
-        created_by: row.created_by.map(UserId),
-        expires_at: row.expires_at,
-        last_used_at: row.last_used_at,
-        last_used_from: row.last_used_from.and_then(|address| address.parse().ok()),
-        revoked_at: row.revoked_at,
-    })
+    }
 }

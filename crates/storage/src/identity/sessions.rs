@@ -1,10 +1,5 @@
 //! Sessions that have not ended.
 
-#![expect(
-    clippy::missing_errors_doc,
-    reason = "`StorageError` documents the errors that every function returns"
-)]
-
 pub mod spent;
 
 use chrono::{DateTime, Utc};
@@ -19,9 +14,10 @@ use sovd_domain::{ClientInfo, Role, Session, SessionId, User, UserId};
 use uuid::Uuid;
 
 use crate::{
-    Connection, StorageError,
+    Connection, Result,
     identity::users::UserRow,
     schema::{sessions, users},
+    statement::Statement,
 };
 
 /// Inserts a session whose refresh token has this hash.
@@ -29,7 +25,7 @@ pub async fn insert(
     connection: &mut Connection,
     session: &Session,
     token_hash: &str,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     diesel::insert_into(sessions::table)
         .values((
             sessions::session_id.eq(session.session_id.0),
@@ -42,9 +38,8 @@ pub async fn insert(
             sessions::ip_address.eq(address(&session.client)),
             sessions::user_agent.eq(&session.client.user_agent),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Finds and locks the session of the refresh token with this hash, unless it has expired at `now`. Of
@@ -53,24 +48,18 @@ pub async fn lock_by_token(
     connection: &mut Connection,
     token_hash: &str,
     now: DateTime<Utc>,
-) -> Result<Option<Session>, StorageError> {
-    let row: Option<SessionRow> = sessions::table
+) -> Result<Option<Session>> {
+    sessions::table
         .filter(sessions::refresh_token.eq(token_hash))
         .filter(sessions::expires_at.gt(now))
         .select(SessionRow::as_select())
         .for_update()
-        .first(connection)
+        .fetch_first(connection)
         .await
-        .optional()?;
-    Ok(row.map(Session::from))
 }
 
 /// Replaces the refresh token of a session and updates its expiry, last use and client.
-pub async fn renew(
-    connection: &mut Connection,
-    session: &Session,
-    token_hash: &str,
-) -> Result<(), StorageError> {
+pub async fn renew(connection: &mut Connection, session: &Session, token_hash: &str) -> Result<()> {
     diesel::update(sessions::table.find(session.session_id.0))
         .set((
             sessions::refresh_token.eq(token_hash),
@@ -79,9 +68,8 @@ pub async fn renew(
             sessions::ip_address.eq(address(&session.client)),
             sessions::user_agent.eq(&session.client.user_agent),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Returns the user of a session and its last use, if the session is live at `now`.
@@ -89,12 +77,9 @@ pub async fn user_of(
     connection: &mut Connection,
     session_id: SessionId,
     now: DateTime<Utc>,
-) -> Result<Option<(User, DateTime<Utc>)>, StorageError> {
-    let row: Option<(UserRow, DateTime<Utc>)> = sessions::table
-        .inner_join(users::table)
+) -> Result<Option<(User, DateTime<Utc>)>> {
+    let row: Option<(UserRow, DateTime<Utc>)> = live_at(now)
         .filter(sessions::session_id.eq(session_id.0))
-        .filter(sessions::expires_at.gt(now))
-        .filter(users::is_active)
         .select((UserRow::as_select(), sessions::last_used_at))
         .first(connection)
         .await
@@ -110,8 +95,8 @@ pub async fn lock_live(
     session_id: SessionId,
     role: Role,
     now: DateTime<Utc>,
-) -> Result<bool, StorageError> {
-    let locked = sql_query(
+) -> Result<bool> {
+    sql_query(
         "SELECT 1 FROM users JOIN sessions USING (user_id)
          WHERE session_id = $1 AND role = $2 AND is_active AND expires_at > $3
          FOR KEY SHARE OF users, sessions",
@@ -119,9 +104,8 @@ pub async fn lock_live(
     .bind::<SqlUuid, _>(session_id.0)
     .bind::<Text, _>(role.as_str())
     .bind::<Timestamptz, _>(now)
-    .execute(connection)
-    .await?;
-    Ok(locked > 0)
+    .affects_rows(connection)
+    .await
 }
 
 /// Records the use of the session.
@@ -129,15 +113,14 @@ pub async fn touch(
     connection: &mut Connection,
     session_id: SessionId,
     now: DateTime<Utc>,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     let stale = sessions::table
         .find(session_id.0)
         .filter(sessions::last_used_at.lt(now));
     diesel::update(stale)
         .set(sessions::last_used_at.eq(now))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Returns those of the sessions that are live at `now`: not expired, and of an active user.
@@ -145,13 +128,10 @@ pub async fn live(
     connection: &mut Connection,
     session_ids: &[SessionId],
     now: DateTime<Utc>,
-) -> Result<Vec<SessionId>, StorageError> {
+) -> Result<Vec<SessionId>> {
     let ids: Vec<Uuid> = session_ids.iter().map(|id| id.0).collect();
-    let live: Vec<Uuid> = sessions::table
-        .inner_join(users::table)
+    let live: Vec<Uuid> = live_at(now)
         .filter(sessions::session_id.eq_any(ids))
-        .filter(sessions::expires_at.gt(now))
-        .filter(users::is_active)
         .select(sessions::session_id)
         .load(connection)
         .await?;
@@ -159,24 +139,19 @@ pub async fn live(
 }
 
 /// Finds a session by id.
-pub async fn find(
-    connection: &mut Connection,
-    session_id: SessionId,
-) -> Result<Option<Session>, StorageError> {
-    let row: Option<SessionRow> = sessions::table
+pub async fn find(connection: &mut Connection, session_id: SessionId) -> Result<Option<Session>> {
+    sessions::table
         .find(session_id.0)
         .select(SessionRow::as_select())
-        .first(connection)
+        .fetch_first(connection)
         .await
-        .optional()?;
-    Ok(row.map(Session::from))
 }
 
 /// Finds the user whose session has the refresh token with this hash.
 pub async fn owner_of_token(
     connection: &mut Connection,
     token_hash: &str,
-) -> Result<Option<UserId>, StorageError> {
+) -> Result<Option<UserId>> {
     let user_id: Option<Uuid> = sessions::table
         .filter(sessions::refresh_token.eq(token_hash))
         .select(sessions::user_id)
@@ -191,15 +166,14 @@ pub async fn list(
     connection: &mut Connection,
     user_id: UserId,
     now: DateTime<Utc>,
-) -> Result<Vec<Session>, StorageError> {
-    let rows: Vec<SessionRow> = sessions::table
+) -> Result<Vec<Session>> {
+    sessions::table
         .filter(sessions::user_id.eq(user_id.0))
         .filter(sessions::expires_at.gt(now))
         .select(SessionRow::as_select())
         .order((sessions::last_used_at.desc(), sessions::session_id))
-        .load(connection)
-        .await?;
-    Ok(rows.into_iter().map(Session::from).collect())
+        .fetch_all(connection)
+        .await
 }
 
 /// Ends a session of `user_id`; returns whether it existed.
@@ -207,11 +181,11 @@ pub async fn end(
     connection: &mut Connection,
     user_id: UserId,
     session_id: SessionId,
-) -> Result<bool, StorageError> {
+) -> Result<bool> {
     let session = sessions::table
         .filter(sessions::user_id.eq(user_id.0))
         .filter(sessions::session_id.eq(session_id.0));
-    Ok(diesel::delete(session).execute(connection).await? > 0)
+    diesel::delete(session).affects_rows(connection).await
 }
 
 /// Ends the session of `user_id` with this refresh token; returns its id.
@@ -219,7 +193,7 @@ pub async fn end_by_token(
     connection: &mut Connection,
     user_id: UserId,
     token_hash: &str,
-) -> Result<Option<SessionId>, StorageError> {
+) -> Result<Option<SessionId>> {
     let session = sessions::table
         .filter(sessions::user_id.eq(user_id.0))
         .filter(sessions::refresh_token.eq(token_hash));
@@ -236,7 +210,7 @@ pub async fn end_all(
     connection: &mut Connection,
     user_id: UserId,
     kept: Option<SessionId>,
-) -> Result<usize, StorageError> {
+) -> Result<usize> {
     let mut ended = diesel::delete(sessions::table)
         .filter(sessions::user_id.eq(user_id.0))
         .into_boxed();
@@ -247,11 +221,7 @@ pub async fn end_all(
 }
 
 /// Ends all sessions of `user_id` except the `kept` most recently used.
-pub async fn end_oldest(
-    connection: &mut Connection,
-    user_id: UserId,
-    kept: i64,
-) -> Result<(), StorageError> {
+pub async fn end_oldest(connection: &mut Connection, user_id: UserId, kept: i64) -> Result<()> {
     let newest = sessions::table
         .filter(sessions::user_id.eq(user_id.0))
         .select(sessions::session_id)
@@ -265,9 +235,18 @@ pub async fn end_oldest(
 }
 
 /// Deletes the sessions that have expired at `now`; returns their number.
-pub async fn sweep(connection: &mut Connection, now: DateTime<Utc>) -> Result<usize, StorageError> {
+pub async fn sweep(connection: &mut Connection, now: DateTime<Utc>) -> Result<usize> {
     let expired = sessions::table.filter(sessions::expires_at.le(now));
-    Ok(diesel::delete(expired).execute(connection).await?)
+    diesel::delete(expired).count_rows(connection).await
+}
+
+/// The live sessions, with their users.
+#[diesel::dsl::auto_type]
+fn live_at(now: DateTime<Utc>) -> _ {
+    sessions::table
+        .inner_join(users::table)
+        .filter(sessions::expires_at.gt(now))
+        .filter(users::is_active)
 }
 
 pub(crate) fn address(client: &ClientInfo) -> Option<String> {

@@ -1,19 +1,21 @@
 //! Users.
 
-#![expect(
-    clippy::missing_errors_doc,
-    reason = "`StorageError` documents the errors that every function returns"
-)]
-
 use chrono::{DateTime, Utc};
-use diesel::{dsl::exists, pg::Pg, prelude::*, select};
+use diesel::{
+    dsl::{AsSelect, exists},
+    pg::Pg,
+    prelude::*,
+    select,
+};
 use diesel_async::RunQueryDsl;
 use sovd_domain::{Page, Role, User, UserId};
 use uuid::Uuid;
 
 use crate::{
-    Connection, StorageError, like,
+    Connection, Result, StorageError, like,
+    rows::row,
     schema::{command_queue, queue_heads, service_accounts, users, vehicles},
+    statement::Statement,
 };
 
 /// A user and their password hash.
@@ -39,65 +41,43 @@ pub async fn list(
     connection: &mut Connection,
     filter: &UserFilter,
     page: Page,
-) -> Result<(Vec<User>, i64), StorageError> {
+) -> Result<(Vec<User>, i64)> {
     let total = matching(filter).count().get_result(connection).await?;
-    let rows: Vec<UserRow> = matching(filter)
+    let found = matching(filter)
         .select(UserRow::as_select())
         .order(users::username)
         .limit(page.limit())
         .offset(page.offset())
-        .load(connection)
+        .fetch_all(connection)
         .await?;
-    let found: Result<_, _> = rows.into_iter().map(User::try_from).collect();
-    Ok((found?, total))
+    Ok((found, total))
 }
 
 /// Finds a user by id.
-pub async fn find(
-    connection: &mut Connection,
-    user_id: UserId,
-) -> Result<Option<User>, StorageError> {
-    let row = humans()
-        .filter(users::user_id.eq(user_id.0))
-        .select(UserRow::as_select())
-        .first(connection)
-        .await;
-    read(row)
+pub async fn find(connection: &mut Connection, user_id: UserId) -> Result<Option<User>> {
+    human(user_id).fetch_first(connection).await
 }
 
 /// Finds a user by e-mail address in any case.
-pub async fn find_by_email(
-    connection: &mut Connection,
-    email: &str,
-) -> Result<Option<User>, StorageError> {
-    let row = humans()
+pub async fn find_by_email(connection: &mut Connection, email: &str) -> Result<Option<User>> {
+    humans()
         .filter(users::email.eq(email.to_lowercase()))
         .select(UserRow::as_select())
-        .first(connection)
-        .await;
-    read(row)
+        .fetch_first(connection)
+        .await
 }
 
 /// Finds and locks a user until the transaction ends.
-pub async fn lock(
-    connection: &mut Connection,
-    user_id: UserId,
-) -> Result<Option<User>, StorageError> {
-    let row = humans()
-        .filter(users::user_id.eq(user_id.0))
-        .select(UserRow::as_select())
+pub async fn lock(connection: &mut Connection, user_id: UserId) -> Result<Option<User>> {
+    human(user_id)
         .for_no_key_update()
-        .first(connection)
-        .await;
-    read(row)
+        .fetch_first(connection)
+        .await
 }
 
 /// Locks a user or service account until the transaction ends, which serializes its submissions and the
 /// transactions that end its sessions. Lock a vehicle or a session only afterwards.
-pub async fn lock_exclusively(
-    connection: &mut Connection,
-    user_id: UserId,
-) -> Result<(), StorageError> {
+pub async fn lock_exclusively(connection: &mut Connection, user_id: UserId) -> Result<()> {
     users::table
         .find(user_id.0)
         .select(users::user_id)
@@ -108,7 +88,7 @@ pub async fn lock_exclusively(
 }
 
 /// Locks and returns the active admins, so that concurrent transactions cannot remove the last one.
-pub async fn lock_active_admins(connection: &mut Connection) -> Result<Vec<UserId>, StorageError> {
+pub async fn lock_active_admins(connection: &mut Connection) -> Result<Vec<UserId>> {
     let ids: Vec<Uuid> = humans()
         .filter(users::role.eq(Role::Admin.as_str()))
         .filter(users::is_active)
@@ -125,25 +105,16 @@ pub async fn lock_active_admins(connection: &mut Connection) -> Result<Vec<UserI
 /// # Errors
 ///
 /// [`StorageError::Duplicate`] if the name or e-mail address is taken.
-pub async fn insert(
-    connection: &mut Connection,
-    credentials: &Credentials,
-) -> Result<(), StorageError> {
+pub async fn insert(connection: &mut Connection, credentials: &Credentials) -> Result<()> {
     let user = &credentials.user;
     diesel::insert_into(users::table)
         .values((
-            users::user_id.eq(user.user_id.0),
-            users::username.eq(&user.username),
-            users::email.eq(&user.email),
+            UserRow::from(user),
             users::password_hash.eq(&credentials.password_hash),
-            users::role.eq(user.role.as_str()),
-            users::is_active.eq(user.is_active),
-            users::created_at.eq(user.created_at),
             users::updated_at.eq(user.created_at),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Updates the e-mail address, role and state of a user that the caller has locked.
@@ -151,11 +122,7 @@ pub async fn insert(
 /// # Errors
 ///
 /// [`StorageError::Duplicate`] if the e-mail address is taken.
-pub async fn update(
-    connection: &mut Connection,
-    user: &User,
-    now: DateTime<Utc>,
-) -> Result<(), StorageError> {
+pub async fn update(connection: &mut Connection, user: &User, now: DateTime<Utc>) -> Result<()> {
     diesel::update(users::table.find(user.user_id.0))
         .set((
             users::email.eq(&user.email),
@@ -163,9 +130,8 @@ pub async fn update(
             users::is_active.eq(user.is_active),
             users::updated_at.eq(now),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Sets the password hash of a user.
@@ -174,15 +140,14 @@ pub async fn set_password(
     user_id: UserId,
     password_hash: &str,
     now: DateTime<Utc>,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     diesel::update(users::table.find(user_id.0))
         .set((
             users::password_hash.eq(password_hash),
             users::updated_at.eq(now),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Locks the user until the transaction ends if they are active and still have this password hash;
@@ -190,7 +155,7 @@ pub async fn set_password(
 pub async fn lock_with_hash(
     connection: &mut Connection,
     credentials: &Credentials,
-) -> Result<bool, StorageError> {
+) -> Result<bool> {
     let locked: Option<Uuid> = users::table
         .find(credentials.user.user_id.0)
         .filter(users::is_active)
@@ -205,7 +170,7 @@ pub async fn lock_with_hash(
 
 /// Prevents the deletion of the user until the transaction ends. Call this before locking rows that
 /// belong to the user, because a deletion locks the user first.
-pub async fn keep(connection: &mut Connection, user_id: UserId) -> Result<(), StorageError> {
+pub async fn keep(connection: &mut Connection, user_id: UserId) -> Result<()> {
     users::table
         .find(user_id.0)
         .select(users::user_id)
@@ -216,26 +181,14 @@ pub async fn keep(connection: &mut Connection, user_id: UserId) -> Result<(), St
 }
 
 /// Finds a user and prevents changes to them until the transaction ends. The lock is shared.
-pub async fn keep_unchanged(
-    connection: &mut Connection,
-    user_id: UserId,
-) -> Result<Option<User>, StorageError> {
-    let row = humans()
-        .filter(users::user_id.eq(user_id.0))
-        .select(UserRow::as_select())
-        .for_share()
-        .first(connection)
-        .await;
-    read(row)
+pub async fn keep_unchanged(connection: &mut Connection, user_id: UserId) -> Result<Option<User>> {
+    human(user_id).for_share().fetch_first(connection).await
 }
 
 /// Returns whether commands of the user, or commands to vehicles of the user, have not ended. The answer
 /// is only stable while the user and the vehicles are locked with [`lock_for_deletion`] and
 /// [`crate::fleet::vehicles::lock_owned_for_deletion`].
-pub async fn has_open_commands(
-    connection: &mut Connection,
-    user_id: UserId,
-) -> Result<bool, StorageError> {
+pub async fn has_open_commands(connection: &mut Connection, user_id: UserId) -> Result<bool> {
     let submitted = command_queue::table.filter(command_queue::user_id.eq(user_id.0));
     let owned = vehicles::table
         .inner_join(queue_heads::table)
@@ -248,48 +201,39 @@ pub async fn has_open_commands(
 pub async fn lock_for_deletion(
     connection: &mut Connection,
     user_id: UserId,
-) -> Result<Option<User>, StorageError> {
-    let row = humans()
-        .filter(users::user_id.eq(user_id.0))
-        .select(UserRow::as_select())
-        .for_update()
-        .first(connection)
-        .await;
-    read(row)
+) -> Result<Option<User>> {
+    human(user_id).for_update().fetch_first(connection).await
 }
 
 /// Deletes a user with their sessions and commands.
-pub async fn delete(connection: &mut Connection, user_id: UserId) -> Result<(), StorageError> {
+pub async fn delete(connection: &mut Connection, user_id: UserId) -> Result<()> {
     diesel::delete(users::table.find(user_id.0))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Finds the credentials of a user by id.
 pub async fn credentials(
     connection: &mut Connection,
     user_id: UserId,
-) -> Result<Option<Credentials>, StorageError> {
-    let row = users::table
+) -> Result<Option<Credentials>> {
+    users::table
         .find(user_id.0)
-        .select(UserRow::as_select())
-        .first(connection)
-        .await;
-    read(row)
+        .select(CredentialsRow::as_select())
+        .fetch_first(connection)
+        .await
 }
 
 /// Finds the credentials of a user by name.
 pub async fn credentials_of(
     connection: &mut Connection,
     username: &str,
-) -> Result<Option<Credentials>, StorageError> {
-    let row = users::table
+) -> Result<Option<Credentials>> {
+    users::table
         .filter(users::username.eq(username))
-        .select(UserRow::as_select())
-        .first(connection)
-        .await;
-    read(row)
+        .select(CredentialsRow::as_select())
+        .fetch_first(connection)
+        .await
 }
 
 /// Replaces `old_hash` with `new_hash` unless the password was changed concurrently; returns whether it
@@ -299,22 +243,22 @@ pub async fn replace_hash(
     user_id: UserId,
     old_hash: &str,
     new_hash: &str,
-) -> Result<bool, StorageError> {
+) -> Result<bool> {
     let unchanged = users::table
         .filter(users::user_id.eq(user_id.0))
         .filter(users::password_hash.eq(old_hash));
-    let replaced = diesel::update(unchanged)
+    diesel::update(unchanged)
         .set(users::password_hash.eq(new_hash))
-        .execute(connection)
-        .await?;
-    Ok(replaced == 1)
+        .affects_rows(connection)
+        .await
 }
 
-fn read<T>(row: QueryResult<UserRow>) -> Result<Option<T>, StorageError>
-where
-    T: TryFrom<UserRow, Error = StorageError>,
-{
-    row.optional()?.map(T::try_from).transpose()
+/// The human user with an id.
+#[diesel::dsl::auto_type]
+fn human(user_id: UserId) -> _ {
+    let id: Uuid = user_id.0;
+    let columns: AsSelect<UserRow, Pg> = UserRow::as_select();
+    humans().filter(users::user_id.eq(id)).select(columns)
 }
 
 /// Human users: those that are not service accounts.
@@ -337,42 +281,30 @@ fn matching(filter: &UserFilter) -> users::BoxedQuery<'_, Pg> {
     query
 }
 
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
-pub(crate) struct UserRow {
-    user_id: Uuid,
+row!(pub(crate) UserRow of users[user_id] for User {
+    user_id: UserId,
     username: String,
     email: String,
-    password_hash: String,
-    role: String,
+    role: Role,
     is_active: bool,
     created_at: DateTime<Utc>,
+});
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users, check_for_backend(Pg))]
+struct CredentialsRow {
+    #[diesel(embed)]
+    user: UserRow,
+    password_hash: String,
 }
 
-impl TryFrom<UserRow> for User {
+impl TryFrom<CredentialsRow> for Credentials {
     type Error = StorageError;
 
-    fn try_from(row: UserRow) -> Result<Self, StorageError> {
-        let corrupt = |error| StorageError::corrupt("users", "role", row.user_id, error);
+    fn try_from(row: CredentialsRow) -> Result<Self> {
         Ok(Self {
-            user_id: UserId(row.user_id),
-            role: row.role.parse().map_err(corrupt)?,
-            username: row.username,
-            email: row.email,
-            is_active: row.is_active,
-            created_at: row.created_at,
-        })
-    }
-}
-
-impl TryFrom<UserRow> for Credentials {
-    type Error = StorageError;
-
-    fn try_from(row: UserRow) -> Result<Self, StorageError> {
-        let password_hash = row.password_hash.clone();
-        Ok(Self {
-            user: row.try_into()?,
-            password_hash,
+            user: row.user.try_into()?,
+            password_hash: row.password_hash,
         })
     }
 }

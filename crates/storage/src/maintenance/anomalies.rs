@@ -11,9 +11,12 @@ use sovd_domain::{
 use uuid::Uuid;
 
 use crate::{
-    Connection, StorageError,
+    Connection, Result, StorageError,
+    filters::filter_some,
     fleet::scope::within,
+    rows::restore,
     schema::{anomaly_episodes, anomaly_events},
+    statement::Statement,
 };
 
 /// Selects anomalies; an unset field matches every anomaly.
@@ -35,9 +38,9 @@ pub struct AnomalyFilter {
 ///
 /// # Errors
 ///
-/// [`StorageError::Dangling`] if the vehicle does not exist; [`StorageError::Duplicate`] if the vehicle
+/// [`Dangling`](crate::StorageError::Dangling) if the vehicle does not exist; [`Duplicate`](crate::StorageError::Duplicate) if the vehicle
 /// has an open episode of the same trouble code.
-pub async fn insert(connection: &mut Connection, anomaly: &Anomaly) -> Result<(), StorageError> {
+pub async fn insert(connection: &mut Connection, anomaly: &Anomaly) -> Result<()> {
     diesel::insert_into(anomaly_events::table)
         .values((
             anomaly_events::id.eq(anomaly.id.0),
@@ -64,53 +67,38 @@ pub async fn insert(connection: &mut Connection, anomaly: &Anomaly) -> Result<()
             anomaly_episodes::outcome.eq(closure.map(|closure| closure.outcome.as_str())),
             anomaly_episodes::closed_at.eq(closure.map(|closure| closure.closed_at)),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Returns the anomaly with the id if its vehicle is in `scope`.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn find_within(
     connection: &mut Connection,
     anomaly_id: AnomalyId,
     scope: &VehicleScope,
-) -> Result<Option<Anomaly>, StorageError> {
+) -> Result<Option<Anomaly>> {
     let query = anomaly_events::table.find(anomaly_id.0).into_boxed();
-    let row: Option<Row> = within!(query, anomaly_events::vehicle_id, scope)
+    within!(query, anomaly_events::vehicle_id, scope)
         .left_join(anomaly_episodes::table)
-        .select((AnomalyRow::as_select(), Option::<EpisodeRow>::as_select()))
-        .first(connection)
+        .select(Row::as_select())
+        .fetch_first(connection)
         .await
-        .optional()?;
-    row.map(read).transpose()
 }
 
 /// Returns the vehicle of an anomaly.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn vehicle_of(
     connection: &mut Connection,
     anomaly_id: AnomalyId,
-) -> Result<Option<VehicleId>, StorageError> {
+) -> Result<Option<VehicleId>> {
     vehicle_of_within(connection, anomaly_id, &VehicleScope::All).await
 }
 
 /// Returns the vehicle of an anomaly if it is in `scope`.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn vehicle_of_within(
     connection: &mut Connection,
     anomaly_id: AnomalyId,
     scope: &VehicleScope,
-) -> Result<Option<VehicleId>, StorageError> {
+) -> Result<Option<VehicleId>> {
     let query = anomaly_events::table.find(anomaly_id.0).into_boxed();
     let vehicle_id: Option<Uuid> = within!(query, anomaly_events::vehicle_id, scope)
         .select(anomaly_events::vehicle_id)
@@ -126,16 +114,12 @@ pub async fn vehicle_of_within(
 /// grows with the offset and not with the table. A page of several vehicles, as for a customer or a key,
 /// sorts their anomalies. The count reads an index entry or row of every match: 1,000 of a vehicle in
 /// about 0.1 ms, 1,000,000 of the fleet in about 0.1 s.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn list(
     connection: &mut Connection,
     filter: &AnomalyFilter,
     scope: &VehicleScope,
     page: Page,
-) -> Result<(Vec<Anomaly>, i64), StorageError> {
+) -> Result<(Vec<Anomaly>, i64)> {
     let total = matching(filter, scope)
         .count()
         .get_result(connection)
@@ -145,15 +129,11 @@ pub async fn list(
 }
 
 /// Returns up to `limit` anomalies of a vehicle, newest first.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn newest_of(
     connection: &mut Connection,
     vehicle_id: VehicleId,
     limit: i64,
-) -> Result<Vec<Anomaly>, StorageError> {
+) -> Result<Vec<Anomaly>> {
     let filter = AnomalyFilter {
         vehicle_id: Some(vehicle_id),
         ..AnomalyFilter::default()
@@ -167,10 +147,10 @@ async fn newest(
     scope: &VehicleScope,
     limit: i64,
     offset: i64,
-) -> Result<Vec<Anomaly>, StorageError> {
+) -> Result<Vec<Anomaly>> {
     let page = matching(filter, scope)
         .left_join(anomaly_episodes::table)
-        .select((AnomalyRow::as_select(), Option::<EpisodeRow>::as_select()))
+        .select(Row::as_select())
         .limit(limit)
         .offset(offset);
     let newest_id = anomaly_events::id.desc();
@@ -182,8 +162,7 @@ async fn newest(
     } else {
         page.order((anomaly_events::detected_at.desc(), newest_id))
     };
-    let rows: Vec<Row> = page.load(connection).await?;
-    rows.into_iter().map(read).collect()
+    page.fetch_all(connection).await
 }
 
 /// Returns whether several vehicles are selected, but not the whole fleet.
@@ -195,28 +174,28 @@ fn matching<'a>(
     filter: &'a AnomalyFilter,
     scope: &VehicleScope,
 ) -> anomaly_events::BoxedQuery<'a, Pg> {
-    let mut query = anomaly_events::table.into_boxed();
-    if let Some(vehicle_id) = filter.vehicle_id {
-        query = query.filter(anomaly_events::vehicle_id.eq(vehicle_id.0));
-    }
-    query = within!(query, anomaly_events::vehicle_id, scope);
-    if let Some(severity) = filter.severity {
-        query = query.filter(anomaly_events::severity.eq(severity.as_str()));
-    }
-    if let Some(anomaly_type) = &filter.anomaly_type {
-        query = query.filter(anomaly_events::anomaly_type.eq(anomaly_type));
-    }
-    if let Some(start) = filter.start {
-        query = query.filter(anomaly_events::detected_at.ge(start));
-    }
-    if let Some(end) = filter.end {
-        query = query.filter(anomaly_events::detected_at.le(end));
-    }
+    let query = anomaly_events::table.into_boxed();
+    let mut query = within!(query, anomaly_events::vehicle_id, scope);
+    filter_some!(
+        query,
+        anomaly_events::vehicle_id.eq(filter.vehicle_id.map(|id| id.0)),
+        anomaly_events::severity.eq(filter.severity.map(Severity::as_str)),
+        anomaly_events::anomaly_type.eq(filter.anomaly_type.as_ref()),
+        anomaly_events::detected_at.ge(filter.start),
+        anomaly_events::detected_at.le(filter.end),
+    );
     query
 }
 
 /// An anomaly and its episode. Anomalies inserted before the episodes table existed have none.
-type Row = (AnomalyRow, Option<EpisodeRow>);
+#[derive(Queryable, Selectable)]
+#[diesel(check_for_backend(Pg))]
+struct Row {
+    #[diesel(embed)]
+    anomaly: AnomalyRow,
+    #[diesel(embed)]
+    episode: Option<EpisodeRow>,
+}
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = anomaly_events, check_for_backend(Pg))]
@@ -242,41 +221,38 @@ struct EpisodeRow {
     closed_at: Option<DateTime<Utc>>,
 }
 
-fn read((row, episode): Row) -> Result<Anomaly, StorageError> {
-    let id = row.id;
-    let (component_name, source, closure) = match episode {
-        Some(mut episode) => {
-            let closure = episode.closure(id)?;
-            (episode.component_name.take(), episode.source(), closure)
-        }
-        None => (None, None, None),
-    };
-    Ok(Anomaly {
-        id: AnomalyId(id),
-        vehicle_id: VehicleId(row.vehicle_id),
-        detected_at: row.detected_at,
-        anomaly_type: row.anomaly_type,
-        severity: row
-            .severity
-            .parse()
-            .map_err(|error| StorageError::corrupt("anomaly_events", "severity", id, error))?,
-        sensor_snapshot: row.sensor_snapshot,
-        rul_prediction: row.rul_prediction,
-        component_name,
-        source,
-        closure,
-    })
+impl TryFrom<Row> for Anomaly {
+    type Error = StorageError;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let anomaly = row.anomaly;
+        let id = anomaly.id;
+        let (component_name, source, closure) = match row.episode {
+            Some(mut episode) => {
+                let closure = episode.closure(id)?;
+                (episode.component_name.take(), episode.source(), closure)
+            }
+            None => (None, None, None),
+        };
+        Ok(Self {
+            id: AnomalyId(id),
+            vehicle_id: VehicleId(anomaly.vehicle_id),
+            detected_at: anomaly.detected_at,
+            anomaly_type: anomaly.anomaly_type,
+            severity: restore(anomaly.severity, "anomaly_events", "severity", id)?,
+            sensor_snapshot: anomaly.sensor_snapshot,
+            rul_prediction: anomaly.rul_prediction,
+            component_name,
+            source,
+            closure,
+        })
+    }
 }
 
 impl EpisodeRow {
-    fn closure(&self, id: Uuid) -> Result<Option<Closure>, StorageError> {
-        let outcome = self
-            .outcome
-            .as_deref()
-            .map(str::parse::<Outcome>)
-            .transpose();
-        let outcome = outcome
-            .map_err(|error| StorageError::corrupt("anomaly_episodes", "outcome", id, error))?;
+    fn closure(&self, id: Uuid) -> Result<Option<Closure>> {
+        let outcome: Option<Outcome> =
+            restore(self.outcome.clone(), "anomaly_episodes", "outcome", id)?;
         let closed = outcome.zip(self.closed_at);
         Ok(closed.map(|(outcome, closed_at)| Closure { outcome, closed_at }))
     }

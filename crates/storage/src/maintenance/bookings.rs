@@ -11,9 +11,12 @@ use sovd_domain::{
 use uuid::Uuid;
 
 use crate::{
-    Connection, StorageError,
+    Connection, Result, StorageError,
+    filters::filter_some,
     fleet::scope::within,
+    rows::restore,
     schema::{booking_anomalies, service_bookings},
+    statement::Statement,
 };
 
 /// The states that are not final.
@@ -32,71 +35,46 @@ pub struct BookingFilter {
 }
 
 /// Returns a page of the matching bookings of vehicles in `scope`, ordered by appointment, and the number of matching bookings.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn list(
     connection: &mut Connection,
     filter: &BookingFilter,
     scope: &VehicleScope,
     page: Page,
-) -> Result<(Vec<Booking>, i64), StorageError> {
+) -> Result<(Vec<Booking>, i64)> {
     let total = matching(filter, scope)
         .count()
         .get_result(connection)
         .await?;
-    let rows: Vec<BookingRow> = matching(filter, scope)
+    let found = matching(filter, scope)
         .order((service_bookings::appointment_time, service_bookings::id))
         .limit(page.limit())
         .offset(page.offset())
         .select(BookingRow::as_select())
-        .load(connection)
+        .fetch_all(connection)
         .await?;
-    let found: Result<_, _> = rows.into_iter().map(Booking::try_from).collect();
-    Ok((found?, total))
+    Ok((found, total))
 }
 
 /// Returns the booking with the id.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn find(
-    connection: &mut Connection,
-    id: BookingId,
-) -> Result<Option<Booking>, StorageError> {
+pub async fn find(connection: &mut Connection, id: BookingId) -> Result<Option<Booking>> {
     find_within(connection, id, &VehicleScope::All).await
 }
 
 /// Returns the booking with the id if its vehicle is in `scope`.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn find_within(
     connection: &mut Connection,
     id: BookingId,
     scope: &VehicleScope,
-) -> Result<Option<Booking>, StorageError> {
+) -> Result<Option<Booking>> {
     let query = service_bookings::table.find(id.0).into_boxed();
-    let row: Option<BookingRow> = within!(query, service_bookings::vehicle_id, scope)
+    within!(query, service_bookings::vehicle_id, scope)
         .select(BookingRow::as_select())
-        .first(connection)
+        .fetch_first(connection)
         .await
-        .optional()?;
-    row.map(Booking::try_from).transpose()
 }
 
 /// Returns the booking with the id and locks it until the transaction ends.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn lock(
-    connection: &mut Connection,
-    id: BookingId,
-) -> Result<Option<Booking>, StorageError> {
+pub async fn lock(connection: &mut Connection, id: BookingId) -> Result<Option<Booking>> {
     let locked: Option<Uuid> = service_bookings::table
         .find(id.0)
         .select(service_bookings::id)
@@ -116,7 +94,7 @@ pub async fn lock(
 /// # Errors
 ///
 /// [`StorageError::Dangling`] if the vehicle or the anomaly does not exist.
-pub async fn insert(connection: &mut Connection, booking: &Booking) -> Result<(), StorageError> {
+pub async fn insert(connection: &mut Connection, booking: &Booking) -> Result<()> {
     diesel::insert_into(service_bookings::table)
         .values((
             service_bookings::id.eq(booking.id.0),
@@ -138,80 +116,57 @@ pub async fn insert(connection: &mut Connection, booking: &Booking) -> Result<()
             booking_anomalies::anomaly_event_id.eq(anomaly_event_id.0),
             booking_anomalies::outcome.eq(booking.outcome.map(Outcome::as_str)),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Changes the state of a booking; returns whether it was in state `from`.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn change_status(
     connection: &mut Connection,
     id: BookingId,
     from: BookingStatus,
     to: BookingStatus,
-) -> Result<bool, StorageError> {
+) -> Result<bool> {
     let start = service_bookings::table
         .find(id.0)
         .filter(service_bookings::status.eq(from.as_str()));
-    let changed = diesel::update(start)
+    diesel::update(start)
         .set(service_bookings::status.eq(to.as_str()))
-        .execute(connection)
-        .await?;
-    Ok(changed > 0)
+        .affects_rows(connection)
+        .await
 }
 
 /// Changes the time of a booking, but not its slot; see [`slots::take`]. Returns whether the booking
 /// exists and has not ended.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn move_to(
     connection: &mut Connection,
     id: BookingId,
     appointment_time: DateTime<Utc>,
-) -> Result<bool, StorageError> {
+) -> Result<bool> {
     let open = service_bookings::table
         .find(id.0)
         .filter(service_bookings::status.eq_any(OPEN));
-    let moved = diesel::update(open)
+    diesel::update(open)
         .set(service_bookings::appointment_time.eq(appointment_time))
-        .execute(connection)
-        .await?;
-    Ok(moved > 0)
+        .affects_rows(connection)
+        .await
 }
 
 /// Sets or removes the customer's notes. The caller must hold the lock of the booking.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn set_notes(
     connection: &mut Connection,
     id: BookingId,
     customer_notes: Option<&str>,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     diesel::update(service_bookings::table.find(id.0))
         .set(service_bookings::customer_notes.eq(customer_notes))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Removes the customer's notes from the bookings of a vehicle and returns the number of bookings
 /// changed. The caller must hold the lock of the vehicle.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn remove_notes(
-    connection: &mut Connection,
-    vehicle_id: VehicleId,
-) -> Result<usize, StorageError> {
+pub async fn remove_notes(connection: &mut Connection, vehicle_id: VehicleId) -> Result<usize> {
     let noted = service_bookings::table
         .filter(service_bookings::vehicle_id.eq(vehicle_id.0))
         .filter(service_bookings::customer_notes.is_not_null());
@@ -224,40 +179,26 @@ pub async fn remove_notes(
 
 /// Sets the workshop's finding about the anomaly; returns whether the booking has an anomaly without a
 /// finding.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn set_outcome(
     connection: &mut Connection,
     id: BookingId,
     outcome: Outcome,
-) -> Result<bool, StorageError> {
+) -> Result<bool> {
     let open = booking_anomalies::table
         .find(id.0)
         .filter(booking_anomalies::outcome.is_null());
-    let updated = diesel::update(open)
+    diesel::update(open)
         .set(booking_anomalies::outcome.eq(outcome.as_str()))
-        .execute(connection)
-        .await?;
-    Ok(updated > 0)
+        .affects_rows(connection)
+        .await
 }
 
 /// Returns whether the anomaly has a booking that has not ended. The caller must hold the lock of the
 /// anomaly ([`episodes::lock`](crate::maintenance::episodes::lock)), or a booking may be inserted
 /// concurrently.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn is_booked(
-    connection: &mut Connection,
-    anomaly_id: AnomalyId,
-) -> Result<bool, StorageError> {
+pub async fn is_booked(connection: &mut Connection, anomaly_id: AnomalyId) -> Result<bool> {
     let open = booking_anomalies::table
-        .inner_join(
-            service_bookings::table.on(service_bookings::id.eq(booking_anomalies::booking_id)),
-        )
+        .inner_join(service_bookings::table)
         .filter(booking_anomalies::anomaly_event_id.eq(anomaly_id.0))
         .filter(service_bookings::status.eq_any(OPEN));
     Ok(select(exists(open)).get_result(connection).await?)
@@ -267,14 +208,14 @@ fn matching<'a>(
     filter: &'a BookingFilter,
     scope: &VehicleScope,
 ) -> service_bookings::BoxedQuery<'a, Pg> {
-    let mut query = service_bookings::table.into_boxed();
-    if let Some(status) = filter.status {
-        query = query.filter(service_bookings::status.eq(status.as_str()));
-    }
-    if let Some(vehicle_id) = filter.vehicle_id {
-        query = query.filter(service_bookings::vehicle_id.eq(vehicle_id.0));
-    }
-    within!(query, service_bookings::vehicle_id, scope)
+    let query = service_bookings::table.into_boxed();
+    let mut query = within!(query, service_bookings::vehicle_id, scope);
+    filter_some!(
+        query,
+        service_bookings::status.eq(filter.status.map(BookingStatus::as_str)),
+        service_bookings::vehicle_id.eq(filter.vehicle_id.map(|id| id.0)),
+    );
+    query
 }
 
 /// The anomaly of a booking.
@@ -314,27 +255,18 @@ struct BookingRow {
 impl TryFrom<BookingRow> for Booking {
     type Error = StorageError;
 
-    fn try_from(row: BookingRow) -> Result<Self, StorageError> {
+    fn try_from(row: BookingRow) -> Result<Self> {
         let id = row.id;
         Ok(Self {
             id: BookingId(id),
             vehicle_id: VehicleId(row.vehicle_id),
             service_center_id: row.service_center_id,
             appointment_time: row.appointment_time,
-            status: row
-                .status
-                .parse()
-                .map_err(|error| StorageError::corrupt("service_bookings", "status", id, error))?,
+            status: restore(row.status, "service_bookings", "status", id)?,
             customer_notes: row.customer_notes,
             created_at: row.created_at,
             anomaly_event_id: row.anomaly_event_id.map(AnomalyId),
-            outcome: row
-                .outcome
-                .map(|word| word.parse())
-                .transpose()
-                .map_err(|error| {
-                    StorageError::corrupt("booking_anomalies", "outcome", id, error)
-                })?,
+            outcome: restore(row.outcome, "booking_anomalies", "outcome", id)?,
         })
     }
 }

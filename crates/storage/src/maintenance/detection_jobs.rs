@@ -7,8 +7,9 @@ use sovd_domain::{CommandId, VehicleId};
 use uuid::Uuid;
 
 use crate::{
-    Connection, StorageError,
+    Connection, Result,
     schema::{commands, detection_jobs},
+    statement::Statement,
 };
 
 /// A complete response in which anomalies have to be detected.
@@ -28,13 +29,13 @@ pub struct DetectionJob {
 ///
 /// # Errors
 ///
-/// [`StorageError::Dangling`] if the command does not exist.
+/// [`Dangling`](crate::StorageError::Dangling) if the command does not exist.
 pub async fn push(
     connection: &mut Connection,
     command_id: CommandId,
     first_sequence_number: i32,
     due_at: DateTime<Utc>,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     diesel::insert_into(detection_jobs::table)
         .values((
             detection_jobs::command_id.eq(command_id.0),
@@ -42,22 +43,14 @@ pub async fn push(
             detection_jobs::due_at.eq(due_at),
         ))
         .on_conflict_do_nothing()
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Returns the job with the earliest due time, if any is due at `now`.
-///
-/// # Errors
-///
-/// Returns [`StorageError`] (see its docs).
-pub async fn next(
-    connection: &mut Connection,
-    now: DateTime<Utc>,
-) -> Result<Option<DetectionJob>, StorageError> {
+pub async fn next(connection: &mut Connection, now: DateTime<Utc>) -> Result<Option<DetectionJob>> {
     let row: Option<(Uuid, Uuid, i32, i32)> = detection_jobs::table
-        .inner_join(commands::table.on(commands::command_id.eq(detection_jobs::command_id)))
+        .inner_join(commands::table)
         .filter(detection_jobs::due_at.le(now))
         .order((detection_jobs::due_at, detection_jobs::command_id))
         .select((
@@ -83,14 +76,7 @@ pub async fn next(
 ///
 /// The command is locked first, in the order in which a deletion locks them; the caller must have locked
 /// the vehicle with [`crate::fleet::vehicles::keep`] for the same reason.
-///
-/// # Errors
-///
-/// Returns [`StorageError`] (see its docs).
-pub async fn lock(
-    connection: &mut Connection,
-    command_id: CommandId,
-) -> Result<bool, StorageError> {
+pub async fn lock(connection: &mut Connection, command_id: CommandId) -> Result<bool> {
     commands::table
         .find(command_id.0)
         .select(commands::command_id)
@@ -108,36 +94,23 @@ pub async fn lock(
 }
 
 /// Deletes a job and returns whether it existed.
-///
-/// # Errors
-///
-/// Returns [`StorageError`] (see its docs).
-pub async fn remove(
-    connection: &mut Connection,
-    command_id: CommandId,
-) -> Result<bool, StorageError> {
-    let removed = diesel::delete(detection_jobs::table.find(command_id.0))
-        .execute(connection)
-        .await?;
-    Ok(removed > 0)
+pub async fn remove(connection: &mut Connection, command_id: CommandId) -> Result<bool> {
+    diesel::delete(detection_jobs::table.find(command_id.0))
+        .affects_rows(connection)
+        .await
 }
 
 /// Postpones a job after a detection run that failed.
-///
-/// # Errors
-///
-/// Returns [`StorageError`] (see its docs).
 pub async fn postpone(
     connection: &mut Connection,
     command_id: CommandId,
     due_at: DateTime<Utc>,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     diesel::update(detection_jobs::table.find(command_id.0))
         .set((
             detection_jobs::due_at.eq(due_at),
             detection_jobs::attempts.eq(detection_jobs::attempts + 1),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }

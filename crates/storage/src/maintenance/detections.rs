@@ -11,7 +11,7 @@ use serde_json::Value;
 use sovd_domain::{AnomalyId, CommandId, Dtc, ResponseId, Rule, VehicleId};
 use uuid::Uuid;
 
-use crate::{Connection, StorageError};
+use crate::{Connection, Result};
 
 /// A command that read the faults of a vehicle.
 #[derive(Debug, Clone, Copy)]
@@ -44,12 +44,12 @@ pub struct Match<'a> {
 ///
 /// # Errors
 ///
-/// [`StorageError::Dangling`] if the vehicle, the command or a response does not exist.
+/// [`Dangling`](crate::StorageError::Dangling) if the vehicle, the command or a response does not exist.
 pub async fn insert(
     connection: &mut Connection,
     reading: Reading,
     mut matches: Vec<Match<'_>>,
-) -> Result<Vec<AnomalyId>, StorageError> {
+) -> Result<Vec<AnomalyId>> {
     // A fixed order prevents deadlocks between concurrent inserts for one vehicle.
     matches.sort_by(|a, b| a.dtc.cmp(&b.dtc));
     let texts =

@@ -6,8 +6,9 @@ use sovd_domain::{AnomalyId, Closure, Outcome, VehicleId};
 use uuid::Uuid;
 
 use crate::{
-    Connection, StorageError,
+    Connection, Result,
     schema::{anomaly_episodes, anomaly_events},
+    statement::Statement,
 };
 
 /// The state of an episode.
@@ -21,14 +22,7 @@ pub enum Episode {
 
 /// Returns the state of an anomaly and locks it until the transaction ends, so that it is neither closed
 /// nor booked concurrently.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn lock(
-    connection: &mut Connection,
-    anomaly_id: AnomalyId,
-) -> Result<Option<Episode>, StorageError> {
+pub async fn lock(connection: &mut Connection, anomaly_id: AnomalyId) -> Result<Option<Episode>> {
     let locked: Option<Uuid> = anomaly_events::table
         .find(anomaly_id.0)
         .select(anomaly_events::id)
@@ -55,13 +49,13 @@ pub async fn lock(
 ///
 /// # Errors
 ///
-/// [`StorageError::Dangling`] if the anomaly or the vehicle does not exist.
+/// [`Dangling`](crate::StorageError::Dangling) if the anomaly or the vehicle does not exist.
 pub async fn close(
     connection: &mut Connection,
     anomaly_id: AnomalyId,
     vehicle_id: VehicleId,
     closure: Closure,
-) -> Result<bool, StorageError> {
+) -> Result<bool> {
     let end = (
         anomaly_episodes::outcome.eq(Outcome::as_str(closure.outcome)),
         anomaly_episodes::closed_at.eq(closure.closed_at),
@@ -75,8 +69,7 @@ pub async fn close(
         .on_conflict(anomaly_episodes::anomaly_event_id)
         .do_update()
         .set(end);
-    let closed = methods::FilterDsl::filter(upsert, anomaly_episodes::closed_at.is_null())
-        .execute(connection)
-        .await?;
-    Ok(closed > 0)
+    methods::FilterDsl::filter(upsert, anomaly_episodes::closed_at.is_null())
+        .affects_rows(connection)
+        .await
 }

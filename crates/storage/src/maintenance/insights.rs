@@ -12,26 +12,21 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use sovd_domain::{Insight, InsightId, Page};
-use uuid::Uuid;
 
-use crate::{Connection, StorageError, schema::manufacturing_insights};
+use crate::{Connection, Result, rows::row, schema::manufacturing_insights, statement::Statement};
 
 pub use derived::{FailureGroup, Growth, grown, insert_derived, lock_derivation};
 pub use detectors::{RuleOutcomes, rule_outcomes};
 
 /// Returns a page of the insights about `component_name`, or about every component, newest first, and
 /// their total number.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn list(
     connection: &mut Connection,
     component_name: Option<&str>,
     page: Page,
-) -> Result<(Vec<Insight>, i64), StorageError> {
+) -> Result<(Vec<Insight>, i64)> {
     let total = about(component_name).count().get_result(connection).await?;
-    let rows: Vec<InsightRow> = about(component_name)
+    let found = about(component_name)
         .select(InsightRow::as_select())
         .order((
             manufacturing_insights::created_at.desc(),
@@ -39,40 +34,26 @@ pub async fn list(
         ))
         .limit(page.limit())
         .offset(page.offset())
-        .load(connection)
+        .fetch_all(connection)
         .await?;
-    Ok((rows.into_iter().map(Insight::from).collect(), total))
+    Ok((found, total))
 }
 
 /// Returns the insight with the id.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn find(
-    connection: &mut Connection,
-    id: InsightId,
-) -> Result<Option<Insight>, StorageError> {
-    let row: Option<InsightRow> = manufacturing_insights::table
+pub async fn find(connection: &mut Connection, id: InsightId) -> Result<Option<Insight>> {
+    manufacturing_insights::table
         .find(id.0)
         .select(InsightRow::as_select())
-        .first(connection)
+        .fetch_first(connection)
         .await
-        .optional()?;
-    Ok(row.map(Insight::from))
 }
 
 /// Inserts an insight.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn insert(connection: &mut Connection, insight: &Insight) -> Result<(), StorageError> {
+pub async fn insert(connection: &mut Connection, insight: &Insight) -> Result<()> {
     diesel::insert_into(manufacturing_insights::table)
         .values(InsightRow::from(insight))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// The counts of one component across the fleet.
@@ -91,14 +72,10 @@ pub struct ComponentSummary {
 
 /// Returns a page of the components with confirmed failures or insights, most confirmed failures first,
 /// and the total number of components.
-///
-/// # Errors
-///
-/// See [`StorageError`].
 pub async fn summary(
     connection: &mut Connection,
     page: Page,
-) -> Result<(Vec<ComponentSummary>, i64), StorageError> {
+) -> Result<(Vec<ComponentSummary>, i64)> {
     let total: Total = sql_query(
         "SELECT count(*) AS total FROM (
              SELECT component_name FROM anomaly_episodes
@@ -139,43 +116,12 @@ struct Total {
     total: i64,
 }
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = manufacturing_insights, check_for_backend(Pg))]
-#[diesel(treat_none_as_default_value = false)]
-struct InsightRow {
-    id: Uuid,
+row!(InsightRow of manufacturing_insights[id] for Insight {
+    id: InsightId,
     component_name: String,
     failure_pattern: String,
     affected_batch: Option<String>,
     recommendation: Option<String>,
     confidence_score: Option<f64>,
     created_at: DateTime<Utc>,
-}
-
-impl From<InsightRow> for Insight {
-    fn from(row: InsightRow) -> Self {
-        Self {
-            id: InsightId(row.id),
-            component_name: row.component_name,
-            failure_pattern: row.failure_pattern,
-            affected_batch: row.affected_batch,
-            recommendation: row.recommendation,
-            confidence_score: row.confidence_score,
-            created_at: row.created_at,
-        }
-    }
-}
-
-impl From<&Insight> for InsightRow {
-    fn from(insight: &Insight) -> Self {
-        Self {
-            id: insight.id.0,
-            component_name: insight.component_name.clone(),
-            failure_pattern: insight.failure_pattern.clone(),
-            affected_batch: insight.affected_batch.clone(),
-            recommendation: insight.recommendation.clone(),
-            confidence_score: insight.confidence_score,
-            created_at: insight.created_at,
-        }
-    }
-}
+});

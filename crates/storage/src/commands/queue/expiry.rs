@@ -5,7 +5,7 @@ use sovd_domain::CommandId;
 use uuid::Uuid;
 
 use super::Task;
-use crate::{Connection, StorageError, schema::command_queue};
+use crate::{Connection, Result, schema::command_queue};
 
 /// A task that expired before it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub async fn expired(
     connection: &mut Connection,
     now: DateTime<Utc>,
     limit: i64,
-) -> Result<Vec<Expired>, StorageError> {
+) -> Result<Vec<Expired>> {
     let is_free = command_queue::lease_expires_at
         .is_null()
         .or(command_queue::lease_expires_at.le(now).assume_not_null());

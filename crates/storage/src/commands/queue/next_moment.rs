@@ -1,8 +1,9 @@
 use chrono::{DateTime, Utc};
 use diesel::{prelude::*, sql_query, sql_types::Timestamptz};
+
 use diesel_async::RunQueryDsl;
 
-use crate::{Connection, StorageError};
+use crate::{Connection, Result};
 
 /// Returns the earliest time, not before `now`, at which a task may have to be claimed, failed or
 /// removed, or `None` if no entry of the queue depends on the time.
@@ -15,7 +16,7 @@ use crate::{Connection, StorageError};
 pub async fn next_moment(
     connection: &mut Connection,
     now: DateTime<Utc>,
-) -> Result<Option<DateTime<Utc>>, StorageError> {
+) -> Result<Option<DateTime<Utc>>> {
     let row: Option<MomentRow> = sql_query(
         "SELECT greatest($1, min(moment)) AS moment
          FROM (

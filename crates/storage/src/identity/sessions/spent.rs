@@ -1,10 +1,5 @@
 //! Refresh tokens that were exchanged for a successor.
 
-#![expect(
-    clippy::missing_errors_doc,
-    reason = "`StorageError` documents the errors that every function returns"
-)]
-
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -13,8 +8,9 @@ use uuid::Uuid;
 
 use super::{address, client};
 use crate::{
-    Connection, StorageError,
+    Connection, Result,
     schema::{sessions, spent_refresh_tokens},
+    statement::Statement,
 };
 
 /// A refresh token that was exchanged for a successor.
@@ -35,7 +31,7 @@ pub async fn insert(
     connection: &mut Connection,
     token_hash: &str,
     token: &SpentToken,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     diesel::insert_into(spent_refresh_tokens::table)
         .values((
             spent_refresh_tokens::token_hash.eq(token_hash),
@@ -45,16 +41,15 @@ pub async fn insert(
             spent_refresh_tokens::ip_address.eq(address(&token.client)),
             spent_refresh_tokens::user_agent.eq(&token.client.user_agent),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Finds the spent token with this hash and its user, while its session exists.
 pub async fn find(
     connection: &mut Connection,
     token_hash: &str,
-) -> Result<Option<(SpentToken, UserId)>, StorageError> {
+) -> Result<Option<(SpentToken, UserId)>> {
     let row: Option<SpentRow> = spent_refresh_tokens::table
         .inner_join(sessions::table)
         .filter(spent_refresh_tokens::token_hash.eq(token_hash))

@@ -10,14 +10,14 @@ use diesel::{dsl::exists, prelude::*, select, sql_query, sql_types::Text};
 use diesel_async::RunQueryDsl;
 use sovd_domain::BookingId;
 
-use crate::{Connection, StorageError, schema::booking_slots};
+use crate::{Connection, Result, schema::booking_slots, statement::Statement};
 
 /// Assigns a booking the slot of the workshop from `start` to before `end`, replacing any slot it has.
 /// Holds the workshop's slot lock until the transaction ends.
 ///
 /// # Errors
 ///
-/// [`StorageError::Overlap`] if the slot overlaps another booking's, or [`StorageError::Dangling`] if the
+/// [`Overlap`](crate::StorageError::Overlap) if the slot overlaps another booking's, or [`Dangling`](crate::StorageError::Dangling) if the
 /// booking does not exist. Both abort the transaction.
 pub async fn take(
     connection: &mut Connection,
@@ -25,7 +25,7 @@ pub async fn take(
     service_center_id: &str,
     start: DateTime<Utc>,
     end: DateTime<Utc>,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     lock_workshop(connection, service_center_id).await?;
     let during = (Bound::Included(start), Bound::Excluded(end));
     diesel::insert_into(booking_slots::table)
@@ -40,46 +40,26 @@ pub async fn take(
             booking_slots::service_center_id.eq(service_center_id),
             booking_slots::during.eq(during),
         ))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Returns whether the booking has a slot.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn is_taken(
-    connection: &mut Connection,
-    booking_id: BookingId,
-) -> Result<bool, StorageError> {
+pub async fn is_taken(connection: &mut Connection, booking_id: BookingId) -> Result<bool> {
     let slot = booking_slots::table.find(booking_id.0);
     Ok(select(exists(slot)).get_result(connection).await?)
 }
 
 /// Deletes the slot of a booking; returns whether it had one.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn free(
-    connection: &mut Connection,
-    booking_id: BookingId,
-) -> Result<bool, StorageError> {
-    let freed = diesel::delete(booking_slots::table.find(booking_id.0))
-        .execute(connection)
-        .await?;
-    Ok(freed > 0)
+pub async fn free(connection: &mut Connection, booking_id: BookingId) -> Result<bool> {
+    diesel::delete(booking_slots::table.find(booking_id.0))
+        .affects_rows(connection)
+        .await
 }
 
-async fn lock_workshop(
-    connection: &mut Connection,
-    service_center_id: &str,
-) -> Result<(), StorageError> {
+async fn lock_workshop(connection: &mut Connection, service_center_id: &str) -> Result<()> {
     sql_query("SELECT pg_advisory_xact_lock(hashtextextended('sovd workshop ' || $1, 0))")
         .bind::<Text, _>(service_center_id)
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }

@@ -10,7 +10,7 @@ use sovd_domain::{AnomalyId, Insight};
 use uuid::Uuid;
 
 use super::InsightRow;
-use crate::{Connection, StorageError, schema::manufacturing_insights};
+use crate::{Connection, Result, schema::manufacturing_insights, statement::Statement};
 
 /// The closed anomalies of one component in one model and model year.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
@@ -52,29 +52,16 @@ pub struct Growth {
 
 /// Serializes derivations until the transaction ends, so that the result of [`grown`] is still current
 /// when it is written.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn lock_derivation(connection: &mut Connection) -> Result<(), StorageError> {
+pub async fn lock_derivation(connection: &mut Connection) -> Result<()> {
     sql_query("SELECT pg_advisory_xact_lock(hashtextextended('sovd derivation', 0))")
-        .execute(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Returns up to `limit` groups with more than `threshold` confirmed failures, at least one of which
 /// belongs to no insight, most failures first. Locks the failures without an insight against deletion
 /// until the transaction ends, and omits groups with failures that are being deleted.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn grown(
-    connection: &mut Connection,
-    threshold: i64,
-    limit: i64,
-) -> Result<Vec<Growth>, StorageError> {
+pub async fn grown(connection: &mut Connection, threshold: i64, limit: i64) -> Result<Vec<Growth>> {
     let rows: Vec<GrowthRow> = sql_query(
         "SELECT component_name, make, model, year,
                 count(*) FILTER (WHERE outcome = 'confirmed') AS failures,
@@ -126,12 +113,12 @@ pub async fn grown(
 ///
 /// # Errors
 ///
-/// [`StorageError::Duplicate`] if a failure belongs to an insight already; [`StorageError::Dangling`] if
+/// [`Duplicate`](crate::StorageError::Duplicate) if a failure belongs to an insight already; [`Dangling`](crate::StorageError::Dangling) if
 /// a failure does not exist.
 pub async fn insert_derived(
     connection: &mut Connection,
     derived: &[(Insight, Vec<AnomalyId>)],
-) -> Result<(), StorageError> {
+) -> Result<()> {
     let rows: Vec<InsightRow> = derived
         .iter()
         .map(|(insight, _)| InsightRow::from(insight))
@@ -149,9 +136,8 @@ pub async fn insert_derived(
     )
     .bind::<Array<SqlUuid>, _>(failures)
     .bind::<Array<SqlUuid>, _>(insights)
-    .execute(connection)
-    .await?;
-    Ok(())
+    .run(connection)
+    .await
 }
 
 #[derive(QueryableByName)]

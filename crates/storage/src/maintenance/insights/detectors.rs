@@ -5,7 +5,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
-use crate::{Connection, StorageError};
+use crate::{Connection, Result};
 
 /// The anomalies that a rule has detected, counted by their state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, QueryableByName)]
@@ -31,11 +31,7 @@ pub struct RuleOutcomes {
 }
 
 /// Returns the counts of each rule that has detected anomalies, ordered by rule name.
-///
-/// # Errors
-///
-/// See [`StorageError`].
-pub async fn rule_outcomes(connection: &mut Connection) -> Result<Vec<RuleOutcomes>, StorageError> {
+pub async fn rule_outcomes(connection: &mut Connection) -> Result<Vec<RuleOutcomes>> {
     let outcomes = sql_query(
         "SELECT rule_name, count(*) AS detected,
                 count(*) FILTER (WHERE outcome IS NULL) AS open,

@@ -1,0 +1,162 @@
+//! Conversion between rows and entities.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sovd_domain::{
+    AgentActionId, AgentActionStatus, AnomalyId, AuditResult, BookingStatus, CommandId,
+    CommandStatus, ConnectionStatus, DiagnosisId, FailureKind, Finding, InsightId, Outcome,
+    Permission, ResponseId, Role, Severity, SuspensionId, UserId, VehicleId, VehicleType, Vin,
+};
+use uuid::Uuid;
+
+use crate::{Result, StorageError};
+
+/// A value that one column contains.
+pub(crate) trait Stored: Sized {
+    /// The type of the column.
+    type Column;
+
+    /// Converts the value for an insertion.
+    fn store(&self) -> Self::Column;
+
+    /// Converts the content of a column, or returns why it is invalid.
+    fn restore(column: Self::Column) -> Result<Self, String>;
+}
+
+macro_rules! plain {
+    ($($type:ty),+) => {
+        $(impl Stored for $type {
+            type Column = Self;
+
+            fn store(&self) -> Self {
+                self.clone()
+            }
+
+            fn restore(column: Self) -> Result<Self, String> {
+                Ok(column)
+            }
+        })+
+    };
+}
+
+macro_rules! ids {
+    ($($id:ident),+) => {
+        $(impl Stored for $id {
+            type Column = Uuid;
+
+            fn store(&self) -> Uuid {
+                self.0
+            }
+
+            fn restore(column: Uuid) -> Result<Self, String> {
+                Ok(Self(column))
+            }
+        })+
+    };
+}
+
+macro_rules! texts {
+    ($($text:ident),+) => {
+        $(impl Stored for $text {
+            type Column = String;
+
+            fn store(&self) -> String {
+                self.as_str().to_owned()
+            }
+
+            fn restore(column: String) -> Result<Self, String> {
+                column.parse().map_err(|error| format!("{error}"))
+            }
+        })+
+    };
+}
+
+plain!(bool, i32, i64, f64, String, Value, DateTime<Utc>);
+ids!(
+    AgentActionId,
+    AnomalyId,
+    CommandId,
+    DiagnosisId,
+    InsightId,
+    ResponseId,
+    SuspensionId,
+    UserId,
+    VehicleId
+);
+texts!(
+    AgentActionStatus,
+    BookingStatus,
+    CommandStatus,
+    ConnectionStatus,
+    FailureKind,
+    Finding,
+    Outcome,
+    Permission,
+    AuditResult,
+    Role,
+    Severity,
+    VehicleType,
+    Vin
+);
+
+impl<T: Stored> Stored for Option<T> {
+    type Column = Option<T::Column>;
+
+    fn store(&self) -> Self::Column {
+        self.as_ref().map(T::store)
+    }
+
+    fn restore(column: Self::Column) -> Result<Self, String> {
+        column.map(T::restore).transpose()
+    }
+}
+
+/// Restores the value of a column from the row with this primary key.
+pub(crate) fn restore<T: Stored>(
+    column: T::Column,
+    table: &'static str,
+    name: &'static str,
+    key: Uuid,
+) -> Result<T> {
+    T::restore(column).map_err(|reason| StorageError::corrupt(table, name, key, reason))
+}
+
+/// Defines the row of a table for an entity whose fields are columns of the same name, and the conversions
+/// between row and entity. The primary key is in brackets.
+macro_rules! row {
+    (
+        $(#[$meta:meta])* $visibility:vis $row:ident of $table:ident[$key:ident] for $entity:ident {
+            $($field:ident: $type:ty),+ $(,)?
+        }
+    ) => {
+        #[derive(diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+        #[diesel(table_name = $table, check_for_backend(diesel::pg::Pg))]
+        #[diesel(treat_none_as_default_value = false)]
+        $(#[$meta])*
+        $visibility struct $row {
+            $($field: <$type as $crate::rows::Stored>::Column),+
+        }
+
+        impl TryFrom<$row> for $entity {
+            type Error = $crate::StorageError;
+
+            fn try_from(row: $row) -> Result<Self, Self::Error> {
+                use $crate::rows::restore;
+                let key = row.$key;
+                Ok(Self {
+                    $($field: restore(row.$field, stringify!($table), stringify!($field), key)?),+
+                })
+            }
+        }
+
+        impl From<&$entity> for $row {
+            fn from(entity: &$entity) -> Self {
+                Self {
+                    $($field: $crate::rows::Stored::store(&entity.$field)),+
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use row;
