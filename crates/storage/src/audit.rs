@@ -56,7 +56,7 @@ pub struct DeferredEntry {
 ///
 /// # Errors
 ///
-/// Returns [`Dangling`](crate::StorageError::Dangling), and inserts none of the entries, if the user, vehicle or command
+/// Returns `StorageError::Dangling`, and inserts none of the entries, if the user, vehicle or command
 /// of an entry does not exist.
 pub async fn insert_deferred(connection: &mut Connection, entries: &[DeferredEntry]) -> Result<()> {
     let rows = entries.iter().map(|deferred| {

@@ -6,7 +6,6 @@ pub mod responses;
 
 use chrono::{DateTime, Utc};
 use diesel::{pg::Pg, prelude::*};
-use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use sovd_domain::{
     Command, CommandId, CommandScope, CommandStatus, FailureKind, Finding, Page, UserId, VehicleId,
@@ -39,7 +38,7 @@ pub struct CommandFilter {
 ///
 /// # Errors
 ///
-/// Returns [`Dangling`](crate::StorageError::Dangling) if the user or the vehicle does not exist.
+/// Returns `StorageError::Dangling` if the user or the vehicle does not exist.
 pub async fn insert(connection: &mut Connection, command: &Command) -> Result<()> {
     diesel::insert_into(commands::table)
         .values((
@@ -92,18 +91,11 @@ pub async fn list(
     scope: &CommandScope,
     page: Page,
 ) -> Result<(Vec<Command>, i64)> {
-    let total = matching(filter, scope)
-        .count()
-        .get_result(connection)
-        .await?;
-    let found = matching(filter, scope)
+    matching(filter, scope)
         .select(CommandRow::as_select())
         .order((commands::submitted_at.desc(), commands::command_id.desc()))
-        .limit(page.limit())
-        .offset(page.offset())
-        .fetch_all(connection)
-        .await?;
-    Ok((found, total))
+        .fetch_page(connection, matching(filter, scope).count(), page)
+        .await
 }
 
 /// Moves a command from `pending` to `in_progress`. Returns `None` if it is in another state.

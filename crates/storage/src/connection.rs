@@ -193,7 +193,7 @@ fn bad(reason: impl Into<String>) -> ConnectionError {
 }
 
 /// Formats an error with its causes, which the message of the driver omits.
-fn in_full(error: &dyn std::error::Error) -> String {
+fn in_full(error: impl std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -23,80 +23,33 @@ pub(crate) trait Stored: Sized {
     fn restore(column: Self::Column) -> Result<Self, String>;
 }
 
-macro_rules! plain {
-    ($($type:ty),+) => {
+macro_rules! stored {
+    ($($type:ty),+ as $column:ty; $value:ident => $store:expr, $restore:expr) => {
         $(impl Stored for $type {
-            type Column = Self;
+            type Column = $column;
 
-            fn store(&self) -> Self {
-                self.clone()
+            fn store(&self) -> $column {
+                let $value = self;
+                $store
             }
 
-            fn restore(column: Self) -> Result<Self, String> {
-                Ok(column)
-            }
-        })+
-    };
-}
-
-macro_rules! ids {
-    ($($id:ident),+) => {
-        $(impl Stored for $id {
-            type Column = Uuid;
-
-            fn store(&self) -> Uuid {
-                self.0
-            }
-
-            fn restore(column: Uuid) -> Result<Self, String> {
-                Ok(Self(column))
+            fn restore($value: $column) -> Result<Self, String> {
+                $restore
             }
         })+
     };
 }
 
-macro_rules! texts {
-    ($($text:ident),+) => {
-        $(impl Stored for $text {
-            type Column = String;
-
-            fn store(&self) -> String {
-                self.as_str().to_owned()
-            }
-
-            fn restore(column: String) -> Result<Self, String> {
-                column.parse().map_err(|error| format!("{error}"))
-            }
-        })+
-    };
-}
-
-plain!(bool, i32, i64, f64, String, Value, DateTime<Utc>);
-ids!(
-    AgentActionId,
-    AnomalyId,
-    CommandId,
-    DiagnosisId,
-    InsightId,
-    ResponseId,
-    SuspensionId,
-    UserId,
-    VehicleId
+stored!(bool, i32, i64, f64, DateTime<Utc> as Self; value => *value, Ok(value));
+stored!(String, Value as Self; value => value.clone(), Ok(value));
+stored!(
+    AgentActionId, AnomalyId, CommandId, DiagnosisId, InsightId, ResponseId, SuspensionId, UserId,
+    VehicleId as Uuid; id => id.0, Ok(Self(id))
 );
-texts!(
-    AgentActionStatus,
-    BookingStatus,
-    CommandStatus,
-    ConnectionStatus,
-    FailureKind,
-    Finding,
-    Outcome,
-    Permission,
-    AuditResult,
-    Role,
-    Severity,
-    VehicleType,
-    Vin
+stored!(
+    AgentActionStatus, AuditResult, BookingStatus, CommandStatus, ConnectionStatus, FailureKind,
+    Finding, Outcome, Permission, Role, Severity, VehicleType, Vin as String;
+    text => text.as_str().to_owned(), text.parse().map_err(|error| format!("{error}"))
 );
 
 impl<T: Stored> Stored for Option<T> {

@@ -1,10 +1,15 @@
 //! Execution of statements, with the entities and errors of this crate as results.
 
-use diesel::{OptionalExtension, dsl::Limit, query_dsl::methods::LimitDsl};
+use diesel::{
+    OptionalExtension,
+    dsl::{Limit, Offset},
+    query_dsl::methods::{LimitDsl, OffsetDsl},
+};
 use diesel_async::{
     RunQueryDsl,
     methods::{ExecuteDsl, LoadQuery},
 };
+use sovd_domain::Page;
 
 use crate::{Connection, Result, StorageError};
 
@@ -17,7 +22,7 @@ pub(crate) trait Statement: Sized + Send {
         async move { self.count_rows(connection).await.map(drop) }
     }
 
-    /// Executes the statement and returns whether it affected a row.
+    /// Executes the statement and returns whether it affected or returned a row.
     fn affects_rows(self, connection: &mut Connection) -> impl Future<Output = Result<bool>> + Send
     where
         Self: ExecuteDsl<Connection>,
@@ -63,6 +68,28 @@ pub(crate) trait Statement: Sized + Send {
         async move {
             let row = self.get_result(connection).await.optional()?;
             Ok(row.map(R::try_into).transpose()?)
+        }
+    }
+
+    /// Returns a page of the rows of a query as entities, and the result of `count`.
+    fn fetch_page<'query, C, R, T>(
+        self,
+        connection: &mut Connection,
+        count: C,
+        page: Page,
+    ) -> impl Future<Output = Result<(Vec<T>, i64)>> + Send
+    where
+        C: LoadQuery<'query, Connection, i64> + Send + 'query,
+        Self: LimitDsl,
+        Limit<Self>: OffsetDsl,
+        Offset<Limit<Self>>: LoadQuery<'query, Connection, R> + Send + 'query,
+        R: TryInto<T> + Send,
+        StorageError: From<R::Error>,
+    {
+        async move {
+            let total = count.get_result(connection).await?;
+            let page = self.limit(page.limit()).offset(page.offset());
+            Ok((page.fetch_all(connection).await?, total))
         }
     }
 

@@ -8,7 +8,6 @@ use serde_json::json;
 use sovd_devstack::{Stack, TestDatabase};
 use sovd_domain::{
     Anomaly, AnomalyId, Command, CommandId, CommandStatus, Random, SeededRandom, Severity, Vehicle,
-    Vin,
 };
 use sovd_storage::{
     Database, PoolSettings, StorageError, commands, fleet::vehicles, maintenance::anomalies,
@@ -62,9 +61,9 @@ async fn insert_open_work(database: &TestDatabase) {
         statement_timeout: std::time::Duration::from_secs(10),
     };
     let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-    let vin: Vin = "TESTVIN0000000001".parse().unwrap();
+    let id = "00000000-0000-0000-0000-000000000101".parse().unwrap();
     let mut transaction = Database::new(database.url(), pool).begin().await.unwrap();
-    let vehicle = vehicles::find_by_vin(&mut transaction, &vin).await;
+    let vehicle = vehicles::find(&mut transaction, id).await;
     let vehicle = vehicle.unwrap().unwrap();
     anomalies::insert(&mut transaction, &anomaly(&vehicle, now))
         .await

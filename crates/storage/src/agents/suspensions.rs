@@ -91,18 +91,14 @@ pub async fn list(
     filter: &SuspensionFilter,
     page: Page,
 ) -> Result<(Vec<Suspension>, i64)> {
-    let total = matching(filter).count().get_result(connection).await?;
-    let found = matching(filter)
+    matching(filter)
         .select(SuspensionRow::as_select())
         .order((
             agent_suspensions::suspended_at.desc(),
             agent_suspensions::suspension_id.desc(),
         ))
-        .limit(page.limit())
-        .offset(page.offset())
-        .fetch_all(connection)
-        .await?;
-    Ok((found, total))
+        .fetch_page(connection, matching(filter).count(), page)
+        .await
 }
 
 /// Returns the suspension with the id.
@@ -121,7 +117,7 @@ pub async fn find(
 ///
 /// # Errors
 ///
-/// [`Dangling`](crate::StorageError::Dangling) if the admin does not exist.
+/// `StorageError::Dangling` if the admin does not exist.
 pub async fn lift(
     connection: &mut Connection,
     suspension_id: SuspensionId,

@@ -44,7 +44,7 @@ pub async fn oldest_links(
 ///
 /// # Errors
 ///
-/// [`Duplicate`](crate::StorageError::Duplicate) if the chain was pruned to this position before.
+/// `StorageError::Duplicate` if the chain was pruned to this position before.
 pub async fn prune(connection: &mut Connection, link: Link, now: DateTime<Utc>) -> Result<usize> {
     diesel::insert_into(audit_prunings::table)
         .values((

@@ -26,7 +26,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// Returns [`Duplicate`](crate::StorageError::Duplicate) if the command has another chunk with the same number.
+/// Returns `StorageError::Duplicate` if the command has another chunk with the same number.
 pub async fn insert(connection: &mut Connection, response: &Response) -> Result<()> {
     diesel::insert_into(responses::table)
         .values(ResponseRow::from(response))

@@ -17,6 +17,9 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
+use tokio_util::either::Either;
+
+use super::tls::Stream;
 
 const HEADER: usize = 5;
 const ERROR_RESPONSE: u8 = b'E';
@@ -118,12 +121,12 @@ fn code_of(error: &[u8]) -> Option<[u8; 5]> {
 
 /// A plain or encrypted stream whose errors are recorded.
 pub(super) struct Observed {
-    inner: Pin<Box<dyn TlsStream + Send>>,
+    inner: Pin<Box<Stream>>,
     frames: Frames,
 }
 
 impl Observed {
-    pub(super) fn new(inner: impl TlsStream + Send + 'static) -> (Self, LastError) {
+    pub(super) fn new(inner: Stream) -> (Self, LastError) {
         let frames = Frames::default();
         let last_error = frames.last_error.clone();
         let inner = Box::pin(inner);
@@ -166,7 +169,10 @@ impl AsyncWrite for Observed {
 
 impl TlsStream for Observed {
     fn channel_binding(&self) -> ChannelBinding {
-        self.inner.channel_binding()
+        match &*self.inner {
+            Either::Left(_) => ChannelBinding::none(),
+            Either::Right(encrypted) => encrypted.channel_binding(),
+        }
     }
 }
 

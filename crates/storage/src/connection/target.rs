@@ -58,7 +58,7 @@ impl Target {
     /// cannot use a replica.
     pub(crate) fn parse(url: &str) -> ConnectionResult<Self> {
         let (tls, rest) = TlsOptions::take_from(url)?;
-        let mut config: Config = rest.parse().map_err(|error| bad(in_full(&error)))?;
+        let mut config: Config = rest.parse().map_err(|error| bad(in_full(error)))?;
         let servers = servers(&config)?;
         if servers.len() > 1 && !rest.contains("target_session_attrs=") {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
@@ -97,7 +97,7 @@ impl Target {
         let (host, port) = match &server.address {
             Address::Unix(path) => {
                 let connection = async {
-                    let socket = UnixStream::connect(path).await.map_err(full)?;
+                    let socket = UnixStream::connect(path).await.map_err(in_full)?;
                     // As with libpq, sslmode does not apply to Unix sockets.
                     self.start(Negotiated::plain(Box::new(socket))).await
                 };
@@ -107,7 +107,7 @@ impl Target {
             Address::Tcp { host, port } => (host.as_str(), *port),
         };
         let addresses = timeout(self.host_timeout, lookup_host((host, port)));
-        let addresses = addresses.await.map_err(|_| late())?.map_err(full)?;
+        let addresses = addresses.await.map_err(|_| late())?.map_err(in_full)?;
         let mut reason = "the host has no address".to_owned();
         for address in addresses {
             let connection = self.connect_tcp(address, &server.hostname);
@@ -121,8 +121,8 @@ impl Target {
     }
 
     async fn connect_tcp(&self, address: SocketAddr, host: &str) -> Result<Connection, String> {
-        let socket = TcpStream::connect(address).await.map_err(full)?;
-        self.configure(&socket).map_err(full)?;
+        let socket = TcpStream::connect(address).await.map_err(in_full)?;
+        self.configure(&socket).map_err(in_full)?;
         let socket: Socket = Box::new(socket);
         self.start(self.tls.negotiate(socket, host).await?).await
     }
@@ -159,12 +159,12 @@ impl Target {
     async fn start(&self, stream: Negotiated) -> Result<Connection, String> {
         let (stream, last_error) = stream.observed();
         let session = self.config.connect_raw(stream, super::tls::Done).await;
-        let (client, connection) = session.map_err(full)?;
+        let (client, connection) = session.map_err(in_full)?;
         let driver = Driver::start(connection);
         self.check_role(&client).await?;
         Connection::new(client, driver, Link::new(last_error))
             .await
-            .map_err(full)
+            .map_err(in_full)
     }
 
     async fn check_role(&self, client: &Client) -> Result<(), String> {
@@ -174,7 +174,7 @@ impl Target {
             _ => return Ok(()),
         };
         let shown = client.simple_query("SHOW transaction_read_only").await;
-        let has_role = shown.map_err(full)?.iter().any(
+        let has_role = shown.map_err(in_full)?.iter().any(
             |message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some(required)),
         );
         if has_role {
@@ -226,10 +226,6 @@ fn servers(config: &Config) -> Result<Vec<Server>, ConnectionError> {
         })
     };
     Ok((0..count).filter_map(server).collect())
-}
-
-fn full(error: impl std::error::Error) -> String {
-    in_full(&error)
 }
 
 impl fmt::Display for Server {

@@ -7,9 +7,7 @@ use std::{
     future::{Ready, ready},
     io,
     path::PathBuf,
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
 };
 
 use diesel::ConnectionResult;
@@ -19,9 +17,11 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use strum::EnumString;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::either::Either;
 
 use super::{
     bad,
@@ -34,12 +34,16 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 /// A socket before the negotiation of TLS.
 pub(super) type Socket = Box<dyn Io>;
 
+/// A socket after the negotiation of TLS: plain or encrypted.
+pub(super) type Stream = Either<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
 pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// `sslmode`, from the weakest to the strongest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, EnumString)]
+#[strum(serialize_all = "kebab-case")]
 enum Mode {
     Disable,
     #[default]
@@ -148,7 +152,7 @@ impl TlsOptions {
         let Ok(connector) = MakeTlsConnect::<Socket>::make_tls_connect(&mut connector, host);
         let stream = connector.connect(socket).await;
         let stream = stream.map_err(|error| format!("TLS handshake failed: {error}"))?;
-        Ok(Negotiated(Observed::new(stream)))
+        Ok(Negotiated(Observed::new(Either::Right(stream))))
     }
 
     fn client_config(&self) -> Result<ClientConfig, String> {
@@ -200,18 +204,8 @@ impl TlsOptions {
 
 impl Mode {
     fn parse(name: &str) -> ConnectionResult<Self> {
-        Ok(match name {
-            "disable" => Self::Disable,
-            "prefer" => Self::Prefer,
-            "require" => Self::Require,
-            "verify-ca" => Self::VerifyCa,
-            "verify-full" => Self::VerifyFull,
-            _ => {
-                return Err(bad(
-                    "sslmode must be disable, prefer, require, verify-ca or verify-full",
-                ));
-            }
-        })
+        let reason = "sslmode must be disable, prefer, require, verify-ca or verify-full";
+        name.parse().map_err(|_| bad(reason))
     }
 }
 
@@ -237,7 +231,7 @@ pub(super) struct Negotiated((Observed, LastError));
 
 impl Negotiated {
     pub(super) fn plain(socket: Socket) -> Self {
-        Self(Observed::new(Plain(socket)))
+        Self(Observed::new(Either::Left(socket)))
     }
 
     pub(super) fn observed(self) -> (Observed, LastError) {
@@ -255,42 +249,6 @@ impl TlsConnect<Observed> for Done {
 
     fn connect(self, stream: Observed) -> Self::Future {
         ready(Ok(stream))
-    }
-}
-
-struct Plain(Socket);
-
-impl TlsStream for Plain {
-    fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
-    }
-}
-
-impl AsyncRead for Plain {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Plain {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
 

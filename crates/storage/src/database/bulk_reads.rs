@@ -5,8 +5,12 @@ use std::{
 };
 
 use diesel::sql_query;
-use diesel_async::RunQueryDsl;
-use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
+use diesel_async::{RunQueryDsl, pooled_connection::bb8::PooledConnection};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use super::{Connection, Database, PoolSettings};
 use crate::{Result, StorageError};
@@ -49,58 +53,46 @@ impl Database {
             let reason = "no connection for bulk reads was free in time";
             return Err(StorageError::Unavailable(reason.to_owned()));
         };
-        let connection = self.connection().await?;
+        let connection = self.checkout().await?;
         Ok(BulkConnection {
-            inner: Some((connection, (share, permit))),
+            inner: Some((connection, share, permit)),
             runtime: self.runtime.clone(),
         })
     }
 }
 
 /// A connection with the permits to use it.
-struct BulkConnection<C, P>
-where
-    C: DerefMut<Target = Connection> + Send + 'static,
-    P: Send + 'static,
-{
+struct BulkConnection<P: Send + 'static> {
     /// Present until the drop.
-    inner: Option<(C, P)>,
+    inner: Option<(
+        PooledConnection<'static, Connection>,
+        OwnedSemaphorePermit,
+        P,
+    )>,
     runtime: Handle,
 }
 
-impl<C, P> Deref for BulkConnection<C, P>
-where
-    C: DerefMut<Target = Connection> + Send + 'static,
-    P: Send + 'static,
-{
+impl<P: Send + 'static> Deref for BulkConnection<P> {
     type Target = Connection;
 
     #[expect(clippy::expect_used, reason = "only `drop` takes the connection")]
     fn deref(&self) -> &Connection {
-        let (connection, _) = self.inner.as_ref().expect("the connection is present");
+        let (connection, ..) = self.inner.as_ref().expect("the connection is present");
         connection
     }
 }
 
-impl<C, P> DerefMut for BulkConnection<C, P>
-where
-    C: DerefMut<Target = Connection> + Send + 'static,
-    P: Send + 'static,
-{
+impl<P: Send + 'static> DerefMut for BulkConnection<P> {
     #[expect(clippy::expect_used, reason = "only `drop` takes the connection")]
     fn deref_mut(&mut self) -> &mut Connection {
-        let (connection, _) = self.inner.as_mut().expect("the connection is present");
+        let (connection, ..) = self.inner.as_mut().expect("the connection is present");
         connection
     }
 }
 
-impl<C, P> Drop for BulkConnection<C, P>
-where
-    C: DerefMut<Target = Connection> + Send + 'static,
-    P: Send + 'static,
-{
+impl<P: Send + 'static> Drop for BulkConnection<P> {
     fn drop(&mut self) {
-        let Some((mut connection, permits)) = self.inner.take() else {
+        let Some((mut connection, share, permit)) = self.inner.take() else {
             return;
         };
         if !connection.is_unfinished() {
@@ -111,7 +103,7 @@ where
             // connection that fails here is broken, and the pool discards it.
             let _ = sql_query("SELECT 1").execute(&mut *connection).await;
             drop(connection);
-            drop(permits);
+            drop((share, permit));
         });
     }
 }

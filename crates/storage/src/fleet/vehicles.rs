@@ -9,9 +9,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
-use sovd_domain::{
-    ConnectionStatus, Page, UserId, Vehicle, VehicleId, VehicleScope, VehicleType, Vin,
-};
+use sovd_domain::{ConnectionStatus, Page, UserId, Vehicle, VehicleId, VehicleScope, VehicleType};
 use uuid::Uuid;
 
 use crate::{
@@ -48,32 +46,16 @@ pub async fn list(
     scope: &VehicleScope,
     page: Page,
 ) -> Result<(Vec<Vehicle>, i64)> {
-    let total = matching(filter, scope)
-        .count()
-        .get_result(connection)
-        .await?;
-    let found = matching(filter, scope)
+    matching(filter, scope)
         .select(VehicleRow::as_select())
         .order(vehicles::vin)
-        .limit(page.limit())
-        .offset(page.offset())
-        .fetch_all(connection)
-        .await?;
-    Ok((found, total))
+        .fetch_page(connection, matching(filter, scope).count(), page)
+        .await
 }
 
 /// Finds a vehicle by its id.
 pub async fn find(connection: &mut Connection, vehicle_id: VehicleId) -> Result<Option<Vehicle>> {
     vehicle(vehicle_id).fetch_first(connection).await
-}
-
-/// Finds a vehicle by its VIN.
-pub async fn find_by_vin(connection: &mut Connection, vin: &Vin) -> Result<Option<Vehicle>> {
-    vehicles::table
-        .filter(vehicles::vin.eq(vin.as_str()))
-        .select(VehicleRow::as_select())
-        .fetch_first(connection)
-        .await
 }
 
 /// Returns whether the vehicle exists and belongs to the customer.
@@ -98,14 +80,12 @@ pub async fn has_any(connection: &mut Connection, owner_id: UserId) -> Result<bo
 /// Prevents the deletion of the vehicle until the transaction ends; returns whether it exists. Call this
 /// before locking rows that belong to the vehicle, because a deletion locks the vehicle first.
 pub async fn keep(connection: &mut Connection, vehicle_id: VehicleId) -> Result<bool> {
-    let kept: Option<Uuid> = vehicles::table
+    vehicles::table
         .find(vehicle_id.0)
         .select(vehicles::vehicle_id)
         .for_key_share()
-        .first(connection)
+        .affects_rows(connection)
         .await
-        .optional()?;
-    Ok(kept.is_some())
 }
 
 /// Finds and locks a vehicle until the transaction ends, which serializes submissions to it.

@@ -23,7 +23,7 @@ const NO_PASSWORD: &str = "!";
 ///
 /// # Errors
 ///
-/// [`Duplicate`](crate::StorageError::Duplicate) if the name is taken.
+/// `StorageError::Duplicate` if the name is taken.
 pub async fn insert(
     connection: &mut Connection,
     account: &ServiceAccount,
@@ -57,19 +57,12 @@ pub async fn insert(
 
 /// Lists one page of the accounts by name, and counts all of them.
 pub async fn list(connection: &mut Connection, page: Page) -> Result<(Vec<ServiceAccount>, i64)> {
-    let total = service_accounts::table
-        .count()
-        .get_result(connection)
-        .await?;
-    let found = service_accounts::table
+    service_accounts::table
         .inner_join(users::table)
         .select(Row::as_select())
         .order(users::username)
-        .limit(page.limit())
-        .offset(page.offset())
-        .fetch_all(connection)
-        .await?;
-    Ok((found, total))
+        .fetch_page(connection, service_accounts::table.count(), page)
+        .await
 }
 
 /// Finds an account by id.
@@ -115,16 +108,14 @@ pub async fn lock_valid(
     key_hash: &str,
     now: DateTime<Utc>,
 ) -> Result<bool> {
-    let locked: Option<Uuid> = service_accounts::table
+    service_accounts::table
         .filter(service_accounts::key_hash.eq(key_hash))
         .filter(service_accounts::revoked_at.is_null())
         .filter(service_accounts::expires_at.gt(now))
         .select(service_accounts::user_id)
         .for_share()
-        .first(connection)
+        .affects_rows(connection)
         .await
-        .optional()?;
-    Ok(locked.is_some())
 }
 
 /// Records the use of the key.

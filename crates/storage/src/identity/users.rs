@@ -42,29 +42,16 @@ pub async fn list(
     filter: &UserFilter,
     page: Page,
 ) -> Result<(Vec<User>, i64)> {
-    let total = matching(filter).count().get_result(connection).await?;
-    let found = matching(filter)
+    matching(filter)
         .select(UserRow::as_select())
         .order(users::username)
-        .limit(page.limit())
-        .offset(page.offset())
-        .fetch_all(connection)
-        .await?;
-    Ok((found, total))
+        .fetch_page(connection, matching(filter).count(), page)
+        .await
 }
 
 /// Finds a user by id.
 pub async fn find(connection: &mut Connection, user_id: UserId) -> Result<Option<User>> {
     human(user_id).fetch_first(connection).await
-}
-
-/// Finds a user by e-mail address in any case.
-pub async fn find_by_email(connection: &mut Connection, email: &str) -> Result<Option<User>> {
-    humans()
-        .filter(users::email.eq(email.to_lowercase()))
-        .select(UserRow::as_select())
-        .fetch_first(connection)
-        .await
 }
 
 /// Finds and locks a user until the transaction ends.
@@ -82,9 +69,8 @@ pub async fn lock_exclusively(connection: &mut Connection, user_id: UserId) -> R
         .find(user_id.0)
         .select(users::user_id)
         .for_no_key_update()
-        .load::<Uuid>(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Locks and returns the active admins, so that concurrent transactions cannot remove the last one.
@@ -156,16 +142,14 @@ pub async fn lock_with_hash(
     connection: &mut Connection,
     credentials: &Credentials,
 ) -> Result<bool> {
-    let locked: Option<Uuid> = users::table
+    users::table
         .find(credentials.user.user_id.0)
         .filter(users::is_active)
         .filter(users::password_hash.eq(&credentials.password_hash))
         .select(users::user_id)
         .for_no_key_update()
-        .first(connection)
+        .affects_rows(connection)
         .await
-        .optional()?;
-    Ok(locked.is_some())
 }
 
 /// Prevents the deletion of the user until the transaction ends. Call this before locking rows that
@@ -175,9 +159,8 @@ pub async fn keep(connection: &mut Connection, user_id: UserId) -> Result<()> {
         .find(user_id.0)
         .select(users::user_id)
         .for_key_share()
-        .load::<Uuid>(connection)
-        .await?;
-    Ok(())
+        .run(connection)
+        .await
 }
 
 /// Finds a user and prevents changes to them until the transaction ends. The lock is shared.

@@ -38,7 +38,7 @@ pub struct AnomalyFilter {
 ///
 /// # Errors
 ///
-/// [`Dangling`](crate::StorageError::Dangling) if the vehicle does not exist; [`Duplicate`](crate::StorageError::Duplicate) if the vehicle
+/// `StorageError::Dangling` if the vehicle does not exist; `StorageError::Duplicate` if the vehicle
 /// has an open episode of the same trouble code.
 pub async fn insert(connection: &mut Connection, anomaly: &Anomaly) -> Result<()> {
     diesel::insert_into(anomaly_events::table)
@@ -83,14 +83,6 @@ pub async fn find_within(
         .select(Row::as_select())
         .fetch_first(connection)
         .await
-}
-
-/// Returns the vehicle of an anomaly.
-pub async fn vehicle_of(
-    connection: &mut Connection,
-    anomaly_id: AnomalyId,
-) -> Result<Option<VehicleId>> {
-    vehicle_of_within(connection, anomaly_id, &VehicleScope::All).await
 }
 
 /// Returns the vehicle of an anomaly if it is in `scope`.

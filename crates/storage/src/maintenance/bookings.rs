@@ -41,23 +41,11 @@ pub async fn list(
     scope: &VehicleScope,
     page: Page,
 ) -> Result<(Vec<Booking>, i64)> {
-    let total = matching(filter, scope)
-        .count()
-        .get_result(connection)
-        .await?;
-    let found = matching(filter, scope)
+    matching(filter, scope)
         .order((service_bookings::appointment_time, service_bookings::id))
-        .limit(page.limit())
-        .offset(page.offset())
         .select(BookingRow::as_select())
-        .fetch_all(connection)
-        .await?;
-    Ok((found, total))
-}
-
-/// Returns the booking with the id.
-pub async fn find(connection: &mut Connection, id: BookingId) -> Result<Option<Booking>> {
-    find_within(connection, id, &VehicleScope::All).await
+        .fetch_page(connection, matching(filter, scope).count(), page)
+        .await
 }
 
 /// Returns the booking with the id if its vehicle is in `scope`.
@@ -84,7 +72,7 @@ pub async fn lock(connection: &mut Connection, id: BookingId) -> Result<Option<B
         .optional()?;
     // A separate statement, whose snapshot includes what was committed during the wait for the lock.
     match locked {
-        Some(_) => find(connection, id).await,
+        Some(_) => find_within(connection, id, &VehicleScope::All).await,
         None => Ok(None),
     }
 }

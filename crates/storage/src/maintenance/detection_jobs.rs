@@ -29,7 +29,7 @@ pub struct DetectionJob {
 ///
 /// # Errors
 ///
-/// [`Dangling`](crate::StorageError::Dangling) if the command does not exist.
+/// `StorageError::Dangling` if the command does not exist.
 pub async fn push(
     connection: &mut Connection,
     command_id: CommandId,
@@ -83,14 +83,12 @@ pub async fn lock(connection: &mut Connection, command_id: CommandId) -> Result<
         .for_key_share()
         .load::<Uuid>(connection)
         .await?;
-    let locked: Option<Uuid> = detection_jobs::table
+    detection_jobs::table
         .find(command_id.0)
         .select(detection_jobs::command_id)
         .for_update()
-        .first(connection)
+        .affects_rows(connection)
         .await
-        .optional()?;
-    Ok(locked.is_some())
 }
 
 /// Deletes a job and returns whether it existed.

@@ -44,7 +44,7 @@ pub struct Match<'a> {
 ///
 /// # Errors
 ///
-/// [`Dangling`](crate::StorageError::Dangling) if the vehicle, the command or a response does not exist.
+/// `StorageError::Dangling` if the vehicle, the command or a response does not exist.
 pub async fn insert(
     connection: &mut Connection,
     reading: Reading,

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use sovd_domain::{AnomalyId, Diagnosis, DiagnosisId, Page};
 
 use crate::{Connection, Result, rows::row, schema::diagnoses, statement::Statement};
@@ -11,7 +10,7 @@ use crate::{Connection, Result, rows::row, schema::diagnoses, statement::Stateme
 ///
 /// # Errors
 ///
-/// [`Dangling`](crate::StorageError::Dangling) if the anomaly does not exist.
+/// `StorageError::Dangling` if the anomaly does not exist.
 pub async fn insert(connection: &mut Connection, diagnosis: &Diagnosis) -> Result<()> {
     diesel::insert_into(diagnoses::table)
         .values(DiagnosisRow::from(diagnosis))
@@ -26,15 +25,11 @@ pub async fn list(
     page: Page,
 ) -> Result<(Vec<Diagnosis>, i64)> {
     let of_anomaly = diagnoses::table.filter(diagnoses::anomaly_event_id.eq(anomaly_id.0));
-    let total = of_anomaly.count().get_result(connection).await?;
-    let found = of_anomaly
+    of_anomaly
         .select(DiagnosisRow::as_select())
         .order((diagnoses::created_at.desc(), diagnoses::id.desc()))
-        .limit(page.limit())
-        .offset(page.offset())
-        .fetch_all(connection)
-        .await?;
-    Ok((found, total))
+        .fetch_page(connection, of_anomaly.count(), page)
+        .await
 }
 
 row!(DiagnosisRow of diagnoses[id] for Diagnosis {

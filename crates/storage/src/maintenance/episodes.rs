@@ -49,7 +49,7 @@ pub async fn lock(connection: &mut Connection, anomaly_id: AnomalyId) -> Result<
 ///
 /// # Errors
 ///
-/// [`Dangling`](crate::StorageError::Dangling) if the anomaly or the vehicle does not exist.
+/// `StorageError::Dangling` if the anomaly or the vehicle does not exist.
 pub async fn close(
     connection: &mut Connection,
     anomaly_id: AnomalyId,

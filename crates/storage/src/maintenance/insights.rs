@@ -25,18 +25,14 @@ pub async fn list(
     component_name: Option<&str>,
     page: Page,
 ) -> Result<(Vec<Insight>, i64)> {
-    let total = about(component_name).count().get_result(connection).await?;
-    let found = about(component_name)
+    about(component_name)
         .select(InsightRow::as_select())
         .order((
             manufacturing_insights::created_at.desc(),
             manufacturing_insights::id.desc(),
         ))
-        .limit(page.limit())
-        .offset(page.offset())
-        .fetch_all(connection)
-        .await?;
-    Ok((found, total))
+        .fetch_page(connection, about(component_name).count(), page)
+        .await
 }
 
 /// Returns the insight with the id.

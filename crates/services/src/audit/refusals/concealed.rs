@@ -1,4 +1,4 @@
-use sovd_domain::{AnomalyId, AuditEntry, BookingId, CommandId, SessionId};
+use sovd_domain::{AnomalyId, AuditEntry, BookingId, CommandId, SessionId, VehicleScope};
 use sovd_storage::{
     Connection, StorageError, commands,
     identity::sessions,
@@ -38,9 +38,11 @@ impl Concealed {
         let (entity_type, id) = self.entity();
         let mut entry = caller.audit_of(action, entity_type, id);
         entry.vehicle_id = match self {
-            Self::Anomaly(id) => anomalies::vehicle_of(connection, id).await?,
+            Self::Anomaly(id) => {
+                anomalies::vehicle_of_within(connection, id, &VehicleScope::All).await?
+            }
             Self::Booking(id) => {
-                let booking = bookings::find(connection, id).await?;
+                let booking = bookings::find_within(connection, id, &VehicleScope::All).await?;
                 booking.map(|booking| booking.vehicle_id)
             }
             Self::Command(id) => {

@@ -17,7 +17,7 @@ use crate::{Connection, Result, schema::booking_slots, statement::Statement};
 ///
 /// # Errors
 ///
-/// [`Overlap`](crate::StorageError::Overlap) if the slot overlaps another booking's, or [`Dangling`](crate::StorageError::Dangling) if the
+/// `StorageError::Overlap` if the slot overlaps another booking's, or `StorageError::Dangling` if the
 /// booking does not exist. Both abort the transaction.
 pub async fn take(
     connection: &mut Connection,

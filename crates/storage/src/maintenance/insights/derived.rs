@@ -113,7 +113,7 @@ pub async fn grown(connection: &mut Connection, threshold: i64, limit: i64) -> R
 ///
 /// # Errors
 ///
-/// [`Duplicate`](crate::StorageError::Duplicate) if a failure belongs to an insight already; [`Dangling`](crate::StorageError::Dangling) if
+/// `StorageError::Duplicate` if a failure belongs to an insight already; `StorageError::Dangling` if
 /// a failure does not exist.
 pub async fn insert_derived(
     connection: &mut Connection,

@@ -34,7 +34,7 @@ pub(crate) async fn store(fleet: &Fleet, booking: &Booking) {
 }
 
 async fn found(fleet: &Fleet, id: BookingId) -> Option<Booking> {
-    bookings::find(&mut *fleet.connection().await, id)
+    bookings::find_within(&mut *fleet.connection().await, id, &VehicleScope::All)
         .await
         .unwrap()
 }
@@ -107,7 +107,8 @@ async fn rejects_an_unknown_state_and_reports_it_as_corrupt() {
     fleet.client.execute(sql, &[]).await.unwrap();
     let mut connection = fleet.connection().await;
     let id = booking(1, vehicle, 0).id;
-    match bookings::find(&mut connection, id).await.unwrap_err() {
+    let found = bookings::find_within(&mut connection, id, &VehicleScope::All).await;
+    match found.unwrap_err() {
         StorageError::CorruptRow {
             table, column, row, ..
         } => {
@@ -138,8 +139,8 @@ async fn changes_the_state_only_from_the_expected_one() {
         let changed = bookings::change_status(&mut connection, id, from, to).await;
         assert_eq!(changed.unwrap(), expected, "{from} to {to}");
     }
-    let other = bookings::find(&mut connection, booking(2, vehicle, 0).id).await;
-    assert_eq!(other.unwrap().unwrap().status, Pending);
+    let other = found(&fleet, booking(2, vehicle, 0).id).await;
+    assert_eq!(other.unwrap().status, Pending);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Constraints and cascades of the maintenance tables.
 
+use sovd_domain::UserId;
 use sovd_storage::{StorageError, identity::users};
 use tokio_postgres::error::SqlState;
+use uuid::Uuid;
 
 use crate::{
     constraints::{check, refusal},
@@ -189,16 +191,15 @@ async fn answers_the_published_queries() {
 }
 
 #[tokio::test]
-async fn finds_a_user_by_email() {
+async fn rejects_a_user_with_an_unknown_role() {
     let fleet = garage().await;
     let mut connection = fleet.connection().await;
-    let found = users::find_by_email(&mut connection, "Owner@Example.com").await;
+    let owner = UserId(Uuid::from_u128(0xc1));
+    let found = users::find(&mut connection, owner).await;
     assert_eq!(found.unwrap().unwrap().username, "owner");
-    let unknown = users::find_by_email(&mut connection, "owner").await;
-    assert_eq!(unknown.unwrap(), None);
     let sql =
         "ALTER TABLE users DROP CONSTRAINT chk_users_role; UPDATE users SET role = 'mechanic'";
     fleet.client.batch_execute(sql).await.unwrap();
-    let unreadable = users::find_by_email(&mut connection, "owner@example.com").await;
+    let unreadable = users::find(&mut connection, owner).await;
     assert!(matches!(unreadable, Err(StorageError::CorruptRow { .. })));
 }

@@ -1,5 +1,5 @@
 use futures_util::future::join;
-use sovd_domain::{AnomalyId, Closure, Outcome};
+use sovd_domain::{AnomalyId, Closure, Outcome, VehicleScope};
 use sovd_storage::{
     StorageError,
     maintenance::{
@@ -72,7 +72,7 @@ async fn neither_locks_nor_closes_an_unknown_anomaly() {
     assert_eq!(episodes::lock(&mut connection, id).await.unwrap(), None);
     let there = anomaly(&fleet, vehicle).await;
     for (id, expected) in [(id, None), (there, Some(vehicle))] {
-        let found = anomalies::vehicle_of(&mut connection, id).await;
+        let found = anomalies::vehicle_of_within(&mut connection, id, &VehicleScope::All).await;
         assert_eq!(found.unwrap(), expected);
     }
     let end = closure(Outcome::Other, 0);
