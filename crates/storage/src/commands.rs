@@ -62,9 +62,7 @@ pub async fn find(
     owner: Option<UserId>,
 ) -> Result<Option<Command>> {
     let mut query = commands::table.find(command_id.0).into_boxed();
-    if let Some(owner) = owner {
-        query = query.filter(commands::user_id.eq(owner.0));
-    }
+    filter_some!(query, commands::user_id.eq(owner.map(|id| id.0)));
     query
         .select(CommandRow::as_select())
         .fetch_first(connection)

@@ -1,6 +1,7 @@
 //! Conversion between rows and entities.
 
 use chrono::{DateTime, Utc};
+use diesel::{QueryableByName, sql_types::BigInt};
 use serde_json::Value;
 use sovd_domain::{
     AgentActionId, AgentActionStatus, AnomalyId, AuditResult, BookingStatus, CommandId,
@@ -62,6 +63,13 @@ impl<T: Stored> Stored for Option<T> {
     fn restore(column: Self::Column) -> Result<Self, String> {
         column.map(T::restore).transpose()
     }
+}
+
+/// The row of a statement that only counts.
+#[derive(QueryableByName)]
+pub(crate) struct Counted {
+    #[diesel(sql_type = BigInt)]
+    pub(crate) count: i64,
 }
 
 /// Restores the value of a column from the row with this primary key.

@@ -263,13 +263,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    insight_failures (anomaly_event_id) {
-        anomaly_event_id -> Uuid,
-        insight_id -> Uuid,
-    }
-}
-
-diesel::table! {
     ueba_logs (id) {
         id -> Uuid,
         agent_name -> Text,

@@ -5,11 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use diesel::{
-    prelude::*,
-    sql_query,
-    sql_types::{BigInt, Text},
-};
+use diesel::{prelude::*, sql_query, sql_types::Text};
 use diesel_async::{
     AnsiTransactionManager, AsyncMigrationHarness, RunQueryDsl, SimpleAsyncConnection,
     TransactionManager,
@@ -17,6 +13,7 @@ use diesel_async::{
 
 use crate::{
     Connection, Result, migrations,
+    rows::Counted,
     seeds::{self, SeedFile},
 };
 
@@ -202,18 +199,13 @@ async fn count_rows(
     facts: &Facts,
     file: &SeedFile,
 ) -> Result<Vec<(&'static str, i64, i64)>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        count: i64,
-    }
     let mut counts = Vec::new();
     for (table, key, first, last) in file.rows {
         if !facts.contains_key(&("column".to_owned(), format!("{table}.{key}"))) {
             // The schema comparison reports it.
             continue;
         }
-        let row: Row = sql_query(format!(
+        let row: Counted = sql_query(format!(
             "SELECT count(*) FROM public.{table}
              WHERE {key}::text BETWEEN '00000000-0000-0000-0000-{first:012}'
                                    AND '00000000-0000-0000-0000-{last:012}'"

@@ -130,27 +130,21 @@ impl Target {
     /// Sets keepalives and timeouts, which detect a host that died silently.
     fn configure(&self, socket: &TcpStream) -> std::io::Result<()> {
         socket.set_nodelay(true)?;
-        let socket = SockRef::from(socket);
+        let (socket, config) = (SockRef::from(socket), &self.config);
         #[cfg(target_os = "linux")]
         {
-            let limit = self.config.get_tcp_user_timeout();
+            let limit = config.get_tcp_user_timeout();
             socket.set_tcp_user_timeout(Some(limit.map_or(TCP_USER_TIMEOUT, |t| *t)))?;
         }
-        if self.config.get_keepalives() {
-            let idle = self.config.get_keepalives_idle();
+        if config.get_keepalives() {
+            let idle = config.get_keepalives_idle();
             let unset = Config::new().get_keepalives_idle();
+            let interval = config.get_keepalives_interval();
+            let retries = config.get_keepalives_retries();
             let keepalive = TcpKeepalive::new()
                 .with_time(if idle == unset { KEEPALIVE_IDLE } else { idle })
-                .with_interval(
-                    self.config
-                        .get_keepalives_interval()
-                        .unwrap_or(KEEPALIVE_INTERVAL),
-                )
-                .with_retries(
-                    self.config
-                        .get_keepalives_retries()
-                        .unwrap_or(KEEPALIVE_RETRIES),
-                );
+                .with_interval(interval.unwrap_or(KEEPALIVE_INTERVAL))
+                .with_retries(retries.unwrap_or(KEEPALIVE_RETRIES));
             socket.set_tcp_keepalive(&keepalive)?;
         }
         Ok(())
@@ -168,22 +162,16 @@ impl Target {
     }
 
     async fn check_role(&self, client: &Client) -> Result<(), String> {
-        let required = match self.config.get_target_session_attrs() {
-            TargetSessionAttrs::ReadWrite => "off",
-            TargetSessionAttrs::ReadOnly => "on",
+        let (required, refusal) = match self.config.get_target_session_attrs() {
+            TargetSessionAttrs::ReadWrite => ("off", "the server is read-only"),
+            TargetSessionAttrs::ReadOnly => ("on", "the server is not read-only"),
             _ => return Ok(()),
         };
         let shown = client.simple_query("SHOW transaction_read_only").await;
         let has_role = shown.map_err(in_full)?.iter().any(
             |message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some(required)),
         );
-        if has_role {
-            Ok(())
-        } else if required == "off" {
-            Err("the server is read-only".to_owned())
-        } else {
-            Err("the server is not read-only".to_owned())
-        }
+        has_role.then_some(()).ok_or(refusal.to_owned())
     }
 }
 

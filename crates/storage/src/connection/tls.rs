@@ -23,6 +23,7 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::either::Either;
 
+use self::verifier::NoHostnameVerification;
 use super::{
     bad,
     sqlstate::{LastError, Observed},
@@ -182,7 +183,12 @@ impl TlsOptions {
     ) -> Result<Arc<dyn rustls::client::danger::ServerCertVerifier>, String> {
         let mut store = RootCertStore::empty();
         match &self.roots {
-            None => return Ok(verifier::accept_any(provider)),
+            None => {
+                return Ok(Arc::new(NoHostnameVerification {
+                    provider,
+                    chain: None,
+                }));
+            }
             Some(Roots::System) => {
                 let system = rustls_native_certs::load_native_certs();
                 store.add_parsable_certificates(system.certs);
@@ -194,11 +200,12 @@ impl TlsOptions {
                 }
             }
         }
+        let full = verifier::verify_full(store, Arc::clone(&provider))?;
         if self.mode == Mode::VerifyFull {
-            verifier::verify_full(store, provider)
-        } else {
-            verifier::verify_ca(store, provider)
+            return Ok(full);
         }
+        let chain = Some(full);
+        Ok(Arc::new(NoHostnameVerification { provider, chain }))
     }
 }
 

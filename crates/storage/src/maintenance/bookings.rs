@@ -34,7 +34,8 @@ pub struct BookingFilter {
     pub vehicle_id: Option<VehicleId>,
 }
 
-/// Returns a page of the matching bookings of vehicles in `scope`, ordered by appointment, and the number of matching bookings.
+/// Returns a page of the matching bookings of vehicles in `scope`, ordered by appointment, and the number
+/// of matching bookings.
 pub async fn list(
     connection: &mut Connection,
     filter: &BookingFilter,
@@ -63,18 +64,17 @@ pub async fn find_within(
 
 /// Returns the booking with the id and locks it until the transaction ends.
 pub async fn lock(connection: &mut Connection, id: BookingId) -> Result<Option<Booking>> {
-    let locked: Option<Uuid> = service_bookings::table
+    let is_locked = service_bookings::table
         .find(id.0)
         .select(service_bookings::id)
         .for_no_key_update()
-        .first(connection)
-        .await
-        .optional()?;
+        .affects_rows(connection)
+        .await?;
     // A separate statement, whose snapshot includes what was committed during the wait for the lock.
-    match locked {
-        Some(_) => find_within(connection, id, &VehicleScope::All).await,
-        None => Ok(None),
+    if !is_locked {
+        return Ok(None);
     }
+    find_within(connection, id, &VehicleScope::All).await
 }
 
 /// Inserts a booking and its reference to an anomaly, but no slot; see [`slots::take`].
@@ -158,11 +158,10 @@ pub async fn remove_notes(connection: &mut Connection, vehicle_id: VehicleId) ->
     let noted = service_bookings::table
         .filter(service_bookings::vehicle_id.eq(vehicle_id.0))
         .filter(service_bookings::customer_notes.is_not_null());
-    let removed = diesel::update(noted)
+    diesel::update(noted)
         .set(service_bookings::customer_notes.eq(None::<String>))
-        .execute(connection)
-        .await?;
-    Ok(removed)
+        .count_rows(connection)
+        .await
 }
 
 /// Sets the workshop's finding about the anomaly; returns whether the booking has an anomaly without a

@@ -3,7 +3,6 @@
 use diesel::{dsl::exists, prelude::*, query_dsl::methods, select};
 use diesel_async::RunQueryDsl;
 use sovd_domain::{AnomalyId, Closure, Outcome, VehicleId};
-use uuid::Uuid;
 
 use crate::{
     Connection, Result,
@@ -23,14 +22,13 @@ pub enum Episode {
 /// Returns the state of an anomaly and locks it until the transaction ends, so that it is neither closed
 /// nor booked concurrently.
 pub async fn lock(connection: &mut Connection, anomaly_id: AnomalyId) -> Result<Option<Episode>> {
-    let locked: Option<Uuid> = anomaly_events::table
+    let is_locked = anomaly_events::table
         .find(anomaly_id.0)
         .select(anomaly_events::id)
         .for_no_key_update()
-        .first(connection)
-        .await
-        .optional()?;
-    if locked.is_none() {
+        .affects_rows(connection)
+        .await?;
+    if !is_locked {
         return Ok(None);
     }
     let closed = anomaly_episodes::table

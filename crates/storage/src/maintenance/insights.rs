@@ -13,7 +13,12 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use sovd_domain::{Insight, InsightId, Page};
 
-use crate::{Connection, Result, rows::row, schema::manufacturing_insights, statement::Statement};
+use crate::{
+    Connection, Result,
+    rows::{Counted, row},
+    schema::manufacturing_insights,
+    statement::Statement,
+};
 
 pub use derived::{FailureGroup, Growth, grown, insert_derived, lock_derivation};
 pub use detectors::{RuleOutcomes, rule_outcomes};
@@ -72,8 +77,8 @@ pub async fn summary(
     connection: &mut Connection,
     page: Page,
 ) -> Result<(Vec<ComponentSummary>, i64)> {
-    let total: Total = sql_query(
-        "SELECT count(*) AS total FROM (
+    let total: Counted = sql_query(
+        "SELECT count(*) FROM (
              SELECT component_name FROM anomaly_episodes
              WHERE outcome = 'confirmed' AND component_name IS NOT NULL
              UNION SELECT component_name FROM manufacturing_insights) AS components",
@@ -95,7 +100,7 @@ pub async fn summary(
     .bind::<BigInt, _>(page.offset())
     .load(connection)
     .await?;
-    Ok((components, total.total))
+    Ok((components, total.count))
 }
 
 fn about(component_name: Option<&str>) -> manufacturing_insights::BoxedQuery<'_, Pg> {
@@ -104,12 +109,6 @@ fn about(component_name: Option<&str>) -> manufacturing_insights::BoxedQuery<'_,
         Some(name) => query.filter(manufacturing_insights::component_name.eq(name)),
         None => query,
     }
-}
-
-#[derive(QueryableByName)]
-struct Total {
-    #[diesel(sql_type = BigInt)]
-    total: i64,
 }
 
 row!(InsightRow of manufacturing_insights[id] for Insight {

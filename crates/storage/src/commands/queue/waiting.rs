@@ -1,5 +1,4 @@
 use diesel::{
-    prelude::*,
     sql_query,
     sql_types::{BigInt, Uuid as SqlUuid},
 };
@@ -7,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use sovd_domain::{UserId, VehicleId};
 use uuid::Uuid;
 
-use crate::{Connection, Result};
+use crate::{Connection, Result, rows::Counted};
 
 /// Returns the number of entries in the queue of a vehicle, counted up to `most`. The number cannot
 /// grow until the transaction ends if the caller has locked the vehicle
@@ -17,7 +16,7 @@ pub async fn count_of_vehicle(
     vehicle_id: VehicleId,
     most: i64,
 ) -> Result<i64> {
-    let sql = "SELECT count(*) AS entries
+    let sql = "SELECT count(*)
                FROM (SELECT FROM command_queue WHERE vehicle_id = $1 LIMIT $2) counted";
     count(connection, sql, vehicle_id.0, most).await
 }
@@ -26,7 +25,7 @@ pub async fn count_of_vehicle(
 /// cannot grow until the transaction ends if the caller has locked the submissions of the user
 /// ([`crate::identity::users::lock_exclusively`]).
 pub async fn count_of_user(connection: &mut Connection, user_id: UserId, most: i64) -> Result<i64> {
-    let sql = "SELECT count(*) AS entries
+    let sql = "SELECT count(*)
                FROM (SELECT FROM command_queue WHERE user_id = $1 LIMIT $2) counted";
     count(connection, sql, user_id.0, most).await
 }
@@ -41,11 +40,5 @@ async fn count(connection: &mut Connection, sql: &str, owner: Uuid, most: i64) -
         .bind::<BigInt, _>(most)
         .get_result(connection)
         .await?;
-    Ok(counted.entries)
-}
-
-#[derive(QueryableByName)]
-struct Counted {
-    #[diesel(sql_type = BigInt)]
-    entries: i64,
+    Ok(counted.count)
 }

@@ -12,34 +12,8 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-type Verifier = Arc<dyn ServerCertVerifier>;
-
-/// Verifies the CA, the validity period and the host name.
+/// Returns a verifier of the CA, the validity period and the host name.
 pub(super) fn verify_full(
-    roots: RootCertStore,
-    provider: Arc<CryptoProvider>,
-) -> Result<Verifier, String> {
-    Ok(webpki(roots, provider)?)
-}
-
-/// Verifies the CA and the validity period.
-pub(super) fn verify_ca(
-    roots: RootCertStore,
-    provider: Arc<CryptoProvider>,
-) -> Result<Verifier, String> {
-    let chain = Some(webpki(roots, Arc::clone(&provider))?);
-    Ok(Arc::new(NoHostnameVerification { provider, chain }))
-}
-
-/// Verifies nothing.
-pub(super) fn accept_any(provider: Arc<CryptoProvider>) -> Verifier {
-    Arc::new(NoHostnameVerification {
-        provider,
-        chain: None,
-    })
-}
-
-fn webpki(
     roots: RootCertStore,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, String> {
@@ -48,10 +22,12 @@ fn webpki(
         .map_err(|error| format!("sslrootcert: {error}"))
 }
 
+/// Verifies the CA and the validity period, or nothing.
 #[derive(Debug)]
-struct NoHostnameVerification {
-    provider: Arc<CryptoProvider>,
-    chain: Option<Arc<WebPkiServerVerifier>>,
+pub(super) struct NoHostnameVerification {
+    pub(super) provider: Arc<CryptoProvider>,
+    /// The verifier of the CA and the validity period.
+    pub(super) chain: Option<Arc<WebPkiServerVerifier>>,
 }
 
 impl ServerCertVerifier for NoHostnameVerification {
