@@ -129,10 +129,8 @@ impl Database {
 
     /// Opens a connection outside the pool that receives the notifications of every process.
     pub async fn listen(&self) -> Result<Listener> {
-        let connection = open(&self.runtime, &self.url, self.statement_timeout)
-            .await
-            .map_err(|error| StorageError::Unavailable(error.to_string()))?;
-        Listener::on(connection).await
+        let connection = open(&self.runtime, &self.url, self.statement_timeout);
+        Listener::on(connection.await?).await
     }
 
     /// Returns the number of connections in use.

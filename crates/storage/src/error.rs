@@ -1,6 +1,9 @@
 use std::{convert::Infallible, fmt::Display};
 
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::{
+    ConnectionError,
+    result::{DatabaseErrorKind, Error as DieselError},
+};
 use thiserror::Error;
 
 /// A failed database operation.
@@ -101,6 +104,12 @@ impl StorageError {
             row: row.to_string(),
             reason: reason.to_string(),
         }
+    }
+}
+
+impl From<ConnectionError> for StorageError {
+    fn from(error: ConnectionError) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 

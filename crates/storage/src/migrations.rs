@@ -11,7 +11,6 @@
 use std::{fmt::Display, time::Duration};
 
 use diesel::{
-    ConnectionError,
     migration::{Migration, MigrationSource, MigrationVersion},
     pg::Pg,
     sql_query,
@@ -55,7 +54,7 @@ pub enum Steps {
 pub async fn wait_for(url: &str, timeout: Duration) -> Result<()> {
     const DELAY: Duration = Duration::from_millis(200);
     const ATTEMPT: Duration = Duration::from_secs(2);
-    let target = Target::parse(url).map_err(unavailable)?.within(ATTEMPT);
+    let target = Target::parse(url)?.within(ATTEMPT);
     let deadline = Instant::now() + timeout;
     let mut logged = false;
     loop {
@@ -63,7 +62,7 @@ pub async fn wait_for(url: &str, timeout: Duration) -> Result<()> {
             return Ok(());
         };
         if Instant::now() + DELAY > deadline {
-            return Err(unavailable(error));
+            return Err(error.into());
         }
         if !logged {
             tracing::warn!(%error, timeout_s = timeout.as_secs(), "waiting for the database");
@@ -71,11 +70,6 @@ pub async fn wait_for(url: &str, timeout: Duration) -> Result<()> {
         }
         sleep(DELAY).await;
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn unavailable(error: ConnectionError) -> StorageError {
-    StorageError::Unavailable(error.to_string())
 }
 
 /// Applies the pending migrations in order and returns their names.
@@ -177,7 +171,7 @@ pub(crate) async fn on_dedicated_runtime<T: Send + 'static>(
 }
 
 pub(crate) async fn connect(url: &str) -> Result<Connection> {
-    Connection::establish(url).await.map_err(unavailable)
+    Ok(Connection::establish(url).await?)
 }
 
 async fn with_harness<T: Send + 'static>(

@@ -13,6 +13,8 @@ use sovd_domain::Page;
 
 use crate::{Connection, Result, StorageError};
 
+/// The execution of a statement. A row that cannot be read as an entity is
+/// [`CorruptRow`](StorageError::CorruptRow).
 pub(crate) trait Statement: Sized + Send {
     /// Executes the statement.
     fn run(self, connection: &mut Connection) -> impl Future<Output = Result<()>> + Send

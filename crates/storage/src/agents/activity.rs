@@ -8,7 +8,6 @@ use diesel::{
     sql_query,
     sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
-use diesel_async::RunQueryDsl;
 use sovd_domain::{AgentAction, AgentActionId, AgentActionStatus, Page};
 
 use crate::{
@@ -72,11 +71,10 @@ pub async fn list(
     filter: &AgentActionFilter,
     page: Page,
 ) -> Result<(Vec<AgentAction>, i64)> {
-    let total = matching(filter).count().get_result(connection).await?;
-    let query = newest_first(filter)
-        .limit(page.limit())
-        .offset(page.offset());
-    Ok((load(query, connection).await?, total))
+    newest_first(filter)
+        .select(ActionRow::as_select())
+        .fetch_page(connection, matching(filter).count(), page)
+        .await
 }
 
 /// Returns up to `limit` blocked attempts, newest first.
@@ -85,7 +83,11 @@ pub async fn blocked(connection: &mut Connection, limit: i64) -> Result<Vec<Agen
         status: Some(AgentActionStatus::Blocked),
         ..AgentActionFilter::default()
     };
-    load(newest_first(&filter).limit(limit), connection).await
+    newest_first(&filter)
+        .select(ActionRow::as_select())
+        .limit(limit)
+        .fetch_all(connection)
+        .await
 }
 
 /// Deletes up to `limit` entries from before `cutoff`, oldest first, and returns their number.
@@ -95,15 +97,15 @@ pub async fn forget(
     cutoff: DateTime<Utc>,
     limit: i64,
 ) -> Result<usize> {
-    Ok(sql_query(
+    sql_query(
         "DELETE FROM ueba_logs WHERE id IN (
              SELECT id FROM ueba_logs WHERE timestamp < $1
              ORDER BY timestamp LIMIT $2 FOR UPDATE SKIP LOCKED)",
     )
     .bind::<Timestamptz, _>(cutoff)
     .bind::<BigInt, _>(limit)
-    .execute(connection)
-    .await?)
+    .count_rows(connection)
+    .await
 }
 
 fn newest_first(filter: &AgentActionFilter) -> ueba_logs::BoxedQuery<'_, Pg> {
@@ -130,16 +132,6 @@ fn matching(filter: &AgentActionFilter) -> ueba_logs::BoxedQuery<'_, Pg> {
         ueba_logs::timestamp.le(filter.end),
     );
     query
-}
-
-async fn load(
-    query: ueba_logs::BoxedQuery<'_, Pg>,
-    connection: &mut Connection,
-) -> Result<Vec<AgentAction>> {
-    query
-        .select(ActionRow::as_select())
-        .fetch_all(connection)
-        .await
 }
 
 row!(ActionRow of ueba_logs[id] for AgentAction {

@@ -4,7 +4,6 @@ use diesel::{
     prelude::*,
     sql_types::{Record, Timestamptz, Uuid as SqlUuid},
 };
-use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use sovd_domain::{
     AuditRecord, CommandId, Page, UserId, VehicleId,
@@ -58,11 +57,10 @@ pub async fn list(
     filter: &AuditFilter,
     page: Page,
 ) -> Result<(Vec<AuditRecord>, i64)> {
-    let total = matching(filter).count().get_result(connection).await?;
-    let query = newest_first(filter)
-        .limit(page.limit())
-        .offset(page.offset());
-    Ok((read(query, connection).await?, total))
+    newest_first(filter)
+        .select(AuditRow::as_select())
+        .fetch_page(connection, matching(filter).count(), page)
+        .await
 }
 
 /// Returns up to `limit` matching entries after the cursor, newest first. Unlike those of [`list`], the
@@ -83,7 +81,10 @@ pub async fn page(
                 .lt((after.timestamp, after.log_id)),
         );
     }
-    read(query, connection).await
+    query
+        .select(AuditRow::as_select())
+        .fetch_all(connection)
+        .await
 }
 
 fn newest_first(filter: &AuditFilter) -> audit_logs::BoxedQuery<'_, Pg> {
@@ -116,16 +117,6 @@ fn matching(filter: &AuditFilter) -> audit_logs::BoxedQuery<'_, Pg> {
         audit_logs::timestamp.le(filter.end),
     );
     query
-}
-
-async fn read(
-    query: audit_logs::BoxedQuery<'_, Pg>,
-    connection: &mut Connection,
-) -> Result<Vec<AuditRecord>> {
-    query
-        .select(AuditRow::as_select())
-        .fetch_all(connection)
-        .await
 }
 
 #[derive(Queryable, Selectable)]
