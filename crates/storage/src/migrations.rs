@@ -6,14 +6,17 @@
 //! # Errors
 //!
 //! [`StorageError::Unavailable`] if the database cannot be reached, [`StorageError::Migration`] if it
-//! rejects a migration. The functions below name only further conditions.
+//! rejects a migration or has migrations of the series before the renumbering. The functions below name
+//! only further conditions.
 
 use std::{fmt::Display, time::Duration};
 
 use diesel::{
+    dsl::sql,
     migration::{Migration, MigrationSource, MigrationVersion},
     pg::Pg,
-    sql_query,
+    select, sql_query,
+    sql_types::Bool,
 };
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -184,9 +187,32 @@ async fn with_harness<T: Send + 'static>(
         sql_query("SELECT pg_advisory_lock(hashtext('sovd migrations'))")
             .execute(&mut connection)
             .await?;
-        work(&mut AsyncMigrationHarness::new(connection))
+        let has_prunings = sql::<Bool>("to_regclass('audit_prunings') IS NOT NULL");
+        let has_prunings: bool = select(has_prunings).get_result(&mut connection).await?;
+        let mut harness = AsyncMigrationHarness::new(connection);
+        if !has_prunings {
+            refuse_older_series(&mut harness)?;
+        }
+        work(&mut harness)
     })
     .await
+}
+
+/// Refuses a database without `audit_prunings` if the migration that creates this table is applied: then
+/// its version is that of another migration, from before the renumbering. Unknown versions are accepted,
+/// because a newer program may have applied them.
+fn refuse_older_series(harness: &mut AsyncMigrationHarness<Connection>) -> Result<()> {
+    const AUDIT: &str = "00000000000004";
+    let applied = harness.applied_migrations().map_err(failed)?;
+    if !applied.contains(&MigrationVersion::from(AUDIT)) {
+        return Ok(());
+    }
+    let latest = applied.iter().max().map(ToString::to_string);
+    Err(failed(format!(
+        "the applied migrations up to {} belong to an older series with the same numbers, because the \
+         table audit_prunings is missing; create the database again",
+        latest.unwrap_or_default()
+    )))
 }
 
 fn known() -> Result<Vec<Box<dyn Migration<Pg>>>> {

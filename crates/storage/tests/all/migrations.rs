@@ -203,6 +203,31 @@ async fn down_fails_at_a_migration_of_a_newer_program() {
     assert_eq!(migrations::up(database.url()).await.unwrap(), [""; 0]);
 }
 
+/// Before the renumbering there were sixteen migrations, and their numbers from 3 on have other content now.
+#[tokio::test]
+async fn a_database_from_before_the_renumbering_is_refused() {
+    let database = migrated().await;
+    let client = database.client().await.unwrap();
+    let older = "ALTER TABLE audit_prunings RENAME TO audit_cuts;
+                  INSERT INTO __diesel_schema_migrations
+                  SELECT lpad(number::text, 14, '0') FROM generate_series(10, 16) number";
+    client.batch_execute(older).await.unwrap();
+    let url = database.url();
+    for refused in [
+        migrations::up(url).await.err(),
+        migrations::status(url).await.err(),
+        migrations::down(url, Steps::All).await.err(),
+        migrations::redo(url).await.err(),
+    ] {
+        assert_eq!(
+            refused.unwrap().to_string(),
+            "migration failed: the applied migrations up to 00000000000016 belong to an older series \
+             with the same numbers, because the table audit_prunings is missing; create the database \
+             again"
+        );
+    }
+}
+
 /// The published model has commands, but no queue.
 #[tokio::test]
 async fn unfinished_commands_enter_the_queue_when_it_is_added() {
