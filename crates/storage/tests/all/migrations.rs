@@ -1,13 +1,16 @@
 use std::fs;
 
 use sovd_devstack::{Stack, TestDatabase};
+use sovd_domain::{FailureKind, Finding};
 use sovd_storage::{
     StorageError,
+    commands::{self, queue},
     migrations::{self, Steps},
 };
 use uuid::Uuid;
 
 use crate::{
+    commands::idempotency::{known, remember_since},
     fixture::{Fleet, at, migrated},
     system_catalog,
 };
@@ -113,6 +116,31 @@ async fn every_down_restores_the_schema_before_its_up() {
             .unwrap();
         assert_eq!(facts(&database).await, before);
     }
+}
+
+/// A migration that another branch numbered lower may arrive later.
+#[tokio::test]
+async fn up_applies_a_missing_earlier_migration_first() {
+    let database = migrated().await;
+    let mut expected = facts(&database).await;
+    let later = Steps::Count(applied(&database).await.len() - 6);
+    let mut missing = migrations::down(database.url(), later).await.unwrap();
+    let second = fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../migrations/00000000000002_predictive_maintenance/down.sql"
+    ));
+    let client = database.client().await.unwrap();
+    client.batch_execute(&second.unwrap()).await.unwrap();
+    let forget = "DELETE FROM __diesel_schema_migrations WHERE version = '00000000000002'";
+    client.batch_execute(forget).await.unwrap();
+    missing.push("00000000000002_predictive_maintenance".to_owned());
+    missing.reverse();
+    assert_eq!(migrations::up(database.url()).await.unwrap(), missing);
+    // Only the order of columns may differ.
+    let mut found = facts(&database).await;
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
 }
 
 #[tokio::test]
@@ -247,9 +275,75 @@ async fn unfinished_commands_enter_the_queue_when_it_is_added() {
     migrations::up(fleet.url()).await.unwrap();
     // The command in progress may have been sent.
     let queued = "SELECT concat_ws(' ', command_id, send_count) FROM command_queue
-                  JOIN commands USING (command_id, vehicle_id, user_id) ORDER BY position";
+                  JOIN commands USING (command_id, vehicle_id, user_id, expires_at)
+                  ORDER BY position";
     assert_eq!(
         system_catalog::lines(&fleet.client, queued).await,
         [format!("{first} 1"), format!("{last} 0")]
     );
+}
+
+#[tokio::test]
+async fn reverting_the_commands_deletes_their_queue_keys_and_outcomes_only() {
+    let fleet = Fleet::new().await;
+    let vehicle = fleet.vehicle("VIN1").await;
+    let (unknown, waiting) = (
+        fleet.submit(1, vehicle).await,
+        fleet.submit(2, vehicle).await,
+    );
+    let key = (fleet.engineer, "key");
+    let mut connection = fleet.connection().await;
+    assert_eq!(remember_since(&mut connection, key, 2, 1, 0).await, None);
+    let kind = FailureKind::OutcomeUnknown;
+    commands::fail(&mut connection, unknown, kind, "no answer", at(1))
+        .await
+        .unwrap();
+    commands::add_finding(&mut connection, unknown, Finding::Cleared)
+        .await
+        .unwrap();
+    queue::turn_into_probe(&mut connection, unknown, at(1), at(9))
+        .await
+        .unwrap();
+    let published = "SELECT (to_jsonb(commands) - ARRAY['failure_kind', 'started_at', 'expires_at',
+                                                        'finding'])::text
+                     FROM commands ORDER BY command_id";
+    let before = system_catalog::lines(&fleet.client, published).await;
+    assert_eq!(before.len(), 2);
+
+    fleet.down_before("commands").await;
+    let reverted = system_catalog::lines(&fleet.client, published).await;
+    assert_eq!(reverted, before);
+    migrations::up(fleet.url()).await.unwrap();
+    let restored = system_catalog::lines(&fleet.client, published).await;
+    assert_eq!(restored, before);
+
+    // The probe is gone, and the kind of the failure is lost.
+    let queued = "SELECT concat_ws(' ', command_id, task) FROM command_queue";
+    let queued = system_catalog::lines(&fleet.client, queued).await;
+    assert_eq!(queued, [format!("{waiting} command")]);
+    let failed = fleet.stored(unknown).await;
+    assert_eq!(failed.failure_kind, Some(FailureKind::Internal));
+    assert_eq!(failed.finding, None);
+    assert_eq!(fleet.count("idempotency_keys").await, 0);
+}
+
+#[tokio::test]
+async fn keys_and_findings_work_after_down_and_up() {
+    let fleet = Fleet::new().await;
+    let vehicle = fleet.vehicle("VIN1").await;
+    let command_id = fleet.submit(1, vehicle).await;
+    fleet.down_before("commands").await;
+    migrations::up(fleet.url()).await.unwrap();
+
+    let key = (fleet.engineer, "key");
+    let mut connection = fleet.connection().await;
+    assert_eq!(remember_since(&mut connection, key, 1, 1, 0).await, None);
+    let again = remember_since(&mut connection, key, 1, 2, 0).await;
+    assert_eq!(again, Some(known(1)));
+    let kind = FailureKind::OutcomeUnknown;
+    commands::fail(&mut connection, command_id, kind, "no answer", at(1))
+        .await
+        .unwrap();
+    let found = commands::add_finding(&mut connection, command_id, Finding::Cleared).await;
+    assert_eq!(found.unwrap().unwrap().finding, Some(Finding::Cleared));
 }
