@@ -53,7 +53,8 @@ pub(crate) async fn seal(fleet: &Fleet, limit: i64) {
     transaction.commit().await.unwrap();
 }
 
-async fn assert_refused(client: &Client, sql: &str) {
+/// Returns the message of the trigger that refuses the statements.
+async fn refusal(client: &Client, sql: &str) -> String {
     let error = client.batch_execute(sql).await.err();
     let Some(error) = error.as_ref().and_then(|error| error.as_db_error()) else {
         panic!("{sql} is not refused")
@@ -63,7 +64,12 @@ async fn assert_refused(client: &Client, sql: &str) {
         &SqlState::RESTRICT_VIOLATION,
         "{sql}: {error}"
     );
-    assert!(error.message().contains("is refused"), "{sql}: {error}");
+    error.message().to_owned()
+}
+
+async fn assert_refused(client: &Client, sql: &str) {
+    let message = refusal(client, sql).await;
+    assert!(message.contains("is refused"), "{sql}: {message}");
 }
 
 #[tokio::test]
@@ -159,32 +165,43 @@ async fn only_pruning_deletes_entries() {
 /// Otherwise an unsealed entry could be deleted without a trace.
 #[tokio::test]
 async fn an_entry_with_a_forged_position_cannot_be_deleted() {
-    let forge = |position: i64| {
-        format!(
+    let fleet = Fleet::new().await;
+    write(&fleet, 4).await;
+    seal(&fleet, 3).await;
+    let mut transaction = fleet.pool.begin().await.unwrap();
+    let pruned = pruning::prune(&mut transaction, link(2), at(9)).await;
+    assert_eq!(pruned.unwrap(), 2);
+    transaction.commit().await.unwrap();
+    let with_position = async |position: i64, statements: &str| {
+        let sql = format!(
             "UPDATE audit_logs SET position = {position}, hash = decode(repeat('07', 32), 'hex')
-             WHERE log_id = (SELECT log_id FROM audit_logs WHERE position IS NULL LIMIT 1);"
-        )
+             WHERE position IS NULL;
+             {statements}
+             DELETE FROM audit_logs WHERE position = {position}"
+        );
+        refusal(&fleet.client, &sql).await
     };
-    for position in [-1, 0, 1, 2] {
-        let fleet = Fleet::new().await;
-        write(&fleet, 4).await;
-        seal(&fleet, 3).await;
-        let mut transaction = fleet.pool.begin().await.unwrap();
-        pruning::prune(&mut transaction, link(2), at(9))
-            .await
-            .unwrap();
-        transaction.commit().await.unwrap();
-        let delete = format!(
-            "{} DELETE FROM audit_logs WHERE position = {position}",
-            forge(position)
-        );
-        assert_refused(&fleet.client, &delete).await;
-        let with_pruning = format!(
-            "INSERT INTO audit_prunings (position, hash) VALUES (3, decode(repeat('07', 32), 'hex'));
-             {delete}"
-        );
-        assert_refused(&fleet.client, &with_pruning).await;
+    let forged = [-1, 0, 1, 2, 4];
+    for position in forged {
+        let message = with_position(position, "").await;
+        assert!(message.starts_with("UPDATE"), "{position}: {message}");
     }
+    // The deletion is refused even if the position could be forged.
+    let permit_forgery = "ALTER TABLE audit_logs DISABLE TRIGGER guard_audit_update,
+                                                 DISABLE TRIGGER guard_audit_sealing";
+    fleet.client.batch_execute(permit_forgery).await.unwrap();
+    let pruning = "INSERT INTO audit_prunings (position, hash)
+                   VALUES (3, decode(repeat('07', 32), 'hex'));";
+    for position in forged {
+        for statements in ["", pruning] {
+            let message = with_position(position, statements).await;
+            assert_eq!(
+                message, "DELETE of audit_logs is refused: only pruning deletes entries",
+                "{position}"
+            );
+        }
+    }
+    assert_eq!(fleet.count("audit_logs").await, 2);
 }
 
 #[tokio::test]
