@@ -167,6 +167,21 @@ async fn filters_combine() {
         end: Some(at(100)),
     };
     history.assert_lists(&filter, [5]).await;
+    let user_id = Some(history.fleet.engineer);
+    for (vehicle_id, expected) in [
+        (history.commands[5].vehicle_id, 1),
+        (VehicleId(Uuid::nil()), 0),
+    ] {
+        let scope = CommandScope {
+            user_id,
+            vehicles: VehicleScope::Among(vec![vehicle_id]),
+        };
+        let mut connection = history.fleet.connection().await;
+        let listed = commands::list(&mut connection, &filter, &scope, page(100, 0)).await;
+        let (found, total) = listed.unwrap();
+        assert_eq!(total, expected);
+        assert_eq!(i64::try_from(found.len()), Ok(expected));
+    }
 }
 
 #[tokio::test]

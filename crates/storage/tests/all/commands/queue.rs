@@ -75,6 +75,22 @@ async fn a_new_task_has_no_attempts() {
     }
 }
 
+/// A writer of an older version may not know the other columns.
+#[tokio::test]
+async fn the_other_columns_of_an_entry_have_defaults() {
+    let fleet = Fleet::new().await;
+    let vehicle = fleet.vehicle("VIN1").await;
+    let command = command(1, fleet.engineer, vehicle, at(0));
+    fleet.store(&command).await;
+    let sql = "INSERT INTO command_queue (command_id, vehicle_id, due_at)
+               SELECT command_id, vehicle_id, submitted_at FROM commands
+               RETURNING task = 'command' AND expires_at = now() + INTERVAL '1 hour'
+                   AND NOT (skip_evidence OR is_answered OR is_cancelled)
+                   AND attempt = 0 AND send_count = 0";
+    let row = fleet.client.query_one(sql, &[]).await.unwrap();
+    assert!(row.get::<_, bool>(0));
+}
+
 #[tokio::test]
 async fn only_the_oldest_command_of_each_vehicle_is_claimed() {
     let fleet = Fleet::new().await;
