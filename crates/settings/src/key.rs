@@ -61,6 +61,8 @@ fn show(value: &ValueKind) -> String {
             format!("[{}]", items.join(", "))
         }
         ValueKind::Table(_) => "a table".to_owned(),
+        // Keeps the ".0" for which a whole number is rejected.
+        ValueKind::Float(number) => format!("{number:?}"),
         value => value.to_string(),
     }
 }
