@@ -108,32 +108,51 @@ mod tests {
         }
     }
 
+    /// Loads the defaults with this value, within bounds so wide that no rule about two numbers applies.
+    fn load_with(path: &str, value: &str) -> Result<Settings, SettingsError> {
+        let overrides = [
+            ("database.url", "postgres://localhost/sovd"),
+            ("connector.mock.min_delay_ms", "0"),
+            ("connector.mock.max_delay_ms", "600000"),
+            ("dispatch.first_retry_ms", "1"),
+            ("dispatch.longest_retry_ms", "3600000"),
+            ("streams.ping_seconds", "1"),
+            ("streams.idle_seconds", "86400"),
+            // Required by some of the algorithms.
+            ("auth.jwt_private_key", "x"),
+            (path, value),
+        ];
+        let overrides = overrides.map(|(path, value)| (path.to_owned(), value.to_owned()));
+        let loaded = Settings::load(Sources {
+            overrides: overrides.into(),
+            ..Sources::default()
+        });
+        Ok(loaded?.settings)
+    }
+
     #[test]
     fn every_number_choice_and_switch_reaches_its_field() {
         for key in KEYS.iter().filter(|key| key.path != ENVIRONMENT) {
             for value in samples(&key.kind) {
-                let overrides = [
-                    ("database.url", "postgres://localhost/sovd"),
-                    // Wide bounds, so that no rule about two numbers applies.
-                    ("connector.mock.min_delay_ms", "0"),
-                    ("connector.mock.max_delay_ms", "600000"),
-                    ("dispatch.first_retry_ms", "1"),
-                    ("dispatch.longest_retry_ms", "3600000"),
-                    ("streams.ping_seconds", "1"),
-                    ("streams.idle_seconds", "86400"),
-                    // Required by some of the algorithms.
-                    ("auth.jwt_private_key", "x"),
-                    (key.path, value.as_str()),
-                ];
-                let overrides = overrides.map(|(path, value)| (path.to_owned(), value.to_owned()));
-                let loaded = Settings::load(Sources {
-                    overrides: overrides.into(),
-                    ..Sources::default()
-                });
-                let settings = format!("{:?}", loaded.unwrap().settings).to_lowercase();
+                let settings = load_with(key.path, &value).unwrap();
+                let settings = format!("{settings:?}").to_lowercase();
                 let field = key.path.rsplit('.').next().unwrap();
                 let expected = format!("{field}: {}", value.to_lowercase());
                 assert!(settings.contains(&expected), "{expected} in {settings}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_number_is_rejected_outside_its_bounds() {
+        for key in KEYS {
+            let Kind::Whole(min, max) = key.kind else {
+                continue;
+            };
+            for value in [min - 1, max + 1].map(|value| value.to_string()) {
+                let error = load_with(key.path, &value).unwrap_err().to_string();
+                let expected = format!("expected a whole number from {min} to {max}");
+                assert!(error.contains(&expected), "{}: {error}", key.path);
             }
         }
     }

@@ -96,6 +96,22 @@ fn the_default_file_describes_exactly_the_keys() {
     assert!(describe(DEFAULT).keys().eq(keys));
 }
 
+/// Except for `environment`, which cannot be set in a file.
+#[test]
+fn the_default_file_is_valid_with_every_key_uncommented() {
+    let lines = DEFAULT.lines().map(|line| {
+        let is_key = !describe(line).is_empty();
+        line.strip_prefix("# ").filter(|_| is_key).unwrap_or(line)
+    });
+    let lines: Vec<&str> = lines
+        .filter(|line| !line.starts_with("environment"))
+        .collect();
+    let mut loader = Loader::default();
+    loader.parse(&lines.join("\n"), "file");
+    assert!(loader.problems.is_empty(), "{:?}", loader.problems);
+    assert_eq!(loader.values.len(), KEYS.len() - 1);
+}
+
 #[test]
 fn every_key_in_a_file_has_a_comment() {
     for file in [DEFAULT, DEVELOPMENT, PRODUCTION] {

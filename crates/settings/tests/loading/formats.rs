@@ -201,16 +201,23 @@ fn log_levels_are_levels_or_directives() {
 
 #[test]
 fn durations_have_the_unit_of_their_key() {
-    let settings = load(with([("SOVD__AGENTS__RETENTION_DAYS", "3")])).settings;
+    let settings = load(with([
+        ("SOVD__AGENTS__RETENTION_DAYS", "3"),
+        ("SOVD__AUDIT__RETENTION_DAYS", "4"),
+    ]))
+    .settings;
+    let days = |count: u64| Duration::from_hours(count * 24);
     assert_eq!(settings.database.checkout_timeout(), Duration::from_secs(3));
     assert_eq!(settings.auth.leeway(), Duration::from_secs(5));
     assert_eq!(settings.auth.access_ttl(), Duration::from_mins(15));
-    assert_eq!(settings.auth.session_ttl(), Duration::from_hours(30 * 24));
+    assert_eq!(settings.auth.refresh_ttl(), days(7));
+    assert_eq!(settings.auth.session_ttl(), days(30));
+    let cache_ttl = settings.auth.credential_cache_ttl();
+    assert_eq!(cache_ttl, Duration::from_secs(4));
+    assert_eq!(settings.agents.window(), Duration::from_mins(10));
+    assert_eq!(settings.agents.retention(), Some(days(3)));
     assert_eq!(settings.audit.seal_interval(), Some(Duration::from_secs(1)));
-    assert_eq!(
-        settings.agents.retention(),
-        Some(Duration::from_hours(3 * 24))
-    );
+    assert_eq!(settings.audit.retention(), Some(days(4)));
 }
 
 #[test]
