@@ -169,3 +169,23 @@ fn with_database(url: &str, database: &str) -> Result<String, StackError> {
     url.set_path(database);
     Ok(url.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_database_changes_only_the_database() {
+        for (url, expected) in [
+            (
+                "postgres://u:p@db:5433/x?a=b",
+                "postgres://u:p@db:5433/y?a=b",
+            ),
+            ("postgresql://db/x", "postgresql://db/y"),
+            ("postgres://db", "postgres://db/y"),
+            ("postgres://db?a=b", "postgres://db/y?a=b"),
+        ] {
+            assert_eq!(with_database(url, "y").unwrap(), expected);
+        }
+    }
+}

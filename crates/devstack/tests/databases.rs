@@ -151,9 +151,14 @@ async fn only_databases_of_dead_owners_are_dropped() {
     let postgres = Postgres::start(&SearchPath::system()).unwrap();
     let url = postgres.url();
     let dead = "sovd_test_00000000000000ab_1";
-    let unrelated = ["sovd_test_1_2", "sovd_test_00000000000000AB_1"];
+    let unrelated = [
+        "sovd_test_1_2",
+        "sovd_test_00000000000000AB_1",
+        "sovd_test_",
+        "sovd_test_00000000000000ab_1\"; --",
+    ];
     for name in unrelated {
-        let create = format!("CREATE DATABASE \"{name}\"");
+        let create = format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\""));
         connect(&url).await.batch_execute(&create).await.unwrap();
     }
     connect(&url)

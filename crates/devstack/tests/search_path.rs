@@ -50,13 +50,15 @@ fn a_missing_server_is_reported_with_the_command_that_installs_it() {
 
 #[test]
 fn an_outdated_postgres_is_reported_with_its_version() {
-    let old = SearchPath::new(vec![postgres("old", "13.4 (Debian 13.4-1)")]);
-    let error = old.postgres().unwrap_err();
-    assert!(matches!(error, StackError::TooOld { .. }));
-    assert!(
-        error.to_string().starts_with("PostgreSQL 13.4 in "),
-        "{error}"
-    );
+    for (version, number) in [("13.4 (Debian 13.4-1)", "13.4"), ("14.19", "14.19")] {
+        let old = SearchPath::new(vec![postgres(&format!("old-{number}"), version)]);
+        let error = old.postgres().unwrap_err();
+        assert!(matches!(error, StackError::TooOld { .. }));
+        let beginning = format!("PostgreSQL {number} in ");
+        assert!(error.to_string().starts_with(&beginning), "{error}");
+    }
+    let oldest = SearchPath::new(vec![postgres("oldest", "15.0")]);
+    assert_eq!(oldest.postgres().unwrap().name, "15.0");
 }
 
 #[test]
