@@ -1,5 +1,6 @@
 pub(crate) mod anomalies;
 pub(crate) mod anomaly_access;
+pub(crate) mod anomaly_lifecycle;
 pub(crate) mod anomaly_limits;
 pub(crate) mod booking_anomalies;
 pub(crate) mod booking_customers;
@@ -7,4 +8,3 @@ pub(crate) mod booking_slots;
 pub(crate) mod bookings;
 pub(crate) mod detection;
 pub(crate) mod insights;
-pub(crate) mod one_car;

@@ -6,19 +6,19 @@
     reason = "a test fails by panicking"
 )]
 
-mod aftermath;
 mod client;
-mod fleet;
 mod server;
+mod state_after_crash;
+mod test_vehicles;
 
 use std::time::Duration;
 
-use aftermath::Ended;
 use client::{Client, Order};
-use fleet::Fleet;
 use futures_util::{StreamExt, stream};
 use server::Running;
 use sovd_devstack::TIMEOUT;
+use state_after_crash::EndedCommand;
+use test_vehicles::Fleet;
 use tokio::time::Instant;
 
 /// More than both servers execute at a time.
@@ -98,19 +98,19 @@ async fn a_killed_server_loses_no_command_and_clears_no_fault_twice() {
     fleet
         .wait_until(IN_QUEUE, |count| count == 0, deadline)
         .await;
-    let commands = aftermath::commands(&fleet).await;
-    let count = |condition: fn(&Ended) -> bool| {
+    let commands = state_after_crash::commands(&fleet).await;
+    let count = |condition: fn(&EndedCommand) -> bool| {
         let matching = commands.iter().filter(|ended| condition(ended));
         u32::try_from(matching.count()).unwrap()
     };
     let (taken_over, again, unknown) = (
-        count(Ended::was_taken_over),
-        count(Ended::was_sent_again),
-        count(Ended::is_unknown),
+        count(EndedCommand::was_taken_over),
+        count(EndedCommand::was_sent_again),
+        count(EndedCommand::is_unknown),
     );
     println!("{taken_over} were taken over, {again} sent again, {unknown} unknown; {recovery:?}");
     assert_eq!(commands.len(), orders.len());
-    commands.iter().for_each(Ended::check);
+    commands.iter().for_each(EndedCommand::check);
     assert!(
         taken_over >= ABANDONED && again > 0 && unknown > 0,
         "the crash did not affect enough commands"

@@ -8,17 +8,17 @@
 #[expect(dead_code, reason = "shared with other tests")]
 mod client;
 #[expect(dead_code, reason = "shared with other tests")]
-mod fleet;
-#[expect(dead_code, reason = "shared with other tests")]
 mod server;
+#[expect(dead_code, reason = "shared with other tests")]
+mod test_vehicles;
 
 use std::time::Duration;
 
 use client::Client;
-use fleet::Fleet;
 use futures_util::future::join_all;
 use server::Running;
 use sovd_devstack::within;
+use test_vehicles::Fleet;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpSocket, TcpStream},

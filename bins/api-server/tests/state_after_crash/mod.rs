@@ -5,7 +5,7 @@ use std::{collections::HashMap, fs, path::Path};
 use serde_json::Value;
 use tokio_postgres::Row;
 
-use crate::fleet::Fleet;
+use crate::test_vehicles::Fleet;
 
 /// A command is interrupted if its lease holder died while the vehicle may have executed it.
 const COMMANDS: &str = "
@@ -28,7 +28,7 @@ const COMMANDS: &str = "
 
 /// A command that has ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct EndedCommand {
     command_name: String,
     status: String,
     failure_kind: Option<String>,
@@ -47,13 +47,13 @@ pub(crate) struct Ended {
 }
 
 /// Returns every command.
-pub(crate) async fn commands(fleet: &Fleet) -> Vec<Ended> {
+pub(crate) async fn commands(fleet: &Fleet) -> Vec<EndedCommand> {
     let mut journal = read(&fleet.journal());
     let rows = fleet.sql.query(COMMANDS, &[]).await.unwrap();
     let commands = rows.iter().map(|row| {
         let id_and_name = (row.get("command_id"), row.get("command_name"));
         let sent = journal.remove(&id_and_name).unwrap_or_default();
-        Ended::new(row, sent)
+        EndedCommand::new(row, sent)
     });
     commands.collect()
 }
@@ -77,7 +77,7 @@ fn read(journal: &Path) -> HashMap<(String, String), Vec<bool>> {
     sent
 }
 
-impl Ended {
+impl EndedCommand {
     fn new(row: &Row, sent: Vec<bool>) -> Self {
         Self {
             command_name: row.get("command_name"),
