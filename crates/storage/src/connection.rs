@@ -1,7 +1,7 @@
 //! Connections to PostgreSQL with a deadline for every statement.
 
-mod link;
 mod sqlstate;
+mod state;
 mod target;
 mod tls;
 
@@ -26,8 +26,8 @@ use futures_util::{
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_postgres::{AsyncMessage, Client, Notification};
 
-use link::Link;
 use sqlstate::Observed;
+use state::ConnectionState;
 
 pub(crate) use target::Target;
 
@@ -38,34 +38,34 @@ pub(crate) use target::Target;
 /// out to be read-only, such as a demoted primary.
 pub struct Connection {
     inner: AsyncPgConnection,
-    link: Link,
+    state: ConnectionState,
     driver: Driver,
 }
 
 impl Connection {
-    async fn new(client: Client, driver: Driver, link: Link) -> ConnectionResult<Self> {
+    async fn new(client: Client, driver: Driver, state: ConnectionState) -> ConnectionResult<Self> {
         Ok(Self {
             inner: AsyncPgConnection::try_from(client).await?,
-            link,
+            state,
             driver,
         })
     }
 
     /// Limits the time of every later statement, from its start to its last row.
     pub(crate) fn set_deadline(&mut self, deadline: Duration) {
-        self.link.set_deadline(deadline);
+        self.state.set_time_limit(deadline);
     }
 
     /// Checks that the server responds within `limit`.
     pub(crate) async fn ping(&mut self, limit: Duration) -> QueryResult<()> {
         let response = timeout(limit, sql_query("SELECT 1").execute(self)).await;
-        response.unwrap_or_else(|_| Err(self.link.expire()))?;
+        response.unwrap_or_else(|_| Err(self.state.mark_timed_out()))?;
         Ok(())
     }
 
     /// Whether the server may still execute a statement whose caller has disconnected.
     pub(crate) fn is_unfinished(&self) -> bool {
-        self.link.is_unfinished()
+        self.state.is_unfinished()
     }
 
     /// Returns the next notification on the channels of the connection; `None` after the connection was
@@ -77,10 +77,10 @@ impl Connection {
 
 impl SimpleAsyncConnection for Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        let Self { inner, link, .. } = self;
+        let Self { inner, state, .. } = self;
         // Boxed, because it is large and part of every future that begins a transaction.
         let statement = inner.batch_execute(query).boxed();
-        link.bound(statement).boxed().await
+        state.with_deadline(statement).boxed().await
     }
 }
 
@@ -96,12 +96,12 @@ impl AsyncConnectionCore for Connection {
         T: AsQuery + 'query,
         T::Query: QueryFragment<Pg> + QueryId + 'query,
     {
-        let Self { inner, link, .. } = self;
+        let Self { inner, state, .. } = self;
         let load = AsyncConnectionCore::load(inner, source);
         async move {
-            let expiry = link.expiry();
-            let rows = link.bound(load).await?;
-            Ok(link.bound_rows(rows, expiry))
+            let deadline = state.deadline();
+            let rows = state.with_deadline(load).await?;
+            Ok(state.rows_with_deadline(rows, deadline))
         }
         .boxed()
     }
@@ -113,8 +113,10 @@ impl AsyncConnectionCore for Connection {
     where
         T: QueryFragment<Pg> + QueryId + 'query,
     {
-        let Self { inner, link, .. } = self;
-        link.bound(inner.execute_returning_count(source)).boxed()
+        let Self { inner, state, .. } = self;
+        state
+            .with_deadline(inner.execute_returning_count(source))
+            .boxed()
     }
 }
 
@@ -144,7 +146,7 @@ impl AsyncConnection for Connection {
 
 impl PoolableConnection for Connection {
     fn is_broken(&mut self) -> bool {
-        self.link.is_broken() || self.inner.is_broken()
+        self.state.is_broken() || self.inner.is_broken()
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_postgres::{
 
 use super::{
     Connection, Driver, bad, in_full,
-    link::Link,
+    state::ConnectionState,
     tls::{Negotiated, Socket, TlsOptions},
 };
 
@@ -156,7 +156,7 @@ impl Target {
         let (client, connection) = session.map_err(in_full)?;
         let driver = Driver::start(connection);
         self.check_role(&client).await?;
-        Connection::new(client, driver, Link::new(last_error))
+        Connection::new(client, driver, ConnectionState::new(last_error))
             .await
             .map_err(in_full)
     }

@@ -20,10 +20,10 @@ use crate::error::Outage;
 /// SQLSTATE `read_only_sql_transaction`.
 const READ_ONLY: &str = "25006";
 
-/// The state of a connection outside of the protocol: the deadline of statements, whether the connection
+/// The state of a connection outside of the protocol: the time limit of statements, whether the connection
 /// can be reused, and the SQLSTATE of the last error.
-pub(super) struct Link {
-    deadline: Option<Duration>,
+pub(super) struct ConnectionState {
+    time_limit: Option<Duration>,
     health: Health,
 }
 
@@ -35,11 +35,11 @@ struct Health {
     last_error: LastError,
 }
 
-impl Link {
+impl ConnectionState {
     /// Creates the state of a connection whose errors are recorded in `last_error`.
     pub(super) fn new(last_error: LastError) -> Self {
         Self {
-            deadline: None,
+            time_limit: None,
             health: Health {
                 broken: Arc::default(),
                 unfinished: Arc::default(),
@@ -48,8 +48,8 @@ impl Link {
         }
     }
 
-    pub(super) fn set_deadline(&mut self, deadline: Duration) {
-        self.deadline = Some(deadline);
+    pub(super) fn set_time_limit(&mut self, time_limit: Duration) {
+        self.time_limit = Some(time_limit);
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -62,17 +62,17 @@ impl Link {
     }
 
     /// Marks the connection as broken because a statement has no result in time.
-    pub(super) fn expire(&self) -> DieselError {
-        self.health.expire()
+    pub(super) fn mark_timed_out(&self) -> DieselError {
+        self.health.mark_timed_out()
     }
 
     /// Returns when a statement that starts now must have ended.
-    pub(super) fn expiry(&self) -> Option<Instant> {
-        self.deadline.map(|deadline| Instant::now() + deadline)
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.time_limit.map(|limit| Instant::now() + limit)
     }
 
-    /// Executes a statement within its deadline.
-    pub(super) async fn bound<T>(
+    /// Executes a statement, which fails if it has no result before its deadline.
+    pub(super) async fn with_deadline<T>(
         &self,
         statement: impl Future<Output = QueryResult<T>> + Send,
     ) -> QueryResult<T> {
@@ -81,10 +81,10 @@ impl Link {
         }
         self.health.last_error.clear();
         self.health.set_unfinished(true);
-        let outcome = match self.deadline {
-            Some(deadline) => match timeout(deadline, statement).await {
+        let outcome = match self.time_limit {
+            Some(limit) => match timeout(limit, statement).await {
                 Ok(outcome) => outcome,
-                Err(_) => return Err(self.health.expire()),
+                Err(_) => return Err(self.health.mark_timed_out()),
             },
             None => statement.await,
         };
@@ -92,23 +92,23 @@ impl Link {
         outcome.map_err(|error| self.health.classify(error))
     }
 
-    /// Ends `rows` with an error if they are not complete by `expiry`.
-    pub(super) fn bound_rows<R: Send + 'static>(
+    /// Ends `rows` with an error if they are not complete by `deadline`.
+    pub(super) fn rows_with_deadline<R: Send + 'static>(
         &self,
         mut rows: BoxStream<'static, QueryResult<R>>,
-        expiry: Option<Instant>,
+        deadline: Option<Instant>,
     ) -> BoxStream<'static, QueryResult<R>> {
         let health = self.health.clone();
         health.set_unfinished(true);
-        let mut expiry = Box::pin(async move {
-            match expiry {
-                Some(expiry) => sleep_until(expiry).await,
+        let mut at_deadline = Box::pin(async move {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
                 None => std::future::pending().await,
             }
         });
-        let mut expired = false;
+        let mut timed_out = false;
         poll_fn(move |context| {
-            if expired {
+            if timed_out {
                 return Poll::Ready(None);
             }
             if let Poll::Ready(row) = rows.poll_next_unpin(context) {
@@ -118,9 +118,9 @@ impl Link {
                 let row = row.map(|row| row.map_err(|error| health.classify(error)));
                 return Poll::Ready(row);
             }
-            ready!(expiry.as_mut().poll(context));
-            expired = true;
-            Poll::Ready(Some(Err(health.expire())))
+            ready!(at_deadline.as_mut().poll(context));
+            timed_out = true;
+            Poll::Ready(Some(Err(health.mark_timed_out())))
         })
         .boxed()
     }
@@ -131,7 +131,7 @@ impl Health {
         self.unfinished.store(unfinished, Ordering::Relaxed);
     }
 
-    fn expire(&self) -> DieselError {
+    fn mark_timed_out(&self) -> DieselError {
         self.broken.store(true, Ordering::Relaxed);
         Outage::new("no result before the deadline of the statement").into()
     }
