@@ -74,8 +74,9 @@ impl Housekeeping {
         let mut connection = self.database.connection().await?;
         let now = self.clock.now();
         idempotency::forget(&mut connection, now - KEY_LIFETIME).await?;
-        sessions::sweep(&mut connection, now).await?;
-        blocked_attempts::forget(&mut connection, now - self.agents.policy().window()).await?;
+        sessions::delete_expired(&mut connection, now).await?;
+        blocked_attempts::delete_until(&mut connection, now - self.agents.policy().window())
+            .await?;
         Ok(())
     }
 
@@ -88,7 +89,7 @@ impl Housekeeping {
         let moment = self.clock.now() - retention;
         while !stop.is_cancelled() {
             let mut connection = self.database.connection().await?;
-            if activity::forget(&mut connection, moment, BATCH).await? == 0 {
+            if activity::delete_before(&mut connection, moment, BATCH).await? == 0 {
                 break;
             }
         }

@@ -61,7 +61,7 @@ const UNKNOWN: ServiceError = ServiceError::not_found("vehicle", None);
 
 /// Requires that the user is a customer, and prevents changes to them until the transaction ends.
 async fn lock_customer(transaction: &mut Transaction, owner_id: UserId) -> Result<()> {
-    let owner = users::keep_unchanged(transaction, owner_id).await?;
+    let owner = users::lock_shared(transaction, owner_id).await?;
     if owner.is_some_and(|owner| owner.role == Role::Customer) {
         return Ok(());
     }

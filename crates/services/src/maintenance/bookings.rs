@@ -73,7 +73,7 @@ impl Bookings {
             return Ok(());
         };
         let start = booking.appointment_time;
-        slots::take(
+        slots::assign(
             transaction,
             booking.id,
             service_center_id,

@@ -210,7 +210,7 @@ impl DetectionWorker {
     ) -> Result<(), StorageError> {
         let finish = async |transaction: &mut Transaction| {
             // In the order in which a deletion locks.
-            if vehicles::keep(transaction, job.vehicle_id).await?
+            if vehicles::prevent_deletion(transaction, job.vehicle_id).await?
                 && detection_jobs::lock(transaction, job.command_id).await?
             {
                 write(transaction).await?;

@@ -92,7 +92,7 @@ pub async fn blocked(connection: &mut Connection, limit: i64) -> Result<Vec<Agen
 
 /// Deletes up to `limit` entries from before `cutoff`, oldest first, and returns their number.
 /// Concurrent calls delete different entries.
-pub async fn forget(
+pub async fn delete_before(
     connection: &mut Connection,
     cutoff: DateTime<Utc>,
     limit: i64,

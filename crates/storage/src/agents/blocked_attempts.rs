@@ -46,7 +46,7 @@ pub async fn clear(connection: &mut Connection, agent_name: &str, action_type: &
 }
 
 /// Deletes the attempts at or before `cutoff`.
-pub async fn forget(connection: &mut Connection, cutoff: DateTime<Utc>) -> Result<()> {
+pub async fn delete_until(connection: &mut Connection, cutoff: DateTime<Utc>) -> Result<()> {
     let attempts = blocked_attempts::table.filter(blocked_attempts::blocked_at.le(cutoff));
     diesel::delete(attempts).run(connection).await
 }

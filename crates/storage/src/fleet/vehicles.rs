@@ -79,7 +79,7 @@ pub async fn has_any(connection: &mut Connection, owner_id: UserId) -> Result<bo
 
 /// Prevents the deletion of the vehicle until the transaction ends; returns whether it exists. Call this
 /// before locking rows that belong to the vehicle, because a deletion locks the vehicle first.
-pub async fn keep(connection: &mut Connection, vehicle_id: VehicleId) -> Result<bool> {
+pub async fn prevent_deletion(connection: &mut Connection, vehicle_id: VehicleId) -> Result<bool> {
     vehicles::table
         .find(vehicle_id.0)
         .select(vehicles::vehicle_id)

@@ -235,7 +235,7 @@ pub async fn end_oldest(connection: &mut Connection, user_id: UserId, kept: i64)
 }
 
 /// Deletes the sessions that have expired at `now`; returns their number.
-pub async fn sweep(connection: &mut Connection, now: DateTime<Utc>) -> Result<usize> {
+pub async fn delete_expired(connection: &mut Connection, now: DateTime<Utc>) -> Result<usize> {
     let expired = sessions::table.filter(sessions::expires_at.le(now));
     diesel::delete(expired).count_rows(connection).await
 }

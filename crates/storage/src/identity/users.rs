@@ -51,12 +51,12 @@ pub async fn list(
 
 /// Finds a user by id.
 pub async fn find(connection: &mut Connection, user_id: UserId) -> Result<Option<User>> {
-    human(user_id).fetch_first(connection).await
+    password_user(user_id).fetch_first(connection).await
 }
 
 /// Finds and locks a user until the transaction ends.
 pub async fn lock(connection: &mut Connection, user_id: UserId) -> Result<Option<User>> {
-    human(user_id)
+    password_user(user_id)
         .for_no_key_update()
         .fetch_first(connection)
         .await
@@ -75,7 +75,7 @@ pub async fn lock_exclusively(connection: &mut Connection, user_id: UserId) -> R
 
 /// Locks and returns the active admins, so that concurrent transactions cannot remove the last one.
 pub async fn lock_active_admins(connection: &mut Connection) -> Result<Vec<UserId>> {
-    let ids: Vec<Uuid> = humans()
+    let ids: Vec<Uuid> = password_users()
         .filter(users::role.eq(Role::Admin.as_str()))
         .filter(users::is_active)
         .select(users::user_id)
@@ -154,7 +154,7 @@ pub async fn lock_with_hash(
 
 /// Prevents the deletion of the user until the transaction ends. Call this before locking rows that
 /// belong to the user, because a deletion locks the user first.
-pub async fn keep(connection: &mut Connection, user_id: UserId) -> Result<()> {
+pub async fn prevent_deletion(connection: &mut Connection, user_id: UserId) -> Result<()> {
     users::table
         .find(user_id.0)
         .select(users::user_id)
@@ -164,8 +164,11 @@ pub async fn keep(connection: &mut Connection, user_id: UserId) -> Result<()> {
 }
 
 /// Finds a user and prevents changes to them until the transaction ends. The lock is shared.
-pub async fn keep_unchanged(connection: &mut Connection, user_id: UserId) -> Result<Option<User>> {
-    human(user_id).for_share().fetch_first(connection).await
+pub async fn lock_shared(connection: &mut Connection, user_id: UserId) -> Result<Option<User>> {
+    password_user(user_id)
+        .for_share()
+        .fetch_first(connection)
+        .await
 }
 
 /// Returns whether commands of the user, or commands to vehicles of the user, have not ended. The answer
@@ -185,7 +188,10 @@ pub async fn lock_for_deletion(
     connection: &mut Connection,
     user_id: UserId,
 ) -> Result<Option<User>> {
-    human(user_id).for_update().fetch_first(connection).await
+    password_user(user_id)
+        .for_update()
+        .fetch_first(connection)
+        .await
 }
 
 /// Deletes a user with their sessions and commands.
@@ -236,23 +242,25 @@ pub async fn replace_hash(
         .await
 }
 
-/// The human user with an id.
+/// The user with the id, unless it is a service account.
 #[diesel::dsl::auto_type]
-fn human(user_id: UserId) -> _ {
+fn password_user(user_id: UserId) -> _ {
     let id: Uuid = user_id.0;
     let columns: AsSelect<UserRow, Pg> = UserRow::as_select();
-    humans().filter(users::user_id.eq(id)).select(columns)
+    password_users()
+        .filter(users::user_id.eq(id))
+        .select(columns)
 }
 
-/// Human users: those that are not service accounts.
+/// The users who log in with a password, as opposed to service accounts.
 #[diesel::dsl::auto_type]
-fn humans() -> _ {
+fn password_users() -> _ {
     users::table
         .filter(users::user_id.ne_all(service_accounts::table.select(service_accounts::user_id)))
 }
 
 fn matching(filter: &UserFilter) -> users::BoxedQuery<'_, Pg> {
-    let mut query = humans().into_boxed();
+    let mut query = password_users().into_boxed();
     if let Some(role) = filter.role {
         query = query.filter(users::role.eq(role.as_str()));
     }

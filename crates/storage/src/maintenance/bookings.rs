@@ -77,7 +77,7 @@ pub async fn lock(connection: &mut Connection, id: BookingId) -> Result<Option<B
     find_within(connection, id, &VehicleScope::All).await
 }
 
-/// Inserts a booking and its reference to an anomaly, but no slot; see [`slots::take`].
+/// Inserts a booking and its reference to an anomaly, but no slot; see [`slots::assign`].
 ///
 /// # Errors
 ///
@@ -124,7 +124,7 @@ pub async fn change_status(
         .await
 }
 
-/// Changes the time of a booking, but not its slot; see [`slots::take`]. Returns whether the booking
+/// Changes the time of a booking, but not its slot; see [`slots::assign`]. Returns whether the booking
 /// exists and has not ended.
 pub async fn move_to(
     connection: &mut Connection,

@@ -75,7 +75,7 @@ pub async fn next(connection: &mut Connection, now: DateTime<Utc>) -> Result<Opt
 /// Locks a job until the transaction ends and returns whether it exists.
 ///
 /// The command is locked first, in the order in which a deletion locks them; the caller must have locked
-/// the vehicle with [`crate::fleet::vehicles::keep`] for the same reason.
+/// the vehicle with [`crate::fleet::vehicles::prevent_deletion`] for the same reason.
 pub async fn lock(connection: &mut Connection, command_id: CommandId) -> Result<bool> {
     commands::table
         .find(command_id.0)

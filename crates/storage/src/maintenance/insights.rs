@@ -20,7 +20,9 @@ use crate::{
     statement::Statement,
 };
 
-pub use derived::{FailureGroup, Growth, grown, insert_derived, lock_derivation};
+pub use derived::{
+    DerivableGroup, FailureGroup, derivable_groups, insert_derived, lock_derivation,
+};
 pub use detectors::{RuleOutcomes, rule_outcomes};
 
 /// Returns a page of the insights about `component_name`, or about every component, newest first, and

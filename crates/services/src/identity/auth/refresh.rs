@@ -63,7 +63,7 @@ impl Auth {
         let now = self.access.now();
         let hash = refresh_token::hash(refresh_token);
         if let Some(owner) = sessions::owner_of_token(transaction, &hash).await? {
-            users::keep(transaction, owner).await?;
+            users::prevent_deletion(transaction, owner).await?;
         }
         if let Some(session) = sessions::lock_by_token(transaction, &hash, now).await? {
             return self
@@ -74,7 +74,7 @@ impl Auth {
         let Some((spent, user_id)) = spent::find(transaction, &hash).await? else {
             return Err(AuthFailure::TokenInvalid.into());
         };
-        users::keep(transaction, user_id).await?;
+        users::prevent_deletion(transaction, user_id).await?;
         if now - spent.spent_at <= GRACE_PERIOD && spent.client == ClientInfo::from(&origin) {
             let next = RefreshToken::successor_of(refresh_token, &spent.successor_salt);
             // Found only while the successor is unspent.

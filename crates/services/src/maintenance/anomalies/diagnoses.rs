@@ -48,7 +48,7 @@ impl Anomalies {
         };
         let insert = async |transaction: &mut Transaction, _| {
             // An anomaly is only deleted with its vehicle.
-            if !vehicles::keep(transaction, anomaly.vehicle_id).await? {
+            if !vehicles::prevent_deletion(transaction, anomaly.vehicle_id).await? {
                 return Err(UNKNOWN);
             }
             diagnoses::insert(transaction, &diagnosis).await?;

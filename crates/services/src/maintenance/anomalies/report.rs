@@ -61,7 +61,7 @@ impl Anomalies {
             closure: None,
         };
         let insert = async |transaction: &mut Transaction, _| {
-            if !vehicles::keep(transaction, anomaly.vehicle_id).await? {
+            if !vehicles::prevent_deletion(transaction, anomaly.vehicle_id).await? {
                 return Err(UNKNOWN_VEHICLE);
             }
             anomalies::insert(transaction, &anomaly).await?;

@@ -173,8 +173,8 @@ impl Bookings {
         audit::insert(transaction, &entry, now).await?;
         // Last, to hold the lock of the workshop as briefly as possible.
         if booking.status.has_ended() {
-            slots::free(transaction, id).await?;
-        } else if is_moved || (is_confirmed && !slots::is_taken(transaction, id).await?) {
+            slots::delete(transaction, id).await?;
+        } else if is_moved || (is_confirmed && !slots::exists(transaction, id).await?) {
             self.take_slot(transaction, &booking).await?;
         }
         Ok(booking)

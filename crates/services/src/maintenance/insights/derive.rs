@@ -22,13 +22,13 @@ impl Insights {
         let threshold = i64::from(threshold.unwrap_or(self.threshold));
         let insert = async |transaction: &mut Transaction, now| {
             insights::lock_derivation(transaction).await?;
-            let grown = insights::grown(transaction, threshold, MAX_INSIGHTS).await?;
-            if grown.is_empty() {
+            let groups = insights::derivable_groups(transaction, threshold, MAX_INSIGHTS).await?;
+            if groups.is_empty() {
                 return Ok(Vec::new());
             }
-            let derived: Vec<(Insight, Vec<AnomalyId>)> = grown
+            let derived: Vec<(Insight, Vec<AnomalyId>)> = groups
                 .into_iter()
-                .map(|growth| (self.new_insight(summarize(&growth.group)), growth.failures))
+                .map(|it| (self.new_insight(summarize(&it.group)), it.new_failures))
                 .collect();
             insights::insert_derived(transaction, &derived).await?;
             let insights: Vec<Insight> = derived.into_iter().map(|(insight, _)| insight).collect();

@@ -6,7 +6,7 @@
 use std::ops::Bound;
 
 use chrono::{DateTime, Utc};
-use diesel::{dsl::exists, prelude::*, select, sql_query, sql_types::Text};
+use diesel::{dsl, prelude::*, select, sql_query, sql_types::Text};
 use diesel_async::RunQueryDsl;
 use sovd_domain::BookingId;
 
@@ -19,7 +19,7 @@ use crate::{Connection, Result, schema::booking_slots, statement::Statement};
 ///
 /// `StorageError::Overlap` if the slot overlaps another booking's, or `StorageError::Dangling` if the
 /// booking does not exist. Both abort the transaction.
-pub async fn take(
+pub async fn assign(
     connection: &mut Connection,
     booking_id: BookingId,
     service_center_id: &str,
@@ -45,13 +45,13 @@ pub async fn take(
 }
 
 /// Returns whether the booking has a slot.
-pub async fn is_taken(connection: &mut Connection, booking_id: BookingId) -> Result<bool> {
+pub async fn exists(connection: &mut Connection, booking_id: BookingId) -> Result<bool> {
     let slot = booking_slots::table.find(booking_id.0);
-    Ok(select(exists(slot)).get_result(connection).await?)
+    Ok(select(dsl::exists(slot)).get_result(connection).await?)
 }
 
 /// Deletes the slot of a booking; returns whether it had one.
-pub async fn free(connection: &mut Connection, booking_id: BookingId) -> Result<bool> {
+pub async fn delete(connection: &mut Connection, booking_id: BookingId) -> Result<bool> {
     diesel::delete(booking_slots::table.find(booking_id.0))
         .affects_rows(connection)
         .await

@@ -41,17 +41,17 @@ pub struct FailureGroup {
     pub dtc_codes: Vec<String>,
 }
 
-/// A group with failures that belong to no insight yet.
+/// A group of which an insight can be derived, because it has failures that belong to no insight yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Growth {
+pub struct DerivableGroup {
     /// The group, with all of its failures.
     pub group: FailureGroup,
     /// The failures that belong to no insight.
-    pub failures: Vec<AnomalyId>,
+    pub new_failures: Vec<AnomalyId>,
 }
 
-/// Serializes derivations until the transaction ends, so that the result of [`grown`] is still current
-/// when it is written.
+/// Serializes derivations until the transaction ends, so that the result of [`derivable_groups`] is still
+/// current when it is written.
 pub async fn lock_derivation(connection: &mut Connection) -> Result<()> {
     sql_query("SELECT pg_advisory_xact_lock(hashtextextended('sovd derivation', 0))")
         .run(connection)
@@ -61,8 +61,12 @@ pub async fn lock_derivation(connection: &mut Connection) -> Result<()> {
 /// Returns up to `limit` groups with more than `threshold` confirmed failures, at least one of which
 /// belongs to no insight, most failures first. Locks the failures without an insight against deletion
 /// until the transaction ends, and omits groups with failures that are being deleted.
-pub async fn grown(connection: &mut Connection, threshold: i64, limit: i64) -> Result<Vec<Growth>> {
-    let rows: Vec<GrowthRow> = sql_query(
+pub async fn derivable_groups(
+    connection: &mut Connection,
+    threshold: i64,
+    limit: i64,
+) -> Result<Vec<DerivableGroup>> {
+    let rows: Vec<DerivableGroupRow> = sql_query(
         "SELECT component_name, make, model, year,
                 count(*) FILTER (WHERE outcome = 'confirmed') AS failures,
                 count(*) AS closed,
@@ -99,14 +103,14 @@ pub async fn grown(connection: &mut Connection, threshold: i64, limit: i64) -> R
     .load(connection)
     .await?;
     let locked: HashSet<Uuid> = locked.iter().map(|row| row.anomaly_event_id).collect();
-    let grown = rows
+    let groups = rows
         .into_iter()
         .filter(|row| row.new_failures.iter().all(|id| locked.contains(id)))
-        .map(|row| Growth {
+        .map(|row| DerivableGroup {
             group: row.group,
-            failures: row.new_failures.into_iter().map(AnomalyId).collect(),
+            new_failures: row.new_failures.into_iter().map(AnomalyId).collect(),
         });
-    Ok(grown.collect())
+    Ok(groups.collect())
 }
 
 /// Inserts insights, each with the failures that it was derived from.
@@ -141,7 +145,7 @@ pub async fn insert_derived(
 }
 
 #[derive(QueryableByName)]
-struct GrowthRow {
+struct DerivableGroupRow {
     #[diesel(embed)]
     group: FailureGroup,
     #[diesel(sql_type = Array<SqlUuid>)]

@@ -169,10 +169,10 @@ async fn deletes_old_entries_in_batches_oldest_first() {
     .await;
     let mut connection = fleet.connection().await;
     let any = AgentActionFilter::default;
-    let deleted = activity::forget(&mut connection, at(40), 2).await;
+    let deleted = activity::delete_before(&mut connection, at(40), 2).await;
     assert_eq!(deleted.unwrap(), 2);
     assert_eq!(listed(&fleet, any()).await, (vec![4, 3], 2));
-    let deleted = activity::forget(&mut connection, at(40), 2).await;
+    let deleted = activity::delete_before(&mut connection, at(40), 2).await;
     assert_eq!(deleted.unwrap(), 1);
     assert_eq!(listed(&fleet, any()).await, (vec![4], 1));
 }
@@ -181,9 +181,19 @@ async fn deletes_old_entries_in_batches_oldest_first() {
 async fn concurrent_deletions_take_different_entries() {
     let fleet = with_log(&[attempt(1, 10), attempt(2, 20)]).await;
     let mut first = fleet.pool.begin().await.unwrap();
-    assert_eq!(activity::forget(&mut first, at(40), 1).await.unwrap(), 1);
+    assert_eq!(
+        activity::delete_before(&mut first, at(40), 1)
+            .await
+            .unwrap(),
+        1
+    );
     let mut second = fleet.connection().await;
-    assert_eq!(activity::forget(&mut second, at(40), 2).await.unwrap(), 1);
+    assert_eq!(
+        activity::delete_before(&mut second, at(40), 2)
+            .await
+            .unwrap(),
+        1
+    );
     first.rollback().await.unwrap();
     let any = AgentActionFilter::default();
     assert_eq!(listed(&fleet, any).await, (vec![1], 1));

@@ -75,7 +75,7 @@ async fn clears_attempts_by_agent_and_action() {
 async fn deletes_attempts_up_to_and_including_a_time() {
     let fleet = with_attempts(&[attempt(1, 10), attempt(2, 11), attempt(3, 12)]).await;
     let mut connection = fleet.connection().await;
-    blocked_attempts::forget(&mut connection, at(11))
+    blocked_attempts::delete_until(&mut connection, at(11))
         .await
         .unwrap();
     let counted = count(&mut connection, "monitor", "commands.submit", 0).await;

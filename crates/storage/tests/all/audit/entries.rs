@@ -54,7 +54,7 @@ async fn stores_every_field_of_an_entry() {
 #[tokio::test]
 async fn stores_an_entry_without_actor_or_origin() {
     let fleet = Fleet::new().await;
-    let entry = AuditEntry::new("session.sweep", "session");
+    let entry = AuditEntry::new("session.delete", "session");
     audit::insert(&mut *fleet.connection().await, &entry, at(0))
         .await
         .unwrap();
@@ -62,7 +62,7 @@ async fn stores_an_entry_without_actor_or_origin() {
                FROM audit_logs";
     let row = fleet.client.query_one(sql, &[]).await.unwrap();
     let expected = json!({
-        "action": "session.sweep", "entity_type": "session", "details": {}, "result": "done",
+        "action": "session.delete", "entity_type": "session", "details": {}, "result": "done",
     });
     assert_eq!(row.get::<_, Value>(0), expected);
 }

@@ -132,8 +132,16 @@ async fn deletion_waits_for_a_kept_vehicle() {
     let id = fleet.vehicle("VIN1").await;
     let mut transaction = fleet.pool.begin().await.unwrap();
     let unknown = VehicleId(Uuid::nil());
-    assert!(!vehicles::keep(&mut transaction, unknown).await.unwrap());
-    assert!(vehicles::keep(&mut transaction, id).await.unwrap());
+    assert!(
+        !vehicles::prevent_deletion(&mut transaction, unknown)
+            .await
+            .unwrap()
+    );
+    assert!(
+        vehicles::prevent_deletion(&mut transaction, id)
+            .await
+            .unwrap()
+    );
     let delete = async {
         let mut deletion = fleet.pool.begin().await.unwrap();
         let vehicle = vehicles::lock_for_deletion(&mut deletion, id).await;

@@ -203,11 +203,21 @@ async fn ends_all_sessions_of_a_user_except_the_kept_one() {
 }
 
 #[tokio::test]
-async fn sweeps_only_expired_sessions() {
+async fn deletes_only_expired_sessions() {
     let fleet = logged_in().await;
     let mut connection = fleet.connection().await;
-    assert_eq!(sessions::sweep(&mut connection, at(99)).await.unwrap(), 0);
-    assert_eq!(sessions::sweep(&mut connection, at(100)).await.unwrap(), 1);
+    assert_eq!(
+        sessions::delete_expired(&mut connection, at(99))
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(
+        sessions::delete_expired(&mut connection, at(100))
+            .await
+            .unwrap(),
+        1
+    );
     assert_eq!(fleet.count("sessions").await, 0);
 }
 

@@ -220,7 +220,9 @@ async fn locks_a_user_only_with_the_current_hash() {
 async fn deletion_waits_for_a_kept_user() {
     let fleet = Fleet::new().await;
     let mut transaction = fleet.pool.begin().await.unwrap();
-    users::keep(&mut transaction, fleet.engineer).await.unwrap();
+    users::prevent_deletion(&mut transaction, fleet.engineer)
+        .await
+        .unwrap();
     let delete = async {
         let mut deletion = fleet.pool.begin().await.unwrap();
         let user = users::lock_for_deletion(&mut deletion, fleet.engineer).await;
@@ -242,9 +244,9 @@ async fn change_waits_for_all_shared_locks() {
         fleet.pool.begin().await.unwrap(),
     );
     for transaction in [&mut one, &mut two] {
-        let user = users::keep_unchanged(transaction, fleet.engineer).await;
+        let user = users::lock_shared(transaction, fleet.engineer).await;
         assert_eq!(user.unwrap().unwrap().user_id, fleet.engineer);
-        let missing = users::keep_unchanged(transaction, UserId(Uuid::nil())).await;
+        let missing = users::lock_shared(transaction, UserId(Uuid::nil())).await;
         assert_eq!(missing.unwrap(), None);
     }
     let change = async {
@@ -275,7 +277,7 @@ async fn shared_lock_waits_and_sees_the_change() {
     users::lock(&mut change, fleet.engineer).await.unwrap();
     let keep = async {
         let mut transaction = fleet.pool.begin().await.unwrap();
-        let user = users::keep_unchanged(&mut transaction, fleet.engineer).await;
+        let user = users::lock_shared(&mut transaction, fleet.engineer).await;
         transaction.rollback().await.unwrap();
         user.unwrap().unwrap().role
     };

@@ -32,7 +32,7 @@ async fn take(
     let mut transaction = fleet.pool.begin().await.unwrap();
     let id = BookingId(Uuid::from_u128(number));
     let end = at(start + length);
-    match slots::take(&mut transaction, id, center, at(start), end).await {
+    match slots::assign(&mut transaction, id, center, at(start), end).await {
         Ok(()) => transaction.commit().await,
         Err(error) => {
             transaction.rollback().await.unwrap();
@@ -79,9 +79,9 @@ async fn a_freed_slot_can_be_taken_again() {
     let id = BookingId(Uuid::from_u128(1));
     let mut connection = fleet.connection().await;
     for expected in [true, false] {
-        let taken = slots::is_taken(&mut connection, id).await;
+        let taken = slots::exists(&mut connection, id).await;
         assert_eq!(taken.unwrap(), expected);
-        let freed = slots::free(&mut connection, id).await;
+        let freed = slots::delete(&mut connection, id).await;
         assert_eq!(freed.unwrap(), expected);
     }
     take(&fleet, 2, BERLIN, 0, 50).await.unwrap();
@@ -137,7 +137,7 @@ async fn slots_are_serialized_per_workshop() {
     let fleet = with_bookings(3).await;
     let mut first = fleet.pool.begin().await.unwrap();
     let id = BookingId(Uuid::from_u128(1));
-    slots::take(&mut first, id, BERLIN, at(0), at(50))
+    slots::assign(&mut first, id, BERLIN, at(0), at(50))
         .await
         .unwrap();
     // The second booking waits before it writes anything, which prevents deadlocks.

@@ -84,7 +84,11 @@ async fn a_detection_run_and_a_vehicle_deletion_do_not_deadlock() {
         .await
         .unwrap();
     let mut run = fleet.pool.begin().await.unwrap();
-    assert!(vehicles::keep(&mut run, vehicle_id).await.unwrap());
+    assert!(
+        vehicles::prevent_deletion(&mut run, vehicle_id)
+            .await
+            .unwrap()
+    );
     let deleter = fleet.another_client().await;
     let deletion = tokio::spawn(async move {
         let sql = "DELETE FROM vehicles WHERE vehicle_id = $1";

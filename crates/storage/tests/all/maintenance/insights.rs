@@ -4,7 +4,7 @@ use diesel::{QueryableByName, sql_query, sql_types::BigInt};
 use sovd_domain::{AnomalyId, Insight, InsightId};
 use sovd_storage::{
     StorageError,
-    maintenance::insights::{self, ComponentSummary, FailureGroup, Growth},
+    maintenance::insights::{self, ComponentSummary, DerivableGroup, FailureGroup},
     migrations,
 };
 use uuid::Uuid;
@@ -61,29 +61,29 @@ async fn failures(fleet: &Fleet, vin: &str, year: i32, component: &str, outcomes
     }
 }
 
-async fn grown(fleet: &Fleet, threshold: i64) -> Vec<Growth> {
-    insights::grown(&mut *fleet.connection().await, threshold, 100)
+async fn derivable(fleet: &Fleet, threshold: i64) -> Vec<DerivableGroup> {
+    insights::derivable_groups(&mut *fleet.connection().await, threshold, 100)
         .await
         .unwrap()
 }
 
 async fn groups(fleet: &Fleet, threshold: i64) -> Vec<FailureGroup> {
-    let grown = grown(fleet, threshold).await.into_iter();
-    grown.map(|growth| growth.group).collect()
+    let groups = derivable(fleet, threshold).await.into_iter();
+    groups.map(|it| it.group).collect()
 }
 
-/// Returns the number of failures of each grown group, and how many of them are in no insight.
+/// Returns the number of failures of each derivable group, and how many of them are in no insight.
 async fn counts(fleet: &Fleet) -> Vec<(i64, usize)> {
-    let grown = grown(fleet, 0).await.into_iter();
-    grown
-        .map(|growth| (growth.group.failures, growth.failures.len()))
+    let groups = derivable(fleet, 0).await.into_iter();
+    groups
+        .map(|it| (it.group.failures, it.new_failures.len()))
         .collect()
 }
 
 /// Inserts an insight about every failure that is in none.
 async fn derive(fleet: &Fleet, number: u128) {
-    let failures = grown(fleet, 0).await.into_iter();
-    let failures = failures.flat_map(|growth| growth.failures).collect();
+    let failures = derivable(fleet, 0).await.into_iter();
+    let failures = failures.flat_map(|it| it.new_failures).collect();
     insert_derived(fleet, number, failures).await.unwrap();
 }
 
@@ -206,7 +206,7 @@ async fn groups_failures_by_component_model_and_year() {
         assert_eq!(groups(&fleet, threshold).await, slice::from_ref(&group));
     }
     assert_eq!(groups(&fleet, 3).await, []);
-    let first = insights::grown(&mut *fleet.connection().await, 0, 1).await;
+    let first = insights::derivable_groups(&mut *fleet.connection().await, 0, 1).await;
     let first = first.unwrap();
     assert_eq!((first.len(), &first[0].group), (1, &group));
 }
@@ -215,9 +215,9 @@ async fn groups_failures_by_component_model_and_year() {
 async fn returns_a_group_again_only_after_new_failures() {
     let fleet = Fleet::new().await;
     failures(&fleet, "VIN1", 2022, "pump", &["confirmed"]).await;
-    let written = grown(&fleet, 0).await.remove(0).failures;
+    let written = derivable(&fleet, 0).await.remove(0).new_failures;
     insert_derived(&fleet, 1, written.clone()).await.unwrap();
-    assert_eq!(grown(&fleet, 0).await, []);
+    assert_eq!(derivable(&fleet, 0).await, []);
     let again = insert_derived(&fleet, 2, written).await;
     match again.unwrap_err() {
         StorageError::Duplicate { constraint } => assert_eq!(constraint, "insight_failures_pkey"),
@@ -227,7 +227,7 @@ async fn returns_a_group_again_only_after_new_failures() {
     assert!(matches!(gone, Err(StorageError::Dangling { .. })));
 
     failures(&fleet, "VIN2", 2022, "pump", &["open", "other"]).await;
-    assert_eq!(grown(&fleet, 0).await, []);
+    assert_eq!(derivable(&fleet, 0).await, []);
     failures(&fleet, "VIN3", 2022, "pump", &["confirmed"]).await;
     assert_eq!(counts(&fleet).await, [(2, 1)]);
 }
@@ -254,7 +254,7 @@ async fn ignores_failures_that_move_to_another_group() {
     derive(&fleet, 1).await;
     // Both failures are now in one group; the other group is empty.
     failures(&fleet, "VIN1", 2023, "pump", &[]).await;
-    assert_eq!(grown(&fleet, 0).await, []);
+    assert_eq!(derivable(&fleet, 0).await, []);
     failures(&fleet, "VIN2", 2023, "pump", &["confirmed"]).await;
     assert_eq!(counts(&fleet).await, [(3, 1)]);
 }
@@ -278,8 +278,8 @@ async fn derivation_does_not_wait_for_deletions() {
     failures(&fleet, "VIN2", 2023, "pump", &["confirmed"]).await;
     let sql = "BEGIN; DELETE FROM vehicles WHERE vin = 'VIN1'";
     fleet.client.batch_execute(sql).await.unwrap();
-    let grown = groups(&fleet, 0).await;
-    assert_eq!((grown.len(), grown[0].year), (1, 2023));
+    let found = groups(&fleet, 0).await;
+    assert_eq!((found.len(), found[0].year), (1, 2023));
     fleet.client.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(groups(&fleet, 0).await.len(), 2);
 }
@@ -289,10 +289,12 @@ async fn locks_derived_failures_against_deletion() {
     let fleet = Fleet::new().await;
     failures(&fleet, "VIN1", 2022, "pump", &["confirmed"]).await;
     let mut transaction = fleet.pool.begin().await.unwrap();
-    let mut grown = insights::grown(&mut transaction, 0, 100).await.unwrap();
+    let mut groups = insights::derivable_groups(&mut transaction, 0, 100)
+        .await
+        .unwrap();
     let sql = "SET lock_timeout = '50ms'; DELETE FROM vehicles";
     fleet.client.batch_execute(sql).await.unwrap_err();
-    let derived = [(insight(1, "pump", 1), grown.remove(0).failures)];
+    let derived = [(insight(1, "pump", 1), groups.remove(0).new_failures)];
     insights::insert_derived(&mut transaction, &derived)
         .await
         .unwrap();
