@@ -14,7 +14,7 @@ pub struct AgentAction {
     pub id: AgentActionId,
     /// The agent, by the name of its service account.
     pub agent_name: String,
-    /// The kind of action: the permission that it needs, or a term of the agent's own system.
+    /// What the agent attempted: the permission that the call needs, or a term of an external system.
     pub action_type: String,
     /// Where the call came from.
     pub source_node: Option<String>,
@@ -26,14 +26,14 @@ pub struct AgentAction {
     pub timestamp: DateTime<Utc>,
 }
 
-/// The exclusion of an agent from one kind of action.
+/// The exclusion of an agent from one action type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspension {
     /// Identifies the suspension.
     pub suspension_id: SuspensionId,
     /// The agent.
     pub agent_name: String,
-    /// The kind of action.
+    /// The action type.
     pub action_type: String,
     /// The number of blocked attempts that led to the suspension.
     pub blocked_attempts: i64,

@@ -20,7 +20,7 @@ use crate::{
 
 const INTERVAL: Duration = Duration::from_mins(10);
 
-/// Entries of the agents' log that are deleted in one statement.
+/// Entries of the activity log that are deleted in one statement.
 const BATCH: i64 = 10_000;
 
 /// How long records are kept; `None` keeps them forever.
@@ -28,7 +28,7 @@ const BATCH: i64 = 10_000;
 pub struct Retention {
     /// Entries of the audit trail.
     pub audit: Option<Duration>,
-    /// Entries of the agents' log.
+    /// Entries of the activity log.
     pub agents: Option<Duration>,
 }
 

@@ -8,7 +8,7 @@ use crate::{
     fleet::events::{listening, next_of_command, own_bus},
 };
 
-/// Suspends an agent from a kind of action by recording blocked attempts.
+/// Suspends an agent from an action type by recording blocked attempts.
 async fn suspend(admin: &Client, agent_name: &str, action_type: &str) {
     let blocked = json!({
         "agent_name": agent_name, "action_type": action_type, "target_node": "x",

@@ -22,7 +22,7 @@ response_body! {
         /// The agent, by the name of its service account.
         #[schema(example = "fleet-monitor")]
         agent_name: String,
-        /// The kind of action: the permission that the call needs, or a term of an external system.
+        /// What the agent attempted: the permission that the call needs, or a term of an external system.
         #[schema(example = "commands.submit")]
         action_type: String,
         /// Where the call came from.
@@ -47,7 +47,7 @@ list_query! {
         status: Option<AgentActionStatus>,
         /// Entries of this agent.
         agent_name: Option<String>,
-        /// Entries of this kind of action, such as `commands.submit`.
+        /// Entries of this action type, such as `commands.submit`.
         action_type: Option<String>,
         /// Entries at or after this time (RFC 3339).
         start_date: Option<DateTime<Utc>>,
@@ -90,7 +90,7 @@ request_body! {
         /// The agent: 1 to 50 characters.
         #[schema(min_length = 1, max_length = 50, example = "line-robot")]
         agent_name: String,
-        /// The kind of action: 1 to 100 characters.
+        /// What the agent attempted: 1 to 100 characters.
         #[schema(min_length = 1, max_length = 100, example = "firmware.flash")]
         action_type: String,
         /// Where the action came from: 1 to 500 characters.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 response_body! {
-    /// The exclusion of an agent from one kind of action.
+    /// The exclusion of an agent from one action type.
     #[schema(as = AgentSuspension)]
     SuspensionBody from suspension: Suspension {
         /// Identifies the suspension.
@@ -22,7 +22,7 @@ response_body! {
         /// The agent.
         #[schema(example = "fleet-monitor")]
         agent_name: String,
-        /// The kind of action.
+        /// The action type.
         #[schema(example = "commands.submit")]
         action_type: String,
         /// Number of blocked attempts that led to the suspension.

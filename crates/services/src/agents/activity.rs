@@ -14,7 +14,7 @@ use crate::{error::Result, identity::caller::Caller};
 pub struct NewAgentAction {
     /// The agent.
     pub agent_name: String,
-    /// The kind of action.
+    /// What the agent attempted.
     pub action_type: String,
     /// Where the action came from.
     pub source_node: Option<String>,

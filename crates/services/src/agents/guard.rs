@@ -20,7 +20,7 @@ use crate::{
     timer::Timer,
 };
 
-/// The maximum number of blocked attempts of one agent at one kind of action that wait to be counted in
+/// The maximum number of blocked attempts of one agent with one action type that wait to be counted in
 /// this process. Further attempts fail as unavailable.
 const MAX_WAITING: usize = 200;
 
@@ -36,7 +36,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct AgentGuard {
     database: Database,
     policy: Arc<AgentPolicy>,
-    /// Serializes the counting of the blocked attempts of one agent at one kind of action.
+    /// Serializes the counting of the blocked attempts of one agent with one action type.
     locks: Arc<KeyedPermits<(String, String)>>,
     refusals: RefusalCount,
     clock: Arc<dyn Timer>,
@@ -169,7 +169,7 @@ impl AgentGuard {
         if !self.refusals.admits_suspended(user_id) {
             tracing::warn!(
                 agent = action.agent_name,
-                action = action.action_type,
+                action_type = action.action_type,
                 "attempt of suspended agent not logged: rate limit reached"
             );
             return Ok(());
@@ -182,8 +182,8 @@ impl AgentGuard {
         activity::log(&mut connection, &blocked).await
     }
 
-    /// Logs an action, and counts it if it was blocked. Suspends the agent, on the audited account of
-    /// `caller`, if it now has too many blocked attempts.
+    /// Logs an action, and counts it if it was blocked. Suspends the agent if it then exceeds the limit; the
+    /// audit entry names `caller` as the user.
     pub(super) async fn record(
         &self,
         transaction: &mut Transaction,
@@ -243,7 +243,7 @@ impl AgentGuard {
                 ..caller.audit_of("agent.suspend", "agent", suspension.suspension_id.0)
             };
             audit::insert(transaction, &entry, suspended_at).await?;
-            tracing::warn!(agent = agent_name, action = action_type, "agent suspended");
+            tracing::warn!(agent = agent_name, action_type, "agent suspended");
         }
         Ok(())
     }

@@ -18,8 +18,8 @@ pub enum Block {
     /// The action is a change, and the policy does not allow it to this agent.
     #[error("this is not among the actions that are allowed to this agent")]
     NotAllowed,
-    /// The agent is suspended from this kind of action.
-    #[error("this agent is suspended from this until an admin lifts it")]
+    /// The agent is suspended from this action type.
+    #[error("this agent is suspended from this action until an admin lifts the suspension")]
     Suspended,
 }
 
@@ -45,7 +45,7 @@ pub struct InvalidAgentPolicy {
 
 impl AgentPolicy {
     /// Creates the policy that allows agents the changes in `allow`, each `name:permission`, and no
-    /// others. More than `blocked_attempts` blocked attempts at one kind of action within `window`
+    /// others. More than `blocked_attempts` blocked attempts of one action type within `window`
     /// suspend an agent from it. Rejects entries whose permission is unknown, is not a change or is not
     /// available to keys.
     pub fn new(

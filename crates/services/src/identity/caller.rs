@@ -144,7 +144,7 @@ impl Caller {
             // Of the further permissions only those to change something are locked.
             let is_locked = index == 0 || permission.is_write();
             if is_locked
-                && !suspensions::lock_permission(transaction, agent_name, permission.as_str())
+                && !suspensions::lock_action_type(transaction, agent_name, permission.as_str())
                     .await?
             {
                 return Err(Block::Suspended.into());

@@ -21,7 +21,7 @@ pub struct AgentActionFilter {
     pub status: Option<AgentActionStatus>,
     /// Entries of this agent.
     pub agent_name: Option<String>,
-    /// Entries of this kind of action.
+    /// Entries of this action type.
     pub action_type: Option<String>,
     /// Entries at or after this time.
     pub start: Option<DateTime<Utc>>,
@@ -37,7 +37,7 @@ pub async fn log(connection: &mut Connection, action: &AgentAction) -> Result<()
         .await
 }
 
-/// Inserts an entry unless the agent is suspended from this kind of action; returns whether it did.
+/// Inserts an entry unless the agent is suspended from this action type; returns whether it did.
 ///
 /// Uses a single statement, because every allowed call of an agent pays for it.
 pub async fn log_unless_suspended(

@@ -21,7 +21,7 @@ pub async fn add(connection: &mut Connection, action: &AgentAction) -> Result<()
         .await
 }
 
-/// Returns the number of the agent's attempts at this kind of action after `after`.
+/// Returns the number of the agent's attempts of this action type after `after`.
 pub async fn count(
     connection: &mut Connection,
     agent_name: &str,
@@ -37,7 +37,7 @@ pub async fn count(
         .await?)
 }
 
-/// Deletes the agent's attempts at this kind of action.
+/// Deletes the agent's attempts of this action type.
 pub async fn clear(connection: &mut Connection, agent_name: &str, action_type: &str) -> Result<()> {
     let attempts = blocked_attempts::table
         .filter(blocked_attempts::agent_name.eq(agent_name))

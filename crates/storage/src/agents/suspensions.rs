@@ -28,7 +28,7 @@ pub struct SuspensionFilter {
     pub is_active: Option<bool>,
 }
 
-/// Acquires the attempts lock of an agent and kind of action until the transaction ends. Counting an
+/// Acquires the attempts lock of an agent and action type until the transaction ends. Counting an
 /// attempt and lifting a suspension require it.
 pub async fn lock_attempts(
     transaction: &mut Transaction,
@@ -39,9 +39,9 @@ pub async fn lock_attempts(
     acquire(transaction, lock, ATTEMPTS, agent_name, action_type).await
 }
 
-/// Acquires the changes lock of an agent and kind of action in shared mode until the transaction ends.
+/// Acquires the changes lock of an agent and action type in shared mode until the transaction ends.
 /// Returns whether the agent is not suspended, which holds for the same time.
-pub async fn lock_permission(
+pub async fn lock_action_type(
     transaction: &mut Transaction,
     agent_name: &str,
     action_type: &str,
@@ -52,7 +52,7 @@ pub async fn lock_permission(
     Ok(!is_active(transaction, agent_name, action_type).await?)
 }
 
-/// Acquires the changes lock of an agent and kind of action in exclusive mode until the transaction
+/// Acquires the changes lock of an agent and action type in exclusive mode until the transaction
 /// ends. Inserting a suspension requires it, after [`lock_attempts`].
 pub async fn lock_changes(
     transaction: &mut Transaction,
@@ -63,7 +63,7 @@ pub async fn lock_changes(
     acquire(transaction, lock, CHANGES, agent_name, action_type).await
 }
 
-/// Inserts a suspension unless one is active for this agent and kind of action; returns whether it did.
+/// Inserts a suspension unless one is active for this agent and action type; returns whether it did.
 pub async fn insert(connection: &mut Connection, suspension: &Suspension) -> Result<bool> {
     diesel::insert_into(agent_suspensions::table)
         .values(SuspensionRow::from(suspension))
@@ -72,7 +72,7 @@ pub async fn insert(connection: &mut Connection, suspension: &Suspension) -> Res
         .await
 }
 
-/// Returns whether the agent is suspended from this kind of action.
+/// Returns whether the agent is suspended from this action type.
 pub async fn is_active(
     connection: &mut Connection,
     agent_name: &str,

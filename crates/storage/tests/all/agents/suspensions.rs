@@ -159,7 +159,7 @@ async fn suspensions_and_changes_wait_for_each_other() {
     for _ in 0..2 {
         let mut change = fleet.pool.begin().await.unwrap();
         let permitted =
-            within_deadline(suspensions::lock_permission(&mut change, AGENT.0, AGENT.1)).await;
+            within_deadline(suspensions::lock_action_type(&mut change, AGENT.0, AGENT.1)).await;
         assert!(permitted.unwrap());
         changes.push(change);
     }
@@ -178,7 +178,7 @@ async fn suspensions_and_changes_wait_for_each_other() {
 
     let mut late = fleet.pool.begin().await.unwrap();
     let changing = tokio::spawn(async move {
-        let permitted = suspensions::lock_permission(&mut late, AGENT.0, AGENT.1).await;
+        let permitted = suspensions::lock_action_type(&mut late, AGENT.0, AGENT.1).await;
         late.rollback().await.map(|()| permitted)
     });
     wait_until_blocked(&fleet, 1).await;
@@ -189,7 +189,7 @@ async fn suspensions_and_changes_wait_for_each_other() {
         .unwrap();
     for (agent, action) in [("robot", AGENT.1), (AGENT.0, "vehicles.read")] {
         let permitted =
-            within_deadline(suspensions::lock_permission(&mut other, agent, action)).await;
+            within_deadline(suspensions::lock_action_type(&mut other, agent, action)).await;
         assert!(permitted.unwrap());
     }
     suspended.commit().await.unwrap();
