@@ -74,7 +74,7 @@ impl Command {
             Self::VerifyAudit { checkpoints } => {
                 let verification = migrator.verify_audit(checkpoints.as_deref()).await?;
                 output::print_audit_verification(&verification)?;
-                if !verification.is_sound() {
+                if !verification.passed() {
                     return Ok(ExitCode::FAILURE);
                 }
             }

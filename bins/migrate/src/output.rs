@@ -55,7 +55,7 @@ fn definition_or_state(definition: Option<&str>) -> &str {
     }
 }
 
-/// Prints what was verified, then the warnings and the first error.
+/// Prints what was verified, then the issues and the break.
 pub(crate) fn print_audit_verification(verification: &audit::Verification) -> Result<()> {
     let mut out = stdout().lock();
     let (position, hash) = (verification.beginning.position, verification.beginning.hash);
@@ -71,8 +71,8 @@ pub(crate) fn print_audit_verification(verification: &audit::Verification) -> Re
         out,
         "checkpoints {agreed} agree, {pruned} refer to pruned entries"
     )?;
-    for doubt in &verification.doubts {
-        writeln!(out, "\n{doubt}")?;
+    for issue in &verification.issues {
+        writeln!(out, "\n{issue}")?;
     }
     let Some(broken) = &verification.broken else {
         return writeln!(out, "\nthe sealed entries are unchanged");

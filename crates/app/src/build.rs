@@ -90,7 +90,7 @@ pub(crate) fn parts(
     let agents = AgentGuard::new(
         database.clone(),
         policy,
-        refusals.count().clone(),
+        refusals.rate_limit().clone(),
         Arc::clone(&clock),
         Arc::clone(&random),
     );

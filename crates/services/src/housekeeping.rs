@@ -58,7 +58,7 @@ impl Housekeeping {
     /// Deletes each kind of record, whether or not the others succeed.
     async fn clean(&self, stop: &CancellationToken) {
         report(self.delete_expired().await);
-        self.refusals.count().forget_old();
+        self.refusals.rate_limit().remove_inactive();
         if let Some(retention) = self.retention.agents {
             report(self.delete_activity(retention, stop).await);
         }

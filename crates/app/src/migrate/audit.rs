@@ -10,7 +10,7 @@ use std::{
 use sovd_domain::{Clock, SystemClock};
 use sovd_services::audit::{
     checkpoint::{CheckpointError, CheckpointSigner, CheckpointVerifier},
-    verification::{self, Terms},
+    verification::{self, VerificationOptions},
 };
 use sovd_storage::{Database, PoolSettings};
 use thiserror::Error;
@@ -20,10 +20,10 @@ use crate::error::StartError;
 
 pub use sovd_services::audit::{
     checkpoint::Checkpoint,
-    verification::{Break, Doubt, Verification},
+    verification::{Break, Verification, VerificationIssue},
 };
 
-/// Why the audit trail cannot be verified, or a checkpoint not created.
+/// The error of verifying the audit trail or creating a checkpoint.
 #[derive(Debug, Error)]
 pub enum AuditError {
     /// The key is not set.
@@ -61,8 +61,8 @@ pub enum AuditError {
         source: CheckpointError,
     },
     /// The row with the head of the chain is missing.
-    #[error("the end of the chain of audit lines is not recorded any more")]
-    NoEnd,
+    #[error("the chain head is missing from audit_chain_head")]
+    HeadMissing,
     /// A database operation failed.
     #[error(transparent)]
     Database(#[from] StartError),
@@ -84,12 +84,12 @@ impl Migrator {
             .map(|path| self.read_checkpoints(path))
             .transpose()?;
         let database = self.audit_database().await?;
-        let terms = Terms {
+        let options = VerificationOptions {
             now: SystemClock.now(),
             retention: self.audit.retention(),
             checkpoints: checkpoints.as_deref(),
         };
-        let verified = verification::verify(&database, &terms).await;
+        let verified = verification::verify(&database, &options).await;
         Ok(self.with_url(verified)?)
     }
 
@@ -98,14 +98,14 @@ impl Migrator {
     /// # Errors
     ///
     /// [`AuditError::KeyMissing`] or [`AuditError::Key`] for `audit.checkpoint_private_key`,
-    /// [`AuditError::NoEnd`], [`AuditError::File`] and [`AuditError::Database`].
+    /// [`AuditError::HeadMissing`], [`AuditError::File`] and [`AuditError::Database`].
     pub async fn checkpoint_audit(&self, out: &Path) -> Result<Checkpoint, AuditError> {
         const KEY: &str = "audit.checkpoint_private_key";
         let pem = self.audit.checkpoint_private_key.as_ref();
         let signer = parse_key(KEY, pem, CheckpointSigner::new)?;
         let database = self.audit_database().await?;
         let taken = Checkpoint::take(&database, SystemClock.now()).await;
-        let checkpoint = self.with_url(taken)?.ok_or(AuditError::NoEnd)?;
+        let checkpoint = self.with_url(taken)?.ok_or(AuditError::HeadMissing)?;
         let line = signer.sign(&checkpoint);
         let line = line.map_err(|source| AuditError::Key { key: KEY, source })?;
         append(out, &line).map_err(|source| AuditError::File {

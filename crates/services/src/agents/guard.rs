@@ -13,7 +13,7 @@ use sovd_storage::{
 
 use super::{AgentPolicy, Block};
 use crate::{
-    audit::refusals::RefusalCount,
+    audit::refusals::RefusalRateLimit,
     error::{Result, ServiceError},
     identity::caller::Caller,
     keyed_permits::{KeyedPermit, KeyedPermits},
@@ -30,7 +30,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Checks and logs the actions of agents, and suspends an agent after too many blocked attempts. Clones
 /// share their state.
 ///
-/// The table of blocked attempts is the only count that leads to a suspension. [`RefusalCount`] only
+/// The table of blocked attempts is the only count that leads to a suspension. [`RefusalRateLimit`] only
 /// limits how many attempts of a suspended agent are logged.
 #[derive(Clone)]
 pub struct AgentGuard {
@@ -38,7 +38,7 @@ pub struct AgentGuard {
     policy: Arc<AgentPolicy>,
     /// Serializes the counting of the blocked attempts of one agent with one action type.
     locks: Arc<KeyedPermits<(String, String)>>,
-    refusals: RefusalCount,
+    refusals: RefusalRateLimit,
     clock: Arc<dyn Timer>,
     random: Arc<dyn Random>,
 }
@@ -48,7 +48,7 @@ impl AgentGuard {
     pub fn new(
         database: Database,
         policy: AgentPolicy,
-        refusals: RefusalCount,
+        refusals: RefusalRateLimit,
         clock: Arc<dyn Timer>,
         random: Arc<dyn Random>,
     ) -> Self {
@@ -166,7 +166,7 @@ impl AgentGuard {
         user_id: UserId,
         action: AgentAction,
     ) -> Result<(), StorageError> {
-        if !self.refusals.admits_suspended(user_id) {
+        if !self.refusals.admits_suspended_agent(user_id) {
             tracing::warn!(
                 agent = action.agent_name,
                 action_type = action.action_type,

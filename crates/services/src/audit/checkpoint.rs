@@ -22,7 +22,7 @@ pub struct Checkpoint {
     /// The latest timestamp of the entries up to the head, in whole seconds once signed; `None` if there are
     /// none. This need not be the last entry: a role that inserts an entry chooses its timestamp, and could
     /// make the entries before it appear old enough to be pruned.
-    pub line_at: Option<DateTime<Utc>>,
+    pub latest_entry_at: Option<DateTime<Utc>>,
     /// The time at which the checkpoint was taken, in whole seconds once signed.
     pub taken_at: DateTime<Utc>,
 }
@@ -51,12 +51,14 @@ pub struct CheckpointVerifier(DecodingKey);
 struct Claims {
     position: i64,
     hash: String,
+    // Existing checkpoints contain this name.
     #[serde(
+        rename = "line_at",
         default,
         skip_serializing_if = "Option::is_none",
         with = "ts_seconds_option"
     )]
-    line_at: Option<DateTime<Utc>>,
+    latest_entry_at: Option<DateTime<Utc>>,
     #[serde(with = "ts_seconds")]
     iat: DateTime<Utc>,
 }
@@ -73,7 +75,7 @@ impl Checkpoint {
         };
         Ok(Some(Self {
             link,
-            line_at: chain::latest_timestamp_up_to(&mut connection, link.position).await?,
+            latest_entry_at: chain::latest_timestamp_up_to(&mut connection, link.position).await?,
             taken_at: now,
         }))
     }
@@ -97,7 +99,7 @@ impl CheckpointSigner {
         let claims = Claims {
             position: checkpoint.link.position,
             hash: checkpoint.link.hash.to_string(),
-            line_at: checkpoint.line_at,
+            latest_entry_at: checkpoint.latest_entry_at,
             iat: checkpoint.taken_at,
         };
         jsonwebtoken::encode(&header, &claims, &self.0).map_err(|_| CheckpointError::PrivateKey)
@@ -126,13 +128,13 @@ impl CheckpointVerifier {
         let Claims {
             position,
             hash,
-            line_at,
+            latest_entry_at,
             iat: taken_at,
         } = signed.claims;
         let hash = hash.parse().map_err(|_| CheckpointError::NotSigned)?;
         Ok(Checkpoint {
             link: Link { position, hash },
-            line_at,
+            latest_entry_at,
             taken_at,
         })
     }
@@ -140,6 +142,7 @@ impl CheckpointVerifier {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
     use sovd_domain::audit::ChainHash;
 
     use super::*;
@@ -158,7 +161,7 @@ mod tests {
                 position: 7,
                 hash: ChainHash([0xab; 32]),
             },
-            line_at: Some("2026-01-02T03:04:04Z".parse().unwrap()),
+            latest_entry_at: Some("2026-01-02T03:04:04Z".parse().unwrap()),
             taken_at: "2026-01-02T03:04:05Z".parse().unwrap(),
         }
     }
@@ -169,6 +172,19 @@ mod tests {
         assert!(!line.contains('\n'), "{line}");
         let verifier = CheckpointVerifier::new(PUBLIC).unwrap();
         assert_eq!(verifier.read(&line), Ok(checkpoint()));
+    }
+
+    #[test]
+    fn keeps_the_names_of_the_signed_claims() {
+        let line = signer(PRIVATE).sign(&checkpoint()).unwrap();
+        let key = DecodingKey::from_ed_pem(PUBLIC.as_bytes()).unwrap();
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.required_spec_claims.clear();
+        let claims = jsonwebtoken::decode::<Value>(&line, &key, &validation).unwrap();
+        let expected = json!({
+            "position": 7, "hash": "ab".repeat(32), "line_at": 1_767_323_044, "iat": 1_767_323_045,
+        });
+        assert_eq!(claims.claims, expected);
     }
 
     #[test]
@@ -200,7 +216,7 @@ mod tests {
         let claims = Claims {
             position: 7,
             hash: checkpoint().link.hash.to_string(),
-            line_at: None,
+            latest_entry_at: None,
             iat: DateTime::UNIX_EPOCH,
         };
         let verifier = CheckpointVerifier::new(PUBLIC).unwrap();

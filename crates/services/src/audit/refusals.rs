@@ -27,13 +27,13 @@ const UNAUTHENTICATED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
 #[derive(Clone)]
 pub struct Refusals {
     queue: RefusalQueue,
-    count: RefusalCount,
+    rate_limit: RefusalRateLimit,
     clock: Arc<dyn Timer>,
 }
 
 /// Limits the rate of audited refusals. Clones share the state.
 #[derive(Clone)]
-pub struct RefusalCount(Arc<Counters>);
+pub struct RefusalRateLimit(Arc<Counters>);
 
 struct Counters {
     by_source: DefaultKeyedRateLimiter<(Source, &'static str)>,
@@ -63,7 +63,7 @@ pub struct RefusedRequest<'a> {
     pub code: &'static str,
 }
 
-impl Default for RefusalCount {
+impl Default for RefusalRateLimit {
     fn default() -> Self {
         Self(Arc::new(Counters {
             by_source: RateLimiter::keyed(Quota::per_minute(PER_MINUTE)),
@@ -72,7 +72,7 @@ impl Default for RefusalCount {
     }
 }
 
-impl RefusalCount {
+impl RefusalRateLimit {
     /// Counts a refusal and returns whether it is audited.
     fn admits(&self, source: Source, action: &'static str) -> bool {
         let is_authenticated = matches!(source, Source::User(_));
@@ -95,12 +95,12 @@ impl RefusalCount {
     }
 
     /// Counts an attempt of a suspended agent and returns whether it is recorded.
-    pub(crate) fn admits_suspended(&self, user_id: UserId) -> bool {
+    pub(crate) fn admits_suspended_agent(&self, user_id: UserId) -> bool {
         self.admits(Source::User(user_id), "agent.suspended")
     }
 
     /// Removes sources without recent refusals.
-    pub(crate) fn forget_old(&self) {
+    pub(crate) fn remove_inactive(&self) {
         self.0.by_source.retain_recent();
         self.0.by_source.shrink_to_fit();
     }
@@ -109,17 +109,17 @@ impl RefusalCount {
 impl Refusals {
     /// Creates the recorder, which writes to the audit trail in the background.
     pub fn new(database: Database, clock: Arc<dyn Timer>) -> Self {
-        let count = RefusalCount::default();
+        let rate_limit = RefusalRateLimit::default();
         Self {
-            queue: RefusalQueue::new(database, count.clone()),
-            count,
+            queue: RefusalQueue::new(database, rate_limit.clone()),
+            rate_limit,
             clock,
         }
     }
 
-    /// Returns the rate limits.
-    pub fn count(&self) -> &RefusalCount {
-        &self.count
+    /// Returns the rate limit.
+    pub fn rate_limit(&self) -> &RefusalRateLimit {
+        &self.rate_limit
     }
 
     /// Queues the entry about a refused request.
@@ -140,7 +140,7 @@ impl Refusals {
             result: AuditResult::Refused,
             ..entry
         };
-        if self.count.admits_entry(&entry) {
+        if self.rate_limit.admits_entry(&entry) {
             self.queue.put(entry, self.clock.now());
         }
     }
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn limits_are_separate_per_source_and_action() {
-        let refusals = RefusalCount::default();
+        let refusals = RefusalRateLimit::default();
         let admits = |number, action| refusals.admits(source(number), action);
         assert!((0..60).all(|_| admits(1, "access.refuse")));
         assert!(!admits(1, "access.refuse"));
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn unauthenticated_callers_share_a_limit() {
-        let refusals = RefusalCount::default();
+        let refusals = RefusalRateLimit::default();
         let admitted = (0..2000).filter(|number| refusals.admits(source(*number), "x"));
         assert!((600..700).contains(&admitted.count()));
         let user = Source::User(UserId(uuid::Uuid::nil()));

@@ -22,9 +22,9 @@ const PAGE: i64 = 1000;
 /// The maximum age of unsealed entries. Sealing takes about a second.
 pub const SEALED_WITHIN: Duration = Duration::from_mins(5);
 
-/// The criteria of a verification.
+/// The options of a verification.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms<'a> {
+pub struct VerificationOptions<'a> {
     /// The current time.
     pub now: DateTime<Utc>,
     /// The retention of entries; `None` if they are kept forever. Younger entries must not be pruned.
@@ -50,14 +50,14 @@ pub struct Verification {
     pub pruned_checkpoints: usize,
     /// The first break of the chain, after which verification stops; `None` if the chain is intact.
     pub broken: Option<Break>,
-    /// The reasons for which an intact chain proves too little.
-    pub doubts: Vec<Doubt>,
+    /// The reasons other than a break for which the verification fails.
+    pub issues: Vec<VerificationIssue>,
 }
 
 impl Verification {
-    /// Returns whether there is neither a break nor a doubt.
-    pub fn is_sound(&self) -> bool {
-        self.broken.is_none() && self.doubts.is_empty()
+    /// Returns whether there is neither a break nor an issue.
+    pub fn passed(&self) -> bool {
+        self.broken.is_none() && self.issues.is_empty()
     }
 }
 
@@ -82,9 +82,9 @@ impl Break {
     }
 }
 
-/// The reason for which an intact chain proves too little.
+/// A reason other than a break for which a verification fails.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Doubt {
+pub enum VerificationIssue {
     /// An entry has been unsealed for longer than [`SEALED_WITHIN`].
     #[error(
         "the entry of {} is not sealed: no process seals entries, or sealing is blocked",
@@ -96,19 +96,22 @@ pub enum Doubt {
     },
     /// Checkpoints were given, but none is of a known position.
     #[error("no checkpoint could be compared with the chain")]
-    NothingCompared,
+    NoComparableCheckpoint,
 }
 
 /// Verifies every sealed entry, the record of the latest pruning, all checkpoints and the age of unsealed
 /// entries, in one snapshot of the database. Holds one page of entries in memory.
-pub async fn verify(database: &Database, terms: &Terms<'_>) -> Result<Verification, StorageError> {
+pub async fn verify(
+    database: &Database,
+    options: &VerificationOptions<'_>,
+) -> Result<Verification, StorageError> {
     let mut transaction = database.begin().await?;
     chain::use_snapshot(&mut transaction).await?;
     let pruning = pruning::newest(&mut transaction).await?;
     let beginning = pruning.unwrap_or(Link::GENESIS);
     let mut walk = Walk {
-        oldest_kept: terms.retention.map(|retention| terms.now - retention),
-        expected: by_position(terms.checkpoints.unwrap_or_default()),
+        oldest_kept: options.retention.map(|retention| options.now - retention),
+        expected: by_position(options.checkpoints.unwrap_or_default()),
         report: Verification {
             beginning,
             end: beginning,
@@ -117,30 +120,30 @@ pub async fn verify(database: &Database, terms: &Terms<'_>) -> Result<Verificati
             checkpoints: 0,
             pruned_checkpoints: 0,
             broken: None,
-            doubts: Vec::new(),
+            issues: Vec::new(),
         },
     };
     let outcome = walk.run(pruning, &mut transaction).await?;
     let oldest = chain::oldest_unsealed(&mut transaction).await?;
     transaction.rollback().await?;
     walk.report.broken = outcome.err();
-    walk.report.doubts = doubts(&walk.report, oldest, terms);
+    walk.report.issues = issues(&walk.report, oldest, options);
     Ok(walk.report)
 }
 
-fn doubts(
+fn issues(
     report: &Verification,
     oldest_unsealed: Option<DateTime<Utc>>,
-    terms: &Terms<'_>,
-) -> Vec<Doubt> {
-    let is_overdue = |written_at: &DateTime<Utc>| *written_at < terms.now - SEALED_WITHIN;
+    options: &VerificationOptions<'_>,
+) -> Vec<VerificationIssue> {
+    let is_overdue = |written_at: &DateTime<Utc>| *written_at < options.now - SEALED_WITHIN;
     let unsealed = oldest_unsealed
         .filter(is_overdue)
-        .map(|written_at| Doubt::Unsealed { written_at });
+        .map(|written_at| VerificationIssue::Unsealed { written_at });
     let is_uncompared =
-        terms.checkpoints.is_some() && report.broken.is_none() && report.checkpoints == 0;
-    let nothing_compared = is_uncompared.then_some(Doubt::NothingCompared);
-    unsealed.into_iter().chain(nothing_compared).collect()
+        options.checkpoints.is_some() && report.broken.is_none() && report.checkpoints == 0;
+    let no_comparable = is_uncompared.then_some(VerificationIssue::NoComparableCheckpoint);
+    unsealed.into_iter().chain(no_comparable).collect()
 }
 
 fn by_position(checkpoints: &[Checkpoint]) -> BTreeMap<i64, Vec<Checkpoint>> {
@@ -234,7 +237,7 @@ impl Walk {
         let has_entry = checkpoint.link.position > Link::GENESIS.position;
         has_entry
             && checkpoint
-                .line_at
+                .latest_entry_at
                 .map_or(self.oldest_kept.is_none(), is_young)
     }
 

@@ -83,7 +83,7 @@ impl Parts {
         let agent_guard = AgentGuard::new(
             database.clone(),
             AgentPolicy::new(&[], 5, Duration::from_mins(10)).unwrap(),
-            refusals.count().clone(),
+            refusals.rate_limit().clone(),
             Arc::clone(&clock),
             Arc::clone(&random),
         );

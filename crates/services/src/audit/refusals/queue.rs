@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{RefusalCount, concealed::Concealed, writer::Writer};
+use super::{RefusalRateLimit, concealed::Concealed, writer::Writer};
 use crate::{
     identity::caller::Caller,
     keyed_permits::{KeyedPermit, KeyedPermits},
@@ -58,10 +58,10 @@ pub(super) enum Item {
 
 pub(super) struct Refusal {
     pub(super) at: DateTime<Utc>,
-    pub(super) subject: Subject,
+    pub(super) subject: RefusalSubject,
 }
 
-pub(super) enum Subject {
+pub(super) enum RefusalSubject {
     /// A refusal that the rate limit has admitted.
     Entry(Box<AuditEntry>),
     /// A refusal if the object exists.
@@ -81,11 +81,11 @@ pub(super) struct Drops {
 
 impl RefusalQueue {
     /// Creates a queue with a task on the current runtime, which ends with the last clone.
-    pub(super) fn new(database: Database, counts: RefusalCount) -> Self {
-        Self::with_capacity(database, counts, CAPACITY)
+    pub(super) fn new(database: Database, rate_limit: RefusalRateLimit) -> Self {
+        Self::with_capacity(database, rate_limit, CAPACITY)
     }
 
-    fn with_capacity(database: Database, counts: RefusalCount, capacity: usize) -> Self {
+    fn with_capacity(database: Database, rate_limit: RefusalRateLimit, capacity: usize) -> Self {
         let (items, receiver) = mpsc::channel(capacity);
         let drops = Arc::new(Drops {
             count: AtomicU64::new(0),
@@ -93,7 +93,7 @@ impl RefusalQueue {
         });
         let writer = Writer {
             database,
-            counts,
+            rate_limit,
             drops: Arc::clone(&drops),
         };
         tokio::spawn(writer.run(receiver));
@@ -105,7 +105,7 @@ impl RefusalQueue {
     }
 
     pub(super) fn put(&self, entry: AuditEntry, at: DateTime<Utc>) {
-        let subject = Subject::Entry(Box::new(entry));
+        let subject = RefusalSubject::Entry(Box::new(entry));
         self.send(Refusal { at, subject });
     }
 
@@ -121,7 +121,7 @@ impl RefusalQueue {
             self.drops.add_one();
             return;
         };
-        let subject = Subject::Concealed {
+        let subject = RefusalSubject::Concealed {
             caller: Box::new(caller.clone()),
             object,
             action,
@@ -179,7 +179,7 @@ mod tests {
             statement_timeout: Duration::from_secs(30),
         };
         let database = Database::new("postgres://unknown@127.0.0.1:1/none", pool);
-        RefusalQueue::with_capacity(database, RefusalCount::default(), capacity)
+        RefusalQueue::with_capacity(database, RefusalRateLimit::default(), capacity)
     }
 
     fn dropped(queue: &RefusalQueue) -> u64 {

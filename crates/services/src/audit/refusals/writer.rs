@@ -12,8 +12,8 @@ use tokio::{
 };
 
 use super::{
-    Concealed, RefusalCount,
-    queue::{Drops, Item, Refusal, Subject},
+    Concealed, RefusalRateLimit,
+    queue::{Drops, Item, Refusal, RefusalSubject},
 };
 use crate::identity::caller::Caller;
 
@@ -30,7 +30,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Stores queued refusals in the audit trail.
 pub(super) struct Writer {
     pub(super) database: Database,
-    pub(super) counts: RefusalCount,
+    pub(super) rate_limit: RefusalRateLimit,
     pub(super) drops: Arc<Drops>,
 }
 
@@ -78,8 +78,8 @@ impl Writer {
         let mut entries = Vec::with_capacity(refusals.len());
         for Refusal { at, subject } in refusals {
             match subject {
-                Subject::Entry(entry) => entries.push(deferred(*entry, at)),
-                Subject::Concealed {
+                RefusalSubject::Entry(entry) => entries.push(deferred(*entry, at)),
+                RefusalSubject::Concealed {
                     caller,
                     object,
                     action,
@@ -91,7 +91,7 @@ impl Writer {
                             result: AuditResult::Refused,
                             ..entry
                         };
-                        if self.counts.admits_entry(&entry) {
+                        if self.rate_limit.admits_entry(&entry) {
                             entries.push(deferred(entry, at));
                         }
                     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use sovd_domain::audit::{ChainHash, Link};
-use sovd_services::audit::{checkpoint::Checkpoint, verification::Doubt};
+use sovd_services::audit::{checkpoint::Checkpoint, verification::VerificationIssue};
 
 use crate::{
     audit::sealing::{
@@ -203,7 +203,7 @@ async fn detects_a_pruning_that_deleted_its_own_entry() {
 async fn a_checkpoint_detects_premature_pruning() {
     let bed = sealed(2).await;
     let early = checkpoint(&bed).await;
-    assert_eq!(early.line_at, Some(bed.now()));
+    assert_eq!(early.latest_entry_at, Some(bed.now()));
     write(&bed, 2).await;
     seal(&bed).await;
     let last = checkpoint(&bed).await;
@@ -223,7 +223,7 @@ async fn a_checkpoint_detects_premature_pruning() {
         assert_eq!(broken, position, "{retention:?} {checkpoint:?}");
     }
     let without_time = Checkpoint {
-        line_at: None,
+        latest_entry_at: None,
         ..early
     };
     let found = verify_by(&bed, None, Some(&[without_time])).await;
@@ -242,10 +242,10 @@ async fn reports_when_no_checkpoint_could_be_compared() {
     for checkpoints in [&[early][..], &[]] {
         let found = verify_by(&bed, retention, Some(checkpoints)).await;
         assert_eq!(found.broken, None);
-        assert_eq!(found.doubts, [Doubt::NothingCompared]);
-        assert!(!found.is_sound());
+        assert_eq!(found.issues, [VerificationIssue::NoComparableCheckpoint]);
+        assert!(!found.passed());
     }
-    assert!(verify_by(&bed, retention, None).await.is_sound());
+    assert!(verify_by(&bed, retention, None).await.passed());
 }
 
 /// A role with INSERT can choose the timestamp of an entry, such as the last one before a checkpoint.
@@ -258,7 +258,7 @@ async fn a_backdated_entry_does_not_age_a_checkpoint() {
     assert_eq!(seal(&bed).await, 1);
     let taken = checkpoint(&bed).await;
     assert_eq!(taken.link.position, 4);
-    assert_eq!(taken.line_at, Some(bed.now()));
+    assert_eq!(taken.latest_entry_at, Some(bed.now()));
     prune_by_hand(&bed, 4, &exact_entry(4)).await;
     write(&bed, 1).await;
     seal(&bed).await;

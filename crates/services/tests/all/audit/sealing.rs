@@ -10,7 +10,7 @@ use sovd_services::{
         AuditFilter, ExportFormat,
         checkpoint::Checkpoint,
         sealing,
-        verification::{self, Doubt, Terms, Verification},
+        verification::{self, Verification, VerificationIssue, VerificationOptions},
     },
     housekeeping::Retention,
 };
@@ -60,12 +60,12 @@ pub(crate) async fn verify_by(
     retention: Option<Duration>,
     checkpoints: Option<&[Checkpoint]>,
 ) -> Verification {
-    let terms = Terms {
+    let options = VerificationOptions {
         now: bed.now(),
         retention,
         checkpoints,
     };
-    verification::verify(&bed.parts.database, &terms)
+    verification::verify(&bed.parts.database, &options)
         .await
         .unwrap()
 }
@@ -352,14 +352,14 @@ async fn reports_entries_unsealed_for_too_long() {
     write(&bed, 1).await;
     let written_at = bed.now();
     bed.timer.advance(TimeDelta::minutes(5));
-    assert!(verify(&bed).await.is_sound());
+    assert!(verify(&bed).await.passed());
     bed.timer.advance(TimeDelta::microseconds(1));
     let found = verify(&bed).await;
     assert_eq!(found.broken, None);
-    assert_eq!(found.doubts, [Doubt::Unsealed { written_at }]);
-    assert!(!found.is_sound());
+    assert_eq!(found.issues, [VerificationIssue::Unsealed { written_at }]);
+    assert!(!found.passed());
     seal(&bed).await;
-    assert!(verify(&bed).await.is_sound());
+    assert!(verify(&bed).await.passed());
 }
 
 #[tokio::test]
