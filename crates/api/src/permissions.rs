@@ -21,8 +21,8 @@ macro_rules! required {
 }
 
 required!(
-    Account,
-    OwnAccount,
+    ReadOwnAccount,
+    ManageOwnAccount,
     ReadVehicles,
     ManageVehicles,
     SubmitCommands,

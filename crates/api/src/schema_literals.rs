@@ -70,7 +70,7 @@ fn permissions_of_keys_are_documented() {
         let documented: BTreeSet<&str> = text.split('`').skip(1).step_by(2).collect();
         let granted = Permission::ALL
             .iter()
-            .filter(|it| it.is_for_keys() && it.is_fleet_wide() == is_fleet_wide);
+            .filter(|it| it.is_grantable_to_keys() && it.is_fleet_wide() == is_fleet_wide);
         assert_eq!(documented, granted.map(|it| it.as_str()).collect());
     }
 }

@@ -91,7 +91,7 @@ impl Commands {
     ) -> Result<(Vec<Command>, i64)> {
         let scope = CommandScope {
             user_id: visible_owner(caller),
-            vehicles: caller.vehicles(),
+            vehicles: caller.vehicle_scope(),
         };
         caller.require(Permission::ReadOwnCommands)?;
         let mut connection = self.access.bulk_connection(caller).await?;

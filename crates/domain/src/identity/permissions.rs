@@ -1,4 +1,5 @@
-//! Permissions, and the roles that have them. This is the only such table.
+//! Permissions, and the roles that have them. This is the only such table. For the vehicles that a caller
+//! may see, see [`VehicleScope`](crate::VehicleScope).
 
 use crate::{identity::users::Role, text_enum::text_enum};
 
@@ -6,9 +7,9 @@ text_enum! {
     /// An operation, or a group of operations, that requires authorization.
     Permission, "permission" {
         /// See the caller's own account.
-        Account = "account.read",
+        ReadOwnAccount = "account.read",
         /// Log out, list and end the caller's own sessions, change the caller's own password.
-        OwnAccount = "account.manage",
+        ManageOwnAccount = "account.manage",
         /// See vehicles.
         ReadVehicles = "vehicles.read",
         /// Create, change and delete vehicles.
@@ -55,7 +56,10 @@ impl Permission {
     pub const fn is_granted_to(self, role: Role) -> bool {
         use Role::{Admin, Customer, Engineer, Manufacturer, Service};
         match self {
-            Self::Account | Self::OwnAccount | Self::ReadVehicles | Self::ReadAnomalies => {
+            Self::ReadOwnAccount
+            | Self::ManageOwnAccount
+            | Self::ReadVehicles
+            | Self::ReadAnomalies => {
                 matches!(role, Admin | Engineer | Service | Manufacturer | Customer)
             }
             Self::SubmitCommands
@@ -80,10 +84,13 @@ impl Permission {
 
     /// Returns whether an API key may have the permission. Managing accounts and agents, and the
     /// operations on sessions and passwords, require a human user.
-    pub const fn is_for_keys(self) -> bool {
+    pub const fn is_grantable_to_keys(self) -> bool {
         !matches!(
             self,
-            Self::OwnAccount | Self::ManageAgents | Self::ManageUsers | Self::ManageServiceAccounts
+            Self::ManageOwnAccount
+                | Self::ManageAgents
+                | Self::ManageUsers
+                | Self::ManageServiceAccounts
         )
     }
 
@@ -106,7 +113,7 @@ impl Permission {
     pub const fn is_write(self) -> bool {
         !matches!(
             self,
-            Self::Account
+            Self::ReadOwnAccount
                 | Self::ReadVehicles
                 | Self::ReadOwnCommands
                 | Self::ReadAllCommands

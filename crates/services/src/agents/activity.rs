@@ -56,7 +56,7 @@ impl Agents {
         };
         let lock = async |transaction: &mut Transaction| {
             let subject = (action.agent_name.as_str(), action.action_type.as_str());
-            let agent = caller.agent_name().zip(caller.acting());
+            let agent = caller.agent_name().zip(caller.endpoint_permission());
             // A fixed order prevents deadlocks between agents that record each other.
             let is_first =
                 agent.is_some_and(|(name, permission)| subject <= (name, permission.as_str()));

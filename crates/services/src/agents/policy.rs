@@ -101,7 +101,7 @@ impl AgentPolicy {
 
 fn allowable() -> impl Iterator<Item = Permission> {
     let all = Permission::ALL.iter().copied();
-    all.filter(|permission| permission.is_write() && permission.is_for_keys())
+    all.filter(|permission| permission.is_write() && permission.is_grantable_to_keys())
 }
 
 fn parse(text: &str) -> Result<(&str, Permission), String> {
@@ -115,8 +115,8 @@ fn parse(text: &str) -> Result<(&str, Permission), String> {
     if !permission.is_write() {
         return Err("names a permission that changes nothing and needs no leave".to_owned());
     }
-    if !permission.is_for_keys() {
-        return Err("names a permission that no key opens".to_owned());
+    if !permission.is_grantable_to_keys() {
+        return Err("names a permission that a service account cannot have".to_owned());
     }
     Ok((agent_name, permission))
 }

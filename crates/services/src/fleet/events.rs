@@ -62,7 +62,7 @@ impl Fleet {
             credential: caller.watch(&self.credentials),
             events,
             commands,
-            scope: caller.vehicles(),
+            scope: caller.vehicle_scope(),
             vehicle_id,
         })
     }

@@ -39,7 +39,7 @@ impl Vehicles {
     ) -> Result<(Vec<Vehicle>, i64)> {
         caller.require(Permission::ReadVehicles)?;
         let mut connection = self.access.bulk_connection(caller).await?;
-        Ok(vehicles::list(&mut connection, filter, &caller.vehicles(), page).await?)
+        Ok(vehicles::list(&mut connection, filter, &caller.vehicle_scope(), page).await?)
     }
 
     /// Returns a vehicle.

@@ -1,4 +1,4 @@
-//! How a request reaches the database under the rights of its caller.
+//! Database access on behalf of a caller.
 
 use std::{ops::DerefMut, sync::Arc};
 
@@ -146,9 +146,9 @@ impl Access {
             Some(id) => format!("{} {id}", entry.entity_type),
             None => entry.entity_type.to_owned(),
         };
-        // First, because an agent may hang up while its attempt is recorded.
+        // First, because an agent may disconnect while its attempt is recorded.
         self.refusals.record(entry);
-        match caller.acting() {
+        match caller.endpoint_permission() {
             Some(permission) => {
                 self.agents
                     .record_blocked_attempt(caller, permission, target)
@@ -183,7 +183,7 @@ impl Access {
         object: Concealed,
         action: &'static str,
     ) -> Result<()> {
-        if caller.acting().is_none() {
+        if caller.endpoint_permission().is_none() {
             self.refusals.look_up(caller, object, action);
             return Ok(());
         }

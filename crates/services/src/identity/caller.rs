@@ -76,7 +76,7 @@ impl Caller {
     }
 
     /// Returns the vehicles that the caller may see: customers see their own, agents those of their key.
-    pub(crate) fn vehicles(&self) -> VehicleScope {
+    pub(crate) fn vehicle_scope(&self) -> VehicleScope {
         if self.user.role == Role::Customer {
             return VehicleScope::OwnedBy(self.user.user_id);
         }
@@ -97,16 +97,17 @@ impl Caller {
         }
     }
 
-    /// Does the same without a query; returns `None` for customers, whose vehicles only the database knows.
+    /// Like [`Self::can_access_vehicle`], but without a query: `None` for customers, whose vehicles must be
+    /// queried.
     pub(crate) fn vehicle_access_in_scope(&self, vehicle_id: VehicleId) -> Option<bool> {
-        match self.vehicles() {
+        match self.vehicle_scope() {
             VehicleScope::OwnedBy(_) => None,
             scope => Some(scope.covers(vehicle_id, None)),
         }
     }
 
     /// Returns the permission that an agent was admitted for by the endpoint; `None` for users.
-    pub(crate) fn acting(&self) -> Option<Permission> {
+    pub(crate) fn endpoint_permission(&self) -> Option<Permission> {
         self.admitted.first().copied()
     }
 
@@ -141,7 +142,7 @@ impl Caller {
             return Ok(());
         };
         for (index, permission) in self.admitted.iter().enumerate() {
-            // Of the further permissions only those to change something are locked.
+            // Additional permissions are locked only if they allow changes.
             let is_locked = index == 0 || permission.is_write();
             if is_locked
                 && !suspensions::lock_action_type(transaction, agent_name, permission.as_str())

@@ -170,7 +170,9 @@ fn permissions(new: &NewServiceAccount) -> Result<Vec<Permission>> {
     let grantable: Vec<Permission> = Permission::ALL
         .iter()
         .copied()
-        .filter(|permission| permission.is_for_keys() && permission.is_granted_to(new.role))
+        .filter(|permission| {
+            permission.is_grantable_to_keys() && permission.is_granted_to(new.role)
+        })
         .filter(|permission| !(is_limited && permission.is_fleet_wide()))
         .collect();
     let names: Vec<&str> = grantable.iter().map(|it| it.as_str()).collect();

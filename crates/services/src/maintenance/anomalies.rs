@@ -48,7 +48,7 @@ impl Anomalies {
     ) -> Result<(Vec<Anomaly>, i64)> {
         caller.require(Permission::ReadAnomalies)?;
         let mut connection = self.access.bulk_connection(caller).await?;
-        Ok(anomalies::list(&mut connection, filter, &caller.vehicles(), page).await?)
+        Ok(anomalies::list(&mut connection, filter, &caller.vehicle_scope(), page).await?)
     }
 
     /// Returns a page of the matching anomalies of one vehicle, newest first, and the number of matching
@@ -100,7 +100,7 @@ impl Anomalies {
     ) -> Result<Anomaly> {
         let found = {
             let mut connection = self.access.connection().await?;
-            anomalies::find_within(&mut connection, anomaly_id, &caller.vehicles()).await?
+            anomalies::find_within(&mut connection, anomaly_id, &caller.vehicle_scope()).await?
         };
         if let Some(anomaly) = found {
             return Ok(anomaly);

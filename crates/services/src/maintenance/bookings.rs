@@ -50,7 +50,7 @@ impl Bookings {
     ) -> Result<(Vec<Booking>, i64)> {
         caller.require(Permission::ReadBookings)?;
         let mut connection = self.access.bulk_connection(caller).await?;
-        Ok(bookings::list(&mut connection, filter, &caller.vehicles(), page).await?)
+        Ok(bookings::list(&mut connection, filter, &caller.vehicle_scope(), page).await?)
     }
 
     /// Returns the booking with the id.
@@ -58,7 +58,7 @@ impl Bookings {
         caller.require(Permission::ReadBookings)?;
         let found = {
             let mut connection = self.access.connection().await?;
-            bookings::find_within(&mut connection, id, &caller.vehicles()).await?
+            bookings::find_within(&mut connection, id, &caller.vehicle_scope()).await?
         };
         if let Some(booking) = found {
             return Ok(booking);

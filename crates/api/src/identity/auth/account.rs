@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     extract::{Authorized, JsonBody},
-    permissions::{Account, OwnAccount},
+    permissions::{ManageOwnAccount, ReadOwnAccount},
     problem::Problem,
     state::ApiState,
 };
@@ -37,7 +37,7 @@ response_body! {
     responses((status = 200, description = "The account of the caller", body = MeBody)),
 )]
 #[get("/me")]
-pub(crate) async fn me(caller: Authorized<Account>) -> Result<web::Json<MeBody>, Problem> {
+pub(crate) async fn me(caller: Authorized<ReadOwnAccount>) -> Result<web::Json<MeBody>, Problem> {
     Ok(web::Json(caller.user.clone().into()))
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct PasswordRequest {
 )]
 #[post("/password")]
 pub(crate) async fn change_password(
-    caller: Authorized<OwnAccount>,
+    caller: Authorized<ManageOwnAccount>,
     state: web::Data<ApiState>,
     body: JsonBody<PasswordRequest>,
 ) -> Result<HttpResponse, Problem> {

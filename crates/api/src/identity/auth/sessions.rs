@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     extract::{Authorized, OptionalJsonBody, PathId},
-    permissions::OwnAccount,
+    permissions::ManageOwnAccount,
     problem::Problem,
     state::ApiState,
 };
@@ -44,7 +44,7 @@ pub(crate) struct SessionBody {
 )]
 #[get("/sessions")]
 pub(crate) async fn list(
-    caller: Authorized<OwnAccount>,
+    caller: Authorized<ManageOwnAccount>,
     state: web::Data<ApiState>,
 ) -> Result<web::Json<Vec<SessionBody>>, Problem> {
     let current = caller.session_id();
@@ -66,7 +66,7 @@ pub(crate) async fn list(
 )]
 #[delete("/sessions/{session_id}")]
 pub(crate) async fn end(
-    caller: Authorized<OwnAccount>,
+    caller: Authorized<ManageOwnAccount>,
     state: web::Data<ApiState>,
     session_id: PathId<SessionId>,
 ) -> Result<HttpResponse, Problem> {
@@ -104,7 +104,7 @@ pub(crate) struct MessageBody {
 )]
 #[post("/logout")]
 pub(crate) async fn logout(
-    caller: Authorized<OwnAccount>,
+    caller: Authorized<ManageOwnAccount>,
     state: web::Data<ApiState>,
     body: OptionalJsonBody<LogoutRequest>,
 ) -> Result<web::Json<MessageBody>, Problem> {

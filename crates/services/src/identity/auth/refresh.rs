@@ -28,7 +28,7 @@ impl Auth {
     /// Exchanges a refresh token for new tokens of its session.
     ///
     /// The same client can repeat the exchange for ten seconds while the successor is unspent. Any other use
-    /// of a spent token ends the session, because the token must have been stolen.
+    /// of a spent token ends the session, because the token may have been stolen.
     ///
     /// # Errors
     ///
@@ -40,13 +40,13 @@ impl Auth {
             self.exchange(transaction, refresh_token, origin).await
         };
         match self.access.database().transaction(exchange).await? {
-            Exchanged::Tokens(tokens, user) => {
+            ExchangeOutcome::Tokens(tokens, user) => {
                 // A long session keeps its address known for the next login.
                 let counters = self.login_counters(&user.username, address);
-                self.throttle.remember_address(&counters, now).await;
+                self.throttle.record_known_address(&counters, now).await;
                 Ok(tokens)
             }
-            Exchanged::Theft(session_id) => {
+            ExchangeOutcome::Reused(session_id) => {
                 self.credentials
                     .access_changed(AccessChange::Session { session_id });
                 Err(AuthFailure::SessionRevoked.into())
@@ -59,7 +59,7 @@ impl Auth {
         transaction: &mut Transaction,
         refresh_token: &str,
         origin: Origin,
-    ) -> Result<Exchanged> {
+    ) -> Result<ExchangeOutcome> {
         let now = self.access.now();
         let hash = refresh_token::hash(refresh_token);
         if let Some(owner) = sessions::owner_of_token(transaction, &hash).await? {
@@ -82,9 +82,9 @@ impl Auth {
                 return self.repeat(transaction, session, next, origin).await;
             }
         }
-        self.end_stolen(transaction, spent.session_id, user_id, origin)
+        self.end_reused_session(transaction, spent.session_id, user_id, origin)
             .await?;
-        Ok(Exchanged::Theft(spent.session_id))
+        Ok(ExchangeOutcome::Reused(spent.session_id))
     }
 
     /// Replaces the token of the session with a successor.
@@ -94,7 +94,7 @@ impl Auth {
         mut session: Session,
         refresh_token: &str,
         origin: Origin,
-    ) -> Result<Exchanged> {
+    ) -> Result<ExchangeOutcome> {
         let now = self.access.now();
         let user = self.live_user(transaction, session.session_id).await?;
         let spent = SpentToken {
@@ -112,7 +112,7 @@ impl Auth {
         let entry = entry(user.user_id, session.session_id, origin);
         audit::insert(transaction, &entry, now).await?;
         let tokens = self.tokens_for(&user, &session, next)?;
-        Ok(Exchanged::Tokens(tokens, user))
+        Ok(ExchangeOutcome::Tokens(tokens, user))
     }
 
     /// Returns the unspent successor again.
@@ -122,7 +122,7 @@ impl Auth {
         session: Session,
         next: RefreshToken,
         origin: Origin,
-    ) -> Result<Exchanged> {
+    ) -> Result<ExchangeOutcome> {
         let user = self.live_user(transaction, session.session_id).await?;
         let entry = AuditEntry {
             details: json!({ "repeated": true }),
@@ -130,7 +130,7 @@ impl Auth {
         };
         audit::insert(transaction, &entry, self.access.now()).await?;
         let tokens = self.tokens_for(&user, &session, next)?;
-        Ok(Exchanged::Tokens(tokens, user))
+        Ok(ExchangeOutcome::Tokens(tokens, user))
     }
 
     /// Returns the user of a session that has not ended, and counts the request.
@@ -145,7 +145,7 @@ impl Auth {
         Ok(user)
     }
 
-    async fn end_stolen(
+    async fn end_reused_session(
         &self,
         transaction: &mut Transaction,
         session_id: SessionId,
@@ -162,10 +162,11 @@ impl Auth {
     }
 }
 
-enum Exchanged {
+/// The outcome of an exchange.
+enum ExchangeOutcome {
     Tokens(TokenPair, User),
     /// The token was reused, so the session has ended.
-    Theft(SessionId),
+    Reused(SessionId),
 }
 
 fn entry(user_id: UserId, session_id: SessionId, origin: Origin) -> AuditEntry {

@@ -142,14 +142,14 @@ impl Throttle {
     /// Makes the address known to the account and resets the failures of this pair. Other failures from the
     /// address stay counted; otherwise an attacker could reset them with an account of their own.
     pub(super) async fn count_success(&self, login: &LoginCounters, now: DateTime<Utc>) {
-        self.remember_address(login, now).await;
+        self.record_known_address(login, now).await;
         if self.account.is_some() {
             self.failures.reset(&login.pair).await;
         }
     }
 
     /// Makes the address known to the account.
-    pub(super) async fn remember_address(&self, login: &LoginCounters, now: DateTime<Utc>) {
+    pub(super) async fn record_known_address(&self, login: &LoginCounters, now: DateTime<Utc>) {
         if self.account.is_some() {
             self.failures
                 .block(&login.known, now + KNOWN_ADDRESS_TTL, now)

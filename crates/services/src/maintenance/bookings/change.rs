@@ -183,7 +183,7 @@ impl Bookings {
 
 /// Locks the vehicle and then the booking, if the caller can access them.
 async fn lock(transaction: &mut Transaction, caller: &Caller, id: BookingId) -> Result<Booking> {
-    let scope = caller.vehicles();
+    let scope = caller.vehicle_scope();
     // Takes the same number of statements for an unknown and a concealed booking.
     let found = bookings::find_within(transaction, id, &scope).await?;
     let vehicle_id = found.ok_or(UNKNOWN)?.vehicle_id;

@@ -105,7 +105,7 @@ impl Bookings {
     ) -> Result<()> {
         let found = {
             let mut connection = self.access.connection().await?;
-            let scope = caller.vehicles();
+            let scope = caller.vehicle_scope();
             anomalies::vehicle_of_within(&mut connection, anomaly_id, &scope).await?
         };
         match found {
@@ -130,7 +130,7 @@ impl Bookings {
     ) -> Result<()> {
         let vehicle = vehicles::lock(transaction, booking.vehicle_id).await?;
         // The owner may have changed since the first check.
-        let scope = caller.vehicles();
+        let scope = caller.vehicle_scope();
         if !vehicle.is_some_and(|vehicle| scope.covers(vehicle.vehicle_id, vehicle.owner_id)) {
             return Err(UNKNOWN_VEHICLE);
         }

@@ -208,7 +208,7 @@ async fn failures_elsewhere_do_not_throttle_a_known_address() {
 }
 
 #[tokio::test]
-async fn forgets_a_known_address_after_90_days() {
+async fn expires_a_known_address_after_90_days() {
     const DAY: u64 = 24 * 60 * 60;
     let logins = LoginFixture::new(3, 0).await;
     assert_eq!(logins.log_in_correctly(HOME).await, LoggedIn);
