@@ -16,4 +16,4 @@ pub(crate) use log::log_request;
 pub(crate) use panic::catch_panics;
 pub(crate) use refusal::{KnownCaller, audit_refusal, audit_refusals};
 pub(crate) use secure::{HttpsOnly, secure};
-pub(crate) use unread::end_unread;
+pub(crate) use unread::close_after_unread_body;

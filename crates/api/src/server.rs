@@ -25,8 +25,8 @@ use crate::{
     openapi::{self, Document},
     problem::render_problems,
     request::{
-        HttpsOnly, audit_refusals, catch_panics, end_unread, head_as_get, identify, log_request,
-        refuse_broken_body, secure,
+        HttpsOnly, audit_refusals, catch_panics, close_after_unread_body, head_as_get, identify,
+        log_request, refuse_broken_body, secure,
     },
     routes::{self, MethodTable},
     state::ApiState,
@@ -129,7 +129,7 @@ impl Server {
                 .wrap(cors(&origins))
                 .wrap(from_fn(audit_refusals))
                 .wrap(from_fn(render_problems))
-                .wrap(from_fn(end_unread))
+                .wrap(from_fn(close_after_unread_body))
                 .wrap(from_fn(log_request))
                 .wrap(from_fn(identify))
                 .wrap(from_fn(secure))

@@ -116,16 +116,17 @@ impl Application {
             grace,
         } = self;
         let abort = CancellationToken::new();
-        let _background = start_background_tasks(&parts, retention, &shutdown.soft).drop_guard();
+        let _background =
+            start_background_tasks(&parts, retention, &shutdown.graceful).drop_guard();
         let sealing = start_sealing(&parts, &audit);
         let handle = server.handle();
         let mut dispatcher =
-            dispatcher.map(|it| tokio::spawn(it.run(shutdown.soft.clone(), abort.clone())));
+            dispatcher.map(|it| tokio::spawn(it.run(shutdown.graceful.clone(), abort.clone())));
         let mut server = tokio::spawn(server.run());
 
         tokio::select! {
             biased;
-            () = shutdown.soft.cancelled() => {}
+            () = shutdown.graceful.cancelled() => {}
             // A server must not accept commands that it cannot send.
             failure = failure_of(&mut dispatcher) => {
                 tracing::error!(error = %failure, "the dispatcher failed");
@@ -161,7 +162,7 @@ impl Application {
         tokio::select! {
             () = finish => {}
             () = sleep_until(deadline) => server.abort(),
-            () = shutdown.hard.cancelled() => server.abort(),
+            () = shutdown.immediate.cancelled() => server.abort(),
         }
         abort.cancel();
         tracing::info!("stopped");

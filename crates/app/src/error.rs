@@ -10,7 +10,7 @@ use sovd_storage::StorageError;
 use sovd_telemetry::TelemetryError;
 use thiserror::Error;
 
-/// Why the program does not start or stops.
+/// An error that prevents the program from starting, or stops it.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// A setting is missing or invalid.
@@ -21,7 +21,7 @@ pub enum StartError {
     Telemetry(#[from] TelemetryError),
     /// The database did not respond in time.
     #[error("the database at {url} did not answer within {seconds} s: {source}")]
-    DatabaseAway {
+    DatabaseUnavailable {
         /// The URL without the password.
         url: String,
         /// The time limit in seconds.

@@ -53,10 +53,10 @@ impl Migrator {
     ///
     /// # Errors
     ///
-    /// [`StartError::DatabaseAway`] if it does not respond within `timeout`.
+    /// [`StartError::DatabaseUnavailable`] if it does not respond within `timeout`.
     pub async fn wait(&self, timeout: Duration) -> Result<(), StartError> {
         let waited = migrations::wait_for(self.url(), timeout).await;
-        waited.map_err(|source| StartError::DatabaseAway {
+        waited.map_err(|source| StartError::DatabaseUnavailable {
             url: self.database.url.to_string(),
             seconds: timeout.as_secs(),
             source,

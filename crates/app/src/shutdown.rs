@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 /// Stops a running application. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    pub(crate) soft: CancellationToken,
-    pub(crate) hard: CancellationToken,
+    pub(crate) graceful: CancellationToken,
+    pub(crate) immediate: CancellationToken,
 }
 
 impl Shutdown {
@@ -28,7 +28,7 @@ impl Shutdown {
         let shutdown = Self::new();
         let requested = shutdown.clone();
         tokio::spawn(async move {
-            for token in [&requested.soft, &requested.hard] {
+            for token in [&requested.graceful, &requested.immediate] {
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
@@ -41,17 +41,17 @@ impl Shutdown {
 
     /// Requests a graceful shutdown, which lets running work finish.
     pub fn stop(&self) {
-        self.soft.cancel();
+        self.graceful.cancel();
     }
 
     /// Requests an immediate shutdown.
     pub fn stop_now(&self) {
-        self.soft.cancel();
-        self.hard.cancel();
+        self.graceful.cancel();
+        self.immediate.cancel();
     }
 
     /// Waits until a shutdown is requested.
     pub async fn requested(&self) {
-        self.soft.cancelled().await;
+        self.graceful.cancelled().await;
     }
 }

@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A vehicle that the connector under test can reach.
 #[derive(Debug, Clone)]
-pub struct Peer {
+pub struct TestVehicle {
     /// Its ID.
     pub vehicle_id: VehicleId,
     /// Its VIN.
@@ -41,10 +41,10 @@ pub struct Violation {
 /// # Errors
 ///
 /// Returns the first violation.
-pub async fn check(connector: &dyn Connector, peer: &Peer) -> Result<(), Violation> {
+pub async fn check(connector: &dyn Connector, vehicle: &TestVehicle) -> Result<(), Violation> {
     let suite = Suite {
         connector,
-        peer,
+        vehicle,
         random: SeededRandom::new(1),
     };
     suite.responses_end_with_their_only_final_chunk().await?;
@@ -55,7 +55,7 @@ pub async fn check(connector: &dyn Connector, peer: &Peer) -> Result<(), Violati
 
 struct Suite<'a> {
     connector: &'a dyn Connector,
-    peer: &'a Peer,
+    vehicle: &'a TestVehicle,
     random: SeededRandom,
 }
 
@@ -130,8 +130,8 @@ impl Suite<'_> {
     fn request(&self, command_name: &str, params: Value) -> CommandRequest {
         CommandRequest {
             command_id: CommandId(self.random.uuid()),
-            vehicle_id: self.peer.vehicle_id,
-            vin: self.peer.vin.clone(),
+            vehicle_id: self.vehicle.vehicle_id,
+            vin: self.vehicle.vin.clone(),
             command_name: command_name.to_owned(),
             params,
         }

@@ -25,7 +25,7 @@ const CACHE: &str = "cache";
 impl ServerDirectory {
     /// Creates a directory, and removes those whose owners have exited.
     pub(crate) fn create(server: &str) -> Result<Self, StackError> {
-        let account = Account::to_drop_to()?;
+        let account = Account::unprivileged()?;
         let root = root(account)?;
         // Keeps another process from removing the new directory before its lock is taken.
         let _guard = lock(&root.join("guard.lock"))?;

@@ -18,7 +18,7 @@ pub(crate) struct Account {
 
 impl Account {
     /// Returns `None` if this process is not root: servers then run as the current user.
-    pub(crate) fn to_drop_to() -> Result<Option<Self>, StackError> {
+    pub(crate) fn unprivileged() -> Result<Option<Self>, StackError> {
         if !geteuid().is_root() {
             return Ok(None);
         }

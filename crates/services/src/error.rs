@@ -9,7 +9,7 @@ use crate::agents::Block;
 /// The result of a service.
 pub type Result<T, E = ServiceError> = std::result::Result<T, E>;
 
-/// Why a service did not do what was requested.
+/// The error of a service.
 ///
 /// Every method that acts for a caller returns [`Self::Forbidden`] or [`Self::Blocked`] if the caller lacks
 /// the permission, [`Self::NotFound`] if an object does not exist or the caller cannot access it, and
@@ -99,12 +99,12 @@ pub enum ServiceError {
     /// The database or its pool is unavailable. A retry may succeed.
     #[error("the service is not available")]
     Unavailable(#[source] StorageError),
-    /// An internal fault.
+    /// An internal error.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Why a caller is not authenticated.
+/// The reason why a caller is not authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum AuthFailure {
     /// No token was sent.

@@ -5,7 +5,7 @@ use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 use sovd_connector::{
     CommandRequest, Connector, ConnectorError,
-    contract::{self, Peer},
+    contract::{self, TestVehicle},
 };
 use sovd_domain::{CommandId, Random, SeededRandom, VehicleId};
 use sovd_example_custom_connector::{Ecu, EcuSimulator};
@@ -45,8 +45,8 @@ async fn passes_the_contract_suite() {
     let CommandRequest {
         vehicle_id, vin, ..
     } = request("ReadDTC", json!({}));
-    let peer = Peer { vehicle_id, vin };
-    contract::check(&simulator(), &peer).await.unwrap();
+    let vehicle = TestVehicle { vehicle_id, vin };
+    contract::check(&simulator(), &vehicle).await.unwrap();
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::activity::Activity;
 
 /// A deadline of the connection passed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Overdue;
+pub(super) struct DeadlineElapsed;
 
 /// Runs a connection until it ends or one of its deadlines passes.
 ///
@@ -21,7 +21,7 @@ pub(super) struct Overdue;
 pub(super) async fn within_deadlines<T>(
     connection: impl Future<Output = T>,
     activity: &Activity,
-) -> Result<T, Overdue> {
+) -> Result<T, DeadlineElapsed> {
     let mut connection = pin!(connection);
     let mut timer = pin!(sleep(Duration::ZERO));
     poll_fn(|context| {
@@ -37,7 +37,7 @@ pub(super) async fn within_deadlines<T>(
             }
             ready!(timer.as_mut().poll(context));
             if Instant::now() >= deadline {
-                return Poll::Ready(Err(Overdue));
+                return Poll::Ready(Err(DeadlineElapsed));
             }
         }
     })

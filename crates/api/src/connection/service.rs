@@ -11,7 +11,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use super::{
     activity::{Activity, Deadlines},
-    deadline::{Overdue, within_deadlines},
+    deadline::{DeadlineElapsed, within_deadlines},
     limit::ConnectionLimit,
     slices::SLICE,
     stream::MeteredStream,
@@ -98,7 +98,10 @@ where
 
 /// Logs why a connection ended early. Any client can cause this, so the log is throttled and its level is
 /// `debug`, except for faults of the server.
-fn record(records: &DefaultDirectRateLimiter, end: Result<Result<(), DispatchError>, Overdue>) {
+fn record(
+    records: &DefaultDirectRateLimiter,
+    end: Result<Result<(), DispatchError>, DeadlineElapsed>,
+) {
     if matches!(end, Ok(Ok(()))) {
         return;
     }
@@ -116,6 +119,6 @@ fn record(records: &DefaultDirectRateLimiter, end: Result<Result<(), DispatchErr
     match end {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "connection broken"),
-        Err(Overdue) => tracing::debug!("connection closed: a deadline passed"),
+        Err(DeadlineElapsed) => tracing::debug!("connection closed: a deadline passed"),
     }
 }

@@ -20,7 +20,7 @@ use futures_util::{Stream, StreamExt};
 ///
 /// If the body is dropped, actix-http keeps the connection and discards what the client sends, without a
 /// limit. Therefore the response holds the body until it is written.
-pub(crate) async fn end_unread(
+pub(crate) async fn close_after_unread_body(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {

@@ -63,7 +63,7 @@ struct Socket {
     closing: CancellationToken,
 }
 
-/// Why a connection ends.
+/// The way in which a connection ends.
 enum End {
     /// The server closes it with this reason.
     Close(CloseReason),

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 use sovd_connector::{
     MockBehavior,
-    contract::{self, Peer},
+    contract::{self, TestVehicle},
 };
 use tokio::time::Instant;
 
@@ -13,11 +13,11 @@ use crate::setup::{VIN, clear, codes_in_chunks, in_chunks, mock, read_dtc, reque
 async fn the_mock_passes_the_contract_suite() {
     for chunks in [1, 7] {
         let request = read_dtc();
-        let peer = Peer {
+        let vehicle = TestVehicle {
             vehicle_id: request.vehicle_id,
             vin: request.vin,
         };
-        contract::check(&mock(in_chunks(chunks)), &peer)
+        contract::check(&mock(in_chunks(chunks)), &vehicle)
             .await
             .unwrap();
     }
@@ -26,7 +26,7 @@ async fn the_mock_passes_the_contract_suite() {
 #[tokio::test]
 async fn the_contract_suite_detects_a_lost_final_chunk() {
     let request = read_dtc();
-    let peer = Peer {
+    let vehicle = TestVehicle {
         vehicle_id: request.vehicle_id,
         vin: request.vin,
     };
@@ -34,7 +34,7 @@ async fn the_contract_suite_detects_a_lost_final_chunk() {
         lose_final: true,
         ..in_chunks(2)
     });
-    assert!(contract::check(&broken, &peer).await.is_err());
+    assert!(contract::check(&broken, &vehicle).await.is_err());
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ pub(super) struct Connections {
     last_failure: LastFailure,
 }
 
-/// Why the last connection could not be opened; `None` after a success. The pool itself reports only a
+/// The error of the last attempt to open a connection; `None` after a success. The pool itself reports only a
 /// timeout.
 type LastFailure = Arc<Mutex<Option<String>>>;
 

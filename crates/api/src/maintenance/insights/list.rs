@@ -43,7 +43,7 @@ pub(crate) async fn list(
 
 list_query! {
     /// Selects components.
-    SummariseInsights {}
+    SummarizeInsights {}
 }
 
 response_body! {
@@ -70,7 +70,7 @@ response_body! {
 #[utoipa::path(
     operation_id = "summarise_insights",
     tag = "insights",
-    params(SummariseInsights),
+    params(SummarizeInsights),
     responses(
         (status = 200, description = "A page of components",
          body = Vec<ComponentSummaryBody>),
@@ -80,7 +80,7 @@ response_body! {
 pub(crate) async fn summary(
     caller: Authorized<ReadInsights>,
     state: Data<ApiState>,
-    request: ListQuery<SummariseInsights>,
+    request: ListQuery<SummarizeInsights>,
 ) -> Result<HttpResponse, Problem> {
     let paging = request.paging;
     let components = state.insights.summary(&caller, paging.page).await?;

@@ -13,7 +13,7 @@ const MAX_NAME: usize = 100;
 const MAX_ANOMALY_TYPE: usize = 100;
 const MAX_COMPONENT: usize = 200;
 
-/// Why a text is not a [`RuleBook`].
+/// The error of parsing a [`RuleBook`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidRules {
     /// The text is not TOML.

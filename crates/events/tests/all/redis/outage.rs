@@ -147,7 +147,7 @@ async fn replaces_a_silent_subscribing_connection() {
 }
 
 #[tokio::test]
-async fn forgets_subscriptions_made_and_dropped_during_an_outage() {
+async fn discards_subscriptions_made_and_dropped_during_an_outage() {
     let server = Server::start();
     server.redis.stop().unwrap();
     let bus = server.bus();
