@@ -47,7 +47,10 @@ pub enum StartError {
         pending: Vec<String>,
     },
     /// The environment is production, and the seeds have known passwords.
-    #[error("the environment is production, and the seeds have known passwords; --force insists")]
+    #[error(
+        "the environment is production, and the seeds have known passwords; use --force to insert \
+         them anyway"
+    )]
     SeedsInProduction,
     /// A token key is not valid for the algorithm.
     #[error("{key}: {source}")]

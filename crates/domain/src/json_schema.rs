@@ -96,7 +96,7 @@ impl JsonSchema {
                 .iter()
                 .take(FieldError::MOST)
                 .map(|name| {
-                    let detail = format!("is not known here; {}", self.known_properties(error));
+                    let detail = format!("unknown field; {}", self.known_properties(error));
                     FieldError::new(pointer_to(&at, name), detail)
                 })
                 .collect(),
@@ -128,7 +128,7 @@ impl JsonSchema {
         if names.is_empty() {
             "no field is accepted".to_owned()
         } else {
-            format!("accepted are {}", names.join(", "))
+            format!("expected one of {}", names.join(", "))
         }
     }
 

@@ -21,7 +21,7 @@ pub enum ServiceError {
     #[error(transparent)]
     NotAuthenticated(#[from] AuthFailure),
     /// The caller lacks the permission.
-    #[error("you may not do this")]
+    #[error("you do not have permission to do this")]
     Forbidden,
     /// The caller is an agent that is not allowed or suspended.
     #[error(transparent)]
@@ -58,7 +58,7 @@ pub enum ServiceError {
         reason: &'static str,
     },
     /// The idempotency key was used with a different request.
-    #[error("this idempotency key came with a different request less than 24 hours ago")]
+    #[error("this idempotency key was used with a different request less than 24 hours ago")]
     IdempotencyMismatch,
     /// The caller exceeds a rate limit.
     #[error("too many requests; try again in {} s", retry_after.as_secs())]
@@ -78,8 +78,7 @@ pub enum ServiceError {
     },
     /// The queue of the vehicle is full.
     #[error(
-        "the queue of this vehicle is full: at most {limit} commands may wait or be under way for one \
-         vehicle"
+        "the queue of this vehicle is full: at most {limit} commands of one vehicle may be unfinished"
     )]
     QueueFull {
         /// Maximum number of commands of one vehicle.
@@ -87,8 +86,8 @@ pub enum ServiceError {
     },
     /// The caller has too many commands in the queue.
     #[error(
-        "{limit} of your commands wait or are under way, which is the most that one user may have; try \
-         again when some of them have ended"
+        "{limit} of your commands are unfinished, which is the limit for one user; try again when some \
+         of them have ended"
     )]
     TooManyWaiting {
         /// Maximum number of commands of one user.

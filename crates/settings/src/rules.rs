@@ -125,7 +125,7 @@ fn check_password(url: &str) -> Option<&'static str> {
     let mut parameters = url.query_pairs();
     let is_sample = url.password() == Some(SAMPLE)
         || parameters.any(|(name, value)| name == "password" && value == SAMPLE);
-    is_sample.then_some("another password than the sample")
+    is_sample.then_some("a password other than the sample")
 }
 
 fn check_redis_plaintext(url: &str) -> Option<&'static str> {

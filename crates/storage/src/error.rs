@@ -30,7 +30,7 @@ pub enum StorageError {
         constraint: String,
     },
     /// A row refers to one that does not exist.
-    #[error("what {constraint} refers to does not exist")]
+    #[error("the row that {constraint} refers to does not exist")]
     Dangling {
         /// The violated constraint, such as `commands_user_id_fkey`.
         constraint: String,

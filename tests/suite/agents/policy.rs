@@ -86,7 +86,7 @@ pub(crate) async fn attempt_blocked(machine: &Client, count: usize) {
 
 #[track_caller]
 pub(crate) fn expect_suspended(problem: &Value) {
-    let detail = "this agent is suspended from this until an admin lifts it";
+    let detail = "this agent is suspended from this action until an admin lifts the suspension";
     assert_eq!(problem["detail"], detail);
 }
 
@@ -179,7 +179,7 @@ async fn changes_require_the_policy_but_reading_does_not() {
     monitor.get(VEHICLES).await.expect(200);
     let refused = monitor.post(COMMANDS, &reading(CONNECTED)).await;
     let problem = refused.expect_problem(403, "forbidden");
-    let detail = "this is not among the actions that are allowed to this agent";
+    let detail = "this agent is not allowed to perform this action";
     assert_eq!(problem["detail"], detail);
     // The policy does not extend the scope of a key.
     let refused = monitor
@@ -325,9 +325,9 @@ fn validates_the_agent_policy_before_startup() {
     };
     assert_eq!(with("monitor:commands.submit"), Ok(()));
     for (allow, reason) in [
-        ("monitor:commands.send", "which is no permission"),
-        ("monitor:vehicles.read", "needs no leave"),
-        ("monitor:users.manage", "no key opens"),
+        ("monitor:commands.send", "which is not a permission"),
+        ("monitor:vehicles.read", "needs no entry"),
+        ("monitor:users.manage", "a service account cannot have"),
     ] {
         let error = with(allow).unwrap_err();
         assert!(error.starts_with("agents.allow: "), "{error}");

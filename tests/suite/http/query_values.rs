@@ -58,7 +58,7 @@ async fn states_what_an_empty_filter_accepts() {
             .get(path)
             .await
             .expect_problem(422, "validation_failed");
-        let expected = format!("must not be empty: give {accepted}, or leave it out");
+        let expected = format!("must not be empty: send {accepted}, or omit the parameter");
         assert_eq!(problem["errors"][0]["detail"], expected, "{path}");
     }
     let several = admin.get("/api/v1/commands?user_id=&status=&limit=1").await;

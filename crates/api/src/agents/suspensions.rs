@@ -87,7 +87,7 @@ pub(crate) async fn list(
     params(("suspension_id" = Uuid, Path, description = "The suspension")),
     responses(
         (status = 204, description = "The suspension is lifted"),
-        (status = 409, description = "`conflict`: it is lifted already"),
+        (status = 409, description = "`conflict`: it has already been lifted"),
     ),
 )]
 #[delete("/{suspension_id}")]

@@ -144,7 +144,7 @@ where
     schema.write_integers(&mut value);
     serde_path_to_error::deserialize(value).map_err(|error| {
         let pointer = pointer_of(error.path());
-        let errors = vec![FieldError::new(pointer, "is not what the schema describes")];
+        let errors = vec![FieldError::new(pointer, "does not match the schema")];
         Problem::with_fields(Code::ValidationFailed, errors)
     })
 }

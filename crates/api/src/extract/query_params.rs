@@ -57,7 +57,7 @@ fn empty_values<T: IntoParams>(query: &str) -> Vec<FieldError> {
         .filter(|parameter| names.contains(parameter.name.as_str()));
     let error = |parameter: &Parameter| {
         let accepted = accepted_by(parameter.schema.as_ref());
-        let detail = format!("must not be empty: give {accepted}, or leave it out");
+        let detail = format!("must not be empty: send {accepted}, or omit the parameter");
         FieldError::new(format!("/{}", parameter.name), detail)
     };
     empty.map(error).collect()
@@ -89,6 +89,6 @@ pub(crate) fn moment(
     if moment.is_none_or(|moment| (1..=9999).contains(&moment.year())) {
         return Ok(moment);
     }
-    let error = FieldError::new(format!("/{name}"), "must be of the years 1 to 9999");
+    let error = FieldError::new(format!("/{name}"), "must be in the years 1 to 9999");
     Err(Problem::with_fields(Code::ValidationFailed, vec![error]))
 }

@@ -16,7 +16,7 @@ pub enum Block {
     #[error("the key does not cover this")]
     NotCovered,
     /// The action is a change, and the policy does not allow it to this agent.
-    #[error("this is not among the actions that are allowed to this agent")]
+    #[error("this agent is not allowed to perform this action")]
     NotAllowed,
     /// The agent is suspended from this action type.
     #[error("this agent is suspended from this action until an admin lifts the suspension")]
@@ -108,12 +108,12 @@ fn parse(text: &str) -> Result<(&str, Permission), String> {
     let (agent_name, word) = text
         .split_once(':')
         .filter(|(agent_name, _)| !agent_name.is_empty())
-        .ok_or_else(|| "is no name and permission".to_owned())?;
+        .ok_or_else(|| "is not of the form name:permission".to_owned())?;
     let permission: Permission = word
         .parse()
-        .map_err(|_| format!("names {word:?}, which is no permission"))?;
+        .map_err(|_| format!("names {word:?}, which is not a permission"))?;
     if !permission.is_write() {
-        return Err("names a permission that changes nothing and needs no leave".to_owned());
+        return Err("names a read-only permission, which needs no entry".to_owned());
     }
     if !permission.is_grantable_to_keys() {
         return Err("names a permission that a service account cannot have".to_owned());
@@ -161,10 +161,10 @@ mod tests {
         let accepted = "expected name:permission, with the name of a service account and one of \
                         vehicles.manage, commands.submit, commands.cancel, anomalies.record, \
                         bookings.book, bookings.manage, insights.record, agents.record";
-        let malformed = "is no name and permission";
-        let unknown = "names \"commands.send\", which is no permission";
-        let no_change = "names a permission that changes nothing and needs no leave";
-        let not_for_keys = "names a permission that no key opens";
+        let malformed = "is not of the form name:permission";
+        let unknown = "names \"commands.send\", which is not a permission";
+        let no_change = "names a read-only permission, which needs no entry";
+        let not_for_keys = "names a permission that a service account cannot have";
         for (text, reason) in [
             ("monitor", malformed),
             (":commands.submit", malformed),

@@ -9,7 +9,7 @@ use crate::{
 };
 
 const UNKNOWN: ServiceError = ServiceError::not_found("suspension", None);
-const LIFTED: ServiceError = ServiceError::conflict("the suspension is lifted already", None);
+const LIFTED: ServiceError = ServiceError::conflict("the suspension has already been lifted", None);
 
 impl Agents {
     /// Returns a page of the matching suspensions, newest first, and the number of matching suspensions.

@@ -163,7 +163,7 @@ const REVOKED: ServiceError = ServiceError::conflict("the service account is rev
 /// Parses the requested permissions, if a key of the role can have each.
 fn permissions(new: &NewServiceAccount) -> Result<Vec<Permission>> {
     if new.role == Role::Customer {
-        let detail = "must not be customer: what a customer sees goes by whom a vehicle belongs to";
+        let detail = "must not be customer: only a user can own vehicles";
         return Err(FieldError::new("/role", detail).into());
     }
     let is_limited = new.vehicle_ids.is_some();
@@ -212,9 +212,10 @@ fn details(account: &ServiceAccount) -> Value {
 
 fn taken(error: StorageError) -> ServiceError {
     match error {
-        StorageError::Duplicate { .. } => {
-            ServiceError::conflict("a user or another service account has it", Some("/name"))
-        }
+        StorageError::Duplicate { .. } => ServiceError::conflict(
+            "a user or another service account has this name",
+            Some("/name"),
+        ),
         error => error.into(),
     }
 }

@@ -268,8 +268,10 @@ const LAST_ADMIN: ServiceError = ServiceError::conflict(
     "the last active admin cannot be deleted, disabled or given another role",
     None,
 );
-const OWNER: ServiceError =
-    ServiceError::conflict("customers who own vehicles stay customers", Some("/role"));
+const OWNER: ServiceError = ServiceError::conflict(
+    "the role of a customer who owns vehicles cannot be changed",
+    Some("/role"),
+);
 
 fn details(user: &User) -> Value {
     json!({ "username": user.username, "email": user.email, "role": user.role })
@@ -299,10 +301,13 @@ fn differences(old: &User, new: &User, has_new_password: bool) -> Map<String, Va
 
 /// Maps a duplicate name or e-mail address to a conflict.
 fn taken(error: StorageError) -> ServiceError {
-    let pointer = match error.conflict() {
-        Some(Conflict::UsernameTaken) => "/username",
-        Some(Conflict::EmailTaken) => "/email",
-        _ => return error.into(),
-    };
-    ServiceError::conflict("another user has it", Some(pointer))
+    match error.conflict() {
+        Some(Conflict::UsernameTaken) => {
+            ServiceError::conflict("another user has this name", Some("/username"))
+        }
+        Some(Conflict::EmailTaken) => {
+            ServiceError::conflict("another user has this e-mail address", Some("/email"))
+        }
+        _ => error.into(),
+    }
 }

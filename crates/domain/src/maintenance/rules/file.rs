@@ -25,7 +25,7 @@ pub enum InvalidRules {
         reason: String,
     },
     /// The file has a top-level field other than `rule`.
-    #[error("{0} is not known here; accepted is [[rule]]")]
+    #[error("{0}: unknown field; expected [[rule]]")]
     UnknownField(String),
     /// The file has no list of rules, or too many rules.
     #[error(
@@ -120,7 +120,7 @@ fn read(
     if let Some(name) = &name
         && !names.insert(name.clone())
     {
-        fields.refuse("name", "expected a name that no rule before has");
+        fields.refuse("name", "expected a unique name");
     }
     let patterns = fields.keep("patterns", patterns(table.remove("patterns")));
     let anomaly_type = text(table.remove("anomaly_type"), MAX_ANOMALY_TYPE);
@@ -130,7 +130,7 @@ fn read(
     for field in table.keys() {
         fields.refuse(
             field,
-            "is not known here; accepted are name, patterns, anomaly_type, severity, component",
+            "unknown field; expected name, patterns, anomaly_type, severity or component",
         );
     }
     Some(Rule {
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn rejects_a_duplicate_name() {
-        let expected = "rule \"catalyst\", name: expected a name that no rule before has";
+        let expected = "rule \"catalyst\", name: expected a unique name";
         assert_eq!(parse(&without("").repeat(2)), Err(expected.to_owned()));
     }
 
@@ -314,9 +314,9 @@ mod tests {
 
     #[test]
     fn rejects_unknown_fields() {
-        let expected = "rule \"catalyst\", sevrity: is not known here";
+        let expected = "rule \"catalyst\", sevrity: unknown field";
         assert_rejected(&with("sevrity", "1"), expected);
-        let expected = "version is not known here; accepted is [[rule]]";
+        let expected = "version: unknown field; expected [[rule]]";
         let text = format!("version = 1\n{}", without(""));
         assert_eq!(parse(&text), Err(expected.to_owned()));
     }

@@ -86,7 +86,9 @@ impl Vehicles {
 /// Maps a duplicate VIN to a conflict.
 fn taken(error: StorageError) -> ServiceError {
     match error.conflict() {
-        Some(Conflict::VinTaken) => ServiceError::conflict("another vehicle has it", Some("/vin")),
+        Some(Conflict::VinTaken) => {
+            ServiceError::conflict("another vehicle has this VIN", Some("/vin"))
+        }
         _ => error.into(),
     }
 }

@@ -16,16 +16,16 @@ pub struct NewPassword(SecretString);
 pub enum PasswordRefused {
     /// The password is too short or too long.
     #[error(
-        "a password of {} to {} characters is accepted",
+        "must have {} to {} characters",
         NewPassword::LENGTH.start(),
         NewPassword::LENGTH.end()
     )]
     Length,
     /// The password is the user name in any case.
-    #[error("a password that is not the user name is accepted")]
+    #[error("must differ from the user name")]
     Username,
     /// The password is one of the 10,000 most common.
-    #[error("a password that is not among the 10,000 most common is accepted")]
+    #[error("must not be among the 10,000 most common passwords")]
     Common,
 }
 

@@ -32,7 +32,7 @@ impl Auth {
         new: SecretString,
     ) -> Result<()> {
         if current.expose_secret() == new.expose_secret() {
-            let detail = "must be another than the current one";
+            let detail = "must differ from the current password";
             return Err(FieldError::new("/new_password", detail).into());
         }
         let new = NewPassword::check(new, &caller.user.username)

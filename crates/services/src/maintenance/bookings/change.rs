@@ -54,7 +54,7 @@ impl BookingChange {
     fn checked(self, now: DateTime<Utc>) -> Result<Self> {
         let mut errors = Vec::new();
         if self.outcome.is_some() && self.status != Some(BookingStatus::Completed) {
-            let detail = "comes with the status COMPLETED only";
+            let detail = "is accepted only with the status COMPLETED";
             errors.push(FieldError::new("/outcome", detail));
         }
         let mut appointment_time = None;
@@ -64,7 +64,7 @@ impl BookingChange {
                 Err(error) => errors.push(error),
             }
             if self.status.is_some_and(BookingStatus::has_ended) {
-                let detail = "cannot come with a status that ends the booking";
+                let detail = "is not accepted with a status that ends the booking";
                 errors.push(FieldError::new("/appointment_time", detail));
             }
         }
@@ -91,8 +91,10 @@ impl BookingChange {
         }
         if self.status == Some(BookingStatus::Completed) {
             let detail = match (old.anomaly_event_id, self.outcome) {
-                (Some(_), None) => Some("is required: the booking is about an anomaly"),
-                (None, Some(_)) => Some("must be left out: the booking is about no anomaly"),
+                (Some(_), None) => Some("is required: the booking refers to an anomaly"),
+                (None, Some(_)) => {
+                    Some("must be omitted: the booking does not refer to an anomaly")
+                }
                 (Some(_), Some(_)) | (None, None) => None,
             };
             if let Some(detail) = detail {
@@ -238,7 +240,7 @@ async fn close(transaction: &mut Transaction, booking: &Booking, now: DateTime<U
         return Ok(());
     }
     Err(ServiceError::conflict(
-        "the anomaly is closed already",
+        "the anomaly has already been closed",
         Some("/outcome"),
     ))
 }
