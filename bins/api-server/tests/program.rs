@@ -298,7 +298,7 @@ async fn reports_an_invalid_agent_policy_before_connecting() {
             .args(argument);
         let error = start_error(command).await;
         assert!(
-            error.contains("agents.allow: \"monitor:vehicles.read\" names a permission that")
+            error.contains("agents.allow: \"monitor:vehicles.read\" names a read-only permission")
                 && error.contains("commands.submit"),
             "{error}"
         );
