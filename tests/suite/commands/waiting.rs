@@ -43,7 +43,7 @@ fn assert_too_many(refused: Reply, limit: usize) {
     assert_eq!(refused.headers["retry-after"], "5");
     let problem = refused.expect_problem(429, "rate_limited");
     let detail = problem["detail"].as_str().unwrap();
-    let expected = format!("{limit} of your commands wait");
+    let expected = format!("{limit} of your commands are unfinished");
     assert!(detail.contains(&expected), "{detail}");
 }
 
