@@ -21,15 +21,25 @@ pub trait EventBus: Send + Sync {
     /// Returns the part of the bus that delivers messages within this process.
     fn local(&self) -> &LocalBus;
 
-    /// Sends an event to the subscribers of its command. Its content must have been committed, so that it
-    /// can be read from the database after an error.
-    async fn publish(&self, event: &StreamEvent) -> Result<(), BusError>;
+    /// Sends messages in order, over a network in one round trip. What they announce must have been
+    /// committed, so that it can be read from the database after an error, which applies to all of them.
+    async fn publish_all(&self, messages: &[Message]) -> Result<(), BusError>;
+
+    /// Sends an event to the subscribers of its command.
+    async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
+        self.publish_all(&[Message::Event(event.clone())]).await
+    }
 
     /// Sends a fleet event to all receivers.
-    async fn publish_fleet_event(&self, event: &FleetEvent) -> Result<(), BusError>;
+    async fn publish_fleet_event(&self, event: &FleetEvent) -> Result<(), BusError> {
+        self.publish_all(&[Message::FleetEvent(event.clone())])
+            .await
+    }
 
     /// Tells every process to discard cached access data, which must expire by itself after an error.
-    async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError>;
+    async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
+        self.publish_all(&[Message::AccessChange(change)]).await
+    }
 
     /// Checks that the bus responds.
     async fn ping(&self) -> Result<(), BusError>;
@@ -79,6 +89,17 @@ pub trait EventBus: Send + Sync {
     fn connected(&self) -> watch::Receiver<bool> {
         self.local().connected.subscribe()
     }
+}
+
+/// A message on the bus.
+#[derive(Debug, Clone)]
+pub enum Message {
+    /// To the subscribers of its command.
+    Event(StreamEvent),
+    /// To all receivers of fleet events.
+    FleetEvent(FleetEvent),
+    /// To every process.
+    AccessChange(AccessChange),
 }
 
 /// A failure of the event bus.

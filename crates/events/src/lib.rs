@@ -11,7 +11,7 @@ mod redis;
 mod subscriptions;
 
 pub use broadcast::{BroadcastReceiver, Broadcastable};
-pub use bus::{BusError, CommandSignal, EventBus, Subscription};
+pub use bus::{BusError, CommandSignal, EventBus, Message, Subscription};
 pub use failure_counters::{BackoffPolicy, FailureCounters, LocalFailureCounters};
 pub use fleet_event_hint::FleetEventHint;
 pub use hint::Hint;

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sovd_domain::{AccessChange, FleetEvent, StreamEvent};
+use sovd_domain::{AccessChange, FleetEvent};
 use tokio::sync::watch;
 
 use crate::{
     broadcast::Broadcast,
-    bus::{BusError, EventBus},
+    bus::{BusError, EventBus, Message},
     fleet_event_hint::FleetEventHint,
     subscriptions::CommandSubscriptions,
 };
@@ -41,18 +41,14 @@ impl EventBus for LocalBus {
         self
     }
 
-    async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
-        self.subscriptions.deliver(event.clone());
-        Ok(())
-    }
-
-    async fn publish_fleet_event(&self, event: &FleetEvent) -> Result<(), BusError> {
-        self.broadcast_locally(event.clone());
-        Ok(())
-    }
-
-    async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
-        self.access_changes.send(change);
+    async fn publish_all(&self, messages: &[Message]) -> Result<(), BusError> {
+        for message in messages {
+            match message {
+                Message::Event(event) => self.subscriptions.deliver(event.clone()),
+                Message::FleetEvent(event) => self.broadcast_locally(event.clone()),
+                Message::AccessChange(change) => self.access_changes.send(*change),
+            }
+        }
         Ok(())
     }
 

@@ -10,14 +10,14 @@ mod subscriber;
 use std::{fmt::Display, sync::Arc};
 
 use async_trait::async_trait;
-use bb8_redis::redis::{Client, cmd};
+use bb8_redis::redis::{Client, cmd, pipe};
 use serde::Serialize;
-use sovd_domain::{AccessChange, CommandId, FleetEvent, StreamEvent};
+use sovd_domain::CommandId;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    bus::{BusError, EventBus, Subscription},
+    bus::{BusError, EventBus, Message, Subscription},
     local::LocalBus,
 };
 use channels::Channels;
@@ -89,11 +89,6 @@ impl RedisBus {
     pub fn rates(&self) -> RedisRates {
         RedisRates::new(self.client.clone(), &self.prefix)
     }
-
-    async fn send(&self, channel: &str, payload: &str) -> Result<(), BusError> {
-        let command = cmd("PUBLISH").arg(channel).arg(payload).to_owned();
-        self.connections.execute(&command).await
-    }
 }
 
 #[async_trait]
@@ -102,27 +97,39 @@ impl EventBus for RedisBus {
         &self.local
     }
 
-    async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
-        // Subscribers in this process need not wait for Redis nor trust it.
-        self.local.subscriptions.deliver(event.clone());
-        let channel = self.channels.command(event.command_id());
-        self.send(&channel, &json(event)?).await
-    }
-
-    async fn publish_fleet_event(&self, event: &FleetEvent) -> Result<(), BusError> {
-        self.broadcast_locally(event.clone());
-        let payload = json(event)?;
-        self.own_messages.expect(&payload);
-        let published = self.send(&self.channels.fleet_events, &payload).await;
-        if published.is_err() {
-            self.own_messages.remove(payload.as_bytes());
+    async fn publish_all(&self, messages: &[Message]) -> Result<(), BusError> {
+        if messages.is_empty() {
+            return Ok(());
         }
-        published
-    }
-
-    async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
-        let channel = &self.channels.access_changes;
-        self.send(channel, &json(&change)?).await
+        let mut published = pipe();
+        let mut expected = Vec::new();
+        for message in messages {
+            let (channel, payload) = match message {
+                // Subscribers in this process need not wait for Redis nor trust it.
+                Message::Event(event) => {
+                    self.local.subscriptions.deliver(event.clone());
+                    (self.channels.command(event.command_id()), json(event)?)
+                }
+                Message::FleetEvent(event) => {
+                    self.broadcast_locally(event.clone());
+                    let payload = json(event)?;
+                    self.own_messages.expect(&payload);
+                    expected.push(payload.clone());
+                    (self.channels.fleet_events.clone(), payload)
+                }
+                Message::AccessChange(change) => {
+                    (self.channels.access_changes.clone(), json(change)?)
+                }
+            };
+            published.publish(channel, payload).ignore();
+        }
+        let sent = self.connections.execute_all(&published).await;
+        if sent.is_err() {
+            for payload in expected {
+                self.own_messages.remove(payload.as_bytes());
+            }
+        }
+        sent
     }
 
     async fn ping(&self) -> Result<(), BusError> {

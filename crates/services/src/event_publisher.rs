@@ -7,7 +7,7 @@ use std::{
 };
 
 use sovd_domain::{AccessChange, Command, FleetEvent, StreamEvent};
-use sovd_events::{BusError, EventBus};
+use sovd_events::{BusError, EventBus, Message};
 use tokio::{
     sync::{
         mpsc::{self, Receiver, Sender},
@@ -19,6 +19,9 @@ use tokio::{
 /// Messages that may wait for the bus. Subscribers read the database when they miss some.
 const CAPACITY: usize = 4096;
 
+/// Messages that are sent in one round trip.
+const BATCH: usize = 128;
+
 /// Time that [`EventPublisher::flush`] waits, and delay between two attempts to reach the bus.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -26,14 +29,12 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// no dispatcher waits for a slow bus. Clones share the queue.
 #[derive(Clone)]
 pub struct EventPublisher {
-    messages: Sender<Message>,
+    requests: Sender<Request>,
     has_lost: Arc<AtomicBool>,
 }
 
-enum Message {
-    Event(StreamEvent),
-    FleetEvent(FleetEvent),
-    AccessChange(AccessChange),
+enum Request {
+    Publish(Message),
     /// Answered once everything before it is published.
     Mark(oneshot::Sender<()>),
 }
@@ -41,10 +42,10 @@ enum Message {
 impl EventPublisher {
     /// Creates a publisher whose task runs on the current runtime and ends with the last clone.
     pub fn new(bus: Arc<dyn EventBus>) -> Self {
-        let (messages, receiver) = mpsc::channel(CAPACITY);
+        let (requests, receiver) = mpsc::channel(CAPACITY);
         let has_lost = Arc::default();
         tokio::spawn(run(bus, receiver, Arc::clone(&has_lost)));
-        Self { messages, has_lost }
+        Self { requests, has_lost }
     }
 
     /// Publishes an event to the followers of its command.
@@ -66,9 +67,12 @@ impl EventPublisher {
     }
 
     fn send(&self, message: Message) {
-        if let Err(error) = self.messages.try_send(message) {
+        if let Err(error) = self.requests.try_send(Request::Publish(message)) {
             let lost = error.into_inner();
-            if matches!(lost, Message::FleetEvent(_) | Message::AccessChange(_)) {
+            if matches!(
+                lost,
+                Request::Publish(Message::FleetEvent(_) | Message::AccessChange(_))
+            ) {
                 self.has_lost.store(true, Ordering::Relaxed);
             }
             tracing::debug!("event not published: queue full");
@@ -79,7 +83,7 @@ impl EventPublisher {
     pub async fn flush(&self) {
         let flushed = async {
             let (mark, reached) = oneshot::channel();
-            if self.messages.send(Message::Mark(mark)).await.is_ok() {
+            if self.requests.send(Request::Mark(mark)).await.is_ok() {
                 let _ = reached.await;
             }
         };
@@ -87,34 +91,40 @@ impl EventPublisher {
     }
 }
 
-async fn run(bus: Arc<dyn EventBus>, mut messages: Receiver<Message>, has_lost: Arc<AtomicBool>) {
+async fn run(bus: Arc<dyn EventBus>, mut requests: Receiver<Request>, has_lost: Arc<AtomicBool>) {
+    let mut received = Vec::with_capacity(BATCH);
     loop {
-        let message = if has_lost.load(Ordering::Relaxed) {
+        let count = if has_lost.load(Ordering::Relaxed) {
             if publish_loss(bus.as_ref()).await.is_ok() {
                 has_lost.store(false, Ordering::Relaxed);
                 continue;
             }
-            discard(&mut messages);
-            match timeout(TIMEOUT, messages.recv()).await {
-                Ok(message) => message,
+            discard(&mut requests);
+            let receive = requests.recv_many(&mut received, BATCH);
+            match timeout(TIMEOUT, receive).await {
+                Ok(count) => count,
                 Err(_) => continue,
             }
         } else {
-            messages.recv().await
+            requests.recv_many(&mut received, BATCH).await
         };
-        let published = match message {
-            None => return,
-            Some(Message::Event(event)) => bus.publish(&event).await,
-            Some(Message::FleetEvent(event)) => bus.publish_fleet_event(&event).await,
-            Some(Message::AccessChange(change)) => bus.publish_access_change(change).await,
-            Some(Message::Mark(mark)) => {
-                let _ = mark.send(());
-                Ok(())
+        if count == 0 {
+            return;
+        }
+        let (mut messages, mut marks) = (Vec::with_capacity(count), Vec::new());
+        for request in received.drain(..) {
+            match request {
+                Request::Publish(message) => messages.push(message),
+                Request::Mark(mark) => marks.push(mark),
             }
-        };
-        if let Err(error) = published {
-            tracing::warn!(%error, "failed to publish an event; subscribers will read the database");
+        }
+        if let Err(error) = bus.publish_all(&messages).await {
+            tracing::warn!(%error, "failed to publish events; subscribers will read the database");
             has_lost.store(true, Ordering::Relaxed);
+        }
+        for mark in marks {
+            // The flush may have timed out.
+            let _ = mark.send(());
         }
     }
 }
@@ -126,9 +136,9 @@ async fn publish_loss(bus: &dyn EventBus) -> Result<(), BusError> {
 }
 
 /// Discards what waited behind a failure: it is stale, and in the database.
-fn discard(messages: &mut Receiver<Message>) {
-    while let Ok(message) = messages.try_recv() {
-        if let Message::Mark(mark) = message {
+fn discard(requests: &mut Receiver<Request>) {
+    while let Ok(request) = requests.try_recv() {
+        if let Request::Mark(mark) = request {
             let _ = mark.send(());
         }
     }

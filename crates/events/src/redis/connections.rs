@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use bb8_redis::{
     bb8::{ManageConnection, Pool, PooledConnection, RunError},
-    redis::{Client, Cmd, ErrorKind, RedisError, aio::MultiplexedConnection, cmd},
+    redis::{Client, Cmd, ErrorKind, Pipeline, RedisError, aio::MultiplexedConnection, cmd},
 };
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -53,6 +53,13 @@ impl Connections {
     pub(super) async fn execute(&self, command: &Cmd) -> Result<(), BusError> {
         let mut connection = self.get().await?;
         let executed = command.exec_async(&mut *connection).await;
+        executed.map_err(unavailable)
+    }
+
+    /// Executes commands whose replies are not needed in one round trip.
+    pub(super) async fn execute_all(&self, commands: &Pipeline) -> Result<(), BusError> {
+        let mut connection = self.get().await?;
+        let executed = commands.exec_async(&mut *connection).await;
         executed.map_err(unavailable)
     }
 }

@@ -1,11 +1,14 @@
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    slice,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
-use sovd_domain::{AccessChange, CommandId, FleetEvent, StreamEvent};
-use sovd_events::{BusError, EventBus, LocalBus};
+use sovd_domain::{CommandId, StreamEvent};
+use sovd_events::{BusError, EventBus, LocalBus, Message};
 use tokio::sync::watch;
 
 /// A local bus that records the command events published on it.
@@ -54,23 +57,22 @@ impl EventBus for RecordingBus {
         &self.bus
     }
 
-    async fn publish(&self, event: &StreamEvent) -> Result<(), BusError> {
-        self.events.lock().unwrap().push(event.clone());
-        if self.drops_messages.load(Ordering::Relaxed) {
-            return Ok(());
+    async fn publish_all(&self, messages: &[Message]) -> Result<(), BusError> {
+        let drops_messages = self.drops_messages.load(Ordering::Relaxed);
+        for message in messages {
+            match message {
+                Message::Event(event) => self.events.lock().unwrap().push(event.clone()),
+                Message::FleetEvent(_) if drops_messages => {
+                    return Err(BusError::Unavailable("messages are dropped".to_owned()));
+                }
+                _ => {}
+            }
+            let is_dropped = drops_messages && matches!(message, Message::Event(_));
+            if !is_dropped {
+                self.bus.publish_all(slice::from_ref(message)).await?;
+            }
         }
-        self.bus.publish(event).await
-    }
-
-    async fn publish_fleet_event(&self, event: &FleetEvent) -> Result<(), BusError> {
-        if self.drops_messages.load(Ordering::Relaxed) {
-            return Err(BusError::Unavailable("messages are dropped".to_owned()));
-        }
-        self.bus.publish_fleet_event(event).await
-    }
-
-    async fn publish_access_change(&self, change: AccessChange) -> Result<(), BusError> {
-        self.bus.publish_access_change(change).await
+        Ok(())
     }
 
     fn connected(&self) -> watch::Receiver<bool> {
