@@ -171,6 +171,7 @@ pub(crate) fn dispatcher(settings: &Settings, parts: &Parts) -> Result<Dispatche
     let context = DispatchContext {
         database: parts.database.clone(),
         catalog: Arc::clone(&parts.catalog),
+        rules: Arc::clone(&parts.rules),
         event_publisher: parts.event_publisher.clone(),
         work_notifier: parts.work_notifier.clone(),
         detection_notifier: parts.detection_notifier.clone(),

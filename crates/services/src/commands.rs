@@ -5,6 +5,7 @@ pub(crate) mod completion;
 pub mod dispatch;
 mod fingerprint;
 pub mod streams;
+mod submission_writer;
 mod submit;
 mod waiting;
 pub(crate) mod work_notifier;
@@ -25,12 +26,14 @@ use crate::{
     commands::work_notifier::WorkNotifier,
     error::Result,
     event_publisher::EventPublisher,
+    group_commit::GroupCommit,
     identity::{access::Access, caller::Caller},
     keyed_permits::KeyedPermits,
     limits::Limits,
 };
 
 pub use sovd_storage::commands::CommandFilter;
+use submission_writer::SubmissionWriter;
 pub use submit::{Submission, Submitted};
 pub use waiting::WaitingLimits;
 
@@ -39,6 +42,9 @@ const SUBMISSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time for which an idempotency key identifies its command.
 pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
+
+/// Maximum number of submissions that wait to be written. Further ones are refused.
+const WAITING_SUBMISSIONS: usize = 1024;
 
 /// Accepts commands and reads them.
 pub struct Commands {
@@ -49,7 +55,9 @@ pub struct Commands {
     random: Arc<dyn Random>,
     limits: Arc<Limits>,
     waiting: WaitingLimits,
-    /// Serializes the submissions to one vehicle, which wait here without a connection.
+    submissions: GroupCommit<SubmissionWriter>,
+    /// Serializes the submissions to one vehicle that are written alone, which wait here without a
+    /// connection.
     submission_locks: Arc<KeyedPermits<VehicleId>>,
 }
 
@@ -64,7 +72,13 @@ impl Commands {
         limits: Arc<Limits>,
         waiting: WaitingLimits,
     ) -> Self {
+        let submissions = SubmissionWriter {
+            access: access.clone(),
+            limits: Arc::clone(&limits),
+            waiting,
+        };
         Self {
+            submissions: GroupCommit::start(submissions, WAITING_SUBMISSIONS),
             access,
             catalog,
             event_publisher,

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod bulk_reads;
 pub mod commands;
 pub mod fleet;
+mod group_commit;
 pub mod health;
 pub mod housekeeping;
 pub mod identity;

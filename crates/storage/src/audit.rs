@@ -6,12 +6,15 @@ pub mod pruning;
 mod list;
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{Array, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+};
 use serde_json::Value;
 use sovd_domain::AuditEntry;
 use uuid::Uuid;
 
-use crate::{Connection, Result, schema::audit_logs, statement::Statement};
+use crate::{Connection, Result, prepared::prepared, schema::audit_logs, statement::Statement};
 
 pub use list::{AuditFilter, Cursor, list, page};
 
@@ -22,23 +25,39 @@ pub async fn insert(
     entry: &AuditEntry,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    diesel::insert_into(audit_logs::table)
-        .values(NewEntry::of(entry, now))
-        .run(connection)
-        .await
+    insert_all(connection, [entry], now).await
 }
 
 /// Inserts several entries in one statement.
-pub async fn insert_all(
+pub async fn insert_all<'a>(
     connection: &mut Connection,
-    entries: &[AuditEntry],
+    entries: impl IntoIterator<Item = &'a AuditEntry>,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let rows = entries.iter().map(|entry| NewEntry::of(entry, now));
-    diesel::insert_into(audit_logs::table)
-        .values(rows.collect::<Vec<_>>())
-        .run(connection)
-        .await
+    let rows: Vec<NewEntry<'_>> = entries
+        .into_iter()
+        .map(|entry| NewEntry::of(entry, now))
+        .collect();
+    let rows = || rows.iter();
+    prepared!(
+        "INSERT INTO audit_logs (user_id, vehicle_id, command_id, action, entity_type, entity_id, details,
+                                 ip_address, user_agent, request_id, result, timestamp)
+         SELECT *, {} FROM unnest({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
+        Timestamptz = now,
+        Array<Nullable<SqlUuid>> = rows().map(|row| row.user_id).collect::<Vec<_>>(),
+        Array<Nullable<SqlUuid>> = rows().map(|row| row.vehicle_id).collect::<Vec<_>>(),
+        Array<Nullable<SqlUuid>> = rows().map(|row| row.command_id).collect::<Vec<_>>(),
+        Array<Text> = rows().map(|row| row.action).collect::<Vec<_>>(),
+        Array<Text> = rows().map(|row| row.entity_type).collect::<Vec<_>>(),
+        Array<Nullable<SqlUuid>> = rows().map(|row| row.entity_id).collect::<Vec<_>>(),
+        Array<Jsonb> = rows().map(|row| row.details).collect::<Vec<_>>(),
+        Array<Nullable<Text>> = rows().map(|row| row.ip_address.as_deref()).collect::<Vec<_>>(),
+        Array<Nullable<Text>> = rows().map(|row| row.user_agent.as_deref()).collect::<Vec<_>>(),
+        Array<Nullable<Text>> = rows().map(|row| row.request_id.as_deref()).collect::<Vec<_>>(),
+        Array<Text> = rows().map(|row| row.result).collect::<Vec<_>>(),
+    )
+    .run(connection)
+    .await
 }
 
 /// An entry that is stored some time after the attempt that it describes.

@@ -1,5 +1,6 @@
 //! Commands and their states. Every state change is a compare-and-set.
 
+pub mod batch;
 pub mod idempotency;
 pub mod queue;
 pub mod responses;
@@ -195,7 +196,7 @@ fn matching<'a>(filter: &'a CommandFilter, scope: &CommandScope) -> commands::Bo
     query
 }
 
-row!(CommandRow of commands[command_id] for Command {
+row!(#[derive(diesel::QueryableByName)] CommandRow of commands[command_id] for Command {
     command_id: CommandId,
     user_id: UserId,
     vehicle_id: VehicleId,

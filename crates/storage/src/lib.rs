@@ -21,6 +21,7 @@ mod database;
 mod error;
 mod filters;
 mod like;
+mod prepared;
 mod rows;
 mod schema;
 mod statement;

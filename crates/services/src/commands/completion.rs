@@ -36,22 +36,20 @@ impl Failure {
     }
 }
 
-/// Completes a command in progress, whose complete response begins with the sequence number
-/// `first_sequence_number`. Creates a detection job if the command reads faults. Returns `None` if it has ended.
+/// Completes a command in progress. Creates a detection job for the response from the sequence number
+/// `detect_from` on, if there is one. Returns `None` if the command has ended.
 pub(crate) async fn complete(
-    catalog: &Catalog,
     transaction: &mut Transaction,
     command_id: CommandId,
-    first_sequence_number: i32,
+    detect_from: Option<i32>,
     now: DateTime<Utc>,
 ) -> Result<Option<Command>, StorageError> {
     queue::remove(transaction, command_id).await?;
     let Some(command) = commands::complete(transaction, command_id, now).await? else {
         return Ok(None);
     };
-    write_audit(transaction, &command, now).await?;
-    let spec = catalog.get(&command.command_name);
-    if spec.is_some_and(|spec| spec.reports_faults) {
+    audit::insert(transaction, &audit_entry(&command), now).await?;
+    if let Some(first_sequence_number) = detect_from {
         detection_jobs::push(transaction, command_id, first_sequence_number, now).await?;
     }
     Ok(Some(command))
@@ -86,7 +84,7 @@ pub(crate) async fn fail(
     if let Some(lease) = holder {
         queue::cancel(transaction, command_id, lease).await?;
     }
-    write_audit(transaction, &command, now).await?;
+    audit::insert(transaction, &audit_entry(&command), now).await?;
     Ok(Some(command))
 }
 
@@ -114,11 +112,8 @@ pub(crate) async fn record_finding(
     audit::insert(transaction, &entry, now).await
 }
 
-async fn write_audit(
-    transaction: &mut Transaction,
-    command: &Command,
-    now: DateTime<Utc>,
-) -> Result<(), StorageError> {
+/// Returns the entry that audits the end of a command.
+pub(crate) fn audit_entry(command: &Command) -> AuditEntry {
     let (action, result) = match command.failure_kind {
         None => ("command.complete", AuditResult::Done),
         Some(_) => ("command.fail", AuditResult::Failed),
@@ -128,12 +123,11 @@ async fn write_audit(
         "status": command.status,
         "failure_kind": command.failure_kind,
     });
-    let entry = AuditEntry {
+    AuditEntry {
         result,
         details,
         ..about(command, action)
-    };
-    audit::insert(transaction, &entry, now).await
+    }
 }
 
 fn about(command: &Command, action: &'static str) -> AuditEntry {

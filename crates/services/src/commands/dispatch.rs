@@ -6,19 +6,26 @@ mod cancellations;
 mod evidence;
 mod lease;
 mod probe;
+mod response_writer;
 mod send_failure;
 mod task;
 mod write;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sovd_connector::Registry;
-use sovd_domain::{Catalog, Command, FailureKind, Finding, Random};
+use sovd_domain::{Catalog, Command, FailureKind, Finding, Random, RuleBook};
 use sovd_storage::{
     Database, StorageError, Transaction,
-    commands::queue::{self, Claim, Expired, Task},
+    commands::queue::{self, Claimed, Expired, Task},
     notifications::{self, Notification},
 };
 use tokio::{
@@ -33,12 +40,14 @@ use crate::{
         work_notifier::WorkNotifier,
     },
     event_publisher::EventPublisher,
+    group_commit::GroupCommit,
     maintenance::detection::DetectionNotifier,
     timer::Timer,
 };
 use cancellations::{Leases, listen};
 use lease::LeaseEnd;
-use task::{ClaimedTask, Stops};
+use response_writer::ResponseWriter;
+use task::{ClaimedTask, Stops, Subject};
 
 pub use backoff::Backoff;
 
@@ -52,6 +61,8 @@ pub struct DispatchContext {
     pub database: Database,
     /// The commands that can be sent.
     pub catalog: Arc<Catalog>,
+    /// The rules that make a detection job necessary.
+    pub rules: Arc<RuleBook>,
     /// Publishes committed changes.
     pub event_publisher: EventPublisher,
     /// Wakes dispatchers.
@@ -71,6 +82,12 @@ pub struct Dispatcher {
     connectors: Arc<Registry>,
     settings: DispatchSettings,
     leases: Leases,
+    /// Stores responses.
+    responses: GroupCommit<ResponseWriter>,
+    /// The commands that are marked as sent when they are claimed, because nothing has to be read before.
+    direct: Arc<[&'static str]>,
+    /// Whether the last claim took as many tasks as could be started, so that more may be due.
+    is_saturated: Arc<AtomicBool>,
     /// Wakes the expiry of tasks.
     due: Arc<Notify>,
 }
@@ -98,7 +115,17 @@ impl Dispatcher {
         connectors: Arc<Registry>,
         settings: DispatchSettings,
     ) -> Self {
+        let responses = ResponseWriter {
+            database: context.database.clone(),
+            clock: Arc::clone(&context.clock),
+        };
+        let specs = context.catalog.iter();
+        let direct = specs.filter(|spec| spec.evidence.is_none());
         Self {
+            direct: direct.map(|spec| spec.name).collect(),
+            // Each attempt stores one response at a time.
+            responses: GroupCommit::start(responses, settings.concurrency.max(1)),
+            is_saturated: Arc::default(),
             context,
             connectors,
             settings,
@@ -116,8 +143,10 @@ impl Dispatcher {
             self.context.work_notifier.clone(),
             self.leases.clone(),
         );
+        let claiming = self.context.work_notifier.claims_here();
         let finishing = async {
             self.claim_until(&stop, &give_up, &executions).await;
+            drop(claiming);
             executions.close();
             executions.wait().await;
             self.announce_released().await;
@@ -151,18 +180,40 @@ impl Dispatcher {
         let mut next_sweep = clock.now() + self.settings.sweep;
         while !stop.is_cancelled() {
             let lease_end = clock.now() + self.lease();
-            let claims = self.claim(permits.available_permits()).await;
+            let free = permits.available_permits();
+            let claims = self.claim(free).await;
+            if claims.len() == free {
+                self.is_saturated.store(true, Ordering::Relaxed);
+                self.context.work_notifier.notify_remote();
+            }
             if stop.is_cancelled() {
                 return self.release_all(&claims).await;
             }
-            for claim in claims {
+            for Claimed {
+                claim,
+                command,
+                vehicle,
+                last_number,
+                is_marked_sent,
+            } in claims
+            {
                 // There are as many permits as claims: only this loop takes any.
                 let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                     break;
                 };
+                if is_marked_sent {
+                    self.context.event_publisher.publish_state(&command);
+                }
                 let task = ClaimedTask {
                     dispatcher: self.clone(),
                     claim,
+                    subject: Subject {
+                        command,
+                        vehicle,
+                        last_number,
+                    },
+                    is_marked_sent,
+                    has_next_task: AtomicBool::new(true),
                     lease_end: LeaseEnd::at(lease_end),
                     stops: Stops {
                         give_up: give_up.clone(),
@@ -231,7 +282,10 @@ impl Dispatcher {
         drop(permit);
         self.leases.remove(lease_id);
         let context = self.context;
-        context.work_notifier.notify_local();
+        let was_saturated = self.is_saturated.swap(false, Ordering::Relaxed);
+        if was_saturated || task.has_next_task.load(Ordering::Relaxed) {
+            context.work_notifier.notify_local();
+        }
         let Some(moment) = next_attempt else {
             return;
         };
@@ -241,7 +295,7 @@ impl Dispatcher {
         }
     }
 
-    async fn claim(&self, free: usize) -> Vec<Claim> {
+    async fn claim(&self, free: usize) -> Vec<Claimed> {
         if free == 0 {
             return Vec::new();
         }
@@ -249,7 +303,14 @@ impl Dispatcher {
         let limit = i64::try_from(free).unwrap_or(i64::MAX);
         let claimed = async {
             let mut connection = self.context.database.connection().await?;
-            queue::claim(&mut connection, now, now + self.lease(), limit).await
+            queue::claim(
+                &mut connection,
+                &self.direct,
+                now,
+                now + self.lease(),
+                limit,
+            )
+            .await
         };
         self.in_time(claimed).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "failed to claim commands; retrying");
@@ -258,11 +319,11 @@ impl Dispatcher {
     }
 
     /// Releases claims whose attempts have not begun.
-    async fn release_all(&self, claims: &[Claim]) {
+    async fn release_all(&self, claims: &[Claimed]) {
         let release = async {
             let mut connection = self.context.database.connection().await?;
-            for claim in claims {
-                queue::release(&mut connection, claim).await?;
+            for claimed in claims {
+                queue::release_unsent(&mut connection, &claimed.claim).await?;
             }
             Ok(())
         };

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use serde_json::{Value, json};
 use sovd_domain::{
@@ -6,17 +6,16 @@ use sovd_domain::{
     Permission, Risk, VehicleId,
 };
 use sovd_storage::{
-    StorageError, Transaction, audit,
+    StorageError, Transaction,
     commands::{
-        self,
+        self, batch,
         idempotency::{self, KeyedRequest},
-        queue::{self, NewEntry},
     },
     fleet::vehicles,
 };
 
-use super::{Commands, KEY_LIFETIME, fingerprint::fingerprint};
-use crate::{error::ServiceError, identity::caller::Caller};
+use super::{Commands, KEY_LIFETIME, fingerprint::fingerprint, submission_writer::Accepted};
+use crate::{error::ServiceError, group_commit::BatchOutcome, identity::caller::Caller};
 
 /// A command to submit.
 #[derive(Debug, Clone)]
@@ -73,17 +72,11 @@ impl Commands {
         {
             return Err(UNKNOWN_VEHICLE);
         }
-        let command = self.accepted(caller, spec, &submission);
-        let write = async |transaction: &mut Transaction, _| {
-            self.write(transaction, caller, spec, &submission, &command)
-                .await
-        };
-        let earlier = {
-            let lock = self.submission_locks.acquire(vehicle_id).await;
-            let too_many =
-                || StorageError::Unavailable("too many submissions to one vehicle".to_owned());
-            let _lock = lock.ok_or_else(too_many)?;
-            self.access.change(caller, write).await?
+        let accepted = self.accepted(caller, spec, submission);
+        let command = accepted.command.clone();
+        let earlier = match self.submissions.commit(accepted).await? {
+            BatchOutcome::Committed(outcome) => outcome.map(|()| None)?,
+            BatchOutcome::Alone(accepted) => self.write_alone(&accepted).await?,
         };
         if let Some(earlier) = earlier {
             return Ok(Submitted {
@@ -99,47 +92,45 @@ impl Commands {
         })
     }
 
-    /// Writes the command, its queue entry and its audit entry. Writes nothing if the submission is a
-    /// repetition, and returns the command of the first one.
+    /// Writes a submission in a transaction of its own. Writes nothing if it is a repetition, and returns
+    /// the command of the first one.
+    async fn write_alone(&self, accepted: &Accepted) -> Result<Option<Command>, ServiceError> {
+        let vehicle_id = accepted.command.vehicle_id;
+        let lock = self.submission_locks.acquire(vehicle_id).await;
+        let too_many =
+            || StorageError::Unavailable("too many submissions to one vehicle".to_owned());
+        let _lock = lock.ok_or_else(too_many)?;
+        let write =
+            async |transaction: &mut Transaction, _| self.write(transaction, accepted).await;
+        self.access.change(&accepted.caller, write).await
+    }
+
     async fn write(
         &self,
         transaction: &mut Transaction,
-        caller: &Caller,
-        spec: &CommandSpec,
-        submission: &Submission,
-        command: &Command,
+        accepted: &Accepted,
     ) -> Result<Option<Command>, ServiceError> {
-        if let Some(key) = &submission.idempotency_key {
-            let earlier = replayed(transaction, key, submission, command).await?;
+        let command = &accepted.command;
+        if let Some(request) = accepted.keyed_request() {
+            let earlier = replayed(transaction, request, command).await?;
             if earlier.is_some() {
                 return Ok(earlier);
             }
         }
-        self.limits.count_command(caller.user.user_id).await?;
+        accepted.count(&self.limits).await?;
         self.waiting
             .check_user(transaction, command.user_id)
             .await?;
         let Some(vehicle) = vehicles::lock(transaction, command.vehicle_id).await? else {
             return Err(UNKNOWN_VEHICLE);
         };
-        let may_wait = spec.risk == Risk::Read || submission.queue_if_offline;
-        if !vehicle.is_connected() && !may_wait {
+        if !vehicle.is_connected() && !accepted.may_wait {
             return Err(ServiceError::VehicleOffline);
         }
         self.waiting
             .check_vehicle(transaction, command.vehicle_id)
             .await?;
-        let entry = NewEntry {
-            command_id: command.command_id,
-            vehicle_id: command.vehicle_id,
-            due_at: command.submitted_at,
-            expires_at: command.expires_at,
-            skip_evidence: submission.skip_evidence,
-        };
-        let audit_entry = audit_entry(caller, spec, submission, command);
-        commands::insert(transaction, command).await?;
-        queue::push(transaction, &entry).await?;
-        audit::insert(transaction, &audit_entry, command.submitted_at).await?;
+        batch::insert(transaction, &[accepted.new_command()], command.submitted_at).await?;
         Ok(None)
     }
 
@@ -182,9 +173,15 @@ impl Commands {
         }
     }
 
-    fn accepted(&self, caller: &Caller, spec: &CommandSpec, submission: &Submission) -> Command {
+    fn accepted(
+        &self,
+        caller: &Caller,
+        spec: &CommandSpec,
+        mut submission: Submission,
+    ) -> Accepted {
         let now = self.access.now();
-        Command {
+        let key = submission.idempotency_key.take();
+        let command = Command {
             command_id: CommandId(self.random.uuid()),
             user_id: caller.user.user_id,
             vehicle_id: submission.vehicle_id,
@@ -198,6 +195,15 @@ impl Commands {
             completed_at: None,
             expires_at: now + submission.expires_in.unwrap_or(spec.risk.default_expiry()),
             finding: None,
+        };
+        Accepted {
+            caller: caller.clone(),
+            audit_entry: audit_entry(caller, spec, &submission, &command),
+            may_wait: spec.risk == Risk::Read || submission.queue_if_offline,
+            skip_evidence: submission.skip_evidence,
+            key: key.map(|key| (key, fingerprint(&submission))),
+            command,
+            is_counted: AtomicBool::new(false),
         }
     }
 }
@@ -210,23 +216,16 @@ const UNKNOWN_VEHICLE: ServiceError = ServiceError::NotFound {
 /// Remembers the key for `command`, or returns the command that it identifies already.
 async fn replayed(
     transaction: &mut Transaction,
-    key: &IdempotencyKey,
-    submission: &Submission,
+    request: KeyedRequest<'_>,
     command: &Command,
 ) -> Result<Option<Command>, ServiceError> {
     let now = command.submitted_at;
-    let fingerprint = fingerprint(submission);
-    let request = KeyedRequest {
-        user_id: command.user_id,
-        key,
-        fingerprint: &fingerprint,
-    };
     let forget_before = now - KEY_LIFETIME;
     let remembered =
         idempotency::remember(transaction, request, command.command_id, now, forget_before);
     match remembered.await? {
         None => Ok(None),
-        Some(known) if known.fingerprint == fingerprint => {
+        Some(known) if known.fingerprint == request.fingerprint => {
             Ok(commands::find(transaction, known.command_id, None).await?)
         }
         Some(_) => Err(ServiceError::IdempotencyMismatch),

@@ -1,7 +1,7 @@
-use std::time::Duration;
+use std::{collections::HashMap, hash::Hash, time::Duration};
 
 use sovd_domain::{UserId, VehicleId};
-use sovd_storage::{Transaction, commands::queue, identity::users};
+use sovd_storage::{StorageError, Transaction, commands::queue, identity::users};
 
 use crate::error::{Result, ServiceError};
 
@@ -36,6 +36,36 @@ impl WaitingLimits {
         Ok(())
     }
 
+    /// Returns the number of further commands that fit into the queue of each vehicle, or `None` if there
+    /// is no limit. It is exact for vehicles that the transaction has locked.
+    pub(super) async fn vehicles_with_room(
+        self,
+        transaction: &mut Transaction,
+        vehicle_ids: &[VehicleId],
+    ) -> Result<Option<HashMap<VehicleId, i64>>, StorageError> {
+        let most = i64::from(self.per_vehicle);
+        if most == 0 {
+            return Ok(None);
+        }
+        let counts = queue::count_of_vehicles(transaction, vehicle_ids, most).await?;
+        Ok(Some(room(vehicle_ids, &counts, most)))
+    }
+
+    /// Returns the number of further commands of each user that can be accepted without locking the user,
+    /// or `None` if there is no limit.
+    pub(super) async fn users_with_room(
+        self,
+        transaction: &mut Transaction,
+        user_ids: &[UserId],
+    ) -> Result<Option<HashMap<UserId, i64>>, StorageError> {
+        let most = i64::from(self.per_user);
+        if most == 0 {
+            return Ok(None);
+        }
+        let counts = queue::count_of_users(transaction, user_ids, most).await?;
+        Ok(Some(room(user_ids, &counts, most - UNLOCKED_MARGIN)))
+    }
+
     /// Returns [`ServiceError::TooManyWaiting`] if the queued commands of the user have reached their
     /// limit. Near the limit it locks the user, because submissions for different vehicles count
     /// concurrently. Call this before locking the vehicle: a user is locked before its vehicles.
@@ -61,4 +91,9 @@ impl WaitingLimits {
             retry_after: RETRY_AFTER,
         })
     }
+}
+
+fn room<K: Copy + Eq + Hash>(owners: &[K], counts: &HashMap<K, i64>, most: i64) -> HashMap<K, i64> {
+    let room = |owner: &K| most - counts.get(owner).copied().unwrap_or_default();
+    owners.iter().map(|owner| (*owner, room(owner))).collect()
 }

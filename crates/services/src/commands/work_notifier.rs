@@ -1,4 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sovd_storage::{
     Database, StorageError,
@@ -25,13 +31,38 @@ pub struct WorkNotifier(Arc<Notified>);
 struct Notified {
     local: Notify,
     remote: Notify,
+    /// Whether a dispatcher of this process claims tasks.
+    claims: AtomicBool,
+}
+
+/// Marks that the dispatcher of this process claims tasks, until it is dropped.
+pub(crate) struct Claiming(WorkNotifier);
+
+impl Drop for Claiming {
+    fn drop(&mut self) {
+        self.0.0.claims.store(false, Ordering::Relaxed);
+    }
 }
 
 impl WorkNotifier {
-    /// Notifies all dispatchers, without waiting.
+    /// Notifies the dispatcher of this process, or those of other processes if it has none, without waiting.
+    /// A dispatcher that cannot take all tasks notifies the others.
     pub fn notify(&self) {
         self.notify_local();
+        if !self.0.claims.load(Ordering::Relaxed) {
+            self.notify_remote();
+        }
+    }
+
+    /// Notifies the dispatchers of other processes.
+    pub(crate) fn notify_remote(&self) {
         self.0.remote.notify_one();
+    }
+
+    /// Marks that the dispatcher of this process claims tasks.
+    pub(crate) fn claims_here(&self) -> Claiming {
+        self.0.claims.store(true, Ordering::Relaxed);
+        Claiming(self.clone())
     }
 
     /// Notifies the dispatcher of this process.

@@ -1,3 +1,5 @@
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
 use sovd_domain::{
     AuditEntry, Permission, Role, Scope, SessionId, User, VehicleId, VehicleScope, audit::Origin,
@@ -152,6 +154,20 @@ impl Caller {
             }
         }
         Ok(())
+    }
+
+    /// Does the same for the sessions of several callers and returns those that are live. It does not wait:
+    /// sessions that are about to end are omitted. Credentials of agents are not locked.
+    pub(crate) async fn lock_sessions(
+        transaction: &mut Transaction,
+        callers: impl Iterator<Item = &Caller>,
+        now: DateTime<Utc>,
+    ) -> Result<HashSet<SessionId>, StorageError> {
+        let sessions: HashMap<SessionId, Role> = callers
+            .filter_map(|caller| Some((caller.session_id()?, caller.user.role)))
+            .collect();
+        let sessions: Vec<(SessionId, Role)> = sessions.into_iter().collect();
+        sessions::lock_all_live(transaction, &sessions, now).await
     }
 
     /// Watches the credential of a stream, which must end with it.

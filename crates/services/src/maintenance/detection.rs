@@ -1,7 +1,7 @@
 //! Detects anomalies in the faults that vehicles report.
 //!
-//! The transaction that completes a command inserts a detection job for its response. A detection run
-//! processes the job in a separate transaction, so that a failed or blocked run never affects the
+//! The transaction that completes a command inserts a detection job for its response if a rule matches one
+//! of its codes. A detection run processes the job in a separate transaction, so that a failed or blocked run never affects the
 //! response.
 
 mod faults;
@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::timer::Timer;
 use faults::{Faults, MAX_CODES};
+
+pub(crate) use faults::matches_rule;
 
 /// The interval at which a worker polls for jobs. Covers notifications that were lost in a crash.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);

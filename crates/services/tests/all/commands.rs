@@ -2,6 +2,7 @@ pub(crate) mod cancel;
 pub(crate) mod clearing;
 pub(crate) mod clock;
 pub(crate) mod following;
+pub(crate) mod group_commit;
 pub(crate) mod late_responses;
 pub(crate) mod lease;
 pub(crate) mod order;

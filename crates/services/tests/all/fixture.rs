@@ -146,8 +146,8 @@ impl TestBed {
     /// Claims the command on behalf of a process that crashes afterwards.
     pub(crate) async fn claim(&self, command_id: CommandId, lease_end: DateTime<Utc>) -> Claim {
         let mut connection = self.parts.database.connection().await.unwrap();
-        let claims = queue::claim(&mut connection, self.now(), lease_end, 1).await;
-        let claim = *claims.unwrap().first().unwrap();
+        let claimed = queue::claim(&mut connection, &[], self.now(), lease_end, 1).await;
+        let claim = claimed.unwrap().first().unwrap().claim;
         assert_eq!(claim.command_id, command_id);
         claim
     }

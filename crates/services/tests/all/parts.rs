@@ -178,6 +178,7 @@ impl Parts {
         let context = DispatchContext {
             database: self.database.clone(),
             catalog: Arc::clone(&self.catalog),
+            rules: Arc::clone(&self.rules),
             event_publisher: self.event_publisher.clone(),
             work_notifier,
             detection_notifier: self.detection_notifier.clone(),

@@ -24,10 +24,13 @@ use uuid::Uuid;
 
 use crate::{Connection, Result, StorageError, schema::command_queue, statement::Statement};
 
-pub use claim::{CLAIM, Claim, claim, hold, release, release_vehicle, remove_abandoned, renew};
+pub use claim::{
+    CLAIM, Claim, Claimed, claim, hold, release, release_unsent, release_vehicle, remove_abandoned,
+    renew,
+};
 pub use expiry::{Expired, expired};
 pub use next_moment::next_moment;
-pub use waiting::{count_of_user, count_of_vehicle};
+pub use waiting::{count_of_user, count_of_users, count_of_vehicle, count_of_vehicles};
 
 /// An entry to be added to the queue.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use diesel::{
     dsl::max,
     prelude::*,
-    sql_query,
     sql_types::{Array, BigInt, Integer, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
@@ -16,6 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     Connection, Result,
+    prepared::prepared,
     rows::row,
     schema::{commands, responses},
     statement::Statement,
@@ -73,20 +73,20 @@ pub async fn list_next(
 ) -> Result<HashMap<Position, Vec<Response>>> {
     let (ids, after): (Vec<Uuid>, Vec<i32>) =
         positions.iter().map(|(id, after)| (id.0, *after)).unzip();
-    let rows: Vec<NextRow> = sql_query(
+    let rows: Vec<NextRow> = prepared!(
         "SELECT position.after, next.*
-         FROM unnest($1, $2) AS position (command_id, after)
+         FROM unnest({}, {}) AS position (command_id, after)
          CROSS JOIN LATERAL (
              SELECT * FROM responses
              WHERE responses.command_id = position.command_id
                AND responses.sequence_number > position.after
              ORDER BY responses.sequence_number
-             LIMIT $3) AS next
+             LIMIT {}) AS next
          ORDER BY next.sequence_number",
+        Array<SqlUuid> = ids,
+        Array<Integer> = after,
+        BigInt = limit,
     )
-    .bind::<Array<SqlUuid>, _>(ids)
-    .bind::<Array<Integer>, _>(after)
-    .bind::<BigInt, _>(limit)
     .load(connection)
     .await?;
     let mut next: HashMap<Position, Vec<Response>> = HashMap::new();

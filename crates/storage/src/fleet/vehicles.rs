@@ -1,11 +1,14 @@
 //! Vehicles.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     dsl::{AsSelect, exists},
     pg::Pg,
     prelude::*,
     select,
+    sql_types::{Array, Bool, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
@@ -17,6 +20,7 @@ use crate::{
     filters::filter_some,
     fleet::scope::within,
     like,
+    prepared::prepared,
     rows::restore,
     schema::{command_queue, vehicles},
     statement::Statement,
@@ -94,6 +98,41 @@ pub async fn lock(connection: &mut Connection, vehicle_id: VehicleId) -> Result<
         .for_no_key_update()
         .fetch_first(connection)
         .await
+}
+
+/// Does the same as [`lock`] for several vehicles, in the order of their ids, and returns those that it
+/// locked and whether they are connected. It does not wait: vehicles that another transaction has locked
+/// are omitted.
+pub async fn lock_all(
+    connection: &mut Connection,
+    vehicle_ids: &[VehicleId],
+) -> Result<HashMap<VehicleId, bool>> {
+    let ids: Vec<Uuid> = vehicle_ids.iter().map(|id| id.0).collect();
+    let locked: Vec<Locked> = prepared!(
+        "SELECT locked.vehicle_id, locked.is_connected
+         FROM unnest({}) AS wanted (vehicle_id)
+         CROSS JOIN LATERAL (
+             SELECT vehicle_id, connection_status = 'connected' AS is_connected
+             FROM vehicles
+             WHERE vehicles.vehicle_id = wanted.vehicle_id
+             LIMIT 1
+             FOR NO KEY UPDATE SKIP LOCKED) AS locked",
+        Array<SqlUuid> = ids,
+    )
+    .load(connection)
+    .await?;
+    let locked = locked.into_iter();
+    Ok(locked
+        .map(|row| (VehicleId(row.vehicle_id), row.is_connected))
+        .collect())
+}
+
+#[derive(QueryableByName)]
+struct Locked {
+    #[diesel(sql_type = SqlUuid)]
+    vehicle_id: Uuid,
+    #[diesel(sql_type = Bool)]
+    is_connected: bool,
 }
 
 /// Inserts a vehicle.
@@ -201,9 +240,9 @@ fn matching<'a>(filter: &'a VehicleFilter, scope: &VehicleScope) -> vehicles::Bo
     query
 }
 
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = vehicles, check_for_backend(Pg))]
-struct VehicleRow {
+pub(crate) struct VehicleRow {
     vehicle_id: Uuid,
     vin: String,
     make: String,

@@ -2,12 +2,13 @@
 
 pub mod spent;
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     pg::Pg,
     prelude::*,
-    sql_query,
-    sql_types::{Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 use sovd_domain::{ClientInfo, Role, Session, SessionId, User, UserId};
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     Connection, Result,
     identity::users::UserRow,
+    prepared::prepared,
     schema::{sessions, users},
     statement::Statement,
 };
@@ -96,16 +98,55 @@ pub async fn lock_live(
     role: Role,
     now: DateTime<Utc>,
 ) -> Result<bool> {
-    sql_query(
+    prepared!(
         "SELECT 1 FROM users JOIN sessions USING (user_id)
-         WHERE session_id = $1 AND role = $2 AND is_active AND expires_at > $3
+         WHERE session_id = {} AND role = {} AND is_active AND expires_at > {}
          FOR KEY SHARE OF users, sessions",
+        SqlUuid = session_id.0,
+        Text = role.as_str(),
+        Timestamptz = now,
     )
-    .bind::<SqlUuid, _>(session_id.0)
-    .bind::<Text, _>(role.as_str())
-    .bind::<Timestamptz, _>(now)
     .affects_rows(connection)
     .await
+}
+
+/// Does the same as [`lock_live`] for several sessions, each given with the role of its user, and returns
+/// those that it locked. It does not wait: sessions that another transaction has locked are omitted.
+pub async fn lock_all_live(
+    connection: &mut Connection,
+    sessions: &[(SessionId, Role)],
+    now: DateTime<Utc>,
+) -> Result<HashSet<SessionId>> {
+    let (ids, roles): (Vec<Uuid>, Vec<&str>) = sessions
+        .iter()
+        .map(|(session_id, role)| (session_id.0, role.as_str()))
+        .unzip();
+    let locked: Vec<Locked> = prepared!(
+        "SELECT locked.session_id
+         FROM unnest({}, {}) AS caller (session_id, role)
+         CROSS JOIN LATERAL (
+             SELECT sessions.session_id
+             FROM sessions JOIN users USING (user_id)
+             WHERE sessions.session_id = caller.session_id AND users.role = caller.role
+               AND users.is_active AND sessions.expires_at > {}
+             LIMIT 1
+             FOR KEY SHARE OF users, sessions SKIP LOCKED) AS locked",
+        Array<SqlUuid> = ids,
+        Array<Text> = roles,
+        Timestamptz = now,
+    )
+    .load(connection)
+    .await?;
+    Ok(locked
+        .into_iter()
+        .map(|row| SessionId(row.session_id))
+        .collect())
+}
+
+#[derive(QueryableByName)]
+struct Locked {
+    #[diesel(sql_type = SqlUuid)]
+    session_id: Uuid,
 }
 
 /// Records the use of the session.

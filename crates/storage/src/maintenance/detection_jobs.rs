@@ -47,6 +47,29 @@ pub async fn push(
         .await
 }
 
+/// Does the same for several commands, each given with the sequence number of the first chunk.
+pub async fn push_all(
+    connection: &mut Connection,
+    jobs: &[(CommandId, i32)],
+    due_at: DateTime<Utc>,
+) -> Result<()> {
+    let rows: Vec<_> = jobs
+        .iter()
+        .map(|(command_id, first_sequence_number)| {
+            (
+                detection_jobs::command_id.eq(command_id.0),
+                detection_jobs::first_sequence_number.eq(first_sequence_number),
+                detection_jobs::due_at.eq(due_at),
+            )
+        })
+        .collect();
+    diesel::insert_into(detection_jobs::table)
+        .values(rows)
+        .on_conflict_do_nothing()
+        .run(connection)
+        .await
+}
+
 /// Returns the job with the earliest due time, if any is due at `now`.
 pub async fn next(connection: &mut Connection, now: DateTime<Utc>) -> Result<Option<DetectionJob>> {
     let row: Option<(Uuid, Uuid, i32, i32)> = detection_jobs::table

@@ -11,23 +11,26 @@ use super::{
     task::{Abandoned, ClaimedTask, Disposition, Interruption, MAX_CHUNKS, Subject},
     write::Position,
 };
-use crate::commands::completion::Failure;
+use crate::{commands::completion::Failure, maintenance::detection};
 
 /// One attempt.
 struct Attempt<'a> {
     task: &'a ClaimedTask,
-    subject: Subject,
+    subject: &'a Subject,
     spec: &'a CommandSpec,
     connector: &'a dyn Connector,
     /// The sequence number of the last stored response.
     last_number: i32,
+    /// Whether a detection rule matches a trouble code of the response.
+    matches_rule: bool,
 }
 
 /// Sends the command and stores the response, unless an earlier attempt has decided the outcome.
-pub(super) async fn run(task: &ClaimedTask, subject: Subject) -> Result<Disposition, Abandoned> {
-    let (spec, connector) = match resolve(task, &subject) {
+pub(super) async fn run(task: &ClaimedTask) -> Result<Disposition, Abandoned> {
+    let subject = &task.subject;
+    let (spec, connector) = match resolve(task, subject) {
         Ok(found) => found,
-        Err(fault) => return fail_internally(task, &subject, &fault).await,
+        Err(fault) => return fail_internally(task, subject, &fault).await,
     };
     let entry = &task.claim.entry;
     let mut attempt = Attempt {
@@ -36,6 +39,7 @@ pub(super) async fn run(task: &ClaimedTask, subject: Subject) -> Result<Disposit
         subject,
         spec,
         connector,
+        matches_rule: false,
     };
 
     if entry.is_answered {
@@ -64,8 +68,8 @@ pub(super) async fn run(task: &ClaimedTask, subject: Subject) -> Result<Disposit
         }
     }
 
-    let send_count = entry.send_count + 1;
-    if !task.mark_sent(send_count).await? || task.now() >= entry.expires_at {
+    let may_send = task.is_marked_sent || task.mark_sent(entry.send_count + 1).await?;
+    if !may_send || task.now() >= entry.expires_at {
         return task.fail(Failure::expired(entry.send_count)).await;
     }
     if !task.holds_lease() {
@@ -110,11 +114,9 @@ async fn fail_internally(
         return task.fail(Failure::internal(entry.send_count, fault)).await;
     }
     let unread = json!({ "evidence": AFTER, "error": fault });
-    let number = subject.last_number + 1;
-    let position = Position::Final {
-        first_number: number,
-    };
-    task.store(number, unread, position).await?;
+    let position = Position::Final { detect_from: None };
+    task.store(subject.last_number + 1, unread, position)
+        .await?;
     Ok(Disposition::Done)
 }
 
@@ -123,7 +125,7 @@ impl Attempt<'_> {
     async fn secure_evidence(&mut self, evidence: &Evidence) -> Result<(), Interruption> {
         let chunks = self
             .task
-            .read_faults(self.connector, evidence, &self.subject)
+            .read_faults(self.connector, evidence, self.subject)
             .await?;
         let is_stored = self.last_number > 0
             && self.task.stored_evidence().await?.as_deref() == Some(chunks.as_slice());
@@ -146,10 +148,16 @@ impl Attempt<'_> {
                 Some(chunk) => chunk.map_err(|error| SendFailure::after(chunks, error))?,
                 None => return Err(SendFailure::Truncated.into()),
             };
+            if self.spec.reports_faults {
+                let rules = &task.dispatcher.context.rules;
+                self.matches_rule |= detection::matches_rule(rules, &chunk.payload);
+            }
             let position = match (chunk.is_final, self.spec.evidence) {
                 (false, _) => Position::Middle,
                 (true, Some(_)) => Position::BeforeEvidence,
-                (true, None) => Position::Final { first_number },
+                (true, None) => Position::Final {
+                    detect_from: self.matches_rule.then_some(first_number),
+                },
             };
             let received_at = task.now();
             self.store(chunk.payload, position).await?;
@@ -171,7 +179,7 @@ impl Attempt<'_> {
             Some(evidence) => {
                 let read = self
                     .task
-                    .read_faults(self.connector, &evidence, &self.subject)
+                    .read_faults(self.connector, &evidence, self.subject)
                     .await;
                 let result = match read {
                     Ok(chunks) => json!({ "chunks": chunks }),
@@ -182,9 +190,7 @@ impl Attempt<'_> {
                 note(&evidence, AFTER, &result)
             }
         };
-        let position = Position::Final {
-            first_number: self.last_number + 1,
-        };
+        let position = Position::Final { detect_from: None };
         let Err(interruption) = self.store(payload, position).await else {
             return Ok(Disposition::Done);
         };

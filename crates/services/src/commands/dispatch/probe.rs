@@ -12,7 +12,8 @@ use super::{
 };
 
 /// Reads the faults again and records what became of those that the command was to erase.
-pub(super) async fn run(task: &ClaimedTask, subject: Subject) -> Result<Disposition, Abandoned> {
+pub(super) async fn run(task: &ClaimedTask) -> Result<Disposition, Abandoned> {
+    let subject = &task.subject;
     let dispatcher = &task.dispatcher;
     let entry = &task.claim.entry;
     let spec = dispatcher
@@ -31,8 +32,8 @@ pub(super) async fn run(task: &ClaimedTask, subject: Subject) -> Result<Disposit
     };
     let send_count = entry.send_count + 1;
     task.mark_probed(send_count).await?;
-    match task.read_faults(connector, &evidence, &subject).await {
-        Ok(chunks) => compare(task, &evidence, &subject, chunks).await,
+    match task.read_faults(connector, &evidence, subject).await {
+        Ok(chunks) => compare(task, &evidence, subject, chunks).await,
         Err(failure) => match failure.resolution(true, send_count) {
             Resolution::Fail(_) => cannot_tell(task, &failure.to_string()).await,
             Resolution::Retry => task.postpone(&failure).await,

@@ -1,6 +1,12 @@
 //! A claimed task: what every attempt at it reads, writes and publishes.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,12 +14,7 @@ use sovd_connector::{CommandRequest, ConnectorError};
 use sovd_domain::{Command, Finding, Response, ResponseId, Vehicle};
 use sovd_storage::{
     StorageError,
-    commands::{
-        self,
-        queue::{self, Claim, Task},
-        responses,
-    },
-    fleet::vehicles,
+    commands::queue::{self, Claim, Task},
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -22,10 +23,11 @@ use super::{
     Dispatcher, attempt,
     lease::LeaseEnd,
     probe,
+    response_writer::NewResponse,
     send_failure::{Resolution, SendFailure},
     write::{Position, Publication, Write, Written},
 };
-use crate::commands::completion::Failure;
+use crate::{commands::completion::Failure, group_commit::BatchOutcome};
 
 /// Maximum number of chunks in one response.
 pub(super) const MAX_CHUNKS: usize = 10_000;
@@ -37,6 +39,11 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 pub(super) struct ClaimedTask {
     pub(super) dispatcher: Dispatcher,
     pub(super) claim: Claim,
+    pub(super) subject: Subject,
+    /// Whether the claim has recorded that the command may reach the vehicle.
+    pub(super) is_marked_sent: bool,
+    /// Whether the vehicle may have another task after this one.
+    pub(super) has_next_task: AtomicBool,
     pub(super) lease_end: LeaseEnd,
     pub(super) stops: Stops,
 }
@@ -133,7 +140,7 @@ impl Subject {
 
 impl ClaimedTask {
     /// Makes one attempt at the task; returns the moment of the next one, if there is one.
-    pub(super) async fn run(self) -> Option<DateTime<Utc>> {
+    pub(super) async fn run(&self) -> Option<DateTime<Utc>> {
         let command_id = self.claim.command_id;
         match self.attempt_under_lease().await {
             Ok(Disposition::Done) => None,
@@ -168,32 +175,10 @@ impl ClaimedTask {
     }
 
     async fn attempt(&self) -> Result<Disposition, Abandoned> {
-        // A deleted command has left the queue as well.
-        let subject = self
-            .retry(|| self.load())
-            .await?
-            .ok_or(Abandoned::ClaimLost)?;
         match self.claim.entry.task {
-            Task::Command => attempt::run(self, subject).await,
-            Task::Probe => probe::run(self, subject).await,
+            Task::Command => attempt::run(self).await,
+            Task::Probe => probe::run(self).await,
         }
-    }
-
-    async fn load(&self) -> Result<Option<Subject>, StorageError> {
-        let mut connection = self.dispatcher.context.database.connection().await?;
-        let command_id = self.claim.command_id;
-        let Some(command) = commands::find(&mut connection, command_id, None).await? else {
-            return Ok(None);
-        };
-        let Some(vehicle) = vehicles::find(&mut connection, command.vehicle_id).await? else {
-            return Ok(None);
-        };
-        let last_number = responses::last_number(&mut connection, command_id).await?;
-        Ok(Some(Subject {
-            command,
-            vehicle,
-            last_number,
-        }))
     }
 
     /// Waits for the vehicle until `deadline`. The connector has the task, so it may have been sent.
@@ -245,7 +230,11 @@ impl ClaimedTask {
             is_final: matches!(position, Position::Final { .. }),
             received_at: self.now(),
         };
-        let stored = self.write(Write::Store { response, position }).await;
+        let stored = match position {
+            Position::BeforeEvidence => self.write(Write::Store { response, position }).await,
+            Position::Middle => self.write_response(response, None).await,
+            Position::Final { detect_from } => self.write_response(response, detect_from).await,
+        };
         if matches!(stored, Err(Abandoned::ClaimLost)) {
             tracing::warn!(%command_id, number, "late response not stored");
         }
@@ -303,6 +292,32 @@ impl ClaimedTask {
         Ok(Disposition::RetryAt(due_at))
     }
 
+    /// Stores a response together with those of other attempts, and publishes it.
+    async fn write_response(
+        &self,
+        response: Response,
+        detect_from: Option<i32>,
+    ) -> Result<bool, Abandoned> {
+        let new = Arc::new(NewResponse {
+            claim: self.claim,
+            vehicle_id: self.subject.vehicle.vehicle_id,
+            response,
+            detect_from,
+        });
+        let responses = &self.dispatcher.responses;
+        let outcome = self.retry(|| responses.commit(Arc::clone(&new))).await?;
+        let BatchOutcome::Committed(stored) = outcome else {
+            return self.write(new.alone()).await;
+        };
+        // After anything but a completion, the task itself may be due again.
+        if new.response.is_final {
+            self.has_next_task
+                .store(stored.has_next_task, Ordering::Relaxed);
+        }
+        self.publish(stored.publications);
+        Ok(true)
+    }
+
     /// Commits `write` and publishes it. Returns `false` if it came too late to have an effect.
     async fn write(&self, write: Write) -> Result<bool, Abandoned> {
         let context = &self.dispatcher.context;
@@ -339,10 +354,8 @@ impl ClaimedTask {
         for publication in publications {
             match publication {
                 Publication::Response(event) => context.event_publisher.publish(event),
-                Publication::State(command) => {
-                    context.detection_notifier.notify();
-                    context.event_publisher.publish_state(&command);
-                }
+                Publication::State(command) => context.event_publisher.publish_state(&command),
+                Publication::DetectionJob => context.detection_notifier.notify(),
             }
         }
     }

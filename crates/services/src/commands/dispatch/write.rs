@@ -53,8 +53,9 @@ pub(super) enum Position {
     BeforeEvidence,
     /// It is the last one.
     Final {
-        /// The first response of this attempt; those before it belong to failed attempts.
-        first_number: i32,
+        /// The number of the first response of this attempt if a rule matches one of its trouble codes;
+        /// responses before it belong to failed attempts.
+        detect_from: Option<i32>,
     },
 }
 
@@ -72,6 +73,7 @@ pub(super) enum Written {
 pub(super) enum Publication {
     Response(StreamEvent),
     State(Command),
+    DetectionJob,
 }
 
 impl Write {
@@ -128,9 +130,9 @@ impl Write {
                         queue::mark_answered(transaction, command_id).await?;
                         None
                     }
-                    Position::Final { first_number } => {
-                        completion::complete(catalog, transaction, command_id, first_number, now)
-                            .await?
+                    Position::Final { detect_from } => {
+                        publications.extend(detect_from.map(|_| Publication::DetectionJob));
+                        completion::complete(transaction, command_id, detect_from, now).await?
                     }
                 }
             }

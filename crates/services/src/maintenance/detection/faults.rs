@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sovd_domain::{Dtc, Response, ResponseId};
+use sovd_domain::{Dtc, Response, ResponseId, RuleBook};
 use sovd_storage::{
     Connection, StorageError, commands::responses, maintenance::detection_jobs::DetectionJob,
 };
@@ -51,18 +51,15 @@ pub(super) async fn read(
     Ok(faults)
 }
 
+/// Returns whether a rule matches one of the trouble codes in a chunk.
+pub(crate) fn matches_rule(rules: &RuleBook, payload: &Value) -> bool {
+    reported(payload).any(|(_, _, dtc)| rules.first_match(&dtc).is_some())
+}
+
 /// Adds the trouble codes of one chunk, and ignores everything else.
 fn collect(chunk: &Response, faults: &mut Faults) {
     let payload = &chunk.response_payload;
-    let list = payload.get("dtcs").and_then(Value::as_array);
-    for reported in list.into_iter().flatten() {
-        let code = reported
-            .get("code")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let Ok(dtc) = code.parse() else {
-            continue;
-        };
+    for (fault, code, dtc) in reported(payload) {
         if let Entry::Vacant(vacant) = faults.entry(dtc) {
             vacant.insert(Fault {
                 response_id: chunk.response_id,
@@ -70,11 +67,20 @@ fn collect(chunk: &Response, faults: &mut Faults) {
                 snapshot: json!({
                     "ecu_address": short_text(payload, "ecu_address"),
                     "code": code,
-                    "status": short_text(reported, "status"),
+                    "status": short_text(fault, "status"),
                 }),
             });
         }
     }
+}
+
+/// Returns the reported faults with valid trouble codes.
+fn reported(payload: &Value) -> impl Iterator<Item = (&Value, &str, Dtc)> {
+    let list = payload.get("dtcs").and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(|fault| {
+        let code = fault.get("code")?.as_str()?;
+        Some((fault, code, code.parse().ok()?))
+    })
 }
 
 /// Returns a field if it is a text of at most [`MAX_TEXT`] characters.

@@ -1,5 +1,5 @@
 use sovd_domain::{CommandId, VehicleId};
-use sovd_storage::commands::queue::{self, Claim, Entry, Lease, NewEntry, Task};
+use sovd_storage::commands::queue::{self, Claim, Claimed, Entry, Lease, NewEntry, Task};
 
 use crate::{
     fixture::{EXPIRY, Fleet, at, command},
@@ -10,9 +10,12 @@ use crate::{
 pub(crate) async fn claim(fleet: &Fleet, now: i64, limit: i64) -> Vec<Claim> {
     let mut connection = fleet.connection().await;
     // The timeout fails the test if the call waits for a lock.
-    within_deadline(queue::claim(&mut connection, at(now), at(now + 30), limit))
-        .await
-        .unwrap()
+    let claimed = queue::claim(&mut connection, &[], at(now), at(now + 30), limit);
+    claims(within_deadline(claimed).await.unwrap())
+}
+
+pub(crate) fn claims(claimed: Vec<Claimed>) -> Vec<Claim> {
+    claimed.into_iter().map(|claimed| claimed.claim).collect()
 }
 
 /// Claims the only claimable task at `now`.

@@ -13,8 +13,9 @@ use crate::{
 /// The maximum number of rows read by a plan node: claimed rows and rolled-back row versions.
 const ROWS: f64 = 20.0;
 
-/// The maximum number of buffers of a claim of one task: index descents and the pages of the rows.
-const BUFFERS: i64 = 60;
+/// The maximum number of buffers of a claim of one task: index descents and the pages of the rows, those of
+/// the command, its vehicle and its responses included.
+const BUFFERS: i64 = 120;
 
 /// Queues `per_vehicle` commands for each vehicle whose make is `Absent`, alternating between vehicles.
 pub(crate) async fn add_backlog(fleet: &Fleet, vehicles: i32, per_vehicle: i32) {
@@ -43,10 +44,15 @@ pub(crate) async fn add_backlog(fleet: &Fleet, vehicles: i32, per_vehicle: i32) 
 /// Returns the plan of a claim of up to `limit` tasks and rolls the claim back.
 async fn plan(fleet: &Fleet, limit: i64) -> Value {
     let moment = |seconds| format!("TIMESTAMPTZ '{}'", at(seconds).to_rfc3339());
-    let claim = queue::CLAIM
-        .replace("$1", &moment(0))
-        .replace("$2", &moment(30))
-        .replace("$3", &limit.to_string());
+    let values = [
+        moment(0),
+        "ARRAY['ReadDTC']".to_owned(),
+        limit.to_string(),
+        moment(30),
+        moment(0),
+    ];
+    let with_value = |sql: String, value: &String| sql.replacen("{}", value, 1);
+    let claim = values.iter().fold(queue::CLAIM.to_owned(), with_value);
     let sql = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {claim}");
     let client = &fleet.client;
     client.batch_execute("BEGIN").await.unwrap();

@@ -6,7 +6,11 @@ use sovd_storage::{
 };
 use uuid::Uuid;
 
-use crate::{commands::queue::ids, fixture::Fleet, waiting::within_deadline};
+use crate::{
+    commands::queue::{claims, ids},
+    fixture::Fleet,
+    waiting::within_deadline,
+};
 
 /// A vehicle in `status` with two commands that are due in one day by the clock of PostgreSQL.
 async fn with_queue(status: &str) -> (Fleet, VehicleId, [CommandId; 2]) {
@@ -63,8 +67,8 @@ async fn reconnection_makes_the_first_command_due() {
         let behind = after - TimeDelta::seconds(30);
         assert!(due_at <= behind, "{status}: {due_at}");
         let mut connection = fleet.connection().await;
-        let claims = queue::claim(&mut connection, after, after, 10).await;
-        assert_eq!(ids(&claims.unwrap()), commands[..1]);
+        let claimed = queue::claim(&mut connection, &[], after, after, 10).await;
+        assert_eq!(ids(&claims(claimed.unwrap())), commands[..1]);
     }
 }
 
@@ -76,8 +80,8 @@ async fn keeps_leased_commands() {
     fleet.client.execute(sql, &[&first.0]).await.unwrap();
     let mut connection = fleet.connection().await;
     let later = now + chrono::TimeDelta::hours(1);
-    let claims = queue::claim(&mut connection, later, later, 10).await;
-    assert_eq!(ids(&claims.unwrap()), [first]);
+    let claimed = queue::claim(&mut connection, &[], later, later, 10).await;
+    assert_eq!(ids(&claims(claimed.unwrap())), [first]);
     postpone(&fleet).await;
     fleet.set_status(vehicle, "disconnected").await;
     let unchanged = fleet.queued(first).await;
