@@ -10,7 +10,9 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use sovd_domain::{AnomalyId, AuditEntry, AuditResult, Random, RuleBook};
+use sovd_domain::{
+    AnomalyId, AuditEntry, AuditResult, CommandId, Dtc, Random, RuleBook, VehicleId,
+};
 use sovd_storage::{
     Connection, Database, StorageError, Transaction, audit,
     fleet::vehicles,
@@ -32,6 +34,9 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The delay before a worker retries after the database failed.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
+
+/// The maximum number of jobs that are read together.
+const BATCH: i64 = 64;
 
 /// The maximum number of attempts at a job.
 const MAX_ATTEMPTS: i32 = 20;
@@ -85,7 +90,7 @@ impl DetectionWorker {
     pub async fn run(self, stop: CancellationToken) {
         let work = async {
             loop {
-                match self.process_next().await {
+                match self.process_due().await {
                     Ok(true) => {}
                     Ok(false) => self.wait().await,
                     Err(error) => {
@@ -107,19 +112,57 @@ impl DetectionWorker {
         }
     }
 
-    /// Processes the job that has been due for the longest time; returns whether there was one.
-    async fn process_next(&self) -> Result<bool, StorageError> {
-        let next = {
+    /// Processes the jobs that have been due for the longest time; returns whether there were any.
+    async fn process_due(&self) -> Result<bool, StorageError> {
+        let jobs = {
             let mut connection = self.database.connection().await?;
-            detection_jobs::next(&mut connection, self.clock.now()).await?
+            let jobs = detection_jobs::due(&mut connection, self.clock.now(), BATCH).await?;
+            if jobs.is_empty() {
+                return Ok(false);
+            }
+            match self.remove_known(&mut connection, jobs.clone()).await {
+                Err(StorageError::Unavailable(reason)) => {
+                    return Err(StorageError::Unavailable(reason));
+                }
+                // One of the jobs cannot be read. Each is processed alone.
+                Err(_) => jobs,
+                Ok(rest) => rest,
+            }
         };
-        let Some(job) = next else {
-            return Ok(false);
-        };
-        if let Err(error) = self.detect(job).await {
-            self.handle_failure(job, &error).await?;
+        for job in jobs {
+            if let Err(error) = self.detect(job).await {
+                self.handle_failure(job, &error).await?;
+            }
         }
         Ok(true)
+    }
+
+    /// Deletes the jobs whose matching codes all have open episodes, and returns the others. Most vehicles
+    /// report the same codes again and again.
+    async fn remove_known(
+        &self,
+        connection: &mut Connection,
+        mut jobs: Vec<DetectionJob>,
+    ) -> Result<Vec<DetectionJob>, StorageError> {
+        let faults = faults::read_short(connection, &jobs).await?;
+        let matching = |job: &DetectionJob| -> Option<Vec<(VehicleId, &Dtc)>> {
+            let codes = faults.get(&job.command_id)?.keys();
+            let matching = codes.filter(|dtc| self.rules.first_match(dtc).is_some());
+            Some(matching.map(|dtc| (job.vehicle_id, dtc)).collect())
+        };
+        let codes: Vec<_> = jobs.iter().filter_map(matching).flatten().collect();
+        let open = detections::with_open_episode(connection, &codes).await?;
+        let is_known = |job: &DetectionJob| {
+            let is_open = |(vehicle_id, dtc): &(VehicleId, &Dtc)| {
+                open.contains(&(*vehicle_id, (*dtc).clone()))
+            };
+            matching(job).is_some_and(|codes| codes.iter().all(is_open))
+        };
+        let known = jobs.iter().filter(|job| is_known(job));
+        let known: Vec<CommandId> = known.map(|job| job.command_id).collect();
+        detection_jobs::remove_all(connection, &known).await?;
+        jobs.retain(|job| !known.contains(&job.command_id));
+        Ok(jobs)
     }
 
     async fn detect(&self, job: DetectionJob) -> Result<(), StorageError> {

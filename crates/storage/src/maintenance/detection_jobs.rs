@@ -70,9 +70,13 @@ pub async fn push_all(
         .await
 }
 
-/// Returns the job with the earliest due time, if any is due at `now`.
-pub async fn next(connection: &mut Connection, now: DateTime<Utc>) -> Result<Option<DetectionJob>> {
-    let row: Option<(Uuid, Uuid, i32, i32)> = detection_jobs::table
+/// Returns up to `limit` jobs that are due at `now`, the ones that became due first.
+pub async fn due(
+    connection: &mut Connection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<DetectionJob>> {
+    let rows: Vec<(Uuid, Uuid, i32, i32)> = detection_jobs::table
         .inner_join(commands::table)
         .filter(detection_jobs::due_at.le(now))
         .order((detection_jobs::due_at, detection_jobs::command_id))
@@ -82,17 +86,18 @@ pub async fn next(connection: &mut Connection, now: DateTime<Utc>) -> Result<Opt
             detection_jobs::first_sequence_number,
             detection_jobs::attempts,
         ))
-        .first(connection)
-        .await
-        .optional()?;
-    Ok(row.map(
+        .limit(limit)
+        .load(connection)
+        .await?;
+    let jobs = rows.into_iter().map(
         |(command_id, vehicle_id, first_sequence_number, attempts)| DetectionJob {
             command_id: CommandId(command_id),
             vehicle_id: VehicleId(vehicle_id),
             first_sequence_number,
             attempts,
         },
-    ))
+    );
+    Ok(jobs.collect())
 }
 
 /// Locks a job until the transaction ends and returns whether it exists.
@@ -118,6 +123,16 @@ pub async fn lock(connection: &mut Connection, command_id: CommandId) -> Result<
 pub async fn remove(connection: &mut Connection, command_id: CommandId) -> Result<bool> {
     diesel::delete(detection_jobs::table.find(command_id.0))
         .affects_rows(connection)
+        .await
+}
+
+/// Deletes jobs in which nothing new was detected.
+pub async fn remove_all(connection: &mut Connection, command_ids: &[CommandId]) -> Result<()> {
+    let mut ids: Vec<Uuid> = command_ids.iter().map(|id| id.0).collect();
+    // Concurrent deletions lock in one order.
+    ids.sort_unstable();
+    diesel::delete(detection_jobs::table.filter(detection_jobs::command_id.eq_any(ids)))
+        .run(connection)
         .await
 }
 

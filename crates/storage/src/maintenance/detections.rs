@@ -1,5 +1,7 @@
 //! Anomalies detected in the responses of vehicles.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
@@ -11,7 +13,7 @@ use serde_json::Value;
 use sovd_domain::{AnomalyId, CommandId, Dtc, ResponseId, Rule, VehicleId};
 use uuid::Uuid;
 
-use crate::{Connection, Result};
+use crate::{Connection, Result, prepared::prepared};
 
 /// A command that read the faults of a vehicle.
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +99,45 @@ pub async fn insert(
     .load(connection)
     .await?;
     Ok(rows.into_iter().map(|row| AnomalyId(row.id)).collect())
+}
+
+/// Returns those of the codes that have an open episode. A reading of such a code that is already stored
+/// never makes an anomaly: if the episode is closed later, it is closed after the reading.
+pub async fn with_open_episode(
+    connection: &mut Connection,
+    codes: &[(VehicleId, &Dtc)],
+) -> Result<HashSet<(VehicleId, Dtc)>> {
+    let (vehicle_ids, codes): (Vec<Uuid>, Vec<&str>) = codes
+        .iter()
+        .map(|(vehicle_id, dtc)| (vehicle_id.0, dtc.as_str()))
+        .unzip();
+    let rows: Vec<OpenEpisode> = prepared!(
+        "SELECT open.vehicle_id, open.dtc_code
+         FROM unnest({}, {}) AS found (vehicle_id, dtc_code)
+         CROSS JOIN LATERAL (
+             SELECT vehicle_id, dtc_code FROM anomaly_episodes
+             WHERE anomaly_episodes.vehicle_id = found.vehicle_id
+               AND anomaly_episodes.dtc_code = found.dtc_code
+               AND closed_at IS NULL
+             LIMIT 1) AS open",
+        Array<SqlUuid> = vehicle_ids,
+        Array<Text> = codes,
+    )
+    .load(connection)
+    .await?;
+    // A code that was stored can be read.
+    let open = rows
+        .into_iter()
+        .filter_map(|row| Some((VehicleId(row.vehicle_id), row.dtc_code.parse().ok()?)));
+    Ok(open.collect())
+}
+
+#[derive(QueryableByName)]
+struct OpenEpisode {
+    #[diesel(sql_type = SqlUuid)]
+    vehicle_id: Uuid,
+    #[diesel(sql_type = Text)]
+    dtc_code: String,
 }
 
 #[derive(QueryableByName)]

@@ -1,8 +1,8 @@
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sovd_domain::{Dtc, Response, ResponseId, RuleBook};
+use sovd_domain::{CommandId, Dtc, Response, ResponseId, RuleBook};
 use sovd_storage::{
     Connection, StorageError, commands::responses, maintenance::detection_jobs::DetectionJob,
 };
@@ -49,6 +49,31 @@ pub(super) async fn read(
         }
     }
     Ok(faults)
+}
+
+/// Reads the faults of those responses that have few chunks and codes, by their commands.
+pub(super) async fn read_short(
+    connection: &mut Connection,
+    jobs: &[DetectionJob],
+) -> Result<HashMap<CommandId, Faults>, StorageError> {
+    let position = |job: &DetectionJob| (job.command_id, job.first_sequence_number - 1);
+    let positions: Vec<_> = jobs.iter().map(position).collect();
+    let chunks = responses::list_next(connection, &positions, CHUNKS_PER_READ).await?;
+    let short = chunks
+        .into_iter()
+        .filter(|(_, chunks)| {
+            i64::try_from(chunks.len()).is_ok_and(|count| count < CHUNKS_PER_READ)
+        })
+        .map(|((command_id, _), chunks)| {
+            let mut faults = Faults::new();
+            for chunk in &chunks {
+                collect(chunk, &mut faults);
+            }
+            (command_id, faults)
+        });
+    Ok(short
+        .filter(|(_, faults)| faults.len() <= MAX_CODES)
+        .collect())
 }
 
 /// Returns whether a rule matches one of the trouble codes in a chunk.
