@@ -4,25 +4,28 @@ mod catch_up;
 mod hint_backoff;
 mod merge;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt, stream};
-use sovd_domain::{CommandId, StreamEvent};
+use sovd_domain::{Command, CommandId, Permission, StreamEvent};
 use sovd_events::{CommandSignal, EventBus, Subscription};
 use sovd_storage::Database;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::{
-    commands::Commands,
+    commands::{Commands, visible_owner},
     error::Result,
     identity::{
         caller::Caller,
         credential_cache::{CredentialCache, CredentialWatch},
     },
 };
-use catch_up::CatchUp;
+use catch_up::{CatchUp, Page};
 use hint_backoff::HintBackoff;
 use merge::{EventOrder, Merge};
+
+/// How long a new follower waits for the read that it shares with others.
+const FIRST_READ: Duration = Duration::from_secs(1);
 
 /// Lets callers follow commands.
 pub struct Streams {
@@ -49,17 +52,32 @@ impl Streams {
         command_id: CommandId,
         after: i32,
     ) -> Result<Follower> {
-        commands.get(caller, command_id).await?;
-        Ok(Follower {
+        caller.require(Permission::ReadOwnCommands)?;
+        let mut follower = Follower {
             catch_up: self.catch_up.clone(),
+            // Before the first read, so that no event is missed in between.
             subscription: self.bus.subscribe(command_id),
             command_id,
             credential: caller.watch(&self.credentials),
             merge: Merge::after(after),
             backoff: HintBackoff::default(),
             ready: VecDeque::new(),
-        })
+        };
+        let first = timeout(FIRST_READ, self.catch_up.read(command_id, after)).await;
+        match first {
+            Ok(Some(page)) if is_visible(caller, &page.command) => follower.catch_up(&page),
+            // The lookup refuses the caller with the right error.
+            _ => drop(commands.get(caller, command_id).await?),
+        }
+        Ok(follower)
     }
+}
+
+/// Returns whether the caller certainly may see the command. Which vehicles are a customer's, only the
+/// database knows.
+fn is_visible(caller: &Caller, command: &Command) -> bool {
+    visible_owner(caller).is_none_or(|owner| owner == command.user_id)
+        && caller.vehicle_access_in_scope(command.vehicle_id) == Some(true)
 }
 
 /// A follower of one command. It holds no database connection.
@@ -101,15 +119,20 @@ impl Follower {
             if self.merge.is_stale() {
                 let after = self.merge.last_number();
                 let page = self.catch_up.read(self.command_id, after).await?;
-                let events = self
-                    .merge
-                    .catch_up(&page.command, &page.responses, page.is_last);
-                self.backoff.record(!events.is_empty());
-                self.ready.extend(events);
+                self.catch_up(&page);
             } else {
                 self.listen().await;
             }
         }
+    }
+
+    /// Adds what is new in the database.
+    fn catch_up(&mut self, page: &Page) {
+        let events = self
+            .merge
+            .catch_up(&page.command, &page.responses, page.is_last);
+        self.backoff.record(!events.is_empty());
+        self.ready.extend(events);
     }
 
     /// Processes one signal from the bus.
