@@ -14,9 +14,9 @@ mod test_vehicles;
 use std::time::Duration;
 
 use client::{Client, Order};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::join_all, stream};
 use server::Running;
-use sovd_devstack::TIMEOUT;
+use sovd_devstack::{TIMEOUT, wait_for_blocked};
 use state_after_crash::EndedCommand;
 use test_vehicles::Fleet;
 use tokio::time::Instant;
@@ -122,6 +122,45 @@ async fn a_killed_server_loses_no_command_and_clears_no_fault_twice() {
     survivor.signal("TERM").await;
     let (code, log) = survivor.ended().await;
     assert_eq!(code, Some(0), "{log}");
+}
+
+#[tokio::test]
+async fn a_batch_of_a_killed_server_leaves_nothing_and_can_be_submitted_again() {
+    let fleet = Fleet::new().await;
+    let vehicles = fleet.vehicles(32).await;
+    let server = Running::start(&mut fleet.server()).await;
+    let engineer = Client::log_in(&server.address).await;
+    // The first insertion of a batch waits for the lock that the test holds.
+    let stall = "CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS
+                     $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END $$;
+                 CREATE TRIGGER stall BEFORE INSERT ON commands FOR EACH ROW EXECUTE FUNCTION stall();
+                 SELECT pg_advisory_lock(1)";
+    fleet.sql.batch_execute(stall).await.unwrap();
+    let orders: Vec<Order> = vehicles
+        .iter()
+        .map(|vehicle_id| Order::new(vehicle_id, "ReadDTC"))
+        .collect();
+    let submitting = join_all(orders.iter().map(|order| engineer.submit(order)));
+    let killing = async {
+        wait_for_blocked(&fleet.sql, 1).await;
+        server.signal("KILL").await;
+    };
+    let (submitted, ()) = tokio::join!(submitting, killing);
+    assert!(submitted.iter().all(Result::is_err), "{submitted:?}");
+    server.ended().await;
+    let unstall = "SELECT pg_advisory_unlock(1); DROP TRIGGER stall ON commands";
+    fleet.sql.batch_execute(unstall).await.unwrap();
+    for table in ["commands", "command_queue", "idempotency_keys"] {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let row = fleet.sql.query_one(&sql, &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), 0, "{table}");
+    }
+
+    let server = Running::start(&mut fleet.server()).await;
+    let engineer = engineer.at(&server.address);
+    for order in &orders {
+        engineer.submit(order).await.unwrap();
+    }
 }
 
 #[tokio::test]
