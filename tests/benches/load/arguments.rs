@@ -1,8 +1,20 @@
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
-use crate::operation::Operation;
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    Submit,
+    SubmitOffline,
+    Lifecycle,
+    Vehicles,
+    Login,
+    /// The list of commands, with 1,000 and with 1,000,000 of them.
+    Commands,
+    /// Memory for an idle WebSocket, and over a minute of lifecycles.
+    Memory,
+}
 
 /// Measures the server under load, next to hand-written SQL on the same PostgreSQL.
 #[derive(Parser)]
@@ -12,7 +24,7 @@ pub(crate) struct Arguments {
     pub(crate) seconds: u64,
     /// What to measure; everything by default.
     #[arg(long, value_delimiter = ',')]
-    pub(crate) only: Vec<Operation>,
+    pub(crate) only: Vec<Part>,
     /// The numbers of concurrent users.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
     pub(crate) users: Vec<usize>,
@@ -42,7 +54,7 @@ impl Arguments {
         self.rounds.unwrap_or(rounds).max(1)
     }
 
-    pub(crate) fn includes(&self, operation: Operation) -> bool {
-        self.only.is_empty() || self.only.contains(&operation)
+    pub(crate) fn includes(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
     }
 }

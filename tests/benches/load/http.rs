@@ -6,10 +6,12 @@ use tokio::{
 };
 
 /// Why an operation failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Failure {
-    /// The server sent another status, or the command did not complete.
-    Response,
+    /// The server sent another status.
+    Status(u16),
+    /// The response was not understood, or the command did not complete.
+    Content,
     /// The connection or the stream ended early.
     Lost,
     /// There was no result in time.
@@ -63,11 +65,12 @@ impl Connection {
             }
         };
         self.stream = Some(stream);
-        let text = std::str::from_utf8(&self.response).map_err(|_| Failure::Response)?;
-        if text.get(9..12) == Some(status) {
+        let text = std::str::from_utf8(&self.response).map_err(|_| Failure::Content)?;
+        let received = text.get(9..12).unwrap_or_default();
+        if received == status {
             Ok(text.get(body..).unwrap_or_default())
         } else {
-            Err(Failure::Response)
+            Err(received.parse().map_or(Failure::Content, Failure::Status))
         }
     }
 }

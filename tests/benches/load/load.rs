@@ -1,5 +1,6 @@
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -30,7 +31,22 @@ pub(crate) struct Outcome {
     pub(crate) lost: usize,
     /// Processor time of the server for one operation.
     pub(crate) cpu_ms: f64,
-    pub(crate) resident_kib: u32,
+    pub(crate) resident_mib: f64,
+}
+
+impl Outcome {
+    /// Returns the result of something that is not the server.
+    pub(crate) fn of_yardstick(rate: f64, p50_ms: f64, p99_ms: f64) -> Self {
+        Self {
+            rate,
+            p50_ms,
+            p99_ms,
+            failures: 0,
+            lost: 0,
+            cpu_ms: f64::NAN,
+            resident_mib: f64::NAN,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -50,8 +66,10 @@ pub(crate) async fn run(
     duration: Duration,
 ) -> Outcome {
     let tally = Rc::new(Tally::default());
-    let tasks = tokens.iter().cycle().take(users).map(|token| {
-        let (user, tally) = (User::new(server.address, token), Rc::clone(&tally));
+    let tasks = tokens.iter().cycle().take(users).enumerate();
+    let tasks = tasks.map(|(number, token)| {
+        let user = User::new(server.address, token, number);
+        let tally = Rc::clone(&tally);
         spawn_local(repeat(user, operation, tally))
     });
     let tasks: Vec<_> = tasks.collect();
@@ -63,7 +81,7 @@ pub(crate) async fn run(
     tally.is_counting.set(false);
     let seconds = started.elapsed().as_secs_f64();
     let processor_time = server.processor_time().saturating_sub(processor_time);
-    let resident_kib = server.resident_kib();
+    let resident_mib = f64::from(server.resident_kib()) / 1024.0;
     tally.has_ended.set(true);
     for task in join_all(tasks).await {
         task.unwrap();
@@ -72,6 +90,13 @@ pub(crate) async fn run(
     let latencies = tally.latencies.take();
     let failures = tally.failures.take();
     let count = as_float(latencies.len());
+    let mut reasons = BTreeMap::<Failure, usize>::new();
+    for failure in &failures {
+        *reasons.entry(*failure).or_default() += 1;
+    }
+    if !failures.is_empty() {
+        println!("{} of {users} users: {reasons:?}", operation.name());
+    }
     let lost = failures.iter().filter(|failure| **failure == Failure::Lost);
     let (p50_ms, p99_ms) = percentiles(latencies);
     Outcome {
@@ -81,7 +106,7 @@ pub(crate) async fn run(
         lost: lost.count(),
         failures: failures.len(),
         cpu_ms: processor_time.as_secs_f64() * 1000.0 / count,
-        resident_kib,
+        resident_mib,
     }
 }
 

@@ -40,9 +40,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits until it listens. Its log goes to a file, because reading it would use
+    /// Starts a server with additional settings and waits until it listens. Its log goes to a file, because reading it would use
     /// the processor time of the load generator.
-    pub(crate) fn start(binaries: &Binaries, database_url: &str) -> Self {
+    pub(crate) fn start(
+        binaries: &Binaries,
+        database_url: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let redis = Redis::start(&SearchPath::system()).unwrap();
         let log = tempfile::tempdir().unwrap();
         let path = log.path().join("server.log");
@@ -51,6 +55,7 @@ impl Server {
             .env("DATABASE_URL", database_url)
             .env("REDIS_URL", redis.url())
             .envs(SETTINGS)
+            .envs(settings.iter().copied())
             .current_dir(log.path())
             .stdout(File::create(&path).unwrap())
             .spawn()

@@ -1,6 +1,7 @@
-use std::rc::Rc;
+use std::time::Duration;
 
 use sovd_devstack::Postgres;
+use tokio::time::sleep;
 use tokio_postgres::{Client, Row};
 
 use crate::{
@@ -8,19 +9,24 @@ use crate::{
     databases::{self, Role, connect, count},
     load::as_float,
     operation::Operation,
+    report::label,
     server::Server,
     user::{User, log_in},
 };
 
 const LIFECYCLES: usize = 500;
+/// The time in which the backends of PostgreSQL publish their statistics.
+const STATISTICS_DELAY: Duration = Duration::from_secs(2);
 
 /// Prints how often each statement is executed for one lifecycle of a single user.
-pub(crate) async fn print(postgres: &Postgres, name: &str, binaries: &Binaries) {
+pub(crate) async fn print(postgres: &Postgres, index: usize, binaries: &Binaries) {
+    let name = &format!("statements{index}");
     let url = databases::create(postgres, name, binaries, Role::Engineer).await;
-    let server = Server::start(binaries, &url);
+    let server = Server::start(binaries, &url, &[]);
     let token = log_in(server.address, "load0").await;
-    let mut user = User::new(server.address, &token);
+    let mut user = User::new(server.address, &token, 0);
     run(&mut user, LIFECYCLES / 5).await;
+    sleep(STATISTICS_DELAY).await;
 
     // On another database, whose statements and transactions are not counted.
     let client = connect(&postgres.url()).await;
@@ -31,14 +37,12 @@ pub(crate) async fn print(postgres: &Postgres, name: &str, binaries: &Binaries) 
     let transactions = transactions(&client, name).await;
     let flushes = flushes(&client).await;
     run(&mut user, LIFECYCLES).await;
-    // Statistics of transactions reach the view within a second.
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    sleep(STATISTICS_DELAY).await;
     let transactions = self::transactions(&client, name).await - transactions;
     let flushes = self::flushes(&client).await - flushes;
     let rows = statements(&client, name).await;
+    println!("\none lifecycle of server {}", label(index));
     report(&rows, transactions, flushes);
-    drop(server);
-    drop(Rc::clone(&token));
 }
 
 async fn run(user: &mut User, lifecycles: usize) {
@@ -68,7 +72,6 @@ async fn statements(client: &Client, database: &str) -> Vec<Row> {
     client.query(query, &[&database]).await.unwrap()
 }
 
-#[expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 fn report(rows: &[Row], transactions: i64, flushes: i64) {
     let per_lifecycle =
         |calls: i64| as_float(usize::try_from(calls).unwrap()) / as_float(LIFECYCLES);
@@ -76,7 +79,6 @@ fn report(rows: &[Row], transactions: i64, flushes: i64) {
         let rows = rows.iter().filter(|row| row.get::<_, bool>(0) == toplevel);
         per_lifecycle(rows.map(|row| row.get::<_, i64>(1)).sum())
     };
-    println!("{:>8}  statements of the server for one lifecycle", "");
     println!("{:>8.1}  statements of clients", sum(true));
     println!("{:>8.1}  statements of triggers and functions", sum(false));
     println!("{:>8.1}  transactions", per_lifecycle(transactions));

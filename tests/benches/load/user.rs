@@ -26,15 +26,20 @@ pub(crate) struct User {
     token: Rc<str>,
     connection: Connection,
     list_vehicles: Vec<u8>,
+    list_commands: Vec<u8>,
+    log_in: Vec<u8>,
 }
 
 impl User {
-    pub(crate) fn new(address: SocketAddr, token: &Rc<str>) -> Self {
+    /// Returns the user with a number below [`ACCOUNTS`](crate::databases::ACCOUNTS).
+    pub(crate) fn new(address: SocketAddr, token: &Rc<str>, number: usize) -> Self {
         Self {
             address,
             token: Rc::clone(token),
             connection: Connection::new(address),
             list_vehicles: request("GET", "/api/v1/vehicles?limit=50", token, ""),
+            list_commands: request("GET", "/api/v1/commands?limit=50", token, ""),
+            log_in: log_in_request(&format!("bcrypt{number}")),
         }
     }
 
@@ -51,6 +56,11 @@ impl User {
                 let sent = self.connection.send(&self.list_vehicles, "200");
                 sent.await.map(drop)
             }
+            Operation::Login => self.connection.send(&self.log_in, "200").await.map(drop),
+            Operation::Commands | Operation::ManyCommands => {
+                let sent = self.connection.send(&self.list_commands, "200");
+                sent.await.map(drop)
+            }
         }
     }
 
@@ -65,7 +75,7 @@ impl User {
         let request = request("POST", "/api/v1/commands", &self.token, &body);
         let response = self.connection.send(&request, "201").await?;
         let command_id = text_after(response, "\"command_id\":\"");
-        command_id.map(str::to_owned).ok_or(Failure::Response)
+        command_id.map(str::to_owned).ok_or(Failure::Content)
     }
 
     /// Follows a command until it is completed. Closing the stream takes place in the background.
@@ -76,7 +86,7 @@ impl User {
             match socket.next().await {
                 Some(Ok(Message::Text(text))) if text.contains(COMPLETED) => break,
                 Some(Ok(Message::Close(Some(frame)))) if frame.code == 1000.into() => {
-                    return Err(Failure::Response);
+                    return Err(Failure::Content);
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Failure::Lost),
                 Some(Ok(_)) => (),
@@ -89,11 +99,15 @@ impl User {
 
 /// Logs in and returns the access token.
 pub(crate) async fn log_in(address: SocketAddr, username: &str) -> Rc<str> {
-    let body = format!("{{\"username\":\"{username}\",\"password\":\"{PASSWORD}\"}}");
-    let request = request("POST", "/api/v1/auth/login", "", &body);
     let mut connection = Connection::new(address);
+    let request = log_in_request(username);
     let response = connection.send(&request, "200").await.unwrap();
     text_after(response, "\"access_token\":\"").unwrap().into()
+}
+
+fn log_in_request(username: &str) -> Vec<u8> {
+    let body = format!("{{\"username\":\"{username}\",\"password\":\"{PASSWORD}\"}}");
+    request("POST", "/api/v1/auth/login", "", &body)
 }
 
 /// Opens a WebSocket.
@@ -114,7 +128,7 @@ pub(crate) async fn open_socket(
 }
 
 /// Returns the bytes of a request.
-pub(crate) fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
+fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     let authorization = match token {
         "" => String::new(),

@@ -63,6 +63,9 @@ impl Yardstick {
             Operation::Submit | Operation::SubmitOffline => SUBMIT.to_owned(),
             Operation::Lifecycle => format!("{SUBMIT}{EXECUTE}"),
             Operation::Vehicles => VEHICLES.to_owned(),
+            Operation::Login | Operation::Commands | Operation::ManyCommands => {
+                unreachable!("has no counterpart in SQL")
+            }
         };
         let path = self.directory.path().join("script.sql");
         fs::write(&path, script).unwrap();
@@ -82,15 +85,8 @@ impl Yardstick {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "pgbench failed: {errors}");
         let (p50_ms, p99_ms) = percentiles(latencies(log.path()));
-        Outcome {
-            rate: number_after(&text, "tps = ").unwrap(),
-            p50_ms,
-            p99_ms,
-            failures: 0,
-            lost: 0,
-            cpu_ms: f64::NAN,
-            resident_kib: 0,
-        }
+        let rate = number_after(&text, "tps = ").unwrap();
+        Outcome::of_yardstick(rate, p50_ms, p99_ms)
     }
 }
 
