@@ -49,8 +49,12 @@ devstack *args="up":
     cargo devstack {{ args }}
 
 # Runs the benchmarks, which write their results to target/bench.
-bench:
+bench: load
     cargo bench --package sovd-api-server
+
+# Measures the server under load next to hand-written SQL; --help lists the options.
+load *args:
+    cargo bench --package sovd-tests --bench load -- {{ args }}
 
 # Checks advisories, licenses, sources and allowed dependencies; requires cargo-deny.
 deny *args:
