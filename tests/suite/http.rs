@@ -2,6 +2,7 @@ pub(crate) mod bad_input;
 pub(crate) mod body_values;
 pub(crate) mod connections;
 pub(crate) mod cors;
+pub(crate) mod cursors;
 pub(crate) mod hostile_input;
 pub(crate) mod in_flight;
 pub(crate) mod large_frames;

@@ -65,7 +65,11 @@ fn add_page_headers(operation: &mut Operation) {
         return;
     }
     if let Some(RefOr::T(page)) = operation.responses.responses.get_mut("200") {
-        for (name, schema) in [("X-Total-Count", i64::schema()), ("Link", String::schema())] {
+        for (name, schema) in [
+            ("X-Total-Count", i64::schema()),
+            ("X-Total-Count-Capped", bool::schema()),
+            ("Link", String::schema()),
+        ] {
             let header = RefOr::T(Header::new(schema));
             page.headers.insert(name.to_owned(), header);
         }

@@ -43,7 +43,7 @@ pub use maintenance::anomalies::{Anomaly, Closure, Detection, Diagnosis, Outcome
 pub use maintenance::bookings::{Booking, BookingStatus};
 pub use maintenance::insights::Insight;
 pub use maintenance::rules::{Dtc, DtcPattern, Rule, RuleBook};
-pub use paging::Page;
+pub use paging::{Listing, Page};
 pub use patch::Patch;
 #[cfg(any(test, feature = "testing"))]
 pub use random::SeededRandom;

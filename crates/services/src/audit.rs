@@ -11,7 +11,7 @@ mod link;
 pub mod refusals;
 
 use derive_more::Constructor;
-use sovd_domain::{AuditRecord, Page, Permission};
+use sovd_domain::{AuditRecord, Listing, Page, Permission, paging::AuditKey};
 use sovd_storage::audit;
 
 use crate::{
@@ -30,13 +30,13 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Returns a page of the matching entries, newest first, and the total number of matches.
+    /// Returns a page of the matching entries, newest first.
     pub async fn list(
         &self,
         caller: &Caller,
         filter: &AuditFilter,
-        page: Page,
-    ) -> Result<(Vec<AuditRecord>, i64)> {
+        page: Page<AuditKey>,
+    ) -> Result<Listing<AuditRecord>> {
         caller.require(Permission::ReadAudit)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(audit::list(&mut connection, filter, page).await?)

@@ -13,8 +13,9 @@ pub(crate) mod work_notifier;
 use std::{sync::Arc, time::Duration};
 
 use sovd_domain::{
-    Catalog, Command, CommandId, CommandScope, Page, Permission, Random, Response, UserId,
+    Catalog, Command, CommandId, CommandScope, Listing, Page, Permission, Random, Response, UserId,
     VehicleId,
+    paging::{CommandKey, ResponseKey},
 };
 use sovd_storage::{
     Connection, StorageError,
@@ -95,14 +96,14 @@ impl Commands {
         &self.catalog
     }
 
-    /// Returns one page of the matching commands, newest first, and the total number of matches. A caller
+    /// Returns one page of the matching commands, newest first. A caller
     /// without [`Permission::ReadAllCommands`] sees only their own commands.
     pub async fn list(
         &self,
         caller: &Caller,
         filter: &CommandFilter,
-        page: Page,
-    ) -> Result<(Vec<Command>, i64)> {
+        page: Page<CommandKey>,
+    ) -> Result<Listing<Command>> {
         let scope = CommandScope {
             user_id: visible_owner(caller),
             vehicles: caller.vehicle_scope(),
@@ -126,11 +127,23 @@ impl Commands {
         Err(self.access.missing(caller, object, "command.read").await)
     }
 
-    /// Returns the responses received so far, in order.
+    /// Returns all responses received so far, in order.
     pub async fn responses(&self, caller: &Caller, command_id: CommandId) -> Result<Vec<Response>> {
         self.get(caller, command_id).await?;
         let mut connection = self.access.connection().await?;
         Ok(responses::list(&mut connection, command_id, 0).await?)
+    }
+
+    /// Returns a page of the responses received so far, in order.
+    pub async fn page_of_responses(
+        &self,
+        caller: &Caller,
+        command_id: CommandId,
+        page: Page<ResponseKey>,
+    ) -> Result<Listing<Response>> {
+        self.get(caller, command_id).await?;
+        let mut connection = self.access.connection().await?;
+        Ok(responses::page(&mut connection, command_id, page).await?)
     }
 }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{Connection, Result, prepared::prepared, schema::audit_logs, statement::Statement};
 
-pub use list::{AuditFilter, Cursor, list, page};
+pub use list::{AuditFilter, list, page};
 
 /// Inserts an entry. Call this in the transaction of the audited change, so that neither is committed
 /// without the other.

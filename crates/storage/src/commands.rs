@@ -6,20 +6,25 @@ pub mod queue;
 pub mod responses;
 
 use chrono::{DateTime, Utc};
-use diesel::{pg::Pg, prelude::*};
+use diesel::{dsl::IntervalDsl, pg::Pg, prelude::*};
 use serde_json::Value;
 use sovd_domain::{
-    Command, CommandId, CommandScope, CommandStatus, FailureKind, Finding, Page, UserId, VehicleId,
+    Command, CommandId, CommandScope, CommandStatus, FailureKind, Finding, Listing, Page, UserId,
+    VehicleId, VehicleScope, paging::CommandKey,
 };
 use uuid::Uuid;
 
 use crate::{
-    Connection, Result, filters::filter_some, fleet::scope::within, rows::row, schema::commands,
-    statement::Statement,
+    Connection, Result,
+    filters::filter_some,
+    fleet::scope::within,
+    rows::row,
+    schema::commands,
+    statement::{Statement, after_time, capped_count},
 };
 
 /// The commands to list. Fields that are not set match all commands.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommandFilter {
     /// Submitted by this user.
     pub user_id: Option<UserId>,
@@ -83,17 +88,37 @@ pub async fn find_all(
         .await
 }
 
-/// Returns a page of the matching commands in `scope`, newest first, and the total number of matches.
+/// Returns a page of the matching commands in `scope`, newest first.
+///
+/// A page of the fleet, one vehicle, one user, one state or one name is an index scan in list order. A page of
+/// the commands of several vehicles, as for a key of an admin, sorts them.
 pub async fn list(
     connection: &mut Connection,
     filter: &CommandFilter,
     scope: &CommandScope,
-    page: Page,
-) -> Result<(Vec<Command>, i64)> {
-    matching(filter, scope)
+    page: Page<CommandKey>,
+) -> Result<Listing<Command>> {
+    let mut query = matching(filter, scope);
+    after_time!(
+        query,
+        commands::submitted_at,
+        commands::command_id,
+        page.key()
+    );
+    let is_entire = *filter == CommandFilter::default() && *scope == CommandScope::ALL;
+    let count = capped_count(matching(filter, scope)).of_entire("commands", is_entire);
+    let newest_id = commands::command_id.desc();
+    let query = if has_several_vehicles(filter, scope) {
+        // Ordering by an expression keeps PostgreSQL from scanning the index of the fleet in list order,
+        // which would read the commands of every vehicle to find those of a few.
+        let submitted_at = commands::submitted_at + 0.seconds();
+        query.order((submitted_at.desc(), newest_id))
+    } else {
+        query.order((commands::submitted_at.desc(), newest_id))
+    };
+    query
         .select(CommandRow::as_select())
-        .order((commands::submitted_at.desc(), commands::command_id.desc()))
-        .fetch_page(connection, matching(filter, scope).count(), page)
+        .fetch_page(connection, count, &page)
         .await
 }
 
@@ -175,6 +200,12 @@ pub async fn add_finding(
         .returning(CommandRow::as_returning())
         .fetch_returned(connection)
         .await
+}
+
+/// Returns whether the commands of several vehicles are selected, but not those of the fleet or of one user.
+fn has_several_vehicles(filter: &CommandFilter, scope: &CommandScope) -> bool {
+    let has_user = filter.user_id.is_some() || scope.user_id.is_some();
+    !has_user && filter.vehicle_id.is_none() && scope.vehicles != VehicleScope::All
 }
 
 fn matching<'a>(filter: &'a CommandFilter, scope: &CommandScope) -> commands::BoxedQuery<'a, Pg> {

@@ -16,11 +16,11 @@ use diesel::{
 };
 use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncConnectionCore, AsyncPgConnection, RunQueryDsl,
-    SimpleAsyncConnection, pooled_connection::PoolableConnection,
+    SimpleAsyncConnection, methods::LoadQuery, pooled_connection::PoolableConnection,
 };
 use futures_util::{
     FutureExt,
-    future::BoxFuture,
+    future::{BoxFuture, try_join},
     stream::{BoxStream, StreamExt, poll_fn},
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
@@ -66,6 +66,25 @@ impl Connection {
     /// Whether the server may still execute a statement whose caller has disconnected.
     pub(crate) fn is_unfinished(&self) -> bool {
         self.state.is_unfinished()
+    }
+
+    /// Returns the rows of one query and the number that another one returns. Both are sent at once, so that
+    /// they take one round trip once they are prepared. They share the deadline of a statement.
+    pub(crate) async fn load_with_count<'query, 'connection, Q, C, R>(
+        &'connection mut self,
+        rows: Q,
+        count: C,
+    ) -> QueryResult<(Vec<R>, i64)>
+    where
+        Q: LoadQuery<'query, &'connection AsyncPgConnection, R> + Send + 'query,
+        C: LoadQuery<'query, &'connection AsyncPgConnection, i64> + Send + 'query,
+        R: Send,
+    {
+        let Self { inner, state, .. } = self;
+        let (mut counting, mut loading) = (&*inner, &*inner);
+        let both = try_join(count.get_result(&mut counting), rows.load(&mut loading));
+        let (count, rows) = state.with_deadline(both).await?;
+        Ok((rows, count))
     }
 
     /// Returns the next notification on the channels of the connection; `None` after the connection was

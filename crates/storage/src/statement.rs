@@ -1,17 +1,40 @@
 //! Execution of statements, with the entities and errors of this crate as results.
 
+mod capped_count;
+
 use diesel::{
     OptionalExtension,
     dsl::{Limit, Offset},
     query_dsl::methods::{LimitDsl, OffsetDsl},
 };
 use diesel_async::{
-    RunQueryDsl,
+    AsyncPgConnection, RunQueryDsl,
     methods::{ExecuteDsl, LoadQuery},
 };
-use sovd_domain::Page;
+use sovd_domain::{Listing, Page};
 
 use crate::{Connection, Result, StorageError};
+
+pub(crate) use capped_count::capped_count;
+
+/// Restricts a boxed query to the rows after the time and id of a [`TimeKey`](sovd_domain::paging::TimeKey),
+/// if there is one, newest first.
+///
+/// A row comparison makes an index scan start exactly after the row. With separate conditions it would start
+/// at the first of all rows with the same time.
+macro_rules! after_time {
+    ($query:ident, $($time:ident)::+, $($id:ident)::+, $key:expr) => {
+        if let Some(key) = $key {
+            use diesel::{IntoSql, sql_types::{Record, Timestamptz, Uuid}};
+            $query = $query.filter(
+                ($($time)::+, $($id)::+)
+                    .into_sql::<Record<(Timestamptz, Uuid)>>()
+                    .lt((key.time, key.id)),
+            );
+        }
+    };
+}
+pub(crate) use after_time;
 
 /// The execution of a statement. A row that cannot be read as an entity is
 /// [`CorruptRow`](StorageError::CorruptRow).
@@ -73,25 +96,32 @@ pub(crate) trait Statement: Sized + Send {
         }
     }
 
-    /// Returns a page of the rows of a query as entities, and the result of `count`.
-    fn fetch_page<'query, C, R, T>(
+    /// Returns a page of the rows of a query as entities, with the result of `count`, in one round trip. The
+    /// query must already be restricted to the rows after the key of the page.
+    fn fetch_page<'query, 'connection, C, R, T, K>(
         self,
-        connection: &mut Connection,
+        connection: &'connection mut Connection,
         count: C,
-        page: Page,
-    ) -> impl Future<Output = Result<(Vec<T>, i64)>> + Send
+        page: &Page<K>,
+    ) -> impl Future<Output = Result<Listing<T>>> + Send
     where
-        C: LoadQuery<'query, Connection, i64> + Send + 'query,
+        C: LoadQuery<'query, &'connection AsyncPgConnection, i64> + Send + 'query,
         Self: LimitDsl,
         Limit<Self>: OffsetDsl,
-        Offset<Limit<Self>>: LoadQuery<'query, Connection, R> + Send + 'query,
+        Offset<Limit<Self>>: LoadQuery<'query, &'connection AsyncPgConnection, R> + Send + 'query,
         R: TryInto<T> + Send,
+        T: Send,
         StorageError: From<R::Error>,
     {
+        let limit = page.limit();
+        let page = self.limit(limit + 1).offset(page.offset());
         async move {
-            let total = count.get_result(connection).await?;
-            let page = self.limit(page.limit()).offset(page.offset());
-            Ok((page.fetch_all(connection).await?, total))
+            let (rows, counted) = connection.load_with_count(page, count).await?;
+            let items = rows
+                .into_iter()
+                .map(R::try_into)
+                .collect::<Result<_, _>>()?;
+            Ok(Listing::new(items, limit, counted))
         }
     }
 

@@ -4,7 +4,10 @@
 
 use std::{error::Error, fmt};
 
-use sovd_domain::{Anomaly, CommandScope, CommandStatus, Page, Vehicle, VehicleScope};
+use sovd_domain::{
+    Anomaly, CommandScope, CommandStatus, Page, Vehicle, VehicleScope,
+    paging::{KeyOf, VehicleKey},
+};
 use sovd_storage::{
     Connection, Database,
     commands::{self, CommandFilter},
@@ -40,19 +43,21 @@ impl FleetReport {
         let mut connection = database.connection().await?;
         let filter = VehicleFilter::default();
         let mut entries = Vec::new();
+        let mut page = Page::new(Some(Page::MAX_LIMIT), None)?;
         loop {
-            let offset = i64::try_from(entries.len())?;
-            let page = Page::new(Some(Page::MAX_LIMIT), Some(offset))?;
-            let (vehicles, _total) =
+            let vehicles =
                 vehicles::list(&mut connection, &filter, &VehicleScope::All, page).await?;
-            if vehicles.is_empty() {
-                break;
-            }
-            for vehicle in vehicles {
+            let last = vehicles.items.last().and_then(VehicleKey::of);
+            for vehicle in vehicles.items {
                 entries.push(Entry::read(&mut connection, vehicle).await?);
             }
+            match last {
+                Some(last) if vehicles.has_more => {
+                    page = Page::after(Some(Page::MAX_LIMIT), last)?;
+                }
+                _ => return Ok(Self { entries }),
+            }
         }
-        Ok(Self { entries })
     }
 }
 
@@ -67,9 +72,8 @@ impl Entry {
                 status: Some(status),
                 ..CommandFilter::default()
             };
-            let (_latest, total) =
-                commands::list(connection, &filter, &CommandScope::ALL, page).await?;
-            open_commands += total;
+            let commands = commands::list(connection, &filter, &CommandScope::ALL, page).await?;
+            open_commands += commands.total;
         }
         let anomalies = anomalies::newest_of(connection, vehicle_id, Page::MAX_LIMIT).await?;
         let open_anomalies = anomalies

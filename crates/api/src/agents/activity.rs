@@ -72,7 +72,11 @@ pub(crate) async fn list(
     state: Data<ApiState>,
     request: ListQuery<ListUebaLogs>,
 ) -> Result<HttpResponse, Problem> {
-    let ListQuery { query, paging } = request;
+    let ListQuery {
+        query,
+        page,
+        paging,
+    } = request;
     let filter = AgentActionFilter {
         status: query.status,
         agent_name: query.agent_name,
@@ -80,7 +84,7 @@ pub(crate) async fn list(
         start: moment("start_date", query.start_date)?,
         end: moment("end_date", query.end_date)?,
     };
-    let actions = state.agents.list(&caller, &filter, paging.page).await?;
+    let actions = state.agents.list(&caller, &filter, page).await?;
     Ok(paging.respond::<_, UebaLogBody>(actions))
 }
 

@@ -65,15 +65,16 @@ pub(crate) async fn list(
     state: Data<ApiState>,
     request: ListQuery<ListSuspensions>,
 ) -> Result<HttpResponse, Problem> {
-    let ListQuery { query, paging } = request;
+    let ListQuery {
+        query,
+        page,
+        paging,
+    } = request;
     let filter = SuspensionFilter {
         agent_name: query.agent_name,
         is_active: query.is_active,
     };
-    let suspensions = state
-        .agents
-        .suspensions(&caller, &filter, paging.page)
-        .await?;
+    let suspensions = state.agents.suspensions(&caller, &filter, page).await?;
     Ok(paging.respond::<_, SuspensionBody>(suspensions))
 }
 

@@ -16,7 +16,7 @@ use crate::{
 
 list_query! {
     /// The entries to list.
-    ListAuditLogs {
+    ListAuditLogs by AuditKey {
         /// By this user, even if since deleted.
         user_id: Option<Uuid>,
         /// About this vehicle, even if since deleted.
@@ -40,11 +40,13 @@ list_query! {
 pub(crate) struct AuditLogListBody {
     /// The entries, newest first.
     audit_logs: Vec<AuditLogBody>,
-    /// Total number of matching items.
+    /// Total number of matching items, at most 10,000.
     total: i64,
+    /// Whether there are more matching items than `total`.
+    total_is_capped: bool,
     /// The requested maximum number of items.
     limit: i64,
-    /// The number of items skipped.
+    /// The number of items skipped; 0 with a cursor.
     offset: i64,
 }
 
@@ -63,7 +65,11 @@ pub(crate) async fn list(
     state: Data<ApiState>,
     request: ListQuery<ListAuditLogs>,
 ) -> Result<HttpResponse, Problem> {
-    let ListQuery { query, paging } = request;
+    let ListQuery {
+        query,
+        page,
+        paging,
+    } = request;
     let filter = AuditFilter {
         user_id: query.user_id.map(UserId),
         vehicle_id: query.vehicle_id.map(VehicleId),
@@ -73,12 +79,14 @@ pub(crate) async fn list(
         start: moment("start_date", query.start_date)?,
         end: moment("end_date", query.end_date)?,
     };
-    let (records, total) = state.audit.list(&caller, &filter, paging.page).await?;
+    let listing = state.audit.list(&caller, &filter, page).await?;
+    let mut response = paging.response(&listing);
     let body = AuditLogListBody {
-        audit_logs: records.into_iter().map(AuditLogBody::from).collect(),
-        total,
-        limit: paging.page.limit(),
-        offset: paging.page.offset(),
+        audit_logs: listing.items.into_iter().map(AuditLogBody::from).collect(),
+        total: listing.total,
+        total_is_capped: listing.total_is_capped,
+        limit: paging.limit(),
+        offset: paging.offset(),
     };
-    Ok(paging.response(total).json(body))
+    Ok(response.json(body))
 }

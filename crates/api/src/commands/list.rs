@@ -16,7 +16,7 @@ use crate::{
 
 list_query! {
     /// The commands to list.
-    ListCommands {
+    ListCommands by CommandKey {
         /// For this vehicle.
         vehicle_id: Option<Uuid>,
         /// In this state: `pending`, `in_progress`, `completed` or `failed`.
@@ -39,11 +39,13 @@ list_query! {
 pub(crate) struct CommandListBody {
     /// The commands, newest first.
     commands: Vec<CommandBody>,
-    /// Total number of matching items.
+    /// Total number of matching items, at most 10,000.
     total: i64,
+    /// Whether there are more matching items than `total`.
+    total_is_capped: bool,
     /// The requested maximum number of items.
     limit: i64,
-    /// The number of items skipped.
+    /// The number of items skipped; 0 with a cursor.
     offset: i64,
 }
 
@@ -62,7 +64,11 @@ pub(crate) async fn list(
     state: Data<ApiState>,
     request: ListQuery<ListCommands>,
 ) -> Result<HttpResponse, Problem> {
-    let ListQuery { query, paging } = request;
+    let ListQuery {
+        query,
+        page,
+        paging,
+    } = request;
     let filter = CommandFilter {
         user_id: query.user_id.map(UserId),
         vehicle_id: query.vehicle_id.map(VehicleId),
@@ -71,12 +77,14 @@ pub(crate) async fn list(
         start: moment("start_date", query.start_date)?,
         end: moment("end_date", query.end_date)?,
     };
-    let (commands, total) = state.commands.list(&caller, &filter, paging.page).await?;
+    let listing = state.commands.list(&caller, &filter, page).await?;
+    let mut response = paging.response(&listing);
     let body = CommandListBody {
-        commands: commands.into_iter().map(CommandBody::from).collect(),
-        total,
-        limit: paging.page.limit(),
-        offset: paging.page.offset(),
+        commands: listing.items.into_iter().map(CommandBody::from).collect(),
+        total: listing.total,
+        total_is_capped: listing.total_is_capped,
+        limit: paging.limit(),
+        offset: paging.offset(),
     };
-    Ok(paging.response(total).json(body))
+    Ok(response.json(body))
 }

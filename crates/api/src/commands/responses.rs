@@ -1,11 +1,11 @@
-use actix_web::{get, web};
+use actix_web::{HttpResponse, get, web};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sovd_domain::{CommandId, Response};
 use uuid::Uuid;
 
 use crate::{
-    extract::{Authorized, PathId},
+    extract::{Authorized, ListQuery, PathId, list_query},
     permissions::ReadOwnCommands,
     problem::Problem,
     state::ApiState,
@@ -31,13 +31,27 @@ response_body! {
     }
 }
 
+list_query! {
+    /// The page of the chunks.
+    ListResponses by ResponseKey {}
+    "Maximum number of chunks: 1 to 100; default 50 with an offset or a cursor, otherwise all."
+    "Number of chunks to skip: 0 or more; default 0."
+}
+
+impl ListResponses {
+    fn selects_a_page(&self) -> bool {
+        self.limit.is_some() || self.offset.is_some() || self.cursor.is_some()
+    }
+}
+
 /// List the responses to a command
 ///
-/// Returns the chunks received so far, in order.
+/// Returns the chunks received so far, in order: all of them, or a page if the request has a limit, an
+/// offset or a cursor.
 #[utoipa::path(
     operation_id = "list_responses",
     tag = "commands",
-    params(("command_id" = Uuid, Path, description = "The command")),
+    params(("command_id" = Uuid, Path, description = "The command"), ListResponses),
     responses((status = 200, description = "The chunks, in order", body = Vec<ResponseBody>)),
 )]
 #[get("/{command_id}/responses")]
@@ -45,9 +59,21 @@ pub(crate) async fn responses(
     caller: Authorized<ReadOwnCommands>,
     state: web::Data<ApiState>,
     command_id: PathId<CommandId>,
-) -> Result<web::Json<Vec<ResponseBody>>, Problem> {
+    request: ListQuery<ListResponses>,
+) -> Result<HttpResponse, Problem> {
+    let ListQuery {
+        query,
+        page,
+        paging,
+    } = request;
+    if query.selects_a_page() {
+        let listing = state
+            .commands
+            .page_of_responses(&caller, command_id.0, page)
+            .await?;
+        return Ok(paging.respond::<_, ResponseBody>(listing));
+    }
     let responses = state.commands.responses(&caller, command_id.0).await?;
-    Ok(web::Json(
-        responses.into_iter().map(ResponseBody::from).collect(),
-    ))
+    let bodies: Vec<ResponseBody> = responses.into_iter().map(ResponseBody::from).collect();
+    Ok(HttpResponse::Ok().json(bodies))
 }

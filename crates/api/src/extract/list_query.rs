@@ -1,8 +1,13 @@
+use std::marker::PhantomData;
+
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, dev::Payload, http::header::LINK,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use sovd_domain::{FieldError, Page, paging::InvalidPage};
+use sovd_domain::{
+    FieldError, Listing, Page,
+    paging::{InvalidPage, KeyOf, SortKey},
+};
 use utoipa::IntoParams;
 
 use super::{
@@ -12,19 +17,58 @@ use super::{
 use crate::problem::{Code, Problem};
 
 const TOTAL: &str = "X-Total-Count";
+const TOTAL_IS_CAPPED: &str = "X-Total-Count-Capped";
 
-/// Declares the parameters of a list: the given filters and those that select the page. The two
-/// descriptions of the latter are optional.
+/// Declares the parameters of a list: the given filters and those that select the page. A list in the order
+/// of a [`SortKey`] has a cursor, too. The descriptions of the limit and the offset are optional.
 macro_rules! list_query {
-    ($(#[$($attribute:tt)+])* $Query:ident { $($filters:tt)* }) => {
+    ($(#[$($attribute:tt)+])* $Query:ident { $($filters:tt)* } $($descriptions:tt)*) => {
         list_query! {
+            @declare
             $(#[$($attribute)+])*
-            $Query { $($filters)* }
+            $Query by sovd_domain::paging::NoKey { $($filters)* }
+            {}
+            |_| None;
+            $($descriptions)*
+        }
+    };
+    (
+        $(#[$($attribute:tt)+])* $Query:ident by $Key:ident { $($filters:tt)* }
+        $($descriptions:tt)*
+    ) => {
+        list_query! {
+            @declare
+            $(#[$($attribute)+])*
+            $Query by sovd_domain::paging::$Key { $($filters)* }
+            {
+                /// Start after the last row of another page: the `cursor` of its `next` link. Not with
+                /// `offset`.
+                #[param(max_length = 64)]
+                cursor: Option<String>,
+            }
+            |query| query.cursor.as_deref();
+            $($descriptions)*
+        }
+    };
+    (
+        @declare $(#[$($attribute:tt)+])* $Query:ident by $Key:ty { $($filters:tt)* }
+        { $($cursor:tt)* } |$query:pat_param| $get_cursor:expr;
+    ) => {
+        list_query! {
+            @declare
+            $(#[$($attribute)+])*
+            $Query by $Key { $($filters)* }
+            { $($cursor)* }
+            |$query| $get_cursor;
             "Maximum number of items: 1 to 100; default 50."
             "Number of items to skip: 0 or more; default 0."
         }
     };
-    ($(#[$($attribute:tt)+])* $Query:ident { $($filters:tt)* } $limit:tt $offset:tt) => {
+    (
+        @declare $(#[$($attribute:tt)+])* $Query:ident by $Key:ty { $($filters:tt)* }
+        { $($cursor:tt)* } |$query:pat_param| $get_cursor:expr;
+        $limit:literal $offset:literal
+    ) => {
         #[derive(serde::Deserialize, utoipa::IntoParams)]
         #[into_params(parameter_in = Query)]
         #[serde(deny_unknown_fields)]
@@ -37,11 +81,17 @@ macro_rules! list_query {
             #[doc = $offset]
             #[param(minimum = 0)]
             offset: Option<i64>,
+            $($cursor)*
         }
 
         impl $crate::extract::Paged for $Query {
-            fn page(&self) -> Result<sovd_domain::Page, sovd_domain::paging::InvalidPage> {
-                sovd_domain::Page::new(self.limit, self.offset)
+            type Key = $Key;
+
+            fn page(
+                &self,
+            ) -> Result<sovd_domain::Page<$Key>, sovd_domain::paging::InvalidPage> {
+                let $query = self;
+                sovd_domain::Page::from_query(self.limit, self.offset, $get_cursor)
             }
         }
     };
@@ -50,22 +100,30 @@ pub(crate) use list_query;
 
 /// The parameters of a list, which [`list_query!`] declares.
 pub(crate) trait Paged: DeserializeOwned + IntoParams + 'static {
+    /// The key by which the list is ordered.
+    type Key: SortKey;
+
     /// Returns the requested page.
-    fn page(&self) -> Result<Page, InvalidPage>;
+    fn page(&self) -> Result<Page<Self::Key>, InvalidPage>;
 }
 
 /// A request for one page of a list.
-pub(crate) struct ListQuery<Q> {
+pub(crate) struct ListQuery<Q: Paged> {
     /// The parameters.
     pub(crate) query: Q,
-    /// The requested page and the response with it.
-    pub(crate) paging: Paging,
+    /// The requested page.
+    pub(crate) page: Page<Q::Key>,
+    /// The response with the page.
+    pub(crate) paging: Paging<Q::Key>,
 }
 
-/// The requested page of a list.
-pub(crate) struct Paging {
-    pub(crate) page: Page,
+/// Responds with the requested page of a list.
+pub(crate) struct Paging<K> {
     request: HttpRequest,
+    limit: i64,
+    /// `None` if the client gave no offset.
+    offset: Option<i64>,
+    key: PhantomData<K>,
 }
 
 impl<Q: Paged> FromRequest for ListQuery<Q> {
@@ -75,9 +133,12 @@ impl<Q: Paged> FromRequest for ListQuery<Q> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let list = parse(request.query_string()).and_then(|query: Q| {
             let page = query.page().map_err(invalid)?;
-            let request = request.clone();
-            let paging = Paging { page, request };
-            Ok(Self { query, paging })
+            let paging = Paging::new(request.clone(), &page);
+            Ok(Self {
+                query,
+                page,
+                paging,
+            })
         });
         deferred(request, list)
     }
@@ -87,85 +148,144 @@ fn invalid(error: InvalidPage) -> Problem {
     let pointer = match error {
         InvalidPage::Limit => "/limit",
         InvalidPage::Offset => "/offset",
+        InvalidPage::Cursor | InvalidPage::CursorWithOffset => "/cursor",
     };
     let errors = vec![FieldError::new(pointer, error.to_string())];
     Problem::with_fields(Code::ValidationFailed, errors)
 }
 
-impl Paging {
-    /// Responds with the items of the page and the total of the list.
-    pub(crate) fn respond<T, B: From<T> + Serialize>(
-        &self,
-        (items, total): (Vec<T>, i64),
-    ) -> HttpResponse {
-        let bodies: Vec<B> = items.into_iter().map(B::from).collect();
-        self.response(total).json(bodies)
+impl<K> Paging<K> {
+    fn new(request: HttpRequest, page: &Page<K>) -> Self {
+        Self {
+            request,
+            limit: page.limit(),
+            offset: page.has_offset().then(|| page.offset()),
+            key: PhantomData,
+        }
     }
 
-    /// Starts a response with one page of a list of `total` items, with `X-Total-Count` and `Link`
-    /// (RFC 8288).
-    pub(crate) fn response(&self, total: i64) -> HttpResponseBuilder {
+    /// Returns the maximum number of items.
+    pub(crate) fn limit(&self) -> i64 {
+        self.limit
+    }
+
+    /// Returns the number of items skipped.
+    pub(crate) fn offset(&self) -> i64 {
+        self.offset.unwrap_or(0)
+    }
+
+    /// Responds with the items of the page.
+    pub(crate) fn respond<T, B: From<T> + Serialize>(&self, listing: Listing<T>) -> HttpResponse
+    where
+        K: KeyOf<T>,
+    {
+        let mut response = self.response(&listing);
+        let bodies: Vec<B> = listing.items.into_iter().map(B::from).collect();
+        response.json(bodies)
+    }
+
+    /// Starts a response with a page, with `X-Total-Count` and `Link` (RFC 8288).
+    pub(crate) fn response<T>(&self, listing: &Listing<T>) -> HttpResponseBuilder
+    where
+        K: KeyOf<T>,
+    {
         let mut response = HttpResponse::Ok();
-        for header in page_headers(&self.request, self.page, total) {
-            response.insert_header(header);
+        response.insert_header((TOTAL, listing.total.to_string()));
+        if listing.total_is_capped {
+            response.insert_header((TOTAL_IS_CAPPED, "true"));
+        }
+        let links: Vec<String> = [self.next(listing), self.previous()]
+            .into_iter()
+            .flatten()
+            .collect();
+        if !links.is_empty() {
+            response.insert_header((LINK, links.join(", ")));
         }
         response
     }
-}
 
-fn page_headers(request: &HttpRequest, page: Page, total: i64) -> Vec<(&'static str, String)> {
-    let mut headers = vec![(TOTAL, total.to_string())];
-    let mut links = Vec::new();
-    let next = page.offset().saturating_add(page.limit());
-    if next < total {
-        links.push(link(request, page, next, "next"));
+    /// Returns the link to the next page: by cursor, unless the client gave an offset or the list has no
+    /// cursors.
+    fn next<T>(&self, listing: &Listing<T>) -> Option<String>
+    where
+        K: KeyOf<T>,
+    {
+        if !listing.has_more {
+            return None;
+        }
+        let key = listing.items.last().and_then(K::of);
+        Some(if let (None, Some(key)) = (self.offset, key) {
+            self.link("next", "cursor", &key.to_cursor())
+        } else {
+            let next = self.offset().saturating_add(self.limit);
+            self.link("next", "offset", &next.to_string())
+        })
     }
-    if page.offset() > 0 {
-        links.push(link(
-            request,
-            page,
-            page.offset().saturating_sub(page.limit()).max(0),
-            "prev",
-        ));
-    }
-    if !links.is_empty() {
-        headers.push((LINK.as_str(), links.join(", ")));
-    }
-    headers
-}
 
-fn link(request: &HttpRequest, page: Page, offset: i64, relation: &str) -> String {
-    let kept = form_urlencoded::parse(request.query_string().as_bytes())
-        .filter(|(name, _)| name != "limit" && name != "offset");
-    let query = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(kept)
-        .append_pair("limit", &page.limit().to_string())
-        .append_pair("offset", &offset.to_string())
-        .finish();
-    format!("<{}?{query}>; rel=\"{relation}\"", request.path())
+    fn previous(&self) -> Option<String> {
+        let offset = self.offset.filter(|&offset| offset > 0)?;
+        let previous = offset.saturating_sub(self.limit).max(0);
+        Some(self.link("prev", "offset", &previous.to_string()))
+    }
+
+    fn link(&self, relation: &str, start: &str, value: &str) -> String {
+        let kept = form_urlencoded::parse(self.request.query_string().as_bytes())
+            .filter(|(name, _)| !["limit", "offset", "cursor"].contains(&&**name));
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(kept)
+            .append_pair("limit", &self.limit.to_string())
+            .append_pair(start, value)
+            .finish();
+        format!("<{}?{query}>; rel=\"{relation}\"", self.request.path())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
+    use sovd_domain::{
+        Response,
+        paging::{NoKey, ResponseKey},
+    };
 
     use super::*;
 
-    fn links(offset: i64, total: i64) -> String {
-        let request = TestRequest::with_uri("/vehicles?search=a%26b&offset=7").to_http_request();
-        let page = Page::new(Some(10), Some(offset)).unwrap();
-        let headers = page_headers(&request, page, total);
-        headers
-            .into_iter()
-            .find(|(name, _)| *name == "link")
-            .map(|(_, l)| l)
+    const URI: &str = "/vehicles?search=a%26b&offset=7&cursor=old";
+
+    /// Returns the `Link` of a page of 10 of 40 items.
+    fn links<K: KeyOf<T>, T>(page: &Page<K>, items: Vec<T>, has_more: bool) -> String {
+        let request = TestRequest::with_uri(URI).to_http_request();
+        let listing = Listing {
+            items,
+            total: 40,
+            total_is_capped: false,
+            has_more,
+        };
+        let response = Paging::new(request, page).response(&listing).finish();
+        let link = response.headers().get(LINK);
+        link.map(|link| link.to_str().unwrap().to_owned())
             .unwrap_or_default()
+    }
+
+    fn at_offset<K>(offset: i64) -> Page<K> {
+        Page::new(Some(10), Some(offset)).unwrap()
+    }
+
+    fn chunk(sequence_number: i32) -> Response {
+        Response {
+            response_id: sovd_domain::ResponseId(uuid::Uuid::nil()),
+            command_id: sovd_domain::CommandId(uuid::Uuid::nil()),
+            response_payload: serde_json::Value::Null,
+            sequence_number,
+            is_final: false,
+            received_at: chrono::DateTime::UNIX_EPOCH,
+        }
     }
 
     #[test]
     fn links_to_both_neighbors() {
         assert_eq!(
-            links(15, 40),
+            links::<NoKey, ()>(&at_offset(15), vec![], true),
             "</vehicles?search=a%26b&limit=10&offset=25>; rel=\"next\", \
              </vehicles?search=a%26b&limit=10&offset=5>; rel=\"prev\""
         );
@@ -173,9 +293,46 @@ mod tests {
 
     #[test]
     fn omits_the_links_beyond_the_ends() {
-        assert!(!links(0, 11).contains("prev"));
-        assert!(links(0, 11).contains("next"));
-        assert!(!links(10, 20).contains("next"));
-        assert_eq!(links(0, 10), "");
+        let links = |offset, has_more| links::<NoKey, ()>(&at_offset(offset), vec![], has_more);
+        assert!(!links(0, true).contains("prev"));
+        assert!(links(0, true).contains("next"));
+        assert!(!links(10, false).contains("next"));
+        assert_eq!(links(0, false), "");
+    }
+
+    #[test]
+    fn links_by_cursor_unless_the_client_gave_an_offset() {
+        let chunks = || vec![chunk(8), chunk(9)];
+        let cursor = ResponseKey(9).to_cursor();
+        let by_cursor = format!("</vehicles?search=a%26b&limit=10&cursor={cursor}>; rel=\"next\"");
+        let first: Page<ResponseKey> = Page::new(Some(10), None).unwrap();
+        let later = Page::after(Some(10), ResponseKey(7)).unwrap();
+        for page in [first, later] {
+            assert_eq!(links(&page, chunks(), true), by_cursor);
+            assert_eq!(links(&page, chunks(), false), "");
+        }
+        let by_offset = links::<ResponseKey, _>(&at_offset(0), chunks(), true);
+        assert_eq!(
+            by_offset,
+            "</vehicles?search=a%26b&limit=10&offset=10>; rel=\"next\""
+        );
+    }
+
+    #[test]
+    fn marks_a_capped_total() {
+        for total_is_capped in [false, true] {
+            let request = TestRequest::with_uri(URI).to_http_request();
+            let page: Page = Page::new(None, None).unwrap();
+            let listing = Listing::<()> {
+                items: vec![],
+                total: 10_000,
+                total_is_capped,
+                has_more: false,
+            };
+            let response = Paging::new(request, &page).response(&listing).finish();
+            assert_eq!(response.headers().get(TOTAL).unwrap(), "10000");
+            let mark = response.headers().get(TOTAL_IS_CAPPED);
+            assert_eq!(mark.is_some_and(|mark| mark == "true"), total_is_capped);
+        }
     }
 }

@@ -75,7 +75,7 @@ pub(crate) async fn list(
     request: ListQuery<ListServiceAccounts>,
 ) -> Result<HttpResponse, Problem> {
     let paging = request.paging;
-    let accounts = state.service_accounts.list(&caller, paging.page).await?;
+    let accounts = state.service_accounts.list(&caller, request.page).await?;
     Ok(paging.respond::<_, ServiceAccountBody>(accounts))
 }
 

@@ -66,12 +66,16 @@ pub(crate) async fn list(
     state: web::Data<ApiState>,
     request: ListQuery<ListUsers>,
 ) -> Result<HttpResponse, Problem> {
-    let ListQuery { query, paging } = request;
+    let ListQuery {
+        query,
+        page,
+        paging,
+    } = request;
     let filter = UserFilter {
         role: query.role,
         search: query.search,
     };
-    let users = state.users.list(&caller, &filter, paging.page).await?;
+    let users = state.users.list(&caller, &filter, page).await?;
     Ok(paging.respond::<_, UserBody>(users))
 }
 

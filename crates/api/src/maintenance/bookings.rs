@@ -71,12 +71,16 @@ pub(crate) async fn list(
     state: web::Data<ApiState>,
     request: ListQuery<ListBookings>,
 ) -> Result<HttpResponse, Problem> {
-    let ListQuery { query, paging } = request;
+    let ListQuery {
+        query,
+        page,
+        paging,
+    } = request;
     let filter = BookingFilter {
         status: query.status,
         vehicle_id: query.vehicle_id.map(VehicleId),
     };
-    let bookings = state.bookings.list(&caller, &filter, paging.page).await?;
+    let bookings = state.bookings.list(&caller, &filter, page).await?;
     Ok(paging.respond::<_, BookingBody>(bookings))
 }
 

@@ -1,5 +1,7 @@
 use serde_json::json;
-use sovd_domain::{AgentAction, AgentActionId, AgentActionStatus, AuditEntry, Page, Permission};
+use sovd_domain::{
+    AgentAction, AgentActionId, AgentActionStatus, AuditEntry, Listing, Page, Permission,
+};
 use sovd_storage::{
     Transaction,
     agents::{activity, suspensions},
@@ -25,13 +27,13 @@ pub struct NewAgentAction {
 }
 
 impl Agents {
-    /// Returns a page of the matching entries, newest first, and the number of matching entries.
+    /// Returns a page of the matching entries, newest first.
     pub async fn list(
         &self,
         caller: &Caller,
         filter: &AgentActionFilter,
         page: Page,
-    ) -> Result<(Vec<AgentAction>, i64)> {
+    ) -> Result<Listing<AgentAction>> {
         caller.require(Permission::ReadAgentLog)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(activity::list(&mut connection, filter, page).await?)

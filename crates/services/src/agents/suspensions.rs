@@ -1,5 +1,5 @@
 use serde_json::json;
-use sovd_domain::{AuditEntry, Page, Permission, Suspension, SuspensionId};
+use sovd_domain::{AuditEntry, Listing, Page, Permission, Suspension, SuspensionId};
 use sovd_storage::{Transaction, agents::suspensions, audit};
 
 use super::{Agents, SuspensionFilter};
@@ -12,13 +12,13 @@ const UNKNOWN: ServiceError = ServiceError::not_found("suspension", None);
 const LIFTED: ServiceError = ServiceError::conflict("the suspension has already been lifted", None);
 
 impl Agents {
-    /// Returns a page of the matching suspensions, newest first, and the number of matching suspensions.
+    /// Returns a page of the matching suspensions, newest first.
     pub async fn suspensions(
         &self,
         caller: &Caller,
         filter: &SuspensionFilter,
         page: Page,
-    ) -> Result<(Vec<Suspension>, i64)> {
+    ) -> Result<Listing<Suspension>> {
         caller.require(Permission::ReadAgentLog)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(suspensions::list(&mut connection, filter, page).await?)

@@ -1,9 +1,12 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use sovd_domain::{AuditEntry, AuditRecord, Permission};
+use sovd_domain::{
+    AuditEntry, AuditRecord, Permission,
+    paging::{AuditKey, KeyOf},
+};
 use sovd_storage::{
     Database,
-    audit::{self, AuditFilter, Cursor},
+    audit::{self, AuditFilter},
 };
 use strum::Display;
 
@@ -33,7 +36,7 @@ pub struct Export {
     filter: AuditFilter,
     began_at: DateTime<Utc>,
     credential: CredentialWatch,
-    last: Option<Cursor>,
+    last: Option<AuditKey>,
     is_complete: bool,
     _permit: ExportPermit,
 }
@@ -100,7 +103,7 @@ impl Export {
         }
         let mut connection = self.database.bulk_connection(()).await?;
         let records = audit::page(&mut connection, &self.filter, self.last, PAGE).await?;
-        self.last = records.last().map(Cursor::from);
+        self.last = records.last().and_then(AuditKey::of);
         self.is_complete = self.last.is_none();
         Ok(records)
     }

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use derive_more::Constructor;
 use serde_json::{Map, Value};
-use sovd_domain::{FieldError, Page, Permission, Random, Role, UserId, Vehicle, VehicleId};
+use sovd_domain::{
+    FieldError, Listing, Page, Permission, Random, Role, UserId, Vehicle, VehicleId,
+    paging::VehicleKey,
+};
 use sovd_storage::{Transaction, fleet::vehicles, identity::users};
 
 use crate::{
@@ -30,13 +33,13 @@ pub struct Vehicles {
 }
 
 impl Vehicles {
-    /// Lists one page of the matching vehicles that the caller may see by VIN, and counts all of them.
+    /// Lists one page of the matching vehicles that the caller may see by VIN.
     pub async fn list(
         &self,
         caller: &Caller,
         filter: &VehicleFilter,
-        page: Page,
-    ) -> Result<(Vec<Vehicle>, i64)> {
+        page: Page<VehicleKey>,
+    ) -> Result<Listing<Vehicle>> {
         caller.require(Permission::ReadVehicles)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(vehicles::list(&mut connection, filter, &caller.vehicle_scope(), page).await?)

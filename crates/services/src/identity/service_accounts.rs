@@ -6,8 +6,8 @@ use derive_more::Constructor;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sovd_domain::{
-    AccessChange, AuditEntry, FieldError, Page, Permission, Random, Role, Scope, ServiceAccount,
-    User, UserId, VehicleId,
+    AccessChange, AuditEntry, FieldError, Listing, Page, Permission, Random, Role, Scope,
+    ServiceAccount, User, UserId, VehicleId,
 };
 use sovd_storage::{StorageError, Transaction, audit, identity::service_accounts};
 
@@ -49,8 +49,8 @@ pub struct IssuedKey {
 }
 
 impl ServiceAccounts {
-    /// Lists one page of the accounts by name, and counts all of them.
-    pub async fn list(&self, caller: &Caller, page: Page) -> Result<(Vec<ServiceAccount>, i64)> {
+    /// Lists one page of the accounts by name.
+    pub async fn list(&self, caller: &Caller, page: Page) -> Result<Listing<ServiceAccount>> {
         caller.require(Permission::ManageServiceAccounts)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(service_accounts::list(&mut connection, page).await?)

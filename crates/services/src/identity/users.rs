@@ -7,7 +7,7 @@ use derive_more::Constructor;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use sovd_domain::{
-    AccessChange, AuditEntry, FieldError, Page, Permission, Random, Role, User, UserId,
+    AccessChange, AuditEntry, FieldError, Listing, Page, Permission, Random, Role, User, UserId,
 };
 use sovd_storage::{
     Conflict, StorageError, Transaction, audit,
@@ -82,13 +82,13 @@ impl UserChange {
 }
 
 impl Users {
-    /// Lists one page of the matching users by name, and counts all of them.
+    /// Lists one page of the matching users by name.
     pub async fn list(
         &self,
         caller: &Caller,
         filter: &UserFilter,
         page: Page,
-    ) -> Result<(Vec<User>, i64)> {
+    ) -> Result<Listing<User>> {
         caller.require(Permission::ManageUsers)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(users::list(&mut connection, filter, page).await?)

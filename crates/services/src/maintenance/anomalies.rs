@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use derive_more::Constructor;
 use sovd_domain::{
-    Anomaly, AnomalyId, Diagnosis, Page, Permission, Random, VehicleId, VehicleScope,
+    Anomaly, AnomalyId, Diagnosis, Listing, Page, Permission, Random, VehicleId, VehicleScope,
+    paging::AnomalyKey,
 };
 use sovd_storage::{
     fleet::vehicles,
@@ -38,28 +39,26 @@ pub struct Anomalies {
 }
 
 impl Anomalies {
-    /// Returns a page of the matching anomalies that the caller can access, newest first, and the number
-    /// of matching anomalies.
+    /// Returns a page of the matching anomalies that the caller can access, newest first.
     pub async fn list(
         &self,
         caller: &Caller,
         filter: &AnomalyFilter,
-        page: Page,
-    ) -> Result<(Vec<Anomaly>, i64)> {
+        page: Page<AnomalyKey>,
+    ) -> Result<Listing<Anomaly>> {
         caller.require(Permission::ReadAnomalies)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(anomalies::list(&mut connection, filter, &caller.vehicle_scope(), page).await?)
     }
 
-    /// Returns a page of the matching anomalies of one vehicle, newest first, and the number of matching
-    /// anomalies.
+    /// Returns a page of the matching anomalies of one vehicle, newest first.
     pub async fn list_of_vehicle(
         &self,
         caller: &Caller,
         vehicle_id: VehicleId,
         filter: AnomalyFilter,
-        page: Page,
-    ) -> Result<(Vec<Anomaly>, i64)> {
+        page: Page<AnomalyKey>,
+    ) -> Result<Listing<Anomaly>> {
         caller.require(Permission::ReadAnomalies)?;
         let can_access = self.access.can_access_vehicle(caller, vehicle_id, READ);
         if !can_access.await? {
@@ -86,9 +85,8 @@ impl Anomalies {
         let anomaly = self.find(caller, anomaly_id, READ).await?;
         let mut connection = self.access.connection().await?;
         let page = Page::new(Some(Page::MAX_LIMIT), None).map_err(ServiceError::internal)?;
-        let (diagnoses, _) =
-            maintenance::diagnoses::list(&mut connection, anomaly_id, page).await?;
-        Ok((anomaly, diagnoses))
+        let diagnoses = maintenance::diagnoses::list(&mut connection, anomaly_id, page).await?;
+        Ok((anomaly, diagnoses.items))
     }
 
     /// Returns the anomaly with the id if the caller can access its vehicle; records the attempt if not.

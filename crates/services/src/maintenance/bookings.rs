@@ -7,7 +7,7 @@ mod time;
 use std::{sync::Arc, time::Duration};
 
 use derive_more::Constructor;
-use sovd_domain::{AuditEntry, Booking, BookingId, Page, Permission, Random};
+use sovd_domain::{AuditEntry, Booking, BookingId, Listing, Page, Permission, Random};
 use sovd_storage::{
     StorageError, Transaction,
     maintenance::bookings::{self, slots},
@@ -40,14 +40,13 @@ pub struct Bookings {
 }
 
 impl Bookings {
-    /// Returns a page of the matching bookings that the caller can access, ordered by appointment, and the
-    /// number of matching bookings.
+    /// Returns a page of the matching bookings that the caller can access, ordered by appointment.
     pub async fn list(
         &self,
         caller: &Caller,
         filter: &BookingFilter,
         page: Page,
-    ) -> Result<(Vec<Booking>, i64)> {
+    ) -> Result<Listing<Booking>> {
         caller.require(Permission::ReadBookings)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(bookings::list(&mut connection, filter, &caller.vehicle_scope(), page).await?)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use derive_more::Constructor;
 use serde_json::json;
-use sovd_domain::{AuditEntry, Insight, InsightId, Page, Permission, Random, RuleBook};
+use sovd_domain::{AuditEntry, Insight, InsightId, Listing, Page, Permission, Random, RuleBook};
 use sovd_storage::{Transaction, audit, maintenance::insights};
 
 use crate::{
@@ -44,14 +44,13 @@ pub struct NewInsight {
 }
 
 impl Insights {
-    /// Returns a page of the insights about `component_name`, or about every component, newest first, and
-    /// their total number.
+    /// Returns a page of the insights about `component_name`, or about every component, newest first.
     pub async fn list(
         &self,
         caller: &Caller,
         component_name: Option<&str>,
         page: Page,
-    ) -> Result<(Vec<Insight>, i64)> {
+    ) -> Result<Listing<Insight>> {
         caller.require(Permission::ReadInsights)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(insights::list(&mut connection, component_name, page).await?)
@@ -66,12 +65,8 @@ impl Insights {
     }
 
     /// Returns a page of the components with confirmed failures or insights, most confirmed failures
-    /// first, and the total number of components.
-    pub async fn summary(
-        &self,
-        caller: &Caller,
-        page: Page,
-    ) -> Result<(Vec<ComponentSummary>, i64)> {
+    /// first.
+    pub async fn summary(&self, caller: &Caller, page: Page) -> Result<Listing<ComponentSummary>> {
         caller.require(Permission::ReadInsights)?;
         let mut connection = self.access.bulk_connection(caller).await?;
         Ok(insights::summary(&mut connection, page).await?)

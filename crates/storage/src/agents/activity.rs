@@ -8,10 +8,14 @@ use diesel::{
     sql_query,
     sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
-use sovd_domain::{AgentAction, AgentActionId, AgentActionStatus, Page};
+use sovd_domain::{AgentAction, AgentActionId, AgentActionStatus, Listing, Page};
 
 use crate::{
-    Connection, Result, filters::filter_some, rows::row, schema::ueba_logs, statement::Statement,
+    Connection, Result,
+    filters::filter_some,
+    rows::row,
+    schema::ueba_logs,
+    statement::{Statement, capped_count},
 };
 
 /// Selects log entries; an unset field matches every entry.
@@ -62,7 +66,7 @@ pub async fn log_unless_suspended(
     .await
 }
 
-/// Returns a page of the matching entries, newest first, and the number of matching entries.
+/// Returns a page of the matching entries, newest first.
 ///
 /// The page is an index scan. The count reads an index entry of every match, and the rows themselves
 /// if several fields are set; the retention of the log bounds its cost.
@@ -70,10 +74,10 @@ pub async fn list(
     connection: &mut Connection,
     filter: &AgentActionFilter,
     page: Page,
-) -> Result<(Vec<AgentAction>, i64)> {
+) -> Result<Listing<AgentAction>> {
     newest_first(filter)
         .select(ActionRow::as_select())
-        .fetch_page(connection, matching(filter).count(), page)
+        .fetch_page(connection, capped_count(matching(filter)), &page)
         .await
 }
 

@@ -9,10 +9,13 @@ use diesel::{
     sql_types::{BigInt, Text},
 };
 use diesel_async::RunQueryDsl;
-use sovd_domain::{Page, Suspension, SuspensionId, UserId};
+use sovd_domain::{Listing, Page, Suspension, SuspensionId, UserId};
 
 use crate::{
-    Connection, Result, Transaction, rows::row, schema::agent_suspensions, statement::Statement,
+    Connection, Result, Transaction,
+    rows::row,
+    schema::agent_suspensions,
+    statement::{Statement, capped_count},
 };
 
 /// Seeds that separate the advisory locks of attempts and of changes from each other and from others.
@@ -85,19 +88,19 @@ pub async fn is_active(
     Ok(select(exists(active)).get_result(connection).await?)
 }
 
-/// Returns a page of the matching suspensions, newest first, and the number of matching suspensions.
+/// Returns a page of the matching suspensions, newest first.
 pub async fn list(
     connection: &mut Connection,
     filter: &SuspensionFilter,
     page: Page,
-) -> Result<(Vec<Suspension>, i64)> {
+) -> Result<Listing<Suspension>> {
     matching(filter)
         .select(SuspensionRow::as_select())
         .order((
             agent_suspensions::suspended_at.desc(),
             agent_suspensions::suspension_id.desc(),
         ))
-        .fetch_page(connection, matching(filter).count(), page)
+        .fetch_page(connection, capped_count(matching(filter)), &page)
         .await
 }
 

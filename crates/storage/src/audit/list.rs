@@ -1,19 +1,19 @@
 use chrono::{DateTime, Utc};
-use diesel::{
-    pg::Pg,
-    prelude::*,
-    sql_types::{Record, Timestamptz, Uuid as SqlUuid},
-};
+use diesel::{pg::Pg, prelude::*};
 use serde_json::Value;
 use sovd_domain::{
-    AuditRecord, CommandId, Page, UserId, VehicleId,
+    AuditRecord, CommandId, Listing, Page, UserId, VehicleId,
     audit::{ChainHash, Link},
+    paging::AuditKey,
 };
 use uuid::Uuid;
 
 use crate::{
-    Connection, Result, StorageError, filters::filter_some, rows::restore, schema::audit_logs,
-    statement::Statement,
+    Connection, Result, StorageError,
+    filters::filter_some,
+    rows::restore,
+    schema::audit_logs,
+    statement::{Statement, after_time, capped_count},
 };
 
 /// The entries to list. Fields that are not set match all entries.
@@ -35,80 +35,123 @@ pub struct AuditFilter {
     pub end: Option<DateTime<Utc>>,
 }
 
-/// The position of an entry in the list, for keyset pagination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor {
-    timestamp: DateTime<Utc>,
-    log_id: Uuid,
-}
-
-impl From<&AuditRecord> for Cursor {
-    fn from(record: &AuditRecord) -> Self {
-        Self {
-            timestamp: record.timestamp,
-            log_id: record.log_id,
-        }
-    }
-}
-
-/// Returns a page of the matching entries, newest first, and the total number of matches.
+/// Returns a page of the matching entries, newest first.
+///
+/// A page of all entries, or of one user, vehicle, command, action or entity type, is an index scan in list
+/// order.
 pub async fn list(
     connection: &mut Connection,
     filter: &AuditFilter,
-    page: Page,
-) -> Result<(Vec<AuditRecord>, i64)> {
-    newest_first(filter)
-        .select(AuditRow::as_select())
-        .fetch_page(connection, matching(filter).count(), page)
-        .await
+    page: Page<AuditKey>,
+) -> Result<Listing<AuditRecord>> {
+    let mut listing = Listing::new(Vec::new(), page.limit(), 0);
+    for references in References::of(filter) {
+        let count = capped_count(matching(filter, references));
+        let is_entire = *filter == AuditFilter::default();
+        listing = newest_first(filter, references, page.key())
+            .select(AuditRow::as_select())
+            .fetch_page(connection, count.of_entire("audit_logs", is_entire), &page)
+            .await?;
+        if listing.total > 0 {
+            break;
+        }
+    }
+    Ok(listing)
 }
 
-/// Returns up to `limit` matching entries after the cursor, newest first. Unlike those of [`list`], the
-/// pages do not shift when entries are inserted.
+/// Returns up to `limit` matching entries after the key, newest first.
 pub async fn page(
     connection: &mut Connection,
     filter: &AuditFilter,
-    after: Option<Cursor>,
+    after: Option<AuditKey>,
     limit: i64,
 ) -> Result<Vec<AuditRecord>> {
-    let mut query = newest_first(filter).limit(limit);
-    if let Some(after) = after {
-        // A row comparison makes the index scan start exactly after the cursor. With separate conditions
-        // it would start at the first of all entries with the same timestamp.
-        query = query.filter(
-            (audit_logs::timestamp, audit_logs::log_id)
-                .into_sql::<Record<(Timestamptz, SqlUuid)>>()
-                .lt((after.timestamp, after.log_id)),
-        );
+    let mut entries = Vec::new();
+    for references in References::of(filter) {
+        entries = newest_first(filter, references, after.as_ref())
+            .select(AuditRow::as_select())
+            .limit(limit)
+            .fetch_all(connection)
+            .await?;
+        if !entries.is_empty() {
+            break;
+        }
     }
-    query
-        .select(AuditRow::as_select())
-        .fetch_all(connection)
-        .await
+    Ok(entries)
 }
 
-fn newest_first(filter: &AuditFilter) -> audit_logs::BoxedQuery<'_, Pg> {
-    matching(filter).order((audit_logs::timestamp.desc(), audit_logs::log_id.desc()))
+/// Which of the user, the vehicle and the command of a filter are deleted.
+///
+/// A deletion sets the references in all entries to NULL, so either all entries of the object have the
+/// reference, or all have only its copy. Each has an index in list order. One statement for both could not
+/// use the order of either.
+#[derive(Debug, Clone, Copy)]
+struct References {
+    user_is_deleted: bool,
+    vehicle_is_deleted: bool,
+    command_is_deleted: bool,
 }
 
-/// If a reference is NULL, its copy is compared instead. Each of the two has an index.
-fn matching(filter: &AuditFilter) -> audit_logs::BoxedQuery<'_, Pg> {
+impl References {
+    /// Returns the possible combinations, with existing objects first.
+    fn of(filter: &AuditFilter) -> impl Iterator<Item = Self> + Send + use<> {
+        let states = |is_set: bool| if is_set { &[false, true][..] } else { &[false] };
+        let users = states(filter.user_id.is_some());
+        let vehicles = states(filter.vehicle_id.is_some());
+        let commands = states(filter.command_id.is_some());
+        users.iter().flat_map(move |&user_is_deleted| {
+            vehicles.iter().flat_map(move |&vehicle_is_deleted| {
+                commands.iter().map(move |&command_is_deleted| Self {
+                    user_is_deleted,
+                    vehicle_is_deleted,
+                    command_is_deleted,
+                })
+            })
+        })
+    }
+}
+
+fn newest_first<'a>(
+    filter: &'a AuditFilter,
+    references: References,
+    after: Option<&AuditKey>,
+) -> audit_logs::BoxedQuery<'a, Pg> {
+    let mut query = matching(filter, references);
+    after_time!(query, audit_logs::timestamp, audit_logs::log_id, after);
+    query.order((audit_logs::timestamp.desc(), audit_logs::log_id.desc()))
+}
+
+fn matching(filter: &AuditFilter, references: References) -> audit_logs::BoxedQuery<'_, Pg> {
     let mut query = audit_logs::table.into_boxed();
-    if let Some(UserId(id)) = filter.user_id {
-        let deleted = audit_logs::user_id.is_null();
-        let deleted = deleted.and(audit_logs::actor_id.eq(id));
-        query = query.filter(audit_logs::user_id.eq(id).or(deleted));
+    /// Filters by a reference or, if its object is deleted, by its copy.
+    macro_rules! filter_reference {
+        ($id:expr, $is_deleted:expr, $reference:ident, $copy:ident) => {
+            if let Some(id) = $id {
+                query = if $is_deleted {
+                    let deleted = audit_logs::$reference.is_null();
+                    query.filter(deleted.and(audit_logs::$copy.eq(id)))
+                } else {
+                    query.filter(audit_logs::$reference.eq(id))
+                };
+            }
+        };
     }
-    if let Some(VehicleId(id)) = filter.vehicle_id {
-        let deleted = audit_logs::vehicle_id.is_null();
-        let deleted = deleted.and(audit_logs::subject_vehicle_id.eq(id));
-        query = query.filter(audit_logs::vehicle_id.eq(id).or(deleted));
-    }
-    if let Some(CommandId(id)) = filter.command_id {
-        let deleted = audit_logs::command_id.is_null();
-        let deleted = deleted.and(audit_logs::subject_command_id.eq(id));
-        query = query.filter(audit_logs::command_id.eq(id).or(deleted));
-    }
+    let user_id = filter.user_id.map(|id| id.0);
+    filter_reference!(user_id, references.user_is_deleted, user_id, actor_id);
+    let vehicle_id = filter.vehicle_id.map(|id| id.0);
+    filter_reference!(
+        vehicle_id,
+        references.vehicle_is_deleted,
+        vehicle_id,
+        subject_vehicle_id
+    );
+    let command_id = filter.command_id.map(|id| id.0);
+    filter_reference!(
+        command_id,
+        references.command_is_deleted,
+        command_id,
+        subject_command_id
+    );
     filter_some!(
         query,
         audit_logs::action.eq(filter.action.as_ref()),

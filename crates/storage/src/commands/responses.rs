@@ -10,7 +10,9 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
-use sovd_domain::{CommandId, CommandStatus, Response, ResponseId};
+use sovd_domain::{
+    CommandId, CommandStatus, Listing, Page, Response, ResponseId, paging::ResponseKey,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
     prepared::prepared,
     rows::row,
     schema::{commands, responses},
-    statement::Statement,
+    statement::{Statement, capped_count},
 };
 
 /// Inserts a chunk. Inserting the same chunk again has no effect, so a caller that did not learn the
@@ -58,6 +60,22 @@ pub async fn list(
         .order(responses::sequence_number)
         .select(ResponseRow::as_select())
         .fetch_all(connection)
+        .await
+}
+
+/// Returns a page of the chunks of a command, in order.
+pub async fn page(
+    connection: &mut Connection,
+    command_id: CommandId,
+    page: Page<ResponseKey>,
+) -> Result<Listing<Response>> {
+    let of_command = responses::table.filter(responses::command_id.eq(command_id.0));
+    let after = page.key().map_or(i32::MIN, |key| key.0);
+    of_command
+        .filter(responses::sequence_number.gt(after))
+        .order(responses::sequence_number)
+        .select(ResponseRow::as_select())
+        .fetch_page(connection, capped_count(of_command), &page)
         .await
 }
 

@@ -12,7 +12,10 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
-use sovd_domain::{ConnectionStatus, Page, UserId, Vehicle, VehicleId, VehicleScope, VehicleType};
+use sovd_domain::{
+    ConnectionStatus, Listing, Page, UserId, Vehicle, VehicleId, VehicleScope, VehicleType,
+    paging::VehicleKey,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -23,7 +26,7 @@ use crate::{
     prepared::prepared,
     rows::restore,
     schema::{command_queue, vehicles},
-    statement::Statement,
+    statement::{Statement, capped_count},
 };
 
 /// The criteria of a client; `None` matches every vehicle.
@@ -43,17 +46,25 @@ pub struct VehicleFilter {
     pub owner_id: Option<UserId>,
 }
 
-/// Lists one page of the matching vehicles in `scope` by VIN, and counts all of them.
+/// Returns a page of the matching vehicles in `scope`, ordered by VIN.
+///
+/// A page of all vehicles, one status, make, model, year or owner is an index scan in list order. A search
+/// reads the vehicles in list order until the page is full.
 pub async fn list(
     connection: &mut Connection,
     filter: &VehicleFilter,
     scope: &VehicleScope,
-    page: Page,
-) -> Result<(Vec<Vehicle>, i64)> {
-    matching(filter, scope)
+    page: Page<VehicleKey>,
+) -> Result<Listing<Vehicle>> {
+    let mut query = matching(filter, scope);
+    filter_some!(
+        query,
+        vehicles::vin.gt(page.key().map(|key| key.0.as_str()))
+    );
+    query
         .select(VehicleRow::as_select())
         .order(vehicles::vin)
-        .fetch_page(connection, matching(filter, scope).count(), page)
+        .fetch_page(connection, capped_count(matching(filter, scope)), &page)
         .await
 }
 
@@ -226,7 +237,14 @@ fn vehicle(vehicle_id: VehicleId) -> _ {
 }
 
 fn matching<'a>(filter: &'a VehicleFilter, scope: &VehicleScope) -> vehicles::BoxedQuery<'a, Pg> {
-    let mut query = within!(vehicles::table.into_boxed(), vehicles::vehicle_id, scope);
+    let query = vehicles::table.into_boxed();
+    let mut query = match scope {
+        // The vehicles of a customer are in list order in an index, which a subquery could not use.
+        VehicleScope::OwnedBy(owner_id) => query.filter(vehicles::owner_id.eq(owner_id.0)),
+        VehicleScope::All | VehicleScope::Among(_) => {
+            within!(query, vehicles::vehicle_id, scope)
+        }
+    };
     let part = filter.search.as_ref().map(|part| part.to_ascii_uppercase());
     filter_some!(
         query,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use diesel::{pg::Pg, prelude::*};
 use diesel_async::RunQueryDsl;
-use sovd_domain::{Page, Scope, ServiceAccount, UserId, VehicleId};
+use sovd_domain::{Listing, Page, Scope, ServiceAccount, UserId, VehicleId};
 use uuid::Uuid;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     identity::users::{Credentials, UserRow, insert as insert_user},
     rows::restore,
     schema::{service_accounts, users},
-    statement::Statement,
+    statement::{Statement, capped_count},
 };
 
 /// The password hash of a service account: no password matches it.
@@ -55,13 +55,13 @@ pub async fn insert(
         .await
 }
 
-/// Lists one page of the accounts by name, and counts all of them.
-pub async fn list(connection: &mut Connection, page: Page) -> Result<(Vec<ServiceAccount>, i64)> {
+/// Lists one page of the accounts by name.
+pub async fn list(connection: &mut Connection, page: Page) -> Result<Listing<ServiceAccount>> {
     service_accounts::table
         .inner_join(users::table)
         .select(Row::as_select())
         .order(users::username)
-        .fetch_page(connection, service_accounts::table.count(), page)
+        .fetch_page(connection, capped_count(service_accounts::table), &page)
         .await
 }
 

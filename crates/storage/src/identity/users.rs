@@ -8,14 +8,14 @@ use diesel::{
     select,
 };
 use diesel_async::RunQueryDsl;
-use sovd_domain::{Page, Role, User, UserId};
+use sovd_domain::{Listing, Page, Role, User, UserId};
 use uuid::Uuid;
 
 use crate::{
     Connection, Result, StorageError, like,
     rows::row,
     schema::{command_queue, queue_heads, service_accounts, users, vehicles},
-    statement::Statement,
+    statement::{Statement, capped_count},
 };
 
 /// A user and their password hash.
@@ -36,16 +36,16 @@ pub struct UserFilter {
     pub search: Option<String>,
 }
 
-/// Lists one page of the matching users by name, and counts all of them.
+/// Lists one page of the matching users by name.
 pub async fn list(
     connection: &mut Connection,
     filter: &UserFilter,
     page: Page,
-) -> Result<(Vec<User>, i64)> {
+) -> Result<Listing<User>> {
     matching(filter)
         .select(UserRow::as_select())
         .order(users::username)
-        .fetch_page(connection, matching(filter).count(), page)
+        .fetch_page(connection, capped_count(matching(filter)), &page)
         .await
 }
 

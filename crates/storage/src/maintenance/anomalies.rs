@@ -5,8 +5,8 @@ use diesel::{dsl::IntervalDsl, pg::Pg, prelude::*};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use sovd_domain::{
-    Anomaly, AnomalyId, Closure, CommandId, Detection, Outcome, Page, ResponseId, Severity,
-    VehicleId, VehicleScope,
+    Anomaly, AnomalyId, Closure, CommandId, Detection, Listing, Outcome, Page, ResponseId,
+    Severity, VehicleId, VehicleScope, paging::AnomalyKey,
 };
 use uuid::Uuid;
 
@@ -16,11 +16,11 @@ use crate::{
     fleet::scope::within,
     rows::restore,
     schema::{anomaly_episodes, anomaly_events},
-    statement::Statement,
+    statement::{Statement, after_time, capped_count},
 };
 
 /// Selects anomalies; an unset field matches every anomaly.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AnomalyFilter {
     /// Anomalies of this vehicle.
     pub vehicle_id: Option<VehicleId>,
@@ -100,24 +100,24 @@ pub async fn vehicle_of_within(
     Ok(vehicle_id.map(VehicleId))
 }
 
-/// Returns a page of the matching anomalies, newest first, and the number of matching anomalies.
+/// Returns a page of the matching anomalies, newest first.
 ///
 /// A page of one vehicle, one severity, one type or the fleet is an index scan in list order, so its cost
-/// grows with the offset and not with the table. A page of several vehicles, as for a customer or a key,
-/// sorts their anomalies. The count reads an index entry or row of every match: 1,000 of a vehicle in
-/// about 0.1 ms, 1,000,000 of the fleet in about 0.1 s.
+/// does not grow with the table. A page of several vehicles, as for a customer or a key, sorts their
+/// anomalies.
 pub async fn list(
     connection: &mut Connection,
     filter: &AnomalyFilter,
     scope: &VehicleScope,
-    page: Page,
-) -> Result<(Vec<Anomaly>, i64)> {
-    let total = matching(filter, scope)
-        .count()
-        .get_result(connection)
-        .await?;
-    let found = newest(connection, filter, scope, page.limit(), page.offset()).await?;
-    Ok((found, total))
+    page: Page<AnomalyKey>,
+) -> Result<Listing<Anomaly>> {
+    let is_entire = *filter == AnomalyFilter::default() && *scope == VehicleScope::All;
+    let count = capped_count(matching(filter, scope)).of_entire("anomaly_events", is_entire);
+    newest_first(filter, scope, page.key())
+        .left_join(anomaly_episodes::table)
+        .select(Row::as_select())
+        .fetch_page(connection, count, &page)
+        .await
 }
 
 /// Returns up to `limit` anomalies of a vehicle, newest first.
@@ -130,31 +130,35 @@ pub async fn newest_of(
         vehicle_id: Some(vehicle_id),
         ..AnomalyFilter::default()
     };
-    newest(connection, &filter, &VehicleScope::All, limit, 0).await
-}
-
-async fn newest(
-    connection: &mut Connection,
-    filter: &AnomalyFilter,
-    scope: &VehicleScope,
-    limit: i64,
-    offset: i64,
-) -> Result<Vec<Anomaly>> {
-    let page = matching(filter, scope)
+    newest_first(&filter, &VehicleScope::All, None)
         .left_join(anomaly_episodes::table)
         .select(Row::as_select())
         .limit(limit)
-        .offset(offset);
+        .fetch_all(connection)
+        .await
+}
+
+fn newest_first<'a>(
+    filter: &'a AnomalyFilter,
+    scope: &VehicleScope,
+    after: Option<&AnomalyKey>,
+) -> anomaly_events::BoxedQuery<'a, Pg> {
+    let mut query = matching(filter, scope);
+    after_time!(
+        query,
+        anomaly_events::detected_at,
+        anomaly_events::id,
+        after
+    );
     let newest_id = anomaly_events::id.desc();
-    let page = if has_several_vehicles(filter, scope) {
+    if has_several_vehicles(filter, scope) {
         // Ordering by an expression keeps PostgreSQL from scanning the fleet's index in list order, which
         // would read the anomalies of every vehicle to find those of a few.
         let detected_at = anomaly_events::detected_at + 0.seconds();
-        page.order((detected_at.desc(), newest_id))
+        query.order((detected_at.desc(), newest_id))
     } else {
-        page.order((anomaly_events::detected_at.desc(), newest_id))
-    };
-    page.fetch_all(connection).await
+        query.order((anomaly_events::detected_at.desc(), newest_id))
+    }
 }
 
 /// Returns whether several vehicles are selected, but not the whole fleet.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::{dsl::exists, pg::Pg, prelude::*, select};
 use diesel_async::RunQueryDsl;
 use sovd_domain::{
-    AnomalyId, Booking, BookingId, BookingStatus, Outcome, Page, VehicleId, VehicleScope,
+    AnomalyId, Booking, BookingId, BookingStatus, Listing, Outcome, Page, VehicleId, VehicleScope,
 };
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use crate::{
     fleet::scope::within,
     rows::restore,
     schema::{booking_anomalies, service_bookings},
-    statement::Statement,
+    statement::{Statement, capped_count},
 };
 
 /// The states that are not final.
@@ -34,18 +34,17 @@ pub struct BookingFilter {
     pub vehicle_id: Option<VehicleId>,
 }
 
-/// Returns a page of the matching bookings of vehicles in `scope`, ordered by appointment, and the number
-/// of matching bookings.
+/// Returns a page of the matching bookings of vehicles in `scope`, ordered by appointment.
 pub async fn list(
     connection: &mut Connection,
     filter: &BookingFilter,
     scope: &VehicleScope,
     page: Page,
-) -> Result<(Vec<Booking>, i64)> {
+) -> Result<Listing<Booking>> {
     matching(filter, scope)
         .order((service_bookings::appointment_time, service_bookings::id))
         .select(BookingRow::as_select())
-        .fetch_page(connection, matching(filter, scope).count(), page)
+        .fetch_page(connection, capped_count(matching(filter, scope)), &page)
         .await
 }
 

@@ -2,9 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use sovd_domain::{AnomalyId, Diagnosis, DiagnosisId, Page};
+use sovd_domain::{AnomalyId, Diagnosis, DiagnosisId, Listing, Page};
 
-use crate::{Connection, Result, rows::row, schema::diagnoses, statement::Statement};
+use crate::{
+    Connection, Result,
+    rows::row,
+    schema::diagnoses,
+    statement::{Statement, capped_count},
+};
 
 /// Inserts a diagnosis.
 ///
@@ -18,17 +23,17 @@ pub async fn insert(connection: &mut Connection, diagnosis: &Diagnosis) -> Resul
         .await
 }
 
-/// Returns a page of the diagnoses of an anomaly, newest first, and their total number.
+/// Returns a page of the diagnoses of an anomaly, newest first.
 pub async fn list(
     connection: &mut Connection,
     anomaly_id: AnomalyId,
     page: Page,
-) -> Result<(Vec<Diagnosis>, i64)> {
+) -> Result<Listing<Diagnosis>> {
     let of_anomaly = diagnoses::table.filter(diagnoses::anomaly_event_id.eq(anomaly_id.0));
     of_anomaly
         .select(DiagnosisRow::as_select())
         .order((diagnoses::created_at.desc(), diagnoses::id.desc()))
-        .fetch_page(connection, of_anomaly.count(), page)
+        .fetch_page(connection, capped_count(of_anomaly), &page)
         .await
 }
 

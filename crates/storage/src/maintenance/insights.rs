@@ -11,13 +11,13 @@ use diesel::{
     sql_types::{BigInt, Text},
 };
 use diesel_async::RunQueryDsl;
-use sovd_domain::{Insight, InsightId, Page};
+use sovd_domain::{Insight, InsightId, Listing, Page};
 
 use crate::{
     Connection, Result,
     rows::{Counted, row},
     schema::manufacturing_insights,
-    statement::Statement,
+    statement::{Statement, capped_count},
 };
 
 pub use derived::{
@@ -25,20 +25,19 @@ pub use derived::{
 };
 pub use detectors::{RuleOutcomes, rule_outcomes};
 
-/// Returns a page of the insights about `component_name`, or about every component, newest first, and
-/// their total number.
+/// Returns a page of the insights about `component_name`, or about every component, newest first.
 pub async fn list(
     connection: &mut Connection,
     component_name: Option<&str>,
     page: Page,
-) -> Result<(Vec<Insight>, i64)> {
+) -> Result<Listing<Insight>> {
     about(component_name)
         .select(InsightRow::as_select())
         .order((
             manufacturing_insights::created_at.desc(),
             manufacturing_insights::id.desc(),
         ))
-        .fetch_page(connection, about(component_name).count(), page)
+        .fetch_page(connection, capped_count(about(component_name)), &page)
         .await
 }
 
@@ -73,12 +72,8 @@ pub struct ComponentSummary {
     pub insights: i64,
 }
 
-/// Returns a page of the components with confirmed failures or insights, most confirmed failures first,
-/// and the total number of components.
-pub async fn summary(
-    connection: &mut Connection,
-    page: Page,
-) -> Result<(Vec<ComponentSummary>, i64)> {
+/// Returns a page of the components with confirmed failures or insights, most confirmed failures first.
+pub async fn summary(connection: &mut Connection, page: Page) -> Result<Listing<ComponentSummary>> {
     let total: Counted = sql_query(
         "SELECT count(*) FROM (
              SELECT component_name FROM anomaly_episodes
@@ -98,11 +93,11 @@ pub async fn summary(
          ORDER BY confirmed_failures DESC, insights DESC, component_name COLLATE \"C\"
          LIMIT $1 OFFSET $2",
     )
-    .bind::<BigInt, _>(page.limit())
+    .bind::<BigInt, _>(page.limit() + 1)
     .bind::<BigInt, _>(page.offset())
     .load(connection)
     .await?;
-    Ok((components, total.count))
+    Ok(Listing::new(components, page.limit(), total.count))
 }
 
 fn about(component_name: Option<&str>) -> manufacturing_insights::BoxedQuery<'_, Pg> {

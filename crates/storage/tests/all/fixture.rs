@@ -3,7 +3,7 @@ use std::{ops::DerefMut, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sovd_devstack::{Stack, TestDatabase};
-use sovd_domain::{Command, CommandId, CommandStatus, Page, UserId, VehicleId};
+use sovd_domain::{Command, CommandId, CommandStatus, Listing, Page, UserId, VehicleId};
 use sovd_storage::{
     Connection, Database, PoolSettings,
     commands::{
@@ -180,8 +180,13 @@ pub(crate) fn command(
     }
 }
 
-pub(crate) fn page(limit: i64, offset: i64) -> Page {
+pub(crate) fn page<K>(limit: i64, offset: i64) -> Page<K> {
     Page::new(Some(limit), Some(offset)).unwrap()
+}
+
+/// Returns the items and the total of a page.
+pub(crate) fn counted<T>(listing: Listing<T>) -> (Vec<T>, i64) {
+    (listing.items, listing.total)
 }
 
 async fn add_user(client: &Client, name: &str) -> UserId {

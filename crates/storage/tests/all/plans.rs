@@ -115,6 +115,11 @@ impl Cost {
         self.nodes.iter().any(|node| node.0 == kind)
     }
 
+    /// Returns the largest number of rows that a node read.
+    pub(crate) fn most_rows(&self) -> f64 {
+        self.nodes.iter().map(|node| node.2).fold(0.0, f64::max)
+    }
+
     /// Asserts that a page of 50 is read in the order of `index`: at most one further row, no sort.
     pub(crate) fn assert_is_a_window_on(&self, index: &str) {
         assert!(!self.uses("Seq Scan") && !self.uses("Sort"), "{self:?}");

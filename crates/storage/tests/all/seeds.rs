@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 use sovd_devstack::{Stack, TestDatabase};
+use sovd_domain::Listing;
 use sovd_storage::{maintenance::insights, seeds};
 use tokio_postgres::Client;
 
@@ -116,7 +117,9 @@ async fn the_seeded_insights_are_not_derived_again() {
     fleet.client.batch_execute(sql).await.unwrap();
     seeds::insert(fleet.url()).await.unwrap();
     let mut connection = fleet.connection().await;
-    let (components, _) = insights::summary(&mut connection, page(100, 0))
+    let Listing {
+        items: components, ..
+    } = insights::summary(&mut connection, page(100, 0))
         .await
         .unwrap();
     let components: Vec<(&str, i64, i64)> = components

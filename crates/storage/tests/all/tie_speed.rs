@@ -4,10 +4,13 @@
 use diesel::{QueryableByName, sql_query, sql_types};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
-use sovd_domain::{AuditRecord, CommandScope};
+use sovd_domain::{
+    AuditRecord, CommandScope, Listing,
+    paging::{AuditKey, KeyOf, MAX_TOTAL},
+};
 use sovd_storage::{
     Connection,
-    audit::{self, AuditFilter, Cursor},
+    audit::{self, AuditFilter},
     commands::{self, CommandFilter},
 };
 
@@ -93,7 +96,7 @@ async fn a_page_of_tied_audit_entries_reads_only_its_own_rows() {
     };
     let first = audit::page(&mut connection, &filter, None, TIES / 2).await;
     let middle: AuditRecord = first.unwrap().pop().unwrap();
-    let after = Some(Cursor::from(&middle));
+    let after = AuditKey::of(&middle);
     let rest = audit::page(&mut connection, &filter, after, 500).await;
     let rest = rest.unwrap();
     assert_eq!(rest.len(), 500);
@@ -126,11 +129,15 @@ async fn a_page_of_tied_commands_reads_only_its_own_rows() {
     fleet.client.batch_execute(analyze).await.unwrap();
     let mut connection = fleet.connection().await;
     let all = CommandFilter::default();
-    let (found, total) = commands::list(&mut connection, &all, &CommandScope::ALL, page(50, 0))
+    let Listing {
+        items: found,
+        total,
+        ..
+    } = commands::list(&mut connection, &all, &CommandScope::ALL, page(50, 0))
         .await
         .unwrap();
-    assert_eq!((found.len(), total), (50, TIES));
-    let values = ["50".to_owned(), "0".to_owned()];
+    assert_eq!((found.len(), total), (50, MAX_TOTAL));
+    let values = ["51".to_owned(), "0".to_owned()];
     let index = "idx_commands_submitted_at_command_id";
-    assert_reads_only_its_rows(&mut connection, "commands", &values, 50.0, index).await;
+    assert_reads_only_its_rows(&mut connection, "commands", &values, 51.0, index).await;
 }

@@ -13,7 +13,7 @@ use crate::{
 
 list_query! {
     /// Filters and page of a list of vehicles.
-    ListVehicles {
+    ListVehicles by VehicleKey {
         /// Only vehicles with this status: `connected`, `disconnected` or `error`.
         #[param(value_type = Option<String>, pattern = "^(connected|disconnected|error)$")]
         status: Option<ConnectionStatus>,
@@ -50,7 +50,11 @@ pub(crate) async fn list(
     state: Data<ApiState>,
     request: ListQuery<ListVehicles>,
 ) -> Result<HttpResponse, Problem> {
-    let ListQuery { query, paging } = request;
+    let ListQuery {
+        query,
+        page,
+        paging,
+    } = request;
     let filter = VehicleFilter {
         status: query.status,
         search: query.search,
@@ -59,6 +63,6 @@ pub(crate) async fn list(
         year: query.year,
         owner_id: query.owner_id.map(UserId),
     };
-    let vehicles = state.vehicles.list(&caller, &filter, paging.page).await?;
+    let vehicles = state.vehicles.list(&caller, &filter, page).await?;
     Ok(paging.respond::<_, VehicleBody>(vehicles))
 }

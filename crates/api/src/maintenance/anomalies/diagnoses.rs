@@ -35,7 +35,7 @@ pub(crate) async fn list(
     let paging = request.paging;
     let diagnoses = state
         .anomalies
-        .diagnoses(&caller, anomaly_id.0, paging.page)
+        .diagnoses(&caller, anomaly_id.0, request.page)
         .await?;
     Ok(paging.respond::<_, DiagnosisBody>(diagnoses))
 }

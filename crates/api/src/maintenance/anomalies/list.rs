@@ -16,7 +16,7 @@ use crate::{
 macro_rules! anomalies_query {
     ($Query:ident { $($parameters:tt)* }) => {
         list_query! {
-            $Query {
+            $Query by AnomalyKey {
                 $($parameters)*
                 /// Anomalies of this severity: `Low`, `Medium`, `High` or `Critical`.
                 #[param(value_type = Option<String>, pattern = "^(Low|Medium|High|Critical)$")]
@@ -75,12 +75,16 @@ pub(crate) async fn list(
     state: Data<ApiState>,
     request: ListQuery<ListAnomalies>,
 ) -> Result<HttpResponse, Problem> {
-    let ListQuery { query, paging } = request;
+    let ListQuery {
+        query,
+        page,
+        paging,
+    } = request;
     let filter = AnomalyFilter {
         vehicle_id: query.vehicle_id.map(VehicleId),
         ..query.filter()?
     };
-    let anomalies = state.anomalies.list(&caller, &filter, paging.page).await?;
+    let anomalies = state.anomalies.list(&caller, &filter, page).await?;
     Ok(paging.respond::<_, AnomalyBody>(anomalies))
 }
 
@@ -104,11 +108,15 @@ pub(crate) async fn list_of_vehicle(
     vehicle_id: PathId<VehicleId>,
     request: ListQuery<ListVehicleAnomalies>,
 ) -> Result<HttpResponse, Problem> {
-    let ListQuery { query, paging } = request;
+    let ListQuery {
+        query,
+        page,
+        paging,
+    } = request;
     let filter = query.filter()?;
     let anomalies = state
         .anomalies
-        .list_of_vehicle(&caller, vehicle_id.0, filter, paging.page)
+        .list_of_vehicle(&caller, vehicle_id.0, filter, page)
         .await?;
     Ok(paging.respond::<_, AnomalyBody>(anomalies))
 }

@@ -33,10 +33,14 @@ pub(crate) async fn list(
     state: Data<ApiState>,
     request: ListQuery<ListInsights>,
 ) -> Result<HttpResponse, Problem> {
-    let ListQuery { query, paging } = request;
+    let ListQuery {
+        query,
+        page,
+        paging,
+    } = request;
     let insights = state
         .insights
-        .list(&caller, query.component_name.as_deref(), paging.page)
+        .list(&caller, query.component_name.as_deref(), page)
         .await?;
     Ok(paging.respond::<_, InsightBody>(insights))
 }
@@ -83,6 +87,6 @@ pub(crate) async fn summary(
     request: ListQuery<SummarizeInsights>,
 ) -> Result<HttpResponse, Problem> {
     let paging = request.paging;
-    let components = state.insights.summary(&caller, paging.page).await?;
+    let components = state.insights.summary(&caller, request.page).await?;
     Ok(paging.respond::<_, ComponentSummaryBody>(components))
 }

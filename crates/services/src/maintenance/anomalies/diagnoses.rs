@@ -1,5 +1,5 @@
 use serde_json::json;
-use sovd_domain::{AnomalyId, AuditEntry, Diagnosis, DiagnosisId, Page, Permission};
+use sovd_domain::{AnomalyId, AuditEntry, Diagnosis, DiagnosisId, Listing, Page, Permission};
 use sovd_storage::{Transaction, audit, fleet::vehicles, maintenance::diagnoses};
 
 use super::{Anomalies, READ, UNKNOWN};
@@ -17,13 +17,13 @@ pub struct NewDiagnosis {
 }
 
 impl Anomalies {
-    /// Returns a page of the diagnoses of an anomaly, newest first, and their total number.
+    /// Returns a page of the diagnoses of an anomaly, newest first.
     pub async fn diagnoses(
         &self,
         caller: &Caller,
         anomaly_id: AnomalyId,
         page: Page,
-    ) -> Result<(Vec<Diagnosis>, i64)> {
+    ) -> Result<Listing<Diagnosis>> {
         caller.require(Permission::ReadAnomalies)?;
         self.find(caller, anomaly_id, READ).await?;
         let mut connection = self.access.bulk_connection(caller).await?;

@@ -434,7 +434,7 @@ async fn requires_the_permission_to_read_the_trail() {
         .await
         .err();
     assert!(matches!(refused, Some(ServiceError::Forbidden)));
-    assert_eq!(audit.list(&admin(), &all, page).await.unwrap().1, 1);
+    assert_eq!(audit.list(&admin(), &all, page).await.unwrap().total, 1);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-use sovd_domain::{AgentAction, AgentActionId, AgentActionStatus, SuspensionId};
+use sovd_domain::{AgentAction, AgentActionId, AgentActionStatus, Listing, SuspensionId};
 use sovd_storage::agents::{
     activity::{self, AgentActionFilter},
     suspensions,
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     agents::suspensions::suspension,
-    fixture::{Fleet, at, page},
+    fixture::{Fleet, at, counted, page},
 };
 
 /// A blocked attempt of `monitor` to submit a command, at `at(seconds)`.
@@ -35,7 +35,11 @@ async fn with_log(actions: &[AgentAction]) -> Fleet {
 /// Lists matching entries; returns their numbers and the total.
 async fn listed(fleet: &Fleet, filter: AgentActionFilter) -> (Vec<u128>, i64) {
     let mut connection = fleet.connection().await;
-    let (entries, total) = activity::list(&mut connection, &filter, page(10, 0))
+    let Listing {
+        items: entries,
+        total,
+        ..
+    } = activity::list(&mut connection, &filter, page(10, 0))
         .await
         .unwrap();
     (
@@ -56,9 +60,9 @@ async fn lists_entries_as_inserted() {
     let mut connection = fleet.connection().await;
     let everything = AgentActionFilter::default();
     let first = activity::list(&mut connection, &everything, page(1, 0)).await;
-    assert_eq!(first.unwrap(), (vec![bare], 2));
+    assert_eq!(counted(first.unwrap()), (vec![bare], 2));
     let second = activity::list(&mut connection, &everything, page(1, 1)).await;
-    assert_eq!(second.unwrap(), (vec![attempt(1, 0)], 2));
+    assert_eq!(counted(second.unwrap()), (vec![attempt(1, 0)], 2));
 }
 
 #[tokio::test]
@@ -152,7 +156,7 @@ async fn logs_no_allowed_action_while_the_agent_is_suspended() {
 
     let any = AgentActionFilter::default();
     assert_eq!(listed(&fleet, any.clone()).await, (vec![4, 3, 2], 3));
-    let (entries, _) = activity::list(&mut connection, &any, page(1, 0))
+    let Listing { items: entries, .. } = activity::list(&mut connection, &any, page(1, 0))
         .await
         .unwrap();
     assert_eq!(entries, [action]);

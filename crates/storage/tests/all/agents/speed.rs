@@ -2,7 +2,7 @@
 
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
-use sovd_domain::AgentActionStatus;
+use sovd_domain::{AgentActionStatus, Listing, paging::MAX_TOTAL};
 use sovd_storage::agents::activity::{self, AgentActionFilter};
 
 use crate::{
@@ -61,10 +61,14 @@ async fn pages_of_a_long_log_are_index_scans() {
             10_000,
         ),
     ] {
-        let (found, count) = activity::list(&mut connection, &filter, page(50, 0))
+        let Listing {
+            items: found,
+            total: count,
+            ..
+        } = activity::list(&mut connection, &filter, page(50, 0))
             .await
             .unwrap();
-        assert_eq!(count, total, "{filter:?}");
+        assert_eq!(count, total.min(MAX_TOTAL), "{filter:?}");
         assert_eq!(i64::try_from(found.len()), Ok(total.min(50)));
         let [paging] = last_prepared(&mut connection, "ueba_logs").await;
         let values: Vec<String> = value
@@ -103,10 +107,14 @@ async fn blocked_entries_are_read_from_a_partial_index() {
             ..AgentActionFilter::default()
         };
         let before = reads(&fleet, index).await;
-        let (found, count) = activity::list(&mut connection, &filter, page(50, 0))
+        let Listing {
+            items: found,
+            total: count,
+            ..
+        } = activity::list(&mut connection, &filter, page(50, 0))
             .await
             .unwrap();
-        assert_eq!(count, total, "{filter:?}");
+        assert_eq!(count, total.min(MAX_TOTAL), "{filter:?}");
         assert_eq!(i64::try_from(found.len()), Ok(total.min(50)));
         // A backend reports its statistics with the next statement.
         for _ in 0..2 {

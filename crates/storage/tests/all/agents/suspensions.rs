@@ -1,4 +1,4 @@
-use sovd_domain::{Suspension, SuspensionId};
+use sovd_domain::{Listing, Suspension, SuspensionId};
 use sovd_storage::{
     StorageError,
     agents::suspensions::{self, SuspensionFilter},
@@ -110,7 +110,11 @@ async fn lists_newest_first_filtered_by_agent_and_state() {
             agent_name,
             is_active,
         };
-        let (found, total) = suspensions::list(&mut connection, &filter, page(10, 0))
+        let Listing {
+            items: found,
+            total,
+            ..
+        } = suspensions::list(&mut connection, &filter, page(10, 0))
             .await
             .unwrap();
         let numbers: Vec<u128> = found
@@ -121,7 +125,9 @@ async fn lists_newest_first_filtered_by_agent_and_state() {
         assert_eq!(total, i64::try_from(expected.len()).unwrap());
     }
     let everything = SuspensionFilter::default();
-    let (page, total) = suspensions::list(&mut connection, &everything, page(1, 1))
+    let Listing {
+        items: page, total, ..
+    } = suspensions::list(&mut connection, &everything, page(1, 1))
         .await
         .unwrap();
     assert_eq!((page, total), (vec![suspension(2, 20)], 3));

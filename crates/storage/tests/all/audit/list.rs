@@ -1,5 +1,8 @@
-use sovd_domain::{AuditEntry, AuditRecord, CommandId, UserId, VehicleId};
-use sovd_storage::audit::{self, AuditFilter, Cursor};
+use sovd_domain::{
+    AuditEntry, AuditRecord, CommandId, Listing, UserId, VehicleId,
+    paging::{AuditKey, KeyOf},
+};
+use sovd_storage::audit::{self, AuditFilter};
 
 use crate::fixture::{Fleet, at, page};
 
@@ -37,7 +40,11 @@ async fn trail() -> (Fleet, UserId, VehicleId, CommandId) {
 
 async fn actions(fleet: &Fleet, filter: &AuditFilter) -> Vec<String> {
     let mut connection = fleet.connection().await;
-    let (entries, total) = audit::list(&mut connection, filter, page(100, 0))
+    let Listing {
+        items: entries,
+        total,
+        ..
+    } = audit::list(&mut connection, filter, page(100, 0))
         .await
         .unwrap();
     assert_eq!(i64::try_from(entries.len()).unwrap(), total);
@@ -150,13 +157,17 @@ async fn consecutive_pages_contain_every_entry_once() {
             .unwrap();
     }
     let all = AuditFilter::default();
-    let (expected, total) = audit::list(&mut connection, &all, page(100, 0))
+    let Listing {
+        items: expected,
+        total,
+        ..
+    } = audit::list(&mut connection, &all, page(100, 0))
         .await
         .unwrap();
     assert_eq!(total, 7);
     let mut found: Vec<AuditRecord> = Vec::new();
     loop {
-        let cursor = found.last().map(Cursor::from);
+        let cursor = found.last().and_then(AuditKey::of);
         let entries = audit::page(&mut connection, &all, cursor, 2).await.unwrap();
         if entries.is_empty() {
             break;
@@ -166,7 +177,7 @@ async fn consecutive_pages_contain_every_entry_once() {
         audit::insert(&mut connection, &entry, at(9)).await.unwrap();
     }
     assert_eq!(found, expected);
-    let (second, _) = audit::list(
+    let Listing { items: second, .. } = audit::list(
         &mut connection,
         &AuditFilter {
             end: Some(at(2)),

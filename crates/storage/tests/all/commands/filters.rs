@@ -1,10 +1,10 @@
 use sovd_domain::{
-    Command, CommandScope, CommandStatus, FailureKind, UserId, VehicleId, VehicleScope,
+    Command, CommandScope, CommandStatus, FailureKind, Listing, UserId, VehicleId, VehicleScope,
 };
 use sovd_storage::commands::{self, CommandFilter};
 use uuid::Uuid;
 
-use crate::fixture::{Fleet, at, command, page};
+use crate::fixture::{Fleet, at, command, counted, page};
 
 /// Six commands of two users for two vehicles, submitted ten seconds apart.
 struct History {
@@ -37,7 +37,11 @@ impl History {
     /// Returns the numbers of the matching commands, as listed, and the total.
     async fn numbers(&self, filter: &CommandFilter, limit: i64, offset: i64) -> (Vec<u128>, i64) {
         let mut connection = self.fleet.connection().await;
-        let (found, total) = commands::list(
+        let Listing {
+            items: found,
+            total,
+            ..
+        } = commands::list(
             &mut connection,
             filter,
             &CommandScope::ALL,
@@ -178,9 +182,9 @@ async fn filters_combine() {
         };
         let mut connection = history.fleet.connection().await;
         let listed = commands::list(&mut connection, &filter, &scope, page(100, 0)).await;
-        let (found, total) = listed.unwrap();
-        assert_eq!(total, expected);
-        assert_eq!(i64::try_from(found.len()), Ok(expected));
+        let listing = listed.unwrap();
+        assert_eq!(listing.total, expected);
+        assert_eq!(i64::try_from(listing.items.len()), Ok(expected));
     }
 }
 
@@ -196,7 +200,7 @@ async fn a_scope_restricts_every_filter() {
         };
         let mut connection = history.fleet.connection().await;
         let listed = commands::list(&mut connection, &filter, &scope, page(100, 0)).await;
-        let (found, total) = listed.unwrap();
+        let (found, total) = counted(listed.unwrap());
         assert_eq!(i64::try_from(found.len()), Ok(total));
         total
     };

@@ -1,5 +1,5 @@
 use serde_json::json;
-use sovd_domain::{ConnectionStatus, Page, VehicleId, VehicleScope};
+use sovd_domain::{ConnectionStatus, Listing, Page, VehicleId, VehicleScope, paging::VehicleKey};
 use sovd_storage::{
     StorageError,
     fleet::vehicles::{self, VehicleFilter},
@@ -29,10 +29,14 @@ async fn vins(
     fleet: &Fleet,
     filter: &VehicleFilter,
     scope: &VehicleScope,
-    page: Page,
+    page: Page<VehicleKey>,
 ) -> (Vec<String>, i64) {
     let mut connection = fleet.connection().await;
-    let (found, total) = vehicles::list(&mut connection, filter, scope, page)
+    let Listing {
+        items: found,
+        total,
+        ..
+    } = vehicles::list(&mut connection, filter, scope, page)
         .await
         .unwrap();
     let vins = found.iter().map(|vehicle| vehicle.vin.to_string());
@@ -104,7 +108,12 @@ async fn combines_filters_and_scope() {
     let all = VehicleFilter::default();
     let mut connection = fleet.connection().await;
     let found = vehicles::list(&mut connection, &all, &VehicleScope::All, page(100, 0)).await;
-    let ids = found.unwrap().0.iter().map(|it| it.vehicle_id).collect();
+    let ids = found
+        .unwrap()
+        .items
+        .iter()
+        .map(|it| it.vehicle_id)
+        .collect();
     let owner = fleet.engineer;
     let sql = "UPDATE vehicles SET owner_id = $1 WHERE vin LIKE 'WBA%'";
     fleet.client.execute(sql, &[&owner.0]).await.unwrap();
@@ -132,7 +141,7 @@ async fn scopes_a_customer_to_owned_vehicles() {
     let mut connection = fleet.connection().await;
     let scope = VehicleScope::OwnedBy(owner);
     let found = vehicles::list(&mut connection, &all, &scope, page(1, 0)).await;
-    let vehicle = found.unwrap().0.remove(0);
+    let vehicle = found.unwrap().items.remove(0);
     assert_eq!(vehicle.owner_id, Some(owner));
     let id = vehicle.vehicle_id;
     let is_owned_by = vehicles::is_owned_by(&mut connection, id, owner).await;

@@ -5,7 +5,7 @@ use sovd_storage::{
 };
 use uuid::Uuid;
 
-use crate::fixture::{Fleet, at, page};
+use crate::fixture::{Fleet, at, counted, page};
 
 const ID: UserId = UserId(Uuid::from_u128(7));
 
@@ -58,7 +58,7 @@ async fn stores_and_lists_accounts() {
     let found = service_accounts::find(&mut connection, ID).await.unwrap();
     assert_eq!(found, Some(account(&fleet)));
     let listed = service_accounts::list(&mut connection, page(10, 0)).await;
-    assert_eq!(listed.unwrap(), (vec![account(&fleet)], 1));
+    assert_eq!(counted(listed.unwrap()), (vec![account(&fleet)], 1));
     let human = service_accounts::find(&mut connection, fleet.engineer).await;
     assert_eq!(human.unwrap(), None);
 }

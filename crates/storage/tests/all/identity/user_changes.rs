@@ -1,5 +1,5 @@
 use futures_util::future::join;
-use sovd_domain::{Role, User, UserId};
+use sovd_domain::{Listing, Role, User, UserId};
 use sovd_storage::{
     StorageError,
     identity::users::{self, Credentials, UserFilter},
@@ -88,7 +88,11 @@ async fn filters_by_role_and_part_of_name_or_address() {
             role,
             search: search.map(str::to_owned),
         };
-        let (found, total) = users::list(&mut connection, &filter, page(10, 0))
+        let Listing {
+            items: found,
+            total,
+            ..
+        } = users::list(&mut connection, &filter, page(10, 0))
             .await
             .unwrap();
         assert_eq!(usize::try_from(total).unwrap(), found.len());
@@ -119,7 +123,11 @@ async fn pages_come_with_the_total() {
     }
     let mut connection = fleet.connection().await;
     let filter = UserFilter::default();
-    let (found, total) = users::list(&mut connection, &filter, page(2, 1))
+    let Listing {
+        items: found,
+        total,
+        ..
+    } = users::list(&mut connection, &filter, page(2, 1))
         .await
         .unwrap();
     let names: Vec<&str> = found.iter().map(|user| user.username.as_str()).collect();

@@ -1,8 +1,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sovd_domain::{
-    Anomaly, AnomalyId, Closure, Detection, Diagnosis, DiagnosisId, Outcome, Page, Severity,
-    VehicleId, VehicleScope,
+    Anomaly, AnomalyId, Closure, Detection, Diagnosis, DiagnosisId, Listing, Outcome, Page,
+    Severity, VehicleId, VehicleScope, paging::AnomalyKey,
 };
 use sovd_storage::{
     StorageError,
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{
     commands::responses::chunk,
     constraints,
-    fixture::{Fleet, at, page},
+    fixture::{Fleet, at, counted, page},
 };
 
 /// A reported anomaly.
@@ -95,10 +95,14 @@ impl History {
         &self,
         scope: &VehicleScope,
         filter: &AnomalyFilter,
-        page: Page,
+        page: Page<AnomalyKey>,
     ) -> (Vec<u128>, i64) {
         let mut connection = self.fleet.connection().await;
-        let (found, total) = anomalies::list(&mut connection, filter, scope, page)
+        let Listing {
+            items: found,
+            total,
+            ..
+        } = anomalies::list(&mut connection, filter, scope, page)
             .await
             .unwrap();
         let numbers = found.iter().map(|anomaly| anomaly.id.0.as_u128());
@@ -182,7 +186,7 @@ async fn inserts_an_open_episode_but_reads_anomalies_without_one() {
         page(1, 0),
     )
     .await;
-    assert_eq!(listed.unwrap(), (vec![anomaly], 1));
+    assert_eq!(counted(listed.unwrap()), (vec![anomaly], 1));
 }
 
 #[tokio::test]
@@ -383,11 +387,14 @@ async fn lists_diagnoses_newest_first_and_deletes_them_with_the_vehicle() {
     }
     let found = diagnoses::list(&mut connection, first, page(2, 0)).await;
     let newest = [3, 2].map(|number| diagnosis(number, first, at(7)));
-    assert_eq!(found.unwrap(), (newest.to_vec(), 3));
+    assert_eq!(counted(found.unwrap()), (newest.to_vec(), 3));
     let found = diagnoses::list(&mut connection, first, page(2, 2)).await;
-    assert_eq!(found.unwrap(), (vec![diagnosis(1, first, at(5))], 3));
+    assert_eq!(
+        counted(found.unwrap()),
+        (vec![diagnosis(1, first, at(5))], 3)
+    );
     let none = diagnoses::list(&mut connection, history.anomalies[2].id, page(2, 0)).await;
-    assert_eq!(none.unwrap(), (vec![], 0));
+    assert_eq!(counted(none.unwrap()), (vec![], 0));
 
     let sql = "SELECT diagnosis_text FROM diagnoses
                JOIN anomaly_events ON anomaly_events.id = anomaly_event_id

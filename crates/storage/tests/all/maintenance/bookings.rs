@@ -8,7 +8,7 @@ use sovd_storage::{
 use uuid::Uuid;
 
 use crate::{
-    fixture::{Fleet, at, page},
+    fixture::{Fleet, at, counted, page},
     waiting::{wait_until_blocked, within_deadline},
 };
 
@@ -259,7 +259,7 @@ async fn numbers(
 ) -> (Vec<u128>, i64) {
     let mut connection = fleet.connection().await;
     let listed = bookings::list(&mut connection, filter, scope, page).await;
-    let (found, total) = listed.unwrap();
+    let (found, total) = counted(listed.unwrap());
     let numbers = found.iter().map(|booking| booking.id.0.as_u128());
     (numbers.collect(), total)
 }

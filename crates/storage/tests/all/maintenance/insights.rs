@@ -1,7 +1,7 @@
 use std::slice;
 
 use diesel::{QueryableByName, sql_query, sql_types::BigInt};
-use sovd_domain::{AnomalyId, Insight, InsightId};
+use sovd_domain::{AnomalyId, Insight, InsightId, Listing};
 use sovd_storage::{
     StorageError,
     maintenance::insights::{self, ComponentSummary, DerivableGroup, FailureGroup},
@@ -9,7 +9,7 @@ use sovd_storage::{
 };
 use uuid::Uuid;
 
-use crate::fixture::{Fleet, at, page};
+use crate::fixture::{Fleet, at, counted, page};
 
 fn insight(number: u128, component_name: &str, seconds: i64) -> Insight {
     Insight {
@@ -31,7 +31,11 @@ async fn insert(fleet: &Fleet, insight: &Insight) {
 
 async fn list(fleet: &Fleet, component_name: Option<&str>, limit: i64) -> (Vec<u128>, i64) {
     let mut connection = fleet.connection().await;
-    let (found, total) = insights::list(&mut connection, component_name, page(limit, 0))
+    let Listing {
+        items: found,
+        total,
+        ..
+    } = insights::list(&mut connection, component_name, page(limit, 0))
         .await
         .unwrap();
     let ids = found.iter().map(|insight| insight.id.0.as_u128());
@@ -157,7 +161,7 @@ async fn summarizes_components_most_failures_first() {
     let mut connection = fleet.connection().await;
     for (limit, offset, expected) in [(100, 0, &all[..]), (1, 1, &all[1..2]), (1, 3, &[])] {
         let found = insights::summary(&mut connection, page(limit, offset)).await;
-        let (found, total) = found.unwrap();
+        let (found, total) = counted(found.unwrap());
         assert_eq!((&found[..], total), (expected, 3));
     }
 }
@@ -337,7 +341,7 @@ async fn the_summary_counts_failures_by_index() {
     let sql = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off";
     transaction.batch_execute(sql).await.unwrap();
     let summary = insights::summary(&mut transaction, page(1, 0)).await;
-    assert_eq!(summary.unwrap().1, 1);
+    assert_eq!(summary.unwrap().total, 1);
     let scans: Scans = sql_query(
         "SELECT pg_stat_get_xact_numscans('idx_anomaly_episodes_component_name'::regclass) AS scans",
     )
