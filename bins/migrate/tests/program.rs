@@ -104,12 +104,12 @@ async fn verify_prints_a_table_and_fails_on_a_difference() {
 
     let client = tool.database.client().await.unwrap();
     client
-        .batch_execute("DROP INDEX idx_commands_status")
+        .batch_execute("DROP INDEX idx_commands_status_submitted_at_command_id")
         .await
         .unwrap();
     let output = tool.fails(&["verify"]);
     assert!(
-        output.contains("index idx_commands_status differs"),
+        output.contains("index idx_commands_status_submitted_at_command_id differs"),
         "{output}"
     );
     assert!(output.contains("1 difference"), "{output}");

@@ -70,11 +70,13 @@ async fn a_database_migrated_down_and_up_has_no_differences() {
 #[tokio::test]
 async fn a_dropped_index_is_found() {
     assert_eq!(
-        found_after("DROP INDEX idx_commands_status").await,
+        found_after("DROP INDEX idx_commands_status_submitted_at_command_id").await,
         [difference(
             "index",
-            "idx_commands_status",
-            Some("CREATE INDEX idx_commands_status ON commands USING btree (status)"),
+            "idx_commands_status_submitted_at_command_id",
+            Some(
+                "CREATE INDEX idx_commands_status_submitted_at_command_id ON commands USING btree (status, submitted_at DESC, command_id DESC)"
+            ),
             None
         )]
     );
@@ -83,14 +85,14 @@ async fn a_dropped_index_is_found() {
 #[tokio::test]
 async fn an_index_on_other_columns_is_found() {
     let differences = found_after(
-        "DROP INDEX idx_commands_status;
-         CREATE INDEX idx_commands_status ON commands (status, user_id)",
+        "DROP INDEX idx_commands_status_submitted_at_command_id;
+         CREATE INDEX idx_commands_status_submitted_at_command_id ON commands (status, user_id)",
     )
     .await;
     let [found] = &differences[..] else {
         panic!("{differences:?}")
     };
-    assert_eq!(found.name, "idx_commands_status");
+    assert_eq!(found.name, "idx_commands_status_submitted_at_command_id");
     assert_ne!(found.expected, found.found);
 }
 

@@ -1,6 +1,6 @@
 //! The cost of pages and counts of many anomalies.
 
-use sovd_domain::{Severity, UserId, VehicleId, VehicleScope};
+use sovd_domain::{Listing, Severity, UserId, VehicleId, VehicleScope, paging::MAX_TOTAL};
 use sovd_storage::maintenance::anomalies::{self, AnomalyFilter};
 
 use crate::{
@@ -8,13 +8,13 @@ use crate::{
     plans::{Cost, RUNS, last_prepared},
 };
 
-const BY_VEHICLE: &str = "idx_anomaly_events_vehicle_id_detected_at";
+const BY_VEHICLE: &str = "idx_anomaly_events_vehicle_id_detected_at_id";
 
-/// A thousand vehicles with anomalies, three of them a customer's, and one without anomalies.
+/// A thousand vehicles with anomalies, three of them a customer's, and 9,001 without anomalies.
 const VEHICLES: &str = "
     INSERT INTO vehicles (vin, make, model, year, connection_status, owner_id)
     SELECT 'VIN' || n, 'BMW', 'X5', 2022, 'connected', CASE WHEN n <= 3 THEN $1::uuid END
-    FROM generate_series(0, 1000) n";
+    FROM generate_series(0, 10000) n";
 
 /// 100,000 anomalies in random order, most of them with an episode. Disables the foreign key triggers.
 /// Commits synchronously, because `VACUUM` marks no page as visible whose commit is not flushed.
@@ -77,16 +77,20 @@ impl History {
         total: i32,
     ) -> [Cost; 2] {
         let mut connection = self.fleet.connection().await;
-        let (found, count) = anomalies::list(&mut connection, &filter, scope, page(50, 0))
+        let Listing {
+            items: found,
+            total: count,
+            ..
+        } = anomalies::list(&mut connection, &filter, scope, page(50, 0))
             .await
             .unwrap();
-        assert_eq!(count, i64::from(total));
+        assert_eq!(count, i64::from(total).min(MAX_TOTAL));
         assert_eq!(i32::try_from(found.len()), Ok(total.min(50)));
         assert!(found.is_sorted_by(|a, b| a.detected_at >= b.detected_at));
 
         let [paging, counting] = last_prepared(&mut connection, "anomaly_events").await;
         let statement = &counting.statement;
-        assert!(statement.contains("COUNT(*)"), "{statement}");
+        assert!(statement.contains("count(*)"), "{statement}");
         let statement = &paging.statement;
         assert!(statement.contains("LIMIT"), "{statement}");
         let mut paging_values = values.to_vec();
@@ -159,7 +163,10 @@ async fn lists_of_many_anomalies_are_index_scans() {
         let count = history
             .assert_window(filter, &values, total, by_severity)
             .await;
-        assert!(count.uses("Index Only Scan"), "{count:?}");
+        assert!(
+            count.nodes.iter().all(|node| node.2 < 30_000.0),
+            "{count:?}"
+        );
     }
 
     for (anomaly_type, total) in [("type 3", 5000), ("none", 0)] {
