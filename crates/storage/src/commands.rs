@@ -4,6 +4,7 @@ pub mod batch;
 pub mod idempotency;
 pub mod queue;
 pub mod responses;
+pub mod retention;
 
 use chrono::{DateTime, Utc};
 use diesel::{dsl::IntervalDsl, pg::Pg, prelude::*};

@@ -15,3 +15,4 @@ pub(crate) mod queue_sends;
 pub(crate) mod queue_speed;
 pub(crate) mod records;
 pub(crate) mod responses;
+pub(crate) mod retention;
