@@ -87,6 +87,7 @@ impl Application {
             state,
             dispatcher: settings.dispatch.enabled.then_some(dispatcher),
             retention: Retention {
+                commands: settings.commands.retention(),
                 audit: settings.audit.retention(),
                 agents: settings.agents.retention(),
             },

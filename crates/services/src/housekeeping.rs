@@ -1,7 +1,10 @@
 //! Deletes what has expired.
 
+mod command_retention;
+
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use derive_more::Constructor;
 use sovd_storage::{
     Database, StorageError,
@@ -26,6 +29,8 @@ const BATCH: i64 = 10_000;
 /// How long records are kept; `None` keeps them forever.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Retention {
+    /// Commands that have ended, with their responses.
+    pub commands: Option<Duration>,
     /// Entries of the audit trail.
     pub audit: Option<Duration>,
     /// Entries of the activity log.
@@ -46,8 +51,8 @@ impl Housekeeping {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         loop {
-            self.clean(&stop).await;
             let next = self.clock.now() + INTERVAL;
+            self.clean(next, &stop).await;
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.clock.sleep_until(next) => {}
@@ -55,8 +60,9 @@ impl Housekeeping {
         }
     }
 
-    /// Deletes each kind of record, whether or not the others succeed.
-    async fn clean(&self, stop: &CancellationToken) {
+    /// Deletes each kind of record, whether or not the others succeed. The deletion of commands is last and
+    /// ends before `next`, so that a backlog of them does not delay the others.
+    async fn clean(&self, next: DateTime<Utc>, stop: &CancellationToken) {
         report(self.delete_expired().await);
         self.refusals.rate_limit().remove_inactive();
         if let Some(retention) = self.retention.agents {
@@ -65,6 +71,16 @@ impl Housekeeping {
         if let Some(retention) = self.retention.audit {
             let pruned = pruning::prune(&self.database, self.clock.as_ref(), retention, stop).await;
             report(pruned);
+        }
+        if let Some(retention) = self.retention.commands {
+            let deleted = command_retention::delete_old_commands(
+                &self.database,
+                self.clock.as_ref(),
+                retention,
+                next,
+                stop,
+            );
+            report(deleted.await);
         }
     }
 

@@ -179,6 +179,11 @@ sections! {
         waiting_per_user: u32 = Whole(0, 1_000_000),
     }
 
+    /// Stored commands and responses.
+    Commands "commands" as commands {
+        retention_days: u64 = Whole(0, 36_500) =>? retention in DAYS,
+    }
+
     /// Event streams to clients.
     Streams "streams" as streams {
         ping_seconds: u64 = Whole(1, 3600) => ping_interval in SECONDS,

@@ -1,3 +1,5 @@
+pub(crate) mod command_retention;
+
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -62,6 +64,7 @@ async fn add_old_activity(bed: &TestBed) {
 }
 
 const A_DAY: Retention = Retention {
+    commands: Some(Duration::from_hours(24)),
     audit: Some(Duration::from_hours(24)),
     agents: Some(Duration::from_hours(24)),
 };

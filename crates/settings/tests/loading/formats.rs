@@ -204,6 +204,7 @@ fn durations_have_the_unit_of_their_key() {
     let settings = load(with([
         ("SOVD__AGENTS__RETENTION_DAYS", "3"),
         ("SOVD__AUDIT__RETENTION_DAYS", "4"),
+        ("SOVD__COMMANDS__RETENTION_DAYS", "5"),
     ]))
     .settings;
     let days = |count: u64| Duration::from_hours(count * 24);
@@ -218,6 +219,7 @@ fn durations_have_the_unit_of_their_key() {
     assert_eq!(settings.agents.retention(), Some(days(3)));
     assert_eq!(settings.audit.seal_interval(), Some(Duration::from_secs(1)));
     assert_eq!(settings.audit.retention(), Some(days(4)));
+    assert_eq!(settings.commands.retention(), Some(days(5)));
 }
 
 #[test]
@@ -226,9 +228,18 @@ fn zero_disables_sealing_and_pruning() {
         ("SOVD__AUDIT__SEAL_MS", "0"),
         ("SOVD__AUDIT__RETENTION_DAYS", "0"),
         ("SOVD__AGENTS__RETENTION_DAYS", "0"),
+        ("SOVD__COMMANDS__RETENTION_DAYS", "0"),
     ]))
     .settings;
     assert_eq!(settings.audit.seal_interval(), None);
     assert_eq!(settings.audit.retention(), None);
     assert_eq!(settings.agents.retention(), None);
+    assert_eq!(settings.commands.retention(), None);
+}
+
+#[test]
+fn keeps_commands_and_audit_entries_by_default() {
+    let settings = load(with([])).settings;
+    assert_eq!(settings.commands.retention(), None);
+    assert_eq!(settings.audit.retention(), None);
 }
