@@ -54,8 +54,8 @@ impl SendFailure {
         )
     }
 
-    /// Returns the row of the table of outcomes in the crate's documentation, for a task that was sent
-    /// `send_count` times, this time included.
+    /// Decides whether a task that was sent `send_count` times, this time included, is sent again or fails,
+    /// as listed in `docs/command-outcomes.md`.
     pub(super) fn resolution(&self, is_idempotent: bool, send_count: i32) -> Resolution {
         let certain = match self {
             Self::Connector(ConnectorError::Rejected { .. }) => Some(FailureKind::Rejected),
