@@ -77,6 +77,8 @@ impl Commands {
             access: access.clone(),
             limits: Arc::clone(&limits),
             waiting,
+            event_publisher: event_publisher.clone(),
+            work_notifier: work_notifier.clone(),
         };
         Self {
             submissions: GroupCommit::start(submissions, WAITING_SUBMISSIONS),

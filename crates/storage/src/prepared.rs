@@ -2,6 +2,9 @@
 //!
 //! [`diesel::sql_query`] parses and plans its text at every execution. What runs for every command is
 //! prepared instead.
+//!
+//! The output columns of a prepared statement must be named: with `*`, a migration that adds a column makes
+//! every connection that has prepared the statement fail until it is closed.
 
 use std::marker::PhantomData;
 

@@ -48,6 +48,7 @@ use cancellations::{Leases, listen};
 use lease::LeaseEnd;
 use response_writer::ResponseWriter;
 use task::{ClaimedTask, Stops, Subject};
+use write::Publication;
 
 pub use backoff::Backoff;
 
@@ -84,7 +85,8 @@ pub struct Dispatcher {
     leases: Leases,
     /// Stores responses.
     responses: GroupCommit<ResponseWriter>,
-    /// The commands that are marked as sent when they are claimed, because nothing has to be read before.
+    /// The commands that are marked as sent when they are claimed: nothing has to be read before, and a
+    /// process that dies before it sends one does no harm, because it can be sent again.
     direct: Arc<[&'static str]>,
     /// Whether the last claim took as many tasks as could be started, so that more may be due.
     is_saturated: Arc<AtomicBool>,
@@ -108,6 +110,19 @@ pub struct DispatchSettings {
     pub backoff: Backoff,
 }
 
+impl DispatchContext {
+    /// Publishes what has been committed.
+    fn publish(&self, publications: Vec<Publication>) {
+        for publication in publications {
+            match publication {
+                Publication::Response(event) => self.event_publisher.publish(event),
+                Publication::State(command) => self.event_publisher.publish_state(&command),
+                Publication::DetectionJob => self.detection_notifier.notify(),
+            }
+        }
+    }
+}
+
 impl Dispatcher {
     /// Creates a dispatcher that sends through `connectors`.
     pub fn new(
@@ -116,11 +131,10 @@ impl Dispatcher {
         settings: DispatchSettings,
     ) -> Self {
         let responses = ResponseWriter {
-            database: context.database.clone(),
-            clock: Arc::clone(&context.clock),
+            context: context.clone(),
         };
         let specs = context.catalog.iter();
-        let direct = specs.filter(|spec| spec.evidence.is_none());
+        let direct = specs.filter(|spec| spec.evidence.is_none() && spec.idempotent);
         Self {
             direct: direct.map(|spec| spec.name).collect(),
             // Each attempt stores one response at a time.
@@ -147,6 +161,7 @@ impl Dispatcher {
         let finishing = async {
             self.claim_until(&stop, &give_up, &executions).await;
             drop(claiming);
+            self.context.work_notifier.notify_remote();
             executions.close();
             executions.wait().await;
             self.announce_released().await;
@@ -181,10 +196,13 @@ impl Dispatcher {
         while !stop.is_cancelled() {
             let lease_end = clock.now() + self.lease();
             let free = permits.available_permits();
+            let is_unannounced = self.context.work_notifier.take_unannounced();
             let claims = self.claim(free).await;
             if claims.len() == free {
                 self.is_saturated.store(true, Ordering::Relaxed);
-                self.context.work_notifier.notify_remote();
+                if is_unannounced {
+                    self.context.work_notifier.notify_remote();
+                }
             }
             if stop.is_cancelled() {
                 return self.release_all(&claims).await;

@@ -20,9 +20,10 @@ use sovd_storage::{
     fleet::vehicles,
 };
 
-use super::waiting::WaitingLimits;
+use super::{waiting::WaitingLimits, work_notifier::WorkNotifier};
 use crate::{
     error::ServiceError,
+    event_publisher::EventPublisher,
     group_commit::{BatchError, Writer, begin, end},
     identity::{access::Access, caller::Caller},
     limits::Limits,
@@ -45,10 +46,11 @@ pub(super) struct Accepted {
 impl Accepted {
     /// Counts the submission towards the rate of its user, once.
     pub(super) async fn count(&self, limits: &Limits) -> Result<(), ServiceError> {
-        if self.is_counted.swap(true, Ordering::Relaxed) {
-            return Ok(());
+        if !self.is_counted.load(Ordering::Relaxed) {
+            limits.count_command(self.command.user_id).await?;
+            self.is_counted.store(true, Ordering::Relaxed);
         }
-        limits.count_command(self.command.user_id).await
+        Ok(())
     }
 
     /// Returns the request that its idempotency key identifies.
@@ -84,6 +86,8 @@ pub(super) struct SubmissionWriter {
     pub(super) access: Access,
     pub(super) limits: Arc<Limits>,
     pub(super) waiting: WaitingLimits,
+    pub(super) event_publisher: EventPublisher,
+    pub(super) work_notifier: WorkNotifier,
 }
 
 impl Writer for SubmissionWriter {
@@ -93,11 +97,23 @@ impl Writer for SubmissionWriter {
     async fn commit(&self, changes: &[Accepted]) -> Result<Vec<Option<Self::Outcome>>, BatchError> {
         let mut transaction = begin(self.access.database()).await?;
         let written = self.write(&mut transaction, changes).await;
-        end(transaction, written).await
+        let outcomes = end(transaction, written).await?;
+        for (accepted, outcome) in changes.iter().zip(&outcomes) {
+            if matches!(outcome, Some(Ok(()))) {
+                self.announce(&accepted.command);
+            }
+        }
+        Ok(outcomes)
     }
 }
 
 impl SubmissionWriter {
+    /// Publishes a committed command and wakes the dispatchers. Its requester may have given up.
+    fn announce(&self, command: &Command) {
+        self.event_publisher.publish_state(command);
+        self.work_notifier.notify();
+    }
+
     /// Writes what can be accepted at first sight, and returns the outcomes of all changes.
     async fn write(
         &self,

@@ -84,8 +84,6 @@ impl Commands {
                 is_replay: true,
             });
         }
-        self.event_publisher.publish_state(&command);
-        self.work_notifier.notify();
         Ok(Submitted {
             command,
             is_replay: false,
@@ -102,7 +100,12 @@ impl Commands {
         let _lock = lock.ok_or_else(too_many)?;
         let write =
             async |transaction: &mut Transaction, _| self.write(transaction, accepted).await;
-        self.access.change(&accepted.caller, write).await
+        let earlier = self.access.change(&accepted.caller, write).await?;
+        if earlier.is_none() {
+            self.event_publisher.publish_state(&accepted.command);
+            self.work_notifier.notify();
+        }
+        Ok(earlier)
     }
 
     async fn write(
@@ -111,6 +114,12 @@ impl Commands {
         accepted: &Accepted,
     ) -> Result<Option<Command>, ServiceError> {
         let command = &accepted.command;
+        // In the order of a batch: the user, the vehicle, the key.
+        let has_room = self.waiting.check_user(transaction, command.user_id).await;
+        if let Err(ServiceError::Unavailable(error)) = has_room {
+            return Err(error.into());
+        }
+        let vehicle = vehicles::lock(transaction, command.vehicle_id).await?;
         if let Some(request) = accepted.keyed_request() {
             let earlier = replayed(transaction, request, command).await?;
             if earlier.is_some() {
@@ -118,10 +127,8 @@ impl Commands {
             }
         }
         accepted.count(&self.limits).await?;
-        self.waiting
-            .check_user(transaction, command.user_id)
-            .await?;
-        let Some(vehicle) = vehicles::lock(transaction, command.vehicle_id).await? else {
+        has_room?;
+        let Some(vehicle) = vehicle else {
             return Err(UNKNOWN_VEHICLE);
         };
         if !vehicle.is_connected() && !accepted.may_wait {

@@ -33,6 +33,8 @@ struct Notified {
     remote: Notify,
     /// Whether a dispatcher of this process claims tasks.
     claims: AtomicBool,
+    /// Whether this process has new tasks of which other processes do not know.
+    is_unannounced: AtomicBool,
 }
 
 /// Marks that the dispatcher of this process claims tasks, until it is dropped.
@@ -48,15 +50,23 @@ impl WorkNotifier {
     /// Notifies the dispatcher of this process, or those of other processes if it has none, without waiting.
     /// A dispatcher that cannot take all tasks notifies the others.
     pub fn notify(&self) {
-        self.notify_local();
-        if !self.0.claims.load(Ordering::Relaxed) {
+        if self.0.claims.load(Ordering::Relaxed) {
+            self.0.is_unannounced.store(true, Ordering::Relaxed);
+        } else {
             self.notify_remote();
         }
+        self.notify_local();
     }
 
     /// Notifies the dispatchers of other processes.
     pub(crate) fn notify_remote(&self) {
         self.0.remote.notify_one();
+    }
+
+    /// Returns whether there may be new tasks of which other processes do not know, for a dispatcher that is
+    /// about to claim tasks and notifies the others if it cannot take all of them.
+    pub(crate) fn take_unannounced(&self) -> bool {
+        self.0.is_unannounced.swap(false, Ordering::Relaxed)
     }
 
     /// Marks that the dispatcher of this process claims tasks.

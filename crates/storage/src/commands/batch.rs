@@ -139,12 +139,12 @@ struct KeyRow {
     key: String,
 }
 
-/// Locks claims and the heads of their vehicles' queues until the transaction ends, and returns the commands
-/// of those that are still held. It does not wait for a claim: one that another transaction has locked is
+/// Locks claims and the heads of their vehicles' queues until the transaction ends, and returns the ids of
+/// the leases that are still held. It does not wait for a claim: one that another transaction has locked is
 /// omitted. `claims` must be sorted by vehicle id, the order in which the heads are locked.
-pub async fn hold(connection: &mut Connection, claims: &[&Claim]) -> Result<HashSet<CommandId>> {
-    let held: Vec<CommandIdRow> = prepared!(
-        "SELECT held.command_id
+pub async fn hold(connection: &mut Connection, claims: &[&Claim]) -> Result<HashSet<Uuid>> {
+    let held: Vec<HeldRow> = prepared!(
+        "SELECT claim.lease_id
          FROM unnest({}, {}) AS claim (command_id, lease_id)
          CROSS JOIN LATERAL (
              SELECT command_id, vehicle_id
@@ -165,16 +165,13 @@ pub async fn hold(connection: &mut Connection, claims: &[&Claim]) -> Result<Hash
     )
     .load(connection)
     .await?;
-    Ok(held
-        .into_iter()
-        .map(|row| CommandId(row.command_id))
-        .collect())
+    Ok(held.into_iter().map(|row| row.lease_id).collect())
 }
 
 #[derive(QueryableByName)]
-struct CommandIdRow {
+struct HeldRow {
     #[diesel(sql_type = SqlUuid)]
-    command_id: Uuid,
+    lease_id: Uuid,
 }
 
 /// Inserts responses. Those that are final complete their commands, which leave the queue. Inserting the same
@@ -216,7 +213,8 @@ pub async fn store(
              DELETE FROM command_queue WHERE ctid = ANY (ARRAY (SELECT entry FROM ended)))
          UPDATE commands SET status = 'completed', completed_at = {}
          WHERE ctid = ANY (ARRAY (SELECT command FROM ended WHERE status = 'in_progress'))
-         RETURNING *",
+         RETURNING command_id, user_id, vehicle_id, command_name, command_params, status, failure_kind,
+                   error_message, submitted_at, started_at, completed_at, expires_at, finding",
         Array<SqlUuid> = responses.iter().map(|it| it.response_id.0).collect::<Vec<_>>(),
         Array<SqlUuid> = responses.iter().map(|it| it.command_id.0).collect::<Vec<_>>(),
         Array<Jsonb> = responses.iter().map(|it| &it.response_payload).collect::<Vec<&Value>>(),

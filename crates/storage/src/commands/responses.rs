@@ -92,7 +92,8 @@ pub async fn list_next(
     let (ids, after): (Vec<Uuid>, Vec<i32>) =
         positions.iter().map(|(id, after)| (id.0, *after)).unzip();
     let rows: Vec<NextRow> = prepared!(
-        "SELECT position.after, next.*
+        "SELECT position.after, next.response_id, next.command_id, next.response_payload,
+                next.sequence_number, next.is_final, next.received_at
          FROM unnest({}, {}) AS position (command_id, after)
          CROSS JOIN LATERAL (
              SELECT * FROM responses

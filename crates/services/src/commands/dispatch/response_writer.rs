@@ -1,20 +1,22 @@
 //! Stores the responses of concurrent attempts together.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sovd_domain::{AuditEntry, Command, CommandId, Response, StreamEvent, VehicleId};
 use sovd_storage::{
-    Database, StorageError, Transaction, audit,
+    StorageError, Transaction, audit,
     commands::{batch, queue::Claim},
     maintenance::detection_jobs,
 };
 
-use super::write::{Position, Publication, Write};
+use super::{
+    DispatchContext,
+    write::{Position, Publication, Write},
+};
 use crate::{
     commands::completion,
     group_commit::{BatchError, Writer, begin, end},
-    timer::Timer,
 };
 
 /// A response to store for the holder of a claim.
@@ -44,17 +46,14 @@ impl NewResponse {
 
 /// A stored response.
 pub(super) struct Stored {
-    /// What is to be published.
-    pub(super) publications: Vec<Publication>,
     /// Whether the vehicle of this response or of another one of the batch may have another task.
     pub(super) has_next_task: bool,
 }
 
-/// Stores responses, and completes the commands of final ones. Leaves out those whose claims are lost or
-/// locked.
+/// Stores and publishes responses, and completes the commands of final ones. Leaves out those whose claims
+/// are lost or locked.
 pub(super) struct ResponseWriter {
-    pub(super) database: Database,
-    pub(super) clock: Arc<dyn Timer>,
+    pub(super) context: DispatchContext,
 }
 
 impl Writer for ResponseWriter {
@@ -65,10 +64,19 @@ impl Writer for ResponseWriter {
         &self,
         changes: &[Arc<NewResponse>],
     ) -> Result<Vec<Option<Stored>>, BatchError> {
-        let mut transaction = begin(&self.database).await?;
+        let mut transaction = begin(&self.context.database).await?;
         let written = self.write(&mut transaction, changes).await;
-        end(transaction, written).await
+        let written = end(transaction, written).await?;
+        // Here, because the attempt may have been abandoned meanwhile.
+        self.context.publish(written.publications);
+        Ok(written.outcomes)
     }
+}
+
+/// What a batch has written.
+struct WrittenBatch {
+    outcomes: Vec<Option<Stored>>,
+    publications: Vec<Publication>,
 }
 
 impl ResponseWriter {
@@ -76,36 +84,39 @@ impl ResponseWriter {
         &self,
         transaction: &mut Transaction,
         changes: &[Arc<NewResponse>],
-    ) -> Result<Vec<Option<Stored>>, StorageError> {
+    ) -> Result<WrittenBatch, StorageError> {
         let mut sorted: Vec<&NewResponse> = changes.iter().map(AsRef::as_ref).collect();
         sorted.sort_by_key(|new| new.vehicle_id);
         let claims: Vec<&Claim> = sorted.iter().map(|new| &new.claim).collect();
         let held = batch::hold(transaction, &claims).await?;
-        sorted.retain(|new| held.contains(&new.claim.command_id));
+        sorted.retain(|new| held.contains(&new.claim.lease_id));
 
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         let responses: Vec<&Response> = sorted.iter().map(|new| &new.response).collect();
         let completed = batch::store(transaction, &responses, now).await?;
         let has_next_task = finish(transaction, &sorted, &completed, now).await?;
-        let mut completed: HashMap<CommandId, Command> = completed
-            .into_iter()
-            .map(|command| (command.command_id, command))
-            .collect();
-        let stored = changes.iter().map(|new| {
-            let command_id = new.claim.command_id;
-            held.contains(&command_id).then(|| {
-                let event = StreamEvent::from(new.response.clone());
-                let mut publications = vec![Publication::Response(event)];
-                publications.extend(completed.remove(&command_id).map(Publication::State));
-                publications.extend(new.detect_from.map(|_| Publication::DetectionJob));
-                Stored {
-                    publications,
-                    has_next_task,
-                }
-            })
-        });
-        Ok(stored.collect())
+        let outcome = |new: &Arc<NewResponse>| {
+            let is_held = held.contains(&new.claim.lease_id);
+            is_held.then_some(Stored { has_next_task })
+        };
+        Ok(WrittenBatch {
+            outcomes: changes.iter().map(outcome).collect(),
+            publications: publications(&sorted, completed),
+        })
     }
+}
+
+/// Returns what is to be published, the responses of a command before its completion.
+fn publications(responses: &[&NewResponse], completed: Vec<Command>) -> Vec<Publication> {
+    let events = responses
+        .iter()
+        .map(|new| StreamEvent::from(new.response.clone()));
+    let has_jobs = responses.iter().any(|new| new.detect_from.is_some());
+    events
+        .map(Publication::Response)
+        .chain(completed.into_iter().map(Publication::State))
+        .chain(has_jobs.then_some(Publication::DetectionJob))
+        .collect()
 }
 
 /// Writes what follows from the completion of commands, and returns whether one of their vehicles has

@@ -25,7 +25,7 @@ use super::{
     probe,
     response_writer::NewResponse,
     send_failure::{Resolution, SendFailure},
-    write::{Position, Publication, Write, Written},
+    write::{Position, Write, Written},
 };
 use crate::{commands::completion::Failure, group_commit::BatchOutcome};
 
@@ -292,7 +292,7 @@ impl ClaimedTask {
         Ok(Disposition::RetryAt(due_at))
     }
 
-    /// Stores a response together with those of other attempts, and publishes it.
+    /// Stores a response together with those of other attempts.
     async fn write_response(
         &self,
         response: Response,
@@ -314,7 +314,6 @@ impl ClaimedTask {
             self.has_next_task
                 .store(stored.has_next_task, Ordering::Relaxed);
         }
-        self.publish(stored.publications);
         Ok(true)
     }
 
@@ -323,7 +322,7 @@ impl ClaimedTask {
         let context = &self.dispatcher.context;
         match self.retry(|| write.commit(context, &self.claim)).await? {
             Written::Published(publications) => {
-                self.publish(publications);
+                context.publish(publications);
                 Ok(true)
             }
             Written::Expired => Ok(false),
@@ -345,17 +344,6 @@ impl ClaimedTask {
                     sleep(RETRY_DELAY).await;
                 }
                 Err(error) => return Err(Abandoned::Storage(error)),
-            }
-        }
-    }
-
-    fn publish(&self, publications: Vec<Publication>) {
-        let context = &self.dispatcher.context;
-        for publication in publications {
-            match publication {
-                Publication::Response(event) => context.event_publisher.publish(event),
-                Publication::State(command) => context.event_publisher.publish_state(&command),
-                Publication::DetectionJob => context.detection_notifier.notify(),
             }
         }
     }

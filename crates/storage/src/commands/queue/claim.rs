@@ -97,7 +97,9 @@ pub const CLAIM: &str = "
             WHERE free.is_direct AND command.status = 'pending')))
     SELECT claimed.*, command.user_id, command.command_name, command.command_params, command.status,
            command.failure_kind, command.error_message, command.submitted_at, command.started_at,
-           command.completed_at, command.expires_at, command.finding, vehicle.*,
+           command.completed_at, command.expires_at, command.finding, command.vehicle_id, vehicle.vin,
+           vehicle.make, vehicle.model, vehicle.year, vehicle.connection_status, vehicle.last_seen_at,
+           vehicle.metadata, vehicle.created_at, vehicle.owner_id, vehicle.vehicle_type,
            coalesce((SELECT max(sequence_number) FROM responses
                      WHERE responses.command_id = claimed.command_id), 0) AS last_number
     FROM claimed
@@ -109,7 +111,7 @@ pub const CLAIM: &str = "
 /// Claims up to `limit` tasks, at most one per vehicle: tasks that are due for a connected vehicle, and
 /// tasks that may have been sent and whose outcome must be determined. A task whose lease has expired
 /// is due again. Tasks that became ready first are preferred; the claims are returned in the order of
-/// submission.
+/// submission. A task that cannot be read is claimed and omitted.
 ///
 /// A command whose name is in `direct` and that was never sent is also moved to `in_progress` and marked as
 /// sent, so that it can be sent without another statement.
@@ -131,7 +133,14 @@ pub async fn claim(
     .load(connection)
     .await?;
     rows.sort_unstable_by_key(|row| row.entry.position);
-    rows.into_iter().map(|row| row.into_claimed(now)).collect()
+    // An unreadable row must not keep the others from being processed.
+    let readable = rows.into_iter().filter_map(|row| {
+        let claimed = row.into_claimed(now);
+        claimed
+            .inspect_err(|error| tracing::error!(%error, "claimed a task that cannot be read"))
+            .ok()
+    });
+    Ok(readable.collect())
 }
 
 /// Extends the lease of a claim and returns whether the claim was still held. The claim of a cancelled
