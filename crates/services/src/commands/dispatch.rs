@@ -213,13 +213,14 @@ impl Dispatcher {
                 vehicle,
                 last_number,
                 is_marked_sent,
+                is_started,
             } in claims
             {
                 // There are as many permits as claims: only this loop takes any.
                 let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                     break;
                 };
-                if is_marked_sent {
+                if is_started {
                     self.context.event_publisher.publish_state(&command);
                 }
                 let task = ClaimedTask {
@@ -341,7 +342,7 @@ impl Dispatcher {
         let release = async {
             let mut connection = self.context.database.connection().await?;
             for claimed in claims {
-                queue::release_unsent(&mut connection, &claimed.claim).await?;
+                queue::release_unsent(&mut connection, claimed).await?;
             }
             Ok(())
         };

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{super::CommandRow, Entry, Lease, Task};
 use crate::{
     Connection, Result, StorageError, fleet::vehicles::VehicleRow, prepared::prepared,
-    schema::command_queue,
+    schema::command_queue, statement::Statement,
 };
 
 /// A task that this process may work on until the lease expires.
@@ -38,6 +38,8 @@ pub struct Claimed {
     /// Whether the claim has also recorded that the command may have reached the vehicle. The entry has
     /// the `send_count` before the claim.
     pub is_marked_sent: bool,
+    /// Whether the claim has moved the command from `pending` to `in_progress`.
+    pub is_started: bool,
 }
 
 /// The statement of [`claim`], public so that a test can examine its plan. Its parameters are the
@@ -180,17 +182,24 @@ pub async fn release(connection: &mut Connection, claim: &Claim) -> Result<()> {
     Ok(())
 }
 
-/// Releases a claim whose task was certainly not sent since.
-pub async fn release_unsent(connection: &mut Connection, claim: &Claim) -> Result<()> {
-    diesel::update(held(claim))
-        .set((
-            command_queue::send_count.eq(claim.entry.send_count),
-            command_queue::lease_id.eq(None::<Uuid>),
-            command_queue::lease_expires_at.eq(None::<DateTime<Utc>>),
-        ))
-        .execute(connection)
-        .await?;
-    Ok(())
+/// Releases a claim whose task was certainly not sent since, and takes back what the claim recorded.
+pub async fn release_unsent(connection: &mut Connection, claimed: &Claimed) -> Result<()> {
+    let claim = &claimed.claim;
+    prepared!(
+        "WITH released AS (
+             UPDATE command_queue SET send_count = {}, lease_id = NULL, lease_expires_at = NULL
+             WHERE command_id = {} AND lease_id = {} AND NOT is_cancelled
+             RETURNING command_id)
+         UPDATE commands SET status = 'pending', started_at = NULL
+         FROM released
+         WHERE commands.command_id = released.command_id AND status = 'in_progress' AND {}",
+        Integer = claim.entry.send_count,
+        SqlUuid = claim.command_id.0,
+        SqlUuid = claim.lease_id,
+        Bool = claimed.is_started,
+    )
+    .run(connection)
+    .await
 }
 
 /// Releases the vehicle of a cancelled command, once this process has stopped communicating with it.
@@ -271,6 +280,7 @@ impl ClaimedRow {
     fn into_claimed(self, now: DateTime<Utc>) -> Result<Claimed> {
         let mut command = Command::try_from(self.command)?;
         let mut claim = Claim::try_from(self.entry)?;
+        let is_started = self.is_direct && command.status == CommandStatus::Pending;
         if self.is_direct {
             claim.entry.send_count -= 1;
             command.status = CommandStatus::InProgress;
@@ -282,6 +292,7 @@ impl ClaimedRow {
             vehicle: self.vehicle.try_into()?,
             last_number: self.last_number,
             is_marked_sent: self.is_direct,
+            is_started,
         })
     }
 }

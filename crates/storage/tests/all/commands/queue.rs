@@ -264,3 +264,35 @@ async fn a_command_is_queued_once() {
         "{again:?}"
     );
 }
+
+#[tokio::test]
+async fn a_direct_claim_is_taken_back_by_a_release_before_the_send() {
+    let fleet = Fleet::new().await;
+    let vehicle = fleet.vehicle("VIN1").await;
+    let command_id = fleet.submit(1, vehicle).await;
+    let mut connection = fleet.connection().await;
+    let state = async || {
+        let sql = "SELECT status, started_at IS NULL, send_count, lease_id IS NULL
+                   FROM commands JOIN command_queue USING (command_id)";
+        let row = fleet.client.query_one(sql, &[]).await.unwrap();
+        let (is_unstarted, is_free): (bool, bool) = (row.get(1), row.get(3));
+        (
+            row.get::<_, String>(0),
+            is_unstarted,
+            row.get::<_, i32>(2),
+            is_free,
+        )
+    };
+    for _ in 0..2 {
+        let claimed = queue::claim(&mut connection, &["ReadDTC"], at(0), at(30), 1).await;
+        let claimed = claimed.unwrap().remove(0);
+        assert_eq!(claimed.claim.command_id, command_id);
+        assert!(claimed.is_marked_sent && claimed.is_started);
+        assert_eq!(claimed.claim.entry.send_count, 0);
+        assert_eq!(state().await, ("in_progress".to_owned(), false, 1, false));
+        queue::release_unsent(&mut connection, &claimed)
+            .await
+            .unwrap();
+        assert_eq!(state().await, ("pending".to_owned(), true, 0, true));
+    }
+}
